@@ -1,0 +1,58 @@
+# Every target makes the environment that it needs if it is missing; a second call finds it there.
+PYTHON ?= python3
+RUNBOOK ?= daily_check
+ENV ?= sandbox
+WORLD ?=
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help run list test lint fix lab bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/.run  ## run a runbook: make run RUNBOOK=daily_check ENV=sandbox WORLD=many_errors
+	@$(BIN)/runbook run $(RUNBOOK) --env $(ENV) $(if $(WORLD),--world $(WORLD))
+
+list: .venv/.run  ## list the runbooks, their safety class and what they can change
+	@$(BIN)/runbook list
+
+test: .venv/.dev lint  ## every test that must pass: lint, unit, conformance, notebooks
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev  ## ruff: lint and format, without changing anything
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+fix: .venv/.dev  ## format, and execute the notebooks again in the sandbox
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format --quiet
+	$(BIN)/python tests/golden.py
+
+lab: .venv/.lab  ## JupyterLab on working copies of the notebooks
+	@$(BIN)/runbook lab
+
+bench: .venv/.dev  ## time the daily check against the guide's health script (needs gcloud and bq)
+	$(BIN)/python tests/bench.py
+
+clean:  ## remove the environment (records stay)
+	rm -rf .venv .pytest_cache .ruff_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Next: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "Making the environment in .venv (a minute, once) …"
+	@$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python pyproject.toml constraints.txt
+	@$(INSTALL) '.[sandbox]'
+	@touch $@
+
+.venv/.dev: .venv/.run
+	@$(INSTALL) '.[sandbox,dev]'
+	@touch $@
+
+.venv/.lab: .venv/.run
+	@$(INSTALL) '.[sandbox,lab]'
+	@touch $@

@@ -1,0 +1,254 @@
+"""BigQuery API v2: the routes (https://cloud.google.com/bigquery/docs/reference/rest)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from gcp_sandbox import wire
+from gcp_sandbox.app import ROUTES, ApiError, Call, Route, route
+
+if TYPE_CHECKING:
+    from gcp_sandbox.bigquery.engine import Result
+    from gcp_sandbox.bigquery.jobs import Job
+    from gcp_sandbox.sandbox import Sandbox
+
+_PROJECT = "/bigquery/v2/projects/{project}"
+_TABLES = _PROJECT + "/datasets/{dataset}/tables"
+_PAGE = 50_000
+_OF_QUERY = ("query", "queryParameters", "parameterMode", "defaultDataset", "useLegacySql", "maximumBytesBilled")
+# What the methods' discovery entries say they take beside their path.
+_ARGUMENTS = (
+    "maxResults",
+    "pageToken",
+    "startIndex",
+    "timeoutMs",
+    "location",
+    "selectedFields",
+    "view",
+    "all",
+    "filter",
+)
+_ARGUMENTS += ("projection", "stateFilter", "allUsers", "minCreationTime", "maxCreationTime", "parentJobId")
+_ARGUMENTS += ("formatOptions.useInt64Timestamp", "datasetView", "accessPolicyVersion")
+
+
+@route("bigquery", "POST", f"{_PROJECT}/queries", "bigquery.jobs.create")
+def jobs_query(sandbox: Sandbox, call: Call, **_: str) -> dict:
+    from gcp_sandbox.bigquery import jobs
+
+    body = call.body
+    if not body.get("query"):
+        raise ApiError(400, "INVALID_ARGUMENT", "Required parameter is missing: query", "required")
+    before = sandbox.bigquery.requests.get(body.get("requestId", ""))
+    configuration: dict[str, Any] = {"query": {k: body[k] for k in _OF_QUERY if k in body}}
+    configuration |= {k: body[k] for k in ("dryRun", "labels") if k in body}
+    job = before or jobs.submit(sandbox, configuration, {})
+    if body.get("requestId") and job.id:
+        sandbox.bigquery.requests[body["requestId"]] = job
+    result = _result(job)
+    int64 = bool(body.get("formatOptions", {}).get("useInt64Timestamp"))
+    answer = _page_of(job, result, 0, int(body.get("maxResults") or _PAGE), int64)
+    times = {f"{word}Time": job.resource()["statistics"]["creationTime"] for word in ("creation", "start", "end")}
+    answer |= {"kind": "bigquery#queryResponse", "location": job.location, "statementType": result.kind, **times}
+    return answer | {"totalBytesBilled": "0" if body.get("dryRun") else str(result.billed), "queryId": job.id}
+
+
+@route("bigquery", "GET", f"{_PROJECT}/queries/{{job}}")
+def jobs_get_query_results(sandbox: Sandbox, call: Call, job: str, **_: str) -> dict:
+    found = _job(sandbox, job)
+    start, most = _window(call)
+    answer = _page_of(found, _result(found), start, most, _int64(call))
+    return {**answer, "kind": "bigquery#getQueryResultsResponse", "etag": wire.etag(found.id, start)}
+
+
+@route("bigquery", "POST", f"{_PROJECT}/jobs", "bigquery.jobs.create")
+def jobs_insert(sandbox: Sandbox, call: Call, **_: str) -> dict:
+    from gcp_sandbox.bigquery import jobs
+
+    return jobs.submit(sandbox, call.body.get("configuration", {}), call.body.get("jobReference", {})).resource()
+
+
+@route("bigquery", "GET", f"{_PROJECT}/jobs/{{job}}")
+def jobs_get(sandbox: Sandbox, _call: Call, job: str, **_: str) -> dict:
+    return _job(sandbox, job).resource()
+
+
+@route("bigquery", "GET", f"{_PROJECT}/jobs", "bigquery.jobs.list")
+def jobs_list(sandbox: Sandbox, call: Call, **_: str) -> dict:
+    listed = []
+    for job in reversed(sandbox.bigquery.jobs.values()):
+        resource = {k: v for k, v in job.resource().items() if k not in ("etag", "selfLink")}
+        listed.append({**resource, "state": "DONE", **{k: v for k, v in job.status().items() if k == "errorResult"}})
+    return {"kind": "bigquery#jobList", "etag": wire.etag(len(listed)), **_cut(call, "jobs", listed)}
+
+
+@route("bigquery", "GET", f"{_PROJECT}/datasets")
+def datasets_list(sandbox: Sandbox, call: Call, **_: str) -> dict:
+    catalog = sandbox.bigquery.catalog
+    listed = [
+        {"kind": "bigquery#dataset", **{k: made[k] for k in ("id", "datasetReference", "location", "type")}}
+        for made in (_dataset(sandbox, name) for name in sorted(catalog.datasets))
+    ]
+    return {"kind": "bigquery#datasetList", "etag": wire.etag(listed), **_cut(call, "datasets", listed)}
+
+
+@route("bigquery", "GET", f"{_PROJECT}/datasets/{{dataset}}", "bigquery.datasets.get")
+def datasets_get(sandbox: Sandbox, _call: Call, project: str, dataset: str) -> dict:
+    return _dataset(sandbox, sandbox.bigquery.catalog.dataset(project, dataset))
+
+
+@route("bigquery", "GET", _TABLES, "bigquery.tables.list")
+def tables_list(sandbox: Sandbox, call: Call, project: str, dataset: str) -> dict:
+    catalog = sandbox.bigquery.catalog
+    listed = [catalog.resource(t, full=False) for t in catalog.of(catalog.dataset(project, dataset))]
+    answer = {"kind": "bigquery#tableList", "etag": wire.etag(listed), "totalItems": len(listed)}
+    return {**answer, **_cut(call, "tables", listed)}
+
+
+@route("bigquery", "GET", f"{_TABLES}/{{table}}", "bigquery.tables.get")
+def tables_get(sandbox: Sandbox, _call: Call, **names: str) -> dict:
+    return sandbox.bigquery.catalog.resource(_table(sandbox, names))
+
+
+@route("bigquery", "GET", f"{_TABLES}/{{table}}/data", "bigquery.tables.getData")
+def tabledata_list(sandbox: Sandbox, call: Call, **names: str) -> dict:
+    from gcp_sandbox.bigquery import values
+
+    catalog, table = sandbox.bigquery.catalog, _table(sandbox, names)
+    wanted = call.args.get("selectedFields", "")
+    fields = [f for f in table.fields if not wanted or f["name"] in wanted.split(",")]
+    start, most = _window(call)
+    columns, total = ", ".join(values.quoted(f["name"]) for f in fields), catalog.count(table)
+    raw = catalog.con.execute(f"SELECT {columns} FROM {table.name} LIMIT {most} OFFSET {start}").fetchall()
+    answer: dict[str, Any] = {"kind": "bigquery#tableDataList", "etag": wire.etag(names, table.modified)}
+    answer |= {"totalRows": str(total), "rows": values.rows(fields, raw, _int64(call))}
+    return {**answer, "pageToken": str(start + most)} if start + most < total else answer
+
+
+def _table(sandbox: Sandbox, names: dict[str, str]) -> Any:
+    from gcp_sandbox.bigquery.sql import Ref
+
+    return sandbox.bigquery.catalog.find(Ref(names["project"], names["dataset"], names["table"]))
+
+
+def _dataset(sandbox: Sandbox, name: str) -> dict:
+    catalog = sandbox.bigquery.catalog
+    moment = str(int(catalog.born.timestamp() * 1000))
+    return {
+        "kind": "bigquery#dataset",
+        "etag": wire.etag(name),
+        "id": f"{catalog.project}:{name}",
+        "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{catalog.project}/datasets/{name}",
+        "datasetReference": {"projectId": catalog.project, "datasetId": name},
+        "location": catalog.location,
+        "type": "DEFAULT",
+        "creationTime": moment,
+        "lastModifiedTime": moment,
+    }
+
+
+def _job(sandbox: Sandbox, name: str) -> Job:
+    job = sandbox.bigquery.jobs.get(name)
+    if not job:
+        place = f"{sandbox.inventory.project}:{sandbox.inventory.region}"
+        raise ApiError(404, "NOT_FOUND", f"Not found: Job {place}.{name}", "notFound")
+    return job
+
+
+def _result(job: Job) -> Result:
+    """What a query job gave. Raises its error, and ApiError for a job that is not a query."""
+    if job.error:
+        raise job.error
+    if not job.result:
+        raise ApiError(400, "INVALID_ARGUMENT", f"Job {job.id} is not a query", "invalid")
+    return job.result
+
+
+def _page_of(job: Job, result: Result, start: int, most: int, int64: bool) -> dict:
+    from gcp_sandbox.bigquery import jobs, values
+
+    answer: dict[str, Any] = {
+        "jobReference": job.reference,
+        "jobComplete": True,
+        "cacheHit": False,
+        "totalBytesProcessed": str(result.processed),
+        **jobs.affected(result),
+    }
+    if result.kind == "SELECT" or result.fields:
+        rows = values.rows(result.fields, result.rows[start : start + most], int64)
+        answer |= {"schema": {"fields": result.fields}, "totalRows": str(len(result.rows)), "rows": rows}
+        if start + most < len(result.rows):
+            answer["pageToken"] = str(start + most)
+    return answer
+
+
+def _window(call: Call) -> tuple[int, int]:
+    """The first row of a page, and how many rows it may have. Raises ApiError 400 for what is no number."""
+    given = [
+        call.args.get("pageToken") or call.args.get("startIndex") or "0",
+        call.args.get("maxResults") or str(_PAGE),
+    ]
+    if not all(text.isdigit() for text in given):
+        raise ApiError(400, "INVALID_ARGUMENT", f"Invalid page: {given}", "invalid")
+    return int(given[0]), min(int(given[1]), _PAGE)
+
+
+def _cut(call: Call, key: str, listed: list[dict]) -> dict:
+    start, most = _window(call)
+    answer: dict[str, Any] = {key: listed[start : start + most]} if listed else {}
+    return {**answer, "nextPageToken": str(start + most)} if start + most < len(listed) else answer
+
+
+def _int64(call: Call) -> bool:
+    return call.args.get("formatOptions.useInt64Timestamp", "").lower() == "true"
+
+
+@route("bigquery", "GET", "/$discovery/rest")
+@route("bigquery", "GET", "/discovery/v1/apis/bigquery/v2/rest")
+def discovery(_sandbox: Sandbox, call: Call) -> dict:
+    """As much of the discovery document as the `bq` command line builds itself from: our own routes."""
+    methods: dict[str, Any] = {}
+    for found in ROUTES:
+        resource, _, verb = found.handler.__name__.partition("_")
+        if found.api == "bigquery" and verb and found.path.startswith(_PROJECT):
+            name = re.sub(r"_(\w)", lambda match: match[1].upper(), verb)
+            methods.setdefault(resource, {"methods": {}})["methods"][name] = _method(
+                found, f"bigquery.{resource}.{name}"
+            )
+    root = f"http://{call.headers.get('host', call.host)}/"
+    return {
+        "kind": "discovery#restDescription",
+        "discoveryVersion": "v1",
+        "id": "bigquery:v2",
+        "name": "bigquery",
+        "version": "v2",
+        "rootUrl": root,
+        "servicePath": "bigquery/v2/",
+        "basePath": "/bigquery/v2/",
+        "baseUrl": f"{root}bigquery/v2/",
+        "batchPath": "batch/bigquery/v2",
+        "schemas": {name: {"id": name, "type": "object"} for name in ("Body", "Answer")},
+        "resources": methods,
+    }
+
+
+def _method(found: Route, name: str) -> dict:
+    path = re.sub(r"\{(\w+)\}", r"{+\1Id}", found.path.removeprefix("/bigquery/v2/"))
+    required = re.findall(r"\{\+(\w+)\}", path)
+    made: dict[str, Any] = {
+        "id": name,
+        "path": path,
+        "httpMethod": found.method,
+        "parameterOrder": required,
+        "parameters": {n: {"type": "string", "location": "path", "required": True} for n in required}
+        | {n: {"type": "string", "location": "query"} for n in _ARGUMENTS},
+        "response": {"$ref": "Answer"},
+    }
+    if found.method == "POST":
+        made["request"] = {"$ref": "Body"}
+    if name == "bigquery.jobs.insert":
+        upload = {"multipart": True, "path": f"/upload/bigquery/v2/{path}"}
+        protocols = {"simple": upload, "resumable": {**upload, "path": "/resumable" + upload["path"]}}
+        made |= {"supportsMediaUpload": True, "mediaUpload": {"accept": ["*/*"], "protocols": protocols}}
+    return made

@@ -1,0 +1,220 @@
+"""The datasets and tables of the one project: DuckDB keeps their rows, this module what BigQuery knows about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from gcp_sandbox import wire
+from gcp_sandbox.app import ApiError
+from gcp_sandbox.bigquery import seed, values
+from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
+
+if TYPE_CHECKING:
+    from gcp_sandbox.sandbox import Sandbox
+
+_AGE = timedelta(days=400)
+
+
+@dataclass
+class Table:
+    """What BigQuery knows about a table. `kind` is TABLE, SNAPSHOT or CLONE; the latter two have a `base`."""
+
+    ref: Ref
+    created: datetime
+    modified: datetime
+    kind: str = "TABLE"
+    base: Ref | None = None
+    expires: datetime | None = None
+    fields: list[dict] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name in DuckDB."""
+        return f"{values.quoted(self.ref.dataset)}.{values.quoted(self.ref.table)}"
+
+    @property
+    def column_names(self) -> list[str]:
+        return [f["name"] for f in self.fields]
+
+
+class Catalog:
+    def __init__(self, sandbox: Sandbox):
+        inventory = sandbox.inventory
+        self.sandbox, self.project, self.location = sandbox, inventory.project, inventory.region
+        self.datasets = [inventory.dataset, inventory.backup_dataset]
+        self.sought = f" was not found in location {self.location}"
+        self.born = sandbox.now - _AGE
+        self.tables: dict[tuple[str, str], Table] = {}
+        # No statement of a caller may reach this machine's files or network.
+        self.con = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+        self.con.execute("SET TimeZone = 'UTC'")
+        self.con.execute("CREATE SCHEMA information_of_project")
+        for dataset in self.datasets:
+            self.con.execute(f"CREATE SCHEMA {values.quoted(dataset)}")
+        self._seed()
+
+    def _seed(self) -> None:
+        story, inventory = self.sandbox.story, self.sandbox.inventory
+        states = {state.name: state for state in self.sandbox.world.tables}
+        for table in inventory.tables:
+            self._make(table.name, table.columns, list(seed.rows_of(table, story)), states.get(table.name))
+        self._make(inventory.runs, *seed.runs(story), states.get(inventory.runs))
+
+    def _make(self, name: str, columns: dict[str, str], rows: list[list[Any]], state: Any) -> None:
+        if state and state.absent:
+            return
+        story, table = self.sandbox.story, Table(self.ref(name), self.born, self.sandbox.now)
+        seed.fill(self.con, table.name, columns, rows)
+        if name == self.sandbox.inventory.runs and story.world.bulk.runs:
+            seed.more_runs(self.con, table.name, story)
+        for column in state.drop if state else ():
+            self.con.execute(f"ALTER TABLE {table.name} DROP COLUMN {values.quoted(column)}")
+        self.keep(table)
+
+    def ref(self, table: str) -> Ref:
+        """A table of the main dataset."""
+        return Ref(self.project, self.datasets[0], table)
+
+    def dataset(self, project: str, dataset: str, where: str = "") -> str:
+        if project != self.project or dataset not in self.datasets:
+            raise ApiError(404, "NOT_FOUND", f"Not found: Dataset {project}:{dataset}{where}", "notFound")
+        return dataset
+
+    def find(self, ref: Ref, located: bool = False) -> Table:
+        """Raises ApiError 404; `located` adds where it was looked for, as queries and jobs do."""
+        where = self.sought if located else ""
+        self.dataset(ref.project, ref.dataset, where)
+        table = self.get(ref)
+        if table is None:
+            if "@" in ref.table or "$" in ref.table:
+                raise unsupported(f"table decorators ({ref.table})")
+            raise ApiError(404, "NOT_FOUND", f"Not found: Table {ref}{where}", "notFound")
+        return table
+
+    def get(self, ref: Ref) -> Table | None:
+        table = self.tables.get((ref.dataset, ref.table)) if ref.project == self.project else None
+        return None if table and table.expires and table.expires <= self.sandbox.now else table
+
+    def of(self, dataset: str) -> list[Table]:
+        found = [self.get(t.ref) for (d, _), t in sorted(self.tables.items()) if d == dataset]
+        return [t for t in found if t]
+
+    def writable(self, ref: Ref) -> Table:
+        table = self.find(ref, located=True)
+        if table.kind == "SNAPSHOT":
+            raise invalid(f"Table {ref} is a snapshot and cannot be modified")
+        return table
+
+    def keep(self, table: Table) -> Table:
+        """Take in a table that is new or was written, whatever was known of it before."""
+        relation = self.con.table(table.name)
+        required = self.con.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE NOT is_nullable AND schema_name = ? AND table_name = ?",
+            [table.ref.dataset, table.ref.table],
+        ).fetchall()
+        table.fields = values.fields(relation, {name for (name,) in required})
+        table.sizes = {}
+        self.tables[table.ref.dataset, table.ref.table] = table
+        return table
+
+    def wrote(self, table: Table) -> None:
+        table.modified = self.sandbox.tick()
+        self.keep(table)
+
+    def drop(self, table: Table) -> None:
+        self.con.execute(f"DROP TABLE {table.name}")
+        del self.tables[table.ref.dataset, table.ref.table]
+        self.sandbox.tick()
+
+    def put(self, ref: Ref, source: str, **known: Any) -> Table:
+        """Create or replace a table from what DuckDB can say after CREATE OR REPLACE TABLE <name>."""
+        moment = self.sandbox.tick()
+        table = Table(ref, moment, moment, **known)
+        self.con.execute(f"CREATE OR REPLACE TABLE {table.name} {source}")
+        return self.keep(table)
+
+    def size(self, table: Table, columns: set[str] | None = None) -> int:
+        """The logical bytes of some columns, or of all; counted once until the table is written."""
+        wanted = [f for f in table.fields if columns is None or f["name"] in columns]
+        unknown = [f for f in wanted if f["name"] not in table.sizes]
+        if unknown:
+            sums = ", ".join(values.bytes_of(f) for f in unknown)
+            found = self.con.execute(f"SELECT {sums} FROM {table.name}").fetchall()[0]
+            table.sizes |= {f["name"]: int(size) for f, size in zip(unknown, found, strict=True)}
+        return sum(table.sizes[f["name"]] for f in wanted)
+
+    def count(self, table: Table) -> int:
+        return self.con.execute(f"SELECT count(*) FROM {table.name}").fetchall()[0][0]
+
+    def copy(self, sources: list[Ref], to: Ref, operation: str, write: str = "WRITE_EMPTY", **known: Any) -> Table:
+        """COPY, CLONE, SNAPSHOT or RESTORE, as a copy job or a statement asks for it.
+
+        Raises ApiError: 404 without the source, 409 where the destination has rows and may not lose them.
+        """
+        found = [self.find(ref, located=True) for ref in sources]
+        self.dataset(to.project, to.dataset, self.sought)
+        for table in found:
+            if (table.kind == "SNAPSHOT") != (operation == "RESTORE"):
+                raise invalid(f"{operation} is not possible from {table.ref}, which is a {table.kind}")
+        old = self.get(to)
+        if old and (operation == "SNAPSHOT" or (write == "WRITE_EMPTY" and self.count(old))):
+            raise already_exists(to)
+        select = " UNION ALL ".join(f"SELECT * FROM {table.name}" for table in found)
+        if old and write == "WRITE_APPEND":
+            self.writable(to)
+            self.con.execute(f"INSERT INTO {old.name} {select}")
+            self.wrote(old)
+            return old
+        kind = operation if operation in ("SNAPSHOT", "CLONE") else "TABLE"
+        return self.put(to, f"AS {select}", kind=kind, base=sources[0] if kind != "TABLE" else None, **known)
+
+    def resource(self, table: Table, full: bool = True) -> dict:
+        """The Table resource, or the shorter one that a list has."""
+        ref = table.ref
+        made: dict[str, Any] = {
+            "kind": "bigquery#table",
+            "id": str(ref),
+            "tableReference": ref.resource,
+            "type": "SNAPSHOT" if table.kind == "SNAPSHOT" else "TABLE",
+            "creationTime": millis(table.created),
+        }
+        if table.expires:
+            made["expirationTime"] = millis(table.expires)
+        if not full:
+            return made
+        size = str(self.size(table))
+        made |= {
+            "etag": wire.etag(str(ref), table.modified, table.fields),
+            "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{ref.project}/datasets/{ref.dataset}"
+            f"/tables/{ref.table}",
+            "schema": {"fields": table.fields},
+            "numRows": str(self.count(table)),
+            "numBytes": size,
+            "numTotalLogicalBytes": size,
+            "numLongTermBytes": "0",
+            "lastModifiedTime": millis(table.modified),
+            "location": self.location,
+        }
+        if table.base:
+            word = table.kind.lower()
+            base = {"baseTableReference": table.base.resource, f"{word}Time": _stamp(table.created)}
+            made[f"{word}Definition"] = base
+        return made
+
+
+def already_exists(ref: Ref) -> ApiError:
+    return ApiError(409, "ALREADY_EXISTS", f"Already Exists: Table {ref}", "duplicate")
+
+
+def millis(moment: datetime) -> str:
+    return str(int(moment.timestamp() * 1000))
+
+
+def _stamp(moment: datetime) -> str:
+    """RFC 3339 with a fraction, without which `bq show` does not read it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,217 @@
+"""Executes GoogleSQL: parsed by sqlglot, rewritten where DuckDB means otherwise, run by DuckDB. No row is canned."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import duckdb
+from sqlglot import ErrorLevel, exp
+from sqlglot.errors import UnsupportedError
+
+from gcp_sandbox.app import ApiError
+from gcp_sandbox.bigquery import information, names, sql, values
+from gcp_sandbox.bigquery.catalog import Catalog
+from gcp_sandbox.bigquery.rewrite import Context, rewrite
+from gcp_sandbox.bigquery.sql import Ref, Statement, invalid, unsupported
+
+if TYPE_CHECKING:
+    from gcp_sandbox.bigquery.jobs import Job
+    from gcp_sandbox.sandbox import Sandbox
+
+_MEGABYTE = 1 << 20
+_DML = ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE")
+# What a caller needs on the written table (https://cloud.google.com/bigquery/docs/access-control).
+_WRITES = dict.fromkeys(_DML, "bigquery.tables.updateData") | {
+    "CREATE_TABLE": "bigquery.tables.create",
+    "CREATE_TABLE_AS_SELECT": "bigquery.tables.create",
+    "CREATE_SNAPSHOT_TABLE": "bigquery.tables.createSnapshot",
+    "ALTER_TABLE": "bigquery.tables.update",
+    "DROP_TABLE": "bigquery.tables.delete",
+    "DROP_SNAPSHOT_TABLE": "bigquery.tables.deleteSnapshot",
+}
+
+
+@dataclass
+class Result:
+    """What a statement gave, or in a dry run would touch. `affected` is the rows of a DML statement."""
+
+    kind: str
+    fields: list[dict] = field(default_factory=list)
+    rows: list[tuple] = field(default_factory=list)
+    read: list[Ref] = field(default_factory=list)
+    routines: list[dict] = field(default_factory=list)
+    processed: int = 0
+    billed: int = 0
+    affected: int | None = None
+    target: Ref | None = None
+    operation: str = ""
+
+
+class Engine:
+    def __init__(self, sandbox: Sandbox):
+        self.sandbox = sandbox
+        self.catalog = Catalog(sandbox)
+        self.jobs: dict[str, Job] = {}
+        self.requests: dict[str, Job] = {}
+
+    def query(self, asked: dict, dry: bool) -> Result:
+        """Execute one JobConfigurationQuery, or with `dry` only say what it would do. Raises ApiError."""
+        if asked.get("useLegacySql", True):
+            raise invalid("gcp_sandbox has no legacy SQL: set useLegacySql to false (left out, it means true)")
+        statements = sql.parse(asked.get("query", ""))
+        if len(statements) == 1 and statements[0].kind != "SCRIPT":
+            return self._one(statements[0], asked, dry)
+        if dry:
+            return Result("SCRIPT")
+        if statements[0].tree is None:
+            raise unsupported("scripts with DECLARE, IF, BEGIN and the like")
+        results = [self._one(statement, asked, dry) for statement in statements]
+        last = results[-1]
+        last.kind, last.processed = "SCRIPT", sum(result.processed for result in results)
+        return last
+
+    def _one(self, statement: Statement, asked: dict, dry: bool) -> Result:
+        default, project = asked.get("defaultDataset", {}), self.catalog.project
+        nodes = names.tables(statement, default.get("projectId") or project, default.get("datasetId", ""))
+        aim = names.target(statement.tree) if statement.tree else None
+        result = Result(statement.kind, routines=names.routines(statement, project))
+        result.target = aim.meta["ref"] if aim else None
+        result.read = [ref for ref, node in nodes.items() if node is not aim]
+        self._may_touch(result)
+        self._weigh(statement, nodes, result, int(asked.get("maximumBytesBilled") or 0))
+        known = statement.kind == "SELECT" or statement.kind in _WRITES
+        if dry and (result.routines or not known):
+            return result
+        if not known:
+            raise unsupported(f"a statement of type {statement.kind}")
+        if result.routines:
+            missing = "{projectId}:{datasetId}.{routineId}".format(**result.routines[0])
+            raise ApiError(404, "NOT_FOUND", f"Not found: Routine {missing}", "notFound")
+        context = self._context(nodes, asked)
+        names.hidden_aliases(statement, set(context.types))
+        try:
+            self._execute(statement, context, result, dry)
+        except (duckdb.Error, UnsupportedError) as error:
+            raise _google(error, statement, context) from None
+        return result
+
+    def _context(self, nodes: dict[Ref, exp.Table], asked: dict) -> Context:
+        named, positional = values.parameters(asked.get("queryParameters", []), asked.get("parameterMode") or "NAMED")
+        types = {f["name"].lower(): f["type"] for ref in nodes if (t := self.catalog.get(ref)) for f in t.fields}
+        return Context(self.sandbox.now, named, iter(positional), types)
+
+    def _may_touch(self, result: Result) -> None:
+        """Raises ApiError 403 for what the caller may not read or write, 404 for what is not there."""
+        for ref in result.read:
+            if not self.sandbox.iam.holds("bigquery.tables.getData"):
+                why = f"User does not have permission to query table {ref}, or perhaps it does not exist."
+                raise ApiError(403, "PERMISSION_DENIED", f"Access Denied: Table {ref}: {why}", "accessDenied")
+            if "INFORMATION_SCHEMA." not in ref.table:
+                self.catalog.find(ref, located=True)
+        if result.target and result.kind in _WRITES:
+            self.require(_WRITES[result.kind], result.target)
+            if result.kind in _DML:
+                self.catalog.writable(result.target)
+
+    def require(self, permission: str, ref: Ref) -> None:
+        """Raises ApiError 403 unless the caller holds a permission on a table."""
+        on = {"project": ref.project, "dataset": ref.dataset, "table": ref.table}
+        self.sandbox.iam.require(permission, "bigquery", on)
+
+    def _weigh(self, statement: Statement, nodes: dict[Ref, exp.Table], result: Result, cap: int) -> None:
+        """Bytes processed and billed; each table that is read bills 10 MB at least. Raises ApiError above the cap."""
+        for ref, node in nodes.items():
+            table = self.catalog.get(ref)
+            if (
+                table
+                and not result.kind.startswith(("ALTER", "DROP", "TRUNCATE"))
+                and node.find_ancestor(exp.Clone) is None
+            ):
+                size = self.catalog.size(table, names.columns_read(statement, node, table.column_names))
+                result.processed += size
+                result.billed += max(10 * _MEGABYTE, -(-size // _MEGABYTE) * _MEGABYTE) if size else 0
+        if cap and result.billed > cap:
+            message = f"Query exceeded limit for bytes billed: {cap}. {result.billed} or higher required."
+            raise ApiError(400, "INVALID_ARGUMENT", message, "bytesBilledLimitExceeded")
+
+    def _execute(self, statement: Statement, context: Context, result: Result, dry: bool) -> None:
+        from gcp_sandbox.bigquery import define
+
+        tree = rewrite(statement, context)
+        if statement.kind == "SELECT":
+            columns = [name for name in tree.named_selects if name != "*"]
+            twice = next((name for name in columns if columns.count(name) > 1), None)
+            if twice:
+                raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {twice}")
+            relation = self.catalog.con.sql(self.duck(tree))
+            result.fields = values.fields(relation)
+            result.rows = [] if dry else relation.fetchall()
+        elif statement.kind in _DML:
+            self._modify(tree, result, dry)
+        else:
+            define.define(define.Step(self, statement, tree, context, result, dry))
+
+    def duck(self, tree: exp.Expression) -> str:
+        """The statement in DuckDB's words, its tables under their names in DuckDB. Raises UnsupportedError."""
+        for node in list(tree.find_all(exp.Table)):
+            ref = node.meta.get("ref")
+            if not ref:
+                continue
+            name, alias = f"{values.quoted(ref.dataset)}.{values.quoted(ref.table)}", node.alias
+            if "INFORMATION_SCHEMA." in ref.table:
+                name = information.view(self.catalog, ref, [job.row() for job in self.jobs.values()])
+                # The parser gives such a view its own path as an alias.
+                alias = alias.rpartition(".")[2]
+            place = exp.to_table(name, dialect="duckdb")
+            if alias:
+                place.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+            place.set("joins", node.args.get("joins"))
+            node.replace(place)
+        return tree.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
+
+    def _modify(self, tree: exp.Expression, result: Result, dry: bool) -> None:
+        if isinstance(tree, exp.Update | exp.Delete) and not tree.args.get("where"):
+            raise invalid(f"{result.kind} must have a WHERE clause")
+        text = self.duck(tree)
+        if dry:
+            self.catalog.con.execute(f"EXPLAIN {text}").fetchall()
+            return
+        assert result.target
+        table = self.catalog.find(result.target)
+        before = self.catalog.count(table)
+        found = self.catalog.con.execute(text).fetchall()
+        result.affected = before if result.kind == "TRUNCATE_TABLE" else int(found[0][0])
+        self.catalog.wrote(table)
+
+
+def _google(error: Exception, statement: Statement, context: Context) -> ApiError:
+    """DuckDB's refusal in BigQuery's words, with the place in the caller's own text."""
+    said = str(error)
+    if isinstance(error, UnsupportedError):
+        return unsupported(said)
+    if match := re.search(r'(?:Referenced column|Referenced table) "(.+?)" not found', said):
+        near = "".join(f"; Did you mean {n}?" for n in get_close_matches(match[1].lower(), context.types, 1))
+        return invalid(f"Unrecognized name: {match[1]}{near}{_place(statement, match[1])}")
+    if match := re.search(r'Table "(.+?)" does not have a column (?:named|with name) "(.+?)"', said):
+        return invalid(f"Name {match[2]} not found inside {match[1]}{_place(statement, match[2])}")
+    if match := re.search(r'column "(.+?)" must appear in the GROUP BY clause', said):
+        why = "which is neither grouped nor aggregated"
+        return invalid(f"SELECT list expression references column {match[1]} {why}{_place(statement, match[1])}")
+    if match := re.search(r"Function with name \"?(\w+)\"? does not exist", said):
+        return unsupported(f"the function {match[1].upper()}")
+    if match := re.search(r"Unknown TimeZone '(.+?)'", said):
+        return invalid(f"Invalid time zone: {match[1]}")
+    if match := re.search(r"Division by zero in expression \((.+?)\)\. Use", said):
+        return invalid(f"division by zero: {match[1]}")
+    if isinstance(error, duckdb.ParserException | duckdb.NotImplementedException | duckdb.InternalException):
+        return unsupported(f"this statement: {said.splitlines()[0]}")
+    return invalid(re.sub(r"^[\w ]+ Error: ", "", said.splitlines()[0]))
+
+
+def _place(statement: Statement, name: str) -> str:
+    nodes = statement.tree.find_all(exp.Identifier) if statement.tree else ()
+    same = [n for n in nodes if n.name.lower() == name.lower() and isinstance(n.parent, exp.Column)]
+    return statement.at(same[-1] if same else None)

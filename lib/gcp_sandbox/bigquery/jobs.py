@@ -1,0 +1,179 @@
+"""BigQuery jobs: each is done, or has failed, when it is inserted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from gcp_sandbox import wire
+from gcp_sandbox.app import ApiError
+from gcp_sandbox.bigquery import seed
+from gcp_sandbox.bigquery.catalog import millis
+from gcp_sandbox.bigquery.engine import Result
+from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
+
+if TYPE_CHECKING:
+    from gcp_sandbox.sandbox import Sandbox
+
+_COPY_PERMISSION = {"SNAPSHOT": "bigquery.tables.createSnapshot"}
+_KINDS = ("query", "copy", "load", "extract")
+
+
+@dataclass
+class Job:
+    """`configuration` is as it was sent; `copied` are the rows and bytes of a copy."""
+
+    id: str
+    project: str
+    location: str
+    configuration: dict
+    created: datetime
+    result: Result | None = None
+    error: ApiError | None = None
+    copied: tuple[int, int] = (0, 0)
+
+    @property
+    def type(self) -> str:
+        return next((kind for kind in _KINDS if kind in self.configuration), "")
+
+    @property
+    def reference(self) -> dict:
+        named = {"jobId": self.id} if self.id else {}
+        return {"projectId": self.project, "location": self.location, **named}
+
+    @property
+    def email(self) -> str:
+        return f"engineer@{self.project}.iam.gserviceaccount.com"
+
+    def row(self) -> list[Any]:
+        """This job in INFORMATION_SCHEMA.JOBS."""
+        result, text = self.result, self.configuration.get("query", {}).get("query")
+        kind, processed = (result.kind, result.processed) if result else (None, 0)
+        return [
+            *(seed.micros(self.created), self.project, self.id, self.type.upper(), kind, "DONE", text, processed),
+            self.email,
+        ]
+
+    def resource(self) -> dict:
+        name = f"{self.project}:{self.location}.{self.id}"
+        link = f"https://bigquery.googleapis.com/bigquery/v2/projects/{self.project}/jobs/{self.id}"
+        return {
+            "kind": "bigquery#job",
+            "etag": wire.etag(name),
+            "id": name,
+            "selfLink": f"{link}?location={self.location}",
+            "user_email": self.email,
+            "configuration": {**self.configuration, "jobType": self.type.upper()},
+            "jobReference": self.reference,
+            "statistics": self._statistics(),
+            "status": self.status(),
+        }
+
+    def status(self) -> dict:
+        if not self.error:
+            return {"state": "DONE"}
+        said = {"reason": self.error.reason, "message": self.error.message}
+        return {"state": "DONE", "errorResult": said, "errors": [said]}
+
+    def _statistics(self) -> dict:
+        times = {f"{word}Time": millis(self.created) for word in ("creation", "start", "end")}
+        if self.type == "copy":
+            rows, size = self.copied
+            return {**times, "copy": {"copiedRows": str(rows), "copiedLogicalBytes": str(size)}}
+        if not self.result:
+            return {**times, "query": {}}
+        return {**times, "totalBytesProcessed": str(self.result.processed), "query": self._query(self.result)}
+
+    def _query(self, result: Result) -> dict:
+        dry = bool(self.configuration.get("dryRun"))
+        made: dict[str, Any] = {
+            "statementType": result.kind,
+            "totalBytesProcessed": str(result.processed),
+            "totalBytesBilled": "0" if dry else str(result.billed),
+            "cacheHit": False,
+        }
+        if result.read:
+            made["referencedTables"] = [ref.resource for ref in result.read]
+        if result.routines:
+            made["referencedRoutines"] = result.routines
+        if dry:
+            made["totalBytesProcessedAccuracy"] = "PRECISE"
+            made["schema"] = {"fields": result.fields}
+        if result.operation and result.target:
+            made |= {"ddlOperationPerformed": result.operation, "ddlTargetTable": result.target.resource}
+        return {**made, **affected(result)}
+
+
+def affected(result: Result) -> dict:
+    """The rows that a DML statement changed, as jobs and query answers report them."""
+    if result.affected is None:
+        return {}
+    word = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted", "TRUNCATE_TABLE": "deleted"}.get(
+        result.kind
+    )
+    counted = {"dmlStats": {f"{word}RowCount": str(result.affected)}} if word else {}
+    return {"numDmlAffectedRows": str(result.affected), **counted}
+
+
+def submit(sandbox: Sandbox, configuration: dict, reference: dict) -> Job:
+    """Do one job and remember it; a dry run is neither done nor remembered.
+
+    An error of the job is the job's own, as at Google; raises ApiError only for a dry run, for an id that is taken,
+    and for what this sandbox does not do.
+    """
+    engine, project = sandbox.bigquery, sandbox.inventory.project
+    dry = bool(configuration.get("dryRun"))
+    made = wire.digest("job", len(engine.jobs), configuration)[:27]
+    job_id = reference.get("jobId") or ("" if dry else f"job_{made}")
+    job = Job(job_id, project, sandbox.inventory.region, configuration, sandbox.now)
+    if job.id in engine.jobs:
+        message = f"Already Exists: Job {project}:{job.location}.{job.id}"
+        raise ApiError(409, "ALREADY_EXISTS", message, "duplicate")
+    try:
+        _do(sandbox, job, dry)
+    except ApiError as error:
+        if dry or error.code == 501:
+            raise
+        job.error = error
+    if not dry:
+        engine.jobs[job.id] = job
+    return job
+
+
+def _do(sandbox: Sandbox, job: Job, dry: bool) -> None:
+    if job.type == "query":
+        asked = job.configuration["query"]
+        if asked.get("destinationTable"):
+            raise unsupported("queries with a destination table: use CREATE TABLE … AS SELECT")
+        job.result = sandbox.bigquery.query(asked, dry)
+    elif job.type == "copy":
+        _copy(sandbox, job, dry)
+    else:
+        raise unsupported(f"a job of type {job.type or 'nothing'!r}")
+
+
+def _copy(sandbox: Sandbox, job: Job, dry: bool) -> None:
+    asked, engine = job.configuration["copy"], sandbox.bigquery
+    if "destinationTable" not in asked or not (asked.get("sourceTable") or asked.get("sourceTables")):
+        raise ApiError(400, "INVALID_ARGUMENT", "Required parameter is missing", "required")
+    sources = [_ref(table) for table in asked.get("sourceTables") or [asked["sourceTable"]]]
+    to, operation = _ref(asked["destinationTable"]), asked.get("operationType") or "COPY"
+    if operation not in ("COPY", "CLONE", "SNAPSHOT", "RESTORE"):
+        raise invalid(f"Invalid value for operationType: {operation}")
+    for ref in sources:
+        engine.require("bigquery.tables.getData", ref)
+        engine.require(_COPY_PERMISSION.get(operation, "bigquery.tables.getData"), ref)
+        engine.catalog.find(ref, located=True)
+    engine.require("bigquery.tables.updateData" if engine.catalog.get(to) else "bigquery.tables.create", to)
+    if asked.get("createDisposition") == "CREATE_NEVER":
+        engine.catalog.find(to, located=True)
+    if not dry:
+        write, expires = asked.get("writeDisposition") or "WRITE_EMPTY", asked.get("destinationExpirationTime")
+        known = {"expires": datetime.fromisoformat(str(expires))} if expires else {}
+        table = engine.catalog.copy(sources, to, operation, write, **known)
+        job.copied = (engine.catalog.count(table), engine.catalog.size(table))
+
+
+def _ref(table: dict) -> Ref:
+    return Ref(table["projectId"], table["datasetId"], table["tableId"])

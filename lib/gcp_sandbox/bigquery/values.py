@@ -1,0 +1,159 @@
+"""Values and types on their way between BigQuery's REST API, GoogleSQL and DuckDB."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Collection
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlglot import exp
+
+from gcp_sandbox.bigquery.sql import invalid, unsupported
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# The REST API answers with the legacy names (https://cloud.google.com/bigquery/docs/reference/rest/v2/tables).
+_REST = {
+    "VARCHAR": "STRING",
+    "DOUBLE": "FLOAT",
+    "FLOAT": "FLOAT",
+    "BOOLEAN": "BOOLEAN",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "TIMESTAMP": "DATETIME",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
+    "BLOB": "BYTES",
+    "JSON": "JSON",
+    "INTERVAL": "INTERVAL",
+    '"NULL"': "INTEGER",
+}
+_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+_SQL = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
+_STORED = {"INTEGER": "BIGINT", "FLOAT": "DOUBLE", "NUMERIC": "DECIMAL(38, 9)"}
+_WIDTHS = {"INTEGER": 8, "FLOAT": 8, "BOOLEAN": 1, "NUMERIC": 16}
+
+
+def field(name: str, kind: Any, required: bool = False) -> dict:
+    """A TableFieldSchema from a DuckDB column."""
+    text = str(kind)
+    if kind.id == "list":
+        return {**field(name, kind.children[0][1]), "mode": "REPEATED"}
+    made = {"name": name, "type": _rest_type(text), "mode": "REQUIRED" if required else "NULLABLE"}
+    if kind.id == "struct":
+        made["fields"] = [field(child, inner) for child, inner in kind.children]
+    return made
+
+
+def fields(relation: Any, required: Collection[str] = ()) -> list[dict]:
+    """The schema of a DuckDB relation."""
+    return [field(n, k, n in required) for n, k in zip(relation.columns, relation.types, strict=True)]
+
+
+def _rest_type(text: str) -> str:
+    if text in _INTEGERS:
+        return "INTEGER"
+    if text.startswith("STRUCT"):
+        return "RECORD"
+    if text.startswith("DECIMAL"):
+        return "NUMERIC"
+    if text not in _REST:
+        raise unsupported(f"values of type {text}")
+    return _REST[text]
+
+
+def sql_type(field: dict) -> str:
+    """A field's type as GoogleSQL writes it, for INFORMATION_SCHEMA."""
+    name = _SQL.get(field["type"], field["type"])
+    if field["type"] == "RECORD":
+        name += "<" + ", ".join(f"{f['name']} {sql_type(f)}" for f in field["fields"]) + ">"
+    return f"ARRAY<{name}>" if field["mode"] == "REPEATED" else name
+
+
+def stored_type(field: dict) -> str | None:
+    """The DuckDB type that a column of this kind has in a table, where a query's own may be narrower or wider."""
+    return None if field["mode"] == "REPEATED" else _STORED.get(field["type"])
+
+
+def bytes_of(field: dict) -> str:
+    """A DuckDB expression for the bytes that a column's values count for (https://cloud.google.com/bigquery/pricing)."""
+    column = quoted(field["name"])
+    if field["mode"] == "REPEATED" or field["type"] in ("STRING", "JSON", "BYTES", "RECORD"):
+        return f"coalesce(sum(strlen({column}::VARCHAR) + 2), 0)"
+    return f"count({column}) * {_WIDTHS.get(field['type'], 8)}"
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def rows(fields: list[dict], raw: list[tuple], int64: bool) -> list[dict]:
+    """REST rows. With `int64` a TIMESTAMP is whole microseconds, otherwise seconds with a fraction."""
+    encoders = [_encoder(f, int64) for f in fields]
+    return [{"f": [{"v": e(v)} for e, v in zip(encoders, row, strict=True)]} for row in raw]
+
+
+def _encoder(field: dict, int64: bool) -> Callable[[Any], Any]:
+    if field["mode"] == "REPEATED":
+        one = _encoder({**field, "mode": "NULLABLE"}, int64)
+        return lambda value: [{"v": one(v)} for v in value or []]
+    if field["type"] == "RECORD":
+        parts = [(f["name"], _encoder(f, int64)) for f in field["fields"]]
+        return lambda value: None if value is None else {"f": [{"v": e(value[name])} for name, e in parts]}
+    if field["type"] == "TIMESTAMP":
+        return lambda value: None if value is None else _timestamp(value, int64)
+    return lambda value: None if value is None else _text(value)
+
+
+def _timestamp(value: datetime, int64: bool) -> str:
+    micros = (value - _EPOCH) // _MICROSECOND
+    return str(micros) if int64 else str(Decimal(micros) / 1_000_000)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    if isinstance(value, float):
+        return {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}.get(str(value), str(value))
+    return str(value)
+
+
+def parameters(given: list[dict], mode: str) -> tuple[dict[str, exp.Expression], list[exp.Expression]]:
+    """Query parameters as typed expressions: by lower-case name, and in order for POSITIONAL."""
+    values = [_value(p.get("parameterType", {}), p.get("parameterValue", {})) for p in given]
+    if mode.upper() == "POSITIONAL":
+        return {}, values
+    return {p.get("name", "").lower(): value for p, value in zip(given, values, strict=True)}, []
+
+
+def _value(kind: dict, value: dict) -> exp.Expression:
+    name = kind.get("type", "").upper()
+    if name == "ARRAY":
+        items = [_value(kind["arrayType"], item) for item in value.get("arrayValues", [])]
+        return exp.Cast(this=exp.Array(expressions=items), to=_type(kind))
+    if name in ("STRUCT", "RANGE"):
+        raise unsupported(f"{name} parameters")
+    text = value.get("value")
+    if text is None:
+        return exp.Cast(this=exp.Null(), to=_type(kind))
+    if name in ("INT64", "INTEGER") and not str(text).lstrip("-").isdigit():
+        raise invalid(f"Invalid value for INT64 parameter: {text!r}")
+    return exp.Cast(this=exp.Literal.string(str(text)), to=_type(kind))
+
+
+def _type(kind: dict) -> exp.DataType:
+    name = kind.get("type", "").upper()
+    if name == "ARRAY":
+        return exp.DataType(this=exp.DataType.Type.ARRAY, expressions=[_type(kind["arrayType"])], nested=True)
+    known = {"NUMERIC": "DECIMAL(38, 9)", "INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+    try:
+        return exp.DataType.build(known.get(name, name), dialect="bigquery")
+    except ValueError:
+        raise invalid(f"Invalid query parameter type: {name!r}") from None

@@ -1,0 +1,74 @@
+"""What goes wrong between the caller and the app, as a world's `faults:` say it.
+
+Each fault names the calls it meets: `route` is a regular expression, searched in "METHOD host/path" (without query),
+and `nth` counts those calls: 0 is every one, 3 only the third. Several faults may meet one call. It then may
+
+    latency_ms   wait that long, outside the app's lock, so that concurrent calls wait at the same time
+    lost         "before": the connection drops and nothing happened; "after": it happened, the answer is lost
+    status       answer with this HTTP status, in Google's envelope, and do nothing
+
+A dropped connection is a ConnectionResetError out of the WSGI app: the in-process transport and `serve` both turn it
+into what a client sees on a wire.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from werkzeug.wrappers import Response
+
+from gcp_sandbox.app import ApiError, Call, envelope
+from gcp_sandbox.world import Fault
+
+# HTTP status → canonical name, BigQuery's reason, words.
+_ERRORS = {
+    400: ("INVALID_ARGUMENT", "invalid", "Request contains an invalid argument."),
+    401: ("UNAUTHENTICATED", "authError", "Request had invalid authentication credentials."),
+    403: ("PERMISSION_DENIED", "accessDenied", "The caller does not have permission"),
+    404: ("NOT_FOUND", "notFound", "Requested entity was not found."),
+    409: ("ABORTED", "duplicate", "The operation was aborted: there was a concurrent policy or resource change."),
+    412: ("FAILED_PRECONDITION", "conditionNotMet", "Precondition check failed."),
+    429: ("RESOURCE_EXHAUSTED", "rateLimitExceeded", "Quota exceeded for quota metric 'Read requests' per minute."),
+    500: ("INTERNAL", "internalError", "Internal error encountered."),
+    503: ("UNAVAILABLE", "backendError", "The service is currently unavailable."),
+    504: ("DEADLINE_EXCEEDED", "backendError", "Deadline expired before operation could complete."),
+}
+
+
+class Faults:
+    """The faults of one world, and how often each has been met."""
+
+    def __init__(self, specs: Sequence[Fault]):
+        self.specs = [(re.compile(spec.route), spec) for spec in specs]
+        self.met = [0] * len(specs)
+        self.lock = Lock()
+
+    def around(self, call: Call, answer: Callable[[], Response]) -> Response:
+        """Answer one call, or fail as the world says. Raises ConnectionResetError where the connection is lost."""
+        faults = self._of(f"{call.method} {call.host}{call.path}")
+        time.sleep(sum(fault.latency_ms for fault in faults) / 1000)
+        if any(fault.lost == "before" for fault in faults):
+            raise ConnectionResetError(f"lost before {call.method} {call.path}")
+        status = next((fault.status for fault in faults if fault.status), 0)
+        response = _error(call, status) if status else answer()
+        if any(fault.lost == "after" for fault in faults):
+            raise ConnectionResetError(f"lost after {call.method} {call.path}")
+        return response
+
+    def _of(self, line: str) -> list[Fault]:
+        found = []
+        with self.lock:
+            for n, (route, fault) in enumerate(self.specs):
+                if route.search(line):
+                    self.met[n] += 1
+                    if fault.nth in (0, self.met[n]):
+                        found.append(fault)
+        return found
+
+
+def _error(call: Call, status: int) -> Response:
+    name, reason, message = _ERRORS.get(status, ("UNKNOWN", "backendError", "Unknown error."))
+    return envelope(ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else ""))

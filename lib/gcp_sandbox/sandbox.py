@@ -1,0 +1,81 @@
+"""The state behind the app: one project in one world, each service built when it is first asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gcp_sandbox.app import HOSTS
+from gcp_sandbox.faults import Faults
+from gcp_sandbox.iam import Iam
+from gcp_sandbox.inventory import Inventory
+from gcp_sandbox.story import Story
+from gcp_sandbox.world import World
+
+if TYPE_CHECKING:
+    from gcp_sandbox.bigquery.engine import Engine
+    from gcp_sandbox.functions import Functions
+    from gcp_sandbox.logging import Log
+    from gcp_sandbox.run import Services
+    from gcp_sandbox.scheduler import Jobs
+    from gcp_sandbox.secrets import Secrets
+
+_LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+
+
+class Sandbox:
+    def __init__(self, inventory: Inventory, world: World):
+        self.inventory, self.world = inventory, world
+        self.now: datetime = world.clock
+        self.story = Story(inventory, world)
+        self.iam = Iam(self)
+        self.faults = Faults(world.faults)
+
+    def tick(self) -> datetime:
+        """Move the clock by the second that a write takes, and return the new time."""
+        self.now += timedelta(seconds=1)
+        return self.now
+
+    def serves(self, api: str, host: str) -> bool:
+        """Whether a request to `host` may be for `api`; on loopback, where the CLIs come in, every Google API may."""
+        if api == "feeds":
+            return host in {urlsplit(url).hostname for url in self.inventory.feeds.values()}
+        return host == HOSTS[api] or host in _LOOPBACK
+
+    @cached_property
+    def bigquery(self) -> Engine:
+        from gcp_sandbox.bigquery.engine import Engine
+
+        return Engine(self)
+
+    @cached_property
+    def log(self) -> Log:
+        from gcp_sandbox.logging import Log
+
+        return Log(self)
+
+    @cached_property
+    def functions(self) -> Functions:
+        from gcp_sandbox.functions import Functions
+
+        return Functions(self)
+
+    @cached_property
+    def services(self) -> Services:
+        from gcp_sandbox.run import Services
+
+        return Services(self)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        from gcp_sandbox.secrets import Secrets
+
+        return Secrets(self)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        from gcp_sandbox.scheduler import Jobs
+
+        return Jobs(self)

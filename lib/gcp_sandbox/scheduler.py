@@ -1,0 +1,83 @@
+"""Cloud Scheduler v1: one job for each function, with its name and schedule, in the inventory's time zone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cronsim import CronSim
+
+from gcp_sandbox.app import Call, route
+from gcp_sandbox.inventory import Function
+from gcp_sandbox.story import number
+from gcp_sandbox.wire import not_found, page, stamp
+
+if TYPE_CHECKING:
+    from gcp_sandbox.sandbox import Sandbox
+
+_JOBS = "/v1/projects/{project}/locations/{location}/jobs"
+_NOT_FOUND = 5
+
+
+class Jobs:
+    """Every job by name, as JSON resources. A function that is gone leaves its job behind, which then finds nothing."""
+
+    def __init__(self, sandbox: Sandbox):
+        self.sandbox = sandbox
+        story = sandbox.story
+        self.last_run = {run.function.name: run.started_at for run in story.runs}
+        there = {f.name for f in story.functions}
+        gone = [f for f in sandbox.inventory.functions if f.name not in there]
+        self.jobs = {f.name: self._draw(f, f.name in there) for f in [*story.functions, *gone]}
+
+    def _draw(self, function: Function, exists: bool) -> dict[str, Any]:
+        inventory, services = self.sandbox.inventory, self.sandbox.services
+        said = self.sandbox.story.jobs.get(function.name)
+        state = said.state if said else "ENABLED"
+        code = said.code if said else 0 if exists else _NOT_FOUND
+        last = self._last(function, attempted=state == "ENABLED" and code != 0)
+        uri = services.uri(function.name)
+        return {
+            "name": f"projects/{inventory.project}/locations/{inventory.region}/jobs/{function.name}",
+            "description": f"Runs {function.name}",
+            "schedule": function.schedule,
+            "timeZone": inventory.time_zone,
+            "state": state,
+            **({"lastAttemptTime": stamp(last), "status": {"code": code} if code else {}} if last else {}),
+            "scheduleTime": stamp(self._tick(function, self.sandbox.story.now)),
+            "userUpdateTime": stamp(self.sandbox.story.now - timedelta(days=40 + number(function.name, below=90))),
+            "attemptDeadline": f"{function.timeout_s}s",
+            "retryConfig": {
+                "maxRetryDuration": "0s",
+                "minBackoffDuration": "5s",
+                "maxBackoffDuration": "3600s",
+                "maxDoublings": 5,
+            },
+            "httpTarget": {
+                "uri": uri,
+                "httpMethod": "POST",
+                "oidcToken": {"serviceAccountEmail": services.account, "audience": uri},
+            },
+        }
+
+    def _last(self, function: Function, attempted: bool) -> datetime | None:
+        """The last attempt: a run, or for a job that fails the last tick, since it may never get as far as a run."""
+        if attempted:
+            return self._tick(function, self.sandbox.story.now, reverse=True)
+        return self.last_run.get(function.name)
+
+    def _tick(self, function: Function, at: datetime, reverse: bool = False) -> datetime:
+        return next(CronSim(function.schedule, at.astimezone(self.sandbox.story.zone), reverse=reverse))
+
+
+@route("cloudscheduler", "GET", _JOBS, "cloudscheduler.jobs.list")
+def list_jobs(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
+    jobs = list(sandbox.jobs.jobs.values()) if location == sandbox.inventory.region else []
+    return page(call, "jobs", jobs, 500)
+
+
+@route("cloudscheduler", "GET", f"{_JOBS}/{{job}}", "cloudscheduler.jobs.get")
+def get_job(sandbox: Sandbox, _call: Call, project: str, location: str, job: str) -> dict:
+    if job not in sandbox.jobs.jobs or location != sandbox.inventory.region:
+        raise not_found("Job not found.", f"projects/{sandbox.inventory.project}/locations/{location}/jobs/{job}")
+    return sandbox.jobs.jobs[job]

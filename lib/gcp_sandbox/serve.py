@@ -1,0 +1,101 @@
+"""The sandbox on loopback, for callers outside of this process: bq, gcloud, curl, Jupyter and our own library.
+
+Our library connects here but keeps the real hostname in its Host header; the CLIs come with Host 127.0.0.1:PORT and
+find their API by its path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from gcp_sandbox.app import App
+from gcp_sandbox.wire import stamp
+
+_OVERRIDES = ("bigquery", "cloudfunctions", "logging", "secretmanager", "cloudscheduler", "cloudresourcemanager")
+
+
+class Served:
+    """A sandbox that listens on 127.0.0.1 until it is closed: `with serve(app) as served: … served.url`."""
+
+    def __init__(self, app: App, port: int = 0):
+        self.server = make_server("127.0.0.1", port, _alive(app), threaded=True, request_handler=_Quiet)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = Thread(target=self.server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Served:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def serve(app: App, port: int = 0) -> Served:
+    """Make everything that is slow to make, and bind; entering the result starts to answer.
+
+    Port 0 takes a free one. Raises OSError where the port is taken.
+    """
+    sandbox = app.sandbox
+    _ = sandbox.log, sandbox.functions, sandbox.jobs, sandbox.secrets, sandbox.bigquery
+    return Served(app, port)
+
+
+def environment(url: str, project: str, folder: Path) -> dict[str, str]:
+    """What points bq, gcloud, curl and our library to the sandbox at `url`; writes the files they need to `folder`."""
+    config, token, bigqueryrc = folder / "gcloud", folder / "token", folder / "bigqueryrc"
+    config.mkdir(parents=True, exist_ok=True)
+    token.write_text("sandbox-token", encoding="utf-8")
+    bigqueryrc.write_text(f"api = {url}\nproject_id = {project}\n", encoding="utf-8")
+    return {
+        "RUNBOOK_SANDBOX": url,
+        "BIGQUERYRC": str(bigqueryrc),
+        "CLOUDSDK_CONFIG": str(config),
+        "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token),
+        "CLOUDSDK_CORE_PROJECT": project,
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+        "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+        **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}": f"{url}/" for api in _OVERRIDES},
+    }
+
+
+def _alive(app: App) -> Callable[[dict, Callable], Iterable[bytes]]:
+    """The app, and an answer for GET / on loopback that says which sandbox this is."""
+
+    def wsgi(environ: dict, start_response: Callable) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/" or environ["REQUEST_METHOD"] != "GET":
+            return app(environ, start_response)
+        sandbox = app.sandbox
+        says: dict[str, Any] = {
+            "project": sandbox.inventory.project,
+            "world": sandbox.world.about,
+            "now": stamp(sandbox.now),
+        }
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(says).encode()]
+
+    return wsgi
+
+
+class _Quiet(WSGIRequestHandler):
+    # Headers and body are two writes: without this the second waits for an acknowledgement of the first.
+    disable_nagle_algorithm = True
+
+    def log(self, *_: object) -> None:
+        """Nobody reads a line for each request."""
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Only the status: the Date is the sandbox's, and the base class would add the wall clock's before it."""
+        self.send_response_only(code, message)
+
+    def connection_dropped(self, *_: object) -> None:
+        self.close_connection = True

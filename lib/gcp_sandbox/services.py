@@ -1,0 +1,15 @@
+"""Every API of the sandbox; importing its module registers its routes."""
+
+from gcp_sandbox import feeds, functions, iam, logging, run, scheduler, secrets  # noqa: F401
+from gcp_sandbox.bigquery import api  # noqa: F401
+
+APIS = (
+    "bigquery",
+    "logging",
+    "cloudfunctions",
+    "run",
+    "secretmanager",
+    "cloudscheduler",
+    "cloudresourcemanager",
+    "feeds",
+)

@@ -1,0 +1,196 @@
+"""The language of worlds: what is true and what happened in a sandbox. This module is its only documentation.
+
+A world is a YAML file. Every key but `about` and `now` may be left out; an unknown key, and a `select` that selects
+nothing, is an error. What a world does not mention is healthy: every function is ACTIVE and ran on its schedule for the
+last eight days with success, every job is ENABLED, every table is fresh, and nothing logged an error.
+
+    about: Gmail fails since yesterday.        # one sentence, shown to people
+    now: 2026-03-11T13:30:00Z                  # the clock; it stands still, and moves 1 s with each write
+    like: many_errors                          # start from this shipped world and add the rest
+    runs:                                      # what scheduled runs did; the last entry that matches a run wins
+      - {select: {source_system: gmail}, since: 26h, until: 0h, outcome: failed, error: "invalid_grant"}
+    errors:                                    # log entries, evenly spread between since and until
+      - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}
+    functions:                                 # outcome `absent` removes the function (and its Run service)
+      - {select: {name: account-scoring}, state: FAILED, message: "Container Healthcheck failed"}
+    tables:                                    # newest row this long before the clock, or no such table, or column
+      - {name: gmail_messages, stale: 30h}
+      - {name: sf_accounts, absent: true}
+      - {name: etl_runs, drop: [error_message]}
+    jobs:                                      # Cloud Scheduler; code 0 is success, else a google.rpc.Code
+      - {select: {name: gmail-sync}, state: PAUSED}
+      - {select: {name: gmail-sync}, code: 13}
+    unreachable: [us-central1]                 # locations that do not answer a list over all locations
+    deny: [bigquery.jobs.create]               # permissions that the caller lacks
+    faults:                                    # see gcp_sandbox/faults.py
+      - {route: "POST .*/queries", latency_ms: 300}
+    bulk: {functions: 1300, runs: 1000000, errors: 1000000}   # this many more, for measuring
+
+Durations are a number and s, m, h or d, counted back from `now`. `select` names fields of a function: `name`,
+`source_system`, `table`, `secret`; each is one value or a list; `{}` is every function.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AwareDatetime, BeforeValidator, ValidationError, field_validator
+
+from gcp_sandbox.inventory import Function, Part
+
+SHIPPED = Path(__file__).parent / "worlds"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class BadWorld(ValueError):
+    """A world that cannot be used: the message names the file and the key."""
+
+
+def duration(text: object) -> timedelta:
+    """Read "90s", "40m", "26h" or "2d"."""
+    match = re.fullmatch(r"(\d+)([smhd])", str(text))
+    if not match:
+        raise ValueError(f"{text!r} is not a duration such as 40m, 26h or 2d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+Ago = Annotated[timedelta, BeforeValidator(duration)]
+
+
+class Select(Part):
+    """Which functions: each field that is given must match."""
+
+    name: str | list[str] = ""
+    source_system: str | list[str] = ""
+    table: str | list[str] = ""
+    secret: str | list[str] = ""
+
+    def of(self, functions: Sequence[Function]) -> list[Function]:
+        """The functions that match. Raises BadWorld when there are none."""
+        wanted = [(_list(self.name), lambda f: [f.name]), (_list(self.source_system), lambda f: [f.source_system])]
+        wanted += [(_list(self.table), lambda f: f.tables), (_list(self.secret), lambda f: f.secrets)]
+        found = [f for f in functions if all(not values or set(values) & set(get(f)) for values, get in wanted)]
+        if not found:
+            raise BadWorld(f"select {self.model_dump(exclude_defaults=True)} selects no function")
+        return found
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) and value else list(value)
+
+
+class Runs(Part):
+    select: Select
+    outcome: Literal["success", "failed", "running", "skipped"]
+    since: Ago = timedelta(days=8)
+    until: Ago = timedelta(0)
+    error: str = ""
+
+
+class Errors(Part):
+    select: Select
+    count: int
+    text: str
+    since: Ago = timedelta(hours=24)
+    until: Ago = timedelta(0)
+    payload: Literal["text", "json", "proto"] = "text"
+    severity: Literal["WARNING", "ERROR", "CRITICAL"] = "ERROR"
+
+
+class FunctionState(Part):
+    select: Select
+    state: Literal["ACTIVE", "FAILED", "DEPLOYING", "DELETING", "UNKNOWN", "absent"]
+    message: str = ""
+
+
+class TableState(Part):
+    name: str
+    stale: Ago = timedelta(0)
+    absent: bool = False
+    drop: tuple[str, ...] = ()
+
+
+class Job(Part):
+    select: Select
+    state: Literal["ENABLED", "PAUSED", "DISABLED", "UPDATE_FAILED"] = "ENABLED"
+    code: int = 0
+
+
+class Fault(Part):
+    """See gcp_sandbox/faults.py."""
+
+    route: str = ".*"
+    nth: int = 0
+    status: int = 0
+    lost: Literal["", "before", "after"] = ""
+    latency_ms: int = 0
+
+    @field_validator("route")
+    @classmethod
+    def _is_an_expression(cls, route: str) -> str:
+        try:
+            re.compile(route)
+        except re.error as error:
+            raise ValueError(f"{route!r} is not a regular expression: {error}") from None
+        return route
+
+
+class Bulk(Part):
+    functions: int = 0
+    runs: int = 0
+    errors: int = 0
+
+
+class World(Part):
+    about: str
+    now: AwareDatetime
+    runs: tuple[Runs, ...] = ()
+    errors: tuple[Errors, ...] = ()
+    functions: tuple[FunctionState, ...] = ()
+    tables: tuple[TableState, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    unreachable: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    bulk: Bulk = Bulk()
+
+    @property
+    def clock(self) -> datetime:
+        return self.now.astimezone(UTC)
+
+
+def shipped() -> list[str]:
+    """The names of the worlds that come with the sandbox."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load(world: str) -> World:
+    """Read a shipped world by its name, or any other by the path of its file. Raises BadWorld."""
+    raw = _read(world)
+    try:
+        return World.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadWorld(f"world {world}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _read(world: str) -> dict:
+    path = SHIPPED / f"{world}.yaml" if world in shipped() else Path(world)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadWorld(f"world {world!r} is none of {', '.join(shipped())}, and no file: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise BadWorld(f"world {world}: not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise BadWorld(f"world {world}: a mapping of keys is expected")
+    if "like" not in raw:
+        return raw
+    base = _read(raw.pop("like"))
+    joined = {k: [*base[k], *raw[k]] for k in raw if isinstance(raw[k], list) and isinstance(base.get(k), list)}
+    return {**base, **raw, **joined}

@@ -1,0 +1,141 @@
+"""Charts of facts: a title, units, the threshold drawn, and the same numbers as text for those who cannot see it.
+
+Drawn with matplotlib's figure alone (no pyplot: nothing global, half the import). The picture is a PNG, the text form
+is what tests compare.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from runbook import draw
+from runbook.rows import Fact, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from runbook.run import Run
+
+GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture and the rows behind it; with nothing to plot, only a sentence that says why."""
+
+    title: str
+    rows: Sequence[Row]
+    png: bytes = b""
+    why: str = ""
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        if not self.png:
+            return draw.page(draw.note(f"{self.title}: {self.why}"))
+        return {"image/png": self.png, "text/plain": f"{self.title}\n{draw.text_table(self.rows)}"}
+
+
+def etl_week(run: Run, week: Fact) -> Chart:
+    """Successful and failed runs for each of the team's last seven days; a day without runs is a bar of height zero."""
+    seen = {r["date"]: r for r in week.rows}
+    days = [run.moment.today - timedelta(days=n) for n in range(6, -1, -1)]
+    rows = [{"date": d, **{k: seen.get(d, {}).get(k, 0) for k in ("success", "failed")}} for d in days]
+
+    def paint(axes: Axes) -> None:
+        labels = [f"{r['date']:%a %d %b}" for r in rows]
+        good, bad = [r["success"] for r in rows], [r["failed"] for r in rows]
+        axes.bar(labels, good, color=GOOD, label="success")
+        axes.bar(labels, bad, bottom=good, color=BAD, label="failed")
+        _limit(axes, run.settings.thresholds.etl_runs.ok_from, "ok from {:g} successful")
+        axes.set_ylabel("runs per day")
+
+    return _chart("ETL runs per day, last 7 days", week, rows, paint)
+
+
+def errors(run: Run, seen: Fact) -> Chart:
+    """Errors per hour over the last 24 h; titled as the newest 1,000 when there may be more."""
+    first = run.moment.ago(24)
+    counts = Counter(int((r["at"] - first) / timedelta(hours=1)) for r in seen.rows)
+    start = [first + timedelta(hours=n) for n in range(24)]
+    rows = [{"hour from": run.moment.local(t), "errors": counts[n]} for n, t in enumerate(start)]
+
+    def paint(axes: Axes) -> None:
+        limit = run.settings.thresholds.errors.alert_above
+        axes.bar(range(24), [r["errors"] for r in rows], width=0.9, align="edge", color=BAD)
+        axes.set_xticks(range(0, 24, 3), [f"{run.moment.local(start[n]):%a %H:%M}" for n in range(0, 24, 3)])
+        axes.set_ylabel("errors per hour")
+        axes.set_xlabel(f"hour beginning ({run.settings.time_zone})")
+        axes.plot([], [], " ", label=f"{len(seen.rows):,} in 24 h; alert above {limit:,}")
+
+    title = f"Errors per hour, newest {len(seen.rows):,}" if seen.more else "Errors per hour, last 24 h"
+    return _chart(title, seen, [r for r in rows if r["errors"]], paint, empty="no errors in the last 24 h")
+
+
+def scores(run: Run, seen: Fact) -> Chart:
+    """Scored accounts for each of the newest seven score dates, with the team's today marked."""
+    rows = sorted(seen.rows, key=lambda r: r["score_date"])
+
+    def paint(axes: Axes) -> None:
+        days = [(r["score_date"] - run.moment.today).days for r in rows]
+        axes.bar(days, [r["accounts"] for r in rows], width=0.7, color=QUIET)
+        shown = range(min([*days, -6]), 1)
+        axes.set_xticks(shown, [f"{run.moment.today + timedelta(days=d):%a %d %b}" for d in shown])
+        oldest = -run.settings.thresholds.scores.warn_days
+        axes.axvline(oldest - 0.5, color=LINE, linestyle="--", linewidth=1, label="newest left of this: alert")
+        axes.set_ylabel("accounts scored")
+
+    return _chart("Account scores by date", seen, rows, paint)
+
+
+def freshness(run: Run, seen: Fact) -> Chart:
+    """The age of each table's newest row as a share of its own limit."""
+    limits = {t.name: t.limit_hours for t in run.settings.tables.freshness}
+    rows = [
+        {"table": r["table_name"], "hours stale": r["minutes_stale"] / 60, "limit h": limits[r["table_name"]]}
+        for r in seen.rows
+        if r["minutes_stale"] is not None
+    ]
+
+    def paint(axes: Axes) -> None:
+        share = [100 * r["hours stale"] / r["limit h"] for r in rows]
+        bars = axes.barh(
+            [f"{r['table']} (limit {r['limit h']:g} h)" for r in rows],
+            share,
+            color=[BAD if s > 100 else GOOD for s in share],
+        )
+        axes.bar_label(bars, [f" {r['hours stale']:.1f} h" for r in rows])
+        axes.axvline(100, color=LINE, linestyle="--", linewidth=1, label="limit")
+        axes.set_xlim(0, max([*share, 100]) * 1.15)
+        axes.set_xlabel("age of the newest row, % of the table's limit")
+        axes.invert_yaxis()
+
+    return _chart("Data freshness", seen, rows, paint)
+
+
+def _limit(axes: Axes, value: float, label: str) -> None:
+    axes.axhline(value, color=LINE, linestyle="--", linewidth=1, label=label.format(value))
+
+
+def _chart(
+    title: str, fact: Fact, rows: Sequence[Row], paint: Callable[[Axes], None], empty: str = "no rows to plot"
+) -> Chart:
+    if not rows:
+        return Chart(title, rows, why="could not be seen" if fact.gaps else empty)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, 2.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    paint(axes)
+    axes.set_title(title + (" (incomplete)" if fact.gaps else ""), loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8, frameon=False, loc="best")
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
+    return Chart(title, rows, png.getvalue())

@@ -1,0 +1,199 @@
+"""The checks of the daily check: facts in, findings out (guide: What to Check). Pure: no I/O, no clock, no cloud."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from cronsim import CronSim
+
+from runbook.moment import Moment
+from runbook.rows import Fact, Finding, Findings, Verdict
+from runbook.settings import Settings
+
+ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.warn
+
+
+def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -> Findings:
+    """Successful runs of the team's day against `thresholds.etl_runs`; failed runs are a warning that names them.
+
+    Until the day's first run must have ended (its schedule and timeout are in params), too few is ok: not due yet.
+    """
+    limits = settings.thresholds.etl_runs
+    limit = f"ok from {limits.ok_from}, alert at {limits.alert_at}"
+    if unseen := _unseen("ETL runs today", today, limit):
+        return unseen
+    good = sum(r["runs"] for r in today.rows if r["status"] == "success")
+    due = first_due(settings, moment)
+    early = due is None or moment.at < due
+    verdict = OK if early or good >= limits.ok_from else ALERT if good <= limits.alert_at else WARN
+    value = f"{good} successful"
+    if early:
+        value += f"; not due yet (first by {moment.local(due):%H:%M})" if due else "; none is scheduled today"
+    hint = "" if verdict is OK else "see which functions ran, then their logs; see the scheduler's jobs."
+    rows = [Finding("ETL runs today", "all source systems", value, limit, verdict, hint)]
+    return Findings((*rows, *_failed(today, failures)))
+
+
+def first_due(settings: Settings, moment: Moment) -> datetime | None:
+    """When the first run of the team's day must have ended; None when nothing is scheduled that day."""
+    start = moment.local(moment.midnight())
+    ends = []
+    for function in settings.functions:
+        tick = next(CronSim(function.schedule, start - timedelta(minutes=1)))
+        if tick.date() == moment.today:
+            ends.append(tick.astimezone(moment.at.tzinfo) + timedelta(seconds=function.timeout_s))
+    return min(ends, default=None)
+
+
+def _failed(today: Fact, failures: Fact) -> Findings:
+    counts: dict[str, int] = {}
+    for row in today.rows:
+        if row["status"] == "failed":
+            counts[row["source_system"]] = counts.get(row["source_system"], 0) + row["runs"]
+    found = []
+    for system, count in sorted(counts.items()):
+        last = next((r for r in failures.rows if r["source_system"] == system), {})
+        said = ": ".join(str(last[k]) for k in ("function", "error") if last.get(k))
+        value = f"{count} failed" + (f"; newest {said}" if said else "")
+        found.append(Finding("failed ETL runs today", system, value, "none", WARN, "read the function's logs."))
+    return Findings((*found, *_unseen("failed ETL runs today", failures, "none")))
+
+
+def etl_week(week: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The success rate of seven days, for information; no run at all in that time is an alert."""
+    limit = "some runs; the rate is for information"
+    if unseen := _unseen("ETL success rate", week, limit):
+        return unseen
+    good, bad = sum(r["success"] for r in week.rows), sum(r["failed"] for r in week.rows)
+    if not good + bad:
+        return _one("ETL success rate", "last 7 days", "no runs", limit, ALERT, "see the scheduler's jobs.")
+    value = f"{100 * good / (good + bad):.1f} % of {good + bad:,} runs"
+    return _one("ETL success rate", "last 7 days", value, limit, OK)
+
+
+def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+    """Every function of params exists and is ACTIVE; one that is not in params is a warning.
+
+    A function that is not listed while its location did not answer is unknown, not missing.
+    """
+    expected, region = [f.name for f in settings.functions], settings.region
+    limit = f"{len(expected)} functions, ACTIVE"
+    if seen.gaps and not any(g.subject.startswith("functions in ") for g in seen.gaps):
+        return _unseen("functions", seen, limit)
+    here = {r["name"]: r for r in seen.rows if r["region"] == region}
+    away = any(g.subject == f"functions in {region}" for g in seen.gaps)
+    active = sum(here[n]["state"] == "ACTIVE" for n in expected if n in here)
+    found = []
+    for name in expected:
+        if name not in here and not away:
+            found.append(Finding("functions", name, "missing", limit, ALERT, "find out who deleted it; deploy it."))
+        elif name in here and here[name]["state"] != "ACTIVE":
+            found.append(_not_active(here[name], limit))
+    for row in seen.rows:
+        if row["name"] not in expected or row["region"] != region:
+            hint = "add it to params, or find out whose it is."
+            found.append(Finding("functions", row["name"], f"unexpected, in {row['region']}", limit, WARN, hint))
+    if not away:
+        verdict = OK if active == len(expected) else ALERT
+        found.insert(0, Finding("functions", region, f"{active} of {len(expected)} ACTIVE", limit, verdict))
+    return Findings((*found, *_unseen("functions", seen, limit)))
+
+
+def _not_active(row: dict, limit: str) -> Finding:
+    verdict = {"DEPLOYING": WARN, "UNKNOWN": UNKNOWN, "STATE_UNSPECIFIED": UNKNOWN}.get(row["state"], ALERT)
+    value = row["state"] + (f": {row['message']}" if row["message"] else "")
+    return Finding("functions", row["name"], value, limit, verdict, "look at its last deployment.")
+
+
+def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The number of errors against `thresholds.errors`; at the cap of one page it is "at least"."""
+    limits = settings.thresholds.errors
+    limit = f"ok below {limits.ok_below}, alert above {limits.alert_above}"
+    if unseen := _unseen("errors", seen, limit):
+        return unseen
+    count = len(seen.rows)
+    verdict = OK if count < limits.ok_below else ALERT if count > limits.alert_above else WARN
+    value = f"≥ {count:,}" if seen.more else f"{count:,}"
+    if seen.more and verdict is not ALERT:
+        verdict = UNKNOWN
+    hint = "" if verdict is OK else "read the newest ones; start where most come from."
+    return _one("errors", "last 24 h", value, limit, verdict, hint)
+
+
+def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The age of the newest score in days against `thresholds.scores`, by the team's date."""
+    warn = settings.thresholds.scores.warn_days
+    limit = f"today; alert when more than {warn} day{'s' if warn != 1 else ''} old"
+    if unseen := _unseen("account scores", seen, limit):
+        return unseen
+    subject = settings.tables.scores.name
+    if not seen.rows:
+        return _one("account scores", subject, "no scores", limit, ALERT, "look at the scoring function's logs.")
+    newest = max(r["score_date"] for r in seen.rows)
+    days = (moment.today - newest).days
+    verdict = OK if days == 0 else WARN if days <= warn else ALERT
+    age = "today" if days == 0 else f"{days} day{'s' if days != 1 else ''} old"
+    hint = "" if verdict is OK else "see whether the scoring function ran, and its logs."
+    return _one("account scores", subject, f"{newest} ({age})", limit, verdict, hint)
+
+
+def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The age of each table's newest row against its own limit; older, empty or absent is an alert."""
+    rows = {r["table_name"]: r for r in seen.rows}
+    found = []
+    for table in settings.tables.freshness:
+        limit = f"at most {table.limit_hours:g} h"
+        if table.name not in rows:
+            continue
+        minutes = rows[table.name]["minutes_stale"]
+        value = "no rows" if minutes is None else f"{minutes / 60:.1f} h"
+        verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
+        hint = "" if verdict is OK else "see whether the function that writes it ran."
+        found.append(Finding("data freshness", table.name, value, limit, verdict, hint))
+    return Findings((*found, *_unseen("data freshness", seen, "fresh")))
+
+
+def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+    """Every scheduler job is ENABLED and its last attempt succeeded; none at all is an alert."""
+    limit = "ENABLED, last attempt ok"
+    if unseen := _unseen("scheduler", seen, limit):
+        return unseen
+    found = []
+    for row in seen.rows:
+        if row["state"] != "ENABLED":
+            hint = "find out who paused it and why, before resuming it."
+            found.append(Finding("scheduler", row["name"], row["state"], limit, WARN, hint))
+        elif row["code"]:
+            value = f"last attempt failed, code {row['code']} {row['message']}".strip()
+            found.append(Finding("scheduler", row["name"], value, limit, WARN, "read the function's logs."))
+    if not seen.rows:
+        return _one("scheduler", settings.region, "no jobs", limit, ALERT, "find out who deleted them.")
+    good = len(seen.rows) - len(found)
+    verdict = WARN if found else OK
+    return Findings((Finding("scheduler", settings.region, f"{good} of {len(seen.rows)} ok", limit, verdict), *found))
+
+
+def access(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+    """This run's identity holds what the guide's required roles bring; a role that is missing says whom to ask."""
+    limit = "held"
+    if unseen := _unseen("access", seen, limit):
+        return unseen
+    ask = settings.contacts[settings.roles.ask].who
+    found = []
+    for role in settings.roles.required:
+        missing = [r["permission"] for r in seen.rows if r["role"] == role and not r["held"]]
+        value = f"lacks {', '.join(missing)}" if missing else "held"
+        hint = f"ask {ask} for {role}." if missing else ""
+        found.append(Finding("access", role, value, limit, WARN if missing else OK, hint))
+    return Findings(tuple(found))
+
+
+def _one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hint: str = "") -> Findings:
+    return Findings((Finding(check, subject, value, limit, verdict, hint),))
+
+
+def _unseen(check: str, fact: Fact, limit: str) -> Findings:
+    """What a fact could not see, as unknown, and what is not there, as an alert; empty when it saw everything."""
+    gone = (Finding(check, name, "does not exist", limit, ALERT, "compare with params.") for name in fact.absent)
+    unknown = (Finding(check, g.subject, f"could not see: {g.why}", limit, UNKNOWN, g.next) for g in fact.gaps)
+    return Findings((*gone, *unknown))

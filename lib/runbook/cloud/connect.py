@@ -1,0 +1,227 @@
+"""Which cloud a run talks to, decided once: Google, the sandbox in this process, or a sandbox that is being served.
+
+Imports of Google's clients happen inside functions: they cost most of a second, and an error in the parameters should
+not wait for them. Only this package imports `requests` or Google's clients.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from runbook.errors import BadInput, BadParameter, NoAnswer, NoCredentials, UnknownName
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
+
+    from runbook.cloud.door import Door
+    from runbook.settings import Settings
+
+Target = Literal["google", "sandbox"]
+HEAVY = (
+    "google.cloud.bigquery",
+    "google.cloud.functions_v2.services.function_service",
+    "google.cloud.logging",
+    "google.cloud.scheduler_v1.services.cloud_scheduler",
+    "google.cloud.resourcemanager_v3.services.projects",
+)
+
+
+def preload() -> None:
+    """Import what every run needs, so that a kernel can do it while nobody waits."""
+    for name in HEAVY:
+        import_module(name)
+
+
+def target(environment: str) -> Target:
+    """The environment `sandbox`, or MOCK_MODE=1 as in the guide, is the sandbox; everything else is Google."""
+    return "sandbox" if environment == "sandbox" or os.environ.get("MOCK_MODE") == "1" else "google"
+
+
+def connect(settings: Settings, world: str = "") -> Cloud:
+    """Open the cloud of one environment; `world` names the sandbox's world ("" is `healthy`).
+
+    Raises BadParameter for a world on Google, UnknownName for one that is not there, NoCredentials, and NoAnswer
+    when the sandbox at RUNBOOK_SANDBOX does not answer.
+    """
+    chosen, served = target(settings.environment), os.environ.get("RUNBOOK_SANDBOX", "")
+    if chosen == "google":
+        if world:
+            raise BadParameter(
+                f"world={world} with environment={settings.environment}",
+                "only the sandbox has worlds; this environment is the real Google Cloud",
+                next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
+            )
+        return _google(settings)
+    return _served(settings, served, world) if served else _in_process(settings, world or "healthy")
+
+
+def _google(settings: Settings) -> Cloud:
+    import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
+
+    from runbook.cloud.door import network
+
+    try:
+        credentials, _ = google.auth.default(
+            scopes=["https://www.googleapis.com/auth/cloud-platform"], quota_project_id=settings.project
+        )
+    except DefaultCredentialsError as error:
+        raise no_credentials(error) from None
+    return Cloud(settings, "google", network(), credentials)
+
+
+def no_credentials(error: Exception) -> NoCredentials:
+    """What to tell someone whose Application Default Credentials are missing or no longer good."""
+    return NoCredentials(
+        "no usable Google credentials on this machine",
+        str(error).splitlines()[0],
+        "Nothing was asked of Google Cloud.",
+        "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS.",
+    )
+
+
+def _served(settings: Settings, url: str, world: str) -> Cloud:
+    import requests
+
+    from runbook.cloud.door import Loopback
+
+    if world:
+        raise BadParameter(
+            f"world={world} while RUNBOOK_SANDBOX is set",
+            f"the sandbox at {url} already is in a world of its own",
+            next="leave world empty, or unset RUNBOOK_SANDBOX.",
+        )
+    try:
+        about = requests.get(url, timeout=5).json()
+    except (requests.RequestException, ValueError) as error:
+        raise NoAnswer(
+            f"the sandbox at RUNBOOK_SANDBOX={url} does not answer",
+            type(error).__name__,
+            "Nothing was asked.",
+            "start it with `runbook sandbox`, or unset RUNBOOK_SANDBOX to have one in this process.",
+        ) from None
+    if about.get("project") != settings.project:
+        raise BadInput(
+            f"the sandbox at {url} is another system",
+            f"it serves project {about.get('project')}; {settings.environment} is {settings.project}",
+            next=f"serve it with `runbook sandbox --env {settings.environment}`.",
+        )
+    return Cloud(settings, "sandbox", Loopback(url), world=str(about.get("world", "")))
+
+
+def _in_process(settings: Settings, world: str) -> Cloud:
+    try:
+        import gcp_sandbox
+        from gcp_sandbox.world import BadWorld, load
+    except ImportError as error:
+        raise BadInput(
+            "the sandbox is not installed", str(error), next="install the extra: pip install -e '.[sandbox]'."
+        ) from None
+    from runbook.cloud.inprocess import InProcess
+
+    try:
+        return Cloud(
+            settings, "sandbox", InProcess(gcp_sandbox.app(settings.inventory(), world)), world=load(world).about
+        )
+    except BadWorld as error:
+        raise UnknownName("that world cannot be used", str(error), next="see lib/gcp_sandbox/world.py.") from None
+
+
+@dataclass
+class Cloud:
+    """The clients of one project, all behind one door; `world` says what is true in a sandbox."""
+
+    settings: Settings
+    target: Target
+    transport: BaseAdapter
+    credentials: Any = None
+    world: str = ""
+
+    def __post_init__(self) -> None:
+        from google.auth.credentials import AnonymousCredentials
+
+        self.credentials = self.credentials or AnonymousCredentials()
+
+    @cached_property
+    def door(self) -> Door:
+        from runbook.cloud.door import Door
+
+        return Door(self.transport, self.settings.feeds.values())
+
+    def _behind_the_door(self, session: Any) -> Any:
+        """Let every request of a session go through the door: no other adapter stays mounted."""
+        session.adapters.clear()
+        session.mount("", self.door)
+        return session
+
+    @cached_property
+    def session(self) -> Any:
+        """An authorised `requests` session."""
+        from google.auth.transport.requests import AuthorizedSession
+
+        return self._behind_the_door(AuthorizedSession(self.credentials))
+
+    @cached_property
+    def bigquery(self) -> Any:
+        from google.cloud import bigquery
+
+        return bigquery.Client(project=self.settings.project, credentials=self.credentials, _http=self.session)
+
+    @cached_property
+    def logging(self) -> Any:
+        from google.cloud import logging
+
+        project, session = self.settings.project, self.session
+        return logging.Client(project=project, credentials=self.credentials, _http=session, _use_grpc=False)
+
+    @cached_property
+    def functions(self) -> Any:
+        from google.cloud.functions_v2.services.function_service import FunctionServiceClient
+
+        return self._rest(FunctionServiceClient)
+
+    @cached_property
+    def scheduler(self) -> Any:
+        from google.cloud.scheduler_v1.services.cloud_scheduler import CloudSchedulerClient
+
+        return self._rest(CloudSchedulerClient)
+
+    @cached_property
+    def projects(self) -> Any:
+        from google.cloud.resourcemanager_v3.services.projects import ProjectsClient
+
+        return self._rest(ProjectsClient)
+
+    def _rest(self, client: Any) -> Any:
+        transport = client.get_transport_class("rest")(credentials=self.credentials)
+        # The generated clients offer no way to hand in a session; a test notices if this private name goes.
+        self._behind_the_door(transport._session)
+        return client(transport=transport)
+
+    def now(self) -> tuple[datetime, bool]:
+        """The cloud's own clock in UTC, from the Date header of a cheap read; False where it had to be this machine's.
+
+        Raises NoCredentials when the credentials are refused before anything could be asked.
+        """
+        import requests
+        from google.auth.exceptions import GoogleAuthError, TransportError
+
+        try:
+            name = f"projects/{self.settings.project}"
+            self.session.post(
+                f"https://cloudresourcemanager.googleapis.com/v3/{name}:testIamPermissions",
+                json={"permissions": ["bigquery.jobs.create"]},
+                timeout=10,
+            )
+        except (requests.RequestException, TransportError):
+            return datetime.now(UTC).replace(microsecond=0), False
+        except GoogleAuthError as error:
+            raise no_credentials(error) from None
+        if not self.door.date:
+            return datetime.now(UTC).replace(microsecond=0), False
+        return self.door.date, True

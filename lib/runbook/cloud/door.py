@@ -1,0 +1,166 @@
+"""The one door: every request to a cloud passes this adapter, and it lets through nothing but the listed reads.
+
+It sees method, host, path and body of each call of each client. A query passes only if this same door saw a dry run of
+the same text answer that it is a SELECT that calls no routine; a job only as a dry run. `tests/conformance` tries every
+method of Google's discovery documents on it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.util.retry import Retry
+
+from runbook.errors import DoorShut
+
+TIMEOUT_S = 20
+
+# One line a read: method, host without `.googleapis.com`, path; `*` is one segment.
+READS = """
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables/*
+    GET  bigquery             /bigquery/v2/projects/*/jobs/*
+    GET  bigquery             /bigquery/v2/projects/*/queries/*
+    GET  cloudfunctions       /v2/projects/*/locations/*/functions
+    GET  cloudscheduler       /v1/projects/*/locations/*/jobs
+    POST cloudresourcemanager /v3/projects/*:testIamPermissions
+    POST logging              /v2/entries:list
+"""
+_JOBS = re.compile(r"/bigquery/v2/projects/[\w.-]+/jobs")
+_QUERIES = re.compile(r"/bigquery/v2/projects/[\w.-]+/queries")
+# What jobs.query may carry: nothing that names a destination, a session or a connection.
+_QUERY_KEYS = {
+    "formatOptions", "jobCreationMode", "jobTimeoutMs", "kind", "labels", "location", "maxResults",
+    "maximumBytesBilled", "parameterMode", "query", "queryParameters", "requestId", "timeoutMs", "useInt64Timestamp",
+    "useLegacySql", "useQueryCache",
+}  # fmt: skip
+
+
+def _patterns() -> list[tuple[str, str, re.Pattern[str]]]:
+    lines = [line.split() for line in READS.strip().splitlines()]
+    return [(m, f"{h}.googleapis.com", re.compile(re.escape(p).replace(r"\*", r"[\w.-]+"))) for m, h, p in lines]
+
+
+_READS = _patterns()
+
+
+class Door(BaseAdapter):
+    """Mounted on every session, in front of the `transport` that really sends. `feeds` are the status pages' URLs.
+
+    `date` is what the cloud's clock said last, in UTC. Raises DoorShut for anything that is not a listed read, before
+    it is sent.
+    """
+
+    def __init__(self, transport: BaseAdapter, feeds: Iterable[str] = ()):
+        super().__init__()
+        self.transport, self.feeds = transport, frozenset(feeds)
+        self.date: datetime | None = None
+        self._selects: set[str] = set()
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        if reason := self._refusal(request):
+            url = urlsplit(str(request.url))
+            raise DoorShut(
+                f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make",
+                reason,
+                "Nothing was sent.",
+                "a runbook changes things only through `apply`; a new read belongs into the list in cloud/door.py.",
+            )
+        response = self.transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
+        if stamp := response.headers.get("Date"):
+            self.date = parsedate_to_datetime(stamp)
+        self._learn(request, response)
+        return response
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def is_select(self, sql: str) -> bool:
+        """Whether a dry run has shown that this very text is a SELECT that calls no routine."""
+        return _digest(sql) in self._selects
+
+    def _refusal(self, request: requests.PreparedRequest) -> str:
+        """Why this request may not pass, or "" when it may."""
+        url, method = urlsplit(str(request.url)), request.method
+        if url.scheme != "https" or "x-http-method-override" in request.headers:
+            return "only https without a method override passes"
+        if method == "GET" and str(request.url) in self.feeds:
+            return ""
+        if any(m == method and h == url.netloc and p.fullmatch(url.path) for m, h, p in _READS):
+            return ""
+        if url.netloc == "bigquery.googleapis.com" and method == "POST" and url.query in ("", "prettyPrint=false"):
+            if _JOBS.fullmatch(url.path):
+                return "" if _dry_run(_body(request)) else "a job may only be inserted as a dry run of a query"
+            if _QUERIES.fullmatch(url.path):
+                return self._query_refusal(_body(request))
+        return "it is not in the list of reads"
+
+    def _query_refusal(self, body: dict[str, Any]) -> str:
+        if extra := set(body) - _QUERY_KEYS:
+            return f"a query may not carry {', '.join(sorted(extra))}"
+        if body.get("useLegacySql") is not False or not int(body.get("maximumBytesBilled") or 0):
+            return "a query needs useLegacySql=false and a maximumBytesBilled"
+        if not self.is_select(str(body.get("query"))):
+            return "no dry run has shown that this text is a SELECT without routines"
+        return ""
+
+    def _learn(self, request: requests.PreparedRequest, response: requests.Response) -> None:
+        url = urlsplit(str(request.url))
+        if request.method != "POST" or not _JOBS.fullmatch(url.path) or response.status_code != 200:
+            return
+        query = _dry_run(_body(request))
+        answer = response.json().get("statistics", {}).get("query", {})
+        if query and answer.get("statementType") == "SELECT" and not answer.get("referencedRoutines"):
+            self._selects.add(_digest(query))
+
+
+def _body(request: requests.PreparedRequest) -> dict[str, Any]:
+    try:
+        body = json.loads(request.body or "{}")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _dry_run(body: dict[str, Any]) -> str:
+    """The text of a job that is nothing but the dry run of a query, else ""."""
+    job = body.get("configuration") or {}
+    alone = set(job) <= {"query", "dryRun", "labels", "jobTimeoutMs", "jobType"}
+    return str(job["query"].get("query", "")) if alone and job.get("dryRun") is True and job.get("query") else ""
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def network() -> HTTPAdapter:
+    """The transport to Google: two more tries for an answer of 429 or 5xx and for none; every request is a read."""
+    retry = Retry(
+        total=2, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None,
+        raise_on_status=False,
+    )  # fmt: skip
+    return HTTPAdapter(pool_maxsize=16, max_retries=retry)
+
+
+class Loopback(HTTPAdapter):
+    """The transport to a served sandbox: the real host name stays in the Host header, the bytes go to `base`."""
+
+    def __init__(self, base: str):
+        super().__init__(pool_maxsize=16)
+        self.base = base.rstrip("/")
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        url = urlsplit(str(request.url))
+        inner = request.copy()
+        inner.headers["Host"] = url.netloc
+        inner.url = f"{self.base}{url.path}" + (f"?{url.query}" if url.query else "")
+        return super().send(inner, **{**options, "proxies": {}})

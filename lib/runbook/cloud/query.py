@@ -1,0 +1,97 @@
+"""Run one SELECT: a dry run first, then the query itself under the cost cap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from runbook.cloud.connect import Cloud
+from runbook.errors import Broken, OverCap
+from runbook.rows import Row
+
+Value = str | int | float | bool | date | datetime | Sequence[str]
+_TYPES: tuple[tuple[type, str], ...] = (
+    (bool, "BOOL"),
+    (int, "INT64"),
+    (float, "FLOAT64"),
+    (datetime, "TIMESTAMP"),
+    (date, "DATE"),
+    (str, "STRING"),
+)
+
+
+class Absent(Exception):
+    """The cloud says that a table or dataset is not there."""
+
+
+@dataclass(frozen=True)
+class BadColumn(Exception):
+    """The cloud says that a table has no such column."""
+
+    column: str
+
+
+def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[str, str]) -> list[Row]:
+    """The rows of one SELECT, in the order of its ORDER BY; times in UTC.
+
+    `values` are sent as query parameters. Raises Absent, BadColumn, OverCap, Broken for anything that is not a SELECT,
+    and Google's own exceptions where there was no answer.
+    """
+    from google.api_core import exceptions as google
+    from google.cloud import bigquery
+
+    given = [_parameter(name, value) for name, value in values.items()]
+    try:
+        dry = cloud.bigquery.query(
+            sql,
+            bigquery.QueryJobConfig(dry_run=True, query_parameters=given, labels=dict(labels)),
+            retry=None,
+            job_retry=None,
+            timeout=20,
+        )
+    except google.NotFound as error:
+        raise Absent(error.message.split(": ", 1)[-1]) from None
+    except google.BadRequest as error:
+        raise _reading(error, sql) from None
+    if not cloud.door.is_select(sql):
+        what = "SELECT that calls a routine" if dry.statement_type == "SELECT" else str(dry.statement_type)
+        raise Broken(f"only a SELECT without routines may run here; this is a {what}", sql)
+    cap = cloud.settings.cost_cap
+    if dry.total_bytes_processed > cap:
+        raise OverCap(
+            "the query would read more than the cost cap",
+            f"it reads {dry.total_bytes_processed / 2**30:,.2f} GiB; cost_cap_gib is {cap / 2**30:g}",
+            "Nothing was read or billed.",
+            "narrow it (a partition, fewer columns), or raise cost_cap_gib in params.",
+        )
+    rows = cloud.bigquery.query_and_wait(
+        sql,
+        job_config=bigquery.QueryJobConfig(
+            maximum_bytes_billed=cap, query_parameters=given, labels=dict(labels), use_legacy_sql=False
+        ),
+        retry=None,
+        job_retry=None,
+        api_timeout=20,
+        wait_timeout=60,
+    )
+    return [dict(row.items()) for row in rows]
+
+
+def _parameter(name: str, value: Value) -> Any:
+    from google.cloud import bigquery
+
+    if isinstance(value, list | tuple):
+        return bigquery.ArrayQueryParameter(name, "STRING", list(value))
+    kind = next(kind for python, kind in _TYPES if isinstance(value, python))
+    return bigquery.ScalarQueryParameter(name, kind, value)
+
+
+def _reading(error: Any, sql: str) -> Exception:
+    """What a 400 to a dry run means."""
+    match = re.search(r"Unrecognized name: `?(\w+)`?|Name (\w+) not found inside", error.message)
+    if match:
+        return BadColumn(match[1] or match[2])
+    return Broken("BigQuery does not accept the query", f"{error.message.split(': ', 1)[-1]}\n{sql}")

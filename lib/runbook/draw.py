@@ -1,0 +1,137 @@
+"""Rows as tables, for people: HTML with inline styles (they survive an untrusted notebook) and aligned text.
+
+Every drawing is a `Block`: the same content twice. Nothing here looks at a clock, so the same rows are the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runbook.rows import Fact, Finding, Gap, Row
+
+MOST_ROWS = 20
+TINT = {
+    "ok": ("#1b5e20", "#e6f4ea"),
+    "warn": ("#7a4f01", "#fef3d7"),
+    "unknown": ("#37474f", "#e8ebee"),
+    "alert": ("#8c1d18", "#fce4e2"),
+}
+_CELL = "padding:4px 12px 4px 0;text-align:left;vertical-align:top;border-bottom:1px solid #dadce0"
+_TABLE = "border-collapse:collapse;margin:4px 0 8px 0;font-size:13px"
+_NOTE = "margin:2px 0;font-size:13px"
+_CODE = "white-space:pre-wrap;overflow-wrap:anywhere;font-size:12px;margin:4px 0"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One thing to show, as HTML and as plain text."""
+
+    html: str
+    text: str
+
+    def __add__(self, other: Block) -> Block:
+        return Block(self.html + other.html, "\n".join(t for t in (self.text, other.text) if t))
+
+
+def page(block: Block) -> dict[str, str]:
+    """The MIME bundle of a block, as IPython wants it."""
+    return {"text/html": block.html, "text/plain": block.text}
+
+
+def show(value: Any) -> str:
+    """A value as people read it: times to the minute with their zone, numbers with thousands, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M %Z}"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else str(value)
+
+
+def text_table(rows: Sequence[Row]) -> str:
+    """Rows as aligned columns under their names; a cell never spans lines."""
+    if not rows:
+        return ""
+    cells = [[str(name) for name in rows[0]]]
+    cells += [[" ".join(show(row.get(name)).split()) for name in rows[0]] for row in rows]
+    widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
+
+
+def table(rows: Sequence[Row], empty: str = "no rows") -> Block:
+    """A table of rows; a value under `verdict` is tinted. At most `MOST_ROWS`, and it says how many more there are."""
+    if not rows:
+        return note(empty)
+    head = "".join(f'<th style="{_CELL}">{escape(str(name).replace("_", " "))}</th>' for name in rows[0])
+    body = "".join(f"<tr>{''.join(_cell(k, row.get(k)) for k in rows[0])}</tr>" for row in rows[:MOST_ROWS])
+    shown = Block(
+        f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+        text_table(rows[:MOST_ROWS]),
+    )
+    more = len(rows) - MOST_ROWS
+    return shown + note(f"… and {more:,} more rows (all of them are in .frame)") if more > 0 else shown
+
+
+def _cell(name: str, value: Any) -> str:
+    text = escape(show(value))
+    if name == "verdict" and text in TINT:
+        ink, paper = TINT[text]
+        text = (
+            f'<b style="color:{ink};background:{paper};padding:1px 8px;border-radius:8px;white-space:nowrap">{text}</b>'
+        )
+    right = ";text-align:right" if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    return f'<td style="{_CELL}{right}">{text}</td>'
+
+
+def note(text: str) -> Block:
+    """One paragraph."""
+    return Block(f'<p style="{_NOTE}">{escape(text)}</p>', text)
+
+
+def banner(text: str, verdict: str) -> Block:
+    """One line that must not be overlooked, in a verdict's colours."""
+    ink, paper = TINT[verdict]
+    style = f"margin:4px 0;padding:6px 12px;border-left:4px solid {ink};background:{paper};color:{ink};font-size:14px"
+    return Block(f'<div style="{style}">{escape(text)}</div>', text)
+
+
+def by_hand(lines: Iterable[str]) -> Block:
+    """The equivalent commands, folded away in HTML."""
+    text = "\n".join(lines)
+    if not text:
+        return Block("", "")
+    summary = '<summary style="font-size:12px;color:#5f6368;cursor:pointer">The same by hand</summary>'
+    return Block(f'<details>{summary}<pre style="{_CODE}">{escape(text)}</pre></details>', f"By hand:\n{text}")
+
+
+def gaps(found: Iterable[Gap]) -> Block:
+    """What could not be seen, one line each."""
+    block = Block("", "")
+    for gap in found:
+        block += banner(
+            f"Could not see {gap.subject}: {gap.why}" + (f" Next: {gap.next}" if gap.next else ""), "unknown"
+        )
+    return block
+
+
+def fact(seen: Fact) -> Block:
+    """One fact: its rows, what could not be seen, and the command that shows the same."""
+    empty = "nothing to show" if seen.gaps else "no rows"
+    absent = note(f"Not there: {', '.join(seen.absent)}") if seen.absent else Block("", "")
+    return table(seen.rows, empty) + absent + gaps(seen.gaps) + by_hand([seen.line])
+
+
+def findings(found: Sequence[Finding]) -> Block:
+    """Findings as one table, each with its verdict; a column `next` only where there is something to do."""
+    names = ["verdict", "check", "subject", "value", "limit"] + (["next"] if any(f.next for f in found) else [])
+    rows = [{n: f.verdict.name if n == "verdict" else getattr(f, n) for n in names} for f in found]
+    return table(rows, "no findings")

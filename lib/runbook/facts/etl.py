@@ -1,0 +1,97 @@
+"""What BigQuery knows: ETL runs, account scores, and how fresh the tables are (guide: Monitoring Queries)."""
+
+from __future__ import annotations
+
+from runbook.cloud.connect import Cloud
+from runbook.cloud.query import Absent, BadColumn, select
+from runbook.cloud.unseen import gap
+from runbook.facts.read import Answer, Ask, Query, Read, bq_line, template
+from runbook.moment import Moment
+from runbook.rows import Gap, Row
+from runbook.settings import Freshness
+
+_OPTIONAL = {"error": "STRING", "function": "STRING"}
+
+
+def _runs(name: str, sql: str, days: int, zoned: bool = False) -> Ask:
+    """A query over the runs of the team's last `days` days, today included."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        runs = cloud.settings.tables.etl_runs
+        parts = runs.model_dump() | {"table": cloud.settings.table(runs.name)}
+        values = {"since": moment.midnight(days - 1), "until": moment.at}
+        if zoned:
+            values["zone"] = cloud.settings.time_zone
+        optional = {part: kind for part, kind in _OPTIONAL.items() if f"{{{part}}}" in template(sql)}
+        return Query(name, sql, parts | {p: runs.model_dump()[p] for p in optional}, values, optional).read(cloud)
+
+    return ask
+
+
+def etl_today() -> Ask:
+    """Rows `source_system, status, runs, latest` of the team's day so far."""
+    return _runs("ETL runs today", "etl_today", 1)
+
+
+def etl_failures() -> Ask:
+    """Rows `started_at, source_system, function, error` of the newest 20 runs that failed in the team's day."""
+    return _runs("failed ETL runs today", "etl_failures", 1)
+
+
+def etl_week() -> Ask:
+    """Rows `date, success, failed` for each of the team's last seven days that had runs."""
+    return _runs("ETL runs of 7 days", "etl_week", 7, zoned=True)
+
+
+def scores() -> Ask:
+    """Rows `score_date, accounts` for the newest seven dates up to the team's today."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        table = cloud.settings.tables.scores
+        parts = {"date": table.date, "table": cloud.settings.table(table.name)}
+        return Query("account scores", "scores", parts, {"today": moment.today}).read(cloud)
+
+    return ask
+
+
+def freshness() -> Ask:
+    """Rows `table_name, newest, minutes_stale` for every table that params list; both None for an empty table."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        tables = cloud.settings.tables.freshness
+        sql = _union(cloud, tables)
+        line = bq_line(cloud, sql, {"at": moment.at})
+        return Read("data freshness", line, lambda: _freshness(cloud, moment, tables), sql)
+
+    return ask
+
+
+def _union(cloud: Cloud, tables: list[Freshness]) -> str:
+    one = template("freshness")
+    parts = [one.format(name=t.name, column=t.column, table=cloud.settings.table(t.name)) for t in tables]
+    return "\nUNION ALL\n".join(parts) + "\nORDER BY table_name"
+
+
+def _freshness(cloud: Cloud, moment: Moment, tables: list[Freshness]) -> Answer:
+    """Ask for all tables at once; when that fails for one of them, for each alone, so that the others are seen."""
+    rows: list[Row] = []
+    gaps: list[Gap] = []
+    absent: list[str] = []
+    try:
+        return Answer(select(cloud, _union(cloud, tables), {"at": moment.at}, {"query": "freshness"}))
+    except Exception as error:
+        if not isinstance(error, Absent | BadColumn) and (len(tables) == 1 or not gap(error, "")):
+            raise
+    for table in tables:
+        try:
+            rows += select(cloud, _union(cloud, [table]), {"at": moment.at}, {"query": "freshness"})
+        except Absent:
+            absent.append(table.name)
+        except BadColumn as error:
+            gaps.append(Gap(table.name, f"there is no column {error.column}", "correct `tables` in params."))
+        except Exception as error:
+            missing = gap(error, table.name)
+            if not missing:
+                raise
+            gaps.append(missing)
+    return Answer(rows, gaps=tuple(gaps), absent=tuple(absent))

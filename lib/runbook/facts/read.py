@@ -1,0 +1,136 @@
+"""A read before it is made, and how it becomes a Fact: what fails on the way is a gap, never a silence."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+
+from runbook.cloud.connect import Cloud
+from runbook.cloud.query import Absent, BadColumn, Value, select
+from runbook.cloud.unseen import Unseen, gap
+from runbook.moment import Moment
+from runbook.rows import Fact, Gap, Row
+
+SQL = Path(__file__).parents[1] / "sql"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a read brought: rows, and whether there may be more; what was not seen, and what is not there."""
+
+    rows: Iterable[Row]
+    more: bool = False
+    gaps: tuple[Gap, ...] = ()
+    absent: tuple[str, ...] = ()
+    sql: str = ""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A read that can be made: `line` is the equivalent command, `see` asks the cloud."""
+
+    name: str
+    line: str
+    see: Callable[[], Answer]
+    sql: str = ""
+
+
+Ask = Callable[[Cloud, Moment], Read]
+
+
+def look(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
+    """Make one read. What could not be seen is a gap of the Fact; a broken query or a shut door raises."""
+    read = ask(cloud, moment)
+    try:
+        answer = read.see()
+    except Exception as error:
+        missing = gap(error, read.name)
+        if missing is None:
+            raise
+        answer = Answer((), gaps=(missing,))
+    sql = answer.sql or read.sql
+    rows = tuple({k: _local(v, moment) for k, v in row.items()} for row in answer.rows)
+    return Fact(read.name, rows, read.line, moment.at, sql, answer.gaps, answer.more, answer.absent)
+
+
+def _local(value: object, moment: Moment) -> object:
+    """Times are shown in the team's zone; they stay the same instants."""
+    return moment.local(value) if isinstance(value, datetime) else value
+
+
+def no_past(moment: Moment, what: str) -> None:
+    """Raise Unseen when the moment lies back and `what` only knows its present."""
+    if moment.past:
+        raise Unseen(f"{what} keeps no past; it only knows how things are now", "run without as_of to see the present.")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A named query: `parts` are identifiers from the settings, `values` travel as parameters.
+
+    `optional` maps a part to the type that its column has; where params name no such column, or the table has none, the
+    part becomes NULL, and in the second case the Fact says so in a gap.
+    """
+
+    name: str
+    sql: str
+    parts: Mapping[str, str]
+    values: Mapping[str, Value]
+    optional: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, without: Iterable[str] = ()) -> str:
+        """The SQL with its identifiers filled in, `without` the optional columns that are not there."""
+        null = {part: f"CAST(NULL AS {kind})" for part, kind in self.optional.items()}
+        parts = {k: v if v and v not in without else null[k] for k, v in self.parts.items()}
+        return template(self.sql).format(**parts)
+
+    def read(self, cloud: Cloud) -> Read:
+        return Read(self.name, bq_line(cloud, self.text(), self.values), lambda: self._see(cloud), self.text())
+
+    def _see(self, cloud: Cloud) -> Answer:
+        table = self.parts["table"]
+        columns = {self.parts[part] for part in self.optional if self.parts[part]}
+        missing: list[str] = []
+        while True:
+            sql = self.text(missing)
+            try:
+                rows = select(cloud, sql, self.values, {"query": self.sql})
+            except Absent:
+                return Answer((), absent=(table,), sql=sql)
+            except BadColumn as error:
+                if error.column not in columns - set(missing):
+                    raise Unseen(f"{table} has no column {error.column}", "correct `tables` in params.") from None
+                missing.append(error.column)
+            else:
+                gaps = tuple(
+                    Gap(f"column {c} of {table}", "there is no such column", "correct `tables` in params.")
+                    for c in missing
+                )
+                return Answer(rows, gaps=gaps, sql=sql)
+
+
+@cache
+def template(name: str) -> str:
+    """The text of sql/<name>.sql without its comments."""
+    return re.sub(r"--.*\n", "", (SQL / f"{name}.sql").read_text(encoding="utf-8")).strip()
+
+
+def bq_line(cloud: Cloud, sql: str, values: Mapping[str, Value]) -> str:
+    """The `bq` command that runs the same query."""
+    words = ["bq", "query", f"--project_id={cloud.settings.project}", "--use_legacy_sql=false"]
+    words += [f"--maximum_bytes_billed={cloud.settings.cost_cap}"]
+    words += [shlex.quote(f"--parameter={name}:{_bq_value(value)}") for name, value in values.items()]
+    return " ".join([*words, shlex.quote(" ".join(sql.split()))])
+
+
+def _bq_value(value: Value) -> str:
+    if isinstance(value, datetime):
+        return f"TIMESTAMP:{value:%Y-%m-%d %H:%M:%S}+00:00"
+    if isinstance(value, date):
+        return f"DATE:{value}"
+    return f"INT64:{value}" if isinstance(value, int) else f"STRING:{value}"

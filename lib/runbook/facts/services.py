@@ -1,0 +1,101 @@
+"""What the control planes know now: functions, scheduler jobs, and what this run's identity may do."""
+
+from __future__ import annotations
+
+from runbook.cloud.connect import Cloud
+from runbook.facts.read import Answer, Ask, Read, no_past
+from runbook.moment import Moment
+from runbook.rows import Gap, Row
+
+
+def functions() -> Ask:
+    """Rows `name, region, state, updated, message` of every function of the project, in any region.
+
+    A location that did not answer is a gap: what lives there is unknown, not missing.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        project = cloud.settings.project
+
+        def see() -> Answer:
+            no_past(moment, "Cloud Functions")
+            request = {"parent": f"projects/{project}/locations/-", "page_size": 1000}
+            rows: list[Row] = []
+            away: set[str] = set()
+            for page in cloud.functions.list_functions(request, retry=None, timeout=20).pages:
+                away |= {name.rsplit("/", 1)[-1] for name in page.unreachable}
+                rows += [_function(f) for f in page.functions]
+            gaps = (Gap(f"functions in {place}", "the location did not answer", "run again.") for place in sorted(away))
+            return Answer(sorted(rows, key=lambda r: r["name"]), gaps=tuple(gaps))
+
+        return Read("functions", f"gcloud functions list --v2 --project={project}", see)
+
+    return ask
+
+
+def _function(found: object) -> Row:
+    place = found.name.split("/")  # type: ignore[attr-defined]
+    return {
+        "name": place[-1],
+        "region": place[3],
+        "state": found.state.name,  # type: ignore[attr-defined]
+        "updated": found.update_time,  # type: ignore[attr-defined]
+        "message": " ".join(m.message for m in found.state_messages),  # type: ignore[attr-defined]
+    }
+
+
+def jobs() -> Ask:
+    """Rows `name, state, schedule, zone, last_attempt, code, message` of the region's jobs; code 0 is success."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        project, region = cloud.settings.project, cloud.settings.region
+
+        def see() -> Answer:
+            no_past(moment, "Cloud Scheduler")
+            request = {"parent": f"projects/{project}/locations/{region}", "page_size": 500}
+            rows = [_job(job) for job in cloud.scheduler.list_jobs(request, retry=None, timeout=20)]
+            return Answer(sorted(rows, key=lambda r: r["name"]))
+
+        return Read("scheduler jobs", f"gcloud scheduler jobs list --location={region} --project={project}", see)
+
+    return ask
+
+
+def _job(found: object) -> Row:
+    return {
+        "name": found.name.rsplit("/", 1)[-1],  # type: ignore[attr-defined]
+        "state": found.state.name,  # type: ignore[attr-defined]
+        "schedule": found.schedule,  # type: ignore[attr-defined]
+        "zone": found.time_zone,  # type: ignore[attr-defined]
+        "last_attempt": found.last_attempt_time,  # type: ignore[attr-defined]
+        "code": found.status.code,  # type: ignore[attr-defined]
+        "message": found.status.message,  # type: ignore[attr-defined]
+    }
+
+
+def access() -> Ask:
+    """Rows `role, permission, held`: what the guide's required roles bring, asked for this run's identity."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        project, roles = cloud.settings.project, cloud.settings.roles.required
+        wanted = sorted({p for permissions in roles.values() for p in permissions})
+
+        def see() -> Answer:
+            no_past(moment, "IAM")
+            request = {"resource": f"projects/{project}", "permissions": wanted}
+            answer = cloud.projects.test_iam_permissions(request, retry=None, timeout=20)
+            held = set(answer.permissions)
+            return Answer({"role": r, "permission": p, "held": p in held} for r, ps in roles.items() for p in ps)
+
+        return Read("access", _line(project, wanted), see)
+
+    return ask
+
+
+def _line(project: str, wanted: list[str]) -> str:
+    body = ",".join(f'"{p}"' for p in wanted)
+    return (
+        'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" -H "Content-Type: application/json" '
+        f"https://cloudresourcemanager.googleapis.com/v3/projects/{project}:testIamPermissions "
+        f"-d '{{\"permissions\":[{body}]}}'"
+    )

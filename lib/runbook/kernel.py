@@ -1,0 +1,139 @@
+"""The Python process that runs a notebook's cells: started first, warmed while nobody waits, gone with its runner.
+
+A kernel costs about a second of imports. So the runner starts this process before anything else, as `python -m
+runbook.kernel`; it imports what every runbook needs while the runner checks the parameters and imports papermill on the
+other core, and becomes a kernel only when the runner says so. It is always this environment's own Python: kernelspecs,
+which anybody may put into a home folder, are not asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+from typing import Any, BinaryIO
+
+WARM = ("runbook.run", "runbook.facts", "runbook.checks", "runbook.charts", "matplotlib.figure")
+_ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
+_SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
+
+
+class Kernel:
+    """One kernel process; `warm` when the notebook uses this library. `start` turns it into a kernel."""
+
+    def __init__(self, warm: bool = True):
+        # A short path: the names of Unix sockets have about a hundred bytes. Only this user may enter it.
+        self.folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp" if os.path.isdir("/tmp") else None))
+        self.connection_file = self.folder / "connection.json"
+        self.log = self.folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "runbook.kernel", *(["warm"] if warm else [])],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the runner, which passes it on
+                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+            )
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Let the process become a kernel, with these environment variables besides its own."""
+        ports = {f"{name}_port": n for n, name in enumerate(_SOCKETS, 1)}
+        connection = {
+            **ports,
+            "transport": "ipc",
+            "ip": str(self.folder / "k"),
+            "key": secrets.token_hex(32),
+            "signature_scheme": "hmac-sha256",
+            "kernel_name": "python3",
+        }
+        self.connection_file.write_text(json.dumps(connection), encoding="utf-8")
+        word = {"connection_file": str(self.connection_file), "environment": dict(environment), "cwd": os.getcwd()}
+        with suppress(BrokenPipeError):  # it died already; whoever waits for it will see that
+            self._stdin.write(json.dumps(word).encode() + b"\n")
+            self._stdin.flush()
+
+    @property
+    def _stdin(self) -> BinaryIO:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    @property
+    def listens(self) -> bool:
+        """Whether all its sockets are there, so that a client which connects now is heard at once."""
+        return all((self.folder / f"k-{n}").exists() for n in range(1, len(_SOCKETS) + 1))
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def last_words(self, lines: int = 8) -> str:
+        """The end of what the process wrote outside of cells, for people who wonder why it died."""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """Kill the process and its children, and remove its files."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def main(warm: bool) -> None:
+    """In the new process: import, wait for the word, become a kernel that lives no longer than its runner."""
+    # The kernel never asks for input, and no child process may read what keeps it alive.
+    life = os.fdopen(os.dup(0), "rb", buffering=0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    from ipykernel import kernelapp
+
+    if warm:
+        _import_what_runbooks_need()
+    word: dict[str, Any] = json.loads(_line(life) or sys.exit(0))
+    Thread(target=_end_with, args=(life,), daemon=True).start()
+    os.environ.update(word["environment"])
+    os.chdir(word["cwd"])
+    sys.argv = [sys.argv[0], "-f", word["connection_file"], *_ARGUMENTS]
+    kernelapp.launch_new_instance()
+
+
+def _import_what_runbooks_need() -> None:
+    # Whatever is missing or broken is better told by the cell that needs it.
+    with suppress(Exception):
+        from runbook.cloud.connect import preload
+
+        preload()
+        for name in WARM:
+            import_module(name)
+
+
+def _line(file: Any) -> bytes:
+    """One line, byte by byte: nothing after it may be taken from the pipe."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = file.read(1)
+        if not byte:
+            return b""
+        line += byte
+    return line
+
+
+def _end_with(life: Any) -> None:
+    """The runner holds the other end of this pipe: when it closes, even by SIGKILL, nobody records what cells do."""
+    life.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main("warm" in sys.argv[1:])

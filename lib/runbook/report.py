@@ -1,0 +1,70 @@
+"""What a run says at its end: all findings, the worst verdict in one sentence, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runbook import draw
+from runbook.rows import Findings, Verdict
+
+MIME = "application/vnd.runbook.report+json"
+_WORDS = {
+    Verdict.alert: ("ALERT", "needs a person now"),
+    Verdict.unknown: ("UNKNOWN", "something could not be seen, so this is not an all-clear"),
+    Verdict.warn: ("WARN", "works, but look at it today"),
+    Verdict.ok: ("OK", "everything that was looked at is as it should be"),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The end of a notebook; `about` says where and when, `next` is one step a line."""
+
+    about: Mapping[str, str]
+    findings: Findings
+    next: tuple[str, ...] = field(default=())
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.findings.worst
+
+    @property
+    def sentence(self) -> str:
+        """The worst verdict in one sentence, with the first findings that cause it."""
+        word, meaning = _WORDS[self.verdict]
+        counts = Counter(f.verdict for f in self.findings)
+        told = ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
+        worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
+        causes = "; ".join(f"{f.check}, {f.subject}: {f.value}" for f in worst[:3])
+        more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
+        return f"{word}: {meaning} ({told})." + (f" {causes}{more}." if causes else "")
+
+    def plain(self) -> dict[str, Any]:
+        """The report as JSON-ready data."""
+        return {
+            **self.about,
+            "verdict": self.verdict.name,
+            "sentence": self.sentence,
+            "next": list(self.next),
+            "findings": self.findings.plain(),
+        }
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        block = draw.banner(self.sentence, self.verdict.name) + draw.findings(self.findings)
+        for step in self.next:
+            block += draw.note(f"Next: {step}")
+        return {**draw.page(block), MIME: self.plain()}
+
+
+def command(runbook: str, values: Mapping[str, Any]) -> str:
+    """The command that runs a runbook with these parameters; empty ones are left out."""
+    words = ["runbook", "run", runbook]
+    for name, value in values.items():
+        if value != "":
+            flag = {"environment": "--env", "world": "--world"}.get(name)
+            words += [flag, str(value)] if flag else ["-p", f"{name}={value}"]
+    return " ".join(shlex.quote(w) for w in words)

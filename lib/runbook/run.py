@@ -1,0 +1,167 @@
+"""A run, as a notebook drives it: start, read, check, query, close. Each verb delegates; nothing is decided here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runbook import draw, record, settings
+from runbook.cloud.connect import Cloud, connect
+from runbook.cloud.query import select
+from runbook.facts.read import Answer, Ask, Read, bq_line, look
+from runbook.journal import Journal
+from runbook.moment import Moment, moment_of
+from runbook.report import Report, command
+from runbook.request import Request, injected, parameters, request
+from runbook.rows import Fact, Finding, Findings, Verdict, join
+from runbook.settings import Settings
+
+
+def start(runbook: str, names: Mapping[str, Any]) -> Run:
+    """Open a run of `runbook`; `names` are the notebook's globals, of which only its declared parameters are read.
+
+    Checks the parameters, reads the settings, connects, takes the time from the cloud's clock, and makes the run's
+    folder. Raises BadInput before anything is asked, NoAnswer and NoRecord.
+    """
+    declared = parameters(settings.RUNBOOKS / f"{runbook}.ipynb")
+    unknown = {name: names[name] for name in injected(names.get("In", [])) if name not in declared and name in names}
+    wanted = request(runbook, {name: names[name] for name in declared if name in names} | unknown)
+    system = settings.load(wanted.environment)
+    cloud = connect(system, wanted.world)
+    now, certain = cloud.now()
+    moment = moment_of(wanted.as_of, now, system.zone)
+    folder = Path(os.environ.get("RUNBOOK_RUN") or record.new_folder(system, runbook))
+    journal = Journal(folder)
+    run = Run(wanted, system, cloud, moment, certain, folder, journal)
+    journal.write("START", runbook=runbook, parameters=wanted.values, target=cloud.target, at=moment.at.isoformat())
+    return run
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The facts of one `run.read`, by the names that were given to them."""
+
+    facts: Mapping[str, Fact]
+
+    def __getattr__(self, name: str) -> Fact:
+        try:
+            return self.facts[name]
+        except KeyError:
+            raise AttributeError(f"nothing was read as {name!r}; there is {', '.join(self.facts)}") from None
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        rows = [{"fact": f.name, "rows": _count(f), "could not see": _holes(f)} for f in self.facts.values()]
+        return draw.page(draw.table(rows) + draw.by_hand(f.line for f in self.facts.values()))
+
+
+def _count(fact: Fact) -> str:
+    return f"≥ {len(fact.rows):,}" if fact.more else f"{len(fact.rows):,}"
+
+
+def _holes(fact: Fact) -> str:
+    gone = [f"{name} is not there" for name in fact.absent]
+    return "; ".join([*gone, *(f"{g.subject}: {g.why}" for g in fact.gaps)])
+
+
+@dataclass
+class Run:
+    """One run: its request, settings, moment and cloud. Shown, it says where and when this is."""
+
+    request: Request
+    settings: Settings
+    cloud: Cloud
+    moment: Moment
+    certain: bool
+    folder: Path
+    journal: Journal
+    _facts: list[Fact] = field(default_factory=list)
+    _checked: set[int] = field(default_factory=set)
+    _findings: dict[str, Findings] = field(default_factory=dict)
+
+    def read(self, *one: Ask, **several: Ask) -> Any:
+        """Make reads, all at once. One unnamed read gives its Fact; named ones give a `Seen` with those names."""
+        asks = {**{str(n): ask for n, ask in enumerate(one)}, **several}
+        with ThreadPoolExecutor(max_workers=len(asks)) as pool:
+            facts = list(pool.map(lambda ask: look(ask, self.cloud, self.moment), asks.values()))
+        self._facts += facts
+        return facts[0] if len(one) == 1 and not several else Seen(dict(zip(asks, facts, strict=True)))
+
+    def check(self, check: Callable[..., Findings], *facts: Fact) -> Findings:
+        """Judge facts; the findings count in the verdict. Judging again replaces what this check found before."""
+        self._checked |= {id(fact) for fact in facts}
+        found = check(*facts, self.settings, self.moment)
+        self._findings[check.__name__] = found
+        return found
+
+    def query(self, sql: str, **values: Any) -> Fact:
+        """Run one SELECT of your own, with values for its @parameters, behind the same door and cost cap.
+
+        Raises OverCap, and Broken when it is not a SELECT; what could not be seen is a gap of the Fact.
+        """
+
+        def see() -> Answer:
+            return Answer(select(self.cloud, sql, values, {"query": "own"}))
+
+        return look(lambda *_: Read("own query", bq_line(self.cloud, sql, values), see, sql), self.cloud, self.moment)
+
+    def close(self) -> Report:
+        """Sum up findings, gaps of facts that nobody checked, the verdict and the next step; writes report.json."""
+        found = join(self._findings.values())
+        forgotten = [f for f in self._facts if id(f) not in self._checked]
+        extra = [
+            Finding("not checked", g.subject, f"could not see: {g.why}", "seen", Verdict.unknown, g.next)
+            for f in forgotten
+            for g in f.gaps
+        ]
+        found = Findings((*found, *extra))
+        report = Report(self._about(), found, self._next(found.worst))
+        record.write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
+        self.journal.write("CLOSE", verdict=report.verdict.name)
+        return report
+
+    def _about(self) -> dict[str, str]:
+        return {
+            "runbook": self.request.runbook,
+            "environment": self.settings.environment,
+            "target": self.cloud.target,
+            "project": self.settings.project,
+            "world": self.cloud.world,
+            "at": self.moment.at.isoformat(),
+        }
+
+    def _next(self, worst: Verdict) -> tuple[str, ...]:
+        """What to do now: the runbook to run with its parameters filled in, and whom to tell."""
+        again = command(self.request.runbook, self.request.values)
+        place = {k: self.request.values[k] for k in ("environment", "world") if k in self.request.values}
+        if worst is Verdict.alert:
+            call = self.settings.contacts.get("on-call")
+            steps = [f"tell {call.who} ({call.when})."] if call else []
+            if (settings.RUNBOOKS / "p1_response.ipynb").exists():
+                steps.insert(0, f"find the cause: {command('p1_response', place)}")
+            return (*steps, f"when it is mended, check again: {again}")
+        if worst is Verdict.ok:
+            return ("nothing; the next scheduled run looks again.",)
+        return (f"follow the column “next”, then check again: {again}",)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        here = self.moment
+        rows = {
+            "runbook": self.request.runbook,
+            "environment": self.settings.environment,
+            "project": f"{self.settings.project}, {self.settings.region}",
+            "looking at": f"{here.local(here.at):%A %Y-%m-%d %H:%M %Z} ({here.at:%Y-%m-%d %H:%M} UTC)"
+            + (", looking back" if here.past else ", now"),
+            "today": f"{here.today}, the team's day in {self.settings.time_zone}",
+        }
+        if self.cloud.target == "sandbox":
+            top = draw.banner(f"SANDBOX: practice data, not the real system. World: {self.cloud.world}", "warn")
+        else:
+            top = draw.banner("Google Cloud: the real system, read-only.", "unknown")
+            rows |= {"run": self.folder.name, "code": record.commit()}
+        if not self.certain:
+            top += draw.banner("No Google API answered; the time is this machine's.", "unknown")
+        return draw.page(top + draw.table([{"where and when": k, " ": v} for k, v in rows.items()]))

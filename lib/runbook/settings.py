@@ -1,0 +1,341 @@
+"""What a runbook knows about a system: params/<environment>.yaml, checked before anything is asked of a cloud.
+
+The classes below are the documentation of the file's keys. Everything that ends up inside SQL or a URL is an identifier
+that is checked here; values travel as query parameters.
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from runbook.errors import BadSettings, UnknownName
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOKS = ROOT / "runbooks"
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("is no time zone of the IANA database, such as America/Chicago") from None
+    return name
+
+
+def _cron(text: str) -> str:
+    from datetime import UTC, datetime
+
+    try:
+        CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError(f"is no cron schedule: {error}") from None
+    return text
+
+
+def _words(pattern: str) -> Any:
+    return Annotated[str, StringConstraints(pattern=pattern)]
+
+
+ProjectId = _words(r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+Location = _words(r"^[a-z]+(-[a-z]+\d+)?$")
+Identifier = _words(r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")
+OptionalIdentifier = _words(r"^([A-Za-z_][A-Za-z0-9_]{0,299})?$")
+Name = _words(r"^[a-z][a-z0-9-]{0,62}$")
+Clock = _words(r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")
+Zone = Annotated[str, AfterValidator(_zone)]
+Cron = Annotated[str, AfterValidator(_cron)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """Base of every part: an unknown key is an error, "3" is not 3, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Datasets(Part):
+    main: Identifier
+    backup: Identifier
+
+
+class Function(Part):
+    """One of the functions that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds."""
+
+    name: Name
+    source_system: str
+    schedule: Cron
+    tables: list[Identifier] = []
+    secrets: list[str] = []
+    memory: str = "512Mi"
+    timeout_s: int = 300
+
+
+class EtlRuns(Part):
+    """The table of ETL runs: the columns that the guide shows, and those that a system may have ("" = it has not)."""
+
+    name: Identifier
+    source_system: Identifier
+    status: Identifier
+    started_at: Identifier
+    error: OptionalIdentifier = ""
+    function: OptionalIdentifier = ""
+    finished_at: OptionalIdentifier = ""
+    records: OptionalIdentifier = ""
+
+
+class Scores(Part):
+    """The table of account scores and its DATE column."""
+
+    name: Identifier
+    date: Identifier
+
+
+class Freshness(Part):
+    """A table whose newest `column` (TIMESTAMP) may be `limit_hours` hours old."""
+
+    name: Identifier
+    column: Identifier
+    limit_hours: Positive
+
+
+class Tables(Part):
+    etl_runs: EtlRuns
+    scores: Scores
+    freshness: list[Freshness]
+
+
+class RunsLimit(Part):
+    """Successful runs today: ok from `ok_from`, alert at `alert_at` or fewer, warn between."""
+
+    ok_from: Count
+    alert_at: Count
+
+
+class ErrorsLimit(Part):
+    """Errors in 24 h: ok below `ok_below`, alert above `alert_above`, warn between."""
+
+    ok_below: Count
+    alert_above: Count
+
+
+class ScoresLimit(Part):
+    """Age of the newest score in days: 0 is ok, up to `warn_days` warn, older alert."""
+
+    warn_days: Count
+
+
+class Thresholds(Part):
+    etl_runs: RunsLimit
+    errors: ErrorsLimit
+    scores: ScoresLimit
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Thresholds:
+        if self.etl_runs.alert_at >= self.etl_runs.ok_from:
+            raise ValueError("etl_runs: alert_at must be below ok_from")
+        if self.errors.ok_below > self.errors.alert_above:
+            raise ValueError("errors: ok_below must not be above alert_above")
+        return self
+
+
+class Window(Part):
+    """A preferred time: `days` of the week, from `start` to `end` in the team's time zone."""
+
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
+    start: Clock
+    end: Clock
+
+
+class Operation(Part):
+    """A row of the guide's approval matrix: every role in `signers` must sign; a signature holds `valid_hours` hours.
+
+    `alone_in_p1`: during an open P1 the on-call requester alone. `offered: false`: no runbook does it.
+    """
+
+    risk: Literal["low", "medium", "high", "critical"]
+    signers: list[Name]
+    window: str = ""
+    valid_hours: Positive = 24
+    alone_in_p1: bool = False
+    offered: bool = True
+
+
+class Roles(Part):
+    """Role → the permissions that it must bring here; `ask` is the contact who grants roles."""
+
+    required: dict[str, list[str]]
+    elevated: dict[str, list[str]]
+    ask: Name
+
+
+class Contact(Part):
+    who: str
+    when: str
+
+
+class Settings(Part):
+    """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`."""
+
+    environment: Name
+    project: ProjectId
+    region: Location
+    time_zone: Zone
+    records: str
+    cost_cap_gib: Positive
+    datasets: Datasets
+    functions: list[Function]
+    tables: Tables
+    thresholds: Thresholds
+    feeds: dict[Name, str]
+    windows: dict[str, Window]
+    operations: dict[str, Operation]
+    roles: Roles
+    contacts: dict[Name, Contact]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Settings:
+        names = [f.name for f in self.functions]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"functions: listed twice: {', '.join(sorted(twice))}")
+        for name, operation in self.operations.items():
+            if operation.window and operation.window not in self.windows:
+                raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
+            if missing := set(operation.signers) - set(self.contacts):
+                raise ValueError(f"operations.{name}.signers: not under contacts: {', '.join(sorted(missing))}")
+        if self.roles.ask not in self.contacts:
+            raise ValueError(f"roles.ask: {self.roles.ask} is not under contacts")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def cost_cap(self) -> int:
+        """The cost cap in bytes."""
+        return int(self.cost_cap_gib * 2**30)
+
+    def table(self, name: str) -> str:
+        """`project.dataset.table`, as SQL names it between backticks."""
+        return f"{self.project}.{self.datasets.main}.{name}"
+
+    def inventory(self) -> dict[str, Any]:
+        """The system as plain data for the sandbox: functions, tables with columns, feeds."""
+        runs = self.tables.etl_runs.model_dump(exclude={"name"})
+        scores = self.tables.scores
+        tables = [{"name": scores.name, "time_column": scores.date, "columns": _columns(scores.date, "DATE")}]
+        tables += [
+            {"name": t.name, "time_column": t.column, "columns": _columns(t.column, "TIMESTAMP")}
+            for t in self.tables.freshness
+        ]
+        return {
+            "project": self.project,
+            "region": self.region,
+            "time_zone": self.time_zone,
+            "dataset": self.datasets.main,
+            "backup_dataset": self.datasets.backup,
+            "functions": [f.model_dump() for f in self.functions],
+            "tables": tables,
+            "runs": self.tables.etl_runs.name,
+            "columns_of_runs": {meaning: column for meaning, column in runs.items() if column},
+            "feeds": self.feeds,
+        }
+
+
+def _columns(time_column: str, time_type: str) -> dict[str, str]:
+    return {"id": "STRING", "account_id": "STRING", time_column: time_type, "value": "FLOAT64"}
+
+
+def folder() -> Path:
+    """Where the params files are: RUNBOOK_PARAMS, or the repository's own folder."""
+    return Path(os.environ.get("RUNBOOK_PARAMS") or ROOT / "params")
+
+
+def environments() -> list[str]:
+    """The environments that have a params file."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+@cache
+def load(environment: str) -> Settings:
+    """Read and check params/<environment>.yaml. Raises UnknownName or BadSettings."""
+    path = folder() / f"{environment}.yaml"
+    if environment not in environments():
+        raise UnknownName(
+            f"there is no environment {environment!r}",
+            f"looked for {path.name} in {path.parent}; there is: {', '.join(environments()) or 'none'}",
+            next=_nearest(environment, environments()) or "name one of these, or add its params file.",
+        )
+    raw = _yaml(path)
+    if empty := sorted(_placeholders(raw)):
+        raise BadSettings(
+            f"{path.name} still has placeholders",
+            "\n".join(f"{key}: {value}" for key, value in empty),
+            next="fill in each of them, then try again.",
+        )
+    try:
+        return Settings.model_validate(raw | {"environment": environment})
+    except ValidationError as error:
+        raise _explain(path, error) from None
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(
+            f"{path.name} cannot be read", error.strerror or str(error), next="check the file's mode."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path.name} is not YAML", str(error), next="mend the line that is named.") from None
+    if not isinstance(raw, dict):
+        raise BadSettings(f"{path.name} is not a mapping of keys", next="start from params/sandbox.yaml.")
+    return raw
+
+
+def _placeholders(value: Any, key: str = "") -> list[tuple[str, str]]:
+    """Every `<like this>` in a params file, with the key that holds it."""
+    if isinstance(value, dict):
+        return [p for k, v in value.items() for p in _placeholders(v, f"{key}.{k}" if key else str(k))]
+    if isinstance(value, list):
+        return [p for n, v in enumerate(value) for p in _placeholders(v, f"{key}[{n}]")]
+    return [(key, value)] if isinstance(value, str) and value.startswith("<") and value.endswith(">") else []
+
+
+def _explain(path: Path, error: ValidationError) -> BadSettings:
+    lines = []
+    for one in error.errors():
+        key = ".".join(map(str, one["loc"]))
+        problem = one["msg"].removeprefix("Value error, ")
+        if one["type"] == "extra_forbidden":
+            problem = "unknown key. " + _nearest(str(one["loc"][-1]), _keys(one["loc"][:-1]))
+        else:
+            problem += f" (it is {one['input']!r})" if not isinstance(one["input"], dict | list) else ""
+        lines.append(f"{key}: {problem}" if key else problem)
+    return BadSettings(f"{path.name} is not usable", "\n".join(lines), next="mend these keys, then try again.")
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that may stand at a place of the file, found by walking the models."""
+    model: Any = Settings
+    for step in location:
+        if isinstance(model, type) and issubclass(model, Part) and step in model.model_fields:
+            model = model.model_fields[str(step)].annotation
+        else:
+            model = get_args(model)[-1]
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, Part) else []
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, 1, 0.5)
+    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}." if known else ""

@@ -1,0 +1,121 @@
+"""The sandbox against Google's own word: each route is a method of a discovery document, each answer fits its schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+
+import gcp_sandbox
+from gcp_sandbox import services  # noqa: F401  (registers the routes)
+from gcp_sandbox.app import HOSTS, ROUTES, Route
+from runbook import settings
+from runbook.cloud.inprocess import InProcess
+
+from .discovery import APIS, document, methods, misfits, shape
+
+# Where a document itself comes from is in no document; status pages are no Google API.
+ELSEWHERE = {"/$discovery/rest", "/discovery/v1/apis/bigquery/v2/rest"}
+ROUTES_OF_GOOGLE = [r for r in ROUTES if r.api in APIS and r.path not in ELSEWHERE]
+NAMES = {
+    "project": "acme-sales-sandbox",
+    "location": "us-central1",
+    "function": "gmail-sync",
+    "service": "gmail-sync",
+    "secret": "hubspot-api-key",
+    "version": "2",
+    "dataset": "sales_intelligence",
+    "table": "etl_runs",
+}
+SQL = {
+    "query": "SELECT source_system, COUNT(*) AS n FROM sales_intelligence.etl_runs GROUP BY 1",
+    "useLegacySql": False,
+}
+TABLE = {"projectId": "acme-sales-sandbox", "datasetId": "sales_intelligence", "tableId": "etl_runs"}
+BODIES: dict[str, list[dict[str, Any]]] = {
+    "/queries": [SQL, SQL | {"dryRun": True}, SQL | {"maxResults": 1}],
+    "/jobs": [
+        {"configuration": {"query": SQL, "dryRun": True}},
+        {"configuration": {"query": SQL}},
+        {
+            "configuration": {
+                "copy": {
+                    "sourceTable": TABLE,
+                    "destinationTable": TABLE
+                    | {"datasetId": "sales_intelligence_backup", "tableId": "etl_runs_20260311"},
+                    "operationType": "SNAPSHOT",
+                    "writeDisposition": "WRITE_EMPTY",
+                }
+            }
+        },
+    ],
+    ":testIamPermissions": [{"permissions": ["bigquery.tables.get"]}],
+    "/v2/entries:list": [
+        {"resourceNames": ["projects/acme-sales-sandbox"], "filter": "severity>=ERROR", "pageSize": 2}
+    ],
+}
+
+
+def described(route: Route) -> tuple[str, dict[str, Any]] | None:
+    """The document and method that a route is."""
+    for name in APIS[route.api]:
+        for method, url in methods(name):
+            if method["httpMethod"] == route.method and shape(url) == shape(f"https://x{route.path}"):
+                return name, method
+    return None
+
+
+@pytest.fixture(scope="module")
+def session() -> requests.Session:
+    made = requests.Session()
+    made.mount("https://", InProcess(gcp_sandbox.app(settings.load("sandbox").inventory(), "many_errors")))
+    return made
+
+
+def names(session: requests.Session, route: Route) -> dict[str, str]:
+    """Names of things that exist, for a route's variables."""
+    revision = session.get(
+        f"https://{HOSTS['run']}/v2/projects/acme-sales-sandbox/locations/us-central1/services/gmail-sync/revisions"
+    ).json()["revisions"][0]["name"]
+    job = "gmail-sync"
+    if route.api == "bigquery":
+        reply = session.post(f"https://{HOSTS['bigquery']}/bigquery/v2/projects/acme-sales-sandbox/queries", json=SQL)
+        job = reply.json()["jobReference"]["jobId"]
+    return NAMES | {"revision": revision.rsplit("/", 1)[-1], "job": job}
+
+
+@pytest.mark.parametrize("route", ROUTES_OF_GOOGLE, ids=lambda r: f"{r.method} {r.api} {r.path}")
+def test_route(session: requests.Session, route: Route) -> None:
+    found = described(route)
+    assert found, "no method of the API's discovery document"
+    document_name, method = found
+    url = f"https://{HOSTS[route.api]}{route.path.format(**names(session, route))}"
+    bodies = (
+        next((b for end, b in BODIES.items() if route.path.endswith(end)), [None]) if route.method == "POST" else [None]
+    )
+    assert route.method == "GET" or bodies != [None]
+    for body in bodies:
+        reply = session.request(route.method, url, json=body)
+        assert reply.status_code == 200, reply.text
+        schema = document(document_name)["schemas"][method["response"]["$ref"]]
+        assert misfits(document_name, schema, reply.json()) == []
+        assert reply.json()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        ({"kind": 1}, "answer.kind is int"),
+        ({"totalRows": "x"}, "not an int64"),
+        ({"totalRows": 3}, "answer.totalRows is int"),
+        ({"made_up": True}, "answer.made_up is no property"),
+        ({"rows": {}}, "answer.rows is dict"),
+    ],
+)
+def test_the_schema_bites(spoil: dict[str, Any], expected: str) -> None:
+    good = {"kind": "bigquery#queryResponse", "totalRows": "3", "jobComplete": True}
+    schema = {"$ref": "QueryResponse"}
+    assert misfits("bigquery.v2", schema, good) == []
+    assert expected in json.dumps(misfits("bigquery.v2", schema, good | spoil))

@@ -1,0 +1,116 @@
+"""Permissions: enforced on every call, in each API's own words, and told by every testIamPermissions."""
+
+from __future__ import annotations
+
+import pytest
+from google.api_core.exceptions import BadRequest, Forbidden
+from google.cloud.resourcemanager_v3 import ProjectsClient
+
+from gcp_sandbox.app import HOSTS, ROUTES
+from tests.gcp_sandbox.conftest import PROJECT
+
+HERE = f"projects/{PROJECT}/locations/us-central1"
+
+# permission, a call that needs it, Google's words
+REFUSED = [
+    ("cloudfunctions.functions.list", "GET", f"cloudfunctions.googleapis.com/v2/{HERE}/functions",
+     f"Permission 'cloudfunctions.functions.list' denied on resource '{HERE}' (or it may not exist)."),
+    ("cloudfunctions.functions.get", "GET", f"cloudfunctions.googleapis.com/v2/{HERE}/functions/gmail-sync",
+     f"Permission 'cloudfunctions.functions.get' denied on resource '{HERE}/functions/gmail-sync' (or it may not exist)."),
+    ("run.services.get", "GET", f"run.googleapis.com/v2/{HERE}/services/gmail-sync",
+     f"Permission 'run.services.get' denied on resource '{HERE}/services/gmail-sync' (or resource may not exist)."),
+    ("run.revisions.list", "GET", f"run.googleapis.com/v2/{HERE}/services/gmail-sync/revisions",
+     f"Permission 'run.revisions.list' denied on resource '{HERE}/services/gmail-sync' (or resource may not exist)."),
+    ("secretmanager.versions.list", "GET", f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/x/versions",
+     f"Permission 'secretmanager.versions.list' denied for resource 'projects/{PROJECT}/secrets/x' (or it may not exist)."),
+    ("cloudscheduler.jobs.list", "GET", f"cloudscheduler.googleapis.com/v1/{HERE}/jobs",
+     f'The principal (user or service account) lacks IAM permission "cloudscheduler.jobs.list" for the resource "{HERE}" '
+     "(or the resource may not exist)."),
+    ("logging.logEntries.list", "POST", "logging.googleapis.com/v2/entries:list", "Permission denied for all log views"),
+    ("resourcemanager.projects.get", "GET", f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}",
+     "The caller does not have permission"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("permission", "method", "url", "words"), REFUSED)
+def test_refused_in_the_apis_own_words(session, told, permission, method, url, words):
+    asked = {"json": {"resourceNames": [f"projects/{PROJECT}"]}} if method == "POST" else {}
+    refused = session(told(f"deny: [{permission}]")).request(method, f"https://{url}", **asked)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["status"], error["message"]) == (403, "PERMISSION_DENIED", words)
+    assert error["details"][0]["reason"] == "IAM_PERMISSION_DENIED"
+    assert error["details"][0]["metadata"]["permission"] == permission
+    allowed = session(told("deny: [some.other.permission]")).request(method, f"https://{url}", **asked)
+    assert allowed.status_code != 403
+
+
+def test_bigquery_has_words_of_its_own(session, told):
+    google = session(told("deny: [bigquery.jobs.create, bigquery.tables.get]"))
+    url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}"
+    refused = google.post(f"{url}/queries", json={"query": "SELECT 1", "useLegacySql": False}).json()["error"]
+    assert refused["errors"][0]["reason"] == "accessDenied"
+    assert refused["message"] == (
+        f"Access Denied: Project {PROJECT}: User does not have bigquery.jobs.create permission in project {PROJECT}."
+    )
+    refused = google.get(f"{url}/datasets/sales_intelligence/tables/sf_accounts").json()["error"]
+    table = f"{PROJECT}:sales_intelligence.sf_accounts"
+    assert refused["message"] == (
+        f"Access Denied: Table {table}: Permission bigquery.tables.get denied on table {table} (or it may not exist)."
+    )
+
+
+def test_every_route_needs_a_permission_or_asks_for_them():
+    """BigQuery aside: there, what a caller made and what a caller may list need none."""
+    open_doors = {r.path for r in ROUTES if not r.permission and r.api not in ("feeds", "bigquery")}
+    assert all(path.endswith(":testIamPermissions") for path in open_doors)
+
+
+@pytest.mark.parametrize("api", ["cloudfunctions", "run", "secretmanager", "cloudscheduler", "cloudresourcemanager"])
+def test_somebody_elses_project_is_refused(session, api):
+    one = next(r for r in ROUTES if r.api == api and r.method == "GET" and "{project}" in r.path)
+    refused = session().get(
+        f"https://{HOSTS[api]}{one.path.replace('{project}', 'elsewhere').replace('{', '').replace('}', '')}"
+    )
+    assert (refused.status_code, refused.json()["error"]["details"][0]["reason"]) == (403, "CONSUMER_INVALID")
+
+
+PLACES = [
+    f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}",
+    f"cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}",
+    f"cloudfunctions.googleapis.com/v2/{HERE}/functions/gmail-sync",
+    f"run.googleapis.com/v2/{HERE}/services/gmail-sync",
+    f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/gmail-oauth-token",
+    f"bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets/sales_intelligence/tables/sf_accounts",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_which_permissions_are_held(session, told, place):
+    asked = {"permissions": ["run.services.get", "bigquery.jobs.create", "logging.logEntries.list"]}
+    url = f"https://{place}:testIamPermissions"
+    assert session().post(url, json=asked).json() == asked
+    some = session(told("deny: [bigquery.jobs.create]")).post(url, json=asked).json()
+    assert some == {"permissions": ["run.services.get", "logging.logEntries.list"]}
+    assert session(told(f"deny: [{', '.join(asked['permissions'])}]")).post(url, json=asked).json() == {}
+
+
+def test_through_googles_client(client):
+    held = client(ProjectsClient, "no_permission").test_iam_permissions(
+        resource=f"projects/{PROJECT}", permissions=["cloudscheduler.jobs.list", "cloudfunctions.functions.list"]
+    )
+    assert list(held.permissions) == ["cloudfunctions.functions.list"]
+
+
+@pytest.mark.parametrize("permission", ["run.services", "run.services.*", "wonderland.doors.open", ""])
+def test_a_permission_that_google_would_not_know(client, permission):
+    with pytest.raises(BadRequest, match="is not valid for this resource"):
+        client(ProjectsClient).test_iam_permissions(resource=f"projects/{PROJECT}", permissions=[permission])
+
+
+def test_the_project(client, told):
+    found = client(ProjectsClient).get_project(name=f"projects/{PROJECT}")
+    assert (found.project_id, found.state.name) == (PROJECT, "ACTIVE")
+    by_number = client(ProjectsClient).get_project(name=found.name)
+    assert by_number == found
+    with pytest.raises(Forbidden):
+        client(ProjectsClient, told("deny: [resourcemanager.projects.get]")).get_project(name=f"projects/{PROJECT}")

@@ -1,0 +1,87 @@
+"""Cloud Scheduler v1 through Google's own client."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.api_core.exceptions import NotFound
+from google.cloud import scheduler_v1
+from google.cloud.functions_v2 import FunctionServiceClient
+from google.cloud.scheduler_v1 import CloudSchedulerClient
+
+from tests.gcp_sandbox.conftest import INVENTORY, PROJECT
+
+HERE = f"projects/{PROJECT}/locations/us-central1"
+NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
+State = scheduler_v1.Job.State
+
+
+@pytest.fixture
+def jobs(client):
+    def read(world: str = "healthy") -> dict:
+        return {j.name.rsplit("/", 1)[1]: j for j in client(CloudSchedulerClient, world).list_jobs(parent=HERE)}
+
+    return read
+
+
+def test_one_job_a_function(jobs, client):
+    found = jobs()
+    assert {n: j.schedule for n, j in found.items()} == {f["name"]: f["schedule"] for f in INVENTORY["functions"]}
+    assert {(j.state, j.status.code, j.time_zone) for j in found.values()} == {(State.ENABLED, 0, "America/Chicago")}
+    for name, job in found.items():
+        function = client(FunctionServiceClient).get_function(name=f"{HERE}/functions/{name}")
+        assert job.http_target.uri == function.service_config.uri
+        assert job.http_target.oidc_token.service_account_email == function.service_config.service_account_email
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "following"),
+    [
+        ("gmail-sync", (11, 13, 5), (11, 14, 5)),
+        ("calendar-sync", (11, 13, 20), (11, 15, 20)),
+        ("salesforce-accounts-sync", (11, 10, 0), (11, 16, 0)),
+        ("account-scoring", (11, 12, 30), (12, 12, 30)),
+    ],
+)
+def test_times_are_the_storys_and_the_schedules(jobs, name, last, following):
+    job = jobs()[name]
+    day, hour, minute = last
+    late = job.last_attempt_time - datetime(2026, 3, day, hour, minute, tzinfo=UTC)
+    assert timedelta(0) <= late < timedelta(seconds=20)
+    day, hour, minute = following
+    assert job.schedule_time == datetime(2026, 3, day, hour, minute, tzinfo=UTC)
+
+
+def test_paused_and_failing(jobs, told):
+    found = jobs(
+        told("""runs: [{select: {name: gmail-sync}, since: 3h, outcome: skipped}]
+jobs:
+  - {select: {name: gmail-sync}, state: PAUSED}
+  - {select: {name: account-scoring}, code: 13}""")
+    )
+    assert (found["gmail-sync"].state, found["gmail-sync"].status.code) == (State.PAUSED, 0)
+    assert NOW - found["gmail-sync"].last_attempt_time > timedelta(hours=3)
+    assert (found["account-scoring"].state, found["account-scoring"].status.code) == (State.ENABLED, 13)
+
+
+def test_refused_attempts_are_attempts(jobs):
+    job = jobs("no_etl")["gmail-sync"]
+    assert (job.status.code, job.last_attempt_time) == (7, datetime(2026, 3, 11, 13, 5, tzinfo=UTC))
+
+
+def test_a_function_that_is_gone_leaves_its_job_behind(jobs):
+    job = jobs("missing_function")["hubspot-contacts-sync"]
+    assert (job.state, job.status.code) == (State.ENABLED, 5)
+
+
+def test_get(client):
+    google = client(CloudSchedulerClient)
+    assert google.get_job(name=f"{HERE}/jobs/gmail-sync").attempt_deadline == timedelta(seconds=300)
+    with pytest.raises(NotFound, match="Job not found"):
+        google.get_job(name=f"{HERE}/jobs/nothing")
+
+
+def test_pages(client, told):
+    found = client(CloudSchedulerClient, told("bulk: {functions: 600}")).list_jobs(parent=HERE)
+    assert [len(page.jobs) for page in found.pages] == [500, 105]

@@ -1,0 +1,99 @@
+"""The story: one truth for runs, rows and log entries, the same every time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gcp_sandbox.inventory import Inventory
+from gcp_sandbox.story import Story
+from gcp_sandbox.world import load
+from tests.gcp_sandbox.conftest import INVENTORY
+
+NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def story(told):
+    def make(said: str = "", **when: str) -> Story:
+        return Story(Inventory.model_validate(INVENTORY), load(told(said, **when)))
+
+    return make
+
+
+def of(told: Story, name: str, hours: float = 24) -> list:
+    return [r for r in told.runs if r.function.name == name and r.started_at > told.now - timedelta(hours=hours)]
+
+
+@pytest.mark.parametrize(
+    ("name", "runs_a_day"),
+    [("gmail-sync", 24), ("calendar-sync", 12), ("salesforce-accounts-sync", 3), ("account-scoring", 1)],
+)
+def test_runs_follow_the_schedule(story, name, runs_a_day):
+    runs = of(story(), name)
+    assert len(runs) == runs_a_day
+    assert {run.status for run in runs} == {"success"}
+    assert all(run.finished_at > run.started_at for run in runs)
+
+
+def test_schedules_are_in_the_teams_time_zone_across_a_change_of_the_clock(story):
+    # Chicago went from UTC-6 to UTC-5 on 8 March 2026: 07:30 there was 13:30Z before and is 12:30Z since.
+    hours = {r.started_at.date().day: r.started_at.hour for r in of(story(), "account-scoring", hours=8 * 24)}
+    assert hours == {4: 13, 5: 13, 6: 13, 7: 13, 8: 12, 9: 12, 10: 12, 11: 12}
+
+
+def test_the_last_rule_that_matches_a_run_wins(story):
+    runs = of(
+        story("""runs:
+  - {select: {}, since: 6h, outcome: failed, error: everything}
+  - {select: {name: gmail-sync}, since: 3h, until: 1h, outcome: skipped}
+  - {select: {name: gmail-sync}, since: 1h, outcome: success}"""),
+        "gmail-sync",
+        hours=7,
+    )
+    assert [(r.started_at.hour, r.status, r.error) for r in runs] == [
+        (7, "success", ""),
+        (8, "failed", "everything"),
+        (9, "failed", "everything"),
+        (10, "failed", "everything"),
+        (13, "success", ""),
+    ]
+
+
+def test_a_run_whose_end_is_not_yet_is_running(story):
+    last = of(story(now="2026-03-11T13:05:25Z"), "gmail-sync")[-1]
+    assert (last.status, last.finished_at, last.records) == ("running", None, 0)
+
+
+def test_entries_are_told_by_runs_and_evenly_by_errors(story):
+    entries = story("""runs: [{select: {name: gmail-sync}, since: 1h, outcome: failed, error: invalid_grant}]
+errors: [{select: {name: [calendar-sync, gmail-sync]}, since: 4h, count: 4, text: x, payload: json}]""").entries
+    assert entries == sorted(entries)
+    assert [(e.at, e.function) for e in entries if e.text == "x"] == [
+        (NOW - timedelta(hours=4 - n - 0.5), ("gmail-sync", "calendar-sync")[n % 2]) for n in range(4)
+    ]
+    failed = [e for e in entries if e.severity == "ERROR" and e.payload == "text"]
+    assert [e.text for e in failed] == ["Run gmail-sync-202603111305 failed: invalid_grant"]
+
+
+def test_rows_come_from_successful_runs_and_stop_where_the_table_is_stale(story):
+    said = "runs: [{select: {table: sf_accounts}, since: 2h, outcome: failed}]\ntables: [{name: gmail_messages, stale: 30h}]"
+    told = story(said)
+    newest = {t.name: max(told.times(t)) for t in told.inventory.tables}
+    assert NOW - newest["gmail_messages"] >= timedelta(hours=30)
+    assert NOW - newest["gmail_messages"] < timedelta(hours=32)
+    assert newest["sf_accounts"].hour in (9, 10), "05:00 in Chicago is 10:00Z"
+
+
+def test_absent_functions_leave_no_runs_and_bulk_adds(story):
+    told = story("functions: [{select: {name: gmail-sync}, state: absent}]\nbulk: {functions: 3, errors: 5}")
+    assert [f.name for f in told.functions][-3:] == ["bulk-0000", "bulk-0001", "bulk-0002"]
+    assert not of(told, "gmail-sync")
+    bulk = [e for e in told.entries if e.text.startswith("bulk")]
+    assert (len(bulk), bulk[-1].at) == (5, NOW)
+
+
+def test_the_same_world_tells_the_same_story(story):
+    assert story().runs == story().runs
+    assert story().entries == story().entries

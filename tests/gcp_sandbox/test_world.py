@@ -1,0 +1,117 @@
+"""The language of worlds: what it refuses, and that every shipped world tells what its name says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+import yaml
+
+from gcp_sandbox.inventory import Inventory
+from gcp_sandbox.story import Story
+from gcp_sandbox.world import BadWorld, duration, load, shipped
+from tests.gcp_sandbox.conftest import INVENTORY
+
+REAL = "params/sandbox.yaml"
+
+
+def story(world: str, **changes: object) -> Story:
+    return Story(Inventory.model_validate({**INVENTORY, **changes}), load(world))
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("40m", 2400), ("26h", 93600), ("2d", 172800), ("0h", 0)])
+def test_durations(text, seconds):
+    assert duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "h", "1.5h", "-2h", "2 h", "2w", 3])
+def test_no_durations(text):
+    with pytest.raises(ValueError, match="is not a duration"):
+        duration(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("colour: red", "colour"),
+        ("runs: [{select: {}, outcome: lost}]", "outcome"),
+        ("runs: [{select: {}, outcome: failed, since: soon}]", "is not a duration"),
+        ("runs: [{select: {nmae: x}, outcome: failed}]", "nmae"),
+        ("errors: [{select: {}, text: x}]", "count"),
+        ("faults: [{route: '('}]", "is not a regular expression"),
+        ("unreachable: us-central1", "unreachable"),
+        ("like: nothing-like-it", "is none of"),
+        ("runs: [", "not YAML"),
+    ],
+)
+def test_what_a_world_may_not_say(told, said, complaint):
+    with pytest.raises(BadWorld, match=complaint):
+        load(told(said))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "runs: [{select: {name: nobody}, outcome: failed}]",
+        "errors: [{select: {source_system: sap}, count: 1, text: x}]",
+        "functions: [{select: {secret: nothing}, state: FAILED}]",
+        "jobs: [{select: {name: gmail-sync, source_system: hubspot}, code: 1}]",
+        "tables: [{name: nowhere, stale: 2d}]",
+    ],
+)
+def test_a_world_that_selects_nothing_is_an_error(told, said):
+    with pytest.raises(BadWorld):
+        story(told(said))
+
+
+def test_a_clock_needs_a_zone(told):
+    with pytest.raises(BadWorld, match="now"):
+        load(told("", now="2026-03-11T13:30:00"))
+
+
+def test_like_adds_to_lists_and_replaces_the_rest(told):
+    world = load(told("like: healthy\nerrors: [{select: {}, count: 7, text: x}]"))
+    assert (world.about, [e.count for e in world.errors]) == ("a test", [1, 1, 7])
+
+
+# world: (runs of the team's today, errors of the last 24 h, age of the newest scoring run in the team's days)
+TOLD = {
+    "healthy": ({"success": 17}, 2, 0),
+    "quiet_morning": ({"success": 3}, 0, 0),
+    "no_etl": ({}, 0, 1),
+    "many_errors": ({"success": 17, "failed": 20}, 30, 0),
+    "stale_scores": ({"success": 16, "failed": 1}, 1, 2),
+    "missing_function": ({"success": 16}, 1, 0),
+    "unreachable_region": ({"success": 17}, 0, 0),
+    "no_permission": ({"success": 17}, 0, 0),
+}
+
+
+def test_every_shipped_world_is_told_here():
+    assert sorted(TOLD) == shipped()
+
+
+@pytest.mark.parametrize("world", TOLD)
+def test_shipped(world):
+    told = story(world)
+    today = told.now.astimezone(told.zone).date()
+    runs = Counter(r.status for r in told.runs if r.started_at.astimezone(told.zone).date() == today)
+    day = [e for e in told.entries if e.at > told.now - timedelta(hours=24) and e.severity == "ERROR"]
+    scored = [r for r in told.runs if r.function.name == "account-scoring" and r.status == "success"][-1]
+    age = (today - scored.started_at.astimezone(told.zone).date()).days
+    assert (dict(runs), len(day), age) == TOLD[world]
+
+
+@pytest.mark.parametrize("world", TOLD)
+def test_shipped_worlds_fit_the_projects_own_functions(world):
+    with open(REAL, encoding="utf-8") as file:
+        functions = yaml.safe_load(file)["functions"]
+    assert len(functions) == 13
+    assert len(story(world, functions=functions).functions) == (12 if world == "missing_function" else 13)
+
+
+def test_many_errors_has_every_kind_of_payload_and_a_utc_day_that_is_not_the_teams():
+    told = story("many_errors")
+    assert Counter(e.payload for e in told.entries if e.severity == "ERROR") == {"text": 22, "json": 6, "proto": 2}
+    assert told.now.date() != told.now.astimezone(told.zone).date()

@@ -1,0 +1,110 @@
+"""A params file is usable as a whole or refused as a whole, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runbook import settings
+from runbook.errors import BadSettings, Exit, UnknownName
+
+GOOD = (settings.ROOT / "params" / "sandbox.yaml").read_text()
+
+
+def load(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> settings.Settings:
+    (folder / "mine.yaml").write_text(text)
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(folder))
+    settings.load.cache_clear()
+    return settings.load("mine")
+
+
+def test_the_sandbox_is_usable() -> None:
+    system = settings.load("sandbox")
+    assert len(system.functions) == 13
+    assert system.cost_cap == 2**30
+    assert system.table("etl_runs") == "acme-sales-sandbox.sales_intelligence.etl_runs"
+
+
+BAD = [
+    ("cost_cap_gib: 1", "cost_cap_gb: 1", ["cost_cap_gb: unknown key. Did you mean cost_cap_gib?", "cost_cap_gib: Field"]),
+    ("limit_hours: 6", "limit_hour: 6", ["tables.freshness.0.limit_hour: unknown key. Did you mean limit_hours?"]),
+    ("{ok_from: 5,", "{ok_form: 5,", ["thresholds.etl_runs.ok_form: unknown key. Did you mean ok_from?"]),
+    ("{name: gmail-sync, so", "{name: gmail-sync, shedule: x, so", ["functions.0.shedule: unknown key. Did you mean schedule?"]),
+    ("cost_cap_gib: 1", 'cost_cap_gib: "1"', ["cost_cap_gib: Input should be a valid number", "'1'"]),
+    ("cost_cap_gib: 1", "cost_cap_gib: 0", ["cost_cap_gib: Input should be greater than 0"]),
+    ("ok_below: 5", "ok_below: -1", ["thresholds.errors.ok_below"]),
+    ("ok_from: 5", "ok_from: 0", ["etl_runs: alert_at must be below ok_from"]),
+    ("ok_below: 5", "ok_below: 30", ["errors: ok_below must not be above alert_above"]),
+    ("project: acme-sales-sandbox", 'project: "x`; DROP TABLE y; --"', ["project: String should match"]),
+    ("main: sales_intelligence", "main: sales-intelligence", ["datasets.main: String should match"]),
+    ("status: status ", 'status: "status) OR (1=1" ', ["tables.etl_runs.status: String should match"]),
+    ("time_zone: America/Chicago", "time_zone: Chicago", ["time_zone: is no time zone"]),
+    ("time_zone: America/Chicago", "time_zone: ../etc/passwd", ["time_zone: is no time zone"]),
+    ('"5 * * * *"', '"5 * * *"', ["functions.0.schedule: is no cron schedule"]),
+    ("name: calendar-sync", "name: gmail-sync", ["functions: listed twice: gmail-sync"]),
+    ("window: weekend", "window: wekend", ["operations.add_column.window: wekend is not under windows"]),
+    ("signers: [manager],", "signers: [boss],", ["operations.add_column.signers: not under contacts: boss"]),
+    ("ask: security ", "ask: nobody ", ["roles.ask: nobody is not under contacts"]),
+    ("days: [sat, sun]", "days: [saturday]", ["windows.weekend.days.0"]),
+    ("region: us-central1", "region: <your region>", ["still has placeholders", "region: <your region>"]),
+    ("project: acme", "project: [", ["is not YAML"]),
+    ("project: acme-sales-sandbox", "project: acme-sales-sandbox\nproject_id: x", ["project_id: unknown key. Did you mean project?"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), BAD, ids=[new.splitlines()[-1] for _, new, _ in BAD])
+def test_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    assert old in GOOD
+    with pytest.raises(BadSettings) as refusal:
+        load(monkeypatch, tmp_path, GOOD.replace(old, new))
+    for text in ["mine.yaml", *expected]:
+        assert text in str(refusal.value)
+    assert refusal.value.exit is Exit.BAD_INPUT
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "just words"])
+def test_not_a_mapping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadSettings, match="not a mapping"):
+        load(monkeypatch, tmp_path, text)
+
+
+def test_not_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
+    settings.load.cache_clear()
+    with pytest.raises(BadSettings, match="not YAML"):
+        settings.load("mine")
+
+
+def test_a_missing_environment_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"Did you mean sandbox\?"):
+        settings.load("sandbx")
+
+
+def test_every_placeholder_of_production_is_named() -> None:
+    text = (settings.ROOT / "params" / "production.yaml").read_text()
+    with pytest.raises(BadSettings) as refusal:
+        settings.load("production")
+    named = [line for line in str(refusal.value).splitlines() if ": <" in line]
+    assert len(named) == text.count("<") - text.count("# Fill") - text.count("every <placeholder>")
+    assert any(line.strip().startswith("project: <") for line in named)
+    assert any(line.strip().startswith("contacts.manager.who: <") for line in named)
+
+
+def test_production_filled_in_is_usable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (settings.ROOT / "params" / "production.yaml").read_text()
+    for placeholder, value in {
+        "<your project id>": "acme-sales",
+        "<the team's time zone, such as America/Chicago>": "Europe/Zurich",
+        "<cron of gmail-sync>": "5 * * * *",
+        "<the other twelve, one a line>": "calendar-sync",
+        "<as etl_runs writes it>": "calendar",
+        "<cron>": "5 * * * *",
+    }.items():
+        assert placeholder in text
+        text = text.replace(placeholder, value)
+    system = load(
+        monkeypatch, tmp_path, text.replace('"<', '"').replace(" <https", " https").replace("status>", "status")
+    )
+    assert system.inventory()["columns_of_runs"] == {c: c for c in ("source_system", "status", "started_at")}
