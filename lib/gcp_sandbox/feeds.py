@@ -50,6 +50,7 @@ def google(sandbox: Sandbox, _call: Call) -> Response:
 
 @route("feeds", "GET", "/api/v2/summary.json")
 def statuspage(sandbox: Sandbox, call: Call) -> dict:
+    """A Statuspage summary without incidents (https://status.hubspot.com/api/v2/summary.json)."""
     now = stamp(sandbox.now)
     component = {"id": digest(call.host)[:12], "name": "APIs", "status": "operational", "updated_at": now}
     return {
@@ -68,6 +69,7 @@ def statuspage(sandbox: Sandbox, call: Call) -> dict:
 
 @route("feeds", "GET", "/v1/instances/{instance}/status")
 def salesforce(_sandbox: Sandbox, _call: Call, instance: str) -> dict:
+    """The status of one Salesforce instance (https://api.status.salesforce.com/v1/docs/)."""
     return {
         "key": instance,
         "location": "NA",

@@ -97,6 +97,7 @@ def _without_generation(call: Call) -> Call:
 
 @route("cloudfunctions", "GET", f"{_FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")
 def get_function(sandbox: Sandbox, _call: Call, project: str, location: str, function: str) -> dict:
+    """One function; where its location cannot be reached the answer is 503, not 404."""
     known = sandbox.functions.functions
     if location in sandbox.world.unreachable:
         raise ApiError(503, "UNAVAILABLE", f"The service is currently unavailable in {location}.")
@@ -108,6 +109,7 @@ def get_function(sandbox: Sandbox, _call: Call, project: str, location: str, fun
 
 @route("cloudfunctions", "GET", _LOCATIONS, "cloudfunctions.locations.list")
 def list_locations(sandbox: Sandbox, call: Call, project: str) -> dict:
+    """The one region that the project uses; gcloud asks for it before it lists functions."""
     region = sandbox.inventory.region
     name = f"projects/{sandbox.inventory.project}/locations/{region}"
     return page(call, "locations", [{"name": name, "locationId": region}], 1000)

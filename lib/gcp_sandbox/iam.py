@@ -128,6 +128,7 @@ def project_v1(sandbox: Sandbox, _call: Call, **_: str) -> dict:
 
 @route("cloudresourcemanager", "GET", "/v3/projects/{project}", "resourcemanager.projects.get")
 def project(sandbox: Sandbox, _call: Call, **_: str) -> dict:
+    """The project's id and number, as the client library reads them."""
     project_id = sandbox.inventory.project
     return {
         "name": f"projects/{project_number(sandbox)}",

@@ -100,6 +100,7 @@ class Log:
 
 @route("logging", "POST", "/v2/entries:list", "logging.logEntries.list")
 def list_entries(sandbox: Sandbox, call: Call) -> dict:
+    """A page of the entries that a filter matches; a page may be empty and still name a next one (see SCAN)."""
     body = call.body
     names = body.get("resourceNames") or [f"projects/{p}" for p in body.get("projectIds", [])]
     if not names:
@@ -131,4 +132,5 @@ def _position(token: str, query: str) -> int | None:
 
 @route("logging", "GET", "/v2/projects/{project}/logs", "logging.logs.list")
 def list_logs(sandbox: Sandbox, _call: Call, project: str) -> dict:
+    """The three logs that functions of the second generation write to."""
     return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in (_AUDIT, *_STREAMS)]}

@@ -161,12 +161,14 @@ def _uid(*seed: object) -> str:
 
 @route("run", "GET", _SERVICES, "run.services.list")
 def list_services(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
+    """The services of a region; "-" is every region."""
     here = location in ("-", sandbox.inventory.region)
     return page(call, "services", list(sandbox.services.services.values()) if here else [], 100)
 
 
 @route("run", "GET", f"{_SERVICES}/{{service}}", "run.services.get")
 def get_service(sandbox: Sandbox, _call: Call, project: str, location: str, service: str) -> dict:
+    """One service with its traffic and its etag."""
     return _found(sandbox.services.services, "SERVICE", service, location, sandbox)
 
 
@@ -181,6 +183,7 @@ def list_revisions(sandbox: Sandbox, call: Call, project: str, location: str, se
 
 @route("run", "GET", f"{_REVISIONS}/{{revision}}", "run.revisions.get")
 def get_revision(sandbox: Sandbox, _call: Call, project: str, location: str, service: str, revision: str) -> dict:
+    """One revision, with the environment and the image that it was made from."""
     known = {_id(r): r for r in sandbox.services.revisions.get(service, [])}
     return _found(known, "REVISION", revision, location, sandbox)
 

@@ -26,6 +26,8 @@ _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 
 
 class Sandbox:
+    """One project in one world: its clock, its permissions and its services."""
+
     def __init__(self, inventory: Inventory, world: World):
         self.inventory, self.world = inventory, world
         self.now: datetime = world.clock

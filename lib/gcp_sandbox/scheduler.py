@@ -72,12 +72,14 @@ class Jobs:
 
 @route("cloudscheduler", "GET", _JOBS, "cloudscheduler.jobs.list")
 def list_jobs(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
+    """The jobs of the region; there is no list over all regions."""
     jobs = list(sandbox.jobs.jobs.values()) if location == sandbox.inventory.region else []
     return page(call, "jobs", jobs, 500)
 
 
 @route("cloudscheduler", "GET", f"{_JOBS}/{{job}}", "cloudscheduler.jobs.get")
 def get_job(sandbox: Sandbox, _call: Call, project: str, location: str, job: str) -> dict:
+    """One job with its schedule, state and last attempt."""
     if job not in sandbox.jobs.jobs or location != sandbox.inventory.region:
         raise not_found("Job not found.", f"projects/{sandbox.inventory.project}/locations/{location}/jobs/{job}")
     return sandbox.jobs.jobs[job]

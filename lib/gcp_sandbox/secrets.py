@@ -92,12 +92,14 @@ def crc32c(data: bytes) -> int:
 
 @route("secretmanager", "GET", _SECRETS, "secretmanager.secrets.list")
 def list_secrets(sandbox: Sandbox, call: Call, project: str) -> dict:
+    """Every secret's metadata."""
     secrets = list(sandbox.secrets.secrets.values())
     return {**page(call, "secrets", secrets, 25000), "totalSize": len(secrets)}
 
 
 @route("secretmanager", "GET", f"{_SECRETS}/{{secret}}", "secretmanager.secrets.get")
 def get_secret(sandbox: Sandbox, _call: Call, project: str, secret: str) -> dict:
+    """One secret's metadata; its value is in its versions."""
     return sandbox.secrets.secret(secret)
 
 
@@ -111,11 +113,13 @@ def list_versions(sandbox: Sandbox, call: Call, project: str, secret: str) -> di
 
 @route("secretmanager", "GET", f"{_VERSIONS}/{{version}}", "secretmanager.versions.get")
 def get_version(sandbox: Sandbox, _call: Call, project: str, secret: str, version: str) -> dict:
+    """One version's state and dates, without its value."""
     return sandbox.secrets.version(secret, version)
 
 
 @route("secretmanager", "GET", f"{_VERSIONS}/{{version}}:access", "secretmanager.versions.access")
 def access(sandbox: Sandbox, _call: Call, project: str, secret: str, version: str) -> dict:
+    """The value of a version; "latest" never falls back to an older one that is enabled."""
     found = sandbox.secrets.version(secret, version)
     if found["state"] != "ENABLED":
         message = f"Secret Version [{found['name']}] is in {found['state']} state."

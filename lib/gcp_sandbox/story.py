@@ -51,6 +51,8 @@ def number(*seed: object, below: int) -> int:
 
 
 class Story:
+    """What the inventory's functions did in one world. Raises BadWorld where the world names what is not there."""
+
     def __init__(self, inventory: Inventory, world: World):
         self.inventory, self.world, self.now = inventory, world, world.clock
         self.zone = ZoneInfo(inventory.time_zone)

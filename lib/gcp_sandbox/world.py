@@ -147,6 +147,8 @@ class Bulk(Part):
 
 
 class World(Part):
+    """One world as its file says it; see the top of this module."""
+
     about: str
     now: AwareDatetime
     runs: tuple[Runs, ...] = ()

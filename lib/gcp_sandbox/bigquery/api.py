@@ -35,6 +35,7 @@ _ARGUMENTS += ("formatOptions.useInt64Timestamp", "datasetView", "accessPolicyVe
 
 @route("bigquery", "POST", f"{_PROJECT}/queries", "bigquery.jobs.create")
 def jobs_query(sandbox: Sandbox, call: Call, **_: str) -> dict:
+    """Run one query and answer its first page; the same `requestId` again answers the job that it made, not a new one."""
     from gcp_sandbox.bigquery import jobs
 
     body = call.body
@@ -56,6 +57,7 @@ def jobs_query(sandbox: Sandbox, call: Call, **_: str) -> dict:
 
 @route("bigquery", "GET", f"{_PROJECT}/queries/{{job}}")
 def jobs_get_query_results(sandbox: Sandbox, call: Call, job: str, **_: str) -> dict:
+    """A page of what a query job gave; a job that failed answers with its error."""
     found = _job(sandbox, job)
     start, most = _window(call)
     answer = _page_of(found, _result(found), start, most, _int64(call))
@@ -64,6 +66,7 @@ def jobs_get_query_results(sandbox: Sandbox, call: Call, job: str, **_: str) -> 
 
 @route("bigquery", "POST", f"{_PROJECT}/jobs", "bigquery.jobs.create")
 def jobs_insert(sandbox: Sandbox, call: Call, **_: str) -> dict:
+    """Do one job of any kind; what goes wrong in it is in the job's status, not the status of this answer."""
     from gcp_sandbox.bigquery import jobs
 
     return jobs.submit(sandbox, call.body.get("configuration", {}), call.body.get("jobReference", {})).resource()
@@ -71,11 +74,13 @@ def jobs_insert(sandbox: Sandbox, call: Call, **_: str) -> dict:
 
 @route("bigquery", "GET", f"{_PROJECT}/jobs/{{job}}")
 def jobs_get(sandbox: Sandbox, _call: Call, job: str, **_: str) -> dict:
+    """One job by its id; the caller sees every job, so none needs a permission."""
     return _job(sandbox, job).resource()
 
 
 @route("bigquery", "GET", f"{_PROJECT}/jobs", "bigquery.jobs.list")
 def jobs_list(sandbox: Sandbox, call: Call, **_: str) -> dict:
+    """Every job, newest first, as the shorter resource that carries the state at its top."""
     listed = []
     for job in reversed(sandbox.bigquery.jobs.values()):
         resource = {k: v for k, v in job.resource().items() if k not in ("etag", "selfLink")}
@@ -85,6 +90,7 @@ def jobs_list(sandbox: Sandbox, call: Call, **_: str) -> dict:
 
 @route("bigquery", "GET", f"{_PROJECT}/datasets")
 def datasets_list(sandbox: Sandbox, call: Call, **_: str) -> dict:
+    """The two datasets of the project."""
     catalog = sandbox.bigquery.catalog
     listed = [
         {"kind": "bigquery#dataset", **{k: made[k] for k in ("id", "datasetReference", "location", "type")}}
@@ -95,11 +101,13 @@ def datasets_list(sandbox: Sandbox, call: Call, **_: str) -> dict:
 
 @route("bigquery", "GET", f"{_PROJECT}/datasets/{{dataset}}", "bigquery.datasets.get")
 def datasets_get(sandbox: Sandbox, _call: Call, project: str, dataset: str) -> dict:
+    """One dataset, as old as the project's tables."""
     return _dataset(sandbox, sandbox.bigquery.catalog.dataset(project, dataset))
 
 
 @route("bigquery", "GET", _TABLES, "bigquery.tables.list")
 def tables_list(sandbox: Sandbox, call: Call, project: str, dataset: str) -> dict:
+    """The tables and snapshots of a dataset by name, without those that have expired."""
     catalog = sandbox.bigquery.catalog
     listed = [catalog.resource(t, full=False) for t in catalog.of(catalog.dataset(project, dataset))]
     answer = {"kind": "bigquery#tableList", "etag": wire.etag(listed), "totalItems": len(listed)}
@@ -108,11 +116,13 @@ def tables_list(sandbox: Sandbox, call: Call, project: str, dataset: str) -> dic
 
 @route("bigquery", "GET", f"{_TABLES}/{{table}}", "bigquery.tables.get")
 def tables_get(sandbox: Sandbox, _call: Call, **names: str) -> dict:
+    """One table with its schema, its rows counted and its bytes measured at this moment."""
     return sandbox.bigquery.catalog.resource(_table(sandbox, names))
 
 
 @route("bigquery", "GET", f"{_TABLES}/{{table}}/data", "bigquery.tables.getData")
 def tabledata_list(sandbox: Sandbox, call: Call, **names: str) -> dict:
+    """The rows of a table as they are stored, a page at a time."""
     from gcp_sandbox.bigquery import values
 
     catalog, table = sandbox.bigquery.catalog, _table(sandbox, names)

@@ -43,6 +43,8 @@ class Table:
 
 
 class Catalog:
+    """Every table by dataset and name; the one DuckDB connection belongs to it."""
+
     def __init__(self, sandbox: Sandbox):
         inventory = sandbox.inventory
         self.sandbox, self.project, self.location = sandbox, inventory.project, inventory.region
@@ -208,10 +210,12 @@ class Catalog:
 
 
 def already_exists(ref: Ref) -> ApiError:
+    """409 in BigQuery's words."""
     return ApiError(409, "ALREADY_EXISTS", f"Already Exists: Table {ref}", "duplicate")
 
 
 def millis(moment: datetime) -> str:
+    """Milliseconds since 1970 as the text that BigQuery's int64 fields are."""
     return str(int(moment.timestamp() * 1000))
 
 

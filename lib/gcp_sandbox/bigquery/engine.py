@@ -51,6 +51,8 @@ class Result:
 
 
 class Engine:
+    """BigQuery's side of one project: the catalog, and the jobs and requests that it has answered."""
+
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         self.catalog = Catalog(sandbox)

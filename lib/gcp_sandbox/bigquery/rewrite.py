@@ -43,10 +43,12 @@ def rewrite(statement: Statement, context: Context) -> exp.Expression:
 
 
 def cast(node: exp.Expression, kind: str) -> exp.Cast:
+    """CAST of a node to a type that DuckDB names."""
     return exp.Cast(this=node, to=exp.DataType.build(kind, dialect="duckdb"))
 
 
 def call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
+    """A call of one of DuckDB's own functions."""
     return exp.Anonymous(this=name, expressions=list(arguments))
 
 

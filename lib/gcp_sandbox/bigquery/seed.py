@@ -45,6 +45,7 @@ def fill(con: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], row
 
 
 def micros(moment: datetime | None) -> int | None:
+    """Whole microseconds since 1970, the form in which `fill` takes a TIMESTAMP."""
     return None if moment is None else round(moment.astimezone(UTC).timestamp() * 1_000_000)
 
 

@@ -56,6 +56,7 @@ class Statement:
 
 
 def invalid(message: str) -> ApiError:
+    """400 with the reason that BigQuery gives for a wrong query."""
     return ApiError(400, "INVALID_ARGUMENT", message, "invalidQuery")
 
 
@@ -65,6 +66,7 @@ def unsupported(what: str) -> ApiError:
 
 
 def position(text: str, offset: int) -> str:
+    """An offset in a text as Google's messages end with it: " at [line:column]", counted from 1."""
     return f" at [{text.count(chr(10), 0, offset) + 1}:{offset - text.rfind(chr(10), 0, offset)}]"
 
 

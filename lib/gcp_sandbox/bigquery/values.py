@@ -85,6 +85,7 @@ def bytes_of(field: dict) -> str:
 
 
 def quoted(name: str) -> str:
+    """A name in the double quotes of DuckDB, whatever characters it has."""
     return '"' + name.replace('"', '""') + '"'
 
 
