@@ -31,7 +31,7 @@ fix: .venv/.dev  ## format, and execute the notebooks again in the sandbox
 	$(BIN)/python tests/golden.py
 
 lab: .venv/.lab  ## JupyterLab on working copies of the notebooks
-	@$(BIN)/runbook lab
+	@$(BIN)/runbook lab --env $(ENV)
 
 bench: .venv/.dev  ## time the daily check against the guide's health script (needs gcloud and bq)
 	$(BIN)/python tests/bench.py

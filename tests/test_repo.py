@@ -30,8 +30,10 @@ LAYERS = {
     "charts": PURE | {"run"},
     "cloud": PURE | {"cloud"},
     "facts": PURE | {"cloud", "facts"},
-    "request": PURE,
+    "request": PURE | {"cloud"},  # which target an environment has, before a kernel starts
     "journal": PURE,
+    "doctor": PURE | {"checks", "cloud", "facts", "record"},
+    "lab": PURE | {"record", "request"},
     "record": PURE | {"journal", "request"},
 }
 # Pure modules know neither files nor clocks nor clouds.

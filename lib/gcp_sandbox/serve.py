@@ -7,6 +7,7 @@ find their API by its path.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Thread
@@ -24,8 +25,12 @@ class Served:
     """A sandbox that listens on 127.0.0.1 until it is closed: `with serve(app) as served: … served.url`."""
 
     def __init__(self, app: App, port: int = 0):
-        self.server = make_server("127.0.0.1", port, _alive(app), threaded=True, request_handler=_Quiet)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        # Bound here, because werkzeug would end the whole process when the port is taken.
+        self.socket = socket.create_server(("127.0.0.1", port))
+        self.server = make_server(
+            "127.0.0.1", port, _alive(app), threaded=True, request_handler=_Quiet, fd=self.socket.fileno()
+        )
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.thread = Thread(target=self.server.serve_forever, daemon=True)
 
     def __enter__(self) -> Served:
@@ -36,6 +41,7 @@ class Served:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+        self.socket.close()
 
 
 def serve(app: App, port: int = 0) -> Served:

@@ -68,6 +68,7 @@ def errors(run: Run, seen: Fact) -> Chart:
         axes.bar(range(24), [r["errors"] for r in rows], width=0.9, align="edge", color=BAD)
         axes.set_xticks(range(0, 24, 3), [f"{run.moment.local(start[n]):%a %H:%M}" for n in range(0, 24, 3)])
         axes.set_ylabel("errors per hour")
+        axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(f"hour beginning ({run.settings.time_zone})")
         axes.plot([], [], " ", label=f"{len(seen.rows):,} in 24 h; alert above {limit:,}")
 

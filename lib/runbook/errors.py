@@ -6,6 +6,7 @@ RunbookError              what, observed, effect, next; shown as these four line
 │   ├── BadSettings       params/*.yaml: missing, malformed, a wrong key or value, a placeholder
 │   ├── UnknownName       a runbook, an environment or a world that is not there
 │   └── NoCredentials     no Application Default Credentials, or expired ones
+├── Refused         (5)   a plan that may not be applied, or an approval that may not be given
 ├── NoAnswer        (1)   the sandbox or Google cannot be reached at all
 ├── NoRecord        (1)   the records folder cannot be written
 └── Broken          (1)   the runbook itself is wrong
@@ -68,6 +69,10 @@ class UnknownName(BadInput): ...
 
 
 class NoCredentials(BadInput): ...
+
+
+class Refused(RunbookError):
+    exit = Exit.REFUSED
 
 
 class NoAnswer(RunbookError): ...

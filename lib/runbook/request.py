@@ -170,7 +170,7 @@ def _check_place(environment: str, world: str) -> None:
     if environment not in known:
         raise UnknownName(
             f"there is no environment {environment!r}", f"it would be params/{environment}.yaml",
-            next=_nearest(environment, known),
+            next=_nearest(environment, known) or "add its params file; params/sandbox.yaml is a complete example.",
         )  # fmt: skip
     if not world:
         return

@@ -135,6 +135,8 @@ class ScoresLimit(Part):
 
 
 class Thresholds(Part):
+    """The guide's table "What to Check"."""
+
     etl_runs: RunsLimit
     errors: ErrorsLimit
     scores: ScoresLimit

@@ -21,10 +21,10 @@ def gap(error: Exception, subject: str) -> Gap | None:
 
     if isinstance(error, Unseen):
         return Gap(subject, error.why, error.next)
+    if isinstance(error, google.TooManyRequests) or _reasons(error) & {"quotaExceeded", "rateLimitExceeded"}:
+        return Gap(subject, _said(error), "wait a minute (ten for a quota), then run again.")
     if isinstance(error, google.Forbidden | google.Unauthorized):
         return Gap(subject, _said(error), "ask for the role that step “Access” names.")
-    if isinstance(error, google.TooManyRequests):
-        return Gap(subject, _said(error), "wait a minute, then run again.")
     if isinstance(error, google.RetryError):
         return gap(error.cause, subject) if isinstance(error.cause, Exception) else Gap(subject, "no answer in time")
     if isinstance(error, google.MethodNotImplemented):
@@ -34,6 +34,11 @@ def gap(error: Exception, subject: str) -> Gap | None:
     if isinstance(error, requests.RequestException | GoogleAuthError | ConnectionError | TimeoutError):
         return Gap(subject, f"no answer ({type(error).__name__})", "check the network, then run again.")
     return None
+
+
+def _reasons(error: Exception) -> set[str]:
+    """BigQuery's own reasons: a 403 may be a quota as well as a missing role."""
+    return {str(e.get("reason")) for e in getattr(error, "errors", ()) if isinstance(e, dict)}
 
 
 def _said(error: Exception) -> str:

@@ -1,0 +1,243 @@
+"""The command line, as people type it: what it prints, and how it ends when it is used wrongly."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from runbook import settings
+from runbook.cli import main
+from runbook.errors import Exit
+from runbook.lab import working_copies
+from runbook.request import load_notebook, parameters, source
+
+SANDBOX = settings.ROOT / "params/sandbox.yaml"
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A function `cli(line, **environment)`; records go to a folder of the test's own."""
+
+    def run(line: str, **environment: str) -> Result:
+        settings.load.cache_clear()
+        try:
+            env = {"RUNBOOK_RECORDS": str(tmp_path / "records"), **environment}
+            return CliRunner().invoke(main, line.split(), env=env)
+        finally:
+            settings.load.cache_clear()
+
+    return run
+
+
+def params(folder: Path, environment: str = "sandbox", text: str = "", **keys: object) -> dict[str, str]:
+    """A params folder with one file: the sandbox's with other keys, or any text."""
+    folder.mkdir(exist_ok=True)
+    good = yaml.safe_load(SANDBOX.read_text()) | keys
+    (folder / f"{environment}.yaml").write_text(text or yaml.safe_dump(good))
+    return {"RUNBOOK_PARAMS": str(folder)}
+
+
+def no_google(folder: Path) -> dict[str, str]:
+    return {"NO_GCE_CHECK": "true", "HOME": str(folder), "CLOUDSDK_CONFIG": str(folder), "GOOGLE_CLOUD_PROJECT": ""}
+
+
+# What is wrong: (command line, environment from a folder, words that the message must have, exit code).
+BAD = {
+    "unknown runbook": ("run daily_chek", lambda p: {}, "did you mean daily_check?", Exit.BAD_INPUT),
+    "unknown environment": ("run daily_check --env prod", lambda p: {}, "did you mean production?", Exit.BAD_INPUT),
+    "unknown world": ("run daily_check --world helthy", lambda p: {}, "did you mean healthy?", Exit.BAD_INPUT),
+    "unknown parameter": ("run daily_check -p as_off=1", lambda p: {}, "did you mean as_of?", Exit.BAD_INPUT),
+    "no =": ("run daily_check -p as_of", lambda p: {}, "write -p name=value", Exit.BAD_INPUT),
+    "given twice": ("run daily_check -p as_of=1 -p as_of=2", lambda p: {}, "given twice", Exit.BAD_INPUT),
+    "no such moment": ("run daily_check -p as_of=soon", lambda p: {}, "as_of", Exit.BAD_INPUT),
+    "secret": ("run daily_check -p token=abc", lambda p: {}, "looks like a secret", Exit.BAD_INPUT),
+    "no params": ("run daily_check", lambda p: {"RUNBOOK_PARAMS": str(p)}, "there is no environment", Exit.BAD_INPUT),
+    "params is a folder": (
+        "run daily_check",
+        lambda p: (p / "sandbox.yaml").mkdir() or {"RUNBOOK_PARAMS": str(p)},
+        "cannot be read",
+        Exit.BAD_INPUT,
+    ),
+    "malformed yaml": ("run daily_check", lambda p: params(p, text="a: [1"), "is not YAML", Exit.BAD_INPUT),
+    "unknown key": ("run daily_check", lambda p: params(p, regoin="x"), "Did you mean region?", Exit.BAD_INPUT),
+    "SQL in the project": ("run daily_check", lambda p: params(p, project="x`; DROP"), "project", Exit.BAD_INPUT),
+    "placeholders": ("run daily_check --env production", lambda p: {}, "<your project id>", Exit.BAD_INPUT),
+    "no credentials": (
+        "run daily_check --env live",
+        lambda p: params(p, "live") | no_google(p),
+        "gcloud auth application-default login",
+        Exit.BAD_INPUT,
+    ),
+    "a world on Google": (
+        "run daily_check --env live --world no_etl",
+        lambda p: params(p, "live"),
+        "only the sandbox has worlds",
+        Exit.BAD_INPUT,
+    ),
+    "dead endpoint": (
+        "run daily_check",
+        lambda p: {"RUNBOOK_SANDBOX": "http://127.0.0.1:1"},
+        "start it with `runbook sandbox`",
+        Exit.BROKEN,
+    ),
+    "over the cost cap": (
+        "run daily_check",
+        lambda p: params(p, cost_cap_gib=1e-8),
+        "would read more than the cost cap",
+        Exit.BROKEN,
+    ),
+    "records in a file": (
+        "run daily_check",
+        lambda p: ((p / "file").write_text("") and {}) or {"RUNBOOK_RECORDS": str(p / "file" / "x")},
+        "give another folder with RUNBOOK_RECORDS",
+        Exit.BROKEN,
+    ),
+    "port taken": ("sandbox --port {port}", lambda p: {}, "another --port", Exit.BROKEN),
+    "doctor without credentials": (
+        "doctor --env live",
+        lambda p: params(p, "live") | no_google(p),
+        "gcloud auth application-default login",
+        Exit.BAD_INPUT,
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "environment", "words", "code"), BAD.values(), ids=BAD)
+def test_bad_input(
+    cli: Cli,
+    tmp_path: Path,
+    line: str,
+    environment: Callable[[Path], dict[str, str]],
+    words: str,
+    code: Exit,
+) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    done = cli(line.format(port=taken.getsockname()[1]), **environment(tmp_path))
+    assert done.exit_code == code, done.output
+    said = done.output
+    assert words in said
+    assert "Next: " in said
+    assert "Traceback" not in said
+    for marker in (tmp_path / "records").rglob("record.json"):
+        record = json.loads(marker.read_text())
+        assert (record["status"], record["verdict"]) == ("failed", None)
+        assert record["exit"] == code
+    assert all((p.parent / "record.json").exists() for p in (tmp_path / "records").rglob("*.ipynb"))
+
+
+def test_a_healthy_run(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run daily_check")
+    assert done.exit_code == 0, done.output
+    assert "OK: everything that was looked at is as it should be" in done.output
+    (record,) = (tmp_path / "records/sandbox").iterdir()
+    assert f"Record: {record}/daily_check.ipynb" in done.output
+    assert {p.name for p in record.iterdir()} == {"daily_check.ipynb", "journal.jsonl", "record.json", "report.json"}
+
+
+def test_mock_mode_rehearses_another_environment(cli: Cli, tmp_path: Path) -> None:
+    here = params(tmp_path, "live", project="acme-sales-live")
+    done = cli("run daily_check --env live --world no_etl", MOCK_MODE="1", **here)
+    assert done.exit_code == Exit.ALERT, done.output
+    assert done.output.startswith("SANDBOX  acme-sales-live")
+
+
+def test_as_of_leaves_gaps(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run daily_check -p as_of=2026-03-10T09:00")
+    assert done.exit_code == Exit.UNKNOWN, done.output
+    assert "Cloud Functions keeps no past" in done.output
+    assert "ok       ETL runs today" in done.output
+    assert "2026-03-10T14:00:00+00:00" in done.output
+
+
+def test_list_tells_what_each_can_change(cli: Cli) -> None:
+    done = cli("list")
+    lines = done.output.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == sorted(p.stem for p in settings.RUNBOOKS.glob("*.ipynb"))
+    assert "?" not in done.output.replace("right?", "")
+
+
+@pytest.mark.parametrize(
+    ("world", "code", "words"),
+    [("healthy", 0, "writable"), ("no_permission", 0, "ask Security team for roles/logging.viewer")],
+)
+def test_doctor(cli: Cli, world: str, code: int, words: str) -> None:
+    done = cli(f"doctor --world {world}")
+    assert done.exit_code == code, done.output
+    assert words in done.output
+
+
+def test_sandbox_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "runbook.cli", "sandbox", "--world", "no_etl"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        lines = iter(process.stdout.readline, "")
+        exports = {}
+        for line in lines:
+            if line.startswith("#"):
+                break
+            key, _, value = line.removeprefix("export ").strip().partition("=")
+            exports[key] = value
+        about = json.load(urlopen(exports["RUNBOOK_SANDBOX"]))
+        assert about["project"] == "acme-sales-sandbox"
+        assert exports["CLOUDSDK_CORE_PROJECT"] == about["project"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def test_the_run_of_a_served_sandbox(cli: Cli, tmp_path: Path) -> None:
+    import gcp_sandbox
+    from gcp_sandbox.serve import serve
+
+    system = settings.load("sandbox")
+    with serve(gcp_sandbox.app(system.inventory(), "no_etl")) as served:
+        assert cli("run daily_check", RUNBOOK_SANDBOX=served.url).exit_code == Exit.ALERT
+        refused = cli("run daily_check --world healthy", RUNBOOK_SANDBOX=served.url)
+        assert refused.exit_code == Exit.BAD_INPUT
+        assert "already is in a world" in refused.output
+        other = params(tmp_path, "live", project="acme-sales-live") | {"MOCK_MODE": "1"}
+        refused = cli("run daily_check --env live", RUNBOOK_SANDBOX=served.url, **other)
+        assert refused.exit_code == Exit.BAD_INPUT
+        assert "is another system" in refused.output
+
+
+def test_working_copies_are_empty_and_default_to_their_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    monkeypatch.setattr("runbook.lab.find_spec", lambda name: name)
+    for key, value in params(tmp_path, "live").items():
+        monkeypatch.setenv(key, value)
+    folder = working_copies("live")
+    committed = sorted(settings.RUNBOOKS.glob("*.ipynb"))
+    assert [p.name for p in sorted(folder.iterdir())] == [p.name for p in committed]
+    for path in committed:
+        copy = load_notebook(folder / path.name)
+        assert parameters(folder / path.name)["environment"].default == "live"
+        assert not [c for c in copy["cells"] if c["cell_type"] == "code" and (c["outputs"] or c["execution_count"])]
+        same = [source(c) for c in load_notebook(path)["cells"]]
+        assert sum(a != source(c) for a, c in zip(same, copy["cells"], strict=True)) == 1
+
+
+def test_lab_without_jupyterlab(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook.lab.find_spec", lambda name: None)
+    done = cli("lab")
+    assert done.exit_code == Exit.BAD_INPUT
+    assert "make lab" in done.output
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_is_in_the_readme_and_explains_itself(cli: Cli, command: str) -> None:
+    assert f"runbook {command}" in (settings.ROOT / "README.md").read_text()
+    assert cli(f"{command} --help").exit_code == 0
+    assert main.commands[command].help
