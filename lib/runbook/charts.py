@@ -136,7 +136,7 @@ def _chart(
     axes.set_title(title + (" (incomplete)" if fact.gaps else ""), loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
-    axes.legend(fontsize=8, frameon=False, loc="best")
+    axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0)
     png = BytesIO()
     figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
     return Chart(title, rows, png.getvalue())

@@ -88,8 +88,10 @@ def _cell(name: str, value: Any) -> str:
         text = (
             f'<b style="color:{ink};background:{paper};padding:1px 8px;border-radius:8px;white-space:nowrap">{text}</b>'
         )
-    right = ";text-align:right" if isinstance(value, int | float) and not isinstance(value, bool) else ""
-    return f'<td style="{_CELL}{right}">{text}</td>'
+    style = ";white-space:nowrap" if isinstance(value, date) else ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        style = ";text-align:right"
+    return f'<td style="{_CELL}{style}">{text}</td>'
 
 
 def note(text: str) -> Block:

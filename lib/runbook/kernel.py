@@ -1,9 +1,8 @@
 """The Python process that runs a notebook's cells: started first, warmed while nobody waits, gone with its runner.
 
-A kernel costs about a second of imports. So the runner starts this process before anything else, as `python -m
-runbook.kernel`; it imports what every runbook needs while the runner checks the parameters and imports papermill on the
-other core, and becomes a kernel only when the runner says so. It is always this environment's own Python: kernelspecs,
-which anybody may put into a home folder, are not asked.
+A kernel costs about a second of imports. So the runner starts this process before it imports papermill, as `python -m
+runbook.kernel`; it imports what every runbook needs on the other core, and becomes a kernel only when the runner says
+so. It is always this environment's own Python: kernelspecs, which anybody may put into a home folder, are not asked.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 WARM = ("runbook.run", "runbook.facts", "runbook.checks", "runbook.charts", "matplotlib.figure")
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
@@ -35,22 +34,8 @@ class Kernel:
         # A short path: the names of Unix sockets have about a hundred bytes. Only this user may enter it.
         self.folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self.connection_file = self.folder / "connection.json"
-        self.log = self.folder / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "runbook.kernel", *(["warm"] if warm else [])],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the runner, which passes it on
-                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
-            )
-
-    def start(self, environment: Mapping[str, str]) -> None:
-        """Let the process become a kernel, with these environment variables besides its own."""
-        ports = {f"{name}_port": n for n, name in enumerate(_SOCKETS, 1)}
         connection = {
-            **ports,
+            **{f"{name}_port": n for n, name in enumerate(_SOCKETS, 1)},
             "transport": "ipc",
             "ip": str(self.folder / "k"),
             "key": secrets.token_hex(32),
@@ -58,7 +43,26 @@ class Kernel:
             "kernel_name": "python3",
         }
         self.connection_file.write_text(json.dumps(connection), encoding="utf-8")
-        word = {"connection_file": str(self.connection_file), "environment": dict(environment), "cwd": os.getcwd()}
+        self.log = self.folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "runbook.kernel", self.connection_file, *(["warm"] if warm else [])],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the runner, which passes it on
+                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+            )
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Let the process become a kernel, with these environment variables besides its own."""
+        word = {"environment": dict(environment), "cwd": os.getcwd()}
         with suppress(BrokenPipeError):  # it died already; whoever waits for it will see that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
@@ -77,12 +81,19 @@ class Kernel:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def last_words(self, lines: int = 8) -> str:
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the cell that runs."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGINT)
+
+    def last_words(self, lines: int = 8) -> list[str]:
         """The end of what the process wrote outside of cells, for people who wonder why it died."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
 
     def stop(self) -> None:
-        """Kill the process and its children, and remove its files."""
+        """Kill the process and its children, and remove its files. Does nothing the second time."""
+        if not self.folder.exists():
+            return
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -91,7 +102,7 @@ class Kernel:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def main(warm: bool) -> None:
+def main(connection_file: str, warm: bool) -> None:
     """In the new process: import, wait for the word, become a kernel that lives no longer than its runner."""
     # The kernel never asks for input, and no child process may read what keeps it alive.
     life = os.fdopen(os.dup(0), "rb", buffering=0)
@@ -100,11 +111,14 @@ def main(warm: bool) -> None:
 
     if warm:
         _import_what_runbooks_need()
-    word: dict[str, Any] = json.loads(_line(life) or sys.exit(0))
-    Thread(target=_end_with, args=(life,), daemon=True).start()
-    os.environ.update(word["environment"])
-    os.chdir(word["cwd"])
-    sys.argv = [sys.argv[0], "-f", word["connection_file"], *_ARGUMENTS]
+    word = life.readline()
+    if not word:
+        _end_with(life, Path(connection_file).parent)
+    Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
+    said = json.loads(word)
+    os.environ.update(said["environment"])
+    os.chdir(said["cwd"])
+    sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
 
 
@@ -118,22 +132,12 @@ def _import_what_runbooks_need() -> None:
             import_module(name)
 
 
-def _line(file: Any) -> bytes:
-    """One line, byte by byte: nothing after it may be taken from the pipe."""
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = file.read(1)
-        if not byte:
-            return b""
-        line += byte
-    return line
-
-
-def _end_with(life: Any) -> None:
+def _end_with(life: BinaryIO, folder: Path) -> None:
     """The runner holds the other end of this pipe: when it closes, even by SIGKILL, nobody records what cells do."""
     life.read()
+    shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    main("warm" in sys.argv[1:])
+    main(sys.argv[1], "warm" in sys.argv[2:])

@@ -1,0 +1,18 @@
+"""One text for the same data, and the id of a plan made from it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def canonical(data: Any) -> bytes:
+    """Data as JSON that has one form only: sorted keys, no spaces, UTF-8. Raises ValueError or TypeError for no JSON."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def plan_id(content: Mapping[str, Any]) -> str:
+    """The id of a plan: the SHA-256, in hex, of its canonical content."""
+    return hashlib.sha256(canonical(content)).hexdigest()
