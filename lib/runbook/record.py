@@ -7,14 +7,15 @@
 `record.json` is written first of all with the status `running`: after a SIGKILL or a power cut that is what stays. Only
 a runner, or `runbook seal`, writes it; a report in a folder without one is unattested. Its keys:
 
-    schema, how              1; "runner" or "sealed"
+    schema, how              1; "runner", or "sealed": a person ran it in Jupyter and saved it, and nobody watched
     runbook, parameters      what was asked for
     who, pid                 user@host and process
     commit, versions         the code: git commit ("-dirty" with uncommitted changes), Python and main packages
-    started_at, ended_at     UTC
+    started_at, ended_at     UTC; of a sealed record, when it was sealed
     status, why              running, finished, failed, kernel_died, timeout, interrupted or terminated, in a sentence
     verdict, exit            the report's verdict, only when this run finished and wrote one; the exit code
-    cells                    each code cell: its id, step, status (pending, running, completed, failed) and seconds
+    cells                    each code cell: its id, step, status (pending, running, completed, failed) and seconds;
+                             of a sealed record the execution count in place of seconds
     sha256                   digests of the notebook, the report and the journal
 """
 
@@ -25,10 +26,11 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -36,12 +38,14 @@ from pathlib import Path
 from typing import Any
 
 from runbook import settings
-from runbook.errors import NoRecord
+from runbook.errors import BadInput, Broken, NoRecord
 from runbook.journal import sync_folder
-from runbook.request import Request
+from runbook.request import Request, load_notebook, parameters, source
+from runbook.rows import Verdict
 from runbook.settings import Settings
 
 SCHEMA = 1
+ROOM = ".room"  # disk space that is given back for the last write
 PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "google-cloud-bigquery", "matplotlib")
 
 
@@ -116,14 +120,15 @@ def read_report(folder: Path) -> dict[str, Any] | None:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return report if isinstance(report, dict) and "verdict" in report else None
+    return report if isinstance(report, dict) and report.get("verdict") in Verdict.__members__ else None
 
 
-def begin(folder: Path, request: Request) -> dict[str, Any]:
-    """Write the marker that a run has begun, and return it for `finish`. Raises NoRecord."""
+def begin(folder: Path, request: Request, how: str = "runner") -> dict[str, Any]:
+    """Write the marker that a run has begun, and return it for `finish`; keep room for that. Raises NoRecord."""
+    publish(folder / ROOM, bytes(65536))
     marker = {
         "schema": SCHEMA,
-        "how": "runner",
+        "how": how,
         "runbook": request.runbook,
         "parameters": dict(request.values),
         **here(),
@@ -141,9 +146,11 @@ def finish(folder: Path, marker: Mapping[str, Any], **seen: Any) -> dict[str, An
 
     A report that counts is marked as attested first, so that its digest is that of the file which stays.
     """
+    (folder / ROOM).unlink(missing_ok=True)
     report = read_report(folder) if seen["status"] == "finished" else None
-    if report is not None:
-        write_report(folder, report | {"attested": True})
+    if report is not None and marker["how"] == "runner":
+        with suppress(NoRecord):  # on a full disk this record matters more
+            write_report(folder, report | {"attested": True})
     names = (f"{marker['runbook']}.ipynb", "report.json", "journal.jsonl")
     whole = {
         **marker,
@@ -154,6 +161,77 @@ def finish(folder: Path, marker: Mapping[str, Any], **seen: Any) -> dict[str, An
     }
     write_json(folder / "record.json", whole)
     return whole
+
+
+def seal(notebook: Path) -> Path:
+    """Turn a notebook that a person ran in Jupyter and saved into a record, in a folder of its own, which is returned.
+
+    Raises BadInput unless it is the whole, clean run of a runbook, in order, that has no record yet; NoRecord.
+    """
+
+    def refused(observed: str, next: str = "restart the kernel, run all cells, save, and seal that.") -> BadInput:
+        return BadInput(f"{notebook.name} cannot be sealed", observed, "No record was made.", next)
+
+    try:
+        nb, declared = load_notebook(notebook), parameters(notebook)
+    except Broken as error:
+        raise refused(f"{error.what}: {error.observed}", "seal the saved notebook of a run.") from None
+    if notebook.resolve().is_relative_to(settings.RUNBOOKS):
+        raise refused("it is a committed runbook, not a run of it", "run a working copy: `make lab`.")
+    ran = list(steps(nb["cells"]))
+    report, fault = _shown_report(ran[-1][1]), _fault(cell for _, cell, _ in ran)
+    given = {p.name: p.default for p in declared.values()} | nb["metadata"].get("papermill", {}).get("parameters", {})
+    if fault or report is None:
+        raise refused(fault or "its last code cell shows no verdict of run.close()")
+    if report["environment"] != given.get("environment"):
+        raise refused(f"it ran on {report['environment']}, but its parameters now say {given.get('environment')}")
+    system, content = settings.load(report["environment"]), notebook.read_bytes()
+    for old in (notebook.parent / "record.json", *folder_of(system).glob("*/record.json")):
+        if old.exists() and (old.parent == notebook.parent or digest(notebook) in old.read_text(encoding="utf-8")):
+            raise refused(f"it has a record already: {old}", "nothing; a record is never written again.")
+    folder = new_folder(system, report["runbook"])
+    marker = begin(folder, Request(report["runbook"], given), "sealed")
+    publish(folder / f"{report['runbook']}.ipynb", content)
+    write_report(folder, report | {"folder": str(folder), "attested": False})
+    cells = [
+        {"id": c.get("id", str(n)), "step": title, "status": "completed", "count": c["execution_count"]}
+        for n, c, title in ran
+    ]
+    why, exit = "a person ran it in Jupyter; nobody watched", int(Verdict[report["verdict"]].exit)
+    finish(folder, marker, status="finished", why=why, exit=exit, cells=cells)
+    return folder
+
+
+def _fault(cells: Iterable[Mapping[str, Any]]) -> str:
+    """Why these code cells are no whole and clean run from first to last; empty when they are one."""
+    cells = list(cells)
+    counts = [cell.get("execution_count") for cell in cells]
+    failed = [o.get("ename") for cell in cells for o in cell.get("outputs", []) if o.get("output_type") == "error"]
+    if None in counts:
+        return f"{counts.count(None)} of {len(counts)} code cells never ran"
+    if failed:
+        return f"a cell failed: {failed[0]}"
+    return "" if counts == sorted(set(counts)) else f"its cells did not run from first to last, but as {counts}"
+
+
+def _shown_report(cell: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The report that a cell shows, if it says what a record needs."""
+    from runbook.report import MIME
+
+    data = next((o["data"][MIME] for o in cell.get("outputs", []) if MIME in o.get("data", {})), None)
+    good = isinstance(data, dict) and data.get("verdict") in Verdict.__members__
+    good = good and all(re.fullmatch(r"[A-Za-z][\w-]*", str(data.get(key))) for key in ("runbook", "environment"))
+    return data if good else None
+
+
+def steps(cells: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Any, str]]:
+    """Each code cell that has something to run: its index, itself, and the last H2 above it."""
+    title = ""
+    for index, cell in enumerate(cells):
+        if cell["cell_type"] == "markdown":
+            title = next(iter(re.findall(r"^## +(.+)", source(cell), re.MULTILINE)), title)
+        elif cell["cell_type"] == "code" and source(cell).strip():
+            yield index, cell, title
 
 
 def here() -> dict[str, Any]:

@@ -7,10 +7,11 @@ starts; the record is begun before the first cell and finished after whatever ha
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,12 @@ from runbook import errors, record, settings
 from runbook.errors import BadInput, Broken, Exit, NoRecord, RunbookError
 from runbook.kernel import Kernel
 from runbook.request import Request, find, load_notebook, request, source
+from runbook.rows import Verdict
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from runbook.execution import Execution
+    from runbook.execution import Execution, OnStep
 
 # Where JupyterLab is installed, jsonschema imports this, which compiles a grammar for seconds at each start; notebooks
 # have no field that needs it. None makes the import fail, which jsonschema allows for.
@@ -36,7 +38,6 @@ _EXITS = {
     "interrupted": Exit.INTERRUPTED,
     "terminated": Exit.TERMINATED,
 }
-OnStep = Callable[[int, int, str], None]
 
 
 class Ended(SystemExit):
@@ -53,52 +54,127 @@ class Ended(SystemExit):
 def run(
     runbook: str, values: Mapping[str, object], on_step: OnStep | None = None, cell_timeout: float | None = CELL_TIMEOUT
 ) -> Ended:
-    """Run a runbook with values as they were typed; `on_step` hears how many cells of how many ended, and what is next.
+    """Run a runbook with values as they were typed.
 
     Raises BadInput before a kernel starts, Broken for a notebook that is none, and NoRecord when there is no room for
     a record; everything else that can happen is in what is returned.
     """
-    path = find(runbook)
-    kernel = Kernel(warm=_uses_library(load_notebook(path)["cells"]))
-    try:
-        wanted = request(runbook, values)
-        given = {name: wanted.values[name] for name in values}
-        papermill = _papermill()
-        papermill.execute_notebook(
-            _read(path),
-            None,
-            given,
-            engine_name="runbook",
-            progress_bar=False,
-            kernel=kernel,
-            wanted=wanted,
-            on_step=on_step,
-            execution_timeout=cell_timeout,
-        )
-    except Ended as ended:
-        return ended
-    finally:
-        kernel.stop()
-    raise AssertionError("the engine always ends")
+    wanted, path = request(runbook, values), find(runbook)
+    with _stoppable() as stopped, _kernel(load_notebook(path)) as kernel:
+        nb = _prepared(path, {name: wanted.values[name] for name in values})
+        return _execute(nb, wanted, kernel, stopped, cell_timeout, on_step)
 
 
-def _uses_library(cells: Iterable[Mapping[str, Any]]) -> bool:
-    return any("from runbook import" in source(c) for c in cells if c["cell_type"] == "code")
-
-
-def _papermill() -> Any:
+def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
+    """A notebook with its parameters, as papermill does it. Raises Broken when that cannot read it."""
+    import nbformat
     import papermill
     from papermill.engines import papermill_engines
 
     # Also where the package was not installed, so that its entry point is not there.
     papermill_engines.register("runbook", HonestEngine)
-    return papermill
+    try:
+        nb = nbformat.read(path, as_version=4)
+    except Exception as error:  # noqa: BLE001 - it raises what it stumbles over
+        raise Broken(f"{path.name} is no notebook", f"{type(error).__name__}: {error}") from None
+    # Not the path: papermill would format the braces in it.
+    nb = papermill.execute_notebook(nb, None, given, engine_name="runbook", prepare_only=True, progress_bar=False)
+    nb.metadata.papermill["input_path"] = str(path)
+    return nb
 
 
-def _read(path: Path) -> NotebookNode:
-    import nbformat
+def _kernel(notebook: Mapping[str, Any], name: str = "") -> Kernel:
+    """Start a kernel for a notebook; it is this environment's own Python. Raises Broken when another is asked for."""
+    asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
+    if asked not in ("python3", "python"):
+        raise Broken(
+            f"this notebook asks for the kernel {asked!r}",
+            "runbooks run on the Python of this environment, python3",
+            next="choose the kernel python3 in Jupyter and save it, or leave out papermill's option -k.",
+        )
+    return Kernel(warm=any("from runbook import" in source(c) for c in notebook["cells"] if c["cell_type"] == "code"))
 
-    return nbformat.read(path, as_version=4)
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """While inside, SIGINT, SIGTERM and SIGHUP are only noted, in this list, so that the record can be written."""
+    stopped: list[int] = []
+    here = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here else ()
+    before = {number: signal.signal(number, lambda n, _: stopped.append(n)) for number in numbers}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _execute(
+    nb: NotebookNode,
+    wanted: Request,
+    kernel: Kernel,
+    stopped: Sequence[int],
+    timeout: float | None,
+    on_step: OnStep | None = None,
+    beside: Path | None = None,
+) -> Ended:
+    """Run the cells between the two writes of record.json; the second one comes whatever happens.
+
+    The notebook is kept in the run's folder, and `beside` when papermill was told a place for it.
+    """
+    from nbformat.v4 import writes_json
+
+    from runbook.execution import Execution
+
+    def save() -> None:
+        # nbformat's own function validates every time, which is most of a save's cost.
+        content = (writes_json(nb) + "\n").encode()
+        for place in (folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])):
+            record.publish(place, content)
+
+    execution = Execution(nb, stopped)
+    folder = record.new_folder(settings.load(wanted.environment), wanted.runbook)
+    marker = record.begin(folder, wanted)
+    about = nb.metadata.papermill
+    about.update(start_time=marker["started_at"], end_time=None, exception=None, status="running")
+    try:
+        kernel.start({"RUNBOOK_RUN": str(folder)})
+        save()
+        execution.run(kernel, save, on_step or (lambda *_: None), timeout)
+    except NoRecord as error:
+        execution.end("failed", f"{error.what}: {error.observed}")
+    except Exception as error:  # noqa: BLE001 - a fault of our own must not leave a record that says "running"
+        execution.end("failed", f"the runner itself failed: {type(error).__name__}: {error}")
+    kernel.stop()
+    report = record.read_report(folder)
+    if report is None:
+        execution.fail("it never gave a verdict: no cell called run.close()")
+    if execution.status != "finished":
+        execution.banner()
+    about.update(end_time=record.now(), exception=execution.status != "finished", status=execution.status)
+    try:
+        save()
+    except NoRecord as error:  # what is there is an earlier save, or none
+        execution.fail(f"{error.what}: {error.observed}")
+    exit, lines = _result(execution, report)
+    cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in execution.steps]
+    whole = record.finish(folder, marker, status=execution.status, why=execution.why, exit=int(exit), cells=cells)
+    return Ended(exit, folder, whole, lines)
+
+
+def _result(execution: Execution, report: Mapping[str, Any] | None) -> tuple[Exit, tuple[str, ...]]:
+    """The exit code, and what to print: by the verdict, or by what stopped the run.
+
+    An error of this library brings its own code and is printed as it is, any other in one line.
+    """
+    if execution.status == "finished" and report:
+        return Verdict[report["verdict"]].exit, ()
+    raised = getattr(errors, execution.error.ename, None) if execution.error else None
+    if isinstance(raised, type) and issubclass(raised, RunbookError) and execution.status == "failed":
+        return raised.exit, tuple(execution.error.traceback)
+    step = next((s.title for s in execution.steps if s.status == "failed"), "")
+    line = f"The run did not finish{f' in “{step}”' if step else ''}: {execution.why}"
+    return _EXITS[execution.status], (line,)
 
 
 class HonestEngine:
@@ -107,17 +183,7 @@ class HonestEngine:
 
     @classmethod
     def nb_kernel_name(cls, nb: NotebookNode, name: str | None = None) -> str:
-        """The kernel is this environment's own Python. Raises Broken for a notebook that asks for another."""
-        asked = name or nb.metadata.get("kernelspec", {}).get("name", "python3")
-        if asked not in ("python3", "python"):
-            _refuse(
-                Broken(
-                    f"this notebook asks for the kernel {asked!r}",
-                    "runbooks run on the Python of this environment, python3",
-                    next="choose the kernel python3 in Jupyter and save it, or leave out papermill's option -k.",
-                )
-            )
-        return "python3"
+        return name or nb.metadata.get("kernelspec", {}).get("name", "python3")
 
     @classmethod
     def nb_language(cls, nb: NotebookNode, language: str | None = None) -> str:
@@ -128,178 +194,58 @@ class HonestEngine:
         cls,
         nb: NotebookNode,
         kernel_name: str,
-        output_path: str | None = None,
         input_path: str = "",
-        progress_bar: bool | dict = True,
+        progress_bar: bool = True,
         execution_timeout: float | None = None,
-        kernel: Kernel | None = None,
-        wanted: Request | None = None,
-        on_step: OnStep | None = None,
         **_: Any,
     ) -> NotebookNode:
         """Run a notebook that papermill has read and given its parameters.
 
-        Ends by raising Ended, for `runbook run` and on papermill's command line always, in a program that called
-        papermill only with an exit code other than 0.
+        Ends by raising Ended on papermill's command line always, in a program only with an exit code other than 0.
+        What is refused there is printed without a traceback.
         """
-        alone = wanted is None
+        import click
+        from papermill.iorw import write_ipynb
+
+        context = click.get_current_context(silent=True)
+        by_hand = context is not None and context.command.name == "papermill"
         try:
-            if wanted is None:
-                wanted = _from_papermill(nb, input_path)
-            kernel = kernel or Kernel(warm=_uses_library(nb.cells))
-            on_step = on_step or (progress() if alone and progress_bar else None)
-            ended = _execute(nb, wanted, kernel, execution_timeout, on_step)
+            wanted = request(str(_local(input_path) or input_path), nb.metadata.papermill.get("parameters") or {})
+            place = nb.metadata.papermill.get("output_path")
+            beside = _harmless(_local(place), _local(input_path))
+            with _stoppable() as stopped, _kernel(nb, kernel_name) as kernel:
+                on_step = progress() if progress_bar else None
+                ended = _execute(nb, wanted, kernel, stopped, execution_timeout, on_step, beside)
         except RunbookError as error:
-            if alone:
-                _refuse(error)
-            raise
-        finally:
-            if kernel is not None:
-                kernel.stop()
-        if alone and ended.error:
-            print("\n".join(ended.error), file=sys.stderr)  # noqa: T201
-        if ended.exit or not alone or _on_papermills_command_line():
-            raise ended
-        return nb
+            if not by_hand:
+                raise
+            print(error, file=sys.stderr)  # noqa: T201
+            raise SystemExit(int(error.exit)) from None
+        if not by_hand and not ended.exit:
+            return nb
+        print(*ended.error, sep="\n", end="\n" * bool(ended.error), file=sys.stderr)  # noqa: T201
+        if not beside:
+            write_ipynb(nb, place)  # papermill itself will not
+        raise ended
 
 
-def _refuse(error: RunbookError) -> None:
-    """End papermill's command line with the message and its exit code, and without a traceback."""
-    if not _on_papermills_command_line():
-        raise error
-    print(error, file=sys.stderr)  # noqa: T201
-    raise SystemExit(int(error.exit))
+def _local(place: str | None) -> Path | None:
+    """The file that papermill means by a path, which its option --cwd does not move; None when it is none."""
+    from papermill.iorw import LocalHandler, papermill_io
+
+    handler = papermill_io.get_handler(place)
+    return Path(handler._cwd or "", place).resolve() if isinstance(handler, LocalHandler) else None
 
 
-def _on_papermills_command_line() -> bool:
-    import click
-
-    context = click.get_current_context(silent=True)
-    return context is not None and context.command.name == "papermill"
-
-
-def _from_papermill(nb: NotebookNode, input_path: str) -> Request:
-    """Check what papermill was given; it knows an unknown parameter only as a warning."""
-    about = nb.metadata.papermill
-    wanted = request(input_path, about.get("parameters") or {})
-    place = about.get("output_path") or ""
-    if _is_local(place) and (_same(place, input_path) or Path(place).resolve().is_relative_to(settings.RUNBOOKS)):
+def _harmless(output: Path | None, notebook: Path | None) -> Path | None:
+    """Where papermill may write. Raises BadInput for a place that holds a runbook."""
+    if output and (output == notebook or output.is_relative_to(settings.RUNBOOKS)):
         raise BadInput(
-            f"{place} would be overwritten",
+            f"{output} would be overwritten",
             "it is a runbook, not a record",
             next="name another output; the record is kept in the records folder in any case.",
         )
-    return wanted
-
-
-def _is_local(place: str) -> bool:
-    return bool(place) and place != "-" and "://" not in place
-
-
-def _same(one: str, other: str) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
-
-
-@dataclass
-class _Output:
-    """Where a notebook goes while it runs and when it has ended: the run's folder, and papermill's output path."""
-
-    folder: Path
-    wanted: Request
-    nb: NotebookNode
-
-    def save(self, last: bool = False) -> None:
-        """Publish the notebook as it is now. Raises NoRecord."""
-        from nbformat.v4 import writes_json
-
-        # nbformat's own function validates every time, which is most of a save's cost.
-        content = (writes_json(self.nb) + "\n").encode()
-        record.publish(self.folder / f"{self.wanted.runbook}.ipynb", content)
-        place = self.nb.metadata.papermill.get("output_path") or ""
-        if _is_local(place):
-            record.publish(Path(place), content)
-        elif place and last:
-            from papermill.iorw import write_ipynb
-
-            write_ipynb(self.nb, place)
-
-
-def _execute(nb: NotebookNode, wanted: Request, kernel: Kernel, timeout: float | None, on_step: OnStep | None) -> Ended:
-    """Run the cells between the two writes of record.json; the second one comes whatever happens."""
-    from runbook.execution import Execution
-
-    system = settings.load(wanted.environment)
-    execution = Execution.of(nb)
-    total = len(execution.steps)
-    with execution.signals():
-        output = _Output(record.new_folder(system, wanted.runbook), wanted, nb)
-        marker = record.begin(output.folder, wanted)
-        kernel.start({"RUNBOOK_RUN": str(output.folder)})
-        _about(nb, marker["started_at"])
-        try:
-            output.save()
-            execution.run(kernel, output.save, lambda n, step: on_step and on_step(n, total, step), timeout)
-        except NoRecord as error:
-            execution.end("failed", f"{error.what}: {error.observed}")
-        except Exception as error:  # noqa: BLE001 - a fault of our own must not leave a record that says "running"
-            execution.end("failed", f"the runner itself failed: {type(error).__name__}: {error}")
-        finally:
-            kernel.stop()
-        return _finish(output, execution, marker)
-
-
-def _finish(output: _Output, execution: Execution, marker: Mapping[str, Any]) -> Ended:
-    report = record.read_report(output.folder)
-    if execution.status == "finished" and report is None:
-        execution.status, execution.why = "failed", "it never gave a verdict: no cell called run.close()"
-    exit = _exit(execution, report)
-    if execution.status != "finished":
-        execution.banner()
-    _about(output.nb, marker["started_at"], record.now(), execution.status)
-    with suppress(NoRecord):  # the record then says which notebook it has: an earlier save, or none
-        output.save(last=True)
-    whole = record.finish(
-        output.folder,
-        marker,
-        status=execution.status,
-        why=execution.why,
-        exit=int(exit),
-        cells=[{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in execution.steps],
-    )
-    return Ended(exit, output.folder, whole, _lines(execution))
-
-
-def _exit(execution: Execution, report: Mapping[str, Any] | None) -> Exit:
-    """By the verdict; without one by what stopped the run, in which an error of ours brings its own code."""
-    if execution.status == "finished" and report:
-        from runbook.rows import Verdict
-
-        return Verdict[report["verdict"]].exit
-    ours = _ours(execution)
-    return ours.exit if ours and execution.status == "failed" else _EXITS[execution.status]
-
-
-def _ours(execution: Execution) -> type[RunbookError] | None:
-    """The class of the error that stopped the run, when it is one of this library's."""
-    raised = getattr(errors, execution.error.ename, None) if execution.error else None
-    return raised if isinstance(raised, type) and issubclass(raised, RunbookError) else None
-
-
-def _lines(execution: Execution) -> tuple[str, ...]:
-    """What to print about a run that did not finish: an error of ours as it is, any other in one line."""
-    if execution.status == "finished":
-        return ()
-    if execution.error and _ours(execution):
-        return tuple(execution.error.traceback)
-    step = next((s.title for s in execution.steps if s.status == "failed"), "")
-    return (f"The run did not finish{f' in “{step}”' if step else ''}: {execution.why}",)
-
-
-def _about(nb: NotebookNode, started: str, ended: str | None = None, status: str = "running") -> None:
-    """Where papermill's readers look for it."""
-    nb.metadata.papermill.update(
-        start_time=started, end_time=ended, exception=None if not ended else status != "finished", status=status
-    )
+    return output
 
 
 def progress() -> OnStep | None:
