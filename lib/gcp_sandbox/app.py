@@ -27,6 +27,7 @@ HOSTS = {
     "secretmanager": "secretmanager.googleapis.com",
     "cloudscheduler": "cloudscheduler.googleapis.com",
     "cloudresourcemanager": "cloudresourcemanager.googleapis.com",
+    "storage": "storage.googleapis.com",
 }
 
 
@@ -52,7 +53,10 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One request, as a handler sees it: `args` is the query string, `body` the JSON object that was sent."""
+    """One request, as a handler sees it: `args` is the query string, `body` the JSON object that was sent.
+
+    An operation that a `stuck` call begins never ends.
+    """
 
     method: str
     host: str
@@ -60,6 +64,7 @@ class Call:
     args: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     data: bytes = b""
+    stuck: bool = False
 
     @cached_property
     def body(self) -> dict:
@@ -135,7 +140,7 @@ class App:
             {k.lower(): v for k, v in request.headers.items()},
             request.get_data(),
         )
-        response = self.sandbox.faults.around(call, lambda: self._answer(call))
+        response = self.sandbox.faults.around(call, self._answer)
         response.headers["Date"] = format_datetime(self.sandbox.now, usegmt=True)
         return response(environ, start_response)
 

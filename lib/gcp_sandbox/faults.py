@@ -6,9 +6,11 @@ and `nth` counts those calls: 0 is every one, 3 only the third. Several faults m
     latency_ms   wait that long, outside the app's lock, so that concurrent calls wait at the same time
     lost         "before": the connection drops and nothing happened; "after": it happened, the answer is lost
     status       answer with this HTTP status, in Google's envelope, and do nothing
+    stuck        begin an operation that never ends: it is polled in vain, and nothing comes of it
 
-A dropped connection is a ConnectionResetError out of the WSGI app: the in-process transport and `serve` both turn it
-into what a client sees on a wire.
+A write is a call as any other: `{route: "PATCH run", nth: 1, lost: after}` is the first change of a service, which
+happens and whose answer is lost. A dropped connection is a ConnectionResetError out of the WSGI app: the in-process
+transport and `serve` both turn it into what a client sees on a wire.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import Lock
 
 from werkzeug.wrappers import Response
@@ -31,7 +34,7 @@ _ERRORS = {
     404: ("NOT_FOUND", "notFound", "Requested entity was not found."),
     409: ("ABORTED", "duplicate", "The operation was aborted: there was a concurrent policy or resource change."),
     412: ("FAILED_PRECONDITION", "conditionNotMet", "Precondition check failed."),
-    429: ("RESOURCE_EXHAUSTED", "rateLimitExceeded", "Quota exceeded for quota metric 'Read requests' per minute."),
+    429: ("RESOURCE_EXHAUSTED", "rateLimitExceeded", "Quota exceeded for quota metric '{kind} requests' per minute."),
     500: ("INTERNAL", "internalError", "Internal error encountered."),
     503: ("UNAVAILABLE", "backendError", "The service is currently unavailable."),
     504: ("DEADLINE_EXCEEDED", "backendError", "Deadline expired before operation could complete."),
@@ -46,14 +49,14 @@ class Faults:
         self.met = [0] * len(specs)
         self.lock = Lock()
 
-    def around(self, call: Call, answer: Callable[[], Response]) -> Response:
+    def around(self, call: Call, answer: Callable[[Call], Response]) -> Response:
         """Answer one call, or fail as the world says. Raises ConnectionResetError where the connection is lost."""
         faults = self._of(f"{call.method} {call.host}{call.path}")
         time.sleep(sum(fault.latency_ms for fault in faults) / 1000)
         if any(fault.lost == "before" for fault in faults):
             raise ConnectionResetError(f"lost before {call.method} {call.path}")
         status = next((fault.status for fault in faults if fault.status), 0)
-        response = _error(call, status) if status else answer()
+        response = _error(call, status) if status else answer(replace(call, stuck=any(fault.stuck for fault in faults)))
         if any(fault.lost == "after" for fault in faults):
             raise ConnectionResetError(f"lost after {call.method} {call.path}")
         return response
@@ -71,4 +74,5 @@ class Faults:
 
 def _error(call: Call, status: int) -> Response:
     name, reason, message = _ERRORS.get(status, ("UNKNOWN", "backendError", "Unknown error."))
+    message = message.format(kind="Read" if call.method == "GET" else "Write")
     return envelope(ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else ""))

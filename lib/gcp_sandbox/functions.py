@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.iam import project_number
 from gcp_sandbox.inventory import Function
-from gcp_sandbox.run import secret_variables
+from gcp_sandbox.revisions import secret_variables
 from gcp_sandbox.wire import digest, not_found, page
 
 if TYPE_CHECKING:
@@ -18,13 +18,24 @@ _FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
 
 
 class Functions:
-    """Every function by name, as the JSON resource that the API shows."""
+    """Every function by name: what was deployed is kept here, what serves is read from its Run service."""
 
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
-        self.functions = {f.name: self._draw(f) for f in sandbox.story.functions}
+        self.functions = {f.name: self._make(f) for f in sandbox.story.functions}
 
-    def _draw(self, function: Function) -> dict[str, Any]:
+    def draw(self, name: str) -> dict[str, Any]:
+        """One function as the API shows it at this moment."""
+        found, service = self.functions[name], self.sandbox.services.services[name]
+        newest = service["latestCreatedRevision"].rsplit("/", 1)[1]
+        serving = self.sandbox.services.target(name)
+        live = {
+            "revision": newest,
+            "allTrafficOnLatestRevision": serving == service["latestReadyRevision"].rsplit("/", 1)[1],
+        }
+        return {**found, "serviceConfig": {**found["serviceConfig"], **live}}
+
+    def _make(self, function: Function) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         service = services.services[function.name]
         state = self.sandbox.story.states.get(function.name)
@@ -35,21 +46,26 @@ class Functions:
             "state": state.state if state else "ACTIVE",
             **({"stateMessages": messages} if state and state.message else {}),
             "createTime": service["createTime"],
-            "updateTime": service["updateTime"],
+            "updateTime": services.revisions[function.name][-1]["createTime"],
             "labels": {"deployment-tool": "cli-gcloud", "source-system": function.source_system},
             "url": f"https://{inventory.region}-{inventory.project}.cloudfunctions.net/{function.name}",
-            "buildConfig": self._build(function),
+            "buildConfig": {
+                "build": self.build_name(function.name),
+                "runtime": function.runtime,
+                "entryPoint": "main",
+                "source": self.source(function.name),
+                "sourceProvenance": {"resolvedStorageSource": self.source(function.name)["storageSource"]},
+                "dockerRegistry": "ARTIFACT_REGISTRY",
+            },
             "serviceConfig": {
                 "service": service["name"],
                 "uri": service["uri"],
-                "revision": service["latestCreatedRevision"].rsplit("/", 1)[1],
                 "timeoutSeconds": function.timeout_s,
                 "availableMemory": function.memory,
                 "availableCpu": "0.3333",
                 "maxInstanceCount": 1,
                 "maxInstanceRequestConcurrency": 1,
                 "ingressSettings": "ALLOW_ALL",
-                "allTrafficOnLatestRevision": True,
                 "serviceAccountEmail": services.account,
                 "environmentVariables": {"LOG_EXECUTION_ID": "true"},
                 "secretEnvironmentVariables": [
@@ -59,32 +75,26 @@ class Functions:
             },
         }
 
-    def _build(self, function: Function) -> dict[str, Any]:
-        inventory, id_ = self.sandbox.inventory, project_number(self.sandbox)
-        source = {
-            "bucket": f"gcf-v2-sources-{id_}-{inventory.region}",
-            "object": f"{function.name}/function-source.zip",
-            "generation": str(10**15 + int(digest("source", function.name)[:10], 16)),
-        }
-        return {
-            "build": f"projects/{id_}/locations/{inventory.region}/builds/{digest('build', function.name)[:32]}",
-            "runtime": function.runtime,
-            "entryPoint": "main",
-            "source": {"storageSource": source},
-            "sourceProvenance": {"resolvedStorageSource": source},
-            "dockerRegistry": "ARTIFACT_REGISTRY",
-        }
+    def build_name(self, *seed: str) -> str:
+        """The full name of a build."""
+        number = project_number(self.sandbox)
+        return f"projects/{number}/locations/{self.sandbox.inventory.region}/builds/{digest('build', *seed)[:32]}"
+
+    def source(self, name: str, *seed: str) -> dict[str, Any]:
+        """Where the source of a function's deployment is kept; each deployment is one more generation."""
+        bucket = f"gcf-v2-sources-{project_number(self.sandbox)}-{self.sandbox.inventory.region}"
+        generation = str(10**15 + int(digest("source", name, *seed)[:10], 16))
+        return {"storageSource": {"bucket": bucket, "object": f"{name}/function-source.zip", "generation": generation}}
 
 
 @route("cloudfunctions", "GET", _FUNCTIONS, "cloudfunctions.functions.list")
 def list_functions(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
     """A location that cannot be reached is named, and its functions are not in the list."""
-    region = sandbox.inventory.region
+    region, functions = sandbox.inventory.region, sandbox.functions
     asked = [u for u in sandbox.world.unreachable if location in ("-", u)]
     here = location in ("-", region) and region not in asked
-    answer = page(
-        _without_generation(call), "functions", list(sandbox.functions.functions.values()) if here else [], 1000
-    )
+    drawn = [functions.draw(name) for name in functions.functions] if here else []
+    answer = page(_without_generation(call), "functions", drawn, 1000)
     names = [f"projects/{sandbox.inventory.project}/locations/{u}" for u in asked]
     return {**answer, "unreachable": names} if names else answer
 
@@ -98,13 +108,18 @@ def _without_generation(call: Call) -> Call:
 @route("cloudfunctions", "GET", f"{_FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")
 def get_function(sandbox: Sandbox, _call: Call, project: str, location: str, function: str) -> dict:
     """One function; where its location cannot be reached the answer is 503, not 404."""
-    known = sandbox.functions.functions
+    sandbox.operations.watch(known(sandbox, location, function)["name"])
+    return sandbox.functions.draw(function)
+
+
+def known(sandbox: Sandbox, location: str, function: str) -> dict:
+    """One function as it is kept. Raises ApiError 404 and 503."""
     if location in sandbox.world.unreachable:
         raise ApiError(503, "UNAVAILABLE", f"The service is currently unavailable in {location}.")
-    if function not in known or location != sandbox.inventory.region:
+    if function not in sandbox.functions.functions or location != sandbox.inventory.region:
         name = f"projects/{sandbox.inventory.project}/locations/{location}/functions/{function}"
         raise not_found(f"Resource '{name}' was not found", name)
-    return known[function]
+    return sandbox.functions.functions[function]
 
 
 @route("cloudfunctions", "GET", _LOCATIONS, "cloudfunctions.locations.list")

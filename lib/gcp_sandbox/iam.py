@@ -52,6 +52,16 @@ class Iam:
         if permission and not self.holds(permission):
             raise _denied(permission, api, {**variables, "project": project})
 
+    def act_as(self, account: str, api: str) -> None:
+        """Raise ApiError 403 unless the caller may deploy code that runs as a service account."""
+        if not self.holds("iam.serviceAccounts.actAs"):
+            message = (
+                "Caller is missing permission 'iam.serviceaccounts.actAs' on service account "
+                f"projects/-/serviceAccounts/{account}. Grant the role 'roles/iam.serviceAccountUser' to the caller on "
+                f"the service account {account}."
+            )
+            raise ApiError(403, "PERMISSION_DENIED", message, details=[_info(api, "IAM_PERMISSION_DENIED")])
+
 
 def project_number(sandbox: Sandbox) -> str:
     """The number that Google gives a project beside its id."""

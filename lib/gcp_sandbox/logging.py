@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # One call looks at this many entries at most; what it has not found by then, the next page may hold.
 SCAN = 50_000
 _AUDIT = "cloudaudit.googleapis.com%2Fsystem_event"
+_SYSTEM = "run.googleapis.com%2Fvarlog%2Fsystem"
 _STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
 # The rest of LogEntry: a filter may name them, no entry of ours has them.
 _NEVER = (
@@ -45,11 +46,15 @@ class Log:
                 "goog-managed-by": "cloudfunctions",
                 "execution_id": f"{number('execution', e.run or e, below=16**8):08x}",
             },
-            "textPayload": lambda e: e.text if e.payload == "text" else None,
+            "textPayload": lambda e: e.text if e.payload in ("text", "system") else None,
             "jsonPayload": lambda e: {"message": e.text, "logger": e.function} if e.payload == "json" else None,
             "protoPayload": lambda e: self._audit(e) if e.payload == "proto" else None,
             **dict.fromkeys(_NEVER, lambda _e: None),
         }
+
+    def add(self, entry: Entry) -> None:
+        """Take in an entry of this moment: no other is newer."""
+        self.entries.append(entry)
 
     def draw(self, entry: Entry) -> dict[str, Any]:
         """One entry as JSON."""
@@ -72,11 +77,12 @@ class Log:
         return found, None
 
     def _log_name(self, entry: Entry) -> str:
-        log = _AUDIT if entry.payload == "proto" else _STREAMS[entry.severity != "INFO"]
+        named = {"proto": _AUDIT, "system": _SYSTEM}
+        log = named.get(entry.payload) or _STREAMS[entry.severity != "INFO"]
         return f"projects/{self.project}/logs/{log}"
 
     def _resource(self, entry: Entry) -> dict[str, Any]:
-        revision = self.sandbox.services.serving(entry.function, entry.at)
+        revision = entry.revision or self.sandbox.services.serving(entry.function, entry.at)
         if revision not in self._resources:
             labels = {
                 "project_id": self.project,
@@ -132,5 +138,5 @@ def _position(token: str, query: str) -> int | None:
 
 @route("logging", "GET", "/v2/projects/{project}/logs", "logging.logs.list")
 def list_logs(sandbox: Sandbox, _call: Call, project: str) -> dict:
-    """The three logs that functions of the second generation write to."""
-    return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in (_AUDIT, *_STREAMS)]}
+    """The four logs that functions of the second generation write to."""
+    return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in (_AUDIT, *_STREAMS, _SYSTEM)]}

@@ -11,16 +11,18 @@ from gcp_sandbox.app import HOSTS
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.iam import Iam
 from gcp_sandbox.inventory import Inventory
+from gcp_sandbox.operations import Operations
 from gcp_sandbox.story import Story
 from gcp_sandbox.world import World
 
 if TYPE_CHECKING:
     from gcp_sandbox.bigquery.engine import Engine
+    from gcp_sandbox.deploy import Uploads
     from gcp_sandbox.functions import Functions
     from gcp_sandbox.logging import Log
-    from gcp_sandbox.run import Services
     from gcp_sandbox.scheduler import Jobs
     from gcp_sandbox.secrets import Secrets
+    from gcp_sandbox.serving import Services
 
 _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 
@@ -34,6 +36,7 @@ class Sandbox:
         self.story = Story(inventory, world)
         self.iam = Iam(self)
         self.faults = Faults(world.faults)
+        self.operations = Operations(self)
 
     def tick(self) -> datetime:
         """Move the clock by the second that a write takes, and return the new time."""
@@ -44,6 +47,8 @@ class Sandbox:
         """Whether a request to `host` may be for `api`; on loopback, where the CLIs come in, every Google API may."""
         if api == "feeds":
             return host in {urlsplit(url).hostname for url in self.inventory.feeds.values()}
+        if api == "call":
+            return host.endswith(".a.run.app")
         return host == HOSTS[api] or host in _LOOPBACK
 
     @cached_property
@@ -65,8 +70,14 @@ class Sandbox:
         return Functions(self)
 
     @cached_property
+    def uploads(self) -> Uploads:
+        from gcp_sandbox.deploy import Uploads
+
+        return Uploads()
+
+    @cached_property
     def services(self) -> Services:
-        from gcp_sandbox.run import Services
+        from gcp_sandbox.serving import Services
 
         return Services(self)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _SECRETS = "/v1/projects/{project}/secrets"
 _VERSIONS = f"{_SECRETS}/{{secret}}/versions"
 _POLYNOMIAL = 0x82F63B78
+_LARGEST = 65_536
 
 
 class Secrets:
@@ -35,25 +37,33 @@ class Secrets:
             for version in versions
         }
 
-    def _created(self, name: str) -> list[timedelta]:
-        """How long ago: the secret with its first version, then the second."""
-        return [timedelta(days=200 + number(name, below=90)), timedelta(days=20 + number(name, below=60), hours=3)]
+    def _told(self, name: str) -> list[tuple[timedelta, str]]:
+        """Age and state of each version, oldest first: as the world says, or one that is off and one that is on."""
+        for said in self.sandbox.world.secrets:
+            if said.name == name:
+                return [(version.age, version.state) for version in said.versions]
+        old = "DESTROYED" if number("old", name, below=3) == 0 else "DISABLED"
+        first, second = (
+            timedelta(days=200 + number(name, below=90)),
+            timedelta(days=20 + number(name, below=60), hours=3),
+        )
+        return [(first, old), (second, "ENABLED")]
 
     def _secret(self, name: str) -> dict[str, Any]:
         return {
             "name": f"{self.root}/{name}",
             "replication": {"automatic": {}},
-            "createTime": stamp(self.sandbox.story.now - self._created(name)[0]),
+            "createTime": stamp(self.sandbox.world.clock - self._told(name)[0][0]),
             "etag": etag("secret", name),
         }
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
-        old = "DESTROYED" if number("old", name, below=3) == 0 else "DISABLED"
-        now = self.sandbox.story.now
-        first, second = self._created(name)
-        made = [self._version(name, 1, old, stamp(now - first)), self._version(name, 2, "ENABLED", stamp(now - second))]
-        if old == "DESTROYED":
-            made[0]["destroyTime"] = stamp(now - second + timedelta(days=7))
+        made, clock = [], self.sandbox.world.clock
+        for n, (age, state) in enumerate(self._told(name), 1):
+            version = self._version(name, n, state, stamp(clock - age))
+            if state == "DESTROYED":
+                version["destroyTime"] = stamp(clock - age / 2)
+            made.append(version)
         return made
 
     def _version(self, name: str, n: int, state: str, created: str) -> dict[str, Any]:
@@ -64,6 +74,22 @@ class Secrets:
             "replicationStatus": {"automatic": {}},
             "etag": etag("version", name, n, state),
         }
+
+    def add(self, name: str, value: bytes, checked: bool) -> dict[str, Any]:
+        """One more version of a secret, the newest from now on."""
+        versions = self.versions[name]
+        made = self._version(name, len(versions) + 1, "ENABLED", stamp(self.sandbox.tick()))
+        made |= {"clientSpecifiedPayloadChecksum": True} if checked else {}
+        versions.append(made)
+        self.values[made["name"]] = value
+        return made
+
+    def enabled(self, name: str, version: str) -> dict[str, Any]:
+        """A version that can be read. Raises ApiError 404, and FAILED_PRECONDITION where it is off."""
+        found = self.version(name, version)
+        if found["state"] != "ENABLED":
+            raise _wrong(f"Secret Version [{found['name']}] is in {found['state']} state.")
+        return found
 
     def secret(self, name: str) -> dict[str, Any]:
         """Raises ApiError 404."""
@@ -120,10 +146,52 @@ def get_version(sandbox: Sandbox, _call: Call, project: str, secret: str, versio
 @route("secretmanager", "GET", f"{_VERSIONS}/{{version}}:access", "secretmanager.versions.access")
 def access(sandbox: Sandbox, _call: Call, project: str, secret: str, version: str) -> dict:
     """The value of a version; "latest" never falls back to an older one that is enabled."""
-    found = sandbox.secrets.version(secret, version)
-    if found["state"] != "ENABLED":
-        message = f"Secret Version [{found['name']}] is in {found['state']} state."
-        raise ApiError(400, "FAILED_PRECONDITION", message)
+    found = sandbox.secrets.enabled(secret, version)
     value = sandbox.secrets.values[found["name"]]
     payload = {"data": b64encode(value).decode(), "dataCrc32c": str(crc32c(value))}
     return {"name": found["name"], "payload": payload}
+
+
+@route("secretmanager", "POST", f"{_SECRETS}/{{secret}}:addVersion", "secretmanager.versions.add")
+def add_version(sandbox: Sandbox, call: Call, project: str, secret: str) -> dict:
+    """Add a value; a checksum that is sent with it must fit."""
+    sandbox.secrets.secret(secret)
+    payload = call.body.get("payload", {})
+    try:
+        # Google's clients write the URL-safe alphabet, gcloud the other.
+        value = b64decode(payload.get("data", "").translate({45: "+", 95: "/"}), validate=True)
+    except ValueError:
+        raise ApiError(400, "INVALID_ARGUMENT", "Invalid value at 'payload.data' (TYPE_BYTES)") from None
+    if not value:
+        raise ApiError(400, "INVALID_ARGUMENT", "Secret Payload cannot be empty.")
+    if len(value) > _LARGEST:
+        message = f"The payload is too large: {len(value)} bytes, at most {_LARGEST} are allowed."
+        raise ApiError(400, "INVALID_ARGUMENT", message)
+    checksum = payload.get("dataCrc32c")
+    if checksum is not None and str(checksum) != str(crc32c(value)):
+        raise ApiError(400, "INVALID_ARGUMENT", "Payload data does not match the checksum in data_crc32c.")
+    return sandbox.secrets.add(secret, value, checksum is not None)
+
+
+def _switch(state: str) -> Callable[..., dict]:
+    def handler(sandbox: Sandbox, call: Call, project: str, secret: str, version: str) -> dict:
+        """Enable or disable one version, if its etag still is the one that was sent; every change makes a new etag."""
+        found, asked = sandbox.secrets.version(secret, version), call.body.get("etag")
+        if asked and asked != found["etag"]:
+            # 400, not 409 or 412: https://cloud.google.com/secret-manager/docs/etags
+            raise _wrong(f"The etag provided does not match the current etag of [{found['name']}].")
+        if found["state"] == "DESTROYED":
+            raise _wrong(f"Secret Version [{found['name']}] is in DESTROYED state.")
+        found |= {"state": state, "etag": etag(found["name"], state, sandbox.tick())}
+        return found
+
+    return handler
+
+
+def _wrong(message: str) -> ApiError:
+    return ApiError(400, "FAILED_PRECONDITION", message)
+
+
+for _verb, _state in (("enable", "ENABLED"), ("disable", "DISABLED")):
+    _path = f"{_VERSIONS}/{{version}}:{_verb}"
+    route("secretmanager", "POST", _path, f"secretmanager.versions.{_verb}")(_switch(_state))

@@ -1,6 +1,6 @@
 """Every API of the sandbox; importing its module registers its routes."""
 
-from gcp_sandbox import feeds, functions, iam, logging, run, scheduler, secrets  # noqa: F401
+from gcp_sandbox import call, deploy, feeds, functions, iam, logging, operations, run, scheduler, secrets  # noqa: F401
 from gcp_sandbox.bigquery import api  # noqa: F401
 
 APIS = (
@@ -12,4 +12,6 @@ APIS = (
     "cloudscheduler",
     "cloudresourcemanager",
     "feeds",
+    "storage",
+    "call",
 )

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from gcp_sandbox.inventory import Function, Inventory, Table
-from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, World
+from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, Select, World
 
 HISTORY = timedelta(days=8)
 
@@ -35,7 +35,10 @@ class Run:
 
 
 class Entry(NamedTuple):
-    """One log entry before it is drawn as JSON; `payload` is text, json or proto, `run` the id of its run."""
+    """One log entry before it is drawn as JSON; `payload` is text, json or proto, `run` the id of its run.
+
+    `revision` "" is the one that served at that moment.
+    """
 
     at: datetime
     function: str
@@ -43,6 +46,7 @@ class Entry(NamedTuple):
     text: str
     payload: str = "text"
     run: str = ""
+    revision: str = ""
 
 
 def number(*seed: object, below: int) -> int:
@@ -60,7 +64,12 @@ class Story:
         for state in world.tables:
             if state.name not in known:
                 raise BadWorld(f"tables: {state.name} is none of {', '.join(sorted(known))}")
-        for part in (*world.runs, *world.errors, *world.functions, *world.jobs):
+        secrets = {s for f in inventory.functions for s in f.secrets}
+        for secret in world.secrets:
+            if secret.name not in secrets:
+                raise BadWorld(f"secrets: {secret.name} is none of {', '.join(sorted(secrets))}")
+        parts = (*world.runs, *world.errors, *world.functions, *world.jobs, *world.revisions, *world.traffic)
+        for part in (*parts, *world.deploys):
             part.select.of(inventory.functions)
 
     @cached_property
@@ -79,6 +88,10 @@ class Story:
         """What the world says about functions, by name; the last word wins."""
         return {f.name: said for said in self.world.functions for f in self._selected(said)}
 
+    def said(self, part: str, function: Function) -> list:
+        """What one list of the world says about one function, in its order."""
+        return [rule for rule in getattr(self.world, part) if function in self._selected(rule)]
+
     @cached_property
     def jobs(self) -> dict[str, Job]:
         """What the world says about scheduler jobs, by the name of the function; the last word wins."""
@@ -94,7 +107,7 @@ class Story:
         return sorted(found, key=lambda run: (run.started_at, run.function.name))
 
     def _runs_of(self, function: Function) -> Iterator[Run]:
-        rules = [r for r in self.world.runs if function.name in {f.name for f in self._selected(r)}]
+        rules = [*self._of_revisions(function), *self.said("runs", function)]
         ticks = CronSim(function.schedule, (self.now - HISTORY).astimezone(self.zone))
         for tick in ticks:
             started = tick.astimezone(self.now.tzinfo) + timedelta(seconds=number(function.name, tick, below=20))
@@ -103,6 +116,20 @@ class Story:
             rule = next((r for r in reversed(rules) if self.now - r.since <= started <= self.now - r.until), None)
             if not rule or rule.outcome != "skipped":
                 yield self._run(function, started, rule)
+
+    def _of_revisions(self, function: Function) -> list[Runs]:
+        """The rules that follow from revisions with an error, each while it served."""
+        pinned = max((pin.since for pin in self.said("traffic", function)), default=timedelta(0))
+        every, deployed = Select(name=function.name), self.said("revisions", function)
+        ages = sorted((one.age for one in deployed), reverse=True)
+        made = []
+        for one in deployed:
+            ends = [age for age in ages if age < one.age] + [pinned] * (pinned < one.age)
+            until = f"{round(max(ends, default=timedelta(0)).total_seconds())}s"
+            if one.error:
+                since = f"{round(one.age.total_seconds())}s"
+                made.append(Runs(select=every, outcome="failed", since=since, until=until, error=one.error))
+        return made
 
     def _run(self, function: Function, started: datetime, rule: Runs | None) -> Run:
         took = timedelta(seconds=20 + number("took", function.name, started, below=70))
@@ -122,7 +149,7 @@ class Story:
     @cached_property
     def entries(self) -> list[Entry]:
         """Every log entry, oldest first: what runs say, what failed, and the world's own errors."""
-        found = [e for run in self.runs for e in self._entries_of(run)]
+        found = [e for run in self.runs for e in self.entries_of(run)]
         for rule in self.world.errors:
             names = [f.name for f in self._selected(rule)]
             gap = (rule.since - rule.until) / max(rule.count, 1)
@@ -134,7 +161,8 @@ class Story:
         found += [Entry(start + gap * n, name, "ERROR", f"bulk error {n}") for n in range(1, bulk + 1)]
         return sorted(found)
 
-    def _entries_of(self, run: Run) -> Iterator[Entry]:
+    def entries_of(self, run: Run) -> Iterator[Entry]:
+        """What one run says: that it started, and how it ended."""
         said = [(run.started_at, "INFO", f"Run {run.id} started.")]
         if run.finished_at:
             ok = run.status == "success"
@@ -148,8 +176,18 @@ class Story:
         state = next((s for s in self.world.tables if s.name == table.name), None)
         newest = self.now - (state.stale if state else timedelta(0))
         return [
-            run.started_at - timedelta(minutes=3 * n)
+            at
             for run in self.runs
             if table.name in run.function.tables and run.status == "success" and run.started_at <= newest
-            for n in range(1 + number(run.id, below=4), 0, -1)
+            for at in self.times_of(run)
         ]
+
+    def times_of(self, run: Run) -> list[datetime]:
+        """When each row that one run writes to a table says it is from, oldest first."""
+        return [run.started_at - timedelta(minutes=3 * n) for n in range(1 + number(run.id, below=4), 0, -1)]
+
+    def run(self, function: Function, started: datetime, finished: datetime, error: str) -> Run:
+        """One more run, that was asked for and is over."""
+        status, id_ = ("failed" if error else "success"), f"{function.name}-{started:%Y%m%d%H%M%S}"
+        records = 0 if error else 50 + number("records", function.name, started, below=400)
+        return Run(id_, function, started, finished, status, error, records)

@@ -8,7 +8,7 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
     now: 2026-03-11T13:30:00Z                  # the clock; it stands still, and moves 1 s with each write
     like: many_errors                          # start from this shipped world and add the rest
     runs:                                      # what scheduled runs did; the last entry that matches a run wins
-      - {select: {source_system: gmail}, since: 26h, until: 0h, outcome: failed, error: "invalid_grant"}
+      - {select: {source_system: gmail}, since: 26h, until: 0h, outcome: failed, error: "invalid_grant", cure: secret}
     errors:                                    # log entries, evenly spread between since and until
       - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}
     functions:                                 # outcome `absent` removes the function (and its Run service)
@@ -20,11 +20,25 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
     jobs:                                      # Cloud Scheduler; code 0 is success, else a google.rpc.Code
       - {select: {name: gmail-sync}, state: PAUSED}
       - {select: {name: gmail-sync}, code: 13}
+    revisions:                                 # deployments beside the old ones; with an `error` its runs fail so,
+      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}    # with a `failure` it never became ready
+    traffic:                                   # all traffic pinned since then to the revision `back` before the newest
+      - {select: {name: gmail-sync}, back: 1, since: 26h}
+    deploys:                                   # what deployments from now on come to: build or healthcheck (failures)
+      - {select: {name: gmail-sync}, outcome: healthcheck, message: "the words of a build's failure"}
+    secrets:                                   # versions, oldest first; else an old one that is off and a new one
+      - {name: hubspot-api-key, versions: [{age: 700d, state: DISABLED}, {age: 365d}]}
+    snapshots: [{age: 24h, keep: 7d}]          # of every table; left out, there is just this one; [] is none
     unreachable: [us-central1]                 # locations that do not answer a list over all locations
     deny: [bigquery.jobs.create]               # permissions that the caller lacks
     faults:                                    # see gcp_sandbox/faults.py
       - {route: "POST .*/queries", latency_ms: 300}
     bulk: {functions: 1300, runs: 1000000, errors: 1000000}   # this many more, for measuring
+
+A call of a function, or of its scheduler job, is one more run. It fails if the revision that serves has an `error`, or
+was deployed from a main.py that says SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never run), or
+if a `runs` rule that reaches `now` says failed, until what its `cure` names has changed: `secret` (a revision started
+with a version added since), `memory`, or `code` (a new build).
 
 Durations are a number and s, m, h or d, counted back from `now`. `select` names fields of a function: `name`,
 `source_system`, `table`, `secret`; each is one value or a list; `{}` is every function.
@@ -90,6 +104,7 @@ class Runs(Part):
     since: Ago = timedelta(days=8)
     until: Ago = timedelta(0)
     error: str = ""
+    cure: Literal["", "secret", "memory", "code"] = ""
 
 
 class Errors(Part):
@@ -121,6 +136,40 @@ class Job(Part):
     code: int = 0
 
 
+class Deployed(Part):
+    select: Select
+    age: Ago
+    error: str = ""
+    failure: str = ""
+
+
+class Pin(Part):
+    select: Select
+    back: int = 1
+    since: Ago = timedelta(0)
+
+
+class Deploy(Part):
+    select: Select
+    outcome: Literal["build", "healthcheck"]
+    message: str = ""
+
+
+class SecretVersion(Part):
+    age: Ago
+    state: Literal["ENABLED", "DISABLED", "DESTROYED"] = "ENABLED"
+
+
+class Secret(Part):
+    name: str
+    versions: tuple[SecretVersion, ...]
+
+
+class Snapshot(Part):
+    age: Ago
+    keep: Ago = timedelta(days=7)
+
+
 class Fault(Part):
     """See gcp_sandbox/faults.py."""
 
@@ -129,6 +178,7 @@ class Fault(Part):
     status: int = 0
     lost: Literal["", "before", "after"] = ""
     latency_ms: int = 0
+    stuck: bool = False
 
     @field_validator("route")
     @classmethod
@@ -156,6 +206,11 @@ class World(Part):
     functions: tuple[FunctionState, ...] = ()
     tables: tuple[TableState, ...] = ()
     jobs: tuple[Job, ...] = ()
+    revisions: tuple[Deployed, ...] = ()
+    traffic: tuple[Pin, ...] = ()
+    deploys: tuple[Deploy, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    snapshots: tuple[Snapshot, ...] = (Snapshot(age="24h"),)
     unreachable: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()

@@ -19,6 +19,7 @@ from .discovery import APIS, document, methods, misfits, shape
 # Where a document itself comes from is in no document; status pages are no Google API.
 ELSEWHERE = {"/$discovery/rest", "/discovery/v1/apis/bigquery/v2/rest"}
 ROUTES_OF_GOOGLE = [r for r in ROUTES if r.api in APIS and r.path not in ELSEWHERE]
+PLACE = "projects/acme-sales-sandbox/locations/us-central1"
 NAMES = {
     "project": "acme-sales-sandbox",
     "location": "us-central1",
@@ -51,6 +52,15 @@ BODIES: dict[str, list[dict[str, Any]]] = {
             }
         },
     ],
+    ":generateUploadUrl": [{}],
+    ":addVersion": [{"payload": {"data": "bmV3"}}, {"payload": {"data": "bmV3", "dataCrc32c": "3611556910"}}],
+    ":enable": [{}],
+    ":disable": [{}],
+    ":pause": [{}],
+    ":resume": [{}],
+    ":run": [{}],
+    "/functions/{function}": [{"labels": {"a": "b"}}],
+    "/services/{service}": [{"traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]}],
     ":testIamPermissions": [{"permissions": ["bigquery.tables.get"]}],
     "/v2/entries:list": [
         {"resourceNames": ["projects/acme-sales-sandbox"], "filter": "severity>=ERROR", "pageSize": 2}
@@ -67,23 +77,38 @@ def described(route: Route) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
-@pytest.fixture(scope="module")
-def session() -> requests.Session:
+def new_session() -> requests.Session:
     made = requests.Session()
     made.mount("https://", InProcess(gcp_sandbox.app(settings.load("sandbox").inventory(), "many_errors")))
     return made
 
 
+@pytest.fixture(scope="module")
+def session() -> requests.Session:
+    """For routes that only read; a route that writes has a project of its own."""
+    return new_session()
+
+
+def patch(session: requests.Session, kind: str) -> dict[str, Any]:
+    """Begin an operation: change what all the tests' names are of."""
+    api, field = {"functions": ("cloudfunctions", "labels"), "services": ("run", "traffic")}[kind]
+    [body] = BODIES[f"/{kind}/{{{kind[:-1]}}}"]
+    url = f"https://{HOSTS[api]}/v2/{PLACE}/{kind}/gmail-sync?updateMask={field}"
+    return session.patch(url, json=body).json()
+
+
 def names(session: requests.Session, route: Route) -> dict[str, str]:
     """Names of things that exist, for a route's variables."""
-    revision = session.get(
-        f"https://{HOSTS['run']}/v2/projects/acme-sales-sandbox/locations/us-central1/services/gmail-sync/revisions"
-    ).json()["revisions"][0]["name"]
-    job = "gmail-sync"
+    revision = session.get(f"https://{HOSTS['run']}/v2/{PLACE}/services/gmail-sync/revisions").json()["revisions"][0]
+    more = {"revision": revision["name"].rsplit("/", 1)[-1], "job": "gmail-sync"}
+    if "/operations" in route.path:
+        more["operation"] = patch(session, "services" if route.api == "run" else "functions")["name"].rsplit("/", 1)[-1]
+    if route.path.endswith(":resume"):
+        session.post(f"https://{HOSTS['cloudscheduler']}/v1/{PLACE}/jobs/gmail-sync:pause")
     if route.api == "bigquery":
         reply = session.post(f"https://{HOSTS['bigquery']}/bigquery/v2/projects/acme-sales-sandbox/queries", json=SQL)
-        job = reply.json()["jobReference"]["jobId"]
-    return NAMES | {"revision": revision.rsplit("/", 1)[-1], "job": job}
+        more["job"] = reply.json()["jobReference"]["jobId"]
+    return NAMES | more
 
 
 @pytest.mark.parametrize("route", ROUTES_OF_GOOGLE, ids=lambda r: f"{r.method} {r.api} {r.path}")
@@ -91,17 +116,40 @@ def test_route(session: requests.Session, route: Route) -> None:
     found = described(route)
     assert found, "no method of the API's discovery document"
     document_name, method = found
+    if route.method != "GET" or "/operations" in route.path:
+        session = new_session()
     url = f"https://{HOSTS[route.api]}{route.path.format(**names(session, route))}"
-    bodies = (
-        next((b for end, b in BODIES.items() if route.path.endswith(end)), [None]) if route.method == "POST" else [None]
-    )
+    bodies = next((b for end, b in BODIES.items() if route.path.endswith(end)), [None])
+    if route.method == "GET":
+        bodies = [None]
     assert route.method == "GET" or bodies != [None]
     for body in bodies:
-        reply = session.request(route.method, url, json=body)
+        mask = {"updateMask": ",".join(body)} if route.method == "PATCH" else {}
+        reply = session.request(route.method, url, json=body, params=mask)
         assert reply.status_code == 200, reply.text
         schema = document(document_name)["schemas"][method["response"]["$ref"]]
         assert misfits(document_name, schema, reply.json()) == []
         assert reply.json()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "metadata", "response"),
+    [
+        ("functions", "cloudfunctions.v2", "GoogleCloudFunctionsV2OperationMetadata", "Function"),
+        ("services", "run.v2", "GoogleCloudRunV2Service", "GoogleCloudRunV2Service"),
+    ],
+)
+def test_what_an_operation_carries(kind: str, name: str, metadata: str, response: str) -> None:
+    session = new_session()
+    operation = patch(session, kind)
+    for done in (None, None, True):
+        operation = session.get(f"https://{name.split('.')[0]}.googleapis.com/v2/{operation['name']}").json()
+        assert operation.get("done") is done
+        carried = {k: v for k, v in operation["metadata"].items() if k != "@type"}
+        assert misfits(name, {"$ref": metadata}, carried) == []
+    carried = {k: v for k, v in operation["response"].items() if k != "@type"}
+    assert misfits(name, {"$ref": response}, carried) == []
+    assert carried["name"].endswith(f"/{kind}/gmail-sync")
 
 
 @pytest.mark.parametrize(

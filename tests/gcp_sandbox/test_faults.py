@@ -73,7 +73,7 @@ def test_an_error_has_googles_envelope(session, told, status, name):
 def test_whether_it_happened(spec, effects):
     happened = []
 
-    def act() -> Response:
+    def act(_: Call) -> Response:
         happened.append(1)
         return Response()
 

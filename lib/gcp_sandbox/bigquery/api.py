@@ -35,7 +35,7 @@ _ARGUMENTS += ("formatOptions.useInt64Timestamp", "datasetView", "accessPolicyVe
 
 @route("bigquery", "POST", f"{_PROJECT}/queries", "bigquery.jobs.create")
 def jobs_query(sandbox: Sandbox, call: Call, **_: str) -> dict:
-    """Run one query and answer its first page; the same `requestId` again answers the job that it made, not a new one."""
+    """Run one query and answer its first page; the same `requestId` again gets the job that it made, not a new one."""
     from gcp_sandbox.bigquery import jobs
 
     body = call.body

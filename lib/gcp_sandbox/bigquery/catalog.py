@@ -15,8 +15,10 @@ from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
+    from gcp_sandbox.story import Run
 
 _AGE = timedelta(days=400)
+_ADDED = "information_of_project.added"
 
 
 @dataclass
@@ -64,8 +66,10 @@ class Catalog:
         story, inventory = self.sandbox.story, self.sandbox.inventory
         states = {state.name: state for state in self.sandbox.world.tables}
         for table in inventory.tables:
-            self._make(table.name, table.columns, list(seed.rows_of(table, story)), states.get(table.name))
-        self._make(inventory.runs, *seed.runs(story), states.get(inventory.runs))
+            self._make(
+                table.name, table.columns, list(seed.rows_of(table, story, story.times(table))), states.get(table.name)
+            )
+        self._make(inventory.runs, *seed.runs(story, story.runs), states.get(inventory.runs))
 
     def _make(self, name: str, columns: dict[str, str], rows: list[list[Any]], state: Any) -> None:
         if state and state.absent:
@@ -139,6 +143,31 @@ class Catalog:
         table = Table(ref, moment, moment, **known)
         self.con.execute(f"CREATE OR REPLACE TABLE {table.name} {source}")
         return self.keep(table)
+
+    def add(self, run: Run) -> None:
+        """Take in what one more run writes: its rows in its tables, and its own in the table of runs.
+
+        Raises ApiError 404 for a table of its own that is not there, after the run is written down as failed.
+        """
+        story, inventory = self.sandbox.story, self.sandbox.inventory
+        own = [t for t in inventory.tables if t.name in run.function.tables]
+        missing = next((self.ref(t.name) for t in own if not self.get(self.ref(t.name))), None)
+        gone = ApiError(404, "NOT_FOUND", f"Not found: Table {missing}", "notFound")
+        if missing:
+            run = story.run(run.function, run.started_at, run.finished_at, f"404 {gone.message}")
+        columns, rows = seed.runs(story, [run])
+        written = [(inventory.runs, columns, rows)]
+        if run.status == "success":
+            written += [(t.name, t.columns, list(seed.rows_of(t, story, story.times_of(run)))) for t in own]
+        for name, columns, rows in written:
+            table = self.get(self.ref(name))
+            if table:
+                seed.fill(self.con, _ADDED, columns, rows)
+                there = ", ".join(values.quoted(c) for c in columns if c in table.column_names)
+                self.con.execute(f"INSERT INTO {table.name} ({there}) SELECT {there} FROM {_ADDED}")
+                self.wrote(table)
+        if missing:
+            raise gone
 
     def size(self, table: Table, columns: set[str] | None = None) -> int:
         """The logical bytes of some columns, or of all; counted once until the table is written."""

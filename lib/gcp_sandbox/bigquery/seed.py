@@ -11,7 +11,7 @@ import duckdb
 
 from gcp_sandbox.bigquery.values import quoted
 from gcp_sandbox.inventory import Table
-from gcp_sandbox.story import HISTORY, Story, number
+from gcp_sandbox.story import HISTORY, Run, Story, number
 
 _DUCK = {
     "STRING": "VARCHAR",
@@ -49,13 +49,13 @@ def micros(moment: datetime | None) -> int | None:
     return None if moment is None else round(moment.astimezone(UTC).timestamp() * 1_000_000)
 
 
-def runs(story: Story) -> tuple[dict[str, str], list[list[Any]]]:
-    """Columns and rows of the table of runs, with the inventory's own column names, oldest run first."""
+def runs(story: Story, told: list[Run]) -> tuple[dict[str, str], list[list[Any]]]:
+    """Columns and rows of the table of runs, with the inventory's own column names, for some runs."""
     named = story.inventory.columns_of_runs
     meanings = ["run_id", *named]
     columns = {named.get(m, m): _MEANINGS.get(m, "STRING") for m in meanings}
     rows = []
-    for run in story.runs:
+    for run in told:
         values = {
             "run_id": run.id,
             "source_system": run.function.source_system,
@@ -95,10 +95,10 @@ def more_runs(con: duckdb.DuckDBPyConnection, name: str, story: Story) -> None:
     )
 
 
-def rows_of(table: Table, story: Story) -> Iterator[list[Any]]:
+def rows_of(table: Table, story: Story, times: list[datetime]) -> Iterator[list[Any]]:
     """The rows of one data table: one for each of its times, or a day's worth where the time is only a date."""
     dated = table.columns.get(table.time_column) == "DATE"
-    for at in story.times(table):
+    for at in times:
         for n in range(_ROWS_A_DATE if dated else 1):
             yield [
                 _value(column, kind.upper(), at if column == table.time_column else None, (table.name, at, n), story)

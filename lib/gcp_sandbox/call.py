@@ -1,0 +1,99 @@
+"""A call of a function, as the guide draws it: scheduler → function → rows in BigQuery, logs, status.
+
+No code runs: whether a call succeeds follows from the revision that serves and from the world (gcp_sandbox/world.py).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from werkzeug.wrappers import Response
+
+from gcp_sandbox.app import ApiError, Call, route
+from gcp_sandbox.inventory import Function
+from gcp_sandbox.story import Entry, Run
+from gcp_sandbox.wire import stamp
+
+if TYPE_CHECKING:
+    from gcp_sandbox.sandbox import Sandbox
+
+_UNAUTHENTICATED = (
+    "The request was not authenticated. Either allow unauthenticated invocations or set the proper Authorization "
+    "header. Read more at https://cloud.google.com/run/docs/securing/authenticating"
+)
+_BUSY = "The request was aborted because there was no available instance."
+
+
+@route("call", "POST", "/")
+def call_function(sandbox: Sandbox, call: Call) -> Response:
+    """Answer as the function's own address does: with pages for people where a call does not get as far as it."""
+    tag, _, host = call.host.rpartition("---")
+    name = next((n for n in sandbox.services.services if sandbox.services.uri(n) == f"https://{host}"), "")
+    revision = sandbox.services.target(name, tag) if name else ""
+    if not revision:
+        return _page(404, "Page not found", "The requested URL <code>/</code> was not found on this server.")
+    token = call.headers.get("authorization", "")
+    if not token or not sandbox.iam.holds("run.routes.invoke"):
+        sandbox.log.add(Entry(sandbox.tick(), name, "WARNING", _UNAUTHENTICATED, revision=revision))
+        words = "Your client does not have permission to get URL <code>/</code> from this server."
+        return _page(403, "Error: Forbidden", words)
+    if not token.removeprefix("Bearer ").strip() or not token.startswith("Bearer "):
+        words = "Your client does not have permission to the requested URL <code>/</code>."
+        return _page(401, "Error: Unauthorized", words)
+    status, text = invoke(sandbox, name, revision)
+    return Response(text, status, content_type="application/json" if status == 200 else "text/plain")
+
+
+def _page(code: int, title: str, words: str) -> Response:
+    return Response(f"<html><body><h1>{title}</h1><h2>{words}</h2></body></html>", code, content_type="text/html")
+
+
+def invoke(sandbox: Sandbox, name: str, revision: str) -> tuple[int, str]:
+    """Run a function once: its HTTP status and answer."""
+    function = next(f for f in sandbox.story.functions if f.name == name)
+    # Both read the story when they are made, and this run is not in it.
+    log, bigquery, started = sandbox.log, sandbox.bigquery, sandbox.tick()
+    if _busy(sandbox, function):
+        log.add(Entry(started, name, "ERROR", _BUSY, revision=revision))
+        return 429, "Rate exceeded."
+    error = why(sandbox, function, revision)
+    run = sandbox.story.run(function, started, sandbox.tick(), error)
+    try:
+        bigquery.catalog.add(run)
+    except ApiError as missing:
+        run = sandbox.story.run(function, started, sandbox.now, f"404 {missing.message}")
+    for entry in sandbox.story.entries_of(run):
+        log.add(entry._replace(revision=revision))
+    if run.status == "failed":
+        return 500, "Internal Server Error"
+    return 200, json.dumps({"status": run.status, "run_id": run.id, "records": run.records})
+
+
+def _busy(sandbox: Sandbox, function: Function) -> bool:
+    """Whether the one instance still works; one past its time limit has been terminated."""
+    since = sandbox.now.timestamp() - function.timeout_s
+    runs: list[Run] = sandbox.story.runs
+    mine = (r for r in runs if r.function == function and r.status == "running")
+    return any(r.started_at.timestamp() > since for r in mine)
+
+
+def why(sandbox: Sandbox, function: Function, revision: str) -> str:
+    """The error with which a run on a revision fails; "" where it succeeds."""
+    services = sandbox.services
+    made = services.find(function.name, revision)
+    assert made
+    worker = made["containers"][0]
+    if services.defects[worker["image"]]:
+        return services.defects[worker["image"]]
+    rules = [r for r in sandbox.story.said("runs", function) if not r.until]
+    if not rules or rules[-1].outcome != "failed":
+        return ""
+    versions = services.started_with.get(revision, {}).values()
+    cured = {
+        "": False,
+        "secret": any(v["createTime"] > stamp(sandbox.world.clock) for v in versions),
+        "memory": worker["resources"]["limits"]["memory"] != function.memory,
+        "code": worker["image"] in services.built,
+    }
+    return "" if cured[rules[-1].cure] else rules[-1].error

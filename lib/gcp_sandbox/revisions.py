@@ -1,0 +1,121 @@
+"""Cloud Run revisions as JSON: what a function's code, memory, time limit and secrets make of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from gcp_sandbox.inventory import Function, Inventory
+from gcp_sandbox.wire import digest, etag, stamp
+
+_TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency", "containers")
+NOT_LISTENING = (
+    "The user-provided container failed to start and listen on the port defined provided by the PORT=8080 environment "
+    "variable within the allocated timeout. This can happen when the container port is misconfigured or if the timeout "
+    "is too short. The health check timeout can be extended. Logs for this revision might contain more information."
+)
+
+
+def template(function: Function, inventory: Inventory) -> dict[str, Any]:
+    """What a function's next revision is made from, but for its image."""
+    return {
+        "labels": labels(function),
+        "serviceAccount": account(inventory),
+        "timeout": f"{function.timeout_s}s",
+        "maxInstanceRequestConcurrency": 1,
+        "containers": [
+            {
+                "name": "worker",
+                "image": image(function.name, 1, inventory),
+                "resources": {"limits": {"cpu": "0.3333", "memory": function.memory}},
+                "env": environment([(key, secret, "latest") for key, secret in secret_variables(function)]),
+            }
+        ],
+    }
+
+
+def revision(path: str, n: int, made_from: dict[str, Any], created: datetime, failure: str) -> dict[str, Any]:
+    """Revision `n` of the service at `path`; one with a `failure` never became ready."""
+    service, at = path.rsplit("/", 1)[1], stamp(created)
+    name = revision_id(service, n)
+    return {
+        "name": f"{path}/revisions/{name}",
+        "uid": uid(name),
+        "generation": "1",
+        "observedGeneration": "1",
+        **{key: made_from[key] for key in _TEMPLATE if key in made_from},
+        "createTime": at,
+        "updateTime": at,
+        "service": service,
+        "conditions": [condition("Ready", at, failure), condition("ContainerHealthy", at, failure)],
+        "etag": etag(name),
+    }
+
+
+def revision_id(service: str, n: int) -> str:
+    """The name that Google gives: the service, a running number and three letters."""
+    return f"{service}-{n:05}-{letters(service, n)}"
+
+
+def condition(kind: str, at: str, failure: str = "") -> dict[str, str]:
+    """A condition that has succeeded, or failed with a message."""
+    if not failure:
+        return {"type": kind, "state": "CONDITION_SUCCEEDED", "lastTransitionTime": at}
+    found = {"type": kind, "state": "CONDITION_FAILED", "message": failure, "lastTransitionTime": at}
+    return {**found, "severity": "ERROR", "revisionReason": "HEALTH_CHECK_CONTAINER_ERROR"}
+
+
+def image(name: str, n: int, inventory: Inventory) -> str:
+    """Where the build of a function's `n`-th code is kept."""
+    return f"{inventory.region}-docker.pkg.dev/{inventory.project}/gcf-artifacts/{name}:version_{n}"
+
+
+def environment(secrets: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """A container's environment: each secret is (variable, secret, version)."""
+    plain = [{"name": "LOG_EXECUTION_ID", "value": "true"}]
+    return plain + [
+        {"name": key, "valueSource": {"secretKeyRef": {"secret": secret, "version": version}}}
+        for key, secret, version in secrets
+    ]
+
+
+def secrets_of(made_from: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The secrets in a template's or a revision's environment: (variable, secret, version as it is written)."""
+    references = [(e["name"], e.get("valueSource", {}).get("secretKeyRef")) for e in made_from["containers"][0]["env"]]
+    return [(key, r["secret"].rsplit("/", 1)[-1], r.get("version") or "latest") for key, r in references if r]
+
+
+def secret_variables(function: Function) -> list[tuple[str, str]]:
+    """The environment variables that hold a function's secrets: (variable, secret)."""
+    return [(secret.upper().replace("-", "_"), secret) for secret in function.secrets]
+
+
+def account(inventory: Inventory) -> str:
+    """The service account that every function runs as."""
+    return f"etl-runner@{inventory.project}.iam.gserviceaccount.com"
+
+
+def labels(function: Function) -> dict[str, str]:
+    """The labels by which a service is known to be a function's."""
+    return {"goog-managed-by": "cloudfunctions", "goog-cloudfunctions-runtime": function.runtime}
+
+
+def letters(*seed: object, size: int = 3) -> str:
+    """Letters that always are the same for the same seed."""
+    return "".join(chr(ord("a") + int(d, 16)) for d in digest("letters", *seed)[:size])
+
+
+def uid(*seed: object) -> str:
+    """A UUID that always is the same for the same seed."""
+    d = digest("uid", *seed)
+    return f"{d[:8]}-{d[8:12]}-4{d[13:16]}-a{d[17:20]}-{d[20:32]}"
+
+
+def last(resource: dict[str, Any]) -> str:
+    """The last part of a resource's name."""
+    return resource["name"].rsplit("/", 1)[1]
+
+
+def ready(made: dict[str, Any]) -> bool:
+    """Whether a revision can serve."""
+    return made["conditions"][0]["state"] == "CONDITION_SUCCEEDED"
