@@ -168,7 +168,7 @@ class Execution:
         except CellTimeoutError:
             self.end("timeout", f"a cell did not end within {timeout or client.iopub_timeout:g} seconds")
         except (DeadKernelError, asyncio.CancelledError):
-            self.end("kernel_died", "the kernel died", kernel.last_words())
+            self.end("kernel_died", f"the kernel died: {kernel.death}", kernel.last_words())
         finally:
             client.kc.stop_channels()
             on_step(len(self.steps), len(self.steps), "")

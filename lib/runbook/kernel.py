@@ -7,6 +7,7 @@ so. It is always this environment's own Python: kernelspecs, which anybody may p
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import secrets
@@ -86,7 +87,15 @@ class Kernel:
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGINT)
 
-    def last_words(self, lines: int = 8) -> list[str]:
+    @property
+    def death(self) -> str:
+        """How the process ended, by the name of the signal or its exit code."""
+        code = self.process.poll()
+        if code is None:
+            return "it did not answer"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def last_words(self, lines: int = 40) -> list[str]:
         """The end of what the process wrote outside of cells, for people who wonder why it died."""
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
 
@@ -107,6 +116,7 @@ def main(connection_file: str, warm: bool) -> None:
     # The kernel never asks for input, and no child process may read what keeps it alive.
     life = os.fdopen(os.dup(0), "rb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    faulthandler.enable(os.dup(2), all_threads=False)  # a kernel takes 2 for the output of cells
     from ipykernel import kernelapp
 
     if warm:

@@ -1,0 +1,302 @@
+"""The runner says truthfully how a run ended: every fixture notebook in tests/notebooks/ is named for its fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from runbook import record, runner
+from runbook.errors import BadInput, Broken, Exit, NoRecord, RunbookError
+from runbook.kernel import Kernel
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+ROOT = Path(__file__).parents[2]
+BANNER = "**This run did not finish"
+C, F, P = "completed", "failed", "pending"
+
+# notebook, parameters → exit, status, the cells after `parameters`, what `why` says.
+CASES: dict[str, tuple[str, dict[str, str], Exit, str, list[str], str]] = {
+    "ok": ("ok", {}, Exit.OK, "finished", [C, C], "all cells ran"),
+    "warn": ("ok", {"verdict": "warn"}, Exit.OK, "finished", [C, C, C], "all cells ran"),
+    "unknown": ("ok", {"verdict": "unknown"}, Exit.UNKNOWN, "finished", [C, C, C], "all cells ran"),
+    "alert": ("ok", {"verdict": "alert"}, Exit.ALERT, "finished", [C, C, C], "all cells ran"),
+    "no verdict": ("ok", {"verdict": "fine"}, Exit.BROKEN, "failed", [C, C, C], "never gave a verdict"),
+    "never closes": ("never_closes", {}, Exit.BROKEN, "failed", [C, C], "never gave a verdict"),
+    "raises": ("raises", {}, Exit.BROKEN, "failed", [C, F, P], "ValueError: no such table"),
+    "raises, a tag allows it": ("raises_allowed", {}, Exit.BROKEN, "failed", [C, F, P], "ZeroDivisionError"),
+    "raises one of ours": ("raises_refused", {}, Exit.REFUSED, "failed", [C, F, P], "Refused: the plan is stale"),
+    "a tag skips a cell": ("tagged_skip", {}, Exit.OK, "finished", [C, C, C], "all cells ran"),
+    "sys.exit(0)": ("exits", {}, Exit.BROKEN, "failed", [C, F, P], "SystemExit: 0"),
+    "kernel dies": ("kernel_dies", {}, Exit.KERNEL_DIED, "kernel_died", [C, F, P], "the kernel died: SIGKILL"),
+    "kernel crashes": ("kernel_crashes", {}, Exit.KERNEL_DIED, "kernel_died", [C, F, P], "the kernel died: SIGSEGV"),
+    "timeout": ("never_ends", {"mark": "{tmp}/timeout"}, Exit.TIMEOUT, "timeout", [C, C, F, P], "within 1 seconds"),
+    "asks": ("asks", {}, Exit.BROKEN, "failed", [C, F, P], "StdinNotImplementedError"),
+}
+
+
+class Watched(Kernel):
+    """A kernel that is remembered, to see what is left of it."""
+
+    made: list[Kernel]
+
+    def __init__(self, warm: bool = True):
+        super().__init__(warm)
+        self.made.append(self)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, runner.Ended]:
+    """How each case ended; they run at the same time, as schedules do."""
+    tmp, Watched.made = tmp_path_factory.mktemp("ran"), []
+
+    def one(case: str) -> runner.Ended:
+        name, given, *_ = CASES[case]
+        values = {key: value.format(tmp=tmp) for key, value in given.items()}
+        return runner.run(str(NOTEBOOKS / f"{name}.ipynb"), values, cell_timeout=1 if case == "timeout" else 30)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(4) as pool:
+        patch.setattr(runner, "Kernel", Watched)
+        return dict(zip(CASES, pool.map(one, CASES), strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_end_is_told_as_it_was(ran: dict[str, runner.Ended], case: str) -> None:
+    name, given, exit, status, cells, why = CASES[case]
+    ended = ran[case]
+    assert (ended.exit, ended.record["status"]) == (exit, status)
+    assert [c["status"] for c in ended.record["cells"]] == [C, *cells]
+    assert why in ended.record["why"]
+    whole_record(ended.folder, ended.record)
+    assert ended.record["verdict"] == (given.get("verdict", "ok") if status == "finished" else None)
+    assert bool(ended.error) == (status != "finished")
+    notebook = json.loads((ended.folder / f"{name}.ipynb").read_text())
+    assert ("".join(notebook["cells"][0]["source"]).startswith(BANNER)) == (status != "finished")
+    about = notebook["metadata"]["papermill"]
+    assert (about["status"], about["exception"]) == (status, status != "finished")
+    assert "cells" not in str(about["input_path"])
+    in_notebook = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert [c["metadata"]["papermill"]["status"] for c in in_notebook] == [C, *cells]
+    # What a kernel said in its last instant may be lost, and with it the count of the cell that killed it.
+    assert all(
+        (c["execution_count"] is None) == (s == P) for c, s in zip(in_notebook, [C, *cells], strict=True) if s != F
+    )
+    errors = [o["evalue"] for c in in_notebook for o in c["outputs"] if o["output_type"] == "error"]
+    assert len(errors) == cells.count(F)
+
+
+def whole_record(folder: Path, said: dict[str, Any]) -> None:
+    """A record that was finished has every key, is what is on the disk, and its digests are right."""
+    assert json.loads((folder / "record.json").read_text()) == said
+    words = ["schema", "how", "runbook", "parameters", "who", "pid", "commit", "versions", "started_at", "ended_at"]
+    assert list(said) == [*words, "status", "why", "verdict", "exit", "cells", "sha256"]
+    assert said["started_at"] <= said["ended_at"]
+    files = {p.name for p in folder.iterdir()} - {"record.json"}
+    assert said["sha256"] == {name: record.digest(folder / name) for name in files}
+
+
+def test_nothing_is_left_behind(ran: dict[str, runner.Ended]) -> None:
+    assert len(Watched.made) == len(ran)
+    assert [k.process.pid for k in Watched.made if k.alive or k.folder.exists()] == []
+
+
+def test_the_words_of_a_dying_kernel_are_kept(ran: dict[str, runner.Ended]) -> None:
+    assert (
+        "Fatal Python error: Segmentation fault" in (ran["kernel crashes"].folder / "kernel_crashes.ipynb").read_text()
+    )
+
+
+def test_an_error_of_ours_is_printed_whole(ran: dict[str, runner.Ended]) -> None:
+    assert ran["raises one of ours"].error[0] == "Refused: the plan is stale"
+    assert ran["raises one of ours"].error[-1] == "  Next: approve again."
+    assert ran["raises"].error == ("The run did not finish in “Is the table there?”: ValueError: no such table",)
+
+
+# Refused before there is a process or a folder: notebook, parameters, error.
+REFUSED: list[tuple[str, dict[str, object], type[RunbookError]]] = [
+    ("no_tag", {}, Broken),
+    ("unknown_kernel", {}, Broken),
+    ("absent", {}, BadInput),
+    ("ok", {"verdit": "ok"}, BadInput),
+    ("ok", {"verdict": 3}, BadInput),
+    ("ok", {"environment": "nowhere"}, BadInput),
+    ("ok", {"verdict": "AIza" + "x" * 35}, BadInput),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "error"), REFUSED)
+def test_refused_before_a_kernel(
+    name: str, values: dict[str, object], error: type[RunbookError], monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runner, "Kernel", lambda **_: pytest.fail("a kernel was started"))
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    with pytest.raises(error):
+        runner.run(str(NOTEBOOKS / f"{name}.ipynb"), values)
+    assert not (tmp_path / "records").exists()
+
+
+def test_no_room_for_a_record(monkeypatch: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "file" / "records"))
+    monkeypatch.setattr(Watched, "made", [])
+    monkeypatch.setattr(runner, "Kernel", Watched)
+    with pytest.raises(NoRecord):
+        runner.run(str(NOTEBOOKS / "ok.ipynb"), {})
+    assert not any(k.alive or k.folder.exists() for k in Watched.made)
+
+
+# --- what happens to a process of its own -----------------------------------------------------------------------------
+
+
+def child(tmp: Path, name: str, values: dict[str, object], **options: Any) -> subprocess.Popen[str]:
+    """A process that runs one notebook and exits as it ended; its records go to tmp."""
+    code = "import json, sys; from runbook import runner; raise runner.run(sys.argv[1], json.loads(sys.argv[2]))"
+    words = [sys.executable, "-c", code, str(NOTEBOOKS / f"{name}.ipynb"), json.dumps(values)]
+    env = os.environ | {"RUNBOOK_RECORDS": str(tmp)}
+    return subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_for(what: Any, seconds: float = 30) -> Any:
+    """What a function returns once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+    return found
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; an orphan that nobody reaped has."""
+    return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True).stdout.strip()[:1] in (b"", b"Z")
+
+
+# Signal, whether the cell ignores an interrupt → exit code, status in record.json.
+SIGNALS = [
+    (signal.SIGINT, False, 130, "interrupted"),
+    (signal.SIGINT, True, 130, "interrupted"),
+    (signal.SIGTERM, False, 143, "terminated"),
+    (signal.SIGHUP, False, 143, "terminated"),
+    (signal.SIGKILL, False, -signal.SIGKILL, "running"),
+]
+
+
+@pytest.mark.parametrize(("number", "stubborn", "code", "status"), SIGNALS)
+def test_stopped_from_outside(number: int, stubborn: bool, code: int, status: str, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    runs = child(tmp_path, "never_ends", {"mark": str(mark), "stubborn": stubborn})
+    wait_for(mark.exists)
+    said = json.loads(mark.read_text())
+    runs.send_signal(number)
+    assert runs.wait(30) == code, runs.communicate()
+    folder = Path(said["run"])
+    kept = json.loads((folder / "record.json").read_text())
+    assert kept["status"] == status
+    wait_for(lambda: gone(said["pid"]))
+    wait_for(lambda: not Path(said["folder"]).exists())
+    if number != signal.SIGKILL:
+        whole_record(folder, kept)
+        assert [c["status"] for c in kept["cells"]] == [C, C, C, F, P]
+        assert f"stopped by {signal.Signals(number).name}" in kept["why"]
+        assert BANNER in (folder / "never_ends.ipynb").read_text()
+    else:
+        assert kept["ended_at"] is None
+        json.loads((folder / "never_ends.ipynb").read_text())
+
+
+@pytest.mark.parametrize("limit", [100_000, 70_000])
+def test_no_room_for_the_notebook(limit: int, tmp_path: Path) -> None:
+    """A limit on the size of files is a full disk that needs no administrator."""
+    runs = child(tmp_path, "grows", {}, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert runs.wait(30) == Exit.BROKEN, runs.communicate()
+    (folder,) = (tmp_path / "sandbox").iterdir()
+    kept = json.loads((folder / "record.json").read_text())
+    whole_record(folder, kept)
+    assert (kept["status"], kept["verdict"]) == ("failed", None)
+    assert "File too large" in kept["why"]
+    assert json.loads((folder / "grows.ipynb").read_text())["cells"]
+
+
+# --- papermill's own command line -------------------------------------------------------------------------------------
+
+
+def papermill(tmp: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"RUNBOOK_RECORDS": str(tmp / "records")}
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", *words]
+    return subprocess.run(command, env=env, cwd=tmp, capture_output=True, text=True, timeout=60)
+
+
+OK = str(NOTEBOOKS / "ok.ipynb")
+# What follows `papermill --engine runbook`, its exit code, what stderr says, whether out.ipynb and a record are there.
+COMMANDS = [
+    ([OK, "out.ipynb"], 0, "", True),
+    ([OK, "out.ipynb", "-p", "verdict", "alert"], 3, "", True),
+    (["--cwd", "/", OK, "out.ipynb", "-p", "verdict", "unknown"], 4, "", True),
+    ([str(NOTEBOOKS / "raises.ipynb"), "out.ipynb"], 1, "ValueError: no such table", True),
+    ([OK, "out.ipynb", "-p", "verdit", "ok"], 2, "did you mean verdict?", False),
+    ([OK, "out.ipynb", "-p", "verdict", "08"], 2, "-r verdict", False),
+    ([OK, "out.ipynb", "-k", "ir"], 1, "asks for the kernel 'ir'", False),
+    ([OK, str(ROOT / "runbooks" / "daily_check.ipynb")], 2, "would be overwritten", False),
+    (["copy.ipynb", "copy.ipynb"], 2, "would be overwritten", False),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "said", "kept"), COMMANDS)
+def test_papermill_with_the_engine(
+    words: list[str], code: int, said: str, kept: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    from papermill.cli import papermill as command
+
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(OK, tmp_path / "copy.ipynb")
+    before = {p: p.read_bytes() for p in (ROOT / "runbooks" / "daily_check.ipynb", tmp_path / "copy.ipynb")}
+    done = CliRunner().invoke(command, ["--engine", "runbook", "--no-progress-bar", *words])
+    assert done.exit_code == code, done.output
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    assert said in done.stderr
+    assert (tmp_path / "out.ipynb").exists() == (tmp_path / "records").exists() == kept
+    assert all(path.read_bytes() == content for path, content in before.items())
+    if kept:
+        (folder,) = (tmp_path / "records" / "sandbox").iterdir()
+        whole_record(folder, json.loads((folder / "record.json").read_text()))
+        assert next(folder.glob("*.ipynb")).read_bytes() == (tmp_path / "out.ipynb").read_bytes()
+
+
+def test_papermill_as_a_process(tmp_path: Path) -> None:
+    done = papermill(tmp_path, "--engine", "runbook", str(NOTEBOOKS / "raises_refused.ipynb"), "-")
+    assert done.returncode == Exit.REFUSED
+    assert "Refused: the plan is stale\n  it was 7f3a, it is 2be0\n  Nothing was changed.\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert BANNER in done.stdout
+
+
+def test_plain_papermill_runs_a_runbook(tmp_path: Path) -> None:
+    done = papermill(tmp_path, str(ROOT / "runbooks" / "daily_check.ipynb"), "out.ipynb", "-p", "world", "many_errors")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "records" / "sandbox").iterdir()
+    assert not (folder / "record.json").exists()
+    assert json.loads((folder / "report.json").read_text())["attested"] is False
+
+
+def test_a_program_that_calls_papermill(tmp_path: Path, monkeypatch: Any) -> None:
+    import papermill as api
+
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
+    out = str(tmp_path / "out.ipynb")
+    assert api.execute_notebook(OK, out, {}, engine_name="runbook").metadata.papermill.status == "finished"
+    with pytest.raises(runner.Ended) as ended:
+        api.execute_notebook(OK, out, {"verdict": "alert"}, engine_name="runbook")
+    assert ended.value.exit == Exit.ALERT
+    with pytest.raises(BadInput):
+        api.execute_notebook(OK, out, {"verdit": "ok"}, engine_name="runbook")
