@@ -9,7 +9,7 @@ from typing import Any
 
 
 def canonical(data: Any) -> bytes:
-    """Data as JSON that has one form only: sorted keys, no spaces, UTF-8. Raises ValueError or TypeError for no JSON."""
+    """Data as JSON that has one form only: keys sorted, no spaces, UTF-8. Raises ValueError or TypeError."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

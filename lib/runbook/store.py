@@ -52,15 +52,15 @@ class Store:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            try:
-                os.link(beside, path)  # fails where the name exists, unlike a rename
-            finally:
-                beside.unlink()
+            os.link(beside, path)  # fails where the name exists, unlike a rename
             sync_folder(path.parent)
         except FileExistsError:
             raise Taken(name) from None
         except OSError as error:
             raise _unusable(path, error) from None
+        finally:
+            with suppress(OSError):
+                beside.unlink()
 
     def read(self, name: str) -> bytes | None:
         """The content of a file, None where there is none. Raises NoRecord, also for more than 4 MiB."""
