@@ -1,0 +1,318 @@
+"""Signers are usable as a whole or refused by file and line; a signature counts for one person, key and namespace."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runbook import settings, signers
+from runbook.errors import BadSettings, Exit, Refused
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+KNOWN = ("team-lead", "manager", "security", "on-call")
+NS = 'namespaces="runbook-approval"'
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function `keys(name, *kind)` → the private key of that name, made once; `.pub` is beside it."""
+    folder = tmp_path_factory.mktemp("keys")
+
+    def make(name: str, *kind: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            command = ["ssh-keygen", "-q", "-N", "", "-C", name, "-f", str(path), *(kind or ("-t", "ed25519"))]
+            subprocess.run(command, check=True)
+        return path
+
+    return make
+
+
+def public(key: Path) -> str:
+    return Path(f"{key}.pub").read_text().strip()
+
+
+def blob(*fields: bytes) -> str:
+    return base64.b64encode(b"".join(len(f).to_bytes(4) + f for f in fields)).decode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, keys: Callable[..., Path]) -> Path:
+    """A usable params/approvers/production."""
+    folder = tmp_path / "approvers" / "production"
+    folder.mkdir(parents=True)
+    people = {"casey": "team-lead, manager", "drew": "security"}
+    (folder / "allowed_signers").write_text("".join(f"{p} {NS} {public(keys(p))}\n" for p in people))
+    (folder / "roles.yaml").write_text("people:\n" + "".join(f"  {p}: [{r}]\n" for p, r in people.items()))
+    return folder
+
+
+def load(folder: Path, target: str = "google") -> signers.Signers:
+    return signers.load(folder, target, "production", KNOWN)
+
+
+def test_usable_signers(folder: Path) -> None:
+    who = load(folder)
+    assert who.roles == {"casey": {"team-lead", "manager"}, "drew": {"security"}}
+    assert [len(k) for k in who.keys.values()] == [1, 1]
+
+
+K = "{key}"  # the public key of a third person, "lee"
+LINES = [
+    (f"* {NS} {K}", "'*' must be one user name"),
+    (f"lee* {NS} {K}", "'lee*' must be one user name"),
+    (f"le? {NS} {K}", "'le?' must be one user name"),
+    (f"!lee {NS} {K}", "'!lee' must be one user name"),
+    (f"lee,kim {NS} {K}", "'lee,kim' must be one user name"),
+    (f'"lee kim" {NS} {K}', "must be one user name"),
+    (f"-lee {NS} {K}", "'-lee' must be one user name"),
+    (f"<user name> {NS} {K}", "is still a placeholder"),
+    (f"lee {K}", "the option namespaces="),
+    (f'lee namespaces="git" {K}', 'it must say namespaces="runbook-approval"'),
+    (f'lee namespaces="*" {K}', 'it must say namespaces="runbook-approval"'),
+    (f'lee namespaces="runbook-approval,git" {K}', "may not stand here"),
+    (f'lee namespaces="runbook-approval-sandbox" {K}', "for the target google"),
+    (f'lee valid-before="20270101Z" {K}', 'it must say namespaces="runbook-approval"'),
+    (f"lee {NS},{NS} {K}", "or not twice"),
+    (f"lee cert-authority,{NS} {K}", "'cert-authority' may not stand here"),
+    (f"lee {NS},no-touch-required {K}", "may not stand here"),
+    (f'lee {NS},valid-before="20270101" {K}', "no time in UTC"),
+    (f'lee {NS},valid-before="soon" {K}', "no time in UTC"),
+    (f'lee {NS},valid-after="20271399Z" {K}', "no time in UTC"),
+    (f"lee {NS}", "none of the kinds of key"),
+    (f"lee {NS} ssh-dss {blob(b'ssh-dss', b'x')}", "none of the kinds of key"),
+    (f"lee {NS} ssh-ed25519-cert-v01@openssh.com {blob(b'x')}", "none of the kinds of key"),
+    (f"lee {NS} ssh-ed25519 AAAA!", "the public key is damaged"),
+    (f"lee {NS} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA", "the public key is damaged: it is cut off"),
+    (f"lee {NS} ssh-ed25519 {blob(b'ssh-rsa', b'x')}", "is not of the kind ssh-ed25519"),
+    (f"lee {NS} ssh-rsa {blob(b'ssh-rsa', b'3', b'0' * 256)}", "3072 bits or more"),
+    (f"lee {NS} {{casey}}", "lee has the same key as casey"),
+    (f'casey {NS},valid-before="20270101Z" {{casey}}', "a key stands there once"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "problem"), LINES, ids=[f"{n}" for n in range(len(LINES))])
+def test_lines_that_are_refused(folder: Path, keys: Callable[..., Path], line: str, problem: str) -> None:
+    with (folder / "allowed_signers").open("a") as file:
+        file.write(f"\n# a comment\n  {line.format(key=public(keys('lee')), casey=public(keys('casey')))}\n")
+    with pytest.raises(BadSettings) as refusal:
+        load(folder)
+    assert "production/allowed_signers, line 5: " in str(refusal.value)
+    assert problem in str(refusal.value)
+
+
+def test_the_same_rsa_key_written_in_two_ways_is_one_key(folder: Path) -> None:
+    number = b"\x00" + b"\xff" * 384
+    ways = {"lee": number, "kim": bytes(3) + number}
+    lines = [f"{p} {NS} ssh-rsa {blob(b'ssh-rsa', b'3', n)}\n" for p, n in ways.items()]
+    (folder / "allowed_signers").write_text("".join(lines))
+    with pytest.raises(BadSettings, match="kim has the same key as lee"):
+        load(folder)
+
+
+ROLES = [
+    ("people:\n  casey: [manager]\n", "there is no role for drew"),
+    ("people:\n  casey: [manager]\n  drew: []\n", "line 3: drew has no role"),
+    ("people:\n  casey: [boss]\n  drew: [security]\n", "line 2: casey has no role, or one that is not among team-lead"),
+    ("people:\n  casey: [manager]\n  drew: [security]\n  lee: [manager]\n", "line 4: lee has no key"),
+    ("people:\n  casey: [manager]\n  drew: [security]\n  casey: [security]\n", "line 2: casey stands there twice"),
+    ("people:\n  casey: manager\n  drew: [security]\n", "people.casey"),
+    ("people: {}\npersons: {}\n", "persons"),
+    ("people: {}\npeople: {}\n", "is not `people:"),
+    ("- casey\n", "is not `people:"),
+    ("", "is not `people:"),
+    ("people: [\n", "is not `people:"),
+    ("people: !!python/object/apply:os.getcwd []\n", "is not `people:"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "problem"), ROLES, ids=[problem for _, problem in ROLES])
+def test_roles_that_are_refused(folder: Path, text: str, problem: str) -> None:
+    (folder / "roles.yaml").write_text(text)
+    with pytest.raises(BadSettings) as refusal:
+        load(folder)
+    assert "production/roles.yaml" in str(refusal.value)
+    assert problem in str(refusal.value)
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+FILES = [
+    ("allowed_signers", _link, "allowed_signers: is a symbolic link"),
+    ("roles.yaml", _link, "roles.yaml: is a symbolic link"),
+    ("", _link, "approvers/production: is a symbolic link"),
+    ("..", lambda path: _link(path.resolve()), "approvers: is a symbolic link"),
+    ("revoked", lambda path: path.symlink_to("nowhere"), "revoked: is a symbolic link"),
+    ("allowed_signers", lambda path: path.chmod(0o646), "anybody on this machine may write it"),
+    ("roles.yaml", lambda path: path.chmod(0o666), "anybody on this machine may write it"),
+    ("", lambda path: path.chmod(0o777), "production: anybody on this machine may write it"),
+    ("..", lambda path: path.resolve().chmod(0o777), "approvers: anybody on this machine may write it"),
+    ("allowed_signers", lambda path: path.write_bytes(b"\xff\xfe"), "cannot be read"),
+    ("allowed_signers", lambda path: path.write_bytes(b"#" * 2**19), "larger than any list of signers"),
+    ("revoked", lambda path: path.mkdir(), "is no regular file"),
+    ("revoked", os.mkfifo, "is no regular file"),
+    ("revoked", lambda path: path.write_text("not a key\n"), "revoked, line 1: 'not'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "spoil", "problem"), FILES, ids=[f"{n}" for n in range(len(FILES))])
+def test_files_that_are_refused(folder: Path, name: str, spoil: Callable[[Path], None], problem: str) -> None:
+    spoil(folder / name if name else folder)
+    with pytest.raises(BadSettings) as refusal:
+        load(folder)
+    assert problem in str(refusal.value)
+    assert refusal.value.exit is Exit.BAD_INPUT
+
+
+@pytest.mark.parametrize("text", [None, "", "# nobody yet\n"])
+def test_nobody_named_is_refused(folder: Path, text: str | None) -> None:
+    (folder / "allowed_signers").unlink()
+    if text is not None:
+        (folder / "allowed_signers").write_text(text)
+    with pytest.raises(Refused, match="nobody may approve in production"):
+        load(folder)
+
+
+def test_the_template_of_production_is_refused_until_it_is_filled_in() -> None:
+    with pytest.raises(BadSettings, match=r"production/allowed_signers, line 3: is still a placeholder"):
+        load(settings.ROOT / "params" / "approvers" / "production")
+
+
+def test_the_steps_of_the_readme_add_a_person(folder: Path, tmp_path: Path, keys: Callable[..., Path]) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "runbook_approval").write_bytes(keys("lee").read_bytes())
+    (tmp_path / ".ssh" / "runbook_approval.pub").write_text(public(keys("lee")) + "\n")
+    readme = (settings.ROOT / "params" / "approvers" / "README.md").read_text()
+    steps = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+    adding = steps[0].replace("user=casey", "user=lee")
+    subprocess.run(["bash", "-euc", adding], cwd=folder, env={**os.environ, "HOME": str(tmp_path)}, check=True)
+    who = load(folder)
+    assert who.roles["lee"] == {"manager"}
+    signature = signers.sign(b"text", keys("lee"), "google")
+    (folder / "approval.json").write_text(
+        '{"statement": "text", "signature": "' + signature.replace("\n", "\\n") + '"}'
+    )
+    checking = steps[1].replace("-I casey", "-I lee")
+    done = subprocess.run(["bash", "-euc", checking], cwd=folder, capture_output=True, text=True, check=True)
+    assert 'Good "runbook-approval" signature for lee' in done.stdout
+
+
+@pytest.mark.parametrize(
+    "kind", [("-t", "ed25519"), ("-t", "ecdsa", "-b", "256"), ("-t", "rsa", "-b", "3072")], ids=lambda k: k[1]
+)
+def test_a_signature_counts_for_its_text_person_key_and_namespace(
+    folder: Path, keys: Callable[..., Path], kind: tuple[str, ...]
+) -> None:
+    key = keys(f"lee-{kind[1]}", *kind)
+    with (folder / "allowed_signers").open("a") as file:
+        file.write(f'lee {NS},valid-after="20260101Z",valid-before="202604011200Z" {public(key)}\n')
+    with (folder / "roles.yaml").open("a") as file:
+        file.write("  lee: [manager]\n")
+    who = load(folder)
+    signed = signers.sign(b"text", key, "google")
+    assert who.verify("lee", b"text", signed, NOW)[0] == public(key).split()[0].encode()
+    refused = [
+        ("lee", b"texts", signed, NOW, "does not fit"),
+        ("casey", b"text", signed, NOW, "none of casey's"),
+        ("nobody", b"text", signed, NOW, "'nobody' is none of those"),
+        ("lee", b"text", signers.sign(b"text", key, "sandbox"), NOW, "does not fit"),
+        ("lee", b"text", signed, datetime(2025, 12, 31, 23, 59, tzinfo=UTC), "may not sign at this time"),
+        ("lee", b"text", signed, datetime(2026, 4, 1, 12, 0, tzinfo=UTC), "may not sign at this time"),
+        ("lee", b"text", signed.replace("SSH", "PGP"), NOW, "no SSH signature"),
+        ("lee", b"text", "", NOW, "no SSH signature"),
+        ("lee", b"text", signed + signed, NOW, "no SSH signature"),
+    ]
+    for *what, why in refused:
+        with pytest.raises(Refused, match=why):
+            who.verify(*what)
+
+
+def test_an_rsa_signature_must_use_sha2_512(folder: Path, keys: Callable[..., Path]) -> None:
+    key = keys("lee-rsa", "-t", "rsa", "-b", "3072")
+    (folder / "allowed_signers").write_text(f"casey {NS} {public(key)}\ndrew {NS} {public(keys('drew'))}\n")
+    signed = signers.sign(b"text", key, "google")
+    lines = signed.splitlines()
+    weak = base64.b64encode(base64.b64decode("".join(lines[1:-1])).replace(b"rsa-sha2-512", b"rsa-sha2-256")).decode()
+    with pytest.raises(Refused, match="of an accepted kind"):
+        load(folder).verify("casey", b"text", f"{lines[0]}\n{weak}\n{lines[-1]}\n", NOW)
+
+
+def test_hardware_keys_may_be_named(folder: Path) -> None:
+    kinds = {
+        "sk-ssh-ed25519@openssh.com": (b"p" * 32, b"ssh:"),
+        "sk-ecdsa-sha2-nistp256@openssh.com": (b"nistp256", b"p" * 65, b"ssh:"),
+    }
+    with (folder / "allowed_signers").open("a") as file:
+        for kind, fields in kinds.items():
+            file.write(f"casey {NS} {kind} {blob(kind.encode(), *fields)}\n")
+    assert len(load(folder).keys["casey"]) == 3
+
+
+def test_a_revoked_key_signs_no_more(folder: Path, keys: Callable[..., Path]) -> None:
+    signed = signers.sign(b"text", keys("casey"), "google")
+    (folder / "revoked").write_text(f"# lost\n{public(keys('casey'))}\n")
+    with pytest.raises(Refused, match="the key that signed for casey is revoked"):
+        load(folder).verify("casey", b"text", signed, NOW)
+
+
+def test_a_key_of_the_agent_signs(
+    folder: Path, keys: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "casey.pub").write_text(public(keys("casey")))
+    with pytest.raises(Refused, match="did not sign"):
+        signers.sign(b"text", tmp_path / "casey.pub", "google")
+    started = subprocess.run(
+        ["ssh-agent", "-s", "-a", str(tmp_path / "agent")], capture_output=True, text=True, check=True
+    )
+    pid = re.search(r"SSH_AGENT_PID=(\d+)", started.stdout)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    try:
+        subprocess.run(["ssh-add", "-q", str(keys("casey"))], check=True)
+        signed = signers.sign(b"text", tmp_path / "casey.pub", "google")
+    finally:
+        os.kill(int(pid[1]), 15)
+    assert load(folder).verify("casey", b"text", signed, NOW)
+
+
+def test_without_ssh_keygen_nothing_is_approved(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, keys: Callable[..., Path]
+) -> None:
+    signed = signers.sign(b"text", keys("casey"), "google")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Refused, match="no ssh-keygen on this machine"):
+        load(folder).verify("casey", b"text", signed, NOW)
+
+
+def test_the_sandbox_has_two_people_of_its_own(tmp_path: Path, keys: Callable[..., Path]) -> None:
+    system = settings.load("sandbox")
+    who = signers.signers_of(system, "sandbox", tmp_path)
+    assert who.roles == {"avery": {"team-lead", "manager"}, "blake": {"security", "on-call"}}
+    demo = tmp_path / "sandbox" / "approvers"
+    assert (demo / "avery").stat().st_mode & 0o077 == 0
+    before = (demo / "avery").read_bytes()
+    assert signers.signers_of(system, "sandbox", tmp_path) == who
+    assert (demo / "avery").read_bytes() == before
+    assert [p.name for p in demo.parent.iterdir()] == ["approvers"]
+    with pytest.raises(BadSettings, match="for the target google it must say"):
+        signers.load(demo, "google", "production", KNOWN)
+    signed = signers.sign(b"text", demo / "avery", "sandbox")
+    assert who.verify("avery", b"text", signed, NOW)
+
+
+def test_signers_of_a_real_system_come_from_params(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    system = settings.load("sandbox").model_copy(update={"environment": "production"})
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(folder.parents[1]))
+    assert signers.signers_of(system, "google", tmp_path / "records").roles["drew"] == {"security"}
+    assert not (tmp_path / "records").exists()
