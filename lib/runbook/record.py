@@ -180,7 +180,9 @@ def seal(notebook: Path) -> Path:
         raise refused("it is a committed runbook, not a run of it", "run a working copy: `make lab`.")
     ran = list(steps(nb["cells"]))
     report, fault = _shown_report(ran[-1][1]), _fault(cell for _, cell, _ in ran)
-    given = {p.name: p.default for p in declared.values()} | nb["metadata"].get("papermill", {}).get("parameters", {})
+    given = {p.name: p.default for p in declared.values()} | nb.get("metadata", {}).get("papermill", {}).get(
+        "parameters", {}
+    )
     if fault or report is None:
         raise refused(fault or "its last code cell shows no verdict of run.close()")
     if report["environment"] != given.get("environment"):
@@ -219,9 +221,13 @@ def _shown_report(cell: Mapping[str, Any]) -> dict[str, Any] | None:
     from runbook.report import MIME
 
     data = next((o["data"][MIME] for o in cell.get("outputs", []) if MIME in o.get("data", {})), None)
-    good = isinstance(data, dict) and data.get("verdict") in Verdict.__members__
-    good = good and all(re.fullmatch(r"[A-Za-z][\w-]*", str(data.get(key))) for key in ("runbook", "environment"))
-    return data if good else None
+    if not isinstance(data, dict) or data.get("verdict") not in Verdict.__members__:
+        return None
+    return (
+        data
+        if all(re.fullmatch(r"[A-Za-z][\w-]*", data.get(key) or "") for key in ("runbook", "environment"))
+        else None
+    )
 
 
 def steps(cells: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Any, str]]:

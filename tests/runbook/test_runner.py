@@ -149,7 +149,7 @@ def test_refused_before_a_kernel(
 def test_no_room_for_a_record(monkeypatch: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "file" / "records"))
-    monkeypatch.setattr(Watched, "made", [])
+    monkeypatch.setattr(Watched, "made", [], raising=False)
     monkeypatch.setattr(runner, "Kernel", Watched)
     with pytest.raises(NoRecord):
         runner.run(str(NOTEBOOKS / "ok.ipynb"), {})
@@ -214,15 +214,19 @@ def test_stopped_from_outside(number: int, stubborn: bool, code: int, status: st
         json.loads((folder / "never_ends.ipynb").read_text())
 
 
-@pytest.mark.parametrize("limit", [100_000, 70_000])
-def test_no_room_for_the_notebook(limit: int, tmp_path: Path) -> None:
-    """A limit on the size of files is a full disk that needs no administrator."""
-    runs = child(tmp_path, "grows", {}, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+@pytest.mark.parametrize(("wait", "cells"), [(False, [C, C, C, C, C, C]), (True, [C, C, C, C, F, P])])
+def test_no_room_for_the_notebook(wait: bool, cells: list[str], tmp_path: Path) -> None:
+    """A limit on the size of files is a full disk that needs no administrator; it is seen at the next save."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    runs = child(tmp_path, "grows", {"wait": wait}, preexec_fn=limit)
     assert runs.wait(30) == Exit.BROKEN, runs.communicate()
     (folder,) = (tmp_path / "sandbox").iterdir()
     kept = json.loads((folder / "record.json").read_text())
     whole_record(folder, kept)
-    assert (kept["status"], kept["verdict"]) == ("failed", None)
+    assert (kept["status"], kept["verdict"], [c["status"] for c in kept["cells"]]) == ("failed", None, cells)
     assert "File too large" in kept["why"]
     assert json.loads((folder / "grows.ipynb").read_text())["cells"]
 
