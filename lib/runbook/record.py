@@ -30,7 +30,7 @@ import re
 import secrets
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -179,12 +179,11 @@ def seal(notebook: Path) -> Path:
     if notebook.resolve().is_relative_to(settings.RUNBOOKS):
         raise refused("it is a committed runbook, not a run of it", "run a working copy: `make lab`.")
     ran = list(steps(nb["cells"]))
-    report, fault = _shown_report(ran[-1][1]), _fault(cell for _, cell, _ in ran)
-    given = {p.name: p.default for p in declared.values()} | nb.get("metadata", {}).get("papermill", {}).get(
-        "parameters", {}
-    )
+    fault, report = _fault([cell for _, cell, _ in ran]), _shown_report(ran[-1][1] if ran else {})
     if fault or report is None:
         raise refused(fault or "its last code cell shows no verdict of run.close()")
+    injected = nb.get("metadata", {}).get("papermill", {}).get("parameters", {})
+    given = {name: p.default for name, p in declared.items()} | injected
     if report["environment"] != given.get("environment"):
         raise refused(f"it ran on {report['environment']}, but its parameters now say {given.get('environment')}")
     system, content = settings.load(report["environment"]), notebook.read_bytes()
@@ -196,17 +195,16 @@ def seal(notebook: Path) -> Path:
     publish(folder / f"{report['runbook']}.ipynb", content)
     write_report(folder, report | {"folder": str(folder), "attested": False})
     cells = [
-        {"id": c.get("id", str(n)), "step": title, "status": "completed", "count": c["execution_count"]}
-        for n, c, title in ran
+        {"id": cell.get("id", str(n)), "step": title, "status": "completed", "count": cell["execution_count"]}
+        for n, cell, title in ran
     ]
-    why, exit = "a person ran it in Jupyter; nobody watched", int(Verdict[report["verdict"]].exit)
+    exit, why = int(Verdict[report["verdict"]].exit), "a person ran it in Jupyter; nobody watched"
     finish(folder, marker, status="finished", why=why, exit=exit, cells=cells)
     return folder
 
 
-def _fault(cells: Iterable[Mapping[str, Any]]) -> str:
+def _fault(cells: Sequence[Mapping[str, Any]]) -> str:
     """Why these code cells are no whole and clean run from first to last; empty when they are one."""
-    cells = list(cells)
     counts = [cell.get("execution_count") for cell in cells]
     failed = [o.get("ename") for cell in cells for o in cell.get("outputs", []) if o.get("output_type") == "error"]
     if None in counts:
@@ -223,11 +221,8 @@ def _shown_report(cell: Mapping[str, Any]) -> dict[str, Any] | None:
     data = next((o["data"][MIME] for o in cell.get("outputs", []) if MIME in o.get("data", {})), None)
     if not isinstance(data, dict) or data.get("verdict") not in Verdict.__members__:
         return None
-    return (
-        data
-        if all(re.fullmatch(r"[A-Za-z][\w-]*", data.get(key) or "") for key in ("runbook", "environment"))
-        else None
-    )
+    names = [str(data.get(key, "")) for key in ("runbook", "environment")]
+    return data if all(re.fullmatch(r"[A-Za-z][\w-]*", name) for name in names) else None
 
 
 def steps(cells: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Any, str]]:

@@ -194,6 +194,7 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "it ran on sandbox, but its parameters now say production",
     ),
     "no parameters": (lambda nb: code(nb, 0)["metadata"].clear(), "0 cells are tagged `parameters`"),
+    "nothing to run": (lambda nb: [c.update(source="") for c in nb["cells"]], "shows no verdict"),
     "no cells": (lambda nb: nb.pop("cells"), "KeyError: 'cells'"),
 }
 
