@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession
+from google.cloud import bigquery
 
 import gcp_sandbox
 from runbook.cloud.inprocess import InProcess
@@ -55,16 +56,44 @@ def session():
     return make
 
 
-@pytest.fixture
-def client(session):
-    """A function `client(Client, world)` → one of Google's generated clients over REST, on a sandbox of its own."""
+class Cloud:
+    """One sandbox and the clients on it: `cloud(FunctionServiceClient)`, `cloud.bigquery`, `cloud.session`."""
 
-    def make(kind: Any, world: str = "healthy", **changes: Any) -> Any:
+    def __init__(self, session: AuthorizedSession):
+        self.session = session
+        self.bigquery = bigquery.Client(project=PROJECT, credentials=AnonymousCredentials(), _http=session)
+
+    def __call__(self, kind: Any) -> Any:
         transport = kind.get_transport_class("rest")(credentials=AnonymousCredentials())
-        transport._session.mount("https://", session(world, **changes).get_adapter("https://"))
+        sessions = [transport._session]
+        if hasattr(type(transport), "operations_client"):
+            # Operations are polled over a session of their own.
+            sessions.append(transport.operations_client._transport._session)
+        for made in sessions:
+            made.mount("https://", self.session.get_adapter("https://"))
         return kind(transport=transport)
 
-    return make
+    def rows(self, sql: str) -> list[tuple]:
+        """What a query answers."""
+        return [row.values() for row in self.bigquery.query_and_wait(sql, retry=None, job_retry=None)]
+
+
+@pytest.fixture
+def cloud(session):
+    """A function `cloud(world)` → several clients on one sandbox."""
+    return lambda world="healthy", **changes: Cloud(session(world, **changes))
+
+
+@pytest.fixture
+def client(cloud):
+    """A function `client(Client, world)` → one of Google's generated clients over REST, on a sandbox of its own."""
+    return lambda kind, world="healthy", **changes: cloud(world, **changes)(kind)
+
+
+def polled(operation: Any) -> Any:
+    """Wait for an operation by polling it, and return its result; it is done at the third poll, and not before."""
+    assert [operation.done(), operation.done(), operation.done()] == [False, False, True]
+    return operation.result(timeout=0)
 
 
 @pytest.fixture

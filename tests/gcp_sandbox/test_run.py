@@ -6,13 +6,15 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import BadRequest, Conflict, FailedPrecondition, Forbidden, NotFound
 from google.cloud import run_v2
 from google.cloud.run_v2 import RevisionsClient, ServicesClient
 
-from tests.gcp_sandbox.conftest import INVENTORY, PROJECT
+from tests.gcp_sandbox.conftest import INVENTORY, PROJECT, polled
 
 HERE = f"projects/{PROJECT}/locations/us-central1"
+GMAIL = f"{HERE}/services/gmail-sync"
+PIN = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 GOOD = run_v2.Condition.State.CONDITION_SUCCEEDED
 BAD = run_v2.Condition.State.CONDITION_FAILED
@@ -81,3 +83,153 @@ def test_what_is_not_there(client, name):
 def test_an_absent_function_has_no_service(client):
     with pytest.raises(NotFound):
         client(ServicesClient, "missing_function").get_service(name=f"{HERE}/services/hubspot-contacts-sync")
+
+
+def ids(here) -> list[str]:
+    """The ids of gmail-sync's revisions, newest first."""
+    return [r.name.rsplit("/", 1)[1] for r in here(RevisionsClient).list_revisions(parent=GMAIL)]
+
+
+def get(here):
+    return here(ServicesClient).get_service(name=GMAIL)
+
+
+def patch(here, mask: str, **fields):
+    request = {"service": run_v2.Service(name=GMAIL, **fields), "update_mask": {"paths": mask.split(",")}}
+    return here(ServicesClient).update_service(request=request, retry=None)
+
+
+def pin(revision: str, percent: int = 100, **more) -> dict:
+    return {"type_": PIN, "revision": revision, "percent": percent, **more}
+
+
+def call(here, url: str = ""):
+    return here.session.post(url or get(here).uri, headers={"Authorization": "Bearer x"})
+
+
+def told_by(here) -> str:
+    """The revision that logged last."""
+    asked = {"resourceNames": [f"projects/{PROJECT}"], "orderBy": "timestamp desc", "pageSize": 1}
+    [entry] = here.session.post("https://logging.googleapis.com/v2/entries:list", json=asked).json()["entries"]
+    return entry["resource"]["labels"]["revision_name"]
+
+
+def test_rollback(cloud):
+    here = cloud("bad_deploy")
+    bad, good = ids(here)[:2]
+    assert call(here).status_code == 500
+    assert told_by(here) == bad
+    before = get(here)
+    operation = patch(here, "traffic", traffic=[pin(good)], etag=before.etag)
+    meanwhile = get(here)
+    assert (meanwhile.reconciling, meanwhile.traffic[0].revision) == (True, good)
+    assert meanwhile.traffic_statuses == before.traffic_statuses
+    assert meanwhile.generation == meanwhile.observed_generation + 1
+    assert [operation.done(), operation.done()] == [False, True], "reading the service was the first poll"
+    after = operation.result(timeout=0)
+    assert after == get(here)
+    assert (after.reconciling, after.terminal_condition.state) == (False, GOOD)
+    assert [(t.type_, t.revision, t.percent) for t in after.traffic_statuses] == [(PIN, good, 100)]
+    assert len({before.etag, meanwhile.etag, after.etag}) == 3
+    assert after.update_time > before.update_time
+    assert after.latest_ready_revision.endswith(bad)
+    assert call(here).status_code == 200
+    assert told_by(here) == good
+    assert ids(here)[:2] == [bad, good]
+    assert polled(patch(here, "traffic", traffic=[{"type_": LATEST, "percent": 100}])).traffic[0].type_ == LATEST
+    assert call(here).status_code == 500
+
+
+def test_a_split_and_a_tag(cloud):
+    here = cloud("bad_deploy")
+    bad, good = ids(here)[:2]
+    polled(patch(here, "traffic", traffic=[pin(good, 90), pin(bad, 10), pin(bad, 0, tag="next")]))
+    assert call(here).status_code == 200
+    tagged = get(here).traffic_statuses[2].uri
+    assert tagged.startswith("https://next---gmail-sync-")
+    assert call(here, tagged).status_code == 500
+    assert call(here, tagged.replace("next", "other")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("traffic", "words"),
+    [
+        ([], "sum to 100, got 0"),
+        ([{"type_": LATEST, "percent": 99}], "sum to 100, got 99"),
+        ([{"type_": LATEST, "percent": 100}, {"type_": LATEST, "percent": 1}], "sum to 100, got 101"),
+        ([pin("gmail-sync-09999-xyz")], r"traffic\[0\].revision: Revision 'gmail-sync-09999-xyz' does not exist"),
+        ([{"type_": PIN, "percent": 100}], "revision must be set"),
+        ([{"percent": 100}], "revision must be set"),
+    ],
+)
+def test_traffic_that_does_not_add_up(cloud, traffic, words):
+    here = cloud()
+    before = get(here)
+    with pytest.raises(BadRequest, match=words):
+        patch(here, "traffic", traffic=traffic)
+    assert get(here) == before
+
+
+def test_an_etag_that_is_no_longer_true(cloud):
+    here = cloud()
+    stale, latest = get(here).etag, [{"type_": LATEST, "percent": 100}]
+    polled(patch(here, "traffic", traffic=latest, etag=stale))
+    with pytest.raises(Conflict, match="Conflict for resource 'gmail-sync'"):
+        patch(here, "traffic", traffic=latest, etag=stale)
+    polled(patch(here, "traffic", traffic=latest, etag=get(here).etag))
+    patch(here, "traffic", traffic=latest)
+    with pytest.raises(Conflict, match="Conflict for resource"):
+        patch(here, "traffic", traffic=latest)
+
+
+def test_a_revision_that_never_became_ready_gets_no_traffic(cloud):
+    here = cloud("missing_function")
+    name = f"{HERE}/services/account-scoring"
+    bad = next(iter(here(RevisionsClient).list_revisions(parent=name))).name.rsplit("/", 1)[1]
+    service = run_v2.Service(name=name, traffic=[pin(bad)])
+    operation = here(ServicesClient).update_service(
+        request={"service": service, "update_mask": {"paths": ["traffic"]}}, retry=None
+    )
+    with pytest.raises(FailedPrecondition, match=f"Revision '{bad}' is not ready and cannot serve traffic"):
+        polled(operation)
+    found = here(ServicesClient).get_service(name=name)
+    assert (found.terminal_condition.state, found.traffic_statuses[0].type_) == (BAD, LATEST)
+
+
+def test_a_new_template_is_a_new_revision_of_the_same_code(cloud):
+    here = cloud()
+    old, before = here(RevisionsClient).get_revision(name=f"{GMAIL}/revisions/{ids(here)[0]}"), get(here)
+    operation = patch(
+        here, "template.annotations", template={"annotations": {"rotated": "2026-03-11"}}, etag=before.etag
+    )
+    after = polled(operation)
+    new = here(RevisionsClient).get_revision(name=after.latest_ready_revision)
+    assert new.name != old.name
+    assert (new.containers, dict(new.annotations)) == (old.containers, {"rotated": "2026-03-11"})
+    assert new.create_time > old.create_time
+    assert call(here).status_code == 200
+    assert told_by(here) == ids(here)[0]
+
+
+@pytest.mark.parametrize("permission", ["run.services.update", "iam.serviceAccounts.actAs"])
+def test_permissions(cloud, told, permission):
+    with pytest.raises(Forbidden, match=f"(?i){permission}"):
+        patch(cloud(told(f"deny: [{permission}]")), "template.annotations", template={"annotations": {"a": "b"}})
+
+
+def test_pinned_since_yesterday(cloud):
+    """The bad revision served from 30 to 26 hours ago, the one before it ever since."""
+    here = cloud("pinned_traffic")
+    bad, good = ids(here)[:2]
+    assert get(here).traffic[0].revision == good
+    rows = here.rows("SELECT started_at, status FROM sales_intelligence.etl_runs WHERE function_name = 'gmail-sync'")
+    hours = {
+        int((here.rows("SELECT CURRENT_TIMESTAMP()")[0][0] - at).total_seconds() // 3600)
+        for at, s in rows
+        if s == "failed"
+    }
+    assert hours == {26, 27, 28, 29}
+    assert call(here).status_code == 200
+    assert told_by(here) == good
+    polled(patch(here, "traffic", traffic=[pin(bad)]))
+    assert call(here).status_code == 500

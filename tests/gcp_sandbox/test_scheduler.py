@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import BadRequest, Forbidden, NotFound
 from google.cloud import scheduler_v1
 from google.cloud.functions_v2 import FunctionServiceClient
 from google.cloud.scheduler_v1 import CloudSchedulerClient
@@ -85,3 +85,60 @@ def test_get(client):
 def test_pages(client, told):
     found = client(CloudSchedulerClient, told("bulk: {functions: 600}")).list_jobs(parent=HERE)
     assert [len(page.jobs) for page in found.pages] == [500, 105]
+
+
+GMAIL = f"{HERE}/jobs/gmail-sync"
+
+
+def test_pause_and_resume(client):
+    google = client(CloudSchedulerClient)
+    before = google.get_job(name=GMAIL)
+    with pytest.raises(BadRequest, match="must be PAUSED"):
+        google.resume_job(name=GMAIL)
+    paused = google.pause_job(name=GMAIL)
+    assert (paused.state, google.get_job(name=GMAIL)) == (State.PAUSED, paused)
+    assert paused.user_update_time > before.user_update_time
+    with pytest.raises(BadRequest, match="must be ENABLED"):
+        google.pause_job(name=GMAIL)
+    assert google.resume_job(name=GMAIL).state == State.ENABLED
+    with pytest.raises(NotFound):
+        google.pause_job(name=f"{HERE}/jobs/nothing")
+
+
+LAST = (
+    "SELECT status FROM sales_intelligence.etl_runs WHERE function_name = 'gmail-sync' ORDER BY started_at DESC LIMIT 1"
+)
+
+
+@pytest.mark.parametrize(
+    ("world", "code", "status"),
+    [
+        ("healthy", 0, "success"),
+        ("many_errors", 13, "failed"),
+        ("still_running", 8, "running"),
+        ("no_etl", 7, "success"),
+    ],
+)
+def test_run(cloud, world, code, status):
+    here = cloud(world)
+    google, rows = here(CloudSchedulerClient), "SELECT COUNT(*) FROM sales_intelligence.etl_runs"
+    before, [(runs,)] = google.get_job(name=GMAIL), here.rows(rows)
+    job = google.run_job(name=GMAIL)
+    assert (job.status.code, google.get_job(name=GMAIL)) == (code, job)
+    assert job.last_attempt_time > before.last_attempt_time
+    assert here.rows(rows) == [(runs + (world in ("healthy", "many_errors")),)]
+    assert here.rows(LAST) == [(status,)]
+
+
+def test_run_without_a_function(client):
+    assert (
+        client(CloudSchedulerClient, "missing_function").run_job(name=f"{HERE}/jobs/hubspot-contacts-sync").status.code
+        == 5
+    )
+
+
+@pytest.mark.parametrize(("verb", "permission"), [("pause", "pause"), ("resume", "enable"), ("run", "run")])
+def test_permissions(client, told, verb, permission):
+    google = client(CloudSchedulerClient, told(f"deny: [cloudscheduler.jobs.{permission}]"))
+    with pytest.raises(Forbidden, match=f"cloudscheduler.jobs.{permission}"):
+        getattr(google, f"{verb}_job")(name=GMAIL)

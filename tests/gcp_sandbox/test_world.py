@@ -58,6 +58,10 @@ def test_what_a_world_may_not_say(told, said, complaint):
         "functions: [{select: {secret: nothing}, state: FAILED}]",
         "jobs: [{select: {name: gmail-sync, source_system: hubspot}, code: 1}]",
         "tables: [{name: nowhere, stale: 2d}]",
+        "secrets: [{name: nothing, versions: []}]",
+        "revisions: [{select: {name: nobody}, age: 1h}]",
+        "traffic: [{select: {name: nobody}}]",
+        "deploys: [{select: {name: nobody}, outcome: build}]",
     ],
 )
 def test_a_world_that_selects_nothing_is_an_error(told, said):
@@ -85,6 +89,12 @@ TOLD = {
     "missing_function": ({"success": 16}, 1, 0),
     "unreachable_region": ({"success": 17}, 0, 0),
     "no_permission": ({"success": 17}, 0, 0),
+    "bad_deploy": ({"success": 16, "failed": 1}, 1, 0),
+    "pinned_traffic": ({"success": 17}, 0, 0),
+    "old_secret": ({"success": 17}, 0, 0),
+    "no_backup": ({"success": 17}, 0, 0),
+    "outside_window": ({"success": 26}, 0, 0),
+    "still_running": ({"success": 15, "running": 1}, 0, 0),
 }
 
 
