@@ -117,19 +117,67 @@ def freshness(run: Run, seen: Fact) -> Chart:
     return _chart("Data freshness", seen, rows, paint)
 
 
+def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
+    """Errors of the last 24 h by the revision that logged them, oldest revision first; the serving one is marked."""
+    counts = Counter(r["_revision"] for r in logged.rows)
+    rows = [
+        {"revision": r["revision"], "traffic %": r["traffic"], "errors": counts[r["revision"]]}
+        for r in sorted(seen.rows, key=lambda r: r["created"])
+    ]
+
+    def paint(axes: Axes) -> None:
+        names = [f"{r['revision']}{' (serves)' if r['traffic %'] else ''}" for r in rows]
+        bars = axes.barh(names, [r["errors"] for r in rows], color=[BAD if r["traffic %"] else QUIET for r in rows])
+        axes.bar_label(bars, [f" {r['errors']}" for r in rows])
+        axes.set_xlabel("errors in 24 h")
+        axes.set_xlim(0, max([r["errors"] for r in rows] + [1]) * 1.15)
+        axes.plot([], [], " ", label="newest at the top")
+
+    return _chart("Errors by revision, last 24 h", seen, rows, paint)
+
+
+def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
+    """The age of each table's newest snapshot in hours; a table without one has no bar and says so."""
+    newest: dict[str, Any] = {}
+    for row in snapshots.rows:
+        newest.setdefault(row["table"], row["taken"])
+    rows = [
+        {"table": r["table"], "hours old": (run.moment.at - newest[r["table"]]) / timedelta(hours=1)}
+        if r["table"] in newest
+        else {"table": r["table"], "hours old": None}
+        for r in tables.rows
+    ]
+
+    def paint(axes: Axes) -> None:
+        ages = [r["hours old"] or 0 for r in rows]
+        bars = axes.barh([r["table"] for r in rows], ages, color=[GOOD if a <= 24 else BAD for a in ages])
+        axes.bar_label(bars, [" no snapshot" if r["hours old"] is None else f" {r['hours old']:.0f} h" for r in rows])
+        axes.axvline(24, color=LINE, linestyle="--", linewidth=1, label="one day")
+        axes.set_xlim(0, max([*ages, 24]) * 1.15)
+        axes.set_xlabel("age of the newest snapshot, hours")
+        axes.invert_yaxis()
+
+    return _chart("Backups", tables, rows, paint, height=0.6 + 0.25 * len(rows))
+
+
 def _limit(axes: Axes, value: float, label: str) -> None:
     axes.axhline(value, color=LINE, linestyle="--", linewidth=1, label=label.format(value))
 
 
 def _chart(
-    title: str, fact: Fact, rows: Sequence[Row], paint: Callable[[Axes], None], empty: str = "no rows to plot"
+    title: str,
+    fact: Fact,
+    rows: Sequence[Row],
+    paint: Callable[[Axes], None],
+    empty: str = "no rows to plot",
+    height: float = 2.9,
 ) -> Chart:
     if not rows:
         return Chart(title, rows, why="could not be seen" if fact.gaps else empty)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.5, 2.9), layout="constrained")
+    figure = Figure(figsize=(8.5, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     paint(axes)

@@ -1,4 +1,4 @@
-"""The command line: `runbook run`, `list`, `sandbox`, `doctor`, `seal` and `lab`.
+"""The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal` and `lab`.
 
 Each command says what it did, where the record is and what to do next, and exits by `errors.Exit`. An error of ours is
 printed as its four lines, never as a traceback.
@@ -80,6 +80,50 @@ def _tell(ended: Ended) -> None:
     for line in ended.error:
         click.echo(line, err=True)
     click.echo(f"Record: {ended.folder / ended.record['runbook']}.ipynb")
+
+
+@main.command()
+@click.argument("plan")
+@click.option("--role", required=True, help="In which role you sign, such as team-lead.")
+@click.option("--reason", required=True, help="Why you agree; it is part of what you sign.")
+@click.option(
+    "--as", "person", envvar="RUNBOOK_PERSON", help="Your name among the approvers; in the sandbox avery or blake."
+)
+@click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub.")
+@click.option("--override", default="", help="Why it must not wait for the preferred time.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def approve(plan: str, role: str, reason: str, person: str | None, key: Path | None, override: str, yes: bool) -> None:
+    """Show a plan, and sign it with your own SSH key."""
+    from runbook import desk
+
+    found = desk.find(plan)
+    click.echo(found.text())
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Sign as {role}?", abort=True)
+    signed = found.sign(role, reason, person, key, override)
+    click.echo(f"Signed by {signed.approver} as {role}; holds from {signed.not_before} to {signed.expires_at}.")
+    click.echo(f"Next: runbook apply {plan}")
+
+
+@main.command()
+@click.argument("plan")
+@click.option(
+    "--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Holds the new value."
+)
+@click.option("--secret-env", metavar="NAME", help="The environment variable that holds the new value.")
+@click.option("--secret-stdin", is_flag=True, help="The new value comes on standard input.")
+def apply(plan: str, secret_file: Path | None, secret_env: str | None, secret_stdin: bool) -> None:
+    """Plan again, and when that is what was approved, do it and confirm it."""
+    from runbook import desk, runner
+
+    found = desk.find(plan)
+    secret = None
+    if found.needs_secret:
+        secret = desk.secret(secret_file, secret_env, secret_stdin)
+    values = {**found.parameters, "approved_plan": plan}
+    ended = runner.run(found.runbook, values, runner.progress(), secret=secret)
+    _tell(ended)
+    sys.exit(ended.exit)
 
 
 @main.command("list")

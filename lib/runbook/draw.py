@@ -47,6 +47,8 @@ def show(value: Any) -> str:
     """A value as people read it: times to the minute with their zone, numbers with thousands, nothing for None."""
     if value is None:
         return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M %Z}"
     if isinstance(value, date):
@@ -58,6 +60,7 @@ def show(value: Any) -> str:
 
 def text_table(rows: Sequence[Row]) -> str:
     """Rows as aligned columns under their names; a cell never spans lines."""
+    rows = _shown(rows)
     if not rows:
         return ""
     cells = [[str(name) for name in rows[0]]]
@@ -69,6 +72,7 @@ def text_table(rows: Sequence[Row]) -> str:
 
 def table(rows: Sequence[Row], empty: str = "no rows") -> Block:
     """A table of rows; a value under `verdict` is tinted. At most `MOST_ROWS`, and it says how many more there are."""
+    rows = _shown(rows)
     if not rows:
         return note(empty)
     head = "".join(f'<th style="{_CELL}">{escape(str(name).replace("_", " "))}</th>' for name in rows[0])
@@ -79,6 +83,11 @@ def table(rows: Sequence[Row], empty: str = "no rows") -> Block:
     )
     more = len(rows) - MOST_ROWS
     return shown + note(f"… and {more:,} more rows (all of them are in .frame)") if more > 0 else shown
+
+
+def _shown(rows: Sequence[Row]) -> list[Row]:
+    """Rows without the columns for code only, whose names begin with `_`."""
+    return [{k: v for k, v in row.items() if not str(k).startswith("_")} for row in rows]
 
 
 def _cell(name: str, value: Any) -> str:

@@ -7,6 +7,7 @@ so. It is always this environment's own Python: kernelspecs, which anybody may p
 
 from __future__ import annotations
 
+import base64
 import faulthandler
 import json
 import os
@@ -61,9 +62,10 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, environment: Mapping[str, str]) -> None:
-        """Let the process become a kernel, with these environment variables besides its own."""
-        word = {"environment": dict(environment), "cwd": os.getcwd()}
+    def start(self, environment: Mapping[str, str], secret: bytes | None = None) -> None:
+        """Let the process become a kernel, with these environment variables; a secret's value is only in its memory."""
+        value = None if secret is None else base64.b64encode(secret).decode()
+        word = {"environment": dict(environment), "cwd": os.getcwd(), "secret": value}
         with suppress(BrokenPipeError):  # it died already; whoever waits for it will see that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
@@ -128,6 +130,10 @@ def main(connection_file: str, warm: bool) -> None:
     said = json.loads(word)
     os.environ.update(said["environment"])
     os.chdir(said["cwd"])
+    if said["secret"] is not None:
+        from runbook import material
+
+        material.handed_over = base64.b64decode(said["secret"])
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
 

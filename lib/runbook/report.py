@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runbook import draw
+from runbook.errors import Exit
+from runbook.plan import Outcome
 from runbook.rows import Findings, Verdict
 
 MIME = "application/vnd.runbook.report+json"
@@ -27,15 +29,27 @@ class Report:
     about: Mapping[str, str]
     findings: Findings
     next: tuple[str, ...] = field(default=())
+    outcome: Outcome | None = None
 
     @property
     def verdict(self) -> Verdict:
         return self.findings.worst
 
     @property
+    def exit(self) -> Exit:
+        """The exit code: by the verdict, except that a refusal has its own."""
+        refused = self.outcome is not None and self.outcome.result == "refused"
+        return Exit.REFUSED if refused else self.verdict.exit
+
+    @property
     def sentence(self) -> str:
         """The worst verdict in one sentence, with the first findings that cause it."""
         word, meaning = _WORDS[self.verdict]
+        if self.outcome:
+            word, meaning = (
+                self.outcome.result.upper(),
+                f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}",
+            )
         counts = Counter(f.verdict for f in self.findings)
         told = ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
         worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
@@ -45,9 +59,12 @@ class Report:
 
     def plain(self) -> dict[str, Any]:
         """The report as JSON-ready data."""
+        made = {"outcome": self.outcome.plain()} if self.outcome else {}
         return {
             **self.about,
+            **made,
             "verdict": self.verdict.name,
+            "exit": int(self.exit),
             "sentence": self.sentence,
             "next": list(self.next),
             "findings": self.findings.plain(),

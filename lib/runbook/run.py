@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from runbook import draw, record, settings
 from runbook.cloud.connect import Cloud, connect
 from runbook.cloud.query import select
+from runbook.errors import Refused
 from runbook.facts.read import Answer, Ask, Read, bq_line, look
 from runbook.journal import Journal
 from runbook.moment import Moment, moment_of
+from runbook.plan import Outcome, Plan
 from runbook.report import Report, command
 from runbook.request import Request, injected, parameters, request
 from runbook.rows import Fact, Finding, Findings, Verdict, join
@@ -33,7 +35,7 @@ def start(runbook: str, names: Mapping[str, Any]) -> Run:
     system = settings.load(wanted.environment)
     cloud = connect(system, wanted.world)
     now, certain = cloud.now()
-    moment = moment_of(wanted.as_of, now, system.zone)
+    moment = moment_of(wanted.values.get("as_of", ""), now, system.zone)
     folder = Path(os.environ.get("RUNBOOK_RUN") or record.new_folder(system, runbook))
     journal = Journal(folder)
     run = Run(wanted, system, cloud, moment, certain, folder, journal)
@@ -81,6 +83,7 @@ class Run:
     _facts: list[Fact] = field(default_factory=list)
     _checked: set[int] = field(default_factory=set)
     _findings: dict[str, Findings] = field(default_factory=dict)
+    _outcome: Outcome | None = None
 
     def read(self, *one: Ask, **several: Ask) -> Any:
         """Make reads, all at once. One unnamed read gives its Fact; named ones give a `Seen` with those names."""
@@ -95,6 +98,41 @@ class Run:
         self._checked |= {id(fact) for fact in facts}
         found = check(*facts, self.settings, self.moment)
         self._findings[check.__name__] = found
+        return found
+
+    def plan(self, make: Callable[..., Plan], seen: Seen, gates: Findings) -> Plan:
+        """Make a plan; where there can be none, it says why and has no changes. Raises BadParameter."""
+        try:
+            plan = make(self.request, seen, gates, self.settings, self.moment)
+        except Refused as refusal:
+            plan = Plan(self.request.runbook, "", (), {}, gates, refusal=refusal)
+        given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply")}
+        place = {
+            **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},
+            **{"project": self.settings.project, "target": self.cloud.target},
+            "commit": record.commit() if self.cloud.target == "google" else "sandbox",
+        }
+        return replace(plan, place=place, rule=self.settings.operations.get(plan.operation))
+
+    def apply(self, plan: Plan) -> Outcome:
+        """Without `approved_plan` only say what would be done; with it, refuse or do it. The only verb that writes."""
+        from runbook.apply import apply
+        from runbook.material import Material
+
+        source = self.request.values.get("source", "")
+        self._outcome = apply(self, plan, Material(source))
+        return self._outcome
+
+    def confirm(self, outcome: Outcome) -> Findings:
+        """What became of each change, and of the function since then; asks nothing when nothing was applied."""
+        if outcome.result not in ("applied", "failed", "unknown"):
+            row = Finding("confirm", outcome.plan.operation, "nothing was applied, so nothing is asked", "", Verdict.ok)
+            found = Findings((row,))
+        else:
+            from runbook.watch import since
+
+            found = Findings((*outcome.findings, *since(self, outcome)))
+        self._findings["confirm"] = found
         return found
 
     def query(self, sql: str, **values: Any) -> Fact:
@@ -118,7 +156,9 @@ class Run:
             for g in f.gaps
         ]
         found = Findings((*found, *extra))
-        report = Report(self._about(), found, self._next(found.worst))
+        if self._outcome and self._outcome.result == "refused":
+            found = Findings((*found, *self._outcome.findings))
+        report = Report(self._about(), found, self._next(found.worst), self._outcome)
         record.write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
         self.journal.write("CLOSE", verdict=report.verdict.name)
         return report
@@ -135,6 +175,8 @@ class Run:
 
     def _next(self, worst: Verdict) -> tuple[str, ...]:
         """What to do now: the runbook to run with its parameters filled in, and whom to tell."""
+        if self._outcome and self._outcome.result != "applied":
+            return self._outcome.next or ("nothing.",)
         again = command(self.request.runbook, self.request.values)
         place = {k: self.request.values[k] for k in ("environment", "world") if k in self.request.values}
         if worst is Verdict.alert:

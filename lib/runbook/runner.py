@@ -52,9 +52,13 @@ class Ended(SystemExit):
 
 
 def run(
-    runbook: str, values: Mapping[str, object], on_step: OnStep | None = None, cell_timeout: float | None = CELL_TIMEOUT
+    runbook: str,
+    values: Mapping[str, object],
+    on_step: OnStep | None = None,
+    cell_timeout: float | None = CELL_TIMEOUT,
+    secret: bytes | None = None,
 ) -> Ended:
-    """Run a runbook with values as they were typed.
+    """Run a runbook with values as they were typed; a `secret` reaches the kernel's memory and nothing else.
 
     Raises BadInput before a kernel starts, Broken for a notebook that is none, and NoRecord when there is no room for
     a record; everything else that can happen is in what is returned.
@@ -62,7 +66,7 @@ def run(
     wanted, path = request(runbook, values), find(runbook)
     with _stoppable() as stopped, _kernel(load_notebook(path)) as kernel:
         nb = _prepared(path, {name: wanted.values[name] for name in values})
-        return _execute(nb, wanted, kernel, stopped, cell_timeout, on_step)
+        return _execute(nb, wanted, kernel, stopped, cell_timeout, on_step, secret=secret)
 
 
 def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
@@ -117,6 +121,7 @@ def _execute(
     timeout: float | None,
     on_step: OnStep | None = None,
     beside: Path | None = None,
+    secret: bytes | None = None,
 ) -> Ended:
     """Run the cells between the two writes of record.json; the second one comes whatever happens.
 
@@ -138,7 +143,7 @@ def _execute(
     about = nb.metadata.papermill
     about.update(start_time=marker["started_at"], end_time=None, exception=None, status="running")
     try:
-        kernel.start({"RUNBOOK_RUN": str(folder)})
+        kernel.start({"RUNBOOK_RUN": str(folder)}, secret)
         save()
         execution.run(kernel, save, on_step or (lambda *_: None), timeout)
     except NoRecord as error:
@@ -168,7 +173,7 @@ def _result(execution: Execution, report: Mapping[str, Any] | None) -> tuple[Exi
     An error of this library brings its own code and is printed as it is, any other in one line.
     """
     if execution.status == "finished" and report:
-        return Verdict[report["verdict"]].exit, ()
+        return Exit(report.get("exit", Verdict[report["verdict"]].exit)), ()
     raised = getattr(errors, execution.error.ename, None) if execution.error else None
     if isinstance(raised, type) and issubclass(raised, RunbookError) and execution.status == "failed":
         return raised.exit, tuple(execution.error.traceback)

@@ -161,14 +161,17 @@ class Window(Part):
 class Operation(Part):
     """A row of the guide's approval matrix: every role in `signers` must sign; a signature holds `valid_hours` hours.
 
-    `alone_in_p1`: during an open P1 the on-call requester alone. `offered: false`: no runbook does it.
+    `roles` are the elevated roles that it needs. `alone_in_p1`: during an open P1 the on-call requester alone.
+    `offered: false`: no runbook does it. `watch_s`: for how long the closing checks look on.
     """
 
     risk: Literal["low", "medium", "high", "critical"]
     signers: list[Name]
+    roles: list[str] = []
     window: str = ""
     valid_hours: Positive = 24
     alone_in_p1: bool = False
+    watch_s: Count = 0
     offered: bool = True
 
 
@@ -186,13 +189,17 @@ class Contact(Part):
 
 
 class Settings(Part):
-    """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`."""
+    """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`.
+
+    `records_shared`: every machine that may apply a change sees this same records folder.
+    """
 
     environment: Name
     project: ProjectId
     region: Location
     time_zone: Zone
     records: str
+    records_shared: bool = False
     cost_cap_gib: Positive
     datasets: Datasets
     functions: list[Function]
@@ -214,6 +221,8 @@ class Settings(Part):
                 raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
             if missing := set(operation.signers) - set(self.contacts):
                 raise ValueError(f"operations.{name}.signers: not under contacts: {', '.join(sorted(missing))}")
+            if missing := set(operation.roles) - set(self.roles.elevated):
+                raise ValueError(f"operations.{name}.roles: not under roles.elevated: {', '.join(sorted(missing))}")
         if self.roles.ask not in self.contacts:
             raise ValueError(f"roles.ask: {self.roles.ask} is not under contacts")
         return self

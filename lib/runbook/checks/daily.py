@@ -20,8 +20,8 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
     """
     limits = settings.thresholds.etl_runs
     limit = f"ok from {limits.ok_from}, alert at {limits.alert_at}"
-    if unseen := _unseen("ETL runs today", today, limit):
-        return unseen
+    if gone := unseen("ETL runs today", today, limit):
+        return gone
     good = sum(r["runs"] for r in today.rows if r["status"] == "success")
     due = first_due(settings, moment)
     early = due is None or moment.at < due
@@ -56,14 +56,14 @@ def _failed(today: Fact, failures: Fact) -> Findings:
         said = ": ".join(str(last[k]) for k in ("function", "error") if last.get(k))
         value = f"{count} failed" + (f"; newest {said}" if said else "")
         found.append(Finding("failed ETL runs today", system, value, "none", WARN, "read the function's logs."))
-    return Findings((*found, *_unseen("failed ETL runs today", failures, "none")))
+    return Findings((*found, *unseen("failed ETL runs today", failures, "none")))
 
 
 def etl_week(week: Fact, settings: Settings, moment: Moment) -> Findings:
     """The success rate of seven days, for information; no run at all in that time is an alert."""
     limit = "some runs; the rate is for information"
-    if unseen := _unseen("ETL success rate", week, limit):
-        return unseen
+    if gone := unseen("ETL success rate", week, limit):
+        return gone
     good, bad = sum(r["success"] for r in week.rows), sum(r["failed"] for r in week.rows)
     if not good + bad:
         return _one("ETL success rate", "last 7 days", "no runs", limit, ALERT, "see the scheduler's jobs.")
@@ -79,7 +79,7 @@ def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     expected, region = [f.name for f in settings.functions], settings.region
     limit = f"{len(expected)} functions, ACTIVE"
     if seen.gaps and not any(g.subject.startswith("functions in ") for g in seen.gaps):
-        return _unseen("functions", seen, limit)
+        return unseen("functions", seen, limit)
     here = {r["name"]: r for r in seen.rows if r["region"] == region}
     away = any(g.subject == f"functions in {region}" for g in seen.gaps)
     active = sum(here[n]["state"] == "ACTIVE" for n in expected if n in here)
@@ -96,7 +96,7 @@ def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     if not away:
         verdict = OK if active == len(expected) else ALERT
         found.insert(0, Finding("functions", region, f"{active} of {len(expected)} ACTIVE", limit, verdict))
-    return Findings((*found, *_unseen("functions", seen, limit)))
+    return Findings((*found, *unseen("functions", seen, limit)))
 
 
 def _not_active(row: dict, limit: str) -> Finding:
@@ -109,8 +109,8 @@ def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """The number of errors against `thresholds.errors`; at the cap of one page it is "at least"."""
     limits = settings.thresholds.errors
     limit = f"ok below {limits.ok_below}, alert above {limits.alert_above}"
-    if unseen := _unseen("errors", seen, limit):
-        return unseen
+    if gone := unseen("errors", seen, limit):
+        return gone
     count = len(seen.rows)
     verdict = OK if count < limits.ok_below else ALERT if count > limits.alert_above else WARN
     value = f"≥ {count:,}" if seen.more else f"{count:,}"
@@ -124,8 +124,8 @@ def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """The age of the newest score in days against `thresholds.scores`, by the team's date."""
     warn = settings.thresholds.scores.warn_days
     limit = f"today; alert when more than {warn} day{'s' if warn != 1 else ''} old"
-    if unseen := _unseen("account scores", seen, limit):
-        return unseen
+    if gone := unseen("account scores", seen, limit):
+        return gone
     subject = settings.tables.scores.name
     if not seen.rows:
         return _one("account scores", subject, "no scores", limit, ALERT, "look at the scoring function's logs.")
@@ -150,14 +150,14 @@ def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
         verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
         hint = "" if verdict is OK else "see whether the function that writes it ran."
         found.append(Finding("data freshness", table.name, value, limit, verdict, hint))
-    return Findings((*found, *_unseen("data freshness", seen, "fresh")))
+    return Findings((*found, *unseen("data freshness", seen, "fresh")))
 
 
 def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """Every scheduler job is ENABLED and its last attempt succeeded; none at all is an alert."""
     limit = "ENABLED, last attempt ok"
-    if unseen := _unseen("scheduler", seen, limit):
-        return unseen
+    if gone := unseen("scheduler", seen, limit):
+        return gone
     found = []
     for row in seen.rows:
         if row["state"] != "ENABLED":
@@ -176,8 +176,8 @@ def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
 def access(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """This run's identity holds what the guide's required roles bring; a role that is missing says whom to ask."""
     limit = "held"
-    if unseen := _unseen("access", seen, limit):
-        return unseen
+    if gone := unseen("access", seen, limit):
+        return gone
     ask = settings.contacts[settings.roles.ask].who
     found = []
     for role in settings.roles.required:
@@ -192,7 +192,7 @@ def _one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hin
     return Findings((Finding(check, subject, value, limit, verdict, hint),))
 
 
-def _unseen(check: str, fact: Fact, limit: str) -> Findings:
+def unseen(check: str, fact: Fact, limit: str) -> Findings:
     """What a fact could not see, as unknown, and what is not there, as an alert; empty when it saw everything."""
     gone = (Finding(check, name, "does not exist", limit, ALERT, "compare with params.") for name in fact.absent)
     unknown = (Finding(check, g.subject, f"could not see: {g.why}", limit, UNKNOWN, g.next) for g in fact.gaps)

@@ -149,9 +149,12 @@ class Cloud:
 
     @cached_property
     def door(self) -> Door:
+        from requests.adapters import HTTPAdapter
+
         from runbook.cloud.door import Door
 
-        return Door(self.transport, self.settings.feeds.values())
+        writer = HTTPAdapter() if self.target == "google" else None
+        return Door(self.transport, self.settings.feeds.values(), writer)
 
     def _behind_the_door(self, session: Any) -> Any:
         """Let every request of a session go through the door: no other adapter stays mounted."""
@@ -196,6 +199,49 @@ class Cloud:
         from google.cloud.resourcemanager_v3.services.projects import ProjectsClient
 
         return self._rest(ProjectsClient)
+
+    def get(self, api: str, path: str, **query: Any) -> dict[str, Any]:
+        """One GET of a Google API, as its documentation writes the answer. Raises Google's own exceptions.
+
+        Changes and their read-backs use the plain API: a write must be known to the byte before it is sent.
+        """
+        response = self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20)
+        if not response.ok:
+            from google.api_core.exceptions import from_http_response
+
+            raise from_http_response(response)
+        return response.json()
+
+    def write(self, method: str, url: str, body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        """One write, sent once, through the door that opens for just this. Raises Google's own exceptions.
+
+        A signed upload URL must not carry our credentials
+        (https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/generateUploadUrl).
+        """
+        import requests
+
+        session = self.session
+        if method == "PUT":
+            session = self._behind_the_door(requests.Session())
+        given = {"Content-Type": "application/json"} | (headers or {})
+        with self.door.opened(method, url, body):
+            response = session.request(method, url, data=body, headers=given, timeout=60)
+        if not response.ok:
+            from google.api_core.exceptions import from_http_response
+
+            raise from_http_response(response)
+        return response.json() if response.content and "json" in response.headers.get("Content-Type", "") else {}
+
+    def pages(self, api: str, path: str, key: str, **query: Any) -> list[dict[str, Any]]:
+        """All items of a list, page by page. Raises as `get`."""
+        found: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            answer = self.get(api, path, **query, **({"pageToken": token} if token else {}))
+            found += answer.get(key, [])
+            token = answer.get("nextPageToken", "")
+            if not token:
+                return found
 
     def _rest(self, client: Any) -> Any:
         transport = client.get_transport_class("rest")(credentials=self.credentials)

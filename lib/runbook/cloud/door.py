@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
@@ -27,11 +28,20 @@ TIMEOUT_S = 20
 # One line a read: method, host without `.googleapis.com`, path; `*` is one segment.
 READS = """
     GET  bigquery             /bigquery/v2/projects/*/datasets/*
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables
     GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables/*
     GET  bigquery             /bigquery/v2/projects/*/jobs/*
     GET  bigquery             /bigquery/v2/projects/*/queries/*
     GET  cloudfunctions       /v2/projects/*/locations/*/functions
+    GET  cloudfunctions       /v2/projects/*/locations/*/functions/*
+    GET  cloudfunctions       /v2/projects/*/locations/*/operations/*
     GET  cloudscheduler       /v1/projects/*/locations/*/jobs
+    GET  cloudscheduler       /v1/projects/*/locations/*/jobs/*
+    GET  run                  /v2/projects/*/locations/*/services/*
+    GET  run                  /v2/projects/*/locations/*/services/*/revisions
+    GET  secretmanager        /v1/projects/*/secrets/*
+    GET  secretmanager        /v1/projects/*/secrets/*/versions
+    GET  secretmanager        /v1/projects/*/secrets/*/versions/*
     POST cloudresourcemanager /v3/projects/*:testIamPermissions
     POST logging              /v2/entries:list
 """
@@ -56,17 +66,21 @@ _READS = _patterns()
 class Door(BaseAdapter):
     """Mounted on every session, in front of the `transport` that really sends. `feeds` are the status pages' URLs.
 
-    `date` is what the cloud's clock said last, in UTC. Raises DoorShut for anything that is not a listed read, before
+    Writes go to `writer`, which never tries again; `opened` lets one pass. `date` is what the cloud's clock said last, in
+    UTC. Raises DoorShut for anything that is not a listed read, before
     it is sent.
     """
 
-    def __init__(self, transport: BaseAdapter, feeds: Iterable[str] = ()):
+    def __init__(self, transport: BaseAdapter, feeds: Iterable[str] = (), writer: BaseAdapter | None = None):
         super().__init__()
-        self.transport, self.feeds = transport, frozenset(feeds)
+        self.transport, self.feeds, self.writer = transport, frozenset(feeds), writer or transport
         self.date: datetime | None = None
         self._selects: set[str] = set()
+        self._writes: set[tuple[str, str, str]] = set()
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        if self._takes(request):
+            return self.writer.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
         if reason := self._refusal(request):
             url = urlsplit(str(request.url))
             raise DoorShut(
@@ -81,12 +95,31 @@ class Door(BaseAdapter):
         self._learn(request, response)
         return response
 
+    @contextmanager
+    def opened(self, method: str, url: str, body: bytes) -> Iterator[None]:
+        """Let exactly this request pass, once; `apply` is the only one to call this."""
+        key = (method, url, _digest(body))
+        self._writes.add(key)
+        try:
+            yield
+        finally:
+            self._writes.discard(key)
+
+    def _takes(self, request: requests.PreparedRequest) -> bool:
+        if not self._writes:
+            return False
+        body = request.body or b""
+        key = (str(request.method), str(request.url), _digest(body.encode() if isinstance(body, str) else body))
+        found = key in self._writes
+        self._writes.discard(key)
+        return found
+
     def close(self) -> None:
         self.transport.close()
 
     def is_select(self, sql: str) -> bool:
         """Whether a dry run has shown that this very text is a SELECT that calls no routine."""
-        return _digest(sql) in self._selects
+        return _digest(sql.encode()) in self._selects
 
     def _refusal(self, request: requests.PreparedRequest) -> str:
         """Why this request may not pass, or "" when it may."""
@@ -120,7 +153,7 @@ class Door(BaseAdapter):
         query = _dry_run(_body(request))
         answer = response.json().get("statistics", {}).get("query", {})
         if query and answer.get("statementType") == "SELECT" and not answer.get("referencedRoutines"):
-            self._selects.add(_digest(query))
+            self._selects.add(_digest(query.encode()))
 
 
 def _body(request: requests.PreparedRequest) -> dict[str, Any]:
@@ -138,8 +171,8 @@ def _dry_run(body: dict[str, Any]) -> str:
     return str(job["query"].get("query", "")) if alone and job.get("dryRun") is True and job.get("query") else ""
 
 
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
+def _digest(text: bytes) -> str:
+    return sha256(text).hexdigest()
 
 
 def network() -> HTTPAdapter:

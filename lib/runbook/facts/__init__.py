@@ -1,9 +1,13 @@
 """Facts: what can be read. Each function returns a read that `run.read` makes; nothing is asked before that."""
 
-from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, scores
+from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, runs_of, runs_of_users, scores
 from runbook.facts.logs import errors
 from runbook.facts.schema import schema
+from runbook.facts.secret import users, versions
+from runbook.facts.service import revisions, service
 from runbook.facts.services import access, functions, jobs
+from runbook.facts.source import source
+from runbook.facts.tables import snapshots, tables
 
 __all__ = [
     "access",
@@ -14,6 +18,15 @@ __all__ = [
     "freshness",
     "functions",
     "jobs",
+    "revisions",
+    "runs_of",
+    "runs_of_users",
     "schema",
     "scores",
+    "service",
+    "snapshots",
+    "source",
+    "tables",
+    "users",
+    "versions",
 ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from runbook.cloud.connect import Cloud
 from runbook.cloud.query import Absent, BadColumn, select
-from runbook.cloud.unseen import gap
+from runbook.cloud.unseen import Unseen, gap
 from runbook.facts.read import Answer, Ask, Query, Read, bq_line, template
 from runbook.moment import Moment
 from runbook.rows import Gap, Row
 from runbook.settings import Freshness
 
-_OPTIONAL = {"error": "STRING", "function": "STRING"}
+_OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP"}
 
 
 def _runs(name: str, sql: str, days: int, zoned: bool = False) -> Ask:
@@ -41,6 +41,60 @@ def etl_failures() -> Ask:
 def etl_week() -> Ask:
     """Rows `date, success, failed` for each of the team's last seven days that had runs."""
     return _runs("ETL runs of 7 days", "etl_week", 7, zoned=True)
+
+
+def runs_of(function: str, hours: float = 24) -> Ask:
+    """Rows `started_at, status, finished_at, error` of a function's newest 20 runs, newest first.
+
+    A gap where params name no column with the function, or nothing that tells whether a run has ended.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        runs = cloud.settings.tables.etl_runs
+        parts = runs.model_dump() | {"table": cloud.settings.table(runs.name), "function": runs.function or "NULL"}
+        values = {"function": function, "since": moment.ago(hours)}
+        optional = {part: _OPTIONAL[part] for part in ("error", "finished_at")}
+        read = Query(f"runs of {function}", "runs_of", parts, values, optional).read(cloud)
+
+        def see() -> Answer:
+            if not runs.function:
+                raise Unseen(
+                    f"{runs.name} has no column that names the function", "name it in params, if there is one."
+                )
+            return read.see()
+
+        return Read(read.name, read.line, see, read.sql)
+
+    return ask
+
+
+def runs_of_users(secret: str) -> Ask:
+    """Rows `function, started_at, status` of the last 48 h, of every function that reads a secret; newest first."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        runs = cloud.settings.tables.etl_runs
+        parts = runs.model_dump() | {"table": cloud.settings.table(runs.name), "function": runs.function or "NULL"}
+        names = [f.name for f in cloud.settings.functions if secret in f.secrets]
+        values = {"functions": names, "since": moment.ago(48)}
+        read = Query("runs of the readers", "runs_of_many", parts, values).read(cloud)
+
+        def see() -> Answer:
+            if not runs.function:
+                raise Unseen(
+                    f"{runs.name} has no column that names the function", "name it in params, if there is one."
+                )
+            return read.see() if names else Answer(())
+
+        return Read(read.name, read.line, see, read.sql)
+
+    return ask
+
+
+def newest_run(cloud: Cloud, function: str) -> tuple[str, dict[str, str]]:
+    """The query for the newest run of a function, and its values."""
+    runs = cloud.settings.tables.etl_runs
+    parts = runs.model_dump() | {"table": cloud.settings.table(runs.name)}
+    return template("newest_run").format(**parts), {"function": function}
 
 
 def scores() -> Ask:

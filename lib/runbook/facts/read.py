@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -133,4 +134,6 @@ def _bq_value(value: Value) -> str:
         return f"TIMESTAMP:{value:%Y-%m-%d %H:%M:%S}+00:00"
     if isinstance(value, date):
         return f"DATE:{value}"
+    if isinstance(value, list):
+        return f"ARRAY<STRING>:{json.dumps(value)}"
     return f"INT64:{value}" if isinstance(value, int) else f"STRING:{value}"

@@ -73,11 +73,17 @@ def _job(found: object) -> Row:
     }
 
 
-def access() -> Ask:
-    """Rows `role, permission, held`: what the guide's required roles bring, asked for this run's identity."""
+def access(operation: str = "") -> Ask:
+    """Rows `role, permission, held`: what the guide's required roles bring, asked for this run's identity.
+
+    With an operation of the settings' matrix: the elevated roles that it needs.
+    """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project, roles = cloud.settings.project, cloud.settings.roles.required
+        if operation:
+            elevated = cloud.settings.roles.elevated
+            roles = {role: elevated[role] for role in cloud.settings.operations[operation].roles}
         wanted = sorted({p for permissions in roles.values() for p in permissions})
 
         def see() -> Answer:

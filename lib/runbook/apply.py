@@ -1,0 +1,294 @@
+"""The only writer. An approved plan is applied one change at a time: journalled first, sent once, then looked at again.
+
+    plan → same id? → gates? → approvals? → lock → use the approvals up → for each change: look, INTENT, write, RESULT,
+    look until it has settled, CONFIRM → CLOSE
+
+What a write did is never taken from its answer. After a crash, applying the same plan again reads the same journal: what
+is done is seen to be done, and the rest goes on under the same approvals until they expire.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from runbook import approval, record, signers
+from runbook.actions import ACTIONS, Look
+from runbook.canonical import canonical
+from runbook.cloud.unseen import gap
+from runbook.errors import NoRecord, Refused
+from runbook.journal import Journal
+from runbook.material import Material
+from runbook.plan import Change, Fate, Outcome, Plan
+from runbook.rows import Row, Verdict
+from runbook.store import Store, Taken
+
+if TYPE_CHECKING:
+    from runbook.run import Run
+
+PATIENCE_S = 900  # how long a change may take to settle on Google
+PAUSE_S = 3
+LOOKS = 8  # in the sandbox, where each look is a step of what is under way
+_FATES: dict[str, Fate] = {"new": "done", "old": "failed", "failed": "failed", "other": "unknown"}
+
+
+def person() -> str:
+    """Who plans and applies here: RUNBOOK_PERSON, or this machine's user."""
+    return os.environ.get("RUNBOOK_PERSON") or getpass.getuser()
+
+
+def store_of(run: Run) -> Store:
+    """The record store of a run's environment; on Google it is shared only where params say so."""
+    return Store(record.folder_of(run.settings), shared=run.settings.records_shared)
+
+
+def apply(run: Run, plan: Plan, material: Material) -> Outcome:
+    """Plan, refuse or apply; see the module. Raises NoRecord where it could not be journalled, and what is a bug."""
+    try:
+        return _apply(run, plan, material)
+    except Refused as refusal:
+        said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
+        return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
+
+
+def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
+    wanted = run.request.values.get("approved_plan", "")
+    unsigned = plan.rule is not None and not plan.rule.signers and run.request.values.get("apply", False)
+    if plan.refusal:
+        raise plan.refusal
+    if wanted and wanted not in (plan.id, plan.whole_id):
+        raise _stale(store_of(run), wanted, plan)
+    if not plan.changes:
+        return Outcome(plan, "nothing to do", said="everything already is as asked")
+    now = run.cloud.now()[0]
+    window = run.settings.windows.get(plan.rule.window) if plan.rule.window else None
+    opening = approval.opens(window, now, run.settings.zone)
+    terms = approval.terms_of(plan.rule, person(), opening, run.request.values.get("incident", ""))
+    if not wanted and not unsigned:
+        return _planned(run, plan, terms)
+    if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
+        lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
+        raise Refused("it is not safe to start", lines, next=bad[0].next or "mend what the gates say, and plan again.")
+    store = store_of(run)
+    with _lock(store.folder, run):
+        people = None
+        if plan.rule.signers:
+            people = signers.signers_of(run.settings, run.cloud.target, store.folder.parent)
+        given = approval.approvals_of(store, plan.whole_id)
+        accepted = approval.check(plan.content, terms, given, people, now, opening=opening)
+        attempt = _attempt(store.folder / "applied" / plan.id)
+        approval.consume(store, accepted, plan.whole_id, f"{plan.id}/{attempt.path.parent.name}", now)
+        by = [{"approver": s.approver, "role": s.role, "reason": s.reason, "override": s.override} for s in accepted]
+        run.journal.write("APPLY", plan=plan.whole_id, journal=str(attempt.path), approvals=by)
+        return _Applying(run, plan, material, attempt).all(now)
+
+
+def _planned(run: Run, plan: Plan, terms: approval.Terms) -> Outcome:
+    """Put the plan into the store, for those who must approve it, and into the run's folder."""
+    file = {"schema": 1, "id": plan.whole_id, "content": plan.content, "terms": terms.model_dump()}
+    content = canonical(file)
+    name = f"plans/{plan.id}/{terms.not_before.lower().replace(':', '')}-{sha256(content).hexdigest()[:8]}.json"
+    with suppress(Taken):
+        store_of(run).create(name, content)
+    record.publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")
+    steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in plan.rule.signers]
+    said = f"nothing was written. This is plan {plan.id}"
+    return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
+
+
+def newest_plan(store: Store, plan: str) -> bytes | None:
+    """The newest file of a plan, by the 12 characters that people type."""
+    names = store.list(f"plans/{plan[:12]}")
+    return store.read(names[-1]) if names else None
+
+
+def _stale(store: Store, wanted: str, plan: Plan) -> Refused:
+    """Why the approved plan is not the plan of now: every part that moved."""
+    raw = newest_plan(store, wanted)
+    if raw is None:
+        return Refused(
+            f"there is no plan {wanted}", "it was never made in this record store", next="plan, then approve."
+        )
+    before, now = json.loads(raw)["content"], plan.content
+    moved = [line for key in now for line in _moved(key, before.get(key), now[key])]
+    where = f"{plan.operation} ({plan.place.get('environment')})"
+    return Refused(
+        f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}",
+        "\n".join(f"changed: {line}" for line in moved),
+        next=f"look at “What will change?” again; approve {plan.id}, or stop.",
+    )
+
+
+def _moved(key: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for k in sorted({*old, *new}):
+            yield from _moved(f"{key}, {k}", old.get(k), new.get(k))
+    elif isinstance(old, list) and isinstance(new, list) and old != new:
+        if len(old) != len(new):
+            yield f"{key}: {len(old)} → {len(new)}"
+        for n, (a, b) in enumerate(zip(old, new, strict=False), 1):
+            yield from _moved(f"{key} {n}", a, b)
+    elif old != new:
+        yield f"{key}: {old} → {new}"
+
+
+@contextmanager
+def _lock(folder: Path, run: Run) -> Iterator[None]:
+    """One writing run of an environment at a time. The system frees the lock when its owner's process ends.
+
+    Raises Refused, naming the owner.
+    """
+    owner, lock = folder / "lock.owner", FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = owner.read_text(encoding="utf-8") if owner.exists() else "somebody"
+        raise Refused("another run is changing this environment", who, next="wait until it has ended.") from None
+    except OSError as error:
+        raise NoRecord("the environment cannot be locked", str(error), next="give another RUNBOOK_RECORDS.") from None
+    try:
+        record.publish(owner, f"{record.here()['who']}, process {os.getpid()}, run {run.folder.name}".encode())
+        yield
+    finally:
+        lock.release()
+
+
+def _attempt(folder: Path) -> Journal:
+    """The journal of this plan's unfinished application, or a new one after those that were closed."""
+    known = sorted(folder.glob("[0-9]*"), key=lambda p: int(p.name))
+    if known and not any(row["kind"] == "CLOSE" for row in Journal(known[-1]).read()):
+        return Journal(known[-1])
+    new = folder / str(len(known) + 1)
+    try:
+        new.mkdir(parents=True)
+    except OSError as error:
+        raise NoRecord("the journal cannot be made", str(error), next="give another RUNBOOK_RECORDS.") from None
+    return Journal(new)
+
+
+@dataclass
+class _Applying:
+    """One application of a plan, change by change."""
+
+    run: Run
+    plan: Plan
+    material: Material
+    journal: Journal
+
+    def all(self, began: datetime) -> Outcome:
+        """Apply the changes in order until one is not done."""
+        fates: list[tuple[Fate, str]] = []
+        for number, change in enumerate(self.plan.changes, 1):
+            fates.append(self._one(number, change))
+            if fates[-1][0] != "done":
+                break
+        fates += [("not attempted", "")] * (len(self.plan.changes) - len(fates))
+        worst = {fate for fate, _ in fates}
+        result = "unknown" if "unknown" in worst else "failed" if worst != {"done"} else "applied"
+        if result != "unknown":
+            self._write("CLOSE", result=result)
+        done = [c for c, (fate, _) in zip(self.plan.changes, fates, strict=True) if fate == "done"]
+        return Outcome(self.plan, result, tuple(fates), self._said(result, fates), self._next(result, done), began)
+
+    def _said(self, result: str, fates: list[tuple[Fate, str]]) -> str:
+        if result == "applied":
+            return f"all {len(fates)} changes are done and were seen to be"
+        number = next(n for n, (fate, _) in enumerate(fates, 1) if fate != "done")
+        return f"change {number} of {len(fates)}: {fates[number - 1][0]}, {fates[number - 1][1]}"
+
+    def _next(self, result: str, done: list[Change]) -> tuple[str, ...]:
+        """The way on, and for what is done already the way back, newest first."""
+        if result == "applied":
+            return ()
+        on = (f"runbook apply {self.plan.id} looks again and goes on",) if result == "unknown" else ()
+        return (*on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done)))
+
+    def _one(self, number: int, change: Change) -> tuple[Fate, str]:
+        action = ACTIONS[change.action]
+        change = self._resumed(number, change)
+        look = self._settled(change, wait=("pending",))
+        if look.state == "new":
+            return "done", look.said
+        if look.state not in ("old", "failed"):
+            fate: Fate = "unknown" if look.state in ("pending", "unseen") else "failed"
+            return fate, f"not started: {look.said}"
+        if change.action == "run once" and "since" not in change.details:
+            change = replace(change, details={**change.details, "since": look.data["newest"]})
+        self._write("INTENT", number=number, change=change.plain(), seen=look.said, undo=change.undo)
+        said = ""
+        try:
+            action.do(self._sender(number), self.run.cloud, change, look, self.material)
+        except Refused as refusal:
+            self._write("RESULT", number=number, said=refusal.what)
+            return "failed", refusal.what
+        except Exception as error:
+            missing = gap(error, change.resource)
+            if missing is None and not _is_answer(error):
+                raise
+            said = self.material.scrub(missing.why if missing else str(error).splitlines()[0])
+            self._write("RESULT", number=number, said=said)
+        late = ("pending", "old") if change.action == "run once" and not said else ("pending",)
+        look = self._settled(change, wait=(*late, "unseen"))
+        self._write("CONFIRM", number=number, state=look.state, said=look.said)
+        fate = _FATES.get(look.state, "unknown")
+        if change.action == "run once" and look.state == "old" and not said:
+            fate = "unknown"
+        return fate, "; ".join(t for t in (look.said, said if fate != "done" else "") if t)
+
+    def _resumed(self, number: int, change: Change) -> Change:
+        """A change with what an earlier attempt noted before it wrote."""
+        for row in self.journal.read():
+            if row["kind"] == "INTENT" and row["number"] == number:
+                return replace(change, details=row["change"]["details"])
+        return change
+
+    def _settled(self, change: Change, wait: tuple[str, ...]) -> Look:
+        """Look until it is in none of the states to wait for, or patience ends."""
+        on_google = self.run.cloud.target == "google"
+        end = time.monotonic() + PATIENCE_S
+        for n in range(PATIENCE_S // PAUSE_S if on_google else LOOKS):
+            if on_google and n:
+                time.sleep(PAUSE_S)
+            look = self._look(change)
+            if look.state not in wait or (on_google and time.monotonic() > end):
+                break
+        return look
+
+    def _look(self, change: Change) -> Look:
+        try:
+            return ACTIONS[change.action].look(self.run.cloud, change)
+        except Exception as error:
+            missing = gap(error, change.resource)
+            if missing is None and not _is_answer(error):
+                raise
+            return Look("unseen", f"could not see: {missing.why if missing else str(error).splitlines()[0]}")
+
+    def _sender(self, number: int) -> Any:
+        def send(method: str, url: str, body: Any = None, headers: Row | None = None) -> Row:
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self._write("WRITE", number=number, method=method, url=url.partition("?")[0], bytes=len(raw))
+            return self.run.cloud.write(method, url, raw, headers)
+
+        return send
+
+    def _write(self, kind: str, **data: Any) -> None:
+        self.journal.write(kind, **data)
+        self.run.journal.write(kind, plan=self.plan.id, **data)
+
+
+def _is_answer(error: Exception) -> bool:
+    """Whether Google answered, with an error that is none of ours."""
+    from google.api_core.exceptions import ClientError
+
+    return isinstance(error, ClientError)

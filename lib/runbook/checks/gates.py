@@ -1,0 +1,232 @@
+"""Gates: whether a change may start. Pure, as all checks; a gate passes on ok and warn, never on what was not seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from runbook.checks.daily import unseen
+from runbook.moment import Moment
+from runbook.rows import Fact, Finding, Findings, Verdict, join
+from runbook.settings import Settings
+
+ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.warn
+
+
+def safe_to_deploy(
+    service: Fact, source: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment
+) -> Findings:
+    """The guide's four points before deploying, that nothing runs or moves, and that one may (guide: Before Deploying)."""
+    return join((_source(source), _way_back(service), idle(runs, settings, moment), elevated(access, settings, moment)))
+
+
+def safe_to_route(service: Fact, revisions: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
+    """There are revisions to choose from, nothing moves, and one may."""
+    found = unseen("revisions", revisions, "seen")
+    if not found:
+        ready = sum(r["ready"] for r in revisions.rows)
+        verdict = OK if ready > 1 else ALERT
+        hint = "" if ready > 1 else "there is nothing to go back to; deploy a mended version."
+        found = _one(
+            "revisions", f"{ready} ready", f"{ready} of {len(revisions.rows)} ready", "two or more", verdict, hint
+        )
+    return join((found, _still(service), elevated(access, settings, moment)))
+
+
+def safe_to_run(service: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The function is ACTIVE and no run of it is still going; when that cannot be told, that is no."""
+    return join((_active(service), idle(runs, settings, moment), elevated(access, settings, moment)))
+
+
+def safe_to_rotate(versions: Fact, users: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The secret is there, who reads it is known, and one may."""
+    found = unseen("secret", versions, "exists")
+    if not found:
+        enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
+        value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {versions.rows[0]['version'] if versions.rows else 'none'}"
+        found = _one("secret", "versions", value, "exists", OK)
+    return join((found, _users(users), elevated(access, settings, moment)))
+
+
+def safe_to_retire(
+    versions: Fact, users: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment
+) -> Findings:
+    """The newest version is enabled and proved in use: every reader started after it was made, and ran well since."""
+    seen = unseen("secret", versions, "exists")
+    if seen:
+        return join((seen, elevated(access, settings, moment)))
+    newest = versions.rows[0] if versions.rows else None
+    if newest is None or newest["state"] != "ENABLED":
+        hint = "`latest` never falls back: enable it, or rotate, before anything is disabled."
+        state = f"version {newest['version']} is {newest['state']}" if newest else "there is none"
+        return join(
+            (_one("secret", "newest version", state, "ENABLED", ALERT, hint), elevated(access, settings, moment))
+        )
+    return join((_in_use(newest, users, runs), elevated(access, settings, moment)))
+
+
+def _in_use(newest: dict, users: Fact, runs: Fact) -> Findings:
+    limit, found = f"started with version {newest['version']}, and ran well since", list(_users(users))
+    for row in users.rows:
+        good = [r for r in runs.rows if r["function"] == row["function"] and r["status"] == "success"]
+        late = row["since"] < newest["created"]
+        proved = not late and any(r["started_at"] > row["since"] for r in good)
+        value = (
+            "it started before that version was made"
+            if late
+            else "ran well"
+            if proved
+            else "no good run since it started"
+        )
+        hint = (
+            ""
+            if proved
+            else "rotate_secret starts it anew."
+            if late
+            else f"runbook run retry -p function={row['function']}"
+        )
+        found.append(Finding("new version in use", row["function"], value, limit, OK if proved else ALERT, hint))
+    return Findings((*found, *unseen("new version in use", runs, limit)))
+
+
+def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The tables were seen, the backup dataset is there, and one may; a table without a backup is a warning."""
+    limit, found = "a snapshot", [*unseen("tables", tables, "seen"), *unseen("backups", snapshots, "seen")]
+    if not found:
+        covered = {r["table"] for r in snapshots.rows}
+        bare = [r["table"] for r in tables.rows if r["table"] not in covered]
+        value = f"{len(tables.rows) - len(bare)} of {len(tables.rows)} tables have one"
+        found.append(Finding("backups", settings.datasets.backup, value, limit, WARN if bare else OK))
+    return join((Findings(tuple(found)), elevated(access, settings, moment)))
+
+
+def safe_to_alter(tables: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The table was seen, and one may."""
+    return join((unseen("tables", tables, "seen"), elevated(access, settings, moment)))
+
+
+def safe_to_pause(jobs: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The job was seen, and one may."""
+    return join((unseen("scheduler", jobs, "seen"), elevated(access, settings, moment)))
+
+
+def elevated(access: Fact, settings: Settings, moment: Moment) -> Findings:
+    """Whether this identity holds the elevated roles; a missing one says which to ask for, and of whom."""
+    found = unseen("elevated access", access, "held")
+    if found:
+        return found
+    ask = settings.contacts[settings.roles.ask].who
+    rows = []
+    for role in dict.fromkeys(r["role"] for r in access.rows):
+        missing = [r["permission"] for r in access.rows if r["role"] == role and not r["held"]]
+        value = f"lacks {', '.join(missing)}" if missing else "held"
+        rows.append(
+            Finding(
+                "elevated access",
+                role,
+                value,
+                "held",
+                ALERT if missing else OK,
+                f"ask {ask} for {role}." if missing else "",
+            )
+        )
+    return Findings(tuple(rows))
+
+
+def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
+    """No run of the function is still going (guide: "ETL stuck"); one that is past its time limit may be dead."""
+    name, limit = runs.name.removeprefix("runs of "), "no run is going"
+    if seen := unseen("running now", runs, limit):
+        return seen
+    timeout = next((f.timeout_s for f in settings.functions if f.name == name), 3600)
+    going = [r for r in runs.rows if r["status"] not in ("success", "failed") and r["finished_at"] is None]
+    if not going:
+        return _one("running now", name, "no", limit, OK)
+    since, over = going[0]["started_at"], timedelta(seconds=timeout)
+    words = f"since {moment.local(since):%H:%M}"
+    if moment.at - since <= over + timedelta(minutes=1):
+        return _one("running now", name, words, limit, ALERT, f"wait for it, at most {timeout} s, then look again.")
+    return _one("running now", name, f"{words}, past its limit of {timeout} s", limit, WARN, "it never wrote its end.")
+
+
+def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -> Findings:
+    """What happened since a change: `runs` and `errors` hold only what came after it began."""
+    name = runs.name.removeprefix("runs of ")
+    found = list(unseen("run since then", runs, "success"))
+    if not found:
+        newest = runs.rows[0] if runs.rows else None
+        verdict = UNKNOWN if newest is None else OK if newest["status"] == "success" else ALERT
+        value = "none yet" if newest is None else newest["status"] + (f": {newest['error']}" if newest["error"] else "")
+        hint = "" if verdict is OK else "wait for the next run, then run daily_check." if newest is None else "go back."
+        found.append(Finding("run since then", name, value, "success", verdict, hint))
+    logged = unseen("errors since then", errors, "none")
+    if not logged:
+        count = len(errors.rows)
+        said = f"{count}" + (f"; newest: {errors.rows[0]['text']}" if count else "")
+        logged = _one("errors since then", name, said, "none", ALERT if count else OK, "read them." if count else "")
+    return Findings((*found, *logged))
+
+
+def _source(source: Fact) -> Findings:
+    if seen := unseen("source", source, "tested, committed, reviewed, no secrets"):
+        return seen
+    found = []
+    for row in source.rows:
+        checks = [
+            ("own tests, MOCK_MODE=1", row["tests"], "pass", row["_passed"], "mend them."),
+            ("committed", ", ".join(row["not committed"]) or "everything", "everything", not row["not committed"], "commit."),
+            ("reviewed", row["review"] or "by nobody", "by someone", bool(row["review"]),
+             "add a Reviewed-by line to the commit's message, or merge by pull request."),
+            ("secrets in code", "; ".join(row["looks like a secret"]) or "none", "none", not row["looks like a secret"],
+             "take it out and rotate it; mark a false alarm with “pragma: allowlist secret”."),
+        ]  # fmt: skip
+        found += [
+            Finding("source", s, v, limit, OK if good else ALERT, "" if good else hint)
+            for s, v, limit, good, hint in checks
+        ]
+    return Findings(tuple(found))
+
+
+def _way_back(service: Fact) -> Findings:
+    found = list(_still(service))
+    for row in service.rows:
+        verdict = OK if row["serving"] else ALERT
+        found.append(Finding("way back", row["function"], row["serving"] or "none", "a revision serves", verdict))
+    return Findings(tuple(found))
+
+
+def _still(service: Fact) -> Findings:
+    """Nothing is being deployed or routed at this moment."""
+    if seen := unseen("service", service, "at rest"):
+        return seen
+    row = service.rows[0]
+    moves = row["_reconciling"] or row["state"] == "DEPLOYING"
+    value = "being changed right now" if moves else f"{row['state']}, {row['traffic']}"
+    return _one(
+        "service", row["function"], value, "at rest", ALERT if moves else OK, "wait until it is done." if moves else ""
+    )
+
+
+def _active(service: Fact) -> Findings:
+    if seen := unseen("service", service, "ACTIVE"):
+        return seen
+    row = service.rows[0]
+    good = row["state"] == "ACTIVE"
+    return _one(
+        "service",
+        row["function"],
+        row["state"],
+        "ACTIVE",
+        OK if good else ALERT,
+        "" if good else "look at its last deployment.",
+    )
+
+
+def _users(users: Fact) -> Findings:
+    if seen := unseen("readers", users, "known"):
+        return seen
+    names = ", ".join(r["function"] for r in users.rows) or "none by params"
+    return _one("readers", "functions", names, "known", OK)
+
+
+def _one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hint: str = "") -> Findings:
+    return Findings((Finding(check, subject, value, limit, verdict, hint),))

@@ -1,0 +1,120 @@
+"""The approver's and applier's desk: find a plan in the record stores, show it, sign it, and take in a secret's value."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from runbook import approval, draw, record, settings, signers
+from runbook.approval import Statement
+from runbook.apply import newest_plan, person
+from runbook.cloud.connect import connect
+from runbook.errors import BadInput, BadSettings, Refused, UnknownName
+from runbook.settings import Settings
+from runbook.store import Store
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plan file, and the environment whose store it is in."""
+
+    system: Settings
+    store: Store
+    raw: bytes
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        return json.loads(self.raw)["content"]
+
+    @property
+    def runbook(self) -> str:
+        return self.content["runbook"]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.content["parameters"]
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether a change adds a version of a secret."""
+        return any(change["action"] == "add secret version" for change in self.content["changes"])
+
+    def text(self) -> str:
+        """The plan as its approver must see it before signing."""
+        terms, shown = json.loads(self.raw)["terms"], self.content
+        about = {key: shown[key] for key in ("operation", "environment", "project", "target", "commit", "reason")}
+        about |= {"requester": terms["requester"], "risk": terms["risk"], "who must sign": ", ".join(terms["signers"])}
+        about |= {
+            "preferred time": terms["window"] or "any",
+            **{f"relies on {k}": v for k, v in shown["relies_on"].items()},
+        }
+        names = ("action", "resource", "before", "after", "undo")
+        changes = [{name: change[name] for name in names} for change in shown["changes"]]
+        head = draw.text_table([{"plan": key, json.loads(self.raw)["id"][:12]: value} for key, value in about.items()])
+        return f"{head}\n\n{draw.text_table(changes)}\n"
+
+    def now(self) -> datetime:
+        """The time of the cloud that the plan is for."""
+        return connect(self.system, str(self.parameters.get("world", ""))).now()[0]
+
+    def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
+        """Sign and put the approval into the store. Raises Refused, BadSettings."""
+        target, records = self.content["target"], self.store.folder.parent
+        people = signers.signers_of(self.system, target, records)
+        if target == "sandbox":
+            who = who or next((name for name, roles in signers.DEMO.items() if role in roles), person())
+            key = key or records / "sandbox" / "approvers" / who
+        key = key or Path("~/.ssh/id_ed25519").expanduser()
+        rule, now = self.system.operations[self.content["operation"]], self.now()
+        window = self.system.windows.get(rule.window) if rule.window else None
+        opening = approval.opens(window, now, self.system.zone)
+        more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
+        return approval.approve(self.raw, who or person(), role, reason, key, override=override, **more)
+
+
+def find(plan: str) -> Found:
+    """A plan by its id, in whichever environment's store it is. Raises UnknownName."""
+    looked = []
+    for environment in settings.environments():
+        try:
+            system = settings.load(environment)
+        except BadSettings:
+            continue  # a template, say: no plan can have been made from it
+        store = Store(record.folder_of(system), shared=system.records_shared)
+        looked.append(str(store.folder))
+        if len(plan) >= 12 and plan.isalnum() and (raw := newest_plan(store, plan)):
+            return Found(system, store, raw)
+    raise UnknownName(
+        f"there is no plan {plan!r}",
+        f"looked in {', '.join(looked)}",
+        next="a run that plans prints its id, 12 characters.",
+    )
+
+
+def secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
+    """The value of a new version, from where it was said to be, else from a hidden prompt. Raises BadInput, Refused."""
+    import click
+
+    if sum((file is not None, variable is not None, stdin)) > 1:
+        raise BadInput("the value can come from one place only", next="give one of the --secret options.")
+    if file is not None:
+        return file.read_bytes()
+    if variable is not None:
+        if variable not in os.environ:
+            raise BadInput(f"there is no environment variable {variable}", next="export it, or give --secret-file.")
+        return os.environ[variable].encode()
+    if stdin:
+        return sys.stdin.buffer.read()
+    if not sys.stdin.isatty():
+        raise Refused(
+            "there is no value for the new version",
+            "this is no terminal, so it cannot be asked for",
+            next="give --secret-file PATH, --secret-env NAME or --secret-stdin.",
+        )
+    return click.prompt("The new value (hidden)", hide_input=True, confirmation_prompt=True).encode()

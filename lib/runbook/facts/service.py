@@ -1,0 +1,113 @@
+"""One function and the Cloud Run service behind it: code, memory, traffic, revisions (guide: Safe Deployment Procedures)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from runbook.cloud.connect import Cloud
+from runbook.facts.read import Answer, Ask, Read, no_past
+from runbook.moment import Moment
+from runbook.rows import Row
+
+
+def service(function: str) -> Ask:
+    """One row: `function, state, runtime, entry_point, memory, timeout_s, serving, traffic, pinned, updated`, and secrets.
+
+    `serving` is the revision with most of the traffic; `pinned` is true where new code would get none of it.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        def see() -> Answer:
+            from google.api_core.exceptions import NotFound
+
+            no_past(moment, "Cloud Functions")
+            try:
+                found = cloud.get("cloudfunctions", f"v2/{_place(cloud)}/functions/{function}")
+            except NotFound:
+                return Answer((), absent=(function,))
+            name = found.get("serviceConfig", {}).get("service") or f"{_place(cloud)}/services/{function}"
+            return Answer([_service(function, found, cloud.get("run", f"v2/{name}"))])
+
+        return Read("service", f"gcloud functions describe {function} --v2 {_flags(cloud)}", see)
+
+    return ask
+
+
+def _place(cloud: Cloud) -> str:
+    return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}"
+
+
+def _flags(cloud: Cloud) -> str:
+    return f"--region={cloud.settings.region} --project={cloud.settings.project}"
+
+
+def _last(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
+def _service(function: str, found: Row, run: Row) -> Row:
+    build, config = found.get("buildConfig", {}), found.get("serviceConfig", {})
+    wanted = {t.get("revision") or "latest": t.get("percent", 0) for t in run.get("traffic", []) if t.get("percent")}
+    latest = _last(run.get("latestReadyRevision", ""))
+    most = max(wanted, key=lambda name: wanted[name], default="")
+    env = run.get("template", {}).get("containers", [{}])[0].get("env", [])
+    return {
+        "function": function,
+        "state": found.get("state", "UNKNOWN"),
+        "runtime": build.get("runtime", ""),
+        "entry_point": build.get("entryPoint", ""),
+        "memory": config.get("availableMemory", ""),
+        "timeout_s": config.get("timeoutSeconds", 0),
+        "serving": latest if most == "latest" else most,
+        "traffic": ", ".join(f"{name} {share} %" for name, share in wanted.items()),
+        "pinned": any(name != "latest" for name in wanted),
+        "updated": _time(found.get("updateTime")),
+        "_latest": latest,
+        "_targets": wanted,
+        "_service": _last(run["name"]),
+        "_source": found.get("labels", {}).get("runbook-source", ""),
+        "_secrets": sorted(s["secret"] for e in env if (s := e.get("valueSource", {}).get("secretKeyRef"))),
+        "_reconciling": bool(run.get("reconciling")),
+    }
+
+
+def _time(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def revisions(function: str) -> Ask:
+    """Rows `revision, created, ready, traffic` of the newest hundred revisions, newest first; traffic in percent."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        def see() -> Answer:
+            from google.api_core.exceptions import NotFound
+
+            no_past(moment, "Cloud Run")
+            name = f"{_place(cloud)}/services/{function}"
+            try:
+                run = cloud.get("run", f"v2/{name}")
+            except NotFound:
+                return Answer((), absent=(function,))
+            listed = cloud.get("run", f"v2/{name}/revisions", pageSize=100)
+            shares = {t.get("revision") or "latest": t.get("percent", 0) for t in run.get("trafficStatuses", [])}
+            latest = _last(run.get("latestReadyRevision", ""))
+            shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
+            rows = [_revision(r, shares) for r in listed.get("revisions", [])]
+            rows.sort(key=lambda r: (r["created"], r["revision"]), reverse=True)
+            return Answer(rows, more=bool(listed.get("nextPageToken")))
+
+        return Read("revisions", f"gcloud run revisions list --service={function} {_flags(cloud)}", see)
+
+    return ask
+
+
+def _revision(found: Row, shares: dict[str, int]) -> Row:
+    name = _last(found["name"])
+    ready = next((c for c in found.get("conditions", []) if c.get("type") == "Ready"), {})
+    return {
+        "revision": name,
+        "created": _time(found["createTime"]),
+        "ready": ready.get("state") == "CONDITION_SUCCEEDED",
+        "traffic": shares.get(name, 0),
+    }

@@ -1,0 +1,51 @@
+"""What is known about the code that would be deployed (guide: Before Deploying)."""
+
+from __future__ import annotations
+
+import shlex
+
+from runbook import source as code
+from runbook.cloud.connect import Cloud
+from runbook.cloud.unseen import Unseen
+from runbook.facts.read import Answer, Ask, Read
+from runbook.moment import Moment
+
+
+def source(folder: str) -> Ask:
+    """One row: `source, commit, clean, review, tests, secrets, digest`; none for "", which keeps the code.
+
+    `clean` lists what git does not have, `tests` is pytest's last line, `secrets` lists places that look like one.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        def see() -> Answer:
+            import subprocess
+
+            if not folder:
+                return Answer(())
+            place = code.folder_of(folder)
+            if not code.can_test():
+                raise Unseen("pytest is not installed here, so its tests cannot be run", "pip install pytest.")
+            try:
+                found = code.look(place)
+            except (OSError, subprocess.CalledProcessError) as error:
+                said = getattr(error, "stderr", "") or str(error)
+                raise Unseen(f"git cannot tell: {said.strip()}", "give the path of a git checkout.") from None
+            passed, line = code.run_tests(place)
+            row = {
+                "source": folder,
+                "commit": found.commit[:12],
+                "not committed": list(found.dirty),
+                "review": found.review,
+                "tests": line,
+                "looks like a secret": code.leaks(place),
+                "digest": found.digest[:12],
+                "_passed": passed,
+                "_digest": found.digest,
+            }
+            return Answer([row])
+
+        line = f"cd {shlex.quote(folder or '.')} && git status --porcelain && MOCK_MODE=1 python -m pytest && detect-secrets scan"
+        return Read("source", line if folder else "the code stays as it is", see)
+
+    return ask

@@ -1,0 +1,75 @@
+"""What a change needs that may stand nowhere: the value of a secret, and the archive of a source.
+
+A secret's value comes from a file, from an environment variable, or from the runner, which read it from stdin or a
+hidden prompt and handed it to the kernel through a pipe. It is read when it is sent, and never kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from runbook.errors import Refused
+
+FILE, NAME = "RUNBOOK_SECRET_FILE", "RUNBOOK_SECRET_ENV"
+LIMIT = 64 * 1024  # bytes (https://cloud.google.com/secret-manager/quotas)
+handed_over: bytes | None = None  # set by `runbook.kernel` from its pipe
+
+
+class Material:
+    """Made for one run; `source` is the folder of a function's code, "" where none is needed."""
+
+    def __init__(self, source: str = ""):
+        self.source = source
+
+    def archive(self) -> bytes:
+        """The deterministic zip of the source."""
+        from runbook.source import archive
+
+        return archive(Path(self.source))
+
+    def secret(self) -> bytes:
+        """The value. Raises Refused when there is none, an empty one, or one that Secret Manager would not take."""
+        value = _secret()
+        if value is None or not value.strip():
+            raise Refused(
+                "there is no value for the new version",
+                f"neither {FILE}, nor {NAME}, nor the command line gave one",
+                next="runbook apply ID --secret-file PATH, or --secret-env NAME, or --secret-stdin, or at the prompt.",
+            )
+        if len(value) > LIMIT:
+            raise Refused(
+                f"the value has {len(value):,} bytes", "a version holds at most 65,536", next="check the file."
+            )
+        return value
+
+    def scrub(self, text: str) -> str:
+        """A text without the secret's value in any of the forms in which it travels, should an answer repeat it."""
+        value = _secret()
+        if not value:
+            return text
+        plain = value.decode(errors="replace")
+        forms = [base64.b64encode(value).decode(), value.hex(), quote(plain), json.dumps(plain)[1:-1], plain]
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, "(a secret)")
+        return text
+
+
+def has_secret() -> bool:
+    """Whether a value was given, without looking at it."""
+    return handed_over is not None or bool(os.environ.get(FILE) or os.environ.get(NAME))
+
+
+def _secret() -> bytes | None:
+    if handed_over is not None:
+        return handed_over
+    if path := os.environ.get(FILE):
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise Refused(f"{FILE} cannot be read", error.strerror or "", next="check the path and its mode.") from None
+    value = os.environ.get(os.environ.get(NAME, ""))
+    return value.encode() if value is not None else None

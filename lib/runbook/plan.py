@@ -1,0 +1,165 @@
+"""The rows of a change: what would be different, who must agree, and what became of it. Plain data, as in `rows`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from runbook import draw
+from runbook.canonical import plan_id
+from runbook.rows import Finding, Findings, Row, Verdict
+
+if TYPE_CHECKING:
+    from runbook.errors import Refused
+    from runbook.settings import Operation
+
+Fate = Literal["done", "failed", "unknown", "not attempted"]
+Result = Literal["planned", "nothing to do", "refused", "applied", "failed", "unknown"]
+_COLOUR = {"planned": "warn", "nothing to do": "ok", "applied": "ok", "unknown": "unknown"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that would be different: `action` on `resource`, from `before` to `after`.
+
+    `undo` is the command that goes back, or "none: …" with the reason. `line` is the equivalent gcloud or bq command.
+    `details` is what the action needs beside that and must be signed too; nothing here is a time or an etag.
+    """
+
+    action: str
+    resource: str
+    before: str
+    after: str
+    undo: str
+    line: str
+    details: Row = field(default_factory=dict)
+
+    def plain(self) -> Row:
+        """What the plan's id is made of."""
+        names = ("action", "resource", "before", "after", "undo", "details")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ordered changes and what they rely on; empty when everything already is as asked.
+
+    `operation` names the row of the settings' matrix, `watch` the function that the closing checks look at, `notes` what
+    a person should know before signing. `place` (what runs where, by which code) and `rule`, the settings' row, are added
+    by the run. With a `refusal` there is no plan, and it says why.
+    """
+
+    operation: str
+    reason: str
+    changes: tuple[Change, ...]
+    relies_on: Row
+    gates: Findings
+    watch: str = ""
+    notes: tuple[str, ...] = ()
+    place: Mapping[str, Any] = field(default_factory=dict)
+    rule: Operation | None = None
+    refusal: Refused | None = None
+
+    @property
+    def content(self) -> Row:
+        """What the id hashes: never a time, an etag, or a gate."""
+        return {
+            "operation": self.operation,
+            **self.place,
+            "reason": self.reason,
+            "changes": [c.plain() for c in self.changes],
+            "relies_on": self.relies_on,
+        }
+
+    @property
+    def whole_id(self) -> str:
+        """The SHA-256 of the content, in hex; this is what an approval signs."""
+        return plan_id(self.content)
+
+    @property
+    def id(self) -> str:
+        """The first 12 characters of the whole id: what people type."""
+        return self.whole_id[:12]
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        if self.refusal:
+            return draw.page(draw.banner(f"No plan: {self.refusal.what}. {self.refusal.observed}", "alert"))
+        if not self.changes:
+            return draw.page(draw.banner("Nothing to do: everything already is as asked.", "ok"))
+        rows = [
+            {"no": n, "change": c.action, "of": c.resource, "before": c.before, "after": c.after, "way back": c.undo}
+            for n, c in enumerate(self.changes, 1)
+        ]
+        assert self.rule is not None
+        who = " and ".join(self.rule.signers) or "nobody; it is journalled"
+        if self.rule.alone_in_p1:
+            who += " (during an open P1 the on-call engineer alone)"
+        about = {
+            "plan": self.id,
+            "operation": f"{self.operation}, risk {self.rule.risk}",
+            "who must sign": who,
+            "preferred time": self.rule.window or "any",
+            "reason": self.reason or "none given",
+            "relies on": ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing",
+        }
+        block = draw.table([{"what would change": k, " ": v} for k, v in about.items()]) + draw.table(rows)
+        for text in self.notes:
+            block += draw.note(text)
+        return draw.page(block + draw.by_hand(c.line for c in self.changes))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan. `fates` has one entry for each change; `said` explains, `next` is one step a line."""
+
+    plan: Plan
+    result: Result
+    fates: tuple[tuple[Fate, str], ...] = ()
+    said: str = ""
+    next: tuple[str, ...] = ()
+    began: Any = None
+
+    @property
+    def findings(self) -> Findings:
+        """The outcome as findings of the verdict."""
+        if self.result in ("planned", "nothing to do"):
+            return Findings((Finding("change", self.plan.operation, self.result, "as asked", Verdict.ok),))
+        if self.result == "refused":
+            row = Finding(
+                "change", self.plan.operation, f"refused: {self.said.splitlines()[0]}", "approved", Verdict.alert
+            )
+            return Findings((row,))
+        verdicts = {"done": Verdict.ok, "unknown": Verdict.unknown}
+        return Findings(
+            tuple(
+                Finding("change", c.resource, f"{c.action}: {fate}" + (f", {said}" if said else ""), "done",
+                        verdicts.get(fate, Verdict.alert), "" if fate == "done" else c.undo)
+                for c, (fate, said) in zip(self.plan.changes, self.fates, strict=True)
+            )
+        )  # fmt: skip
+
+    def plain(self) -> Row:
+        """The outcome as JSON-ready data."""
+        return {
+            "plan": self.plan.whole_id,
+            "operation": self.plan.operation,
+            "result": self.result,
+            "said": self.said,
+            "changes": [
+                {**c.plain(), "fate": fate, "said": said}
+                for c, (fate, said) in zip(self.plan.changes, self.fates, strict=False)
+            ],
+        }
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        block = draw.banner(f"{self.result.upper()}: {self.said}".rstrip(": "), _COLOUR.get(self.result, "alert"))
+        if self.fates:
+            rows = [
+                {"no": n, "change": c.action, "of": c.resource, "fate": fate, "": said}
+                for n, (c, (fate, said)) in enumerate(zip(self.plan.changes, self.fates, strict=True), 1)
+            ]
+            block += draw.table(rows)
+        for step in self.next:
+            block += draw.note(f"Next: {step}")
+        return draw.page(block)

@@ -1,0 +1,32 @@
+"""What several plans need: one row of a fact, the flags of every gcloud line, and a run of a function."""
+
+from __future__ import annotations
+
+from runbook.errors import Refused
+from runbook.plan import Change
+from runbook.rows import Fact, Row
+from runbook.settings import Settings
+
+
+def row_of(fact: Fact, name: str) -> Row:
+    """The one row of a fact. Raises Refused where it could not be seen: nothing can be planned on that."""
+    if fact.rows:
+        return fact.rows[0]
+    why = "; ".join([*(f"{n} does not exist" for n in fact.absent), *(f"{g.subject}: {g.why}" for g in fact.gaps)])
+    raise Refused(
+        f"nothing can be planned for {name}", why or f"{fact.name}: nothing there", next="mend that, run again."
+    )
+
+
+def flags(settings: Settings) -> str:
+    """Where the system is, as gcloud wants it."""
+    return f"--region={settings.region} --project={settings.project}"
+
+
+def run_once(function: str, settings: Settings) -> Change:
+    """One run of a function, as the scheduler starts it: its own identity, its own arguments, no token of ours."""
+    line = f"gcloud scheduler jobs run {function} --location={settings.region} --project={settings.project}"
+    undo = "none: what a run has written stays written"
+    return Change(
+        "run once", function, "as it is", "one more run, ended with success", undo, line, {"function": function}
+    )

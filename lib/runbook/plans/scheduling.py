@@ -1,0 +1,54 @@
+"""Plans for starting a function again and for the scheduler's jobs (guide: Quick fixes)."""
+
+from __future__ import annotations
+
+from runbook.errors import BadParameter, Refused
+from runbook.moment import Moment
+from runbook.plan import Change, Plan
+from runbook.plans.parts import row_of, run_once
+from runbook.request import Request
+from runbook.rows import Findings
+from runbook.run import Seen
+from runbook.settings import Settings
+
+STATES = {"pause": "PAUSED", "resume": "ENABLED"}
+
+
+def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Call a function again. It "may trigger processing" (guide: Quick Reference), so it is a change with a plan."""
+    now = row_of(seen.service, request.function)
+    newest = next(iter(seen.runs.rows), None)
+    last = newest["status"] if newest else "none seen in 24 h"
+    relies = {"serving revision": now["serving"], "last run": last}
+    change = run_once(request.function, settings)
+    return Plan("retry", request.reason, (change,), relies, gates, watch=request.function)
+
+
+def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Pause or resume jobs; empty for those that already are so. The way back is each job's own state of before.
+
+    Raises BadParameter for another word, Refused for a job that is not there.
+    """
+    if request.to not in STATES:
+        raise BadParameter(f"to={request.to}", "is neither pause nor resume", next="give one of the two.")
+    state, rows = STATES[request.to], {r["name"]: r for r in seen.jobs.rows}
+    names = [name.strip() for name in request.jobs.split(",") if name.strip()]
+    if missing := [name for name in names if name not in rows]:
+        raise Refused(
+            f"there is no job {missing[0]}", f"jobs: {', '.join(rows) or 'none seen'}", next="name one of these."
+        )
+    changes = []
+    for name in names:
+        before = rows[name]["state"]
+        if before == state:
+            continue
+        if before not in STATES.values():
+            raise Refused(
+                f"{name} is {before}", "only ENABLED jobs can be paused and PAUSED ones resumed", next="look at it."
+            )
+        back = "resume" if request.to == "pause" else "pause"
+        line = f"gcloud scheduler jobs {request.to} {name} --location={settings.region} --project={settings.project}"
+        undo = f"runbook run scheduler -p jobs={name} -p to={back}"
+        details = {"job": name, "from": before, "to": state}
+        changes.append(Change("set job state", name, before, state, undo, line, details))
+    return Plan("scheduler", request.reason, tuple(changes), {n: rows[n]["state"] for n in names}, gates)

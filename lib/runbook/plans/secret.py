@@ -1,0 +1,99 @@
+"""Plans for secrets (guide: Updating Secrets). No plan holds a value; destroying a version is not offered."""
+
+from __future__ import annotations
+
+from runbook.errors import Refused
+from runbook.moment import Moment
+from runbook.plan import Change, Plan
+from runbook.plans.parts import flags, row_of, run_once
+from runbook.request import Request
+from runbook.rows import Findings
+from runbook.run import Seen
+from runbook.settings import Settings
+
+
+def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Add a version; then each function that reads the secret starts anew with it, and is run once. Old ones stay."""
+    name = request.secret
+    newest = row_of(seen.versions, name)["version"]
+    new = newest + 1
+    line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
+    undo = (
+        f"runbook run retire_secret -p secret={name} -p version={new} -p to=disable, after adding the old value again"
+    )
+    details = {"secret": name, "from": newest, "to": new}
+    changes = [
+        Change(
+            "add secret version",
+            name,
+            f"newest is version {newest}",
+            f"version {new}, checksum verified",
+            undo,
+            line,
+            details,
+        )
+    ]
+    for row in seen.users.rows:
+        function = row["function"]
+        line = f"gcloud run services update {function} {flags(settings)} --update-annotations=runbook/secret-version={name}-{new}"
+        details = {"service": function, "to": f"{name}-{new}"}
+        undo = f"runbook run rollback -p function={function} -p revision={row['revision']}"
+        changes.append(
+            Change(
+                "start with new secret",
+                function,
+                row["revision"],
+                f"a new revision that reads version {new}",
+                undo,
+                line,
+                details,
+            )
+        )
+        changes.append(run_once(function, settings))
+    notes = (
+        "`latest` never falls back: if the new value is wrong, disabling it leaves the readers without any. The way back is "
+        "to add the old value again, as a newer version.",
+        f"the old version stays enabled until retire_secret disables it: runbook run retire_secret -p secret={name} -p version={newest}",
+    )
+    relies = {f"version {r['version']}": r["state"] for r in seen.versions.rows[:5]}
+    watch = seen.users.rows[0]["function"] if seen.users.rows else ""
+    return Plan("secret", request.reason, tuple(changes), relies, gates, watch=watch, notes=notes)
+
+
+def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Disable an old version once the new one is proved in use, or enable one again; `version` 0 is the newest old one.
+
+    Empty when there is none, or it is so already. Raises Refused.
+    """
+    name, rows = request.secret, {r["version"]: r for r in seen.versions.rows}
+    newest = row_of(seen.versions, name)["version"]
+    old = [v for v, r in rows.items() if v != newest and r["state"] == "ENABLED"]
+    wanted = request.version or max(old, default=0)
+    relies = {f"version {v}": r["state"] for v, r in list(rows.items())[:5]}
+    if not wanted:
+        return Plan("secret", request.reason, (), relies, gates)
+    if wanted not in rows or rows[wanted]["state"] == "DESTROYED":
+        raise Refused(
+            f"{name} has no version {wanted} that could change",
+            f"versions: {', '.join(map(str, rows))}",
+            next="name another.",
+        )
+    if wanted == newest and request.to == "disable":
+        raise Refused(
+            f"version {wanted} is the newest of {name}",
+            "`latest` never falls back to an older one: its readers would fail",
+            next="rotate_secret first.",
+        )
+    state = {"disable": "DISABLED", "enable": "ENABLED"}.get(request.to)
+    if state is None:
+        raise Refused(
+            f"to={request.to}", "only disable and enable are offered; destroying cannot be undone", next="give one."
+        )
+    before, back = rows[wanted]["state"], "enable" if request.to == "disable" else "disable"
+    if before == state:
+        return Plan("secret", request.reason, (), relies, gates)
+    line = f"gcloud secrets versions {request.to} {wanted} --secret={name} --project={settings.project}"
+    undo = f"runbook run retire_secret -p secret={name} -p version={wanted} -p to={back}"
+    details = {"secret": name, "version": wanted, "from": before, "to": state}
+    change = Change("set version state", f"{name}, version {wanted}", before, state, undo, line, details)
+    return Plan("secret", request.reason, (change,), relies, gates)

@@ -1,0 +1,131 @@
+"""Plans for a function's code, its limits and its traffic (guide: Deployment Checklist, Rollback Procedure)."""
+
+from __future__ import annotations
+
+import re
+
+from runbook.errors import BadParameter, Refused
+from runbook.moment import Moment
+from runbook.plan import Change, Plan
+from runbook.plans.parts import flags, row_of, run_once
+from runbook.request import Request
+from runbook.rows import Findings, Row
+from runbook.run import Seen
+from runbook.settings import Settings
+
+MOST_S = 3600  # https://cloud.google.com/functions/quotas: an HTTP function's longest time
+
+
+def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Build and serve new code, and/or change memory or timeout; then one test run. Empty if all is as asked.
+
+    A pinned traffic split would give new code nothing, so releasing it is a change of its own. Raises BadParameter.
+    """
+    name, now = request.function, row_of(seen.service, request.function)
+    wanted = _limits(request)
+    for row in seen.source.rows:
+        wanted |= {"source": row["_digest"], "runtime": request.runtime, "entry_point": request.entry_point}
+    was = {"source": now["_source"], **{k: now[k] for k in ("runtime", "entry_point", "memory", "timeout_s")}}
+    wanted = {key: value for key, value in wanted.items() if value not in ("", 0, None)}
+    changes: list[Change] = []
+    if any(was[key] != value for key, value in wanted.items()):
+        changes.append(_update(name, was, wanted, now, settings))
+    if changes and now["pinned"]:
+        changes.append(_route(now, {"latest": 100}, settings))
+    if changes and request.test_run:
+        changes.append(run_once(name, settings))
+    notes = (
+        [f"traffic is pinned to {now['serving']}: without releasing it, new code would get nothing."]
+        if now["pinned"]
+        else []
+    )
+    back = f"if it goes wrong: runbook run rollback -p function={name} -p revision={now['serving']}"
+    relies = {"serving revision": now["serving"], "traffic": now["traffic"], "state": now["state"]}
+    return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=name, notes=(*notes, back))
+
+
+def _limits(request: Request) -> Row:
+    if request.memory and not re.fullmatch(r"[1-9]\d{0,4}(Mi|Gi|M|G)", request.memory):
+        raise BadParameter(f"memory={request.memory}", "is no amount of memory", next='write it as "512Mi" or "1Gi".')
+    if not 0 <= request.timeout_s <= MOST_S:
+        raise BadParameter(f"timeout_s={request.timeout_s}", f"lies outside 1 to {MOST_S}", next="0 keeps it.")
+    return {"memory": request.memory, "timeout_s": request.timeout_s}
+
+
+def _update(name: str, was: Row, wanted: Row, now: Row, settings: Settings) -> Change:
+    parts = {k: was[k] for k in wanted}
+    words = [f"gcloud functions deploy {name} --gen2 {flags(settings)}"]
+    options = {
+        "source": "--source=.",
+        "runtime": "--runtime={}",
+        "entry_point": "--entry-point={}",
+        "memory": "--memory={}",
+    }
+    words += [options.get(key, "--timeout={}s").format(value) for key, value in wanted.items()]
+    undo = f"runbook run rollback -p function={name} -p revision={now['serving']}"
+    if "source" not in wanted:
+        undo = f"runbook run deploy -p function={name} -p memory={was['memory']} -p timeout_s={was['timeout_s']}"
+    details = {"function": name, "from": parts, "to": wanted, "was": now["state"]}
+    return Change("update function", name, _words(parts), _words(wanted), undo, " ".join(words), details)
+
+
+def _words(parts: Row) -> str:
+    named = {"source": "source {}", "memory": "memory {}", "timeout_s": "timeout {} s"}
+    return ", ".join(named.get(k, "{}").format(str(v)[:12] or "not by a runbook") for k, v in parts.items())
+
+
+def _route(now: Row, to: dict[str, int], settings: Settings) -> Change:
+    words = ", ".join(f"{name} {share} %" for name, share in to.items())
+    line = f"gcloud run services update-traffic {now['_service']} {flags(settings)}"
+    line += " --to-latest" if "latest" in to else " --to-revisions=" + ",".join(f"{n}={s}" for n, s in to.items())
+    undo = f"runbook run rollback -p function={now['function']} -p revision={now['serving']}"
+    if not now["pinned"] and "latest" not in to:
+        undo = f"runbook run rollback -p function={now['function']} -p revision=latest"
+    details = {"service": now["_service"], "from": now["_targets"], "to": to}
+    return Change("route traffic", now["_service"], now["traffic"], words, undo, line, details)
+
+
+def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Route all traffic to an earlier revision; empty if it is there already.
+
+    `request.revision` empty means the newest ready revision older than the serving one, `latest` releases a pin. Raises
+    Refused when there is none, or the named one is not ready.
+    """
+    now = row_of(seen.service, request.function)
+    target = _revision(request.revision, now, seen)
+    to = {target: 100}
+    changes = () if now["_targets"] == to else (_route(now, to, settings),)
+    notes = ()
+    if target != "latest":
+        notes = (
+            "this pins the traffic: a later `gcloud functions deploy` gets none of it. Our deploy runbook releases the "
+            f"pin; so does runbook run rollback -p function={now['function']} -p revision=latest.",
+        )
+    relies = {"serving revision": now["serving"], "traffic": now["traffic"]}
+    return Plan("rollback", request.reason, changes, relies, gates, watch=request.function, notes=notes)
+
+
+def _revision(wanted: str, now: Row, seen: Seen) -> str:
+    if wanted == "latest":
+        return wanted
+    rows = list(seen.revisions.rows)
+    if wanted:
+        found = next((r for r in rows if r["revision"] == wanted), None)
+        if found is None or not found["ready"]:
+            why = "there is no such revision" if found is None else "it never became ready"
+            raise Refused(
+                f"{wanted} cannot serve",
+                why,
+                next=f"ready are: {', '.join(r['revision'] for r in rows if r['ready'])}.",
+            )
+        return wanted
+    names = [r["revision"] for r in rows]
+    older = rows[names.index(now["serving"]) + 1 :] if now["serving"] in names else []
+    earlier = next((r["revision"] for r in older if r["ready"]), None)
+    if earlier is None:
+        raise Refused(
+            f"{now['function']} has no earlier revision to go back to",
+            f"serving is {now['serving']}; of {len(rows)} revisions none is older and ready",
+            next="deploy a mended version.",
+        )
+    return earlier

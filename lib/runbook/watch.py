@@ -1,0 +1,38 @@
+"""The closing checks: what a function did and logged since a change began (guide: Monitor during and after)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runbook import checks, facts
+from runbook.moment import Moment
+from runbook.plan import Outcome
+from runbook.rows import Findings, Verdict
+
+if TYPE_CHECKING:
+    from runbook.run import Run
+
+EVERY_S = 15
+
+
+def since(run: Run, outcome: Outcome) -> Findings:
+    """Look at the plan's function for as long as the settings say; ends early when something is wrong.
+
+    The sandbox's clock stands still, so there one look is all.
+    """
+    name, rule = outcome.plan.watch, outcome.plan.rule
+    if not name:
+        return Findings()
+    end = time.monotonic() + (rule.watch_s if rule and run.cloud.target == "google" else 0)
+    while True:
+        now = run.cloud.now()[0]
+        run.moment = Moment(now, run.moment.zone)
+        hours = max((now - outcome.began).total_seconds(), 1) / 3600
+        seen = run.read(runs=facts.runs_of(name, hours), errors=facts.errors(hours, name))
+        fresh = replace(seen.runs, rows=tuple(r for r in seen.runs.rows if r["started_at"] > outcome.began))
+        found = checks.after_change(fresh, seen.errors, run.settings, run.moment)
+        if found.worst is Verdict.alert or time.monotonic() >= end:
+            return found
+        time.sleep(EVERY_S)
