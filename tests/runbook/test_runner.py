@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, dict[str, str], Exit, str, list[str], str]] = {
     "sys.exit(0)": ("exits", {}, Exit.BROKEN, "failed", [C, F, P], "SystemExit: 0"),
     "kernel dies": ("kernel_dies", {}, Exit.KERNEL_DIED, "kernel_died", [C, F, P], "the kernel died: SIGKILL"),
     "kernel crashes": ("kernel_crashes", {}, Exit.KERNEL_DIED, "kernel_died", [C, F, P], "the kernel died: SIGSEGV"),
-    "timeout": ("never_ends", {"mark": "{tmp}/timeout"}, Exit.TIMEOUT, "timeout", [C, C, F, P], "within 1 seconds"),
+    "timeout": ("never_ends", {"mark": "{tmp}/timeout"}, Exit.TIMEOUT, "timeout", [C, C, F, P], "within 2 seconds"),
     "asks": ("asks", {}, Exit.BROKEN, "failed", [C, F, P], "StdinNotImplementedError"),
 }
 
@@ -64,7 +64,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, runner.Ended]:
     def one(case: str) -> runner.Ended:
         name, given, *_ = CASES[case]
         values = {key: value.format(tmp=tmp) for key, value in given.items()}
-        return runner.run(str(NOTEBOOKS / f"{name}.ipynb"), values, cell_timeout=1 if case == "timeout" else 30)
+        return runner.run(str(NOTEBOOKS / f"{name}.ipynb"), values, cell_timeout=2 if case == "timeout" else 30)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(4) as pool:
         patch.setattr(runner, "Kernel", Watched)
@@ -121,6 +121,17 @@ def test_an_error_of_ours_is_printed_whole(ran: dict[str, runner.Ended]) -> None
     assert ran["raises one of ours"].error[0] == "Refused: the plan is stale"
     assert ran["raises one of ours"].error[-1] == "  Next: approve again."
     assert ran["raises"].error == ("The run did not finish in “Is the table there?”: ValueError: no such table",)
+
+
+def test_what_an_earlier_run_left_does_not_count(ran: dict[str, runner.Ended]) -> None:
+    """A notebook that was run may be run again: its banner, its outputs and its counts go."""
+    path = ran["raises"].folder / "raises.ipynb"
+    old = json.loads(path.read_text())
+    old["cells"][-1] |= {"execution_count": 9, "outputs": [{"output_type": "stream", "name": "stdout", "text": "old"}]}
+    path.write_text(json.dumps(old))
+    again = json.loads((runner.run(str(path), {}).folder / path.name).read_text())
+    assert json.dumps(again).count(BANNER) == 1
+    assert (again["cells"][-1]["execution_count"], again["cells"][-1]["outputs"]) == (None, [])
 
 
 # Refused before there is a process or a folder: notebook, parameters, error.
@@ -181,20 +192,21 @@ def gone(pid: int) -> bool:
     return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True).stdout.strip()[:1] in (b"", b"Z")
 
 
-# Signal, whether the cell ignores an interrupt → exit code, status in record.json.
+# Signal, what the cell does when it is interrupted → exit code, status in record.json, what became of the last two cells.
 SIGNALS = [
-    (signal.SIGINT, False, 130, "interrupted"),
-    (signal.SIGINT, True, 130, "interrupted"),
-    (signal.SIGTERM, False, 143, "terminated"),
-    (signal.SIGHUP, False, 143, "terminated"),
-    (signal.SIGKILL, False, -signal.SIGKILL, "running"),
+    (signal.SIGINT, "end", 130, "interrupted", [F, P]),
+    (signal.SIGINT, "tidy", 130, "interrupted", [C, P]),
+    (signal.SIGINT, "ignore", 130, "interrupted", [F, P]),
+    (signal.SIGTERM, "end", 143, "terminated", [F, P]),
+    (signal.SIGHUP, "end", 143, "terminated", [F, P]),
+    (signal.SIGKILL, "end", -signal.SIGKILL, "running", []),
 ]
 
 
-@pytest.mark.parametrize(("number", "stubborn", "code", "status"), SIGNALS)
-def test_stopped_from_outside(number: int, stubborn: bool, code: int, status: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "cell", "code", "status", "last"), SIGNALS)
+def test_stopped_from_outside(number: int, cell: str, code: int, status: str, last: list[str], tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    runs = child(tmp_path, "never_ends", {"mark": str(mark), "stubborn": stubborn})
+    runs = child(tmp_path, "never_ends", {"mark": str(mark), "on_interrupt": cell})
     wait_for(mark.exists)
     said = json.loads(mark.read_text())
     runs.send_signal(number)
@@ -206,7 +218,7 @@ def test_stopped_from_outside(number: int, stubborn: bool, code: int, status: st
     wait_for(lambda: not Path(said["folder"]).exists())
     if number != signal.SIGKILL:
         whole_record(folder, kept)
-        assert [c["status"] for c in kept["cells"]] == [C, C, C, F, P]
+        assert [c["status"] for c in kept["cells"]] == [C, C, C, *last]
         assert f"stopped by {signal.Signals(number).name}" in kept["why"]
         assert BANNER in (folder / "never_ends.ipynb").read_text()
     else:
