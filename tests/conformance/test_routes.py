@@ -59,6 +59,7 @@ BODIES: dict[str, list[dict[str, Any]]] = {
     ":pause": [{}],
     ":resume": [{}],
     ":run": [{}],
+    "/tables/{table}": [{"labels": {"a": "b"}}],
     "/functions/{function}": [{"labels": {"a": "b"}}],
     "/services/{service}": [{"traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]}],
     ":testIamPermissions": [{"permissions": ["bigquery.tables.get"]}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
@@ -118,6 +119,23 @@ def tables_list(sandbox: Sandbox, call: Call, project: str, dataset: str) -> dic
 def tables_get(sandbox: Sandbox, _call: Call, **names: str) -> dict:
     """One table with its schema, its rows counted and its bytes measured at this moment."""
     return sandbox.bigquery.catalog.resource(_table(sandbox, names))
+
+
+@route("bigquery", "PATCH", f"{_TABLES}/{{table}}", "bigquery.tables.update")
+def tables_patch(sandbox: Sandbox, call: Call, **names: str) -> dict:
+    """Labels (null takes one away) and the time of expiry; If-Match is refused when the table has another etag."""
+    catalog, table, asked = sandbox.bigquery.catalog, _table(sandbox, names), dict(call.body)
+    if call.headers.get("if-match") not in (None, catalog.resource(table)["etag"]):
+        raise ApiError(412, "FAILED_PRECONDITION", "Precondition Failed", "conditionNotMet")
+    asked.pop("tableReference", None)
+    labels, expires = asked.pop("labels", {}), asked.pop("expirationTime", None)
+    if asked:
+        raise ApiError(501, "UNIMPLEMENTED", f"gcp_sandbox changes labels and expirationTime, not {', '.join(asked)}")
+    table.labels = {k: v for k, v in {**table.labels, **labels}.items() if v is not None}
+    if expires is not None:
+        table.expires = datetime.fromtimestamp(int(expires) / 1000, UTC)
+    table.modified = sandbox.tick()
+    return catalog.resource(table)
 
 
 @route("bigquery", "GET", f"{_TABLES}/{{table}}/data", "bigquery.tables.getData")
@@ -255,7 +273,7 @@ def _method(found: Route, name: str) -> dict:
         | {n: {"type": "string", "location": "query"} for n in _ARGUMENTS},
         "response": {"$ref": "Answer"},
     }
-    if found.method == "POST":
+    if found.method in ("POST", "PATCH"):
         made["request"] = {"$ref": "Body"}
     if name == "bigquery.jobs.insert":
         upload = {"multipart": True, "path": f"/upload/bigquery/v2/{path}"}

@@ -11,6 +11,7 @@ import duckdb
 from gcp_sandbox import wire
 from gcp_sandbox.app import ApiError
 from gcp_sandbox.bigquery import seed, values
+from gcp_sandbox.bigquery.past import Past
 from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Table:
     expires: datetime | None = None
     fields: list[dict] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -60,7 +62,10 @@ class Catalog:
         self.con.execute("CREATE SCHEMA information_of_project")
         for dataset in self.datasets:
             self.con.execute(f"CREATE SCHEMA {values.quoted(dataset)}")
+        self.past = Past(self)
         self._seed()
+        for snapshot in sandbox.world.snapshots:
+            self._snapshot(snapshot)
 
     def _seed(self) -> None:
         story, inventory = self.sandbox.story, self.sandbox.inventory
@@ -70,6 +75,16 @@ class Catalog:
                 table.name, table.columns, list(seed.rows_of(table, story, story.times(table))), states.get(table.name)
             )
         self._make(inventory.runs, *seed.runs(story, story.runs), states.get(inventory.runs))
+
+    def _snapshot(self, said: Any) -> None:
+        """What a backup some time ago left: a snapshot of each table, named after the team's day."""
+        moment = self.sandbox.now - said.age
+        day = moment.astimezone(self.sandbox.story.zone).strftime("%Y%m%d")
+        for table in self.of(self.datasets[0]):
+            ref = Ref(self.project, self.datasets[1], f"{table.ref.table}_{day}")
+            made = Table(ref, moment, moment, "SNAPSHOT", table.ref, moment + said.keep)
+            self.con.execute(f"CREATE TABLE {made.name} AS SELECT * FROM {self.past.state(table, moment)}")
+            self.keep(made)
 
     def _make(self, name: str, columns: dict[str, str], rows: list[list[Any]], state: Any) -> None:
         if state and state.absent:
@@ -133,12 +148,16 @@ class Catalog:
         self.keep(table)
 
     def drop(self, table: Table) -> None:
+        self.past.keep(table)
         self.con.execute(f"DROP TABLE {table.name}")
         del self.tables[table.ref.dataset, table.ref.table]
         self.sandbox.tick()
 
     def put(self, ref: Ref, source: str, **known: Any) -> Table:
         """Create or replace a table from what DuckDB can say after CREATE OR REPLACE TABLE <name>."""
+        old = self.get(ref)
+        if old:
+            self.past.keep(old)
         moment = self.sandbox.tick()
         table = Table(ref, moment, moment, **known)
         self.con.execute(f"CREATE OR REPLACE TABLE {table.name} {source}")
@@ -163,6 +182,7 @@ class Catalog:
             table = self.get(self.ref(name))
             if table:
                 seed.fill(self.con, _ADDED, columns, rows)
+                self.past.keep(table)
                 there = ", ".join(values.quoted(c) for c in columns if c in table.column_names)
                 self.con.execute(f"INSERT INTO {table.name} ({there}) SELECT {there} FROM {_ADDED}")
                 self.wrote(table)
@@ -182,12 +202,20 @@ class Catalog:
     def count(self, table: Table) -> int:
         return self.con.execute(f"SELECT count(*) FROM {table.name}").fetchall()[0][0]
 
-    def copy(self, sources: list[Ref], to: Ref, operation: str, write: str = "WRITE_EMPTY", **known: Any) -> Table:
-        """COPY, CLONE, SNAPSHOT or RESTORE, as a copy job or a statement asks for it.
+    def copy(
+        self,
+        sources: list[tuple[Ref, datetime | None]],
+        to: Ref,
+        operation: str,
+        write: str = "WRITE_EMPTY",
+        **known: Any,
+    ) -> Table:
+        """COPY, CLONE, SNAPSHOT or RESTORE, as a copy job or a statement asks for it; a source may be of a moment.
 
         Raises ApiError: 404 without the source, 409 where the destination has rows and may not lose them.
         """
-        found = [self.find(ref, located=True) for ref in sources]
+        found = [self.find(ref, located=True) for ref, _ in sources]
+        names = [self.past.at(t, at) if at else t.name for t, (_, at) in zip(found, sources, strict=True)]
         self.dataset(to.project, to.dataset, self.sought)
         for table in found:
             if (table.kind == "SNAPSHOT") != (operation == "RESTORE"):
@@ -195,14 +223,15 @@ class Catalog:
         old = self.get(to)
         if old and (operation == "SNAPSHOT" or (write == "WRITE_EMPTY" and self.count(old))):
             raise already_exists(to)
-        select = " UNION ALL ".join(f"SELECT * FROM {table.name}" for table in found)
+        select = " UNION ALL ".join(f"SELECT * FROM {name}" for name in names)
         if old and write == "WRITE_APPEND":
             self.writable(to)
+            self.past.keep(old)
             self.con.execute(f"INSERT INTO {old.name} {select}")
             self.wrote(old)
             return old
         kind = operation if operation in ("SNAPSHOT", "CLONE") else "TABLE"
-        return self.put(to, f"AS {select}", kind=kind, base=sources[0] if kind != "TABLE" else None, **known)
+        return self.put(to, f"AS {select}", kind=kind, base=sources[0][0] if kind != "TABLE" else None, **known)
 
     def resource(self, table: Table, full: bool = True) -> dict:
         """The Table resource, or the shorter one that a list has."""
@@ -214,6 +243,8 @@ class Catalog:
             "type": "SNAPSHOT" if table.kind == "SNAPSHOT" else "TABLE",
             "creationTime": millis(table.created),
         }
+        if table.labels:
+            made["labels"] = table.labels
         if table.expires:
             made["expirationTime"] = millis(table.expires)
         if not full:

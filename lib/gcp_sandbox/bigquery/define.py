@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
@@ -66,16 +65,16 @@ def _create(step: Step) -> None:
             return
         if not tree.args.get("replace"):
             raise already_exists(step.ref)
-    expires, clone = _expiry(step), tree.args.get("clone")
+    known, clone = _options(step), tree.args.get("clone")
     source = "" if clone else _source(step)
     if step.dry:
         return
     if not clone:
-        catalog.put(step.ref, source, expires=expires)
+        catalog.put(step.ref, source, **known)
         return
     operation = "COPY" if clone.args.get("copy") else "CLONE"
     operation = "SNAPSHOT" if result.kind == "CREATE_SNAPSHOT_TABLE" else operation
-    catalog.copy(result.read, step.ref, operation, "WRITE_TRUNCATE", expires=expires)
+    catalog.copy([(ref, None) for ref in result.read], step.ref, operation, "WRITE_TRUNCATE", **known)
 
 
 def _source(step: Step) -> str:
@@ -95,12 +94,16 @@ def _source(step: Step) -> str:
     return "(" + ", ".join(column.sql("duckdb") for column in tree.this.expressions) + ")"
 
 
-def _expiry(step: Step) -> datetime | None:
-    when = step.statement.options.get("expiration_timestamp")
-    if when is None:
-        return None
-    tree = rewrite(Statement("SELECT", exp.select(when), step.statement.text), step.context)
-    return step.engine.catalog.con.sql(tree.sql("duckdb")).fetchall()[0][0]
+def _options(step: Step) -> dict[str, Any]:
+    """What OPTIONS says of the new table: when it expires, and its labels."""
+    when, labels = (step.statement.options.get(name) for name in ("expiration_timestamp", "labels"))
+    known: dict[str, Any] = {}
+    if when is not None:
+        tree = rewrite(Statement("SELECT", exp.select(when), step.statement.text), step.context)
+        known["expires"] = step.engine.catalog.con.sql(tree.sql("duckdb")).fetchall()[0][0]
+    if labels is not None:
+        known["labels"] = {pair.expressions[0].name: pair.expressions[1].name for pair in labels.expressions}
+    return known
 
 
 def _alter(step: Step, table: Table) -> None:
@@ -108,6 +111,7 @@ def _alter(step: Step, table: Table) -> None:
     added = [column for column in step.tree.args["actions"] if _is_new(table, column)]
     if step.dry:
         return
+    step.engine.catalog.past.keep(table)
     for column in added:
         what = f"{values.quoted(column.name)} {column.args['kind'].sql('duckdb')}"
         step.engine.catalog.con.execute(f"ALTER TABLE {table.name} ADD COLUMN {what}")

@@ -85,6 +85,8 @@ class Engine:
         self._may_touch(result)
         self._weigh(statement, nodes, result, int(asked.get("maximumBytesBilled") or 0))
         known = statement.kind == "SELECT" or statement.kind in _WRITES
+        if known and isinstance(statement.tree, exp.Command):
+            raise unsupported(f"this form of {statement.kind.replace('_', ' ')}")
         if dry and (result.routines or not known):
             return result
         if not known:
@@ -167,6 +169,9 @@ class Engine:
                 name = information.view(self.catalog, ref, [job.row() for job in self.jobs.values()])
                 # The parser gives such a view its own path as an alias.
                 alias = alias.rpartition(".")[2]
+            if version := node.args.get("version"):
+                moment = self.catalog.con.sql(f"SELECT ({version.expression.sql('duckdb')})::TIMESTAMPTZ").fetchall()
+                name = self.catalog.past.at(self.catalog.find(ref), moment[0][0])
             place = exp.to_table(name, dialect="duckdb")
             if alias:
                 place.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
@@ -183,6 +188,7 @@ class Engine:
             return
         assert result.target
         table = self.catalog.find(result.target)
+        self.catalog.past.keep(table)
         before = self.catalog.count(table)
         found = self.catalog.con.execute(text).fetchall()
         result.affected = before if result.kind == "TRUNCATE_TABLE" else int(found[0][0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
@@ -16,7 +16,11 @@ from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
-_COPY_PERMISSION = {"SNAPSHOT": "bigquery.tables.createSnapshot"}
+_COPY_PERMISSION = {
+    "SNAPSHOT": "bigquery.tables.createSnapshot",
+    "RESTORE": "bigquery.tables.restoreSnapshot",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = ("query", "copy", "load", "extract")
 
 
@@ -157,11 +161,11 @@ def _copy(sandbox: Sandbox, job: Job, dry: bool) -> None:
     asked, engine = job.configuration["copy"], sandbox.bigquery
     if "destinationTable" not in asked or not (asked.get("sourceTable") or asked.get("sourceTables")):
         raise ApiError(400, "INVALID_ARGUMENT", "Required parameter is missing", "required")
-    sources = [_ref(table) for table in asked.get("sourceTables") or [asked["sourceTable"]]]
-    to, operation = _ref(asked["destinationTable"]), asked.get("operationType") or "COPY"
+    sources = [_ref(table, sandbox.now) for table in asked.get("sourceTables") or [asked["sourceTable"]]]
+    (to, _), operation = _ref(asked["destinationTable"], sandbox.now), asked.get("operationType") or "COPY"
     if operation not in ("COPY", "CLONE", "SNAPSHOT", "RESTORE"):
         raise invalid(f"Invalid value for operationType: {operation}")
-    for ref in sources:
+    for ref, _ in sources:
         engine.require("bigquery.tables.getData", ref)
         engine.require(_COPY_PERMISSION.get(operation, "bigquery.tables.getData"), ref)
         engine.catalog.find(ref, located=True)
@@ -175,5 +179,10 @@ def _copy(sandbox: Sandbox, job: Job, dry: bool) -> None:
         job.copied = (engine.catalog.count(table), engine.catalog.size(table))
 
 
-def _ref(table: dict) -> Ref:
-    return Ref(table["projectId"], table["datasetId"], table["tableId"])
+def _ref(table: dict, now: datetime) -> tuple[Ref, datetime | None]:
+    """A table, and the moment of its past that a decorator names: table@MILLISECONDS, or @-MILLISECONDS ago."""
+    name, _, when = table["tableId"].partition("@")
+    millis = int(when) if when.lstrip("-").isdigit() else None
+    since = now if millis is not None and millis < 0 else _EPOCH
+    moment = None if millis is None else since + timedelta(milliseconds=millis)
+    return Ref(table["projectId"], table["datasetId"], name if millis is not None else table["tableId"]), moment

@@ -6,7 +6,7 @@ import re
 
 from sqlglot import exp
 
-from gcp_sandbox.bigquery.sql import Ref, Statement, invalid, position, unsupported
+from gcp_sandbox.bigquery.sql import Ref, Statement, invalid, position
 
 # Functions of GoogleSQL that the parser does not know and DuckDB has under the same name and meaning.
 _UNTYPED = {"ERROR"}
@@ -29,7 +29,7 @@ def target(tree: exp.Expression) -> exp.Table | None:
 def tables(statement: Statement, project: str, dataset: str) -> dict[Ref, exp.Table]:
     """The tables that a statement names, without its own CTEs; each node then carries its `ref` in `meta`.
 
-    Raises ApiError for a table without a dataset, a table function, and a look into the past.
+    Raises ApiError for a table without a dataset, and a table function.
     """
     tree = statement.tree
     found: dict[Ref, exp.Table] = {}
@@ -41,8 +41,6 @@ def tables(statement: Statement, project: str, dataset: str) -> dict[Ref, exp.Ta
             continue
         if not isinstance(node.this, exp.Identifier):
             raise invalid(f"Table-valued function not found: {node.this.name or node.name}")
-        if node.args.get("version"):
-            raise unsupported("FOR SYSTEM_TIME AS OF")
         if not (node.db or dataset):
             raise invalid(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table).')
         ref = Ref(node.catalog or project, node.db or dataset, node.name)
