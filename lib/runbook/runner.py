@@ -82,7 +82,8 @@ def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
     except Exception as error:  # noqa: BLE001 - it raises what it stumbles over
         raise Broken(f"{path.name} is no notebook", f"{type(error).__name__}: {error}") from None
     # Not the path: papermill would format the braces in it.
-    nb = papermill.execute_notebook(nb, None, given, engine_name="runbook", prepare_only=True, progress_bar=False)
+    quiet = {"prepare_only": True, "progress_bar": False, "kernel_name": "python3", "language": "python"}
+    nb = papermill.execute_notebook(nb, None, given, engine_name="runbook", **quiet)
     nb.metadata.papermill["input_path"] = str(path)
     return nb
 
@@ -259,12 +260,14 @@ def progress() -> OnStep | None:
         return None
     from tqdm import tqdm
 
-    bar = tqdm(total=1, unit="cell", leave=False, bar_format="{n_fmt}/{total_fmt} {bar:20} {elapsed}  {desc}")
+    bars: list[tqdm] = []
 
     def on_step(done: int, total: int, step: str) -> None:
-        bar.total, bar.n = total, done
-        bar.set_description_str(step)
+        if not bars:  # not before: what is refused shows no bar
+            bars.append(tqdm(total=total, leave=False, bar_format="{n_fmt}/{total_fmt} {bar:20} {elapsed}  {desc}"))
+        bars[0].n = done
+        bars[0].set_description_str(step)
         if done == total:
-            bar.close()
+            bars[0].close()
 
     return on_step

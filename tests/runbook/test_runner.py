@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +243,33 @@ def test_no_room_for_the_notebook(wait: bool, cells: list[str], tmp_path: Path) 
     assert (kept["status"], kept["verdict"], [c["status"] for c in kept["cells"]]) == ("failed", None, cells)
     assert "File too large" in kept["why"]
     assert json.loads((folder / "grows.ipynb").read_text())["cells"]
+
+
+# What a person at a terminal sees: notebook, parameters, what stays on the screen before END, whether a step was named.
+SCREENS = [("ok", {}, "", True), ("raises", {}, "", True), ("ok", {"verdit": "ok"}, "refused", False)]
+
+
+@pytest.mark.parametrize(("name", "values", "stays", "named"), SCREENS)
+def test_the_bar_names_the_steps_and_goes(name: str, values: dict[str, str], stays: str, named: bool) -> None:
+    code = (
+        "import json, sys; from runbook import runner\n"
+        "try: runner.run(sys.argv[1], json.loads(sys.argv[2]), runner.progress())\n"
+        "except runner.BadInput: print('refused', end='')\n"
+        "print('END')"
+    )
+    words = [sys.executable, "-c", code, str(NOTEBOOKS / f"{name}.ipynb"), json.dumps(values)]
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | {"TERM": "xterm"}):
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # which is how Linux says that nobody writes any more
+            while more := os.read(ours, 4096):
+                seen += more
+        os.close(ours)
+    screen = seen.decode()
+    assert screen.split("\r")[-2].strip() == f"{stays}END"
+    assert ("Does the first cell run?" in screen) == named
 
 
 # --- papermill's own command line -------------------------------------------------------------------------------------
