@@ -203,7 +203,7 @@ class _Applying:
 
     def _said(self, result: str, fates: list[tuple[Fate, str]]) -> str:
         if result == "applied":
-            return f"all {len(fates)} changes are done and were seen to be"
+            return f"{len(fates)} of {len(fates)} changes are done, and were seen to be"
         number = next(n for n, (fate, _) in enumerate(fates, 1) if fate != "done")
         return f"change {number} of {len(fates)}: {fates[number - 1][0]}, {fates[number - 1][1]}"
 

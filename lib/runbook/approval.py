@@ -60,6 +60,7 @@ Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_line)]
 Target = Literal["google", "sandbox"]
+Json = Mapping[str, Any]
 P = TypeVar("P", bound=Part)
 
 
@@ -169,17 +170,7 @@ def approve(
     It holds from the `opening` of the preferred window; with an `override` reason from now. `rule` and `opening` come
     from the approver's own settings. Raises Refused.
     """
-    file = _load(plan_file, "plan", 2**20, PlanFile)
-    terms = terms_of(rule, file.terms.requester, clock(file.terms.not_before), file.terms.incident)
-    expires = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
-    google = file.content.get("target") == "google"
-    _hold(
-        (plan_id(file.content) == file.id, "the plan file was edited: its id is not that of its content"),
-        (rule.offered, "this operation is not offered: no runbook does it, so no approval can be given"),
-        (file.terms == terms, "the terms in the plan file are not those of the settings: it was edited, or they were"),
-        (now < expires, f"the plan expired at {_text(expires)}; make a new one"),
-        (store.shared or not google, "an approval for Google belongs in the record store that all machines share"),
-    )
+    file, terms = _plan(plan_file, rule, store, now)
     override = override.strip() if opening > now else ""
     values = _values(file, terms, person, role, reason.strip(), now if override else opening)
     text = canonical(values | {"override": override, "store": store.name})
@@ -193,6 +184,22 @@ def approve(
     name = f"approvals/{file.id}/{statement.nonce}.json"
     store.create(name, canonical({"statement": text.decode(), "signature": signature}))
     return statement
+
+
+def _plan(plan_file: bytes, rule: Operation, store: Store, now: datetime) -> tuple[PlanFile, Terms]:
+    """A plan file and its terms as the settings have them. Raises Refused unless one agrees with the other."""
+    file = _load(plan_file, "plan", 2**20, PlanFile)
+    terms = terms_of(rule, file.terms.requester, clock(file.terms.not_before), file.terms.incident)
+    expires = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
+    google = file.content.get("target") == "google"
+    _hold(
+        (plan_id(file.content) == file.id, "the plan file was edited: its id is not that of its content"),
+        (rule.offered, "this operation is not offered: no runbook does it, so no approval can be given"),
+        (file.terms == terms, "the terms in the plan file are not those of the settings: it was edited, or they were"),
+        (now < expires, f"the plan expired at {_text(expires)}; make a new one"),
+        (store.shared or not google, "an approval for Google belongs in the record store that all machines share"),
+    )
+    return file, terms
 
 
 def _values(file: PlanFile, terms: Terms, person: str, role: str, reason: str, start: datetime) -> dict[str, Any]:
@@ -222,7 +229,7 @@ def _statements(store: Store, plan: str) -> Iterator[Statement]:
 
 
 def check(
-    content: Mapping[str, Any],
+    content: Json,
     terms: Terms,
     approvals: Iterable[bytes],
     signers: Signers | None,
@@ -234,7 +241,7 @@ def check(
 
     `content`, `terms` and `opening` are derived at this moment, from cloud and settings. An operation of low risk needs
     no one, and `signers` may be None. An approval that does not hold is as good as none. Raises Refused with the
-    reasons.
+    reason of each.
     """
     if not terms.signers and terms.risk == "low":
         return ()
@@ -247,16 +254,15 @@ def check(
             accepted[statement.nonce] = (statement, identity)
         except Refused as refusal:
             why.append(refusal.what)
-    by_role = [[one for one in accepted.values() if one[0].role == role] for role in terms.signers]
-    for quorum in product(*by_role) if terms.signers else ():
+    by_role = {role: [one for one in accepted.values() if one[0].role == role] for role in terms.signers}
+    for quorum in product(*by_role.values()) if by_role else ():
         people, keys = {_who(s.approver) for s, _ in quorum}, {identity for _, identity in quorum}
         if len(people) == len(keys) == len(quorum):
             return tuple(s for s, _ in quorum)
     if glass := [s for s, _ in accepted.values() if s.break_glass]:
         return (glass[0],)
-    missing = [role for role, found in zip(terms.signers, by_role, strict=True) if not found]
-    why += [f"nobody has approved it as {role}" for role in missing]
-    why += [] if missing or not terms.signers else ["one person, or one key, cannot sign for two roles"]
+    why += [f"nobody has approved it as {role}" for role, found in by_role.items() if not found]
+    why += ["one person, or one key, cannot sign for two roles"] if by_role and all(by_role.values()) else []
     raise Refused(
         f"{content['operation']} ({content['environment']}) is not approved: {plan_id(content)[:12]}",
         "\n".join(why) or f"nobody is named who approves an operation of {terms.risk} risk",
@@ -286,7 +292,7 @@ def consume(store: Store, statements: Iterable[Statement], plan: str, by: str, n
 
 
 def _accept(
-    raw: bytes, content: Mapping[str, Any], terms: Terms, signers: Signers, now: datetime, opening: datetime
+    raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime, opening: datetime
 ) -> tuple[Statement, Identity]:
     """One approval and the key that gave it; raises Refused unless every rule holds, first of all the signature."""
     approval = _load(raw, "approval", 2**14, Approval)
@@ -303,7 +309,7 @@ def _accept(
     return statement, identity
 
 
-def _rules(s: Statement, content: Mapping[str, Any], terms: Terms, signers: Signers) -> list[tuple[Any, str]]:
+def _rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[tuple[Any, str]]:
     """What must hold for a statement at any time, each with the reason for which it is refused otherwise."""
     who, hours = s.approver, timedelta(hours=terms.valid_hours)
     alone = _who(who) == _who(terms.requester)

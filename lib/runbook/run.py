@@ -177,8 +177,8 @@ class Run:
         """What to do now: the runbook to run with its parameters filled in, and whom to tell."""
         if self._outcome and self._outcome.result != "applied":
             return self._outcome.next or ("nothing.",)
-        again = command(self.request.runbook, self.request.values)
         place = {k: self.request.values[k] for k in ("environment", "world") if k in self.request.values}
+        again = command("daily_check", place) if self._outcome else command(self.request.runbook, self.request.values)
         if worst is Verdict.alert:
             call = self.settings.contacts.get("on-call")
             steps = [f"tell {call.who} ({call.when})."] if call else []
