@@ -274,16 +274,41 @@ def _get_table(cloud: Cloud, dataset: str, table: str) -> Row | None:
 
 def _look_copy(cloud: Cloud, change: Change) -> Look:
     at = change.details
-    found = _get_table(cloud, at["to_dataset"], at["to_table"])
+    found, job = _get_table(cloud, at["to_dataset"], at["to_table"]), _newest_job(cloud, change)
     if found is None:
-        return Look("old", "it is not there")
-    if found.get("type", "TABLE") != at["type"]:
-        return Look("other", f"there is a {found.get('type')} of that name", found)
-    mine = found.get("labels", {}).get("runbook") == at["label"] or at["type"] == "SNAPSHOT"
-    base = found.get("snapshotDefinition", {}).get("baseTableReference", {}).get("tableId", at["table"])
-    if not mine or base != at["table"]:
-        return Look("other", "there is another table of that name", found)
+        return _without(job, "it is not there")
+    base = found.get("snapshotDefinition", {}).get("baseTableReference", {}).get("tableId")
+    mine = base == at["table"] if at["type"] == "SNAPSHOT" else job is not None
+    if found.get("type", "TABLE") != at["type"] or not mine:
+        return Look("other", f"there is another {found.get('type')} of that name", found)
     return Look("new", f"{int(found.get('numRows', 0)):,} rows", found)
+
+
+def _without(job: Row | None, said: str) -> Look:
+    """What the last job says while its effect is not there."""
+    status = job["status"] if job else {}
+    if job and status.get("state") != "DONE":
+        return Look("pending", "the job is running", job)
+    if error := status.get("errorResult"):
+        return Look("failed", error.get("message", "the job failed"), job or {})
+    return Look("old", said)
+
+
+def _newest_job(cloud: Cloud, change: Change) -> Row | None:
+    """The last job that was inserted for a change; each is named after it and numbered."""
+    from google.api_core.exceptions import NotFound
+
+    found = None
+    for number in range(1, TRIES + 1):
+        path = f"bigquery/v2/projects/{cloud.settings.project}/jobs/{change.details['job']}_{number}"
+        try:
+            found = cloud.get("bigquery", path, location=cloud.settings.region) | {"_number": number}
+        except NotFound:
+            return found
+    return found
+
+
+TRIES = 20  # jobs for one change; Google keeps them for months, and an id is good for one only
 
 
 def _do_copy(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
@@ -300,11 +325,12 @@ def _do_copy(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) 
 
 
 def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> None:
-    """Insert a job whose id follows from the change, so that a second one of the same is refused by Google."""
+    """Insert a job whose id follows from the change, so that of two at the same time Google refuses one."""
     from google.api_core.exceptions import BadRequest
 
-    project = cloud.settings.project
-    job = {"jobReference": {"projectId": project, "jobId": change.details["job"], "location": cloud.settings.region}}
+    project, last = cloud.settings.project, _newest_job(cloud, change)
+    name = f"{change.details['job']}_{last['_number'] + 1 if last else 1}"
+    job = {"jobReference": {"projectId": project, "jobId": name, "location": cloud.settings.region}}
     url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs"
     answer = send("POST", url, {**job, "configuration": configuration})
     if error := answer.get("status", {}).get("errorResult"):

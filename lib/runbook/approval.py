@@ -255,7 +255,7 @@ def check(
         except Refused as refusal:
             why.append(refusal.what)
     by_role = {role: [one for one in accepted.values() if one[0].role == role] for role in terms.signers}
-    for quorum in product(*by_role.values()) if by_role else ():
+    for quorum in product(*(by_role[role] for role in terms.signers)) if by_role else ():
         people, keys = {_who(s.approver) for s, _ in quorum}, {identity for _, identity in quorum}
         if len(people) == len(keys) == len(quorum):
             return tuple(s for s, _ in quorum)

@@ -27,9 +27,9 @@ class Material:
 
     def archive(self) -> bytes:
         """The deterministic zip of the source."""
-        from runbook.source import archive
+        from runbook.source import archive, folder_of
 
-        return archive(Path(self.source))
+        return archive(folder_of(self.source))
 
     def secret(self) -> bytes:
         """The value. Raises Refused when there is none, an empty one, or one that Secret Manager would not take."""

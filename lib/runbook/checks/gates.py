@@ -155,7 +155,11 @@ def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -
     if not found:
         newest = runs.rows[0] if runs.rows else None
         verdict = WARN if newest is None else OK if newest["status"] == "success" else ALERT
-        value = "none yet, so nothing is proved" if newest is None else newest["status"] + (f": {newest['error']}" if newest["error"] else "")
+        value = (
+            "none yet, so nothing is proved"
+            if newest is None
+            else newest["status"] + (f": {newest['error']}" if newest["error"] else "")
+        )
         hint = "" if verdict is OK else "wait for the next run, then run daily_check." if newest is None else "go back."
         found.append(Finding("run since then", name, value, "success", verdict, hint))
     logged = unseen("errors since then", errors, "none")

@@ -58,7 +58,7 @@ def _snapshot(table: str, to: str, keep: int, now: Row, settings: Settings) -> C
     line = f"bq cp --snapshot --no_clobber --expiration={seconds} {settings.project}:{data.main}.{table} {settings.project}:{data.backup}.{to}"
     details = {
         **{"dataset": data.main, "table": table, "to_dataset": data.backup, "to_table": to, "operation": "SNAPSHOT"},
-        **{"type": "SNAPSHOT", "keep_days": keep, "job": f"runbook_snapshot_{to}", "label": ""},
+        **{"type": "SNAPSHOT", "keep_days": keep, "job": f"runbook_snapshot_{to}"},
     }
     undo = f"none needed: it expires after {keep} days; deleting it is not offered"
     return Change("copy table", to, "none", f"a snapshot of {table}, kept {keep} days", undo, line, details)
@@ -83,7 +83,7 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
     live = {r["table"] for r in seen.tables.rows}
     details = {
         **{"dataset": data.backup, "table": request.snapshot, "to_dataset": data.main, "to_table": to},
-        **{"operation": "RESTORE", "type": "TABLE", "job": f"runbook_restore_{to}", "label": ""},
+        **{"operation": "RESTORE", "type": "TABLE", "job": f"runbook_restore_{to}"},
     }
     where = f"{settings.project}:{data.main}"
     line = f"bq cp --restore --no_clobber {settings.project}:{data.backup}.{request.snapshot} {where}.{to}"
