@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -209,21 +210,29 @@ def test_one_person_with_two_roles_leaves_the_other_role_to_another(case: Callab
     assert [(s.approver, s.role) for s in plan.apply()] == [("casey", "manager"), ("robin", "security")]
 
 
+def test_a_role_that_is_asked_for_twice_takes_two_people(case: Callable[..., Case]) -> None:
+    plan = case(changes={"signers": ["manager", "manager"]})
+    plan.give(plan.signed("casey", "manager"), plan.signed("casey", "manager"))
+    with pytest.raises(Refused, match="is not approved"):
+        plan.apply()
+    plan.approvals.append(plan.signed("robin", "manager"))
+    assert {s.approver for s in plan.apply()} == {"casey", "robin"}
+
+
 def test_approvals_that_do_not_hold_do_no_harm(case: Callable[..., Case]) -> None:
     plan = case()
     plan.approvals = [b"", b"{}", plan.signed("casey", "manager", start=NOW - 30 * HOUR), *plan.approvals]
     assert len(plan.apply()) == 2
 
 
-def test_a_fresh_approval_goes_before_a_used_one(case: Callable[..., Case]) -> None:
+def test_a_fresh_approval_goes_before_a_used_one(case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = case(operation="deploy")
-    plan.approve("casey", "team-lead")
-    plan.approvals = approvals_of(plan.store, plan_id(plan.content))
-    plan.apply()
-    fresh = {plan.approve("casey", "team-lead").nonce for _ in range(3)}
-    plan.by = "another run"
-    plan.approvals = approvals_of(plan.store, plan_id(plan.content))
-    assert plan.apply()[0].nonce in fresh
+    for nonce in ("0" * 32, "f" * 32):
+        monkeypatch.setattr(approval, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
+        plan.approve("casey", "team-lead")
+        plan.approvals = approvals_of(plan.store, plan_id(plan.content))
+        assert plan.apply()[0].nonce == nonce
+        plan.by = "another run"
 
 
 def test_the_sandbox_accepts_its_own_people_and_a_store_of_its_own(keys: Path, tmp_path: Path) -> None:
@@ -425,6 +434,18 @@ def test_breaking_the_glass_without_a_right_to(case: Callable[..., Case], attack
     with pytest.raises(Refused) as refusal:
         plan.apply()
     assert reason in str(refusal.value)
+
+
+def test_one_key_under_two_names_is_no_quorum_however_it_got_there(case: Callable[..., Case]) -> None:
+    plan = case()
+    right = plan.who()
+    both = signers.Signers(
+        "google", "production", {"casey": right.keys["casey"], "drew": right.keys["casey"]}, right.roles, frozenset()
+    )
+    approvals = [plan.signed("casey", "manager"), plan.signed("drew", "security", key="casey")]
+    with pytest.raises(Refused, match="is not approved") as refusal:
+        check(plan.content, plan.terms, approvals, both, NOW, opening=NOW)
+    assert "one person, or one key, cannot sign for two roles" in str(refusal.value)
 
 
 def test_demo_keys_are_never_accepted_for_google(case: Callable[..., Case], tmp_path: Path) -> None:

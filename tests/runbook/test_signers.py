@@ -92,6 +92,7 @@ LINES = [
     (f"lee {NS} ssh-ed25519 AAAA!", "the public key is damaged"),
     (f"lee {NS} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA", "the public key is damaged: it is cut off"),
     (f"lee {NS} ssh-ed25519 {blob(b'ssh-rsa', b'x')}", "is not of the kind ssh-ed25519"),
+    (f"lee {NS} ssh-ed25519 {blob(b'ssh-ed25519', b'p' * 32, b'more')}", "is not of the kind ssh-ed25519"),
     (f"lee {NS} ssh-rsa {blob(b'ssh-rsa', b'3', b'0' * 256)}", "3072 bits or more"),
     (f"lee {NS} {{casey}}", "lee has the same key as casey"),
     (f'casey {NS},valid-before="20270101Z" {{casey}}', "a key stands there once"),
@@ -229,6 +230,7 @@ def test_a_signature_counts_for_its_text_person_key_and_namespace(
         ("lee", b"text", signed, datetime(2025, 12, 31, 23, 59, tzinfo=UTC), "may not sign at this time"),
         ("lee", b"text", signed, datetime(2026, 4, 1, 12, 0, tzinfo=UTC), "may not sign at this time"),
         ("lee", b"text", signed.replace("SSH", "PGP"), NOW, "no SSH signature"),
+        ("lee", b"text", signed.replace("U1NIU0lHAAAAAQ", "U1NIU0lHAAAAAg"), NOW, "no SSH signature"),
         ("lee", b"text", "", NOW, "no SSH signature"),
         ("lee", b"text", signed + signed, NOW, "no SSH signature"),
     ]

@@ -113,6 +113,13 @@ store.create("nonces/a", b"x" * 100000)
         store.create("nonces/a", b"again")
 
 
+def test_what_is_created_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("runbook.store.sync_folder", synced.append)
+    Store(tmp_path).create("plans/b/c.json", b"")
+    assert synced == [tmp_path, tmp_path / "plans", tmp_path / "plans" / "b"]
+
+
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
