@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help run list test lint fix lab bench clean
+.PHONY: help run list test test-full lint fix lab bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ list: .venv/.run  ## list the runbooks, their safety class and what they can cha
 
 test: .venv/.dev lint  ## every test that must pass: lint, unit, conformance, notebooks
 	$(BIN)/python -m pytest
+
+test-full: test  ## also random schedules of several faults (minutes)
+	$(BIN)/python -m pytest -m full
 
 lint: .venv/.dev  ## ruff: lint and format, without changing anything
 	$(BIN)/ruff check
