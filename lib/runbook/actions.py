@@ -1,9 +1,9 @@
 """Everything that runbooks can write, each write beside its read-back. Only `apply` imports this module.
 
 An action has two halves. `look` reads how things are now and says which side of the change that is: `old`, `new`,
-`pending` (still on its way), `failed` (Google says so) or `other`; what it read is the guard of the write. `do` sends the
-write, through a `send` that the door lets pass once. Whether a write worked is never taken from its answer, only from
-looking again.
+`pending` (still on its way), `failed` (Google says so) or `other`; what it read is the guard of the write. `do` sends
+the write, through a `send` that the door lets pass once. Whether a write worked is never taken from its answer, only
+from looking again.
 """
 
 from __future__ import annotations

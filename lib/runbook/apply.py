@@ -3,8 +3,8 @@
     plan → same id? → gates? → approvals? → lock → use the approvals up → for each change: look, INTENT, write, RESULT,
     look until it has settled, CONFIRM → CLOSE
 
-What a write did is never taken from its answer. After a crash, applying the same plan again reads the same journal: what
-is done is seen to be done, and the rest goes on under the same approvals until they expire.
+What a write did is never taken from its answer. After a crash, applying the same plan again reads the same journal:
+what is done is seen to be done, and the rest goes on under the same approvals until they expire.
 """
 
 from __future__ import annotations

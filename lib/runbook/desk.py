@@ -1,4 +1,4 @@
-"""The approver's and applier's desk: find a plan in the record stores, show it, sign it, and take in a secret's value."""
+"""The approver's and applier's desk: find a plan in the record stores, show it, sign it, take in a secret's value."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from runbook import approval, draw, record, settings, signers
-from runbook.approval import Statement
 from runbook.apply import newest_plan, person
+from runbook.approval import Statement
 from runbook.cloud.connect import connect
 from runbook.errors import BadInput, BadSettings, Refused, UnknownName
 from runbook.settings import Settings

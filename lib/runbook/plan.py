@@ -45,9 +45,9 @@ class Change:
 class Plan:
     """Ordered changes and what they rely on; empty when everything already is as asked.
 
-    `operation` names the row of the settings' matrix, `watch` the function that the closing checks look at, `notes` what
-    a person should know before signing. `place` (what runs where, by which code) and `rule`, the settings' row, are added
-    by the run. With a `refusal` there is no plan, and it says why.
+    `operation` names the row of the settings' matrix, `watch` the function that the closing checks look at, `notes`
+    what a person should know before signing. `place` (what runs where, by which code) and `rule`, the settings' row,
+    are added by the run. With a `refusal` there is no plan, and it says why.
     """
 
     operation: str

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook import settings
-from runbook.errors import BadInput, Broken, NoRecord
+from runbook.errors import BadInput, Broken, Exit, NoRecord
 from runbook.journal import sync_folder
 from runbook.request import Request, load_notebook, parameters, source
 from runbook.rows import Verdict
@@ -120,7 +120,11 @@ def read_report(folder: Path) -> dict[str, Any] | None:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return report if isinstance(report, dict) and report.get("verdict") in Verdict.__members__ else None
+    return report if _is_report(report) else None
+
+
+def _is_report(data: Any) -> bool:
+    return isinstance(data, dict) and data.get("verdict") in Verdict.__members__ and data.get("exit") in set(Exit)
 
 
 def begin(folder: Path, request: Request, how: str = "runner") -> dict[str, Any]:
@@ -198,8 +202,8 @@ def seal(notebook: Path) -> Path:
         {"id": cell.get("id", str(n)), "step": title, "status": "completed", "count": cell["execution_count"]}
         for n, cell, title in ran
     ]
-    exit, why = int(Verdict[report["verdict"]].exit), "a person ran it in Jupyter; nobody watched"
-    finish(folder, marker, status="finished", why=why, exit=exit, cells=cells)
+    why = "a person ran it in Jupyter; nobody watched"
+    finish(folder, marker, status="finished", why=why, exit=report["exit"], cells=cells)
     return folder
 
 
@@ -219,7 +223,7 @@ def _shown_report(cell: Mapping[str, Any]) -> dict[str, Any] | None:
     from runbook.report import MIME
 
     data = next((o["data"][MIME] for o in cell.get("outputs", []) if MIME in o.get("data", {})), None)
-    if not isinstance(data, dict) or data.get("verdict") not in Verdict.__members__:
+    if not _is_report(data):
         return None
     names = [str(data.get(key, "")) for key in ("runbook", "environment")]
     return data if all(re.fullmatch(r"[A-Za-z][\w-]*", name) for name in names) else None

@@ -1,4 +1,4 @@
-"""A function's source folder: what git says about it, its own tests, secrets in it, and the archive that is deployed."""
+"""A function's source folder: what git says of it, its own tests, secrets in it, and the archive that is deployed."""
 
 from __future__ import annotations
 

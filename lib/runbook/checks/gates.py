@@ -15,7 +15,7 @@ ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.w
 def safe_to_deploy(
     service: Fact, source: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment
 ) -> Findings:
-    """The guide's four points before deploying, that nothing runs or moves, and that one may (guide: Before Deploying)."""
+    """The guide's four points before deploying, that nothing runs or moves, and that one may."""
     return join((_source(source), _way_back(service), idle(runs, settings, moment), elevated(access, settings, moment)))
 
 
@@ -42,7 +42,8 @@ def safe_to_rotate(versions: Fact, users: Fact, access: Fact, settings: Settings
     found = unseen("secret", versions, "exists")
     if not found:
         enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
-        value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {versions.rows[0]['version'] if versions.rows else 'none'}"
+        newest = versions.rows[0]["version"] if versions.rows else "none"
+        value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {newest}"
         found = _one("secret", "versions", value, "exists", OK)
     return join((found, _users(users), elevated(access, settings, moment)))
 
@@ -177,7 +178,8 @@ def _source(source: Fact) -> Findings:
     for row in source.rows:
         checks = [
             ("own tests, MOCK_MODE=1", row["tests"], "pass", row["_passed"], "mend them."),
-            ("committed", ", ".join(row["not committed"]) or "everything", "everything", not row["not committed"], "commit."),
+            ("committed", ", ".join(row["not committed"]) or "everything", "everything", not row["not committed"],
+             "commit."),
             ("reviewed", row["review"] or "by nobody", "by someone", bool(row["review"]),
              "add a Reviewed-by line to the commit's message, or merge by pull request."),
             ("secrets in code", "; ".join(row["looks like a secret"]) or "none", "none", not row["looks like a secret"],

@@ -66,9 +66,8 @@ _READS = _patterns()
 class Door(BaseAdapter):
     """Mounted on every session, in front of the `transport` that really sends. `feeds` are the status pages' URLs.
 
-    Writes go to `writer`, which never tries again; `opened` lets one pass. `date` is what the cloud's clock said last, in
-    UTC. Raises DoorShut for anything that is not a listed read, before
-    it is sent.
+    Writes go to `writer`, which never tries again; `opened` lets one pass. `date` is what the cloud's clock said last,
+    in UTC. Raises DoorShut for anything that is not a listed read, before it is sent.
     """
 
     def __init__(self, transport: BaseAdapter, feeds: Iterable[str] = (), writer: BaseAdapter | None = None):

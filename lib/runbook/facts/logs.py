@@ -15,7 +15,7 @@ PAGE = 1000
 
 
 def errors(hours: float = 24, function: str = "") -> Ask:
-    """Rows `at, function, severity, text, _revision` of entries with severity ERROR or higher, newest first, at most 1,000.
+    """Rows `at, function, severity, text, _revision` of entries from severity ERROR up, newest first; at most 1,000.
 
     `more` is true when there may be others. Text comes from textPayload, jsonPayload or protoPayload. Both bounds of
     time are always sent: without them the client adds the wall clock's last 24 hours.

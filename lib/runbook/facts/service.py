@@ -1,4 +1,4 @@
-"""One function and the Cloud Run service behind it: code, memory, traffic, revisions (guide: Safe Deployment Procedures)."""
+"""One function and the Cloud Run service behind it: code, memory, traffic, revisions (guide: Safe Deployment)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from runbook.rows import Row
 
 
 def service(function: str) -> Ask:
-    """One row: `function, state, runtime, entry_point, memory, timeout_s, serving, traffic, pinned, updated`, and secrets.
+    """One row: `function, state, runtime, entry_point, memory, timeout_s, serving, traffic, pinned, updated`.
 
-    `serving` is the revision with most of the traffic; `pinned` is true where new code would get none of it.
+    `serving` is the revision with most of the traffic; `pinned` is true where new code would not get all of it.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:

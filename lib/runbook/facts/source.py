@@ -45,7 +45,8 @@ def source(folder: str) -> Ask:
             }
             return Answer([row])
 
-        line = f"cd {shlex.quote(folder or '.')} && git status --porcelain && MOCK_MODE=1 python -m pytest && detect-secrets scan"
+        steps = ("git status --porcelain", "MOCK_MODE=1 python -m pytest", "detect-secrets scan")
+        line = " && ".join((f"cd {shlex.quote(folder or '.')}", *steps))
         return Read("source", line if folder else "the code stays as it is", see)
 
     return ask

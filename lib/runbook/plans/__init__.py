@@ -13,6 +13,6 @@ __all__ = [
     "retry",
     "rollback",
     "rotate_secret",
-    "schema_change",
     "scheduler",
+    "schema_change",
 ]

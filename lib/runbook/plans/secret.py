@@ -35,7 +35,8 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     ]
     for row in seen.users.rows:
         function = row["function"]
-        line = f"gcloud run services update {function} {flags(settings)} --update-annotations=runbook/secret-version={name}-{new}"
+        mark = f"--update-annotations=runbook/secret-version={name}-{new}"
+        line = f"gcloud run services update {function} {flags(settings)} {mark}"
         details = {"service": function, "to": f"{name}-{new}"}
         undo = f"runbook run rollback -p function={function} -p revision={row['revision']}"
         changes.append(
@@ -51,9 +52,10 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
         )
         changes.append(run_once(function, settings))
     notes = (
-        "`latest` never falls back: if the new value is wrong, disabling it leaves the readers without any. The way back is "
-        "to add the old value again, as a newer version.",
-        f"the old version stays enabled until retire_secret disables it: runbook run retire_secret -p secret={name} -p version={newest}",
+        "`latest` never falls back: if the new value is wrong, disabling it leaves the readers without any. The way "
+        "back is to add the old value again, as a newer version.",
+        "the old version stays enabled until retire_secret disables it: "
+        f"runbook run retire_secret -p secret={name} -p version={newest}",
     )
     relies = {f"version {r['version']}": r["state"] for r in seen.versions.rows[:5]}
     watch = seen.users.rows[0]["function"] if seen.users.rows else ""

@@ -54,8 +54,8 @@ def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
 
 def _snapshot(table: str, to: str, keep: int, now: Row, settings: Settings) -> Change:
     data = settings.datasets
-    seconds = keep * 86400
-    line = f"bq cp --snapshot --no_clobber --expiration={seconds} {settings.project}:{data.main}.{table} {settings.project}:{data.backup}.{to}"
+    one, other = f"{settings.project}:{data.main}.{table}", f"{settings.project}:{data.backup}.{to}"
+    line = f"bq cp --snapshot --no_clobber --expiration={keep * 86400} {one} {other}"
     details = {
         **{"dataset": data.main, "table": table, "to_dataset": data.backup, "to_table": to, "operation": "SNAPSHOT"},
         **{"type": "SNAPSHOT", "keep_days": keep, "job": f"runbook_snapshot_{to}"},
@@ -95,7 +95,8 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
     )
     signers = " and ".join(settings.operations["destructive"].signers)
     notes = (
-        f"not offered: bq cp -f {where}.{to} {where}.{table} puts it in place of the live table; {signers} must approve.",
+        f"not offered: bq cp -f {where}.{to} {where}.{table} puts it in place of the live table; {signers} must "
+        "approve.",
     )
     return Plan("restore", request.reason, changes, {"snapshot": request.snapshot}, gates, notes=notes)
 
