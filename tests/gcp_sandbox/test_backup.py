@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict, Forbidden, GoogleAPICallError, NotFound, PreconditionFailed
 from google.cloud.bigquery import CopyJobConfig, QueryJobConfig, ScalarQueryParameter
+from google.cloud.functions_v2 import FunctionServiceClient
 
 import gcp_sandbox
 from gcp_sandbox.serve import environment, serve
 from tests.gcp_sandbox.conftest import INVENTORY, PROJECT
 
+GMAIL = f"projects/{PROJECT}/locations/us-central1/functions/gmail-sync"
 NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 MAIN, BACKUP = (f"{PROJECT}.{dataset}" for dataset in ("sales_intelligence", "sales_intelligence_backup"))
 RUNS, TODAY, YESTERDAY = f"{MAIN}.etl_runs", f"{BACKUP}.etl_runs_20260311", f"{BACKUP}.etl_runs_20260310"
@@ -32,8 +34,10 @@ def count(here, table: str, past: str = "") -> int:
     return here.rows(f"SELECT COUNT(*) FROM `{table}` {past}")[0][0]
 
 
-def spoil(here) -> None:
-    here.rows(f"DELETE FROM `{RUNS}` WHERE source_system = 'gmail'")
+def change(here) -> None:
+    """One more run, and so one more row in the table of runs."""
+    uri = here(FunctionServiceClient).get_function(name=GMAIL).service_config.uri
+    assert here.session.post(uri, headers={"Authorization": "Bearer x"}).status_code == 200
 
 
 def test_a_snapshot(cloud):
@@ -44,17 +48,17 @@ def test_a_snapshot(cloud):
     assert (made.table_type, made.expires, made.created) == ("SNAPSHOT", KEPT, NOW + timedelta(seconds=1))
     assert made.snapshot_definition.base_table_reference == base.reference
     assert (made.num_rows, made.schema) == (base.num_rows, base.schema)
-    spoil(here)
-    assert count(here, TODAY) == made.num_rows > count(here, RUNS)
+    change(here)
+    assert count(here, TODAY) == made.num_rows < count(here, RUNS)
     with pytest.raises(BadRequest, match="snapshot and cannot be modified"):
-        here.rows(f"DELETE FROM `{TODAY}` WHERE TRUE")
+        here.rows(f"ALTER TABLE `{TODAY}` ADD COLUMN note STRING")
 
 
 def test_what_is_there_is_not_overwritten(cloud):
     here = cloud()
     copy(here, RUNS, TODAY)
     before = here.bigquery.get_table(TODAY)
-    spoil(here)
+    change(here)
     with pytest.raises(Conflict, match="Already Exists: Table"):
         copy(here, RUNS, TODAY)
     assert here.bigquery.get_table(TODAY).etag == before.etag
@@ -85,8 +89,8 @@ def test_restore_from_a_snapshot(cloud):
     copy(here, YESTERDAY, restored, "RESTORE")
     made = here.bigquery.get_table(restored)
     assert (made.table_type, made.num_rows) == ("TABLE", count(here, YESTERDAY))
-    here.rows(f"DELETE FROM `{restored}` WHERE TRUE")
-    assert count(here, YESTERDAY) > 0
+    here.rows(f"ALTER TABLE `{restored}` ADD COLUMN note STRING")
+    assert len(here.bigquery.get_table(YESTERDAY).schema) == len(here.bigquery.get_table(restored).schema) - 1
     with pytest.raises(BadRequest, match="RESTORE is not possible"):
         copy(here, RUNS, f"{MAIN}.other", "RESTORE")
 
@@ -113,24 +117,28 @@ def test_an_expired_snapshot_is_gone(cloud, told):
     assert {t.table_id[-8:] for t in here.bigquery.list_tables(BACKUP)} == {"20260309"}
 
 
+def millis(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
 PAST = "FOR SYSTEM_TIME AS OF"
 
 
 def test_the_past_since_the_world_began(cloud):
     here = cloud()
     rows = count(here, RUNS)
-    spoil(here)
-    assert count(here, RUNS) < rows
+    change(here)
+    assert count(here, RUNS) == rows + 1
     assert count(here, RUNS, f"{PAST} TIMESTAMP '2026-03-11 13:30:00+00'") == rows
-    assert count(here, RUNS, f"AS r {PAST} TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 SECOND)") == rows
+    assert count(here, RUNS, f"AS r {PAST} TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 2 SECOND)") == rows
     assert count(here, RUNS, f"{PAST} CURRENT_TIMESTAMP()") == count(here, RUNS)
     asked = QueryJobConfig(query_parameters=[ScalarQueryParameter("at", "TIMESTAMP", NOW)])
-    restored = f"CREATE TABLE `{MAIN}.restored` AS SELECT * FROM `{RUNS}` {PAST} @at"
-    here.bigquery.query_and_wait(restored, job_config=asked, retry=None)
-    assert count(here, f"{MAIN}.restored") == rows
-    here.rows(f"CREATE OR REPLACE TABLE `{RUNS}` AS SELECT * FROM `{RUNS}` {PAST} TIMESTAMP '2026-03-11 13:30:00+00'")
+    found = here.bigquery.query_and_wait(f"SELECT * FROM `{RUNS}` {PAST} @at", job_config=asked, retry=None)
+    assert found.total_rows == rows
+    back = CopyJobConfig(write_disposition="WRITE_TRUNCATE")
+    here.bigquery.copy_table(f"{RUNS}@{millis(NOW)}", RUNS, job_config=back, retry=None).result(retry=None)
     assert count(here, RUNS) == rows
-    assert count(here, RUNS, f"{PAST} TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 SECOND)") < rows
+    assert count(here, RUNS, f"{PAST} TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 SECOND)") == rows + 1
 
 
 def test_the_past_before_is_the_storys(cloud):
@@ -156,24 +164,26 @@ def test_a_past_that_is_not_kept(cloud, past, words):
 
 def test_a_table_has_no_past_before_it_was_made(cloud):
     here = cloud()
-    here.rows(f"CREATE TABLE `{MAIN}.t` AS SELECT 1 AS a")
+    copy(here, RUNS, f"{MAIN}.t", "CLONE")
     with pytest.raises(BadRequest, match="Cannot read before"):
         count(here, f"{MAIN}.t", f"{PAST} TIMESTAMP '2026-03-11 13:30:00+00'")
 
 
-@pytest.mark.parametrize("decorator", [str(int(NOW.timestamp() * 1000)), "-1000"])
+@pytest.mark.parametrize("decorator", [str(millis(NOW)), "-2000"])
 def test_a_copy_of_the_past(cloud, decorator):
     here = cloud()
     rows = count(here, RUNS)
-    spoil(here)
+    change(here)
     copy(here, f"{RUNS}@{decorator}", TODAY)
-    assert count(here, TODAY) == rows > count(here, RUNS)
+    assert count(here, TODAY) == rows < count(here, RUNS)
 
 
 def test_labels_and_expiry(cloud):
     here = cloud()
-    here.rows(f'CREATE SNAPSHOT TABLE `{TODAY}` CLONE `{RUNS}` OPTIONS(labels=[("runbook", "backup")])')
+    copy(here, RUNS, TODAY)
     made = here.bigquery.get_table(TODAY)
+    made.labels = {"runbook": "backup"}
+    made = here.bigquery.update_table(made, ["labels"])
     assert (made.labels, made.table_type) == ({"runbook": "backup"}, "SNAPSHOT")
     made.labels, made.expires = {"runbook": None, "kept": "yes"}, KEPT
     updated = here.bigquery.update_table(made, ["labels", "expires"])
@@ -221,10 +231,45 @@ def test_permissions(cloud, told, permission, attempt):
         attempt(cloud(told(f"deny: [{permission}]")))
 
 
+KINDS = {
+    "SELECT": "SELECT 1",
+    "ALTER_TABLE": f"ALTER TABLE `{RUNS}` ADD COLUMN note STRING",
+    "DELETE": f"DELETE FROM `{RUNS}` WHERE TRUE",
+    "UPDATE": f"UPDATE `{RUNS}` SET status = 'success' WHERE TRUE",
+    "INSERT": f"INSERT INTO `{RUNS}` (run_id) VALUES ('x')",
+    "MERGE": f"MERGE `{RUNS}` USING `{RUNS}` ON FALSE WHEN NOT MATCHED THEN DELETE",
+    "TRUNCATE_TABLE": f"TRUNCATE TABLE `{RUNS}`",
+    "DROP_TABLE": f"DROP TABLE `{RUNS}`",
+    "DROP_SNAPSHOT_TABLE": f"DROP SNAPSHOT TABLE `{YESTERDAY}`",
+    "CREATE_TABLE": f"CREATE TABLE `{MAIN}.t` (a INT64)",
+    "CREATE_TABLE_AS_SELECT": f"CREATE OR REPLACE TABLE `{MAIN}.t` AS SELECT 1 AS a",
+    "CREATE_SNAPSHOT_TABLE": f"CREATE SNAPSHOT TABLE `{TODAY}` CLONE `{RUNS}`",
+    "CREATE_VIEW": f"CREATE OR REPLACE VIEW `{MAIN}.v` AS SELECT 1 AS a",
+    "CALL": "CALL sales_intelligence.p()",
+    "SCRIPT": "SELECT 1; SELECT 2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "text"), KINDS.items(), ids=list(KINDS))
+def test_a_dry_run_says_what_kind_a_statement_is_and_only_two_are_executed(cloud, kind, text):
+    here = cloud()
+    before = [here.bigquery.get_table(t).etag for t in (RUNS, YESTERDAY)]
+    dry = here.bigquery.query(text, job_config=QueryJobConfig(dry_run=True), retry=None)
+    assert dry.statement_type == kind
+    if kind in ("SELECT", "ALTER_TABLE"):
+        here.rows(text)
+        return
+    with pytest.raises(GoogleAPICallError, match="gcp_sandbox does not execute"):
+        here.rows(text)
+    assert [here.bigquery.get_table(t).etag for t in (RUNS, YESTERDAY)] == before
+
+
 def test_what_is_not_understood_is_not_done(cloud):
     here = cloud()
-    with pytest.raises(GoogleAPICallError, match="gcp_sandbox does not execute"):
-        here.rows(f"CREATE TABLE `{TODAY}` CLONE `{RUNS}` {PAST} TIMESTAMP '2026-03-11 13:30:00+00'")
+    with pytest.raises(GoogleAPICallError, match="gcp_sandbox does not execute ALTER TABLE other"):
+        here.rows(f"ALTER TABLE `{RUNS}` DROP COLUMN status")
+    with pytest.raises(GoogleAPICallError, match="INFORMATION_SCHEMA"):
+        here.rows("SELECT * FROM sales_intelligence.INFORMATION_SCHEMA.TABLES")
     table = here.bigquery.get_table(RUNS)
     table.description = "x"
     with pytest.raises(GoogleAPICallError, match="gcp_sandbox changes labels"):

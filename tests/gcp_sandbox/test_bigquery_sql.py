@@ -131,6 +131,7 @@ REFUSED = [
     ("(SELECT ARRAY_AGG(x LIMIT 1) FROM UNNEST([1]) AS x)", "501.*ARRAY_AGG"),
     ("1 / 0", "400.*division by zero: 1 / 0"),
     ("MOD(5, 0)", "400.*division by zero"),
+    ("?", "501.*positional"),
     ("@nobody", "400.*Query parameter 'nobody' not found"),
     ("DATE(CURRENT_TIMESTAMP(), 'Nowhere/Else')", "400.*Invalid time zone: Nowhere/Else"),
     ("TIMESTAMP_DIFF(CURRENT_TIMESTAMP(), CURRENT_TIMESTAMP(), MONTH)", "400.*MONTH"),
@@ -191,7 +192,6 @@ PARAMETERS = [
 @pytest.mark.parametrize(("kind", "value"), PARAMETERS)
 def test_parameter(ask, kind, value):
     assert ask("SELECT @x", ScalarQueryParameter("x", kind, value)) == [(value,)]
-    assert ask("SELECT ?", ScalarQueryParameter(None, kind, value)) == [(value,)]
     if value is not None:
         assert ask("SELECT ARRAY_LENGTH(@x)", ArrayQueryParameter("x", kind, [value, value])) == [(2,)]
 
@@ -202,7 +202,6 @@ def test_parameters_in_their_places(ask):
     assert ask("SELECT DATE(TIMESTAMP '2026-03-11 04:30:00+00', @zone)", zone) == [(date(2026, 3, 10),)]
     assert ask("SELECT TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL @hours HOUR)", hours) == [(at(2026, 3, 11, 8, 30),)]
     assert len(ask(f"SELECT run_id FROM {RUNS} LIMIT @hours", hours)) == 5
-    assert ask("SELECT ? || ?", *(ScalarQueryParameter(None, "STRING", text) for text in "ab")) == [("ab",)]
 
 
 @pytest.mark.parametrize("names", [["gmail", "scoring"], ["gmail"], [], ["nothing"]])
@@ -252,7 +251,7 @@ def test_runs_a_day_in_the_teams_zone(session, told, now):
 def test_the_clock_moves_with_a_write(session):
     here = client(session())
     before = rows(here, "SELECT CURRENT_TIMESTAMP()")[0][0]
-    rows(here, "CREATE TABLE sales_intelligence.t (a INT64)")
+    rows(here, "ALTER TABLE sales_intelligence.etl_runs ADD COLUMN note STRING")
     assert rows(here, "SELECT CURRENT_TIMESTAMP()") == [(before + timedelta(seconds=1),)]
 
 
@@ -288,21 +287,3 @@ def test_bulk(session, told):
     assert total == 20_000
     assert timedelta(days=364) < at(2026, 3, 11, 13, 30) - oldest < timedelta(days=366)
     assert 0 < failed < total / 20
-
-
-SCHEMA = [
-    (
-        "SELECT table_name FROM sales_intelligence.INFORMATION_SCHEMA.TABLES ORDER BY table_name",
-        [("account_recommendations",), ("etl_runs",), ("gmail_messages",), ("sf_accounts",)],
-    ),
-    (
-        f"SELECT column_name, data_type FROM `{PROJECT}.sales_intelligence.INFORMATION_SCHEMA.COLUMNS` "
-        "WHERE table_name = 'account_recommendations' ORDER BY ordinal_position",
-        [("account_id", "STRING"), ("score_date", "DATE"), ("score", "FLOAT64")],
-    ),
-]
-
-
-@pytest.mark.parametrize(("text", "expected"), SCHEMA)
-def test_information_schema(ask, text, expected):
-    assert ask(text) == expected

@@ -194,14 +194,13 @@ def _result(job: Job) -> Result:
 
 
 def _page_of(job: Job, result: Result, start: int, most: int, int64: bool) -> dict:
-    from gcp_sandbox.bigquery import jobs, values
+    from gcp_sandbox.bigquery import values
 
     answer: dict[str, Any] = {
         "jobReference": job.reference,
         "jobComplete": True,
         "cacheHit": False,
         "totalBytesProcessed": str(result.processed),
-        **jobs.affected(result),
     }
     if result.kind == "SELECT" or result.fields:
         rows = values.rows(result.fields, result.rows[start : start + most], int64)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gcp_sandbox.story import Run
 
 _AGE = timedelta(days=400)
-_ADDED = "information_of_project.added"
+_ADDED = "incoming.rows"
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Catalog:
         # No statement of a caller may reach this machine's files or network.
         self.con = duckdb.connect(":memory:", config={"enable_external_access": "false"})
         self.con.execute("SET TimeZone = 'UTC'")
-        self.con.execute("CREATE SCHEMA information_of_project")
+        self.con.execute("CREATE SCHEMA incoming")
         for dataset in self.datasets:
             self.con.execute(f"CREATE SCHEMA {values.quoted(dataset)}")
         self.past = Past(self)
@@ -133,12 +133,7 @@ class Catalog:
 
     def keep(self, table: Table) -> Table:
         """Take in a table that is new or was written, whatever was known of it before."""
-        relation = self.con.table(table.name)
-        required = self.con.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE NOT is_nullable AND schema_name = ? AND table_name = ?",
-            [table.ref.dataset, table.ref.table],
-        ).fetchall()
-        table.fields = values.fields(relation, {name for (name,) in required})
+        table.fields = values.fields(self.con.table(table.name))
         table.sizes = {}
         self.tables[table.ref.dataset, table.ref.table] = table
         return table
@@ -146,22 +141,6 @@ class Catalog:
     def wrote(self, table: Table) -> None:
         table.modified = self.sandbox.tick()
         self.keep(table)
-
-    def drop(self, table: Table) -> None:
-        self.past.keep(table)
-        self.con.execute(f"DROP TABLE {table.name}")
-        del self.tables[table.ref.dataset, table.ref.table]
-        self.sandbox.tick()
-
-    def put(self, ref: Ref, source: str, **known: Any) -> Table:
-        """Create or replace a table from what DuckDB can say after CREATE OR REPLACE TABLE <name>."""
-        old = self.get(ref)
-        if old:
-            self.past.keep(old)
-        moment = self.sandbox.tick()
-        table = Table(ref, moment, moment, **known)
-        self.con.execute(f"CREATE OR REPLACE TABLE {table.name} {source}")
-        return self.keep(table)
 
     def add(self, run: Run) -> None:
         """Take in what one more run writes: its rows in its tables, and its own in the table of runs.
@@ -202,36 +181,26 @@ class Catalog:
     def count(self, table: Table) -> int:
         return self.con.execute(f"SELECT count(*) FROM {table.name}").fetchall()[0][0]
 
-    def copy(
-        self,
-        sources: list[tuple[Ref, datetime | None]],
-        to: Ref,
-        operation: str,
-        write: str = "WRITE_EMPTY",
-        **known: Any,
-    ) -> Table:
-        """COPY, CLONE, SNAPSHOT or RESTORE, as a copy job or a statement asks for it; a source may be of a moment.
+    def copy(self, source: Ref, at: datetime | None, to: Ref, operation: str, write: str, expires: Any) -> Table:
+        """COPY, CLONE, SNAPSHOT or RESTORE, as a copy job asks for it, from a table as it is or was `at` a moment.
 
         Raises ApiError: 404 without the source, 409 where the destination has rows and may not lose them.
         """
-        found = [self.find(ref, located=True) for ref, _ in sources]
-        names = [self.past.at(t, at) if at else t.name for t, (_, at) in zip(found, sources, strict=True)]
+        table = self.find(source, located=True)
+        name = self.past.at(table, at) if at else table.name
         self.dataset(to.project, to.dataset, self.sought)
-        for table in found:
-            if (table.kind == "SNAPSHOT") != (operation == "RESTORE"):
-                raise invalid(f"{operation} is not possible from {table.ref}, which is a {table.kind}")
+        if (table.kind == "SNAPSHOT") != (operation == "RESTORE"):
+            raise invalid(f"{operation} is not possible from {source}, which is a {table.kind}")
         old = self.get(to)
-        if old and (operation == "SNAPSHOT" or (write == "WRITE_EMPTY" and self.count(old))):
-            raise already_exists(to)
-        select = " UNION ALL ".join(f"SELECT * FROM {name}" for name in names)
-        if old and write == "WRITE_APPEND":
-            self.writable(to)
+        if old and (operation == "SNAPSHOT" or (write != "WRITE_TRUNCATE" and self.count(old))):
+            raise ApiError(409, "ALREADY_EXISTS", f"Already Exists: Table {to}", "duplicate")
+        if old:
             self.past.keep(old)
-            self.con.execute(f"INSERT INTO {old.name} {select}")
-            self.wrote(old)
-            return old
-        kind = operation if operation in ("SNAPSHOT", "CLONE") else "TABLE"
-        return self.put(to, f"AS {select}", kind=kind, base=sources[0][0] if kind != "TABLE" else None, **known)
+        moment = self.sandbox.tick()
+        copied = operation in ("SNAPSHOT", "CLONE")
+        made = Table(to, moment, moment, operation if copied else "TABLE", source if copied else None, expires)
+        self.con.execute(f"CREATE OR REPLACE TABLE {made.name} AS SELECT * FROM {name}")
+        return self.keep(made)
 
     def resource(self, table: Table, full: bool = True) -> dict:
         """The Table resource, or the shorter one that a list has."""
@@ -267,11 +236,6 @@ class Catalog:
             base = {"baseTableReference": table.base.resource, f"{word}Time": _stamp(table.created)}
             made[f"{word}Definition"] = base
         return made
-
-
-def already_exists(ref: Ref) -> ApiError:
-    """409 in BigQuery's words."""
-    return ApiError(409, "ALREADY_EXISTS", f"Already Exists: Table {ref}", "duplicate")
 
 
 def millis(moment: datetime) -> str:

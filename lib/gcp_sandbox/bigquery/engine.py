@@ -12,7 +12,7 @@ from sqlglot import ErrorLevel, exp
 from sqlglot.errors import UnsupportedError
 
 from gcp_sandbox.app import ApiError
-from gcp_sandbox.bigquery import information, names, sql, values
+from gcp_sandbox.bigquery import define, names, sql, values
 from gcp_sandbox.bigquery.catalog import Catalog
 from gcp_sandbox.bigquery.rewrite import Context, rewrite
 from gcp_sandbox.bigquery.sql import Ref, Statement, invalid, unsupported
@@ -22,21 +22,11 @@ if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
 _MEGABYTE = 1 << 20
-_DML = ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE")
-# What a caller needs on the written table (https://cloud.google.com/bigquery/docs/access-control).
-_WRITES = dict.fromkeys(_DML, "bigquery.tables.updateData") | {
-    "CREATE_TABLE": "bigquery.tables.create",
-    "CREATE_TABLE_AS_SELECT": "bigquery.tables.create",
-    "CREATE_SNAPSHOT_TABLE": "bigquery.tables.createSnapshot",
-    "ALTER_TABLE": "bigquery.tables.update",
-    "DROP_TABLE": "bigquery.tables.delete",
-    "DROP_SNAPSHOT_TABLE": "bigquery.tables.deleteSnapshot",
-}
 
 
 @dataclass
 class Result:
-    """What a statement gave, or in a dry run would touch. `affected` is the rows of a DML statement."""
+    """What a statement gave, or in a dry run would touch."""
 
     kind: str
     fields: list[dict] = field(default_factory=list)
@@ -45,7 +35,6 @@ class Result:
     routines: list[dict] = field(default_factory=list)
     processed: int = 0
     billed: int = 0
-    affected: int | None = None
     target: Ref | None = None
     operation: str = ""
 
@@ -63,34 +52,27 @@ class Engine:
         """Execute one JobConfigurationQuery, or with `dry` only say what it would do. Raises ApiError."""
         if asked.get("useLegacySql", True):
             raise invalid("gcp_sandbox has no legacy SQL: set useLegacySql to false (left out, it means true)")
-        statements = sql.parse(asked.get("query", ""))
-        if len(statements) == 1 and statements[0].kind != "SCRIPT":
-            return self._one(statements[0], asked, dry)
-        if dry:
-            return Result("SCRIPT")
-        if statements[0].tree is None:
-            raise unsupported("scripts with DECLARE, IF, BEGIN and the like")
-        results = [self._one(statement, asked, dry) for statement in statements]
-        last = results[-1]
-        last.kind, last.processed = "SCRIPT", sum(result.processed for result in results)
-        return last
+        statement = sql.parse(asked.get("query", ""))
+        if statement.tree is None:
+            # What a caller has to know before it asks for more: that this is no SELECT.
+            if dry:
+                return Result(statement.kind)
+            raise unsupported(f"a statement of type {statement.kind}")
+        return self._one(statement, asked, dry)
 
     def _one(self, statement: Statement, asked: dict, dry: bool) -> Result:
         default, project = asked.get("defaultDataset", {}), self.catalog.project
+        if not isinstance(statement.tree, exp.Query | exp.Alter):
+            raise unsupported(f"this form of {statement.kind.replace('_', ' ')}")
         nodes = names.tables(statement, default.get("projectId") or project, default.get("datasetId", ""))
-        aim = names.target(statement.tree) if statement.tree else None
         result = Result(statement.kind, routines=names.routines(statement, project))
-        result.target = aim.meta["ref"] if aim else None
-        result.read = [ref for ref, node in nodes.items() if node is not aim]
+        if statement.kind == "ALTER_TABLE":
+            result.target = statement.tree.this.meta["ref"]
+        result.read = [ref for ref in nodes if ref != result.target]
         self._may_touch(result)
         self._weigh(statement, nodes, result, int(asked.get("maximumBytesBilled") or 0))
-        known = statement.kind == "SELECT" or statement.kind in _WRITES
-        if known and isinstance(statement.tree, exp.Command):
-            raise unsupported(f"this form of {statement.kind.replace('_', ' ')}")
-        if dry and (result.routines or not known):
+        if result.routines and dry:
             return result
-        if not known:
-            raise unsupported(f"a statement of type {statement.kind}")
         if result.routines:
             missing = "{projectId}:{datasetId}.{routineId}".format(**result.routines[0])
             raise ApiError(404, "NOT_FOUND", f"Not found: Routine {missing}", "notFound")
@@ -103,9 +85,9 @@ class Engine:
         return result
 
     def _context(self, nodes: dict[Ref, exp.Table], asked: dict) -> Context:
-        named, positional = values.parameters(asked.get("queryParameters", []), asked.get("parameterMode") or "NAMED")
+        named = values.parameters(asked)
         types = {f["name"].lower(): f["type"] for ref in nodes if (t := self.catalog.get(ref)) for f in t.fields}
-        return Context(self.sandbox.now, named, iter(positional), types)
+        return Context(self.sandbox.now, named, types)
 
     def _may_touch(self, result: Result) -> None:
         """Raises ApiError 403 for what the caller may not read or write, 404 for what is not there."""
@@ -113,12 +95,10 @@ class Engine:
             if not self.sandbox.iam.holds("bigquery.tables.getData"):
                 why = f"User does not have permission to query table {ref}, or perhaps it does not exist."
                 raise ApiError(403, "PERMISSION_DENIED", f"Access Denied: Table {ref}: {why}", "accessDenied")
-            if "INFORMATION_SCHEMA." not in ref.table:
-                self.catalog.find(ref, located=True)
-        if result.target and result.kind in _WRITES:
-            self.require(_WRITES[result.kind], result.target)
-            if result.kind in _DML:
-                self.catalog.writable(result.target)
+            self.catalog.find(ref, located=True)
+        if result.target:
+            self.require("bigquery.tables.update", result.target)
+            self.catalog.writable(result.target)
 
     def require(self, permission: str, ref: Ref) -> None:
         """Raises ApiError 403 unless the caller holds a permission on a table."""
@@ -129,11 +109,7 @@ class Engine:
         """Bytes processed and billed; each table that is read bills 10 MB at least. Raises ApiError above the cap."""
         for ref, node in nodes.items():
             table = self.catalog.get(ref)
-            if (
-                table
-                and not result.kind.startswith(("ALTER", "DROP", "TRUNCATE"))
-                and node.find_ancestor(exp.Clone) is None
-            ):
+            if table and ref != result.target:
                 size = self.catalog.size(table, names.columns_read(statement, node, table.column_names))
                 result.processed += size
                 result.billed += max(10 * _MEGABYTE, -(-size // _MEGABYTE) * _MEGABYTE) if size else 0
@@ -142,21 +118,18 @@ class Engine:
             raise ApiError(400, "INVALID_ARGUMENT", message, "bytesBilledLimitExceeded")
 
     def _execute(self, statement: Statement, context: Context, result: Result, dry: bool) -> None:
-        from gcp_sandbox.bigquery import define
-
         tree = rewrite(statement, context)
-        if statement.kind == "SELECT":
-            columns = [name for name in tree.named_selects if name != "*"]
-            twice = next((name for name in columns if columns.count(name) > 1), None)
-            if twice:
-                raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {twice}")
-            relation = self.catalog.con.sql(self.duck(tree))
-            result.fields = values.fields(relation)
-            result.rows = [] if dry else relation.fetchall()
-        elif statement.kind in _DML:
-            self._modify(tree, result, dry)
-        else:
-            define.define(define.Step(self, statement, tree, context, result, dry))
+        if result.target:
+            result.operation = "ALTER"
+            define.alter(self.catalog, self.catalog.writable(result.target), tree, dry)
+            return
+        columns = [name for name in tree.named_selects if name != "*"]
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice:
+            raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {twice}")
+        relation = self.catalog.con.sql(self.duck(tree))
+        result.fields = values.fields(relation)
+        result.rows = [] if dry else relation.fetchall()
 
     def duck(self, tree: exp.Expression) -> str:
         """The statement in DuckDB's words, its tables under their names in DuckDB. Raises UnsupportedError."""
@@ -165,10 +138,6 @@ class Engine:
             if not ref:
                 continue
             name, alias = f"{values.quoted(ref.dataset)}.{values.quoted(ref.table)}", node.alias
-            if "INFORMATION_SCHEMA." in ref.table:
-                name = information.view(self.catalog, ref, [job.row() for job in self.jobs.values()])
-                # The parser gives such a view its own path as an alias.
-                alias = alias.rpartition(".")[2]
             if version := node.args.get("version"):
                 moment = self.catalog.con.sql(f"SELECT ({version.expression.sql('duckdb')})::TIMESTAMPTZ").fetchall()
                 name = self.catalog.past.at(self.catalog.find(ref), moment[0][0])
@@ -178,21 +147,6 @@ class Engine:
             place.set("joins", node.args.get("joins"))
             node.replace(place)
         return tree.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
-
-    def _modify(self, tree: exp.Expression, result: Result, dry: bool) -> None:
-        if isinstance(tree, exp.Update | exp.Delete) and not tree.args.get("where"):
-            raise invalid(f"{result.kind} must have a WHERE clause")
-        text = self.duck(tree)
-        if dry:
-            self.catalog.con.execute(f"EXPLAIN {text}").fetchall()
-            return
-        assert result.target
-        table = self.catalog.find(result.target)
-        self.catalog.past.keep(table)
-        before = self.catalog.count(table)
-        found = self.catalog.con.execute(text).fetchall()
-        result.affected = before if result.kind == "TRUNCATE_TABLE" else int(found[0][0])
-        self.catalog.wrote(table)
 
 
 def _google(error: Exception, statement: Statement, context: Context) -> ApiError:

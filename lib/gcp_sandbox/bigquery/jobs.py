@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
 from gcp_sandbox.app import ApiError
-from gcp_sandbox.bigquery import seed
 from gcp_sandbox.bigquery.catalog import millis
 from gcp_sandbox.bigquery.engine import Result
 from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
 _COPY_PERMISSION = {
-    "SNAPSHOT": "bigquery.tables.createSnapshot",
-    "RESTORE": "bigquery.tables.restoreSnapshot",
+    "SNAPSHOT": ("bigquery.tables.createSnapshot",),
+    "RESTORE": ("bigquery.tables.restoreSnapshot",),
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = ("query", "copy", "load", "extract")
@@ -49,15 +48,6 @@ class Job:
     @property
     def email(self) -> str:
         return f"engineer@{self.project}.iam.gserviceaccount.com"
-
-    def row(self) -> list[Any]:
-        """This job in INFORMATION_SCHEMA.JOBS."""
-        result, text = self.result, self.configuration.get("query", {}).get("query")
-        kind, processed = (result.kind, result.processed) if result else (None, 0)
-        return [
-            *(seed.micros(self.created), self.project, self.id, self.type.upper(), kind, "DONE", text, processed),
-            self.email,
-        ]
 
     def resource(self) -> dict:
         name = f"{self.project}:{self.location}.{self.id}"
@@ -106,18 +96,7 @@ class Job:
             made["schema"] = {"fields": result.fields}
         if result.operation and result.target:
             made |= {"ddlOperationPerformed": result.operation, "ddlTargetTable": result.target.resource}
-        return {**made, **affected(result)}
-
-
-def affected(result: Result) -> dict:
-    """The rows that a DML statement changed, as jobs and query answers report them."""
-    if result.affected is None:
-        return {}
-    word = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted", "TRUNCATE_TABLE": "deleted"}.get(
-        result.kind
-    )
-    counted = {"dmlStats": {f"{word}RowCount": str(result.affected)}} if word else {}
-    return {"numDmlAffectedRows": str(result.affected), **counted}
+        return made
 
 
 def submit(sandbox: Sandbox, configuration: dict, reference: dict) -> Job:
@@ -161,21 +140,22 @@ def _copy(sandbox: Sandbox, job: Job, dry: bool) -> None:
     asked, engine = job.configuration["copy"], sandbox.bigquery
     if "destinationTable" not in asked or not (asked.get("sourceTable") or asked.get("sourceTables")):
         raise ApiError(400, "INVALID_ARGUMENT", "Required parameter is missing", "required")
-    sources = [_ref(table, sandbox.now) for table in asked.get("sourceTables") or [asked["sourceTable"]]]
+    if len(asked.get("sourceTables") or []) > 1 or asked.get("writeDisposition") == "WRITE_APPEND":
+        raise unsupported("a copy of several tables, or to the end of one")
+    source, at = _ref(asked.get("sourceTable") or asked["sourceTables"][0], sandbox.now)
     (to, _), operation = _ref(asked["destinationTable"], sandbox.now), asked.get("operationType") or "COPY"
     if operation not in ("COPY", "CLONE", "SNAPSHOT", "RESTORE"):
         raise invalid(f"Invalid value for operationType: {operation}")
-    for ref, _ in sources:
-        engine.require("bigquery.tables.getData", ref)
-        engine.require(_COPY_PERMISSION.get(operation, "bigquery.tables.getData"), ref)
-        engine.catalog.find(ref, located=True)
+    for permission in ("bigquery.tables.getData", *_COPY_PERMISSION.get(operation, ())):
+        engine.require(permission, source)
+    engine.catalog.find(source, located=True)
     engine.require("bigquery.tables.updateData" if engine.catalog.get(to) else "bigquery.tables.create", to)
     if asked.get("createDisposition") == "CREATE_NEVER":
         engine.catalog.find(to, located=True)
     if not dry:
-        write, expires = asked.get("writeDisposition") or "WRITE_EMPTY", asked.get("destinationExpirationTime")
-        known = {"expires": datetime.fromisoformat(str(expires))} if expires else {}
-        table = engine.catalog.copy(sources, to, operation, write, **known)
+        write, when = asked.get("writeDisposition") or "WRITE_EMPTY", asked.get("destinationExpirationTime")
+        expires = datetime.fromisoformat(str(when)) if when else None
+        table = engine.catalog.copy(source, at, to, operation, write, expires)
         job.copied = (engine.catalog.count(table), engine.catalog.size(table))
 
 

@@ -6,30 +6,16 @@ import re
 
 from sqlglot import exp
 
-from gcp_sandbox.bigquery.sql import Ref, Statement, invalid, position
+from gcp_sandbox.bigquery.sql import Ref, Statement, invalid, position, unsupported
 
 # Functions of GoogleSQL that the parser does not know and DuckDB has under the same name and meaning.
 _UNTYPED = {"ERROR"}
 
 
-def target(tree: exp.Expression) -> exp.Table | None:
-    """The table that a statement writes."""
-    if isinstance(tree, exp.TruncateTable):
-        return tree.expressions[0]
-    if isinstance(tree, exp.Drop):
-        return tree.args["tables"][0]
-    node = (
-        tree.this
-        if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Create | exp.Alter)
-        else None
-    )
-    return node.this if isinstance(node, exp.Schema) else node
-
-
 def tables(statement: Statement, project: str, dataset: str) -> dict[Ref, exp.Table]:
     """The tables that a statement names, without its own CTEs; each node then carries its `ref` in `meta`.
 
-    Raises ApiError for a table without a dataset, and a table function.
+    Raises ApiError for a table without a dataset, a table function, and INFORMATION_SCHEMA.
     """
     tree = statement.tree
     found: dict[Ref, exp.Table] = {}
@@ -41,6 +27,8 @@ def tables(statement: Statement, project: str, dataset: str) -> dict[Ref, exp.Ta
             continue
         if not isinstance(node.this, exp.Identifier):
             raise invalid(f"Table-valued function not found: {node.this.name or node.name}")
+        if "INFORMATION_SCHEMA." in node.name.upper():
+            raise unsupported(node.name)
         if not (node.db or dataset):
             raise invalid(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table).')
         ref = Ref(node.catalog or project, node.db or dataset, node.name)
@@ -78,8 +66,6 @@ def _near(text: str, word: str) -> str:
 def columns_read(statement: Statement, node: exp.Table, names: list[str]) -> set[str]:
     """Which of a table's columns a statement reads, and so is billed for: `*` reads all, COUNT(*) none."""
     assert statement.tree is not None
-    if node is target(statement.tree):
-        return set() if isinstance(statement.tree, exp.Insert | exp.Create) else set(names)
     lower = {name.lower(): name for name in names}
     read = {
         lower[column.name.lower()]

@@ -5,7 +5,7 @@ Nodes are replaced from the leaves up, so that a rewrite sees its arguments alre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -24,7 +24,6 @@ class Context:
 
     now: datetime
     named: dict[str, exp.Expression] = field(default_factory=dict)
-    positional: Iterator[exp.Expression] = field(default_factory=lambda: iter(()))
     types: dict[str, str] = field(default_factory=dict)
 
 
@@ -32,8 +31,6 @@ def rewrite(statement: Statement, context: Context) -> exp.Expression:
     """A copy of the statement's tree that means in DuckDB what the statement means in BigQuery."""
     assert statement.tree is not None
     tree = statement.tree.copy()
-    for node in tree.find_all(exp.Placeholder, bfs=False):
-        node.replace(_positional(context))
     for node in reversed(list(tree.walk())):
         rule = _RULES.get(type(node))
         new = rule(node, context) if rule else None
@@ -50,13 +47,6 @@ def cast(node: exp.Expression, kind: str) -> exp.Cast:
 def call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
     """A call of one of DuckDB's own functions."""
     return exp.Anonymous(this=name, expressions=list(arguments))
-
-
-def _positional(context: Context) -> exp.Expression:
-    value = next(context.positional, None)
-    if value is None:
-        raise invalid("Positional parameter is missing a value")
-    return value
 
 
 def _parameter(node: exp.Parameter, context: Context) -> exp.Expression:
@@ -187,6 +177,7 @@ def _as(kind: str) -> Callable[[exp.Expression, Context], exp.Expression]:
 
 
 _RULES: dict[type, Callable[..., exp.Expression | None]] = {
+    exp.Placeholder: _refuse("positional parameters"),
     exp.Parameter: _parameter,
     exp.CurrentTimestamp: lambda _, context: _now(context),
     exp.CurrentDate: _local_now("DATE"),

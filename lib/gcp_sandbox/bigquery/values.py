@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -30,25 +30,23 @@ _REST = {
     '"NULL"': "INTEGER",
 }
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
-_SQL = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
-_STORED = {"INTEGER": "BIGINT", "FLOAT": "DOUBLE", "NUMERIC": "DECIMAL(38, 9)"}
 _WIDTHS = {"INTEGER": 8, "FLOAT": 8, "BOOLEAN": 1, "NUMERIC": 16}
 
 
-def field(name: str, kind: Any, required: bool = False) -> dict:
+def field(name: str, kind: Any) -> dict:
     """A TableFieldSchema from a DuckDB column."""
     text = str(kind)
     if kind.id == "list":
         return {**field(name, kind.children[0][1]), "mode": "REPEATED"}
-    made = {"name": name, "type": _rest_type(text), "mode": "REQUIRED" if required else "NULLABLE"}
+    made = {"name": name, "type": _rest_type(text), "mode": "NULLABLE"}
     if kind.id == "struct":
         made["fields"] = [field(child, inner) for child, inner in kind.children]
     return made
 
 
-def fields(relation: Any, required: Collection[str] = ()) -> list[dict]:
+def fields(relation: Any) -> list[dict]:
     """The schema of a DuckDB relation."""
-    return [field(n, k, n in required) for n, k in zip(relation.columns, relation.types, strict=True)]
+    return [field(n, k) for n, k in zip(relation.columns, relation.types, strict=True)]
 
 
 def _rest_type(text: str) -> str:
@@ -61,19 +59,6 @@ def _rest_type(text: str) -> str:
     if text not in _REST:
         raise unsupported(f"values of type {text}")
     return _REST[text]
-
-
-def sql_type(field: dict) -> str:
-    """A field's type as GoogleSQL writes it, for INFORMATION_SCHEMA."""
-    name = _SQL.get(field["type"], field["type"])
-    if field["type"] == "RECORD":
-        name += "<" + ", ".join(f"{f['name']} {sql_type(f)}" for f in field["fields"]) + ">"
-    return f"ARRAY<{name}>" if field["mode"] == "REPEATED" else name
-
-
-def stored_type(field: dict) -> str | None:
-    """The DuckDB type that a column of this kind has in a table, where a query's own may be narrower or wider."""
-    return None if field["mode"] == "REPEATED" else _STORED.get(field["type"])
 
 
 def bytes_of(field: dict) -> str:
@@ -126,12 +111,13 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def parameters(given: list[dict], mode: str) -> tuple[dict[str, exp.Expression], list[exp.Expression]]:
-    """Query parameters as typed expressions: by lower-case name, and in order for POSITIONAL."""
+def parameters(asked: dict) -> dict[str, exp.Expression]:
+    """Query parameters as typed expressions by their lower-case names."""
+    given = asked.get("queryParameters", [])
+    if given and (asked.get("parameterMode") or "NAMED").upper() != "NAMED":
+        raise unsupported("positional parameters")
     values = [_value(p.get("parameterType", {}), p.get("parameterValue", {})) for p in given]
-    if mode.upper() == "POSITIONAL":
-        return {}, values
-    return {p.get("name", "").lower(): value for p, value in zip(given, values, strict=True)}, []
+    return {p.get("name", "").lower(): value for p, value in zip(given, values, strict=True)}
 
 
 def _value(kind: dict, value: dict) -> exp.Expression:
