@@ -31,13 +31,13 @@ lint: .venv/.dev  ## ruff: lint and format, without changing anything
 fix: .venv/.dev  ## format, and execute the notebooks again in the sandbox
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
-	$(BIN)/python tests/golden.py
+	$(BIN)/python -P tests/golden.py
 
 lab: .venv/.lab  ## JupyterLab on working copies of the notebooks
 	@$(BIN)/runbook lab --env $(ENV)
 
 bench: .venv/.dev  ## time the daily check against the guide's health script (needs gcloud and bq)
-	$(BIN)/python tests/bench.py
+	$(BIN)/python -P tests/bench.py
 
 clean:  ## remove the environment (records stay)
 	rm -rf .venv .pytest_cache .ruff_cache

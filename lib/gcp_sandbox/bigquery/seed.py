@@ -91,7 +91,7 @@ def more_runs(con: duckdb.DuckDBPyConnection, name: str, story: Story) -> None:
     amount, newest = story.world.bulk.runs, micros(story.now - HISTORY)
     con.execute(
         f"INSERT INTO {name} ({columns}) SELECT {', '.join(values[m] for m in picked)} FROM (SELECT i, "
-        f"make_timestamptz({newest} - (i + 1) * {_YEAR} // {amount}) AS begun FROM range({amount}) t(i))"
+        f"make_timestamptz({newest} - (i + 1) * {_YEAR // amount}) AS begun FROM range({amount}) t(i))"
     )
 
 
