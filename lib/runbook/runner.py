@@ -19,7 +19,6 @@ from runbook import errors, record, settings
 from runbook.errors import BadInput, Broken, Exit, NoRecord, RunbookError
 from runbook.kernel import Kernel
 from runbook.request import Request, find, load_notebook, request, source
-from runbook.rows import Verdict
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -169,12 +168,12 @@ def _execute(
 
 
 def _result(execution: Execution, report: Mapping[str, Any] | None) -> tuple[Exit, tuple[str, ...]]:
-    """The exit code, and what to print: by the verdict, or by what stopped the run.
+    """The exit code, and what to print: the report's, or by what stopped the run.
 
     An error of this library brings its own code and is printed as it is, any other in one line.
     """
     if execution.status == "finished" and report:
-        return Exit(report.get("exit", Verdict[report["verdict"]].exit)), ()
+        return Exit(report["exit"]), ()
     raised = getattr(errors, execution.error.ename, None) if execution.error else None
     if isinstance(raised, type) and issubclass(raised, RunbookError) and execution.status == "failed":
         return raised.exit, tuple(execution.error.traceback)

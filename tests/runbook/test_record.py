@@ -102,7 +102,7 @@ def test_begin_says_running_and_finish_tells_the_rest(tmp_path: Path) -> None:
     assert kept["parameters"] == REQUEST.values
     assert kept["pid"] == os.getpid()
     (tmp_path / "daily_check.ipynb").write_text("{}")
-    record.write_report(tmp_path, {"verdict": "alert", "attested": False})
+    record.write_report(tmp_path, {"verdict": "alert", "exit": 3, "attested": False})
     whole = record.finish(tmp_path, marker, status="finished", why="all cells ran", exit=3, cells=[])
     assert json.loads((tmp_path / "record.json").read_text()) == whole
     assert (whole["verdict"], whole["status"]) == ("alert", "finished")
@@ -114,13 +114,19 @@ def test_begin_says_running_and_finish_tells_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["failed", "kernel_died", "timeout", "interrupted", "terminated"])
 def test_a_report_of_a_run_that_did_not_finish_does_not_count(tmp_path: Path, status: str) -> None:
     marker = record.begin(tmp_path, REQUEST)
-    record.write_report(tmp_path, {"verdict": "ok", "attested": False})
+    record.write_report(tmp_path, {"verdict": "ok", "exit": 0, "attested": False})
     whole = record.finish(tmp_path, marker, status=status, why="", exit=1, cells=[])
     assert whole["verdict"] is None
     assert json.loads((tmp_path / "report.json").read_text())["attested"] is False
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"verdict": "fine"}', '{"verdict": 3}', '{"verdict": null}'])
+NO_REPORTS = [
+    "", "{", "[]", "{}", '{"verdict": "ok"}', '{"verdict": "ok", "exit": 99}', '{"verdict": "fine", "exit": 0}',
+    '{"verdict": null, "exit": 0}', '{"verdict": "ok", "exit": "0"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_REPORTS)
 def test_what_is_no_report(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_text(text)
     assert record.read_report(tmp_path) is None
@@ -186,6 +192,7 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no report": (lambda nb: code(nb, -1).update(outputs=[]), "shows no verdict"),
     "no verdict": (lambda nb: shown(nb).pop("verdict"), "shows no verdict"),
     "a verdict of its own": (lambda nb: shown(nb).update(verdict="fine"), "shows no verdict"),
+    "no exit code": (lambda nb: shown(nb).pop("exit"), "shows no verdict"),
     "a runbook elsewhere": (lambda nb: shown(nb).update(runbook="../../x"), "shows no verdict"),
     "no environment": (lambda nb: shown(nb).pop("environment"), "shows no verdict"),
     "a report of text": (lambda nb: code(nb, -1)["outputs"][0]["data"].update({MIME: "ok"}), "shows no verdict"),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -32,8 +33,9 @@ C, F, P = "completed", "failed", "pending"
 CASES: dict[str, tuple[str, dict[str, str], Exit, str, list[str], str]] = {
     "ok": ("ok", {}, Exit.OK, "finished", [C, C], "all cells ran"),
     "warn": ("ok", {"verdict": "warn"}, Exit.OK, "finished", [C, C, C], "all cells ran"),
-    "unknown": ("ok", {"verdict": "unknown"}, Exit.UNKNOWN, "finished", [C, C, C], "all cells ran"),
-    "alert": ("ok", {"verdict": "alert"}, Exit.ALERT, "finished", [C, C, C], "all cells ran"),
+    "unknown": ("ok", {"verdict": "unknown", "exit_code": "4"}, Exit.UNKNOWN, "finished", [C, C, C], "all cells ran"),
+    "alert": ("ok", {"verdict": "alert", "exit_code": "3"}, Exit.ALERT, "finished", [C, C, C], "all cells ran"),
+    "refused": ("ok", {"verdict": "alert", "exit_code": "5"}, Exit.REFUSED, "finished", [C, C, C], "all cells ran"),
     "no verdict": ("ok", {"verdict": "fine"}, Exit.BROKEN, "failed", [C, C, C], "never gave a verdict"),
     "never closes": ("never_closes", {}, Exit.BROKEN, "failed", [C, C], "never gave a verdict"),
     "raises": ("raises", {}, Exit.BROKEN, "failed", [C, F, P], "ValueError: no such table"),
@@ -172,12 +174,21 @@ def test_no_room_for_a_record(monkeypatch: Any, tmp_path: Path) -> None:
 # --- what happens to a process of its own -----------------------------------------------------------------------------
 
 
-def child(tmp: Path, name: str, values: dict[str, object], **options: Any) -> subprocess.Popen[str]:
-    """A process that runs one notebook and exits as it ended; its records go to tmp."""
-    code = "import json, sys; from runbook import runner; raise runner.run(sys.argv[1], json.loads(sys.argv[2]))"
-    words = [sys.executable, "-c", code, str(NOTEBOOKS / f"{name}.ipynb"), json.dumps(values)]
-    env = os.environ | {"RUNBOOK_RECORDS": str(tmp)}
-    return subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True, **options)
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """A function that starts a process which runs one notebook and exits as it ended; its records go to tmp_path."""
+    made: list[subprocess.Popen[str]] = []
+
+    def start(name: str, values: dict[str, object], **options: Any) -> subprocess.Popen[str]:
+        code = "import json, sys; from runbook import runner; raise runner.run(sys.argv[1], json.loads(sys.argv[2]))"
+        words = [sys.executable, "-c", code, str(NOTEBOOKS / f"{name}.ipynb"), json.dumps(values)]
+        env = os.environ | {"RUNBOOK_RECORDS": str(tmp_path)}
+        made.append(subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True, **options))
+        return made[-1]
+
+    yield start
+    for process in made:
+        process.kill()
 
 
 def wait_for(what: Any, seconds: float = 30) -> Any:
@@ -206,9 +217,11 @@ SIGNALS = [
 
 
 @pytest.mark.parametrize(("number", "cell", "code", "status", "last"), SIGNALS)
-def test_stopped_from_outside(number: int, cell: str, code: int, status: str, last: list[str], tmp_path: Path) -> None:
+def test_stopped_from_outside(
+    number: int, cell: str, code: int, status: str, last: list[str], child: Any, tmp_path: Path
+) -> None:
     mark = tmp_path / "mark"
-    runs = child(tmp_path, "never_ends", {"mark": str(mark), "on_interrupt": cell})
+    runs = child("never_ends", {"mark": str(mark), "on_interrupt": cell})
     wait_for(mark.exists)
     said = json.loads(mark.read_text())
     runs.send_signal(number)
@@ -229,13 +242,13 @@ def test_stopped_from_outside(number: int, cell: str, code: int, status: str, la
 
 
 @pytest.mark.parametrize(("wait", "cells"), [(False, [C, C, C, C, C, C]), (True, [C, C, C, C, F, P])])
-def test_no_room_for_the_notebook(wait: bool, cells: list[str], tmp_path: Path) -> None:
+def test_no_room_for_the_notebook(wait: bool, cells: list[str], child: Any, tmp_path: Path) -> None:
     """A limit on the size of files is a full disk that needs no administrator; it is seen at the next save."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    runs = child(tmp_path, "grows", {"wait": wait}, preexec_fn=limit)
+    runs = child("grows", {"wait": wait}, preexec_fn=limit)
     assert runs.wait(30) == Exit.BROKEN, runs.communicate()
     (folder,) = (tmp_path / "sandbox").iterdir()
     kept = json.loads((folder / "record.json").read_text())
@@ -285,8 +298,8 @@ OK = str(NOTEBOOKS / "ok.ipynb")
 # What follows `papermill --engine runbook`, its exit code, what stderr says, whether out.ipynb and a record are there.
 COMMANDS = [
     ([OK, "out.ipynb"], 0, "", True),
-    ([OK, "out.ipynb", "-p", "verdict", "alert"], 3, "", True),
-    (["--cwd", "/", OK, "out.ipynb", "-p", "verdict", "unknown"], 4, "", True),
+    ([OK, "out.ipynb", "-p", "exit_code", "3"], 3, "", True),
+    (["--cwd", "/", OK, "out.ipynb", "-p", "exit_code", "4"], 4, "", True),
     ([str(NOTEBOOKS / "raises.ipynb"), "out.ipynb"], 1, "ValueError: no such table", True),
     ([OK, "out.ipynb", "-p", "verdit", "ok"], 2, "did you mean verdict?", False),
     ([OK, "out.ipynb", "-p", "verdict", "08"], 2, "-r verdict", False),
@@ -341,7 +354,7 @@ def test_a_program_that_calls_papermill(tmp_path: Path, monkeypatch: Any) -> Non
     out = str(tmp_path / "out.ipynb")
     assert api.execute_notebook(OK, out, {}, engine_name="runbook").metadata.papermill.status == "finished"
     with pytest.raises(runner.Ended) as ended:
-        api.execute_notebook(OK, out, {"verdict": "alert"}, engine_name="runbook")
+        api.execute_notebook(OK, out, {"exit_code": 3}, engine_name="runbook")
     assert ended.value.exit == Exit.ALERT
     with pytest.raises(BadInput):
         api.execute_notebook(OK, out, {"verdit": "ok"}, engine_name="runbook")

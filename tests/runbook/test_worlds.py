@@ -13,13 +13,19 @@ from runbook.errors import Exit
 
 # World → the daily check's verdict, its exit code, and the checks that have this verdict. A world that ships must be here.
 EXPECTED: dict[str, tuple[str, Exit, set[str]]] = {
+    "bad_deploy": ("warn", Exit.OK, {"failed ETL runs today", "scheduler"}),
     "healthy": ("ok", Exit.OK, set()),
     "many_errors": ("alert", Exit.ALERT, {"errors", "data freshness"}),
     "missing_function": ("alert", Exit.ALERT, {"functions", "data freshness"}),
+    "no_backup": ("ok", Exit.OK, set()),
     "no_etl": ("alert", Exit.ALERT, {"ETL runs today", "data freshness"}),
     "no_permission": ("unknown", Exit.UNKNOWN, {"errors", "scheduler"}),
+    "old_secret": ("ok", Exit.OK, set()),
+    "outside_window": ("ok", Exit.OK, set()),
+    "pinned_traffic": ("ok", Exit.OK, set()),
     "quiet_morning": ("warn", Exit.OK, {"ETL runs today"}),
     "stale_scores": ("alert", Exit.ALERT, {"account scores"}),
+    "still_running": ("ok", Exit.OK, set()),
     "unreachable_region": ("unknown", Exit.UNKNOWN, {"functions"}),
 }
 
