@@ -18,7 +18,7 @@ NOTEBOOKS = sorted((ROOT / "runbooks").glob("*.ipynb"))
 FIELDS = ["When", "Class", "Changes", "Takes", "If it fails"]
 # What a run must not leave in its outputs: an address in memory, a process id, a temporary path, a duration.
 CHURN = re.compile(r"0x[0-9a-f]{6,}|\bpid\b|/tmp/|/home/|\bin \d+\.\d+ ?s\b")
-WORLD = (date(2026, 2, 1), date(2026, 3, 31))
+WORLD = (date(2024, 1, 1), date(2026, 5, 31))  # what a sandbox whose clock says March 2026 may speak of
 
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 

@@ -18,9 +18,18 @@ ROOT = Path(__file__).parents[1]
 LIB = ROOT / "lib"
 GOOGLE = {"requests", "google", "googleapiclient", "urllib3"}
 # Module of `runbook` → the modules of `runbook` that it may import; what is not here may import anything of `runbook`.
-PURE = {"draw", "errors", "moment", "report", "rows", "settings"}
+PURE = {"canonical", "draw", "errors", "moment", "plan", "report", "rows", "settings"}
 LAYERS = {
     "errors": set(),
+    "canonical": set(),
+    "store": {"errors", "journal"},
+    "signers": {"errors", "settings"},
+    "approval": {"errors", "settings", "canonical", "signers", "store"},
+    "source": {"errors"},
+    "material": {"errors", "source"},
+    "plan": {"canonical", "draw", "errors", "rows", "settings"},
+    "plans": PURE | {"plans", "request", "run"},
+    "actions": PURE | {"cloud", "facts", "material"},
     "draw": {"rows", "errors"},
     "rows": {"draw", "errors"},
     "moment": {"errors"},
@@ -29,7 +38,7 @@ LAYERS = {
     "checks": PURE | {"checks"},
     "charts": PURE | {"run"},
     "cloud": PURE | {"cloud"},
-    "facts": PURE | {"cloud", "facts"},
+    "facts": PURE | {"cloud", "facts", "source"},
     "request": PURE | {"cloud"},  # which target an environment has, before a kernel starts
     "journal": PURE,
     "doctor": PURE | {"checks", "cloud", "facts", "record"},
@@ -72,9 +81,11 @@ def test_layers_of_runbook(path: Path) -> None:
     outer = {name.split(".")[0] for name, _ in found}
     if layer != "cloud":
         google = {name for name, _ in found if name.split(".")[0] in GOOGLE}
-        assert google <= {"google.api_core.exceptions"} if layer == "facts" else not google
-    if layer in {"checks", "rows", "report"}:
+        assert google <= ({"google.api_core.exceptions"} if layer in {"facts", "actions", "apply"} else set())
+    if layer in {"canonical", "checks", "plan", "plans", "rows", "report"}:
         assert not outer & IMPURE
+    if layer not in {"apply", "actions"}:
+        assert "actions" not in inner, "only apply writes"
 
 
 @pytest.mark.parametrize("path", modules("gcp_sandbox"), ids=lambda p: str(p.relative_to(LIB)))
