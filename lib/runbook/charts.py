@@ -133,6 +133,8 @@ def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
         axes.set_xlim(0, max([r["errors"] for r in rows] + [1]) * 1.15)
         axes.plot([], [], " ", label="newest at the top")
 
+    if logged.gaps:  # bars of nothing would say that there were none
+        return _chart("Errors by revision, last 24 h", logged, [], paint)
     return _chart("Errors by revision, last 24 h", seen, rows, paint)
 
 
@@ -157,6 +159,8 @@ def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
         axes.set_xlabel("age of the newest snapshot, hours")
         axes.invert_yaxis()
 
+    if snapshots.gaps or snapshots.absent:
+        return _chart("Backups", snapshots, [], paint, empty="there is no backup dataset")
     return _chart("Backups", tables, rows, paint, height=0.6 + 0.25 * len(rows))
 
 

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,7 +78,8 @@ def git(folder: Path, *words: str) -> str:
 
 def look(folder: Path) -> Source:
     """What there is. Raises subprocess.CalledProcessError where the folder is in no git checkout."""
-    dirty = tuple(line[3:] for line in git(folder, "status", "--porcelain", "--", ".").splitlines())
+    status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal", "--", ".")
+    dirty = tuple(entry[3:] for entry in git(folder, *status).split("\0") if entry)
     head = git(folder, "log", "-1", "--format=%H%n%P%n%B")
     commit, parents, message = (head + "\n\n").split("\n", 2)
     trailer = re.findall(r"(?mi)^(?:reviewed|approved)-by: *([^<\n]+)", message)
@@ -94,12 +96,15 @@ def _files(folder: Path) -> list[str]:
 
 
 def archive(folder: Path) -> bytes:
-    """The committed files as a zip that is the same for the same tree: sorted, without times or owners."""
+    """The committed files as a zip that is the same for the same tree: sorted, without times, owners or compression.
+
+    Two builds of zlib may compress the same bytes differently, and a plan must have one id on every machine.
+    """
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(out, "w") as made:
         for name in _files(folder):
             info = zipfile.ZipInfo(name, _WHEN)
-            info.external_attr, info.compress_type, info.create_system = 0o644 << 16, zipfile.ZIP_DEFLATED, 3
+            info.external_attr, info.create_system = 0o644 << 16, 3
             made.writestr(info, (folder / name).read_bytes())
     return out.getvalue()
 
@@ -110,12 +115,15 @@ def run_tests(folder: Path, seconds: float = 120) -> tuple[bool, str]:
     command += ["--rootdir", str(folder), str(folder)]
     keep = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
     env = {k: os.environ[k] for k in keep if k in os.environ} | {"MOCK_MODE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return False, f"the tests did not end within {seconds:g} s"
-    last = next(iter(reversed(done.stdout.strip().splitlines())), done.stderr.strip()[-200:])
-    return done.returncode == 0, re.sub(r" in [\d.]+s.*| *=+ *", "", last)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **pipes) as tests:
+        try:
+            said, wrong = tests.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(tests.pid, signal.SIGKILL)  # what the tests started, too: it would keep the pipes open
+            return False, f"the tests did not end within {seconds:g} s"
+    last = next(iter(reversed(said.strip().splitlines())), wrong.strip()[-200:])
+    return tests.returncode == 0, re.sub(r" in [\d.]+s.*| *=+ *", "", last)
 
 
 def can_test() -> bool:

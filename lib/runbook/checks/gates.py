@@ -38,14 +38,26 @@ def safe_to_run(service: Fact, runs: Fact, access: Fact, settings: Settings, mom
 
 
 def safe_to_rotate(versions: Fact, users: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The secret is there, who reads it is known, and one may."""
+    """The secret is there, who reads it is known and would get a new revision's traffic, and one may."""
     found = unseen("secret", versions, "exists")
     if not found:
         enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
         newest = versions.rows[0]["version"] if versions.rows else "none"
         value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {newest}"
         found = _one("secret", "versions", value, "exists", OK)
-    return join((found, _users(users), elevated(access, settings, moment)))
+    return join((found, _users(users), _pins(users), elevated(access, settings, moment)))
+
+
+def _pins(users: Fact) -> Findings:
+    """A reader whose traffic is pinned would start anew with code that does not serve, and gain nothing by it."""
+    limit, hint = (
+        "the newest revision serves",
+        "deploy a mended version, or release the pin: rollback -p revision=latest.",
+    )
+    pinned = {row["function"]: row["revision"] for row in users.rows if row["_pinned"]}
+    return Findings(
+        tuple(Finding("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
+    )
 
 
 def safe_to_retire(
@@ -66,27 +78,19 @@ def safe_to_retire(
 
 
 def _in_use(newest: dict, users: Fact, runs: Fact) -> Findings:
-    limit, found = f"started with version {newest['version']}, and ran well since", list(_users(users))
+    limit = f"started with version {newest['version']}, and ran well since"
+    found, dark = list(_users(users)), unseen("new version in use", runs, limit)
     for row in users.rows:
-        good = [r for r in runs.rows if r["function"] == row["function"] and r["status"] == "success"]
-        late = row["since"] < newest["created"]
-        proved = not late and any(r["started_at"] > row["since"] for r in good)
-        value = (
-            "it started before that version was made"
-            if late
-            else "ran well"
-            if proved
-            else "no good run since it started"
-        )
-        hint = (
-            ""
-            if proved
-            else "rotate_secret starts it anew."
-            if late
-            else f"runbook run retry -p function={row['function']}"
-        )
-        found.append(Finding("new version in use", row["function"], value, limit, OK if proved else ALERT, hint))
-    return Findings((*found, *unseen("new version in use", runs, limit)))
+        name, verdict, value, hint = row["function"], OK, "ran well", ""
+        good = [r for r in runs.rows if r["function"] == name and r["status"] == "success"]
+        if row["since"] < newest["created"]:
+            verdict, value = ALERT, "it started before that version was made"
+            hint = "rotate_secret starts it anew."
+        elif not any(r["started_at"] > row["since"] for r in good):
+            verdict, value = (UNKNOWN if dark else ALERT), "no good run seen since it started"
+            hint = f"runbook run retry -p function={name}"
+        found.append(Finding("new version in use", name, value, limit, verdict, hint))
+    return Findings((*found, *dark))
 
 
 def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -155,13 +159,13 @@ def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -
     found = list(unseen("run since then", runs, "success"))
     if not found:
         newest = runs.rows[0] if runs.rows else None
-        verdict = WARN if newest is None else OK if newest["status"] == "success" else ALERT
+        verdict = {"success": OK, "failed": ALERT}.get(newest["status"], WARN) if newest else WARN
         value = (
             "none yet, so nothing is proved"
             if newest is None
             else newest["status"] + (f": {newest['error']}" if newest["error"] else "")
         )
-        hint = "" if verdict is OK else "wait for the next run, then run daily_check." if newest is None else "go back."
+        hint = {OK: "", ALERT: "go back."}.get(verdict, "wait for a run to end, then run daily_check.")
         found.append(Finding("run since then", name, value, "success", verdict, hint))
     logged = unseen("errors since then", errors, "none")
     if not logged:
@@ -195,8 +199,8 @@ def _source(source: Fact) -> Findings:
 def _way_back(service: Fact) -> Findings:
     found = list(_still(service))
     for row in service.rows:
-        verdict = OK if row["serving"] else ALERT
-        found.append(Finding("way back", row["function"], row["serving"] or "none", "a revision serves", verdict))
+        verdict, hint = (OK, "") if row["serving"] else (ALERT, "it never served; look at its last deployment.")
+        found.append(Finding("way back", row["function"], row["serving"] or "none", "a revision serves", verdict, hint))
     return Findings(tuple(found))
 
 
@@ -230,7 +234,9 @@ def _active(service: Fact) -> Findings:
 def _users(users: Fact) -> Findings:
     if seen := unseen("readers", users, "known"):
         return seen
-    names = ", ".join(r["function"] for r in users.rows) or "none by params"
+    names = ", ".join(dict.fromkeys(r["function"] for r in users.rows))
+    if not names:
+        return _one("readers", "functions", "none by params", "known", WARN, "find out who reads it.")
     return _one("readers", "functions", names, "known", OK)
 
 

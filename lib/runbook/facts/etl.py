@@ -46,7 +46,7 @@ def etl_week() -> Ask:
 def runs_of(function: str, hours: float = 24) -> Ask:
     """Rows `started_at, status, finished_at, error` of a function's newest 20 runs, newest first.
 
-    A gap where params name no column with the function, or nothing that tells whether a run has ended.
+    A gap where params name no column with the function.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:

@@ -7,6 +7,7 @@ from datetime import datetime
 from runbook.cloud.connect import Cloud
 from runbook.facts.read import Answer, Ask, Read, no_past
 from runbook.moment import Moment
+from runbook.rows import Row
 
 
 def versions(secret: str) -> Ask:
@@ -38,9 +39,9 @@ def versions(secret: str) -> Ask:
 
 
 def users(secret: str) -> Ask:
-    """Rows `function, revision, since, reads_anew` of each function that has the secret by params.
+    """Rows `function, revision, since, traffic` of each revision that serves a function that has the secret by params.
 
-    `since` is when the serving revision was made: that is when it read its secrets.
+    `since` is when the revision was made: that is when it read its secrets. Of one function, most traffic comes first.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -58,14 +59,16 @@ def users(secret: str) -> Ask:
                 answers = list(pool.map(lambda name: revisions(name)(cloud, moment).see(), names))
             rows = []
             for name, answer in zip(names, answers, strict=True):
-                serving = [r for r in answer.rows if r["traffic"]]
-                rows += [
-                    {"function": name, "revision": r["revision"], "since": r["created"], "traffic": r["traffic"]}
-                    for r in serving
-                ]
+                serving = sorted((r for r in answer.rows if r["traffic"]), key=lambda r: -r["traffic"])
+                rows += [{"function": name, **_reader(r)} for r in serving]
             gone = tuple(name for answer in answers for name in answer.absent)
             return Answer(rows, absent=gone)
 
         return Read("users of the secret", line or "nobody uses it", see)
 
     return ask
+
+
+def _reader(revision: Row) -> Row:
+    kept = {key: revision[key] for key in ("traffic", "_pinned")}
+    return {"revision": revision["revision"], "since": revision["created"], **kept}

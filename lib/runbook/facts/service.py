@@ -27,7 +27,11 @@ def service(function: str) -> Ask:
             except NotFound:
                 return Answer((), absent=(function,))
             name = found.get("serviceConfig", {}).get("service") or f"{_place(cloud)}/services/{function}"
-            return Answer([_service(function, found, cloud.get("run", f"v2/{name}"))])
+            try:
+                run = cloud.get("run", f"v2/{name}")
+            except NotFound:  # a function whose first deployment failed
+                run = {"name": name}
+            return Answer([_service(function, found, run)])
 
         return Read("service", f"gcloud functions describe {function} --v2 {_flags(cloud)}", see)
 
@@ -48,10 +52,11 @@ def _last(name: str) -> str:
 
 def _service(function: str, found: Row, run: Row) -> Row:
     build, config = found.get("buildConfig", {}), found.get("serviceConfig", {})
-    wanted = {t.get("revision") or "latest": t.get("percent", 0) for t in run.get("traffic", []) if t.get("percent")}
+    wanted = _shares(run.get("traffic", []))
     latest = _last(run.get("latestReadyRevision", ""))
     most = max(wanted, key=lambda name: wanted[name], default="")
     env = run.get("template", {}).get("containers", [{}])[0].get("env", [])
+    place = build.get("source", {}).get("storageSource", {})
     return {
         "function": function,
         "state": found.get("state", "UNKNOWN"),
@@ -67,9 +72,20 @@ def _service(function: str, found: Row, run: Row) -> Row:
         "_targets": wanted,
         "_service": _last(run["name"]),
         "_source": found.get("labels", {}).get("runbook-source", ""),
+        "_code": "gs://{bucket}/{object}".format(**{"bucket": "", "object": "", **place}),
         "_secrets": sorted(s["secret"] for e in env if (s := e.get("valueSource", {}).get("secretKeyRef"))),
         "_reconciling": bool(run.get("reconciling")),
     }
+
+
+def _shares(targets: list[Row]) -> dict[str, int]:
+    """Percent by revision id; a target without traffic only gives a revision a URL of its own."""
+    found: dict[str, int] = {}
+    for target in targets:
+        if target.get("percent"):
+            name = target.get("revision") or "latest"
+            found[name] = found.get(name, 0) + target["percent"]
+    return found
 
 
 def _time(text: Any) -> datetime | None:
@@ -90,10 +106,11 @@ def revisions(function: str) -> Ask:
             except NotFound:
                 return Answer((), absent=(function,))
             listed = cloud.get("run", f"v2/{name}/revisions", pageSize=100)
-            shares = {t.get("revision") or "latest": t.get("percent", 0) for t in run.get("trafficStatuses", [])}
+            shares = _shares(run.get("trafficStatuses", []))
             latest = _last(run.get("latestReadyRevision", ""))
             shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
-            rows = [_revision(r, shares) for r in listed.get("revisions", [])]
+            pinned = any(name != "latest" for name in _shares(run.get("traffic", [])))
+            rows = [_revision(r, shares) | {"_pinned": pinned} for r in listed.get("revisions", [])]
             rows.sort(key=lambda r: (r["created"], r["revision"]), reverse=True)
             return Answer(rows, more=bool(listed.get("nextPageToken")))
 

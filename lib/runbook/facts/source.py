@@ -12,9 +12,9 @@ from runbook.moment import Moment
 
 
 def source(folder: str) -> Ask:
-    """One row: `source, commit, clean, review, tests, secrets, digest`; none for "", which keeps the code.
+    """One row of what `safe_to_deploy` looks at: commit, review, tests, digest; none for "", which keeps the code.
 
-    `clean` lists what git does not have, `tests` is pytest's last line, `secrets` lists places that look like one.
+    `not committed` lists what git does not have, `tests` is pytest's last line, `looks like a secret` lists places.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:

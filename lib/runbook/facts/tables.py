@@ -61,8 +61,12 @@ def _table(found: Row) -> Row:
         "rows": int(found.get("numRows", 0)),
         "mb": round(int(found.get("numBytes", 0)) / 1e6, 1),
         "changed": _millis(found.get("lastModifiedTime")),
-        "_columns": [f["name"] for f in found.get("schema", {}).get("fields", [])],
+        "_columns": {f["name"]: (f["type"], f.get("mode", "NULLABLE")) for f in _fields(found)},
     }
+
+
+def _fields(found: Row) -> list[Row]:
+    return found.get("schema", {}).get("fields", [])
 
 
 def _snapshot(found: Row) -> Row:

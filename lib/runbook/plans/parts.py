@@ -8,14 +8,24 @@ from runbook.rows import Fact, Row
 from runbook.settings import Settings
 
 
+def rows_of(fact: Fact, name: str) -> tuple[Row, ...]:
+    """The rows of a fact that was seen whole. Raises Refused where it was not: nothing can be planned on that."""
+    why = [*(f"{n} does not exist" for n in fact.absent), *(f"{g.subject}: {g.why}" for g in fact.gaps)]
+    if why:
+        raise Refused(f"nothing can be planned for {name}", "; ".join(why), next="mend that, run again.")
+    return fact.rows
+
+
 def row_of(fact: Fact, name: str) -> Row:
-    """The one row of a fact. Raises Refused where it could not be seen: nothing can be planned on that."""
-    if fact.rows:
-        return fact.rows[0]
-    why = "; ".join([*(f"{n} does not exist" for n in fact.absent), *(f"{g.subject}: {g.why}" for g in fact.gaps)])
-    raise Refused(
-        f"nothing can be planned for {name}", why or f"{fact.name}: nothing there", next="mend that, run again."
-    )
+    """The first row of a fact that was seen whole and is not empty. Raises Refused."""
+    for row in rows_of(fact, name):
+        return row
+    raise Refused(f"nothing can be planned for {name}", f"{fact.name}: nothing there", next="mend that, run again.")
+
+
+def names_of(text: str) -> list[str]:
+    """Names that are written with commas, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def flags(settings: Settings) -> str:

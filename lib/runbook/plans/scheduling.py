@@ -5,7 +5,7 @@ from __future__ import annotations
 from runbook.errors import BadParameter, Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import row_of, run_once
+from runbook.plans.parts import names_of, row_of, rows_of, run_once
 from runbook.request import Request
 from runbook.rows import Findings
 from runbook.run import Seen
@@ -31,8 +31,10 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
     """
     if request.to not in STATES:
         raise BadParameter(f"to={request.to}", "is neither pause nor resume", next="give one of the two.")
-    state, rows = STATES[request.to], {r["name"]: r for r in seen.jobs.rows}
-    names = [name.strip() for name in request.jobs.split(",") if name.strip()]
+    names = names_of(request.jobs)
+    if not names:
+        raise BadParameter(f"jobs={request.jobs}", "names no job", next="give names with commas.")
+    state, rows = STATES[request.to], {r["name"]: r for r in rows_of(seen.jobs, request.jobs)}
     if missing := [name for name in names if name not in rows]:
         raise Refused(
             f"there is no job {missing[0]}", f"jobs: {', '.join(rows) or 'none seen'}", next="name one of these."

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from runbook.errors import Refused
+from runbook.errors import BadParameter, Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import flags, row_of, run_once
+from runbook.plans.parts import flags, row_of, rows_of, run_once
 from runbook.request import Request
-from runbook.rows import Findings
+from runbook.rows import Findings, Row
 from runbook.run import Seen
 from runbook.settings import Settings
+
+STATES = {"disable": "DISABLED", "enable": "ENABLED"}
 
 
 def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -33,8 +35,10 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
             details,
         )
     ]
-    for row in seen.users.rows:
-        function = row["function"]
+    readers: dict[str, Row] = {}
+    for row in rows_of(seen.users, name):
+        readers.setdefault(row["function"], row)  # one whose traffic is split is there once for each revision
+    for function, row in readers.items():
         mark = f"--update-annotations=runbook/secret-version={name}-{new}"
         line = f"gcloud run services update {function} {flags(settings)} {mark}"
         details = {"service": function, "to": f"{name}-{new}"}
@@ -63,13 +67,18 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
 
 
 def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """Disable an old version once the new one is proved in use, or enable one again; `version` 0 is the newest old one.
+    """Disable an old version once the new one is proved in use, or enable one again; `version` 0 is the newest such.
 
-    Empty when there is none, or it is so already. Raises Refused.
+    Empty when there is none, or it is so already. Raises BadParameter, Refused.
     """
-    name, rows = request.secret, {r["version"]: r for r in seen.versions.rows}
-    newest = row_of(seen.versions, name)["version"]
-    old = [v for v, r in rows.items() if v != newest and r["state"] == "ENABLED"]
+    if request.to not in STATES:
+        raise BadParameter(
+            f"to={request.to}", "only disable and enable are offered; destroying cannot be undone", next="give one."
+        )
+    name, newest = request.secret, row_of(seen.versions, request.secret)["version"]
+    rows, state = {r["version"]: r for r in seen.versions.rows}, STATES[request.to]
+    other = "ENABLED" if request.to == "disable" else "DISABLED"
+    old = [v for v, r in rows.items() if v != newest and r["state"] == other]
     wanted = request.version or max(old, default=0)
     relies = {f"version {v}": r["state"] for v, r in list(rows.items())[:5]}
     if not wanted:
@@ -85,11 +94,6 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
             f"version {wanted} is the newest of {name}",
             "`latest` never falls back to an older one: its readers would fail",
             next="rotate_secret first.",
-        )
-    state = {"disable": "DISABLED", "enable": "ENABLED"}.get(request.to)
-    if state is None:
-        raise Refused(
-            f"to={request.to}", "only disable and enable are offered; destroying cannot be undone", next="give one."
         )
     before, back = rows[wanted]["state"], "enable" if request.to == "disable" else "disable"
     if before == state:

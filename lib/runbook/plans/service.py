@@ -7,7 +7,7 @@ import re
 from runbook.errors import BadParameter, Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import flags, row_of, run_once
+from runbook.plans.parts import flags, row_of, rows_of, run_once
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
@@ -23,7 +23,7 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     """
     name, now = request.function, row_of(seen.service, request.function)
     wanted = _limits(request)
-    for row in seen.source.rows:
+    for row in rows_of(seen.source, name):
         wanted |= {"source": row["_digest"], "runtime": request.runtime, "entry_point": request.entry_point}
     was = {"source": now["_source"], **{k: now[k] for k in ("runtime", "entry_point", "memory", "timeout_s")}}
     wanted = {key: value for key, value in wanted.items() if value not in ("", 0, None)}
@@ -62,9 +62,12 @@ def _update(name: str, was: Row, wanted: Row, now: Row, settings: Settings) -> C
         "memory": "--memory={}",
     }
     words += [options.get(key, "--timeout={}s").format(value) for key, value in wanted.items()]
+    if "source" not in wanted:
+        words.append(f"--source={now['_code']}")  # else gcloud may take the code of the folder that it is called in
     undo = f"runbook run rollback -p function={name} -p revision={now['serving']}"
     if "source" not in wanted:
-        undo = f"runbook run deploy -p function={name} -p memory={was['memory']} -p timeout_s={was['timeout_s']}"
+        old = " ".join(f"-p {key}={value}" for key, value in parts.items())
+        undo = f"runbook run deploy -p function={name} -p source= {old}"
     details = {"function": name, "from": parts, "to": wanted, "was": now["state"]}
     return Change("update function", name, _words(parts), _words(wanted), undo, " ".join(words), details)
 
@@ -76,13 +79,19 @@ def _words(parts: Row) -> str:
 
 def _route(now: Row, to: dict[str, int], settings: Settings) -> Change:
     words = ", ".join(f"{name} {share} %" for name, share in to.items())
-    line = f"gcloud run services update-traffic {now['_service']} {flags(settings)}"
-    line += " --to-latest" if "latest" in to else " --to-revisions=" + ",".join(f"{n}={s}" for n, s in to.items())
-    undo = f"runbook run rollback -p function={now['function']} -p revision={now['serving']}"
-    if not now["pinned"] and "latest" not in to:
-        undo = f"runbook run rollback -p function={now['function']} -p revision=latest"
+    line = _traffic_line(now["_service"], to, settings)
+    back = now["serving"] if now["pinned"] else "latest"
+    undo = f"runbook run rollback -p function={now['function']} -p revision={back}"
+    if len(now["_targets"]) > 1:
+        undo = _traffic_line(now["_service"], now["_targets"], settings)
     details = {"service": now["_service"], "from": now["_targets"], "to": to}
     return Change("route traffic", now["_service"], now["traffic"], words, undo, line, details)
+
+
+def _traffic_line(service: str, to: dict[str, int], settings: Settings) -> str:
+    shares = ",".join(f"{'LATEST' if name == 'latest' else name}={share}" for name, share in to.items())
+    where = "--to-latest" if to == {"latest": 100} else f"--to-revisions={shares}"
+    return f"gcloud run services update-traffic {service} {flags(settings)} {where}"
 
 
 def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -108,7 +117,7 @@ def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, 
 def _revision(wanted: str, now: Row, seen: Seen) -> str:
     if wanted == "latest":
         return wanted
-    rows = list(seen.revisions.rows)
+    rows = list(rows_of(seen.revisions, now["function"]))
     if wanted:
         found = next((r for r in rows if r["revision"] == wanted), None)
         if found is None or not found["ready"]:

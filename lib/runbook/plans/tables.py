@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 from runbook.errors import BadParameter, Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
+from runbook.plans.parts import names_of, rows_of
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
@@ -37,19 +39,27 @@ def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     """
     if not 1 <= request.keep_days <= 3650:
         raise BadParameter(f"keep_days={request.keep_days}", "lies outside 1 to 3650", next="give the days to keep it.")
-    date = request.date or f"{moment.today:%Y%m%d}"
-    if not re.fullmatch(r"\d{8}", date):
+    day = request.date or f"{moment.today:%Y%m%d}"
+    if not _is_date(day):
         raise BadParameter(f"date={request.date}", "is no date like 20260311", next='give one, or "" for today.')
-    known, there = {r["table"]: r for r in seen.tables.rows}, {r["snapshot"] for r in seen.snapshots.rows}
-    names = [n.strip() for n in request.tables.split(",") if n.strip()] or list(known)
+    known = {r["table"]: r for r in rows_of(seen.tables, "a backup")}
+    there = {r["snapshot"] for r in rows_of(seen.snapshots, "a backup")}
+    names = names_of(request.tables) or list(known)
     if missing := [n for n in names if n not in known]:
         raise Refused(
             f"there is no table {missing[0]}", f"tables: {', '.join(known) or 'none seen'}", next="name one of these."
         )
     changes = [
-        _snapshot(n, f"{n}_{date}", request.keep_days, known[n], settings) for n in names if f"{n}_{date}" not in there
+        _snapshot(n, f"{n}_{day}", request.keep_days, known[n], settings) for n in names if f"{n}_{day}" not in there
     ]
     return Plan("snapshot", request.reason, tuple(changes), {"tables": ", ".join(names)}, gates)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return re.fullmatch(r"\d{8}", text, re.ASCII) is not None and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _snapshot(table: str, to: str, keep: int, now: Row, settings: Settings) -> Change:
@@ -65,11 +75,11 @@ def _snapshot(table: str, to: str, keep: int, now: Row, settings: Settings) -> C
 
 
 def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """A new table from a snapshot; the live one is not touched. Raises Refused, BadParameter.
+    """A new table from a snapshot, empty if it is there; the live one is not touched. Raises Refused, BadParameter.
 
     Putting it in the live table's place is critical and not offered: the note says its line and who must approve.
     """
-    rows = {r["snapshot"]: r for r in seen.snapshots.rows}
+    rows = {r["snapshot"]: r for r in rows_of(seen.snapshots, request.snapshot)}
     if request.snapshot not in rows:
         raise Refused(
             f"there is no snapshot {request.snapshot!r}",
@@ -80,7 +90,11 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
     if not _NAME.fullmatch(to):
         raise BadParameter(f"into={to}", "is no name of a table", next="letters, digits and _ only.")
     data = settings.datasets
-    live = {r["table"] for r in seen.tables.rows}
+    live = {r["table"]: r for r in rows_of(seen.tables, request.snapshot)}
+    if to in live and (to == table or live[to]["rows"] != rows[request.snapshot]["rows"]):
+        raise Refused(
+            f"there is a table {to} already, with other rows", "nothing is overwritten", next="give another `into`."
+        )
     details = {
         **{"dataset": data.backup, "table": request.snapshot, "to_dataset": data.main, "to_table": to},
         **{"operation": "RESTORE", "type": "TABLE", "job": f"runbook_restore_{to}"},
@@ -90,7 +104,7 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
     undo = f"none: bq rm -t {where}.{to} deletes a table, which is not offered"
     changes = (
         ()
-        if to in live and request.into
+        if to in live
         else (Change("copy table", to, "none", f"the rows of {request.snapshot}", undo, line, details),)
     )
     signers = " and ".join(settings.operations["destructive"].signers)
@@ -111,7 +125,7 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
             f"{signers} must approve it; a verified backup of today must exist first: {today}",
             next=f"runbook run backup -p tables={request.table}; then ask them.",
         )
-    known = {r["table"]: r for r in seen.tables.rows}
+    known = {r["table"]: r for r in rows_of(seen.tables, request.table)}
     if request.table not in known:
         raise Refused(
             f"there is no table {request.table!r}", f"tables: {', '.join(known) or 'none seen'}", next="name one."
@@ -120,10 +134,20 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
         raise BadParameter(f"column={request.column}", "is no name of a column", next="letters, digits and _ only.")
     if request.type not in TYPES or request.mode not in ("NULLABLE", "REPEATED"):
         raise BadParameter(
-            f"type={request.type}, mode={request.mode}", f"types: {', '.join(TYPES)}; NULLABLE or REPEATED"
+            f"type={request.type}, mode={request.mode}",
+            f"types: {', '.join(TYPES)}; NULLABLE or REPEATED",
+            next="give one of each.",
         )
-    relies = {"columns": ", ".join(known[request.table]["_columns"])}
-    if request.column in known[request.table]["_columns"]:
+    columns = known[request.table]["_columns"]
+    relies, wanted = {"columns": ", ".join(columns)}, (LEGACY.get(request.type, request.type), request.mode)
+    there = next((kind for name, kind in columns.items() if name.lower() == request.column.lower()), None)
+    if there and there != wanted:
+        raise Refused(
+            f"{request.table} has a column {request.column} already, {' '.join(there)}",
+            "changing it can lose data and is not offered",
+            next="give another name.",
+        )
+    if there:
         return Plan("add_column", request.reason, (), relies, gates)
     kind = f"ARRAY<{request.type}>" if request.mode == "REPEATED" else request.type
     sql = f"ALTER TABLE `{settings.table(request.table)}` ADD COLUMN {request.column} {kind}"
