@@ -23,27 +23,30 @@ def google(sandbox: Sandbox, _call: Call) -> Response:
     """One incident, long over: a healthy feed is not an empty one."""
     begin = sandbox.now - timedelta(days=12)
     end = begin + timedelta(hours=2)
+    last = {
+        "created": stamp(end),
+        "modified": stamp(end),
+        "when": stamp(end),
+        "text": "Resolved.",
+        "status": "AVAILABLE",
+    }
     over = {
         "id": digest("incident")[:20],
-        "number": str(int(digest("incident")[:15], 16)),
         "begin": stamp(begin),
         "created": stamp(begin),
         "end": stamp(end),
         "modified": stamp(end),
         "external_desc": "Cloud Logging: queries were slow in us-east4",
-        "updates": [{"created": stamp(end), "modified": stamp(end), "when": stamp(end), "text": "Resolved.",
-                     "status": "AVAILABLE", "affected_locations": []}],
-        "most_recent_update": {"created": stamp(end), "modified": stamp(end), "when": stamp(end), "text": "Resolved.",
-                               "status": "AVAILABLE", "affected_locations": []},
+        "updates": [last],
+        "most_recent_update": last,
         "status_impact": "SERVICE_INFORMATION",
         "severity": "low",
-        "service_key": "PuCJ6W2ovoDhLcyvZ1xa",
         "service_name": "Google Cloud Logging",
         "affected_products": [{"title": "Google Cloud Logging", "id": "PuCJ6W2ovoDhLcyvZ1xa"}],
         "uri": f"incidents/{digest('incident')[:20]}",
         "currently_affected_locations": [],
         "previously_affected_locations": [{"title": "Northern Virginia (us-east4)", "id": "us-east4"}],
-    }  # fmt: skip
+    }
     # The one answer that is a list at its top, so it is written here.
     return Response(json.dumps([over]), content_type="application/json")
 

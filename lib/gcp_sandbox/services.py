@@ -1,7 +1,7 @@
 """Every API of the sandbox; importing its module registers its routes."""
 
 from gcp_sandbox import call, deploy, feeds, functions, iam, logging, operations, run, scheduler, secrets  # noqa: F401
-from gcp_sandbox.bigquery import api  # noqa: F401
+from gcp_sandbox.bigquery import api, document  # noqa: F401
 
 APIS = (
     "bigquery",

@@ -14,12 +14,10 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
     functions:                                 # outcome `absent` removes the function (and its Run service)
       - {select: {name: account-scoring}, state: FAILED, message: "Container Healthcheck failed"}
     tables:                                    # newest row this long before the clock, or no such table, or column
-      - {name: gmail_messages, stale: 30h}
+      - {name: gmail_messages, stale: 30h, drop: [subject]}
       - {name: sf_accounts, absent: true}
-      - {name: etl_runs, drop: [error_message]}
     jobs:                                      # Cloud Scheduler; code 0 is success, else a google.rpc.Code
-      - {select: {name: gmail-sync}, state: PAUSED}
-      - {select: {name: gmail-sync}, code: 13}
+      - {select: {name: gmail-sync}, state: PAUSED, code: 13}
     revisions:                                 # deployments beside the old ones; with an `error` its runs fail so,
       - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}    # with a `failure` it never became ready
     traffic:                                   # all traffic pinned since then to the revision `back` before the newest
@@ -35,10 +33,9 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
       - {route: "POST .*/queries", latency_ms: 300}
     bulk: {functions: 1300, runs: 1000000, errors: 1000000}   # this many more, for measuring
 
-A call of a function, or of its scheduler job, is one more run. It fails if the revision that serves has an `error`, or
-was deployed from a main.py that says SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never run), or
-if a `runs` rule that reaches `now` says failed, until what its `cure` names has changed: `secret` (a revision started
-with a version added since), `memory`, or `code` (a new build).
+A call of a function, or of its scheduler job, is one more run. It fails if its revision has an `error` or comes from a
+main.py with SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never run); or if a `runs` rule that
+reaches `now` says failed, until its `cure`: `secret` (a revision started with a newer version), `memory`, `code`.
 
 Durations are a number and s, m, h or d, counted back from `now`. `select` names fields of a function: `name`,
 `source_system`, `table`, `secret`; each is one value or a list; `{}` is every function.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
-from gcp_sandbox.app import ROUTES, ApiError, Call, Route, route
+from gcp_sandbox.app import ApiError, Call, route
 
 if TYPE_CHECKING:
     from gcp_sandbox.bigquery.engine import Result
@@ -18,20 +17,6 @@ _PROJECT = "/bigquery/v2/projects/{project}"
 _TABLES = _PROJECT + "/datasets/{dataset}/tables"
 _PAGE = 50_000
 _OF_QUERY = ("query", "queryParameters", "parameterMode", "defaultDataset", "useLegacySql", "maximumBytesBilled")
-# What the methods' discovery entries say they take beside their path.
-_ARGUMENTS = (
-    "maxResults",
-    "pageToken",
-    "startIndex",
-    "timeoutMs",
-    "location",
-    "selectedFields",
-    "view",
-    "all",
-    "filter",
-)
-_ARGUMENTS += ("projection", "stateFilter", "allUsers", "minCreationTime", "maxCreationTime", "parentJobId")
-_ARGUMENTS += ("formatOptions.useInt64Timestamp", "datasetView", "accessPolicyVersion")
 
 
 @route("bigquery", "POST", f"{_PROJECT}/queries", "bigquery.jobs.create")
@@ -79,27 +64,6 @@ def jobs_get(sandbox: Sandbox, _call: Call, job: str, **_: str) -> dict:
     return _job(sandbox, job).resource()
 
 
-@route("bigquery", "GET", f"{_PROJECT}/jobs", "bigquery.jobs.list")
-def jobs_list(sandbox: Sandbox, call: Call, **_: str) -> dict:
-    """Every job, newest first, as the shorter resource that carries the state at its top."""
-    listed = []
-    for job in reversed(sandbox.bigquery.jobs.values()):
-        resource = {k: v for k, v in job.resource().items() if k not in ("etag", "selfLink")}
-        listed.append({**resource, "state": "DONE", **{k: v for k, v in job.status().items() if k == "errorResult"}})
-    return {"kind": "bigquery#jobList", "etag": wire.etag(len(listed)), **_cut(call, "jobs", listed)}
-
-
-@route("bigquery", "GET", f"{_PROJECT}/datasets")
-def datasets_list(sandbox: Sandbox, call: Call, **_: str) -> dict:
-    """The two datasets of the project."""
-    catalog = sandbox.bigquery.catalog
-    listed = [
-        {"kind": "bigquery#dataset", **{k: made[k] for k in ("id", "datasetReference", "location", "type")}}
-        for made in (_dataset(sandbox, name) for name in sorted(catalog.datasets))
-    ]
-    return {"kind": "bigquery#datasetList", "etag": wire.etag(listed), **_cut(call, "datasets", listed)}
-
-
 @route("bigquery", "GET", f"{_PROJECT}/datasets/{{dataset}}", "bigquery.datasets.get")
 def datasets_get(sandbox: Sandbox, _call: Call, project: str, dataset: str) -> dict:
     """One dataset, as old as the project's tables."""
@@ -124,7 +88,7 @@ def tables_get(sandbox: Sandbox, _call: Call, **names: str) -> dict:
 @route("bigquery", "PATCH", f"{_TABLES}/{{table}}", "bigquery.tables.update")
 def tables_patch(sandbox: Sandbox, call: Call, **names: str) -> dict:
     """Labels (null takes one away) and the time of expiry; If-Match is refused when the table has another etag."""
-    catalog, table, asked = sandbox.bigquery.catalog, _table(sandbox, names), dict(call.body)
+    catalog, table, asked = sandbox.bigquery.catalog, _table(sandbox, names), {k: v for k, v in call.body.items() if v}
     if call.headers.get("if-match") not in (None, catalog.resource(table)["etag"]):
         raise ApiError(412, "FAILED_PRECONDITION", "Precondition Failed", "conditionNotMet")
     asked.pop("tableReference", None)
@@ -229,53 +193,3 @@ def _cut(call: Call, key: str, listed: list[dict]) -> dict:
 
 def _int64(call: Call) -> bool:
     return call.args.get("formatOptions.useInt64Timestamp", "").lower() == "true"
-
-
-@route("bigquery", "GET", "/$discovery/rest")
-@route("bigquery", "GET", "/discovery/v1/apis/bigquery/v2/rest")
-def discovery(_sandbox: Sandbox, call: Call) -> dict:
-    """As much of the discovery document as the `bq` command line builds itself from: our own routes."""
-    methods: dict[str, Any] = {}
-    for found in ROUTES:
-        resource, _, verb = found.handler.__name__.partition("_")
-        if found.api == "bigquery" and verb and found.path.startswith(_PROJECT):
-            name = re.sub(r"_(\w)", lambda match: match[1].upper(), verb)
-            methods.setdefault(resource, {"methods": {}})["methods"][name] = _method(
-                found, f"bigquery.{resource}.{name}"
-            )
-    root = f"http://{call.headers.get('host', call.host)}/"
-    return {
-        "kind": "discovery#restDescription",
-        "discoveryVersion": "v1",
-        "id": "bigquery:v2",
-        "name": "bigquery",
-        "version": "v2",
-        "rootUrl": root,
-        "servicePath": "bigquery/v2/",
-        "basePath": "/bigquery/v2/",
-        "baseUrl": f"{root}bigquery/v2/",
-        "batchPath": "batch/bigquery/v2",
-        "schemas": {name: {"id": name, "type": "object"} for name in ("Body", "Answer")},
-        "resources": methods,
-    }
-
-
-def _method(found: Route, name: str) -> dict:
-    path = re.sub(r"\{(\w+)\}", r"{+\1Id}", found.path.removeprefix("/bigquery/v2/"))
-    required = re.findall(r"\{\+(\w+)\}", path)
-    made: dict[str, Any] = {
-        "id": name,
-        "path": path,
-        "httpMethod": found.method,
-        "parameterOrder": required,
-        "parameters": {n: {"type": "string", "location": "path", "required": True} for n in required}
-        | {n: {"type": "string", "location": "query"} for n in _ARGUMENTS},
-        "response": {"$ref": "Answer"},
-    }
-    if found.method in ("POST", "PATCH"):
-        made["request"] = {"$ref": "Body"}
-    if name == "bigquery.jobs.insert":
-        upload = {"multipart": True, "path": f"/upload/bigquery/v2/{path}"}
-        protocols = {"simple": upload, "resumable": {**upload, "path": "/resumable" + upload["path"]}}
-        made |= {"supportsMediaUpload": True, "mediaUpload": {"accept": ["*/*"], "protocols": protocols}}
-    return made
