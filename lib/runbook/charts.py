@@ -114,7 +114,7 @@ def freshness(run: Run, seen: Fact) -> Chart:
         axes.set_xlabel("age of the newest row, % of the table's limit")
         axes.invert_yaxis()
 
-    return _chart("Data freshness", seen, rows, paint)
+    return _chart("Data freshness", seen, rows, paint, left=0.23)
 
 
 def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
@@ -130,12 +130,13 @@ def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
         bars = axes.barh(names, [r["errors"] for r in rows], color=[BAD if r["traffic %"] else QUIET for r in rows])
         axes.bar_label(bars, [f" {r['errors']}" for r in rows])
         axes.set_xlabel("errors in 24 h")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlim(0, max([r["errors"] for r in rows] + [1]) * 1.15)
         axes.plot([], [], " ", label="newest at the top")
 
     if logged.gaps:  # bars of nothing would say that there were none
         return _chart("Errors by revision, last 24 h", logged, [], paint)
-    return _chart("Errors by revision, last 24 h", seen, rows, paint)
+    return _chart("Errors by revision, last 24 h", seen, rows, paint, left=0.27)
 
 
 def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
@@ -161,7 +162,7 @@ def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
 
     if snapshots.gaps or snapshots.absent:
         return _chart("Backups", snapshots, [], paint, empty="there is no backup dataset")
-    return _chart("Backups", tables, rows, paint, height=0.6 + 0.25 * len(rows))
+    return _chart("Backups", tables, rows, paint, height=1 + 0.25 * len(rows), left=0.23)
 
 
 def _limit(axes: Axes, value: float, label: str) -> None:
@@ -175,20 +176,22 @@ def _chart(
     paint: Callable[[Axes], None],
     empty: str = "no rows to plot",
     height: float = 2.9,
+    left: float = 0.07,
 ) -> Chart:
     if not rows:
         return Chart(title, rows, why="could not be seen" if fact.gaps else empty)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.5, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    # Margins are set, not computed, and the canvas prints itself: a layout engine and savefig would draw everything thrice.
+    figure = Figure(figsize=(8.5, height), dpi=100)
     axes = figure.add_subplot()
+    figure.subplots_adjust(left=left, right=0.985, top=1 - 0.32 / height, bottom=0.55 / height)
     paint(axes)
     axes.set_title(title + (" (incomplete)" if fact.gaps else ""), loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0)
     png = BytesIO()
-    figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
     return Chart(title, rows, png.getvalue())
