@@ -1,4 +1,4 @@
-"""Checks are pure: every case is data, in cases/checks.yaml, with every boundary of the guide's table."""
+"""Checks are pure: every case is data, in cases/*.yaml, with every boundary of the guide's table and every gap."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ import yaml
 
 from runbook import checks, settings
 from runbook.moment import Moment
-from runbook.rows import Fact, Gap
+from runbook.rows import Fact, Gap, Verdict
 
-CASES = yaml.safe_load((Path(__file__).parent / "cases" / "checks.yaml").read_text())
+FOLDER = Path(__file__).parent / "cases"
+CASES = {
+    check: cases
+    for file in ("checks", "gates")
+    for check, cases in yaml.safe_load((FOLDER / f"{file}.yaml").read_text()).items()
+    if check != "shared"
+}
 SYSTEM = settings.load("sandbox")
 AT = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 
@@ -22,7 +28,16 @@ def fact(given: Any) -> Fact:
     given = {"rows": given} if isinstance(given, list) else given
     rows = given["rows"] if "rows" in given else [{"at": AT, "function": "f", "text": "x"}] * given["repeat"]
     gaps = tuple(Gap(*pair) for pair in given.get("gaps", []))
-    return Fact("fact", tuple(rows), "line", AT, "", gaps, given.get("more", False), tuple(given.get("absent", [])))
+    return Fact(
+        given.get("name", "fact"),
+        tuple(rows),
+        "line",
+        AT,
+        "",
+        gaps,
+        given.get("more", False),
+        tuple(given.get("absent", [])),
+    )
 
 
 def facts(case: dict[str, Any]) -> list[Fact]:
@@ -47,3 +62,21 @@ def test_check(check: str, case: dict[str, Any]) -> None:
 
 def test_every_check_has_cases() -> None:
     assert set(CASES) == set(checks.__all__)
+
+
+def test_each_gate_passes_once_and_is_stopped_by_what_it_cannot_see() -> None:
+    for gate in (name for name in checks.__all__ if name.startswith("safe_to_")):
+        worst = [max(Verdict[row[0]] for row in case["expect"]) for case in CASES[gate]]
+        assert min(worst) is Verdict.ok, gate
+        assert Verdict.unknown in worst, gate
+
+
+GATES = [k for k in CASES if k.startswith(("safe_to_", "after_"))]
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_what_stops_says_what_to_do(gate: str) -> None:
+    for case in CASES[gate]:
+        for finding in getattr(checks, gate)(*facts(case), SYSTEM, Moment(case.get("at", AT), SYSTEM.zone)):
+            assert finding.limit
+            assert finding.next or finding.verdict is not Verdict.alert, finding
