@@ -60,6 +60,8 @@ def patch_service(sandbox: Sandbox, call: Call, project: str, location: str, ser
     services = sandbox.services
     current = _found(services.services, "SERVICE", service, location, sandbox)
     mask = [part for part in call.args.get("updateMask", "").split(",") if part]
+    if call.args.get("validateOnly", "").lower() == "true":
+        raise ApiError(501, "UNIMPLEMENTED", "gcp_sandbox has no validateOnly")
     if not mask or any(part.partition(".")[0] not in ("traffic", "template") for part in mask):
         raise ApiError(501, "UNIMPLEMENTED", f"gcp_sandbox changes traffic and template of a service, not {mask}")
     asked = call.body

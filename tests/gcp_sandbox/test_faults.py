@@ -63,7 +63,9 @@ def test_an_error_has_googles_envelope(session, told, status, name):
     google = session(told(f"faults: [{{status: {status}}}]"))
     error = google.get(f"{ROOT}/functions").json()["error"]
     assert (error["code"], error["status"], "errors" in error) == (status, name, False)
-    bigquery = google.get(f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets/sales_intelligence").json()["error"]
+    bigquery = google.get(
+        f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets/sales_intelligence"
+    ).json()["error"]
     assert bigquery["errors"][0]["reason"]
 
 

@@ -233,3 +233,19 @@ def test_pinned_since_yesterday(cloud):
     assert told_by(here) == good
     polled(patch(here, "traffic", traffic=[pin(bad)]))
     assert call(here).status_code == 500
+
+
+@pytest.mark.parametrize("args", ["validateOnly=true&updateMask=traffic", "", "updateMask=ingress"])
+def test_what_is_not_understood_is_not_done(cloud, args):
+    here = cloud()
+    before = get(here)
+    body = {"traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": ids(here)[1], "percent": 100}]}
+    assert here.session.patch(f"https://run.googleapis.com/v2/{GMAIL}?{args}", json=body).status_code == 501
+    assert get(here) == before
+
+
+def test_a_change_that_never_ends(cloud, told):
+    here = cloud(told('faults: [{route: "PATCH run", nth: 1, stuck: true}]'))
+    operation = patch(here, "traffic", traffic=[pin(ids(here)[1])])
+    assert not any(operation.done() for _ in range(10))
+    assert (get(here).reconciling, get(here).traffic_statuses[0].type_) == (True, LATEST)
