@@ -96,14 +96,13 @@ def patch_function(sandbox: Sandbox, call: Call, project: str, location: str, fu
     _valid(changes)
     if current["state"] == "DEPLOYING":
         raise ApiError(409, "ABORTED", "unable to queue the operation")
-    before = current["state"]
     current["state"] = "DEPLOYING"
     return sandbox.operations.start(
         call,
         "cloudfunctions",
         current["name"],
-        lambda: _deploy(sandbox, function, changes, source, before),
-        lambda operation: _metadata(sandbox, operation, function, body),
+        lambda: _deploy(sandbox, function, changes, source),
+        _metadata,
     )
 
 
@@ -137,7 +136,7 @@ def _valid(changes: dict[str, Any]) -> None:
             raise ApiError(400, "INVALID_ARGUMENT", f"Invalid value at 'function.{field}': {value!r}")
 
 
-def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes | None, before: str) -> dict:
+def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes | None) -> dict:
     """Build, start, and route; the function that came of it. Raises ApiError as the operation's error."""
     functions, services = sandbox.functions, sandbox.services
     current, code = functions.functions[name], Code()
@@ -145,7 +144,7 @@ def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes 
     said = (sandbox.story.said("deploys", _inventory(sandbox, name)) or [None])[-1]
     if source is not None:
         code = build(source, entry_point)
-    broken = (said.message or "the build step failed") if said and said.outcome == "build" else code.broken
+    broken = (said.message or "Build error details not available") if said and said.outcome == "build" else code.broken
     number = last(services.revisions[name][-1]) + str(len(sandbox.uploads.zips))
     build_name = functions.build_name(name, number)
     if broken:
@@ -206,7 +205,7 @@ def _failed(current: dict, kind: str, message: str) -> ApiError:
     return ApiError(400, "INVALID_ARGUMENT", message)
 
 
-def _metadata(sandbox: Sandbox, operation: Operation, name: str, body: dict) -> dict[str, Any]:
+def _metadata(operation: Operation) -> dict[str, Any]:
     done = bool(operation.ended)
     states = ["COMPLETE" if done or operation.polls > n else "IN_PROGRESS" for n in range(2)]
     stages = [{"name": n, "state": s} for n, s in zip(("BUILD", "SERVICE"), states, strict=True)]
