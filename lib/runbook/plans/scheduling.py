@@ -17,7 +17,7 @@ STATES = {"pause": "PAUSED", "resume": "ENABLED"}
 def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Call a function again. It "may trigger processing" (guide: Quick Reference), so it is a change with a plan."""
     now = row_of(seen.service, request.function)
-    newest = next(iter(seen.runs.rows), None)
+    newest = next(iter(rows_of(seen.runs, request.function)), None)
     last = newest["status"] if newest else "none seen in 24 h"
     relies = {"serving revision": now["serving"], "last run": last}
     change = run_once(request.function, settings)

@@ -1,0 +1,283 @@
+"""Plans are pure: every case is data, in cases/plans.yaml. Then what their ids say, and what they do not."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from runbook import plans, record, settings
+from runbook.errors import BadParameter, Refused
+from runbook.moment import Moment
+from runbook.plan import Plan
+from runbook.request import request
+from runbook.rows import Fact, Finding, Findings, Gap, Verdict
+from runbook.run import Run, Seen
+
+DATA = yaml.safe_load((Path(__file__).parent / "cases" / "plans.yaml").read_text())
+WORLD, CASES = DATA["world"], DATA["cases"]
+SYSTEM = settings.load("sandbox")
+AT = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
+MOMENT = Moment(AT, SYSTEM.zone)
+GATES = Findings((Finding("gate", "x", "y", "z", Verdict.ok),))
+
+
+def fact(name: str, given: Any) -> Fact:
+    given = {"rows": given} if isinstance(given, list) else given
+    rows = deepcopy(given["rows"])
+    for row in rows if name == "tables" else []:
+        row["_columns"] = {column: tuple(kind) for column, kind in row["_columns"].items()}
+    gaps = tuple(Gap(*pair) for pair in given.get("gaps", []))
+    return Fact(name, tuple(rows), "line", AT, "", gaps, False, tuple(given.get("absent", [])))
+
+
+def seen(case: dict[str, Any]) -> Seen:
+    return Seen({name: fact(name, given) for name, given in (WORLD | case.get("seen", {})).items()})
+
+
+def make(name: str, case: dict[str, Any], moment: Moment = MOMENT) -> Plan:
+    return getattr(plans, name)(request(name, case.get("ask", {})), seen(case), GATES, SYSTEM, moment)
+
+
+ALL = [pytest.param(name, case, id=f"{name}: {case['name']}") for name in CASES for case in CASES[name]]
+
+
+@pytest.mark.parametrize(("name", "case"), ALL)
+def test_plan(name: str, case: dict[str, Any]) -> None:
+    if words := case.get("refused") or case.get("bad"):
+        with pytest.raises(Refused if "refused" in case else BadParameter) as error:
+            make(name, case)
+        assert words in str(error.value)
+        assert error.value.next
+        return
+    plan = make(name, case)
+    found = [{**c.plain(), "line": c.line} for c in plan.changes]
+    assert len(found) == len(case["expect"]), found
+    for change, expected in zip(found, case["expect"], strict=True):
+        assert {key: change[key] for key in expected} == expected
+    assert plan.relies_on == case.get("relies", plan.relies_on)
+    assert plan.watch == case.get("watch", plan.watch)
+    assert plan.gates is GATES
+    notes = case.get("notes", plan.notes)
+    assert len(plan.notes) == len(notes)
+    assert all(any(words in note for note in plan.notes) for words in notes), plan.notes
+
+
+@pytest.mark.parametrize(("name", "case"), ALL)
+def test_a_plan_belongs_to_an_operation_and_says_a_way_back_and_a_line(name: str, case: dict[str, Any]) -> None:
+    if "expect" not in case:
+        return
+    plan = make(name, case)
+    assert SYSTEM.operations[plan.operation].offered
+    assert len(plan.whole_id) == 64
+    for change in plan.changes:
+        assert change.undo.startswith(("runbook run ", "gcloud run ", "none: ", "none needed: "))
+        assert change.line.startswith(("gcloud ", "bq "))
+
+
+def test_every_plan_has_cases_of_each_kind() -> None:
+    assert set(CASES) == set(plans.__all__)
+    for name, cases in CASES.items():
+        assert all({"action", "resource", "before", "after", "undo", "line"} <= set(c) for c in cases[0]["expect"][:1])
+        assert "relies" in cases[0], name
+        assert any("refused" in case for case in cases), name
+        assert any(case.get("expect") == [] for case in cases) or name in ("retry", "rotate_secret"), name
+
+
+# --- pure
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_nothing_is_asked_of_the_machine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, given = request(name, {}), seen({})
+    before = deepcopy(given.facts)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a plan did I/O")
+
+    with monkeypatch.context() as shut:
+        for where, what in [
+            (builtins, "open"),
+            (socket, "socket"),
+            (subprocess, "Popen"),
+            (os, "getenv"),
+            (os, "listdir"),
+            (time, "time"),
+        ]:
+            shut.setattr(where, what, refuse)
+        plan = getattr(plans, name)(ask, given, GATES, SYSTEM, MOMENT)
+        again = getattr(plans, name)(ask, given, GATES, SYSTEM, MOMENT)
+        assert plan == again
+        assert plan.whole_id == again.whole_id
+    assert given.facts == before
+
+
+# --- ids
+
+
+def whole(name: str, case: dict[str, Any], target: str = "sandbox", system: Any = SYSTEM, at: Moment = MOMENT) -> Plan:
+    """A plan as `run.plan` makes it, with what runs where and by which code."""
+    cloud = SimpleNamespace(target=target)
+    run = Run(request(name, case.get("ask", {})), system, cloud, at, True, Path(), None)  # type: ignore[arg-type]
+    return run.plan(getattr(plans, name), seen(case), GATES)
+
+
+@pytest.fixture(params=sorted(CASES))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_the_same_world_has_the_same_id(name: str) -> None:
+    assert whole(name, {}).whole_id == whole(name, {}).whole_id
+
+
+def _later(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value + timedelta(hours=1)
+    if isinstance(value, dict):
+        return {k: _later(v) for k, v in value.items()}
+    return [_later(v) for v in value] if isinstance(value, list) else value
+
+
+def test_times_and_etags_do_not_move_an_id(name: str) -> None:
+    moved = {fact: [{**row, "etag": "x", "_etag": "y"} for row in _later(rows)] for fact, rows in WORLD.items()}
+    assert moved != WORLD
+    later = Moment(AT + timedelta(hours=2), SYSTEM.zone)  # the same day of the team's
+    assert whole(name, {"seen": moved}, at=later).whole_id == whole(name, {}).whole_id
+
+
+def test_gates_do_not_move_an_id(name: str) -> None:
+    assert replace(whole(name, {}), gates=Findings()).whole_id == whole(name, {}).whole_id
+
+
+def test_reason_target_place_and_code_move_every_id(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [whole(name, {}).whole_id, whole(name, {"ask": {"reason": "because"}}).whole_id]
+    monkeypatch.setattr(record, "commit", lambda: "a" * 40)
+    ids.append(whole(name, {}, "google").whole_id)
+    monkeypatch.setattr(record, "commit", lambda: "b" * 40)
+    ids.append(whole(name, {}, "google").whole_id)
+    for field, value in {"environment": "other", "project": "other-project"}.items():
+        ids.append(whole(name, {}, system=SYSTEM.model_copy(update={field: value})).whole_id)
+    assert len(set(ids)) == len(ids)
+
+
+def test_what_is_approved_does_not_depend_on_the_approval(name: str) -> None:
+    ids = {whole(name, {"ask": {"approved_plan": given}}).whole_id for given in ("", "0123456789ab")}
+    assert len(ids) == 1
+
+
+ANY: dict[str, list[dict[str, Any]]] = {
+    "deploy": [{"memory": "1Gi"}, {"timeout_s": 10}, {"function": "calendar-sync"}, {"test_run": False}],
+    "rollback": [{"revision": "gmail-sync-00009-ghi"}, {"incident": "INC-1"}],
+    "rotate_secret": [{"secret": "hubspot-api-key"}],
+    "retire_secret": [{"version": 2}, {"to": "enable"}],
+    "backup": [{"tables": "sf_accounts"}, {"date": "20260301"}, {"keep_days": 7}],
+    "restore": [{"into": "fresh"}, {"snapshot": "sf_accounts_20260310"}],
+    "schema_change": [{"column": "sector"}, {"type": "INT64"}, {"mode": "REPEATED"}, {"table": "gmail_messages"}],
+    "retry": [{"incident": "INC-1"}, {"function": "calendar-sync"}],
+    "scheduler": [{"jobs": "gmail-sync,calendar-sync"}, {"to": "resume"}],
+}
+
+
+def test_parameters_move_an_id(name: str) -> None:
+    ids = [whole(name, {"ask": ask}).whole_id for ask in [{}, *ANY[name]]]
+    assert len(set(ids)) == len(ids)
+
+
+NOW, V, U, T, S, J = (WORLD[k][0] for k in ("service", "versions", "users", "tables", "snapshots", "jobs"))
+RELIED: dict[str, list[dict[str, Any]]] = {
+    "deploy": [
+        {"service": [{**NOW, "serving": "gmail-sync-00013-new"}]},
+        {"service": [{**NOW, "traffic": "other", "_targets": {"x": 100}}]},
+        {"service": [{**NOW, "state": "FAILED"}]},
+        {"service": [{**NOW, "runtime": "python310"}]},
+        {"source": [{"source": "sample", "_digest": "2" * 40}]},
+    ],
+    "rollback": [
+        {"service": [{**NOW, "serving": "gmail-sync-00010-def"}]},
+        {"revisions": WORLD["revisions"][:1] + WORLD["revisions"][3:]},
+    ],
+    "rotate_secret": [
+        {"versions": [{**V, "version": 4}, *WORLD["versions"]]},
+        {"versions": [{**V, "state": "DISABLED"}, *WORLD["versions"][1:]]},
+        {"users": [U]},
+        {"users": [{**U, "revision": "gmail-sync-00013-new"}]},
+    ],
+    "retire_secret": [
+        {"versions": [{**V, "version": 4}, *WORLD["versions"]]},
+        {"versions": WORLD["versions"][:2]},
+    ],
+    "backup": [{"tables": [T]}, {"snapshots": [{**S, "snapshot": "sf_accounts_20260311"}]}],
+    "restore": [],  # it relies on its snapshot alone, which is named and never changes
+    "schema_change": [{"tables": [T, {**WORLD["tables"][1], "_columns": {"id": ["STRING", "NULLABLE"]}}]}],
+    "retry": [
+        {"service": [{**NOW, "serving": "gmail-sync-00013-new"}]},
+        {"runs": [{**WORLD["runs"][0], "status": "failed"}]},
+    ],
+    "scheduler": [{"jobs": [{**J, "state": "PAUSED"}]}],
+}
+
+
+def test_what_a_plan_relies_on_moves_its_id(name: str) -> None:
+    found = {whole(name, {"seen": moved}).whole_id for moved in [{}, *RELIED[name]]}
+    assert len(found) == len(RELIED[name]) + 1
+
+
+def test_a_refusal_is_a_plan_without_changes() -> None:
+    plan = whole("rollback", {"ask": {"revision": "nope"}})
+    assert plan.refusal
+    assert plan.refusal.what == "nope cannot serve"
+    assert not plan.changes
+
+
+# --- the notebooks' own plans, in processes with other hash seeds
+
+IDS = """
+import json, sys
+from runbook import run as module
+from runbook.cloud.connect import connect
+from runbook.request import load_notebook
+from runbook.settings import RUNBOOKS, load
+cloud, ids = connect(load("sandbox")), {}
+module.connect = lambda *_: cloud
+for name in sys.argv[1:]:
+    names = {}
+    for cell in load_notebook(RUNBOOKS / f"{name}.ipynb")["cells"]:
+        text = "".join(cell["source"]).replace('source: str = "sample"', 'source: str = ""')  # its tests take seconds
+        text = text.replace('memory: str = ""', 'memory: str = "1Gi"')
+        if cell["cell_type"] == "code" and "plan" not in names and not text.startswith("charts."):
+            exec(text, names)
+    ids[name] = names["plan"].whole_id
+print(json.dumps(ids))
+"""
+
+
+def _ids(seed: str) -> str:
+    words = [sys.executable, "-c", IDS, *sorted(CASES)]
+    env = {**os.environ, "PYTHONHASHSEED": seed}
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def _pairs() -> Iterator[str]:
+    with ThreadPoolExecutor(2) as pool:
+        yield from pool.map(_ids, ("1", "4242"))
+
+
+def test_two_processes_with_other_hash_seeds_make_the_same_plans() -> None:
+    first, second = _pairs()
+    assert len(yaml.safe_load(first)) == len(plans.__all__)
+    assert first == second
