@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from runbook.run import Run
 
 PATIENCE_S = 900  # how long a change may take to settle on Google
+BRIEF_S = 60  # how long Google may go on to show what was before a write
 PAUSE_S = 3
 LOOKS = 8  # in the sandbox, where each look is a step of what is under way
 _FATES: dict[str, Fate] = {"new": "done", "old": "failed", "failed": "failed", "other": "unknown"}
@@ -65,21 +66,28 @@ def apply(run: Run, plan: Plan, material: Material) -> Outcome:
 def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
     wanted = run.request.values.get("approved_plan", "")
     unsigned = plan.rule is not None and not plan.rule.signers and run.request.values.get("apply", False)
+    if wanted not in ("", plan.id, plan.whole_id):
+        plan = _unfinished(store_of(run), wanted, plan, run) or plan
     if plan.refusal:
         raise plan.refusal
-    if wanted and wanted not in (plan.id, plan.whole_id):
+    if wanted not in ("", plan.id, plan.whole_id):
         raise _stale(store_of(run), wanted, plan)
     if not plan.changes:
         return Outcome(plan, "nothing to do", said="everything already is as asked")
-    now = run.cloud.now()[0]
+    now, certain = run.cloud.now()
     window = run.settings.windows.get(plan.rule.window) if plan.rule.window else None
     opening = approval.opens(window, now, run.settings.zone)
     terms = approval.terms_of(plan.rule, person(), opening, run.request.values.get("incident", ""))
     if not wanted and not unsigned:
         return _planned(run, plan, terms)
+    if not (certain and run.certain):
+        said = "approvals hold until a time, and names have dates; this machine's own is not good enough"
+        raise Refused("the cloud's clock could not be read", said, next="check the network, and run it again.")
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
         raise Refused("it is not safe to start", lines, next=bad[0].next or "mend what the gates say, and plan again.")
+    if any(change.action == "add secret version" for change in plan.changes):
+        material.secret()  # refuses before an approval is used up
     store = store_of(run)
     with _lock(store.folder, run):
         people = None
@@ -111,6 +119,25 @@ def newest_plan(store: Store, plan: str) -> bytes | None:
     """The newest file of a plan, by the 12 characters that people type."""
     names = store.list(f"plans/{plan[:12]}")
     return store.read(names[-1]) if names else None
+
+
+def _unfinished(store: Store, wanted: str, plan: Plan, run: Run) -> Plan | None:
+    """The plan as it was approved, where applying it was begun and has not ended: what was done moved the plan of now.
+
+    None for any other, also for one that was made for another place or by other code.
+    """
+    raw = newest_plan(store, wanted)
+    file = json.loads(raw) if raw else {"id": ""}
+    known = _attempts(store.folder / "applied" / file["id"][:12])
+    rows = known[-1].read() if known else []
+    if not any(row["kind"] == "INTENT" for row in rows) or any(row["kind"] == "CLOSE" for row in rows):
+        return None
+    content = file["content"]
+    changes = tuple(Change(**change, line="") for change in content["changes"])
+    was = {"operation": content["operation"], "reason": content["reason"], "relies_on": content["relies_on"]}
+    rule = run.settings.operations.get(content["operation"])
+    made = replace(plan, **was, changes=changes, rule=rule, refusal=None)
+    return made if made.whole_id == file["id"] and wanted in (made.id, made.whole_id) else None
 
 
 def _stale(store: Store, wanted: str, plan: Plan) -> Refused:
@@ -166,15 +193,20 @@ def _lock(folder: Path, run: Run) -> Iterator[None]:
 
 def _attempt(folder: Path) -> Journal:
     """The journal of this plan's unfinished application, or a new one after those that were closed."""
-    known = sorted(folder.glob("[0-9]*"), key=lambda p: int(p.name))
-    if known and not any(row["kind"] == "CLOSE" for row in Journal(known[-1]).read()):
-        return Journal(known[-1])
+    known = _attempts(folder)
+    if known and not any(row["kind"] == "CLOSE" for row in known[-1].read()):
+        return known[-1]
     new = folder / str(len(known) + 1)
     try:
         new.mkdir(parents=True)
     except OSError as error:
         raise NoRecord("the journal cannot be made", str(error), next="give another RUNBOOK_RECORDS.") from None
     return Journal(new)
+
+
+def _attempts(folder: Path) -> list[Journal]:
+    """The journals of a plan's applications, oldest first."""
+    return [Journal(path) for path in sorted(folder.glob("[0-9]*"), key=lambda path: int(path.name))]
 
 
 @dataclass
@@ -211,57 +243,60 @@ class _Applying:
         """The way on, and for what is done already the way back, newest first."""
         if result == "applied":
             return ()
-        on = (f"runbook apply {self.plan.id} looks again and goes on",) if result == "unknown" else ()
-        return (*on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done)))
+        on = "mend what it says, then plan again"
+        if result == "unknown":
+            on = f"runbook apply {self.plan.id} looks again and goes on"
+        return (on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done)))
 
     def _one(self, number: int, change: Change) -> tuple[Fate, str]:
-        action = ACTIONS[change.action]
-        change = self._resumed(number, change)
-        look = self._settled(change, wait=("pending",))
+        action, slow = ACTIONS[change.action], change.action == "run once"
+        change, sent = self._resumed(number, change)
+        look = self._settled(change, wait=("pending", "old") if sent and slow else ("pending",))
         if look.state == "new":
             return "done", look.said
         if look.state not in ("old", "failed"):
             fate: Fate = "unknown" if look.state in ("pending", "unseen") else "failed"
             return fate, f"not started: {look.said}"
-        if change.action == "run once" and "since" not in change.details:
+        if slow and "since" not in change.details:
             change = replace(change, details={**change.details, "since": look.data["newest"]})
         self._write("INTENT", number=number, change=change.plain(), seen=look.said, undo=change.undo)
-        said = ""
+        said, refused = "", False
         try:
             action.do(self._sender(number), self.run.cloud, change, look, self.material)
         except Refused as refusal:
             self._write("RESULT", number=number, said=refusal.what)
             return "failed", refusal.what
         except Exception as error:
-            missing = gap(error, change.resource)
-            if missing is None and not _is_answer(error):
+            if hasattr(error, "message"):  # before anything reads it: an answer may repeat what was sent
+                error.message = self.material.scrub(str(error.message))
+            missing, refused = gap(error, change.resource), _is_answer(error)
+            if missing is None and not refused:
                 raise
-            said = self.material.scrub(missing.why if missing else str(error).splitlines()[0])
+            said = missing.why if missing else str(error).splitlines()[0]
             self._write("RESULT", number=number, said=said)
-        late = ("pending", "old") if change.action == "run once" and not said else ("pending",)
-        look = self._settled(change, wait=(*late, "unseen"))
+        # Only who was refused can be sure that what is old now stays old.
+        look = self._settled(change, wait=("pending", "unseen") if refused else ("pending", "unseen", "old"))
         self._write("CONFIRM", number=number, state=look.state, said=look.said)
-        fate = _FATES.get(look.state, "unknown")
-        if change.action == "run once" and look.state == "old" and not said:
-            fate = "unknown"
+        fate = "unknown" if look.state == "old" and not refused else _FATES.get(look.state, "unknown")
         return fate, "; ".join(t for t in (look.said, said if fate != "done" else "") if t)
 
-    def _resumed(self, number: int, change: Change) -> Change:
-        """A change with what an earlier attempt noted before it wrote."""
-        for row in self.journal.read():
-            if row["kind"] == "INTENT" and row["number"] == number:
-                return replace(change, details=row["change"]["details"])
-        return change
+    def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
+        """A change with what an earlier attempt noted before it wrote, and whether that may have sent it."""
+        rows = [row for row in self.journal.read() if row.get("number") == number]
+        for row in rows:
+            if row["kind"] == "INTENT":
+                change = replace(change, details=row["change"]["details"])
+        return change, any(row["kind"] == "WRITE" for row in rows)
 
     def _settled(self, change: Change, wait: tuple[str, ...]) -> Look:
-        """Look until it is in none of the states to wait for, or patience ends."""
-        on_google = self.run.cloud.target == "google"
-        end = time.monotonic() + PATIENCE_S
+        """Look until it is in none of the states to wait for, or patience ends; a run of a function is slow to show."""
+        on_google, began = self.run.cloud.target == "google", time.monotonic()
         for n in range(PATIENCE_S // PAUSE_S if on_google else LOOKS):
             if on_google and n:
                 time.sleep(PAUSE_S)
             look = self._look(change)
-            if look.state not in wait or (on_google and time.monotonic() > end):
+            patience = BRIEF_S if look.state == "old" and change.action != "run once" else PATIENCE_S
+            if look.state not in wait or (on_google and time.monotonic() - began > patience):
                 break
         return look
 

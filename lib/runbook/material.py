@@ -1,7 +1,7 @@
 """What a change needs that may stand nowhere: the value of a secret, and the archive of a source.
 
 A secret's value comes from a file, from an environment variable, or from the runner, which read it from stdin or a
-hidden prompt and handed it to the kernel through a pipe. It is read when it is sent, and never kept.
+hidden prompt and handed it to the kernel through a pipe. It is read once, when it is needed, and kept only in memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import json
 import os
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from runbook.errors import Refused
 
@@ -24,6 +24,7 @@ class Material:
 
     def __init__(self, source: str = ""):
         self.source = source
+        self._value: bytes | None = None
 
     def archive(self) -> bytes:
         """The deterministic zip of the source."""
@@ -33,7 +34,7 @@ class Material:
 
     def secret(self) -> bytes:
         """The value. Raises Refused when there is none, an empty one, or one that Secret Manager would not take."""
-        value = _secret()
+        value = self._value = _secret() if self._value is None else self._value
         if value is None or not value.strip():
             raise Refused(
                 "there is no value for the new version",
@@ -48,14 +49,24 @@ class Material:
 
     def scrub(self, text: str) -> str:
         """A text without the secret's value in any of the forms in which it travels, should an answer repeat it."""
-        value = _secret()
-        if not value:
-            return text
-        plain = value.decode(errors="replace")
-        forms = [base64.b64encode(value).decode(), value.hex(), quote(plain), json.dumps(plain)[1:-1], plain]
-        for form in sorted(forms, key=len, reverse=True):
+        value = self._value or b""
+        parts = {value, value.strip(), *(line.strip() for line in value.splitlines())}
+        forms = {form for part in parts if len(part) >= SHORT or part == value for form in _forms(part)}
+        for form in sorted(forms - {""}, key=len, reverse=True):
             text = text.replace(form, "(a secret)")
         return text
+
+
+SHORT = 6  # bytes; a line of the value that is shorter says nothing of it, and stands in many words
+
+
+def _forms(value: bytes) -> list[str]:
+    """How a value may be written."""
+    plain, encoded = value.decode(errors="replace"), base64.b64encode(value).decode()
+    quoted = [json.dumps(plain, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
+    urls = [quote(plain), quote(plain, safe=""), quote_plus(plain)]
+    web = encoded.translate({43: "-", 47: "_"})
+    return [plain, *quoted, *urls, encoded, encoded.rstrip("="), web, web.rstrip("="), value.hex(), value.hex().upper()]
 
 
 def has_secret() -> bool:

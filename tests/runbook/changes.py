@@ -1,0 +1,385 @@
+"""One runbook in this process, without a kernel: its notebook's own code cells, against a sandbox that lasts.
+
+    place = Place(tmp_path / "records", world="healthy")
+    first = place.run("rollback", reason="…")          # start → … → close, as the notebook does it
+    place.approve(first.id)
+    second = place.run("rollback", reason="…", approved_plan=first.id)
+
+`place.wire` is what the runs talk through: it notes every request, and a `fault` of the test stands between.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Lock, RLock
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+
+import gcp_sandbox
+from gcp_sandbox.app import App
+from gcp_sandbox.faults import Faults
+from gcp_sandbox.world import Fault
+from runbook import desk, settings
+from runbook.cloud import connect
+from runbook.cloud.connect import Cloud
+from runbook.cloud.inprocess import InProcess
+from runbook.errors import RunbookError
+from runbook.plan import Change, Outcome
+from runbook.request import load_notebook, source
+
+REQUESTER = "casey"  # who plans and applies; avery and blake sign
+# Everything that writes, with parameters that plan something in the healthy world.
+CHANGING: dict[str, dict[str, Any]] = {
+    "deploy": {"memory": "1Gi"},
+    "rollback": {},
+    "rotate_secret": {},
+    "retire_secret": {},
+    "backup": {"tables": "sf_accounts,gmail_messages"},
+    "restore": {},
+    "schema_change": {},
+    "retry": {},
+    "scheduler": {"jobs": "gmail-sync,calendar-sync"},
+}
+SECRET = b's3cret-Value/of+the=new "version"'
+
+
+class Died(BaseException):
+    """The process ends here: nothing catches this."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request. `write` is whether the door had to be opened for it."""
+
+    method: str
+    host: str
+    path: str
+    body: bytes
+    write: bool
+
+    @property
+    def line(self) -> str:
+        return f"{self.method} {self.host}{self.path}"
+
+
+Next = Callable[[], requests.Response]
+Wired = Callable[["Wire", int, Sent, Next], requests.Response]
+
+
+class Wire(InProcess):
+    """The transport of every run of a place; `fault` may answer, fail, or let a request through."""
+
+    def __init__(self, app: App):
+        super().__init__(app)
+        self.seen: list[Sent] = []
+        self.fault: Wired | None = None
+        self.lock = Lock()
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        url, body = urlsplit(str(request.url)), request.body or b""
+        body = body.encode() if isinstance(body, str) else body
+        sent = Sent(str(request.method), url.netloc, url.path, body, _writes(str(request.method), url.path, body))
+        with self.lock:
+            self.seen.append(sent)
+            number = len(self.seen)
+        if self.fault is None:
+            return super().send(request, **options)
+        return self.fault(self, number, sent, lambda: super(Wire, self).send(request, **options))
+
+    @contextmanager
+    def app_fails(self, **fault: Any) -> Iterator[None]:
+        """For one request the sandbox itself fails, as a world's fault says."""
+        sandbox = self.app.sandbox
+        before, sandbox.faults = sandbox.faults, Faults([Fault(**fault)])
+        try:
+            yield
+        finally:
+            sandbox.faults = before
+
+    @property
+    def writes(self) -> list[Sent]:
+        return [sent for sent in self.seen if sent.write]
+
+
+def _writes(method: str, path: str, body: bytes) -> bool:
+    """Whether a request is none of the reads, told without the door's own list."""
+    if method == "GET":
+        return False
+    if path.endswith((":testIamPermissions", "entries:list")) or path.endswith("/queries"):
+        return False
+    return not (path.endswith("/jobs") and "/bigquery/" in path and b'"dryRun": true' in body)
+
+
+@dataclass
+class Result:
+    """What one run left: what each name of the notebook is, and the exception that ended it, if one did."""
+
+    names: dict[str, Any]
+    error: BaseException | None
+    shown: str
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.names["outcome"]
+
+    @property
+    def id(self) -> str:
+        return self.names["plan"].id
+
+    @property
+    def folder(self) -> Path:
+        return self.names["run"].folder
+
+
+class Serial:
+    """A pool of one: requests come in the same order every time."""
+
+    def __init__(self, max_workers: int = 1):
+        pass
+
+    def __enter__(self) -> Serial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, do: Callable[..., Any], *items: Any) -> Iterator[Any]:
+        return map(do, *items)
+
+
+@dataclass
+class Place:
+    """A records folder, and a sandbox that all its runs share."""
+
+    records: Path
+    world: str = "healthy"
+    app: App = None  # type: ignore[assignment]
+    wire: Wire = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.app = self.app or gcp_sandbox.app(settings.load("sandbox").inventory(), self.world)
+        self.wire = Wire(self.app)
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """While inside, whatever connects to the sandbox gets this one, and records go to this folder."""
+
+        def in_process(system: Any, _world: str) -> Cloud:
+            return Cloud(system, "sandbox", self.wire, world="a test's")
+
+        environment = {"RUNBOOK_RECORDS": str(self.records), "RUNBOOK_PERSON": REQUESTER}
+        pools = patch("runbook.run.ThreadPoolExecutor", Serial), patch("concurrent.futures.ThreadPoolExecutor", Serial)
+        with patch.dict(os.environ, environment), patch.object(connect, "_in_process", in_process), pools[0], pools[1]:
+            os.environ.pop("RUNBOOK_RUN", None)
+            yield
+
+    def run(self, runbook: str, show: bool = False, until: str = "", **given: Any) -> Result:
+        """Execute the notebook's code cells with these parameters; an exception ends it and is kept.
+
+        `show` draws what each cell would show; `until` stops before the cell that contains this text.
+        """
+        names: dict[str, Any] = {"__name__": "__main__"}
+        shown: list[str] = []
+        with self.here():
+            for number, text in enumerate(cells(runbook)):
+                if until and until in text:
+                    break
+                try:
+                    value = _execute(runbook, number, names)
+                    if show and hasattr(value, "_repr_mimebundle_"):
+                        shown += map(str, value._repr_mimebundle_().values())
+                except (Exception, Died) as error:  # noqa: BLE001 - a test looks at it
+                    return Result(names, error, "".join(shown))
+                if number == 0:
+                    assert set(given) <= set(names), f"{runbook} has no parameters {set(given) - set(names)}"
+                    names.update(given)
+        return Result(names, None, "".join(shown))
+
+    def plan(self, runbook: str, **given: Any) -> Result:
+        """A run that plans, and shows that it worked."""
+        result = self.run(runbook, **given)
+        assert result.error is None
+        assert result.outcome.result == "planned", result.outcome.said
+        return result
+
+    def approve(self, plan: str) -> None:
+        """Everybody whom the plan needs signs it, with a reason not to wait for the preferred time."""
+        with self.here():
+            found = desk.find(plan)
+            for role in found.system.operations[found.content["operation"]].signers:
+                found.sign(role, "looks right", None, None, "it cannot wait")
+
+    def go(self, runbook: str, plan: str, **given: Any) -> Result:
+        """Apply a plan by its id; one that nobody has to sign with `apply`."""
+        return self.run(runbook, **given, **({"apply": True} if runbook == "backup" else {"approved_plan": plan}))
+
+    def applied(self, runbook: str, **given: Any) -> Result:
+        """Plan, approve, apply: the usual way, which must work."""
+        first = self.plan(runbook, **given)
+        self.approve(first.id)
+        second = self.go(runbook, first.id, **given)
+        assert second.error is None
+        assert second.outcome.result == "applied", (second.outcome.result, second.outcome.said)
+        return second
+
+
+@cache
+def cells(runbook: str) -> list[str]:
+    """The code cells of a notebook, the one with the parameters first."""
+    found = [c for c in load_notebook(settings.RUNBOOKS / f"{runbook}.ipynb")["cells"] if c["cell_type"] == "code"]
+    assert "parameters" in found[0]["metadata"]["tags"]
+    return [source(cell) for cell in found]
+
+
+@cache
+def _compiled(runbook: str, number: int) -> tuple[Any, Any]:
+    """A cell's statements, and the expression that it ends with, if it does."""
+    tree, name = ast.parse(cells(runbook)[number]), f"{runbook}.ipynb, code cell {number + 1}"
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    end = compile(ast.Expression(last.value), name, "eval") if isinstance(last, ast.Expr) else None
+    return compile(tree, name, "exec"), end
+
+
+def _execute(runbook: str, number: int, names: dict[str, Any]) -> Any:
+    statements, end = _compiled(runbook, number)
+    exec(statements, names)
+    return eval(end, names) if end else None
+
+
+class Snapshot:
+    """A sandbox that can be had again and again as it was: its state is copied, its DuckDB rolled back."""
+
+    def __init__(self, app: App):
+        sandbox = app.sandbox
+        _ = sandbox.log, sandbox.functions, sandbox.services, sandbox.jobs, sandbox.secrets, sandbox.uploads
+        self.app, self.connection = app, sandbox.bigquery.catalog.con
+
+    @contextmanager
+    def again(self) -> Iterator[App]:
+        """The app as it was when this snapshot was made; one at a time."""
+        sandbox = self.app.sandbox
+        kept = (self.connection, sandbox.story, sandbox.world, sandbox.inventory, sandbox.faults.lock)
+        memo: dict[int, Any] = {id(thing): thing for thing in kept}
+        memo[id(sandbox.log.entries)] = list(sandbox.log.entries)
+        fresh = App.__new__(App)
+        fresh.__dict__.update(self.app.__dict__, sandbox=copy.deepcopy(sandbox, memo), lock=RLock())
+        self.connection.execute("BEGIN")
+        try:
+            yield fresh
+        finally:
+            self.connection.execute("ROLLBACK")
+
+
+# --- What is true, asked of the sandbox itself and not through the code that is tested
+
+
+def side(app: App, change: Change, runs: int) -> str:
+    """On which side of a change the sandbox is: `old`, `new`, `moving`, `failed`, or "twice" where it came twice.
+
+    `runs` is how many runs the change's function had before.
+    """
+    sandbox, at, to = app.sandbox, change.details, change.details.get("to")
+    if change.action == "route traffic":
+        service = sandbox.services.services[at["service"]]
+        now = [
+            {t.get("revision") or "latest": t["percent"] for t in service[key]}
+            for key in ("traffic", "trafficStatuses")
+        ]
+        return "moving" if service["reconciling"] else _side(now, [to, to], [at["from"]] * 2)
+    if change.action == "update function":
+        found = sandbox.functions.functions[at["function"]]
+        now = {
+            "source": found["labels"].get("runbook-source", ""),
+            "runtime": found["buildConfig"]["runtime"],
+            "entry_point": found["buildConfig"]["entryPoint"],
+            "memory": found["serviceConfig"]["availableMemory"],
+            "timeout_s": found["serviceConfig"]["timeoutSeconds"],
+        }
+        moving = any(o.resource.endswith(f"/functions/{at['function']}") and not o.ended for o in _operations(app))
+        return "moving" if moving else _side({key: now[key] for key in to}, to, at["from"])
+    if change.action == "run once":
+        return {0: "old", 1: "new"}.get(runs_of(app, at["function"]) - runs, "twice")
+    if change.action == "set job state":
+        return _side(sandbox.jobs.jobs[at["job"]]["state"], to, at["from"])
+    if change.action == "add secret version":
+        count = len(sandbox.secrets.versions[at["secret"]])
+        return "twice" if count > to else _side(count, to, at["from"])
+    if change.action == "set version state":
+        return _side(sandbox.secrets.version(at["secret"], str(at["version"]))["state"], to, at["from"])
+    if change.action == "start with new secret":
+        service = sandbox.services.services[at["service"]]
+        if service["reconciling"]:
+            return "moving"
+        marks = [
+            r.get("annotations", {}).get("runbook/secret-version") for r in sandbox.services.revisions[at["service"]]
+        ]
+        return {0: "old", 1: "new"}.get(marks.count(to), "twice")
+    if change.action == "copy table":
+        return "new" if (at["to_dataset"], at["to_table"]) in sandbox.bigquery.catalog.tables else "old"
+    assert change.action == "add column"
+    columns = sandbox.bigquery.catalog.tables[at["dataset"], at["table"]].column_names
+    return "new" if at["column"] in columns else "old"
+
+
+def _operations(app: App) -> Any:
+    return app.sandbox.operations.known.values()
+
+
+def _side(now: Any, new: Any, old: Any) -> str:
+    return "new" if now == new else "old" if now == old else f"other: {now}"
+
+
+def runs_of(app: App, function: str) -> int:
+    """How many runs of a function there are."""
+    catalog = app.sandbox.bigquery.catalog
+    table = catalog.tables[catalog.datasets[0], "etl_runs"].name
+    return catalog.con.execute(f"SELECT count(*) FROM {table} WHERE function_name = ?", [function]).fetchall()[0][0]
+
+
+def things(app: App) -> dict[str, Any]:
+    """Everything that a change could have made or switched, without times: equal if and only if nothing changed."""
+    sandbox = app.sandbox
+    catalog = sandbox.bigquery.catalog
+    return {
+        "traffic": {name: (s["traffic"], s["trafficStatuses"]) for name, s in sandbox.services.services.items()},
+        "revisions": {name: len(found) for name, found in sandbox.services.revisions.items()},
+        "functions": {
+            name: (f["state"], f["labels"], f["buildConfig"], f["serviceConfig"])
+            for name, f in sandbox.functions.functions.items()
+        },
+        "versions": {name: [v["state"] for v in found] for name, found in sandbox.secrets.versions.items()},
+        "jobs": {name: job["state"] for name, job in sandbox.jobs.jobs.items()},
+        "tables": {key: (t.kind, t.column_names) for key, t in catalog.tables.items()},
+        "runs": runs_of_all(app),
+        "operations": [o.name for o in _operations(app) if not o.ended],
+    }
+
+
+def runs_of_all(app: App) -> Mapping[str, int]:
+    catalog = app.sandbox.bigquery.catalog
+    if ("sales_intelligence", "etl_runs") not in catalog.tables:
+        return {}
+    table = catalog.tables[catalog.datasets[0], "etl_runs"].name
+    return dict(catalog.con.execute(f"SELECT function_name, count(*) FROM {table} GROUP BY 1 ORDER BY 1").fetchall())
+
+
+def error_of(result: Result) -> str:
+    """The error of a run in one line, for a test's message."""
+    error = result.error
+    return (
+        "" if error is None else f"{type(error).__name__}: {error.what if isinstance(error, RunbookError) else error}"
+    )
+
+
+def query_of(url: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(url).query)

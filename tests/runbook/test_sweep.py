@@ -1,0 +1,305 @@
+"""Every changing runbook, with something going wrong at every single request of its apply; then applied again.
+
+Whatever happens, the system is in its old or its new state or the outcome says that it cannot know and how to go on;
+nothing is done twice; nothing is called done that is not; and applying the same plan again converges or says why not.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import Mock, patch
+
+import pytest
+import requests
+import yaml
+
+import runbook.source
+from runbook import charts, record, settings
+from runbook.plan import Change, Outcome
+from runbook.signers import Signers
+from tests.runbook.changes import (
+    CHANGING,
+    Died,
+    Next,
+    Place,
+    Result,
+    Sent,
+    Snapshot,
+    Wire,
+    error_of,
+    runs_of,
+    side,
+    things,
+)
+
+# What goes wrong with a read: there is no difference between its effect and none.
+READS = ("lost before", "403", "429", "5xx from then on", "dies before")
+WRITES = (*READS, "lost after", "409", "412", "stuck", "dies after")
+QUIET = "about: nothing happens\nnow: 2026-03-11T13:30:00Z\n"
+WORLDS = {"retire_secret": QUIET + "secrets: [{name: gmail-oauth-token, versions: [{age: 700d}, {age: 365d}]}]\n"}
+GIVEN = {**CHANGING, "rotate_secret": {"secret": "salesforce-client-id"}}  # one function reads it
+LONGEST_FIRST = ("deploy", "rotate_secret", "retry", "backup", *sorted(CHANGING))
+CASES: Counter[str] = Counter()
+
+
+@dataclass
+class Wrong:
+    """What goes wrong: each of `kinds` at its request, counted from 1."""
+
+    kinds: dict[int, str]
+    fired: int = 0
+    down: bool = field(default=False)
+
+    def __call__(self, wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        kind = "503" if self.down else self.kinds.get(number, "")
+        if not kind:
+            return go()
+        self.fired += 1
+        if kind == "dies before":
+            raise Died
+        if kind == "dies after":
+            go()
+            raise Died
+        if kind == "stuck":
+            with wire.app_fails(stuck=True):
+                return go()
+        if kind.startswith("lost"):
+            with wire.app_fails(lost=kind.split()[1]):
+                return go()
+        self.down = self.down or kind == "5xx from then on"
+        with wire.app_fails(status=503 if self.down else int(kind)):
+            return go()
+
+
+@dataclass
+class Prepared:
+    """A runbook that was planned and approved, and can be applied again and again from there."""
+
+    name: str
+    id: str
+    changes: tuple[Change, ...]
+    records: Path
+    snapshot: Snapshot
+    runs: dict[str, int]
+    requests: list[Sent]
+
+    @contextmanager
+    def place(self, folder: Path) -> Iterator[Place]:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.records, folder)
+        with self.snapshot.again() as app:
+            yield Place(folder, app=app)
+
+    def sides(self, place: Place) -> list[str]:
+        """On which side of each change the sandbox is."""
+        return [side(place.app, c, self.runs.get(c.details.get("function", ""), 0)) for c in self.changes]
+
+    def go(self, place: Place, wrong: Wrong | None = None) -> Result:
+        place.wire.seen.clear()
+        place.wire.fault = wrong
+        return place.go(self.name, self.id, **GIVEN[self.name])
+
+
+SYSTEM = {"gmail-sync", "calendar-sync", "salesforce-accounts-sync", "account-scoring"}
+TABLES = {"gmail_messages", "calendar_events", "sf_accounts"}
+
+
+def small(folder: Path) -> str:
+    """The practice system with a few of its functions and tables: a folder of params."""
+    system = yaml.safe_load((settings.ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
+    system["functions"] = [f for f in system["functions"] if f["name"] in SYSTEM]
+    system["tables"]["freshness"] = [t for t in system["tables"]["freshness"] if t["name"] in TABLES]
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(system), encoding="utf-8")
+    return str(folder)
+
+
+@contextmanager
+def fast(folder: Path) -> Iterator[None]:
+    """A small system, without what only costs time here: the disk's guarantee, git and pytest on the source, pictures."""
+    verify, known = Signers.verify, {}
+
+    def verify_once(signers: Signers, *given: Any) -> Any:
+        key = given[:3]  # who, what, signature
+        if key not in known:
+            known[key] = verify(signers, *given)
+        return known[key]
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, RUNBOOK_PARAMS=small(folder)))
+        stack.enter_context(patch.dict(os.environ, RUNBOOK_SECRET_ENV="NEW_VALUE", NEW_VALUE="a new value"))
+        stack.enter_context(patch.object(os, "fsync", lambda _: None))
+        stack.enter_context(patch.object(record, "here", cache(record.here)))
+        stack.enter_context(patch.object(Signers, "verify", verify_once))
+        for name in ("look", "run_tests", "leaks", "archive"):
+            stack.enter_context(patch.object(runbook.source, name, cache(getattr(runbook.source, name))))
+        for name in ("backups", "revisions"):
+            stack.enter_context(patch.object(charts, name, lambda *_: None))
+        stack.enter_context(patch("gcp_sandbox.faults.time", Mock()))
+        stack.enter_context(patch("requests.sessions.get_environ_proxies", lambda *_, **__: {}))
+        settings.load.cache_clear()
+        yield
+    settings.load.cache_clear()
+
+
+def prepare(name: str, folder: Path) -> Prepared:
+    """Plan and approve a runbook, and apply it once without a fault, to know its requests."""
+    given, records, world = GIVEN[name], folder / "records", folder / "world.yaml"
+    world.write_text(WORLDS.get(name, QUIET), encoding="utf-8")
+    place = Place(records, str(world))
+    first = place.plan(name, **given)
+    place.approve(first.id)
+    changes = first.names["plan"].changes
+    runs = {n: runs_of(place.app, n) for c in changes if (n := c.details.get("function"))}
+    made = Prepared(name, first.id, changes, records, Snapshot(place.app), runs, [])
+    with made.place(folder / "case") as clean:
+        assert set(made.sides(clean)) == {"old"}
+        done = made.go(clean)
+        assert (error_of(done), done.outcome.result) == ("", "applied")
+        assert set(made.sides(clean)) == {"new"}
+        made.requests[:] = clean.wire.seen
+    return made
+
+
+def sweep(name: str) -> int:
+    """Everything that can go wrong at every request, one at a time; how many cases that were."""
+    count = 0
+    with TemporaryDirectory() as folder, fast(Path(folder)):
+        made = prepare(name, Path(folder))
+        for number, sent in enumerate(made.requests, 1):
+            for kind in WRITES if sent.write else READS:
+                assert case(made, Path(folder, "case"), Wrong({number: kind})), f"{name}: no {kind} at {number}"
+                count += 1
+        assert not case(made, Path(folder, "case"), Wrong({len(made.requests) + 1: "dies before"}))
+    return count
+
+
+def storm(name: str, seed: int) -> int:
+    """Three things go wrong in one apply, a hundred times, by dice that fall the same each time."""
+    with TemporaryDirectory() as folder, fast(Path(folder)):
+        made = prepare(name, Path(folder))
+        for n in range(100):
+            dice = random.Random(f"{name} {seed} {n}")
+            numbers = dice.sample(range(1, len(made.requests) + 4), k=3)
+            case(made, Path(folder, "case"), Wrong({number: dice.choice(WRITES) for number in sorted(numbers)}))
+    return 100
+
+
+def case(made: Prepared, folder: Path, wrong: Wrong) -> bool:
+    """One apply in which something goes wrong, and the same plan applied again; whether anything did go wrong."""
+    about = f"{made.name}, {wrong.kinds}"
+    with made.place(folder) as place:
+        before = things(place.app)
+        first = made.go(place, wrong)
+        died = isinstance(first.error, Died)
+        assert first.error is None or died, f"{about}: {error_of(first)}"
+        middle, sides = things(place.app), made.sides(place)
+        honest(about, first, sides, changed=middle != before)
+        careful(about, place, before)
+        if not wrong.fired:
+            assert first.outcome.result == "applied", about
+            return False
+        again = made.go(place)
+        for _ in range(3):
+            if "moving" in made.sides(place):  # what was begun goes on meanwhile; it says so, and to wait
+                again = made.go(place)
+        assert again.error is None, f"{about}, again: {error_of(again)}"
+        after, ended = things(place.app), made.sides(place)
+        honest(f"{about}, again", again, ended, changed=after != middle and "moving" not in sides)
+        careful(about, place, before)
+        converged(about, first, again, sides, ended, stuck="stuck" in wrong.kinds.values())
+    return True
+
+
+def honest(about: str, result: Result, sides: list[str], changed: bool) -> None:
+    """What the run says is so."""
+    assert not {s for s in sides if s == "twice" or s.startswith("other")}, f"{about}: {sides}"
+    begun = [s for s in sides if s != "old"]
+    assert sides == begun + ["old"] * (len(sides) - len(begun)), f"{about}: not in order: {sides}"
+    outcome: Outcome | None = result.names.get("outcome")
+    if outcome is None:  # it died before it could say anything
+        return
+    about = f"{about}: says {outcome.result}, {outcome.said}; is {sides}"
+    if outcome.result == "applied":
+        assert set(sides) == {"new"}, about
+    elif outcome.result in ("refused", "nothing to do", "planned"):
+        assert not changed, about
+        assert outcome.said, about
+    else:
+        assert outcome.next, about
+        assert len(outcome.fates) == len(sides) or outcome.plan.id != result.id, about
+    for (fate, _), now in zip(outcome.fates, sides[-len(outcome.fates) :] if outcome.fates else [], strict=True):
+        fits = {"done": {"new"}, "failed": {"old"}, "not attempted": {"old"}, "unknown": {"old", "new", "moving"}}
+        assert now in fits[fate], about
+    if outcome.result == "unknown":
+        assert any("runbook apply" in step for step in outcome.next), about
+    if "report" in result.names or result.error is None:
+        told = result.names["run"]._findings.get("confirm")
+        assert told is None or (told.worst.name == "ok") <= (outcome.result not in ("failed", "unknown")), about
+
+
+def careful(about: str, place: Place, before: dict[str, Any]) -> None:
+    """What was there before is still there, and an old version of a secret is on until the new one is proved."""
+    now = things(place.app)
+    assert set(before["tables"]) <= set(now["tables"]), about
+    for name, states in before["versions"].items():
+        if not about.startswith("retire_secret"):
+            assert now["versions"][name][: len(states)] == states, about
+        assert now["versions"][name][-1] == "ENABLED", about
+    grown = {n: now["revisions"][n] - count for n, count in before["revisions"].items()}
+    assert set(grown.values()) <= {0, 1}, f"{about}: {grown}"
+
+
+def converged(about: str, first: Result, again: Result, sides: list[str], ended: list[str], stuck: bool) -> None:
+    """The second time it is as it was asked for, or the first time ended in a way that a person must look at."""
+    said = f"{about}: {sides} → {ended}; {again.outcome.result}: {again.outcome.said}"
+    open_ = first.names.get("outcome") is None or first.outcome.result == "unknown"
+    if again.outcome.result == "applied" or set(ended) == {"new"}:
+        return
+    assert again.outcome.said, said
+    assert stuck or not open_ or set(sides) == {"new"}, said
+    if stuck:
+        assert again.outcome.result in ("refused", "unknown"), said
+
+
+@pytest.fixture(scope="module")
+def running(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[int]]]:
+    """The sweeps of the tests that were selected, as futures by runbook: on two processors, the longest first."""
+    chosen = {i.callspec.params["name"] for i in request.session.items if i.name.startswith("test_one_thing")}
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        yield {name: pool.submit(sweep, name) for name in dict.fromkeys(LONGEST_FIRST) if name in chosen}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_one_thing_goes_wrong(running: dict[str, Future[int]], name: str) -> None:
+    CASES[name] = running[name].result()
+
+
+def test_the_sweep_is_large(record_testsuite_property: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    if set(CASES) != set(CHANGING):
+        pytest.skip("counts only where the whole sweep ran")
+    record_testsuite_property("sweep cases", CASES.total())
+    with capsys.disabled():
+        sys.stdout.write(f"\n{CASES.total()} faults: " + ", ".join(f"{n} {c}" for n, c in CASES.items()) + "\n")
+    assert CASES.total() > 800
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("seed", range(3))
+def test_several_things_go_wrong(name: str, seed: int) -> None:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(storm, name, seed).result() == 100
