@@ -145,26 +145,270 @@ def test_a_table_that_is_not_there_is_absent(sandbox: Any, tmp_path: Any) -> Non
     assert not seen.gaps
 
 
-ALL = {name: getattr(facts, name) for name in facts.__all__}
-NO_PAST = {"functions", "jobs", "access"}
+# Every read of a cloud, with what it is asked for; `source` asks none.
+GIVEN = {
+    "revisions": ("gmail-sync",),
+    "runs_of": ("gmail-sync",),
+    "runs_of_users": ("gmail-oauth-token",),
+    "service": ("gmail-sync",),
+    "users": ("gmail-oauth-token",),
+    "versions": ("gmail-oauth-token",),
+}
+ALL = {name: getattr(facts, name)(*GIVEN.get(name, ())) for name in facts.__all__ if name != "source"}
+NO_PAST = {"access", "functions", "jobs", "revisions", "service", "snapshots", "tables", "users", "versions"}
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
 @pytest.mark.parametrize("fault", ["status: 403", "status: 429", "status: 500", "status: 503", "lost: before"])
-def test_a_read_that_fails_is_a_gap(sandbox: Any, tmp_path: Any, name: str, fault: str) -> None:
+def test_every_read_that_fails_is_a_gap(sandbox: Any, tmp_path: Any, fault: str) -> None:
     cloud, moment = sandbox(world_file(tmp_path, f"faults: [{{{fault}}}]"))
-    seen = look(ALL[name](), cloud, moment)
-    assert not seen.rows
-    assert seen.gaps
-    assert all(g.why for g in seen.gaps)
+    for name, ask in ALL.items():
+        seen = look(ask, cloud, moment)
+        assert not seen.rows, name
+        assert not seen.absent, name
+        assert seen.gaps, name
+        assert all(g.why for g in seen.gaps), name
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
-def test_looking_back(sandbox: Any, name: str) -> None:
+def test_looking_back(sandbox: Any) -> None:
     cloud, moment = sandbox("healthy", "2026-03-10T08:30")
-    seen = look(ALL[name](), cloud, moment)
-    assert bool(seen.gaps) == (name in NO_PAST)
-    assert seen.seen_at == datetime(2026, 3, 10, 13, 30, tzinfo=UTC)
+    for name, ask in ALL.items():
+        seen = look(ask, cloud, moment)
+        assert bool(seen.gaps) == (name in NO_PAST), name
+        assert seen.seen_at == datetime(2026, 3, 10, 13, 30, tzinfo=UTC)
+
+
+def test_every_fact_has_a_line(sandbox: Any) -> None:
+    cloud, moment = sandbox()
+    for name, ask in ALL.items():
+        assert ask(cloud, moment).line.startswith(("gcloud ", "bq ", "curl ")), name
+
+
+# --- what changing runbooks look at
+
+
+def row(sandbox: Any, world: str, ask: Any) -> dict[str, Any]:
+    [found] = look(ask, *sandbox(world)).rows
+    return found
+
+
+def test_a_service(sandbox: Any) -> None:
+    seen = row(sandbox, "healthy", facts.service("account-scoring"))
+    assert (seen["state"], seen["runtime"], seen["entry_point"]) == ("ACTIVE", "python311", "main")
+    assert (seen["memory"], seen["timeout_s"]) == ("1Gi", 540)
+    assert seen["traffic"] == "latest 100 %"
+    assert seen["serving"] == seen["_latest"]
+    assert (seen["pinned"], seen["_targets"], seen["_service"]) == (False, {"latest": 100}, "account-scoring")
+    assert (seen["_source"], seen["_secrets"], seen["_reconciling"]) == ("", [], False)
+    assert seen["_code"].startswith("gs://")
+
+
+def test_a_service_whose_traffic_is_pinned(sandbox: Any) -> None:
+    seen = row(sandbox, "pinned_traffic", facts.service("gmail-sync"))
+    assert seen["pinned"]
+    assert seen["serving"] != seen["_latest"]
+    assert seen["_targets"] == {seen["serving"]: 100}
+    assert seen["_secrets"] == ["gmail-oauth-token"]
+
+
+def test_a_function_without_a_service_never_served(sandbox: Any, tmp_path: Any) -> None:
+    world = world_file(tmp_path, "faults: [{route: 'GET run.googleapis.com', status: 404}]")
+    seen = row(sandbox, world, facts.service("gmail-sync"))
+    assert (seen["serving"], seen["traffic"], seen["pinned"], seen["_service"]) == ("", "", False, "gmail-sync")
+
+
+@pytest.mark.parametrize("ask", [facts.service("nope"), facts.revisions("nope")])
+def test_what_is_not_there_is_absent(sandbox: Any, ask: Any) -> None:
+    seen = look(ask, *sandbox())
+    assert (seen.rows, seen.gaps, seen.absent) == ((), (), ("nope",))
+
+
+def test_a_function_that_the_world_has_not(sandbox: Any) -> None:
+    cloud, moment = sandbox("missing_function")
+    names = {f.name for f in cloud.settings.functions} - {
+        r["name"] for r in look(facts.functions(), cloud, moment).rows
+    }
+    for name in names:
+        assert look(facts.service(name), cloud, moment).absent == (name,)
+        assert look(facts.revisions(name), cloud, moment).absent == (name,)
+    assert len(names) == 1
+
+
+def test_revisions_are_newest_first_and_say_who_serves(sandbox: Any) -> None:
+    for world, serving in (("healthy", 0), ("bad_deploy", 0), ("pinned_traffic", 1)):
+        cloud, moment = sandbox(world)
+        seen = look(facts.revisions("gmail-sync"), cloud, moment)
+        made = [r["created"] for r in seen.rows]
+        assert made == sorted(made, reverse=True)
+        assert [r["traffic"] for r in seen.rows] == [100 if n == serving else 0 for n in range(len(made))]
+        assert all(r["ready"] for r in seen.rows)
+        assert {r["_pinned"] for r in seen.rows} == {world == "pinned_traffic"}
+        now = look(facts.service("gmail-sync"), cloud, moment).rows[0]
+        assert seen.rows[serving]["revision"] == now["serving"]
+    assert len(seen.rows) > 2
+    assert not seen.more
+
+
+def test_a_revision_that_never_became_ready(sandbox: Any, tmp_path: Any) -> None:
+    world = "revisions: [{select: {name: gmail-sync}, age: 40m, failure: it did not listen}]"
+    seen = look(facts.revisions("gmail-sync"), *sandbox(world_file(tmp_path, world)))
+    assert [r["ready"] for r in seen.rows] == [False] + [True] * (len(seen.rows) - 1)
+    assert seen.rows[1]["traffic"] == 100
+
+
+def test_a_tag_takes_no_traffic_away() -> None:
+    from runbook.facts.service import _shares
+
+    targets = [{"revision": "a", "percent": 90}, {"revision": "a", "tag": "test"}, {"percent": 10}, {"tag": "x"}]
+    assert _shares(targets) == {"a": 90, "latest": 10}
+    assert _shares([{"revision": "a", "percent": 40}, {"revision": "a", "percent": 60}]) == {"a": 100}
+
+
+def test_versions_are_newest_first(sandbox: Any) -> None:
+    seen = look(facts.versions("gmail-oauth-token"), *sandbox("old_secret"))
+    assert [(r["version"], r["state"]) for r in seen.rows] == [(2, "ENABLED"), (1, "ENABLED")]
+    assert seen.rows[0]["created"] == seen.seen_at - timedelta(days=365)
+    assert "value" not in str(seen.rows)
+    healthy = look(facts.versions("gmail-oauth-token"), *sandbox())
+    assert [(r["version"], r["state"]) for r in healthy.rows] == [(2, "ENABLED"), (1, "DISABLED")]
+    assert look(facts.versions("nope"), *sandbox()).absent == ("nope",)
+
+
+def test_more_than_nine_versions_are_in_the_order_of_their_numbers(sandbox: Any, tmp_path: Any) -> None:
+    versions = ", ".join(f"{{age: {d}d}}" for d in range(12, 0, -1))
+    world = world_file(tmp_path, f"secrets: [{{name: gmail-oauth-token, versions: [{versions}]}}]")
+    seen = look(facts.versions("gmail-oauth-token"), *sandbox(world))
+    assert [r["version"] for r in seen.rows] == list(range(12, 0, -1))
+
+
+def test_users_of_a_secret(sandbox: Any) -> None:
+    cloud, moment = sandbox("pinned_traffic")
+    seen = look(facts.users("gmail-oauth-token"), cloud, moment)
+    assert [(r["function"], r["traffic"], r["_pinned"]) for r in seen.rows] == [
+        ("gmail-sync", 100, True),
+        ("calendar-sync", 100, False),
+    ]
+    for found in seen.rows:
+        [serving] = [r for r in look(facts.revisions(found["function"]), cloud, moment).rows if r["traffic"]]
+        assert (found["revision"], found["since"]) == (serving["revision"], serving["created"])
+    nobody = look(facts.users("nope"), cloud, moment)
+    assert (nobody.rows, nobody.gaps, nobody.absent) == ((), (), ())
+
+
+def test_a_user_that_is_not_there(sandbox: Any, tmp_path: Any) -> None:
+    world = world_file(tmp_path, "functions: [{select: {name: calendar-sync}, state: absent}]")
+    seen = look(facts.users("gmail-oauth-token"), *sandbox(world))
+    assert [r["function"] for r in seen.rows] == ["gmail-sync"]
+    assert seen.absent == ("calendar-sync",)
+
+
+def test_one_user_that_was_not_seen_is_a_gap_of_the_whole(sandbox: Any, tmp_path: Any) -> None:
+    world = world_file(tmp_path, "faults: [{route: 'services/calendar-sync', status: 503}]")
+    seen = look(facts.users("gmail-oauth-token"), *sandbox(world))
+    assert not seen.rows
+    assert len(seen.gaps) == 1
+
+
+@pytest.mark.parametrize("world", ["healthy", "still_running", "bad_deploy"])
+def test_runs_of_a_function(sandbox: Any, world: str) -> None:
+    cloud, moment = sandbox(world)
+    runs = [r for r in raw(cloud, "etl_runs") if r["function_name"] == "gmail-sync"]
+    newest = sorted((r for r in runs if r["started_at"] >= moment.ago(24)), key=lambda r: r["started_at"], reverse=True)
+    keys = ("started_at", "status", "finished_at")
+    seen = look(facts.runs_of("gmail-sync"), cloud, moment)
+    assert [tuple(r[k] for k in keys) for r in seen.rows] == [tuple(r[k] for k in keys) for r in newest[:20]]
+    assert [r["error"] for r in seen.rows] == [r["error_message"] for r in newest[:20]]
+    first = seen.rows[0]
+    assert (first["status"], first["finished_at"] is None) == {
+        "healthy": ("success", False),
+        "still_running": ("running", True),
+        "bad_deploy": ("failed", False),
+    }[world]
+    assert seen.name == "runs of gmail-sync"
+    last_hour = look(facts.runs_of("gmail-sync", hours=1), cloud, moment)
+    assert [r["started_at"] for r in last_hour.rows] == [
+        r["started_at"] for r in newest if r["started_at"] >= moment.ago(1)
+    ]
+    assert not look(facts.runs_of("nope"), cloud, moment).rows
+
+
+def test_runs_of_the_readers_of_a_secret(sandbox: Any) -> None:
+    cloud, moment = sandbox("bad_deploy")
+    readers = {"gmail-sync", "calendar-sync"}
+    runs = [r for r in raw(cloud, "etl_runs") if r["function_name"] in readers and r["started_at"] >= moment.ago(48)]
+    seen = look(facts.runs_of_users("gmail-oauth-token"), cloud, moment)
+    expected = Counter((r["function_name"], r["started_at"], r["status"]) for r in runs)
+    assert Counter((r["function"], r["started_at"], r["status"]) for r in seen.rows) == expected
+    assert [r["started_at"] for r in seen.rows] == sorted((r["started_at"] for r in runs), reverse=True)
+    nobody = look(facts.runs_of_users("nope"), cloud, moment)
+    assert (nobody.rows, nobody.gaps) == ((), ())
+
+
+def test_without_a_column_that_names_the_function_its_runs_are_a_gap(sandbox: Any) -> None:
+    cloud, moment = sandbox()
+    tables = cloud.settings.tables
+    runs = tables.etl_runs.model_copy(update={"function": ""})
+    cloud.settings = cloud.settings.model_copy(update={"tables": tables.model_copy(update={"etl_runs": runs})})
+    for ask in (facts.runs_of("gmail-sync"), facts.runs_of_users("gmail-oauth-token")):
+        seen = look(ask, cloud, moment)
+        assert not seen.rows
+        assert "no column that names the function" in seen.gaps[0].why
+
+
+def test_tables_and_their_columns(sandbox: Any) -> None:
+    cloud, moment = sandbox()
+    seen = look(facts.tables(), cloud, moment)
+    assert [r["table"] for r in seen.rows] == sorted(r["table"] for r in seen.rows)
+    for found in seen.rows:
+        assert found["rows"] == sum(1 for _ in raw(cloud, found["table"]))
+        assert found["changed"] <= moment.at
+    [scores] = [r for r in seen.rows if r["table"] == "account_recommendations"]
+    assert scores["_columns"]["score_date"] == ("DATE", "NULLABLE")
+    assert list(scores["_columns"]) == ["id", "account_id", "score_date", "value"]
+
+
+def test_snapshots_are_newest_first(sandbox: Any, tmp_path: Any) -> None:
+    cloud, moment = sandbox(world_file(tmp_path, "snapshots: [{age: 48h, keep: 7d}, {age: 24h, keep: 2d}]"))
+    tables = [r["table"] for r in look(facts.tables(), cloud, moment).rows]
+    seen = look(facts.snapshots(), cloud, moment)
+    assert [r["snapshot"] for r in seen.rows] == [f"{t}_{d}" for d in (20260310, 20260309) for t in tables]
+    assert [r["table"] for r in seen.rows] == tables * 2
+    assert {(r["taken"], r["expires"]) for r in seen.rows} == {
+        (moment.ago(24), moment.ago(-24)),
+        (moment.ago(48), moment.ago(-120)),
+    }
+
+
+def test_no_snapshots_are_none_and_no_gap(sandbox: Any) -> None:
+    seen = look(facts.snapshots(), *sandbox("no_backup"))
+    assert (seen.rows, seen.gaps, seen.absent) == ((), (), ())
+
+
+def test_a_dataset_that_is_not_there(sandbox: Any) -> None:
+    cloud, moment = sandbox()
+    datasets = cloud.settings.datasets.model_copy(update={"backup": "nowhere"})
+    cloud.settings = cloud.settings.model_copy(update={"datasets": datasets})
+    seen = look(facts.snapshots(), cloud, moment)
+    assert (seen.rows, seen.gaps, seen.absent) == ((), (), ("nowhere",))
+
+
+def test_a_table_that_was_not_seen_is_a_gap_of_the_whole(sandbox: Any, tmp_path: Any) -> None:
+    world = world_file(tmp_path, "faults: [{route: 'tables/sf_accounts$', status: 403}]")
+    seen = look(facts.tables(), *sandbox(world))
+    assert not seen.rows
+    assert "403" in seen.gaps[0].why
+
+
+def test_access_to_an_operation(sandbox: Any, tmp_path: Any) -> None:
+    cloud, moment = sandbox(world_file(tmp_path, "deny: [run.services.update]"))
+    for name, operation in cloud.settings.operations.items():
+        seen = look(facts.access(name), cloud, moment)
+        assert {r["role"] for r in seen.rows} == set(operation.roles)
+        for found in seen.rows:
+            assert found["permission"] in cloud.settings.roles.elevated[found["role"]]
+            assert found["held"] == (found["permission"] != "run.services.update")
+    deploy = look(facts.access("deploy"), cloud, moment)
+    assert len(deploy.rows) == 6
+    assert [r["held"] for r in deploy.rows].count(False) == 1
 
 
 def test_errors_come_from_every_kind_of_payload(sandbox: Any, tmp_path: Any) -> None:

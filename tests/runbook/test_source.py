@@ -1,0 +1,331 @@
+"""The source of a function: the archive that every machine makes alike, and the guide's four points before deploying."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from runbook import facts, source
+from runbook.errors import BadParameter
+from runbook.facts.read import look
+from runbook.moment import Moment
+
+KEY = "AKIA" + "IOSFODNN7" + "EXAMPLF"  # put together here, so that no scanner finds one in this file
+FILES = {
+    "main.py": "def main(request):\n    return 'ok'\n",
+    "test_main.py": "import main\n\n\ndef test_main():\n    assert main.main(None) == 'ok'\n",
+    "a/deep/b.txt": "é\n",
+    "run.sh": "#!/bin/sh\n",
+}
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ["-c", "user.name=Casey", "-c", "user.email=casey@example.com", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", "-C", str(folder), *who, *words], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def commit(folder: Path, message: str = "Change\n\nReviewed-by: Blake <blake@example.com>", *more: str) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", message, *more)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A clean checkout whose last commit is reviewed."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    write(folder, FILES)
+    commit(folder)
+    return folder
+
+
+def seen(folder: Path | str) -> Any:
+    """The fact; it asks git and the files, and no cloud."""
+    moment = Moment(datetime(2026, 3, 11, tzinfo=UTC), ZoneInfo("America/Chicago"))
+    return look(facts.source(str(folder)), None, moment)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if its tests had passed, which takes two seconds each time."""
+    monkeypatch.setattr(source, "run_tests", lambda _: (True, "1 passed"))
+
+
+# --- the archive
+
+
+def test_the_archive_has_exactly_what_is_committed(checkout: Path) -> None:
+    write(checkout, {"untracked.py": "x", ".gitignore": "ignored.txt\n", "ignored.txt": "x"})
+    with zipfile.ZipFile(io.BytesIO(source.archive(checkout))) as made:
+        assert made.namelist() == sorted(FILES)
+        assert {name: made.read(name).decode() for name in FILES} == FILES
+        assert {info.date_time for info in made.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {info.external_attr >> 16 for info in made.infolist()} == {0o644}
+
+
+def test_the_same_tree_has_the_same_digest(checkout: Path, tmp_path: Path) -> None:
+    first = source.look(checkout).digest
+    assert first == hashlib.sha256(source.archive(checkout)).hexdigest()[:40]
+    for name in FILES:
+        os.utime(checkout / name, (1, 1))
+    assert source.look(checkout).digest == first
+    before = os.umask(0o077)
+    try:
+        git(tmp_path, "clone", "--quiet", str(checkout), "other")
+    finally:
+        os.umask(before)
+    assert source.look(tmp_path / "other").digest == first
+    (checkout / "run.sh").chmod(0o755)
+    assert source.look(checkout).digest == first
+
+
+def test_the_archive_is_the_same_bytes_on_every_machine(checkout: Path) -> None:
+    """Stored, not deflated: what zlib makes of the same bytes depends on its build."""
+    assert source.look(checkout).digest == "0eee44ac607045023a473eba9828fd5b7e721b70"
+    with zipfile.ZipFile(io.BytesIO(source.archive(checkout))) as made:
+        assert {info.compress_type for info in made.infolist()} == {zipfile.ZIP_STORED}
+
+
+@pytest.mark.parametrize("change", [{"main.py": FILES["main.py"] + " "}, {"new.py": ""}, {"a/deep/b.txt": "e\n"}])
+def test_another_tree_has_another_digest(checkout: Path, change: dict[str, str]) -> None:
+    first = source.look(checkout).digest
+    write(checkout, change)
+    commit(checkout)
+    assert source.look(checkout).digest != first
+
+
+def test_a_renamed_file_is_another_tree(checkout: Path) -> None:
+    first = source.look(checkout).digest
+    git(checkout, "mv", "run.sh", "walk.sh")
+    commit(checkout)
+    assert source.look(checkout).digest != first
+
+
+def test_the_folder_may_be_a_part_of_a_repository(checkout: Path) -> None:
+    write(checkout, {f"functions/gmail/{name}": text for name, text in FILES.items()})
+    commit(checkout)
+    alone, part = source.look(checkout), source.look(checkout / "functions" / "gmail")
+    assert part.files == len(FILES)
+    assert alone.files == 2 * len(FILES)
+    with zipfile.ZipFile(io.BytesIO(source.archive(checkout / "functions" / "gmail"))) as made:
+        assert made.namelist() == sorted(FILES)
+    write(checkout, {"main.py": "elsewhere"})
+    assert source.look(checkout / "functions" / "gmail").dirty == ()
+    write(checkout, {"functions/gmail/main.py": "here"})
+    assert source.look(checkout / "functions" / "gmail").dirty == ("functions/gmail/main.py",)
+
+
+# --- committed
+
+
+@pytest.mark.parametrize(
+    ("change", "dirty"),
+    [
+        ({"main.py": "x"}, ("main.py",)),
+        ({"new.py": "x"}, ("new.py",)),
+        ({"new/one.py": "x", "new/two.py": "x"}, ("new/",)),
+        ({"é ü.py": "x"}, ("é ü.py",)),
+    ],
+)
+def test_what_is_not_committed_is_named(checkout: Path, change: dict[str, str], dirty: tuple[str, ...]) -> None:
+    assert source.look(checkout).dirty == ()
+    write(checkout, change)
+    assert source.look(checkout).dirty == dirty
+
+
+def test_deleted_and_staged_files_are_not_committed_either(checkout: Path) -> None:
+    (checkout / "run.sh").unlink()
+    write(checkout, {"new.py": "x"})
+    git(checkout, "add", "new.py")
+    assert sorted(source.look(checkout).dirty) == ["new.py", "run.sh"]
+    git(checkout, "mv", "main.py", "moved.py")
+    assert sorted(source.look(checkout).dirty) == ["main.py", "moved.py", "new.py", "run.sh"]
+
+
+def test_the_persons_own_settings_hide_nothing(checkout: Path) -> None:
+    git(checkout, "config", "status.showUntrackedFiles", "no")
+    write(checkout, {"new.py": "x"})
+    assert source.look(checkout).dirty == ("new.py",)
+
+
+# --- reviewed
+
+
+@pytest.mark.parametrize(
+    ("message", "review"),
+    [
+        ("Change\n\nReviewed-by: Blake <blake@example.com>", "Blake"),
+        ("Change\n\nreviewed-by: Blake", "Blake"),
+        ("Change\n\nApproved-by: Blake <b@x>\nReviewed-by: Avery <a@x>", "Blake, Avery"),
+        ("Change", ""),
+        ("Change that was not Reviewed-by: anyone", ""),
+        ("Change\n\nReviewed-by: <b@x>", ""),
+        ("Change\n\nReviewed-by:\nSigned-off-by: Casey", ""),
+    ],
+)
+def test_a_trailer_says_who_reviewed(checkout: Path, message: str, review: str) -> None:
+    commit(checkout, message, "--allow-empty")
+    assert source.look(checkout).review == review
+
+
+def test_a_merge_is_a_review(checkout: Path) -> None:
+    git(checkout, "switch", "--quiet", "--create", "topic")
+    write(checkout, {"new.py": "x"})
+    commit(checkout, "Topic")
+    assert source.look(checkout).review == ""
+    git(checkout, "switch", "--quiet", "main")
+    git(checkout, "merge", "--quiet", "--no-ff", "--message", "Merge pull request #7", "topic")
+    assert source.look(checkout).review == "merge: Merge pull request #7"
+
+
+# --- tested
+
+
+PASSES = """import os
+
+
+def test_it_sees_mock_mode_and_nothing_of_this_run():
+    assert os.environ['MOCK_MODE'] == '1'
+    assert not {'RUNBOOK_SECRET_ENV', 'GOOGLE_APPLICATION_CREDENTIALS'} & {*os.environ}
+"""
+TESTS = {
+    PASSES: (True, "1 passed"),
+    "def test_x():\n    assert False\n": (False, "1 failed"),
+    "": (False, "no tests ran"),
+}
+
+
+def test_a_functions_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_SECRET_ENV", "X")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/x.json")
+    for n, test in enumerate(TESTS):
+        write(tmp_path, {f"{n}/main.py": FILES["main.py"], f"{n}/test_main.py": test})
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(source.run_tests, [tmp_path / str(n) for n in range(len(TESTS))]))
+    assert found == list(TESTS.values())
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_tests_that_hang_are_ended_with_all_that_they_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python, mark = tmp_path / "python", tmp_path / "pid"
+    python.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {mark}\nwait\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(source.sys, "executable", str(python))
+    began = time.monotonic()
+    assert source.run_tests(tmp_path, seconds=0.5) == (False, "the tests did not end within 0.5 s")
+    assert time.monotonic() - began < 10
+    pid = int(mark.read_text())
+    for _ in range(100):
+        if not _alive(pid):
+            break
+        time.sleep(0.02)
+    assert not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+# --- secrets in it
+
+
+def test_a_secret_in_the_code_is_found_and_not_shown(checkout: Path, tested: None) -> None:
+    write(checkout, {"main.py": FILES["main.py"] + f"KEY = '{KEY}'\n"})
+    commit(checkout)
+    fact = seen(checkout)
+    assert fact.rows[0]["looks like a secret"] == ["main.py:3, AWS Access Key"]
+    shown = str(fact._repr_mimebundle_()) + repr(fact)
+    assert KEY not in shown
+    assert "AWS Access Key" in shown
+
+
+def test_a_false_alarm_can_be_marked(checkout: Path) -> None:
+    write(checkout, {"main.py": f"KEY = '{KEY}'  # pragma: allowlist secret\n"})
+    assert source.leaks(checkout) == []
+
+
+def test_what_is_not_committed_is_not_deployed_and_not_searched(checkout: Path) -> None:
+    write(checkout, {"untracked.py": f"KEY = '{KEY}'\n"})
+    assert source.leaks(checkout) == []
+
+
+# --- the fact
+
+
+def test_a_clean_checkout(checkout: Path, tested: None) -> None:
+    fact = seen(checkout)
+    [row] = fact.rows
+    assert (row["not committed"], row["review"], row["tests"], row["looks like a secret"]) == (
+        [],
+        "Blake",
+        "1 passed",
+        [],
+    )
+    assert row["commit"] == git(checkout, "rev-parse", "HEAD")[:12]
+    assert row["_passed"]
+    assert row["_digest"].startswith(row["digest"])
+    assert fact.line.startswith(f"cd {checkout} && git status")
+
+
+def test_the_samples_commit_and_digest_are_the_same_everywhere() -> None:
+    [row] = seen("sample").rows
+    assert (row["commit"], row["review"], row["tests"]) == ("b21a93620d4f", "Blake", "3 passed")
+    assert row["not committed"] == row["looks like a secret"] == []
+
+
+def test_no_source_keeps_the_code() -> None:
+    fact = seen("")
+    assert not fact.rows
+    assert not fact.gaps
+    assert fact.line == "the code stays as it is"
+
+
+def test_not_a_git_checkout(tmp_path: Path) -> None:
+    fact = seen(tmp_path)
+    assert not fact.rows
+    assert "not a git repository" in fact.gaps[0].why
+    assert fact.gaps[0].next == "give the path of a git checkout."
+
+
+def test_a_checkout_without_a_commit(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    assert "does not have any commits yet" in seen(tmp_path).gaps[0].why
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(BadParameter):
+        seen(tmp_path / "nowhere")
+
+
+def test_without_pytest_the_tests_are_unknown(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "can_test", lambda: False)
+    fact = seen(checkout)
+    assert not fact.rows
+    assert "pytest is not installed" in fact.gaps[0].why
+
+
+def test_without_git_nothing_is_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "git cannot tell" in seen(checkout).gaps[0].why
