@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from io import BytesIO
 from typing import Any
 
 import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook.cloud.door import Door
+from runbook import settings
+from runbook.cloud.connect import Cloud
+from runbook.cloud.door import Door, network
 from runbook.errors import DoorShut
 
 from .discovery import APIS, methods
@@ -21,10 +24,19 @@ READS = {
     "bigquery.jobs.get",
     "bigquery.jobs.getQueryResults",
     "bigquery.tables.get",
+    "bigquery.tables.list",
+    "cloudfunctions.projects.locations.functions.get",
     "cloudfunctions.projects.locations.functions.list",
+    "cloudfunctions.projects.locations.operations.get",
     "cloudresourcemanager.projects.testIamPermissions",
+    "cloudscheduler.projects.locations.jobs.get",
     "cloudscheduler.projects.locations.jobs.list",
     "logging.entries.list",
+    "run.projects.locations.services.get",
+    "run.projects.locations.services.revisions.list",
+    "secretmanager.projects.secrets.get",
+    "secretmanager.projects.secrets.versions.get",
+    "secretmanager.projects.secrets.versions.list",
 }
 METHODS = [(m, url) for names in APIS.values() for name in names for m, url in methods(name)]
 
@@ -32,15 +44,19 @@ METHODS = [(m, url) for names in APIS.values() for name in names for m, url in m
 class Wire(BaseAdapter):
     """Stands where the network would be: notes what arrives, and answers what it was told to."""
 
-    def __init__(self, answer: dict[str, Any] | None = None):
+    def __init__(self, answer: dict[str, Any] | None = None, moved: str = ""):
         super().__init__()
         self.sent: list[str] = []
         self.answer = answer or {}
+        self.moved = moved
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
         self.sent.append(f"{request.method} {request.url}")
         response = requests.Response()
         response.status_code, response._content = 200, json.dumps(self.answer).encode()
+        if self.moved:
+            response.status_code, response.headers["Location"] = 308, self.moved
+        response.request, response.url, response.raw = request, str(request.url), BytesIO()
         return response
 
     def close(self) -> None: ...
@@ -147,3 +163,84 @@ def test_a_query_passes_only_after_its_dry_run_was_a_select(answer: dict, body: 
         with pytest.raises(DoorShut):
             through(door, "POST", f"{P}/queries", json=body)
         assert len(wire.sent) == 1
+
+
+# --- a write: one exact request, once
+
+POSTS_THAT_READ = {"cloudresourcemanager.projects.testIamPermissions", "logging.entries.list"}
+WRITES = [(m, re.sub(r"\{\+?\w+\}", "x1", url)) for m, url in METHODS if m["httpMethod"] != "GET"]
+BODY = b'{"a": 1}'
+
+
+def shut(door: Door, method: str, url: str, **more: Any) -> bool:
+    """Whether a request is refused."""
+    try:
+        through(door, method, url, **more)
+    except DoorShut:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("method", "url"), [(m["httpMethod"], u) for m, u in WRITES if m["id"] not in POSTS_THAT_READ])
+def test_a_write_passes_once_and_nothing_else_with_it(method: str, url: str) -> None:
+    wire = Wire()
+    door = Door(Wire(), [FEED], writer=wire)
+    other = "PUT" if method != "PUT" else "POST"
+    assert shut(door, method, url, data=BODY)
+    with door.opened(method, url, BODY):
+        assert shut(door, other, url, data=BODY)
+        assert shut(door, method, f"{url}?x=1", data=BODY)
+        assert shut(door, method, f"{url}/x", data=BODY)
+        assert shut(door, method, url.replace("https://", "http://"), data=BODY)
+        assert shut(door, method, url.replace(".googleapis.com", ".example.com"), data=BODY)
+        assert shut(door, method, url, data=b'{"a": 2}')
+        assert shut(door, method, url, data=BODY + b" ")
+        assert shut(door, method, url)
+        assert shut(door, method, url, data=BODY, headers={"X-Http-Method-Override": "DELETE"})
+        assert not wire.sent
+        assert through(door, method, url, data=BODY).status_code == 200
+        assert wire.sent == [f"{method} {url}"]
+        assert shut(door, method, url, data=BODY)
+    assert shut(door, method, url, data=BODY)
+    assert len(wire.sent) == 1
+
+
+def test_while_one_is_open_every_other_method_stays_shut() -> None:
+    wire = Wire()
+    door = Door(Wire(), writer=wire)
+    url = "https://run.googleapis.com/v2/projects/p/locations/l/services/s?updateMask=traffic"
+    with door.opened("PATCH", url, BODY):
+        passed = {m["id"] for m, u in WRITES if not shut(door, m["httpMethod"], u, data=BODY)}
+        assert passed == POSTS_THAT_READ
+        assert not wire.sent
+        assert not shut(door, "PATCH", url, data=BODY)
+
+
+def test_what_was_opened_and_not_sent_is_shut_again() -> None:
+    wire = Wire()
+    door = Door(wire)
+    with pytest.raises(RuntimeError), door.opened("POST", f"{P}/jobs", BODY):
+        raise RuntimeError
+    assert shut(door, "POST", f"{P}/jobs", data=BODY)
+    assert not wire.sent
+
+
+@pytest.mark.parametrize("where", [f"{P}/jobs", f"{P}/datasets", "https://example.com/"])
+def test_a_write_that_is_sent_elsewhere_ends_at_the_door(where: str) -> None:
+    wire = Wire(moved=where)
+    door = Door(wire)
+    with door.opened("POST", f"{P}/jobs", BODY), pytest.raises(DoorShut):
+        through(door, "POST", f"{P}/jobs", data=BODY)
+    assert wire.sent == [f"POST {P}/jobs"]
+
+
+def test_text_and_bytes_are_the_same_body() -> None:
+    door = Door(Wire())
+    with door.opened("POST", f"{P}/jobs", BODY):
+        assert not shut(door, "POST", f"{P}/jobs", data=BODY.decode())
+
+
+def test_on_google_a_read_is_tried_again_and_a_write_is_not() -> None:
+    door = Cloud(settings.load("sandbox"), "google", network()).door
+    assert door.transport.max_retries.total == 2  # type: ignore[attr-defined]
+    assert door.writer.max_retries.total == 0  # type: ignore[attr-defined]
