@@ -39,7 +39,9 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     for row in rows_of(seen.users, name):
         readers.setdefault(row["function"], row)  # one whose traffic is split is there once for each revision
     for function, row in readers.items():
-        mark = f"--update-annotations=runbook/secret-version={name}-{new}"
+        mark = (
+            f"--update-labels=runbook-secret-version={new}"  # gcloud copies labels into the template, annotations not
+        )
         line = f"gcloud run services update {function} {flags(settings)} {mark}"
         details = {"service": function, "to": f"{name}-{new}"}
         undo = f"runbook run rollback -p function={function} -p revision={row['revision']}"
