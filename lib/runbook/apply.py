@@ -13,6 +13,7 @@ import getpass
 import json
 import os
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from runbook import approval, record, signers
 from runbook.actions import ACTIONS, Look
 from runbook.canonical import canonical
 from runbook.cloud.unseen import gap
-from runbook.errors import NoRecord, Refused
+from runbook.errors import Broken, NoRecord, Refused
 from runbook.journal import Journal
 from runbook.material import Material
 from runbook.plan import Change, Fate, Outcome, Plan
@@ -271,6 +272,7 @@ class _Applying:
                 error.message = self.material.scrub(str(error.message))
             missing, refused = gap(error, change.resource), _is_answer(error)
             if missing is None and not refused:
+                self._hide(error)
                 raise
             said = missing.why if missing else str(error).splitlines()[0]
             self._write("RESULT", number=number, said=said)
@@ -279,6 +281,18 @@ class _Applying:
         self._write("CONFIRM", number=number, state=look.state, said=look.said)
         fate = "unknown" if look.state == "old" and not refused else _FATES.get(look.state, "unknown")
         return fate, "; ".join(t for t in (look.said, said if fate != "done" else "") if t)
+
+    def _hide(self, error: Exception) -> None:
+        """Raise Broken in place of an error that would show a secret's value, wherever in it that stands."""
+        whole = "".join(traceback.format_exception(error))
+        if self.material.scrub(whole) != whole:
+            observed = f"{type(error).__name__}: {self.material.scrub(str(error))}"
+            raise Broken(
+                "a write broke off",
+                observed,
+                "It is not known whether it had its effect.",
+                f"runbook apply {self.plan.id} looks again.",
+            ) from None
 
     def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
         """A change with what an earlier attempt noted before it wrote, and whether that may have sent it."""

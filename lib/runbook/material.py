@@ -66,7 +66,18 @@ def _forms(value: bytes) -> list[str]:
     quoted = [json.dumps(plain, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
     urls = [quote(plain), quote(plain, safe=""), quote_plus(plain)]
     web = encoded.translate({43: "-", 47: "_"})
-    return [plain, *quoted, *urls, encoded, encoded.rstrip("="), web, web.rstrip("="), value.hex(), value.hex().upper()]
+    return [
+        plain,
+        repr(value)[2:-1],
+        *quoted,
+        *urls,
+        encoded,
+        encoded.rstrip("="),
+        web,
+        web.rstrip("="),
+        value.hex(),
+        value.hex().upper(),
+    ]
 
 
 def has_secret() -> bool:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import ast
 import copy
+import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from pathlib import Path
 from threading import Lock, RLock
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 
@@ -188,22 +190,8 @@ class Place:
 
         `show` draws what each cell would show; `until` stops before the cell that contains this text.
         """
-        names: dict[str, Any] = {"__name__": "__main__"}
-        shown: list[str] = []
         with self.here():
-            for number, text in enumerate(cells(runbook)):
-                if until and until in text:
-                    break
-                try:
-                    value = _execute(runbook, number, names)
-                    if show and hasattr(value, "_repr_mimebundle_"):
-                        shown += map(str, value._repr_mimebundle_().values())
-                except (Exception, Died) as error:  # noqa: BLE001 - a test looks at it
-                    return Result(names, error, "".join(shown))
-                if number == 0:
-                    assert set(given) <= set(names), f"{runbook} has no parameters {set(given) - set(names)}"
-                    names.update(given)
-        return Result(names, None, "".join(shown))
+            return execute(runbook, given, show, until)
 
     def plan(self, runbook: str, **given: Any) -> Result:
         """A run that plans, and shows that it worked."""
@@ -231,6 +219,25 @@ class Place:
         assert second.error is None
         assert second.outcome.result == "applied", (second.outcome.result, second.outcome.said)
         return second
+
+
+def execute(runbook: str, given: Mapping[str, Any], show: bool = False, until: str = "") -> Result:
+    """See `Place.run`; this is in whatever place the process is."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    shown: list[str] = []
+    for number, text in enumerate(cells(runbook)):
+        if until and until in text:
+            break
+        try:
+            value = _execute(runbook, number, names)
+            if show and hasattr(value, "_repr_mimebundle_"):
+                shown += map(str, value._repr_mimebundle_().values())
+        except (Exception, Died) as error:  # noqa: BLE001 - a test looks at it
+            return Result(names, error, "".join(shown))
+        if number == 0:
+            assert set(given) <= set(names), f"{runbook} has no parameters {set(given) - set(names)}"
+            names.update(given)
+    return Result(names, None, "".join(shown))
 
 
 @cache
@@ -381,5 +388,17 @@ def error_of(result: Result) -> str:
     )
 
 
-def query_of(url: str) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(url).query)
+def someone(app: App, method: str, url: str, body: Any = None) -> dict[str, Any]:
+    """A request by somebody who uses no runbook."""
+    session = requests.Session()
+    session.mount("https://", InProcess(app))
+    answer = session.request(method, url, json=body)
+    assert answer.ok, answer.text
+    return answer.json()
+
+
+if __name__ == "__main__":  # a process of its own, for tests that end it
+    ran = execute(sys.argv[1], json.loads(sys.argv[2]))
+    sys.exit(
+        0 if ran.error is None and ran.outcome.result == "applied" else f"{error_of(ran)} {ran.names.get('outcome')}"
+    )

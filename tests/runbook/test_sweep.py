@@ -67,6 +67,8 @@ class Wrong:
         kind = "503" if self.down else self.kinds.get(number, "")
         if not kind:
             return go()
+        if kind in ("409", "412") and not sent.write:  # no read is answered so
+            kind = "403"
         self.fired += 1
         if kind == "dies before":
             raise Died

@@ -1,0 +1,614 @@
+"""What `apply` refuses and what it does, in its order: each rule is broken once, and nothing may be written then."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import pytest
+import requests
+from filelock import FileLock
+
+import gcp_sandbox
+import runbook.source
+from gcp_sandbox.faults import Faults
+from gcp_sandbox.serve import serve
+from gcp_sandbox.world import Fault, shipped
+from runbook import settings
+from runbook.cloud.connect import Cloud
+from runbook.cloud.door import Door, network
+from runbook.errors import DoorShut, NoRecord
+from runbook.journal import Journal
+from tests.runbook.changes import (
+    CHANGING,
+    REQUESTER,
+    Died,
+    Next,
+    Place,
+    Result,
+    Sent,
+    Wire,
+    error_of,
+    side,
+    someone,
+    things,
+)
+
+ROOT = Path(__file__).parents[2]
+SIGNED = [name for name in CHANGING if name != "backup"]
+GOOGLE = "https://{}.googleapis.com"
+HERE = "projects/acme-sales-sandbox/locations/us-central1"
+SERVICE = f"{GOOGLE.format('run')}/v2/{HERE}/services/gmail-sync"
+FUNCTION = f"{GOOGLE.format('cloudfunctions')}/v2/{HERE}/functions/gmail-sync"
+TOKEN = f"{GOOGLE.format('secretmanager')}/v1/projects/acme-sales-sandbox/secrets/gmail-oauth-token"
+JOB = f"{GOOGLE.format('cloudscheduler')}/v1/{HERE}/jobs/gmail-sync"
+BIGQUERY = f"{GOOGLE.format('bigquery')}/bigquery/v2/projects/acme-sales-sandbox"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source is looked at once: its own tests take a second."""
+    for name in ("look", "run_tests", "leaks", "archive"):
+        monkeypatch.setattr(runbook.source, name, _once(name))
+    monkeypatch.setenv("RUNBOOK_SECRET_ENV", "NEW_VALUE")
+    monkeypatch.setenv("NEW_VALUE", "a new value")
+
+
+@cache
+def _once(name: str) -> Callable[..., Any]:
+    return cache(getattr(runbook.source, name))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[..., Place]:
+    """A function `place(runbook)` → a place in a world where that runbook plans something."""
+    return lambda name="", world="": Place(
+        tmp_path / "records", world or {"retire_secret": "old_secret"}.get(name, "healthy")
+    )
+
+
+def refused(place: Place, result: Result, *words: str) -> None:
+    """It was refused for this reason, and nothing was written."""
+    assert result.error is None, error_of(result)
+    assert result.outcome.result == "refused", (result.outcome.result, result.outcome.said)
+    for word in words:
+        assert word in result.outcome.said
+    assert result.outcome.next
+    assert result.names["run"]._outcome is result.outcome
+    assert place.wire.writes == []
+
+
+# --- Planning
+
+
+@pytest.mark.parametrize("world", shipped())
+def test_planning_writes_nothing(place: Callable[..., Place], world: str) -> None:
+    here = place(world=world)
+    before = things(here.app)
+    for name in (*CHANGING, "daily_check"):
+        planned = here.run(name, show=True)
+        assert planned.error is None, f"{name}: {error_of(planned)}"
+        if name != "daily_check":
+            assert planned.outcome.result in ("planned", "refused", "nothing to do")
+            wrong = here.run(name, approved_plan="0" * 12)
+            assert wrong.error is None
+            assert wrong.outcome.result == "refused"
+    assert here.wire.writes == []
+    assert things(here.app) == before
+
+
+# --- What an id stands for
+
+
+def _routed(place: Place) -> None:
+    older = place.app.sandbox.services.revisions["gmail-sync"][1]["name"].rsplit("/", 1)[1]
+    to = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": older, "percent": 100}
+    someone(place.app, "PATCH", f"{SERVICE}?updateMask=traffic", {"traffic": [to]})
+    for _ in range(3):
+        someone(place.app, "GET", SERVICE)
+
+
+def _more_memory(place: Place) -> None:
+    body = {"serviceConfig": {"availableMemory": "2Gi"}}
+    someone(place.app, "PATCH", f"{FUNCTION}?updateMask=serviceConfig.availableMemory", body)
+    for _ in range(3):
+        someone(place.app, "GET", FUNCTION)
+
+
+def _column(place: Place) -> None:
+    sql = "ALTER TABLE sales_intelligence.sf_accounts ADD COLUMN other STRING"
+    job = {"configuration": {"query": {"query": sql, "useLegacySql": False}}}
+    assert "errorResult" not in someone(place.app, "POST", f"{BIGQUERY}/jobs", job)["status"]
+
+
+DRIFT: dict[str, tuple[str, Callable[[Place], Any], str]] = {
+    "traffic was routed": ("rollback", _routed, "relies_on, traffic: latest 100 % → "),
+    "traffic was routed, for a deployment": ("deploy", _routed, "relies_on, serving revision: gmail-sync-"),
+    "memory was changed": ("deploy", _more_memory, "changes 1, before: "),
+    "a version was added": (
+        "rotate_secret",
+        lambda p: someone(p.app, "POST", f"{TOKEN}:addVersion", {"payload": {"data": "eA=="}}),
+        "relies_on, version 3: None → ENABLED",
+    ),
+    "a version was disabled": (
+        "retire_secret",
+        lambda p: someone(p.app, "POST", f"{TOKEN}/versions/1:disable", {}),
+        "relies_on, version 1: ENABLED → DISABLED",
+    ),
+    "a job was paused": (
+        "scheduler",
+        lambda p: someone(p.app, "POST", f"{JOB}:pause"),
+        "relies_on, gmail-sync: ENABLED → PAUSED",
+    ),
+    "a column was added": ("schema_change", _column, "relies_on, columns: "),
+    "it failed since": ("retry", _routed, "relies_on, serving revision: "),
+}
+
+
+@pytest.mark.parametrize("case", DRIFT)
+def test_who_moved_what_is_named(place: Callable[..., Place], case: str) -> None:
+    name, move, words = DRIFT[case]
+    here = place(name)
+    first = here.plan(name, **CHANGING[name])
+    here.approve(first.id)
+    move(here)
+    before = things(here.app)
+    again = here.go(name, first.id, **CHANGING[name])
+    refused(here, again, f"was approved as {first.id}; the plan is now {again.id}", f"changed: {words}")
+    assert again.id != first.id
+    assert things(here.app) == before
+
+
+def test_other_parameters_are_another_plan(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("deploy", memory="1Gi")
+    here.approve(first.id)
+    refused(here, here.go("deploy", first.id, memory="2Gi"), "parameters, memory: 1Gi → 2Gi")
+    refused(here, here.go("deploy", first.id, memory="1Gi", reason="why not"), "reason:  → why not")
+
+
+def test_other_code_is_another_plan(place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
+    here = place()
+    first = here.plan("deploy")
+    here.approve(first.id)
+    found = runbook.source.look
+    monkeypatch.setattr(runbook.source, "look", lambda folder: replace(found(folder), digest="f" * 40))
+    refused(here, here.go("deploy", first.id), "details, to, source: ")
+
+
+def test_an_id_that_is_none(place: Callable[..., Place]) -> None:
+    here = place()
+    refused(here, here.go("rollback", "123456789abc"), "there is no plan 123456789abc")
+
+
+def test_the_plan_of_another_runbook(place: Callable[..., Place]) -> None:
+    here = place()
+    unsigned = here.plan("backup")
+    refused(here, here.go("rollback", unsigned.id), "changed: operation: snapshot → rollback")
+
+
+# --- Gates
+
+
+@pytest.mark.parametrize(
+    ("denied", "words"),
+    [
+        ("bigquery.jobs.create", "(unknown)"),
+        ("cloudfunctions.functions.update", "lacks cloudfunctions.functions.update (alert)"),
+    ],
+)
+def test_what_is_not_safe_is_refused(place: Callable[..., Place], denied: str, words: str) -> None:
+    here = place()
+    first = here.plan("deploy")
+    here.approve(first.id)
+    here.app.sandbox.iam.denied.add(denied)
+    refused(here, here.go("deploy", first.id), "it is not safe to start", words)
+
+
+def test_nothing_is_written_without_the_clouds_clock(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rollback")
+    here.approve(first.id)
+
+    def lost(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        if sent.path.endswith(":testIamPermissions"):
+            raise requests.ConnectionError
+        return go()
+
+    here.wire.fault = lost
+    assert here.go("rollback", first.id).outcome.result == "refused"
+    assert here.go("backup", "", tables="sf_accounts").outcome.result == "refused"
+    assert here.wire.writes == []
+
+
+# --- Approvals
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_what_nobody_signed_is_not_applied(place: Callable[..., Place], name: str) -> None:
+    here = place(name)
+    first = here.plan(name, **CHANGING[name])
+    refused(here, here.go(name, first.id, **CHANGING[name]), "is not approved", "nobody has approved it as")
+
+
+def test_one_of_two_signatures_is_not_enough(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rotate_secret")
+    with here.here():
+        from runbook import desk
+
+        desk.find(first.id).sign("manager", "looks right", None, None, "it cannot wait")
+    refused(here, here.go("rotate_secret", first.id), "nobody has approved it as security")
+
+
+def test_low_risk_needs_a_word_only(place: Callable[..., Place]) -> None:
+    here = place()
+    assert here.run("backup").outcome.result == "planned"
+    done = here.run("backup", apply=True)
+    assert done.outcome.result == "applied", done.outcome.said
+    assert here.run("backup", apply=True).outcome.result == "nothing to do"
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_word_is_not_enough_for_the_others(place: Callable[..., Place], name: str) -> None:
+    here = place(name)
+    ran = here.run(name, until="run.apply", **CHANGING[name])
+    run = ran.names["run"]
+    run.request = replace(run.request, values={**run.request.values, "apply": True})
+    with here.here():
+        outcome = run.apply(ran.names["plan"])
+    assert outcome.result == "planned"
+    assert here.wire.writes == []
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_an_approval_is_good_for_one_application(place: Callable[..., Place], name: str) -> None:
+    here = place(name)
+    done = here.applied(name, **CHANGING[name])
+    plan, before = done.outcome.plan.id, things(here.app)
+    here.wire.seen.clear()
+    again = here.go(name, plan, **CHANGING[name])
+    refused(here, again, "was used already" if name == "retry" else "was approved as")
+    assert things(here.app) == before
+
+
+def test_without_a_value_no_approval_is_used_up(place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
+    here = place()
+    first = here.plan("rotate_secret")
+    here.approve(first.id)
+    monkeypatch.delenv("NEW_VALUE")
+    refused(here, here.go("rotate_secret", first.id), "there is no value for the new version")
+    monkeypatch.setenv("NEW_VALUE", "here it is")
+    assert here.go("rotate_secret", first.id).outcome.result == "applied"
+
+
+# --- One at a time
+
+
+def test_another_run_is_named(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rollback")
+    here.approve(first.id)
+    folder = here.records / "sandbox"
+    (folder / "lock.owner").write_text("dana@desk, process 7, run 20260311-deploy")
+    with FileLock(folder / "lock"):
+        refused(here, here.go("rollback", first.id), "another run is changing this environment", "dana@desk, process 7")
+    assert here.go("rollback", first.id).outcome.result == "applied"
+    assert f"process {os.getpid()}, run " in (folder / "lock.owner").read_text()
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rollback")
+    here.approve(first.id)
+    lock = here.records / "sandbox" / "lock"
+    code = (
+        f"import filelock, time; lock = filelock.FileLock({str(lock)!r}); lock.acquire(); print('held', flush=True); "
+    )
+    code += "time.sleep(99)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout
+        assert owner.stdout.readline() == "held\n"
+        refused(here, here.go("rollback", first.id), "another run is changing this environment")
+        owner.kill()
+    assert here.go("rollback", first.id).outcome.result == "applied"
+
+
+# --- The journal
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    """The rows of a run's journal that are about its application."""
+    kinds = ("APPLY", "INTENT", "WRITE", "RESULT", "CONFIRM", "CLOSE")
+    return [r for r in Journal(result.folder).read() if r["kind"] in kinds and "verdict" not in r]
+
+
+def attempt(place: Place, plan: str, number: int = 1) -> Journal:
+    """The journal of one application of a plan."""
+    return Journal(place.records / "sandbox" / "applied" / plan / str(number))
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_the_journal_comes_before_the_write(place: Callable[..., Place], name: str) -> None:
+    here = place(name)
+    first = here.plan(name, **CHANGING[name])
+    here.approve(first.id)
+    at_write: list[tuple[Sent, list[dict[str, Any]]]] = []
+
+    def watch(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        if sent.write:
+            plan = next((here.records / "sandbox" / "applied").iterdir()).name
+            at_write.append((sent, attempt(here, plan).read()))
+        return go()
+
+    here.wire.fault = watch
+    done = here.go(name, first.id, **CHANGING[name])
+    assert done.outcome.result == "applied", done.outcome.said
+    journal = attempt(here, done.outcome.plan.id).read()
+    assert [r["kind"] for r in rows(done)] == ["APPLY", *(r["kind"] for r in journal)]
+    assert journal[-1]["kind"] == "CLOSE"
+    for sent, known in at_write:
+        last = known[-1]
+        assert (last["kind"], last["method"], last["bytes"]) == ("WRITE", sent.method, len(sent.body))
+        assert last["url"] == f"https://{sent.host}{sent.path}"
+        assert any(r["kind"] == "INTENT" and r["number"] == last["number"] for r in known)
+        before = {r["number"] for r in known if r["kind"] == "INTENT"} - {last["number"]}
+        assert before == {r["number"] for r in known if r["kind"] == "CONFIRM"}  # each was seen to be done before
+    assert len(at_write) == sum(r["kind"] == "WRITE" for r in journal)
+    numbers = list(range(1, len(done.outcome.plan.changes) + 1))
+    assert [r["number"] for r in journal if r["kind"] == "INTENT"] == numbers
+    assert [(r["number"], r["state"]) for r in journal if r["kind"] == "CONFIRM"] == [(n, "new") for n in numbers]
+    assert all(r["undo"] for r in journal if r["kind"] == "INTENT")
+
+
+@pytest.mark.parametrize("kind", ["INTENT", "WRITE"])
+def test_what_cannot_be_journalled_is_not_written(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    here = place()
+    first = here.plan("rollback")
+    here.approve(first.id)
+    write = Journal.write
+
+    def full(self: Journal, what: str, **data: Any) -> None:
+        if what == kind:
+            raise NoRecord("the disk is full")
+        write(self, what, **data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "write", full)
+        ran = here.go("rollback", first.id)
+    assert isinstance(ran.error, NoRecord)
+    assert here.wire.writes == []
+    assert here.go("rollback", first.id).outcome.result == "applied"
+
+
+def dies_at(write: int) -> Callable[..., requests.Response]:
+    """The process ends after its nth write."""
+
+    def fault(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        answer = go()
+        if sent.write and len(wire.writes) == write:
+            raise Died
+        return answer
+
+    return fault
+
+
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_after_a_crash_the_same_approval_goes_on(place: Callable[..., Place], write: int) -> None:
+    here = place()
+    first = here.plan("rotate_secret")
+    here.approve(first.id)
+    here.wire.fault = dies_at(write)
+    assert isinstance(here.go("rotate_secret", first.id).error, Died)
+    here.wire.fault = None
+    again = here.go("rotate_secret", first.id)
+    for _ in range(3):
+        if again.outcome.result == "refused":  # a revision was starting; it says so
+            again = here.go("rotate_secret", first.id)
+    assert again.outcome.result == "applied", again.outcome.said
+    assert again.outcome.plan.id == first.id
+    assert [p.name for p in (here.records / "sandbox" / "applied" / first.id).iterdir()] == ["1"]
+    assert next(r for r in rows(again) if r["kind"] == "APPLY")["journal"] == str(attempt(here, first.id).path)
+    assert len(list((here.records / "sandbox" / "nonces").iterdir())) == 2
+    assert len(here.app.sandbox.secrets.versions["gmail-oauth-token"]) == 3
+    here.wire.seen.clear()
+    refused(here, here.go("rotate_secret", first.id), "was approved as")  # it is closed now
+
+
+def test_after_a_crash_an_approval_can_be_too_old(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rotate_secret")
+    here.approve(first.id)
+    here.wire.fault = dies_at(1)
+    here.go("rotate_secret", first.id)
+    here.wire.fault = None
+    here.wire.seen.clear()
+    here.app.sandbox.now += timedelta(hours=100)
+    refused(here, here.go("rotate_secret", first.id), "expired at")
+
+
+def test_after_a_crash_other_parameters_do_not_go_on(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rotate_secret")
+    here.approve(first.id)
+    here.wire.fault = dies_at(1)
+    here.go("rotate_secret", first.id)
+    here.wire.fault = None
+    here.wire.seen.clear()
+    refused(here, here.go("rotate_secret", first.id, reason="another"), "was approved as")
+
+
+# --- The door
+
+
+def test_an_open_door_lets_one_request_pass_once(place: Callable[..., Place]) -> None:
+    here = place()
+    with here.here():
+        cloud = Cloud(settings.load("sandbox"), "sandbox", here.wire)
+    other = f"{JOB.replace('gmail', 'calendar')}:pause"
+    with cloud.door.opened("POST", f"{JOB}:pause", b"{}"):
+        for method, url, body in (
+            ("POST", other, b"{}"),
+            ("POST", f"{JOB}:pause", b'{"x":1}'),
+            ("PUT", f"{JOB}:pause", b"{}"),
+        ):
+            with pytest.raises(DoorShut):
+                cloud.session.request(method, url, data=body)
+        assert here.wire.seen == []
+        assert cloud.session.post(f"{JOB}:pause", data=b"{}").ok
+        with pytest.raises(DoorShut):
+            cloud.session.post(f"{JOB}:pause", data=b"{}")
+    with pytest.raises(DoorShut):
+        cloud.session.post(f"{JOB}:resume", data=b"{}")
+    assert [w.line for w in here.wire.writes] == [f"POST {JOB.removeprefix('https://')}:pause"]
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"lost": "before"}, {"lost": "after"}])
+def test_a_write_is_sent_once(place: Callable[..., Place], name: str, fault: dict[str, Any]) -> None:
+    here = place(name)
+    first = here.plan(name, **CHANGING[name])
+    here.approve(first.id)
+
+    def fails(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        if not sent.write:
+            return go()
+        with wire.app_fails(**fault):
+            return go()
+
+    here.wire.fault = fails
+    done = here.go(name, first.id, **CHANGING[name])
+    assert done.error is None
+    assert here.wire.writes
+    assert len({(w.line, w.body) for w in here.wire.writes}) == len(here.wire.writes)
+
+
+def test_no_adapter_repeats_a_write_to_google() -> None:
+    cloud = Cloud(settings.load("sandbox"), "google", network(), credentials=object())
+    assert cloud.door.writer.max_retries.total == 0
+    assert cloud.door.transport.max_retries.total == 2  # a read may be
+
+
+@pytest.mark.parametrize("fault", [{"status": 403}, {"status": 503}, {"lost": "before"}], ids=str)
+def test_the_daily_check_never_opens_the_door(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    here = place()
+    opened: list[Any] = []
+    monkeypatch.setattr(Door, "opened", lambda *given: opened.append(given))
+    for host in ("bigquery", "logging", "cloudfunctions", "cloudscheduler", "cloudresourcemanager"):
+        here.app.sandbox.faults = Faults([Fault(route=f" {host}", **fault)])
+        ran = here.run("daily_check")
+        assert ran.error is None, error_of(ran)
+    assert opened == []
+    assert here.wire.writes == []
+
+
+# --- Really killed
+
+
+class Busy:
+    """An app that knows how many requests it is answering, so that one knows when nothing is under way any more."""
+
+    def __init__(self, app: Any):
+        self.app, self.sandbox, self.now, self.lock = app, app.sandbox, 0, Lock()
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        with self.lock:
+            self.now += 1
+        try:
+            return self.app(environ, start_response)
+        finally:
+            with self.lock:
+                self.now -= 1
+
+
+# Which runbook is killed when its journal shows the nth row of a kind.
+KILLS = [
+    *(("rotate_secret", "INTENT", n) for n in (1, 3)),
+    *(("rotate_secret", "WRITE", n) for n in (1, 2, 3)),
+    *(("deploy", "WRITE", n) for n in (2, 3)),
+    ("backup", "WRITE", 2),
+    ("scheduler", "WRITE", 1),
+    ("retry", "WRITE", 1),
+]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """How each of the kills went, two at a time."""
+    folders = [tmp_path_factory.mktemp("killed") for _ in KILLS]
+    with ThreadPoolExecutor(2) as pool:
+        started = [pool.submit(_kill, *kill, folder) for kill, folder in zip(KILLS, folders, strict=True)]
+        yield lambda kill: started[KILLS.index(kill)].result()
+
+
+def _kill(name: str, kind: str, count: int, folder: Path) -> tuple[Place, str, Any]:
+    """Plan and approve here, apply in a process, and kill it at a row of its journal. Ends when the sandbox is idle."""
+    app = gcp_sandbox.app(settings.load("sandbox").inventory(), "healthy")
+    here, busy = Place(folder / "records", app=app), Busy(app)
+    with LOCK:  # what `here` replaces is there for the whole process
+        first = here.plan(name, **CHANGING[name])
+        here.approve(first.id)
+    given = {**CHANGING[name], "approved_plan": first.id}
+    app.sandbox.faults = Faults(
+        [Fault(route=r"^(PATCH|PUT)|:run|:pause|:addVersion|:generateUploadUrl|/jobs$", latency_ms=300)]
+    )
+    environment = {"RUNBOOK_PERSON": REQUESTER, "RUNBOOK_RECORDS": str(here.records), "PYTHONPATH": str(ROOT)}
+    with serve(busy) as served:
+        words = [sys.executable, "-m", "tests.runbook.changes", name, json.dumps(given)]
+        more = {"RUNBOOK_SANDBOX": served.url, "RUNBOOK_SECRET_ENV": "NEW_VALUE", "NEW_VALUE": "a new value"}
+        with subprocess.Popen(words, env=os.environ | environment | more, stderr=subprocess.PIPE) as child:
+            path, limit = attempt(here, first.id).path, time.monotonic() + 60
+            while child.poll() is None and time.monotonic() < limit:
+                text = path.read_text() if path.exists() else ""
+                if text.count(f'"kind": "{kind}"') >= count:
+                    break
+                time.sleep(0.002)
+            child.send_signal(signal.SIGKILL)
+            assert child.wait() == -signal.SIGKILL, (child.returncode, child.stderr and child.stderr.read())
+        while busy.now and time.monotonic() < limit:
+            time.sleep(0.002)
+    app.sandbox.faults = Faults([])
+    return here, first.id, first.names["plan"].changes
+
+
+LOCK = Lock()
+
+
+@pytest.mark.parametrize("kill", KILLS, ids=str)
+def test_killed_and_applied_again(killed: Callable[..., Any], kill: tuple[str, str, int]) -> None:
+    name, here, plan, changes = kill[0], *killed(kill)
+    kinds = [row["kind"] for row in attempt(here, plan).read()]
+    assert "CLOSE" not in kinds
+    assert kinds.count(kill[1]) == kill[2]
+    given = {**CHANGING[name], "approved_plan": plan}
+    with LOCK:
+        again = here.run(name, **given)
+        for _ in range(3):
+            if again.error is None and again.outcome.result == "refused":  # what was begun goes on; it says to wait
+                again = here.run(name, **given)
+    assert again.error is None, error_of(again)
+    assert again.outcome.result == "applied", again.outcome.said
+    runs = {c.details["function"]: _runs_before(here, c.details["function"]) for c in changes if c.action == "run once"}
+    for change in changes:
+        assert side(here.app, change, runs.get(change.details.get("function", ""), 0)) == "new", change
+
+
+def _runs_before(place: Place, function: str) -> int:
+    """How many runs of a function the world began with."""
+    return sum(run.function.name == function for run in place.app.sandbox.story.runs)
