@@ -1,7 +1,8 @@
 """The real `bq` and `gcloud` as independent clients: what they see in the served sandbox is what our facts say.
 
-Every equivalent line that the daily check prints is run as it is printed, and the guide's own commands are run as
-corrected (its `--gen2 --region` is refused by today's gcloud; log commands look at the last day of the wall clock).
+Every equivalent line of a fact or of a change is run as it is printed, except those under CANNOT_RUN, and the guide's
+own commands are run as corrected (its `--gen2 --region` is refused by today's gcloud; log commands look at the last day
+of the wall clock). What our library writes, bq and gcloud see; what they write, our facts see.
 """
 
 from __future__ import annotations
@@ -11,24 +12,50 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 import gcp_sandbox
 from gcp_sandbox.serve import environment, serve
-from runbook import facts, settings
-from runbook.cloud.connect import connect
+from runbook import facts, plans, settings
+from runbook.actions import ACTIONS
+from runbook.cloud.connect import Cloud, connect
+from runbook.cloud.door import Loopback
 from runbook.facts.read import look
+from runbook.material import Material
 from runbook.moment import Moment
+from runbook.plan import Change
+from runbook.request import Request, request
+from runbook.rows import Fact, Findings
+from runbook.run import Seen
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("bq") and shutil.which("gcloud")), reason="bq and gcloud are not installed here"
 )
-CANNOT_RUN = {"access": "curl asks Google's host by its name; there is no gcloud command for testIamPermissions"}
-FACTS = {name: getattr(facts, name) for name in facts.__all__ if name not in CANNOT_RUN}
+CANNOT_RUN = {
+    "access": "curl asks Google's host by its name; there is no gcloud command for testIamPermissions",
+    "source": "git, pytest and detect-secrets look at a folder, not at a cloud",
+    "revisions": "gcloud run talks to the Knative API",
+    "users": "gcloud run talks to the Knative API",
+    "update function": "gcloud functions deploy lists runtimes and asks other services for more before it begins",
+    "route traffic": "gcloud run talks to the Knative API",
+    "start with new secret": "gcloud run talks to the Knative API",
+}
+SECRET = "gmail-oauth-token"
+GIVEN = {
+    "revisions": ("gmail-sync",),
+    "runs_of": ("gmail-sync",),
+    "runs_of_users": (SECRET,),
+    "service": ("gmail-sync",),
+    "users": (SECRET,),
+    "versions": (SECRET,),
+}
+FACTS = {name: getattr(facts, name)(*GIVEN.get(name, ())) for name in facts.__all__ if name not in CANNOT_RUN}
 P = "acme-sales-sandbox"
 BQ = "bq --format=json query --use_legacy_sql=false --max_rows=1000"
 GUIDE = {
@@ -49,12 +76,7 @@ GUIDE = {
     "function logs": "gcloud functions logs read gmail-sync --gen2 --region=us-central1 --limit=50 --format=json "
     "--start-time=2026-03-01T00:00:00Z",
     "functions of a region": "gcloud functions list --v2 --regions=us-central1 --format=json",
-    "one function": "gcloud functions describe gmail-sync --v2 --region=us-central1 --format=json",
     "secret metadata": "gcloud secrets describe hubspot-api-key --format=json",
-    "secret versions": "gcloud secrets versions list hubspot-api-key --format=json",
-    "scheduler jobs": "gcloud scheduler jobs list --location=us-central1 --format=json",
-    "table": f"bq --format=json show {P}:sales_intelligence.etl_runs",
-    "tables": f"bq --format=json ls {P}:sales_intelligence",
 }
 REFUSED = {"the guide's own list command": "gcloud functions list --gen2 --region=us-central1"}
 
@@ -72,16 +94,21 @@ def moment(cloud: Any) -> Moment:
 @pytest.fixture(scope="module")
 def said(cloud: Any, moment: Moment, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Every command's result by its name: two at a time, because each takes a second of processor time."""
-    lines = {name: ask()(cloud, moment).line for name, ask in FACTS.items()}
-    lines = {name: line.replace("bq query", "bq --format=json query") for name, line in lines.items()} | GUIDE | REFUSED
+    lines = {name: ask(cloud, moment).line for name, ask in FACTS.items()}
+    lines = {name: re.sub("^bq ", "bq --format=json ", line) for name, line in lines.items()} | GUIDE | REFUSED
     with serve(gcp_sandbox.app(cloud.settings.inventory(), "many_errors")) as served, ThreadPoolExecutor(2) as pool:
-
-        def run(line: str) -> subprocess.CompletedProcess[str]:
-            folder = tmp_path_factory.mktemp("cli")
-            env = {**os.environ, **environment(served.url, P, folder)}
-            return subprocess.run(line, shell=True, env=env, capture_output=True, text=True, timeout=60)
-
+        run = shell(served.url, tmp_path_factory)
         yield dict(zip(lines, pool.map(run, lines.values()), strict=True))
+
+
+def shell(url: str, folders: pytest.TempPathFactory) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs a line in a shell whose bq and gcloud ask the sandbox at `url`."""
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, **environment(url, P, folders.mktemp("cli"))}
+        return subprocess.run(line, shell=True, env=env, capture_output=True, text=True, timeout=120)
+
+    return run
 
 
 def rows(result: subprocess.CompletedProcess[str]) -> Any:
@@ -97,13 +124,30 @@ def plain(row: dict[str, Any]) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("name", sorted(FACTS))
 def test_the_printed_line_sees_what_the_fact_says(said: Any, cloud: Any, moment: Moment, name: str) -> None:
-    fact = look(FACTS[name](), cloud, moment)
+    fact = look(FACTS[name], cloud, moment)
+    assert said[name].returncode == 0, said[name].stderr + said[name].stdout
     if name in ("functions", "jobs"):
         listed = re.findall(r"(?m)^(?:NAME: )?([a-z][a-z0-9-]+)(?: |$)", said[name].stdout)
         assert sorted(listed) == [r["name"] for r in fact.rows], said[name].stdout
-        assert said[name].returncode == 0, said[name].stderr
+        return
+    if name == "versions":
+        plainly = re.sub(r"\x1b\[[\d;]*m", "", said[name].stdout)
+        listed = re.findall(r"(?m)^(?:NAME: )?(\d+)\s+(?:STATE: )?(\w+)", plainly)
+        assert listed == [(str(r["version"]), r["state"].lower()) for r in fact.rows], said[name].stdout
+        return
+    if name == "service":
+        described = yaml.safe_load(said[name].stdout)
+        assert described["state"] == fact.rows[0]["state"]
+        assert described["buildConfig"]["runtime"] == fact.rows[0]["runtime"]
+        assert described["serviceConfig"]["availableMemory"] == fact.rows[0]["memory"]
+        assert described["serviceConfig"]["timeoutSeconds"] == fact.rows[0]["timeout_s"]
         return
     seen = rows(said[name])
+    if name in ("tables", "snapshots"):
+        kind = {"tables": "TABLE", "snapshots": "SNAPSHOT"}[name]
+        listed = [t["tableReference"]["tableId"] for t in seen if t["type"] == kind]
+        assert listed == sorted(r["table" if name == "tables" else "snapshot"] for r in fact.rows)
+        return
     if name == "schema":
         assert [c["name"] for c in seen] == [r["column"] for r in fact.rows if r["table"] == "account_recommendations"]
     elif name == "errors":
@@ -127,9 +171,179 @@ def test_values_of_the_guides_commands(said: Any, cloud: Any, moment: Moment) ->
     assert [r["f0_"] for r in rows(said["account scores"])] == [str(r["accounts"]) for r in scores.rows]
     stale = {r["table_name"]: r["minutes_stale"] // 60 for r in look(facts.freshness(), cloud, moment).rows}
     assert {r["table_name"]: int(r["hours_stale"]) for r in rows(said["data freshness"])}.items() <= stale.items()
-    assert {v["state"] for v in rows(said["secret versions"])} == {"ENABLED", "DISABLED"}
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_what_the_guide_says_and_gcloud_refuses(said: Any, name: str) -> None:
     assert said[name].returncode == 2
+
+
+# --- changes: each line that a plan prints, and what either side writes, seen by the other
+
+ASKED: dict[str, list[dict[str, Any]]] = {
+    "deploy": [{"source": "", "memory": "1Gi", "test_run": False}, {"test_run": False}],
+    "rollback": [{}],
+    "rotate_secret": [{}],
+    "retire_secret": [{}, {"to": "enable", "version": 1}],
+    "backup": [{"tables": "sf_accounts"}],
+    "restore": [{"snapshot": "sf_accounts_20260310"}],
+    "schema_change": [{"mode": "REPEATED"}],
+    "retry": [{"function": "entity-resolution"}],
+    "scheduler": [{"jobs": "calendar-sync"}, {"jobs": "embeddings", "to": "resume"}],
+}
+WORLD = """about: A test.
+now: 2026-03-11T13:30:00Z
+secrets: [{name: gmail-oauth-token, versions: [{age: 900d, state: DISABLED}, {age: 700d}, {age: 365d}]}]
+jobs: [{select: {name: embeddings}, state: PAUSED}]
+"""
+CODE = [{"source": "sample", "_digest": "1" * 40}]
+CASES = [(name, ask) for name, asks in ASKED.items() for ask in asks]
+
+
+def seen(cloud: Any, name: str, ask: dict[str, Any]) -> tuple[Request, Seen]:
+    """What a plan needs to have seen, without asking the files for a source."""
+    wanted, at = request(name, ask), Moment(cloud.now()[0], cloud.settings.zone)
+    function, secret = wanted.values.get("function", "gmail-sync"), wanted.values.get("secret", SECRET)
+    asks = {
+        **{"service": facts.service(function), "revisions": facts.revisions(function), "jobs": facts.jobs()},
+        **{"runs": facts.runs_of(function), "versions": facts.versions(secret), "users": facts.users(secret)},
+        **{"tables": facts.tables(), "snapshots": facts.snapshots()},
+    }
+    found = {key: look(one, cloud, at) for key, one in asks.items()}
+    rows = tuple(CODE) if wanted.values.get("source") else ()
+    return wanted, Seen(found | {"source": Fact("source", rows, "", at.at)})
+
+
+def changes(cloud: Any, name: str, ask: dict[str, Any]) -> list[Change]:
+    at = Moment(cloud.now()[0], cloud.settings.zone)
+    return list(getattr(plans, name)(*seen(cloud, name, ask), Findings(), cloud.settings, at).changes)
+
+
+class Side:
+    """A served sandbox, our library's cloud of it, and a shell for bq and gcloud."""
+
+    def __init__(self, url: str, folders: pytest.TempPathFactory):
+        self.cloud = Cloud(settings.load("sandbox"), "sandbox", Loopback(url))
+        self.run = shell(url, folders)
+        self.planned = [change for name, ask in CASES for change in changes(self.cloud, name, ask)]
+
+    def left(self) -> set[str]:
+        """The actions that a plan still wants."""
+        return {c.action for name, ask in CASES for c in changes(self.cloud, name, ask)}
+
+    def many(self, lines: list[str]) -> list[subprocess.CompletedProcess[str]]:
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(self.run, lines))
+
+
+@pytest.fixture
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    world = tmp_path_factory.mktemp("world") / "world.yaml"
+    world.write_text(WORLD)
+    with serve(gcp_sandbox.app(settings.load("sandbox").inventory(), str(world))) as served:
+        yield Side(served.url, tmp_path_factory)
+
+
+def test_every_kind_of_change_has_a_line_that_is_tried(side: Side) -> None:
+    assert {name for name, _ in CASES} == set(plans.__all__)
+    assert {change.action for change in side.planned} == set(ACTIONS)
+
+
+def test_what_the_printed_lines_do_our_facts_see(side: Side) -> None:
+    begin, once = moment_of(side), {c.resource for c in side.planned if c.action == "run once"}
+    lines = [c.line for c in side.planned if c.action not in CANNOT_RUN]
+    lines = [f"printf new-value | {line}" if "versions add" in line else line for line in dict.fromkeys(lines)]
+    assert len(lines) == 11
+    for line, result in zip(lines, side.many(lines), strict=True):
+        assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
+    # What stays planned: runs are always one more, a rotation one version more, and what could not be run.
+    assert side.left() == {*CANNOT_RUN, "run once", "add secret version", "set version state"} & set(ACTIONS)
+    versions = look(facts.versions(SECRET), side.cloud, moment_of(side)).rows
+    assert {r["version"]: r["state"] for r in versions} == {4: "ENABLED", 3: "ENABLED", 2: "DISABLED", 1: "ENABLED"}
+    jobs = {r["name"]: r["state"] for r in look(facts.jobs(), side.cloud, moment_of(side)).rows}
+    assert (jobs["calendar-sync"], jobs["embeddings"]) == ("PAUSED", "ENABLED")
+    tables = {r["table"]: r for r in look(facts.tables(), side.cloud, moment_of(side)).rows}
+    assert tables["sf_accounts"]["_columns"]["industry"] == ("STRING", "REPEATED")
+    [made] = [
+        r for r in look(facts.snapshots(), side.cloud, moment_of(side)).rows if r["snapshot"] == "sf_accounts_20260311"
+    ]
+    assert made["rows"] == tables["sf_accounts"]["rows"]
+    assert made["expires"] - moment_of(side).at > timedelta(days=29)
+    for function in once:
+        newest = look(facts.runs_of(function), side.cloud, moment_of(side)).rows[0]
+        assert newest["started_at"] > begin.at
+
+
+def moment_of(side: Side) -> Moment:
+    return Moment(side.cloud.now()[0], side.cloud.settings.zone)
+
+
+def test_what_our_library_does_bq_and_gcloud_see(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_SECRET_ENV", "THE_NEW_VALUE")
+    monkeypatch.setenv("THE_NEW_VALUE", "from our library")
+    for change in side.planned:
+        if change.details.get("to", {}) and "source" in str(change.details.get("to")):
+            continue  # a source is uploaded; tests/runbook/test_apply.py does that
+        write(side.cloud, change)
+    [serving] = [c.details["to"] for c in side.planned if c.action == "route traffic"]
+    flags = f"--project={P} --format=json"
+    asks = {
+        "versions": f"gcloud secrets versions list {SECRET} {flags}",
+        "value": f"gcloud secrets versions access 4 --secret={SECRET} --project={P}",
+        "function": f"gcloud functions describe gmail-sync --v2 --region=us-central1 {flags}",
+        "job": f"gcloud scheduler jobs describe calendar-sync --location=us-central1 {flags}",
+        "run": f"gcloud scheduler jobs describe entity-resolution --location=us-central1 {flags}",
+        "snapshot": f"bq --format=json show {P}:sales_intelligence_backup.sf_accounts_20260311",
+        "restored": f"bq --format=json ls --max_results=1000 {P}:sales_intelligence",
+        "column": f"bq --format=json show {P}:sales_intelligence.sf_accounts",
+    }
+    results = dict(zip(asks, side.many(list(asks.values())), strict=True))
+    states = {v["name"].rsplit("/", 1)[1]: v["state"] for v in rows(results["versions"])}
+    assert states == {"4": "ENABLED", "3": "ENABLED", "2": "DISABLED", "1": "ENABLED"}
+    assert results["value"].stdout == "from our library"
+    assert rows(results["function"])["serviceConfig"]["availableMemory"] == "1Gi"
+    assert rows(results["job"])["state"] == "PAUSED"
+    assert rows(results["run"])["lastAttemptTime"] >= "2026-03-11T13:30:00Z"
+    assert rows(results["snapshot"])["snapshotDefinition"]["baseTableReference"]["tableId"] == "sf_accounts"
+    assert "sf_accounts_20260310_restored" in [t["tableReference"]["tableId"] for t in rows(results["restored"])]
+    assert {"name": "industry", "type": "STRING", "mode": "REPEATED"} in rows(results["column"])["schema"]["fields"]
+    assert list(serving.values()) == [100]
+
+
+def write(cloud: Any, change: Change) -> None:
+    """One change as `apply` makes it, without plan and approval."""
+
+    def send(method: str, url: str, body: Any = None, headers: Any = None) -> Any:
+        return cloud.write(method, url, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
+
+    action = ACTIONS[change.action]
+    for _ in range(10):
+        before = action.look(cloud, change)
+        if before.state != "pending":
+            break
+    action.do(send, cloud, change, before, Material())
+    for _ in range(10):
+        if action.look(cloud, change).state != "pending":
+            break
+
+
+def test_gcloud_knows_every_flag_of_the_lines_that_are_not_run(
+    side: Side, cloud: Any, moment: Moment, tmp_path: Any
+) -> None:
+    lines = [c.line for c in side.planned if c.action in CANNOT_RUN]
+    lines += [facts.revisions("gmail-sync")(cloud, moment).line]
+    lines += facts.users(SECRET)(cloud, moment).line.splitlines()
+    split = {**seen(side.cloud, "rollback", {})[1].service.rows[0], "_targets": {"latest": 90, "x": 10}, "pinned": True}
+    given = Seen({**seen(side.cloud, "rollback", {})[1].facts, "service": Fact("service", (split,), "", moment.at)})
+    [change] = plans.rollback(request("rollback", {}), given, Findings(), cloud.settings, moment).changes
+    [release] = plans.rollback(
+        request("rollback", {"revision": "latest"}), given, Findings(), cloud.settings, moment
+    ).changes
+    lines += [change.undo, release.line]
+    wrong = ["gcloud run services update-traffic gmail-sync --nope=1", "gcloud functions deploy gmail-sync --v2"]
+    tried = [*dict.fromkeys(lines), *wrong]
+    file = tmp_path / "lines.json"
+    file.write_text(json.dumps([{"command_string": line, "id": n} for n, line in enumerate(tried)]))
+    judged = rows(side.run(f"gcloud meta lint-gcloud-commands --commands-file={file}"))
+    assert [row["command_string"] for row in judged] == tried
+    assert [row["command_string"] for row in judged if not row["success"]] == wrong
