@@ -19,8 +19,10 @@ from runbook.rows import Fact, Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from runbook.diagnosis import Causes
     from runbook.run import Run
 
+HOURS = 6  # that a timeline shows
 GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
 
 
@@ -139,6 +141,46 @@ def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
     return _chart("Errors by revision, last 24 h", seen, rows, paint, left=0.27)
 
 
+def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) -> Chart:
+    """Errors per five minutes and failed runs of the last hours, with each change and the first symptom marked."""
+    start = run.moment.ago(HOURS)
+    step, hours = timedelta(minutes=5), timedelta(hours=1)
+    counts = Counter(int((r["at"] - start) / step) for r in logged.rows if r["at"] >= start)
+    failed = [r["started_at"] for r in runs.rows if r["status"] == "failed" and r["started_at"] >= start]
+    marks = [(c["at"], f"{c['what']} {c['resource'].rsplit('/', 1)[-1]}") for c in changed.rows if c["at"] >= start]
+    first = min((c.since for c in causes if c.since), default=None)
+    rows = [{"from": run.moment.local(start + n * step), "errors": counts[n], "change": ""} for n in counts]
+    rows += [{"from": run.moment.local(at), "errors": 0, "change": said} for at, said in marks]
+
+    def paint(axes: Axes) -> None:
+        ago = [(start + n * step - run.moment.at) / hours for n in counts]
+        axes.bar(ago, list(counts.values()), width=5 / 60, align="edge", color=BAD, label="log entries")
+        top = max([*counts.values(), 1])
+        axes.plot(
+            [(t - run.moment.at) / hours for t in failed],
+            [top * 1.05] * len(failed),
+            "x",
+            color=LINE,
+            label="failed run",
+        )
+        for n, (at, said) in enumerate(sorted(marks)):
+            x = (at - run.moment.at) / hours
+            axes.axvline(x, color=QUIET, linewidth=1, label="change" if not n else None)
+            axes.text(x, top * (1.3 - 0.1 * (n % 3)), f" {said}"[:34], fontsize=7, color=QUIET)
+        if first and first >= start:
+            axes.axvline(
+                (first - run.moment.at) / hours, color=LINE, linestyle="--", linewidth=1, label="first symptom"
+            )
+        axes.set_ylim(0, top * 1.4)
+        axes.set_xlim(-HOURS, 0)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylabel("entries per 5 min")
+        axes.set_xlabel(f"hours before {run.moment.local(run.moment.at):%H:%M} ({run.settings.time_zone})")
+
+    found = sorted(rows, key=lambda r: r["from"])
+    return _chart(f"What happened in the last {HOURS} hours", logged, found, paint, empty="no errors and no changes")
+
+
 def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
     """The age of each table's newest snapshot in hours; a table without one has no bar and says so."""
     newest: dict[str, Any] = {}
@@ -183,7 +225,7 @@ def _chart(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # Margins are set, not computed, and the canvas prints itself: a layout engine and savefig would draw everything thrice.
+    # Margins are set and the canvas prints itself: a layout engine and savefig would each draw everything once more.
     figure = Figure(figsize=(8.5, height), dpi=100)
     axes = figure.add_subplot()
     figure.subplots_adjust(left=left, right=0.985, top=1 - 0.32 / height, bottom=0.55 / height)

@@ -100,6 +100,11 @@ class Run:
         self._findings[check.__name__] = found
         return found
 
+    def judge(self, name: str, found: Findings, *facts: Fact) -> None:
+        """Let findings that were made elsewhere, from these facts, count in the verdict."""
+        self._checked |= {id(fact) for fact in facts}
+        self._findings[name] = found
+
     def plan(self, make: Callable[..., Plan], seen: Seen, gates: Findings) -> Plan:
         """Make a plan; where there can be none, it says why and has no changes. Raises BadParameter."""
         try:
@@ -182,7 +187,7 @@ class Run:
         if worst is Verdict.alert:
             call = self.settings.contacts.get("on-call")
             steps = [f"tell {call.who} ({call.when})."] if call else []
-            if (settings.RUNBOOKS / "p1_response.ipynb").exists():
+            if self.request.runbook != "p1_response":
                 steps.insert(0, f"find the cause: {command('p1_response', place)}")
             return (*steps, f"when it is mended, check again: {again}")
         if worst is Verdict.ok:

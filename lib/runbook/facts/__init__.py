@@ -2,6 +2,7 @@
 
 from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, runs_of, runs_of_users, scores
 from runbook.facts.logs import errors
+from runbook.facts.recent import changes, feeds, recent_runs, secrets
 from runbook.facts.schema import schema
 from runbook.facts.secret import users, versions
 from runbook.facts.service import revisions, service
@@ -11,18 +12,22 @@ from runbook.facts.tables import snapshots, tables
 
 __all__ = [
     "access",
+    "changes",
     "errors",
     "etl_failures",
     "etl_today",
     "etl_week",
+    "feeds",
     "freshness",
     "functions",
     "jobs",
+    "recent_runs",
     "revisions",
     "runs_of",
     "runs_of_users",
     "schema",
     "scores",
+    "secrets",
     "service",
     "snapshots",
     "source",

@@ -14,8 +14,8 @@ from runbook.rows import Row
 PAGE = 1000
 
 
-def errors(hours: float = 24, function: str = "") -> Ask:
-    """Rows `at, function, severity, text, _revision` of entries from severity ERROR up, newest first; at most 1,000.
+def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> Ask:
+    """Rows `at, function, severity, text, _revision` of entries from `severity` up, newest first; at most 1,000.
 
     `more` is true when there may be others. Text comes from textPayload, jsonPayload or protoPayload. Both bounds of
     time are always sent: without them the client adds the wall clock's last 24 hours.
@@ -23,7 +23,7 @@ def errors(hours: float = 24, function: str = "") -> Ask:
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project = cloud.settings.project
-        wanted = f'severity>=ERROR timestamp>="{moment.ago(hours):%FT%TZ}" timestamp<="{moment.at:%FT%TZ}"'
+        wanted = f'severity>={severity} timestamp>="{moment.ago(hours):%FT%TZ}" timestamp<="{moment.at:%FT%TZ}"'
         if function:
             wanted += f' resource.labels.service_name="{function}"'
         line = f"gcloud logging read {shlex.quote(wanted)} --project={project} --limit={PAGE} --format=json"

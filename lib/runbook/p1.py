@@ -1,0 +1,199 @@
+"""The P1 page: how bad it is, why, what to do next and whom to call (guide: Incident Response, Contacts)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from runbook import draw
+from runbook.diagnosis import Cause, Causes, Pattern, diagnose
+from runbook.diagnosis import Seen as Evidence
+from runbook.moment import moment_of
+from runbook.report import command
+from runbook.rows import Finding, Findings, Row, Shown, Verdict
+from runbook.settings import Function, Settings
+
+if TYPE_CHECKING:
+    from runbook.run import Run, Seen
+
+# The guide's table "Severity Levels": response times.
+ANSWER = {"P1": timedelta(minutes=15), "P2": timedelta(hours=1), "P3": timedelta(hours=4), "P4": timedelta(days=1)}
+ENGINEERS = {"bad_data": "team-lead", "unknown": "team-lead", "permission": "security", "region_outage": "gcp-support"}
+
+
+@cache
+def patterns() -> tuple[Pattern, ...]:
+    """The phrases of `patterns.yaml`."""
+    raw = yaml.safe_load((Path(__file__).parent / "patterns.yaml").read_text(encoding="utf-8"))
+    return tuple(Pattern(line["cause"], re.compile(line["says"], re.IGNORECASE)) for line in raw)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A severity, its causes, and the steps for each; `check` gives the same as findings for the verdict."""
+
+    severity: str
+    why: str
+    answer_by: datetime
+    causes: Causes
+    steps: tuple[Row, ...]
+    people: tuple[Row, ...]
+
+    @property
+    def findings(self) -> Findings:
+        """One finding for each cause, and an unknown for each thing that could not be seen."""
+        rows = [
+            Finding("cause", ", ".join(c.functions), c.cause.replace("_", " "), "none",
+                    Verdict.unknown if c.confidence == "unknown" else Verdict.alert, _first(self.steps, c))
+            for c in self.causes
+        ]  # fmt: skip
+        rows += [
+            Finding("seen", "", f"could not see {text}", "all of it", Verdict.unknown) for text in self.causes.blind
+        ]
+        if not rows:
+            rows = [Finding("cause", "all functions", "nothing is broken", "none", Verdict.ok)]
+        return Findings(tuple(rows))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        verdict = {"P1": "alert", "P2": "alert", "P3": "warn"}.get(self.severity, "ok")
+        text = f"{self.severity}: {self.why}"
+        if self.causes:
+            text += f". Answer by {draw.show(self.answer_by)}"
+        return draw.page(draw.banner(text, verdict))
+
+    @property
+    def what_next(self) -> Shown:
+        """The steps, one row each, with commands to copy."""
+        return Shown(draw.table(self.steps, "nothing to do"))
+
+    @property
+    def whom_to_call(self) -> Shown:
+        """Contacts by role, and the text of a support case."""
+        return Shown(draw.table(self.people))
+
+
+def _first(steps: Sequence[Row], cause: Cause) -> str:
+    return next((s["do"] for s in steps if s["cause"] == cause.cause.replace("_", " ")), "")
+
+
+def page(run: Run, seen: Seen) -> Page:
+    """Everything that can be said from what was seen."""
+    facts = [getattr(seen, name) for name in Evidence._fields]
+    causes = diagnose(Evidence(*facts), patterns(), run.settings, run.moment)
+    detected = run.request.values.get("detected_at", "")
+    began = moment_of(detected, run.moment.at, run.settings.zone).at
+    severity, why = _severity(causes, run.settings)
+    answer = run.moment.local(began + ANSWER[severity])
+    place = {key: run.request.values.get(key, "") for key in ("environment", "world")}
+    steps = [
+        {"cause": c.cause.replace("_", " "), "do": said, "command": line}
+        for c in causes
+        for said, line in _steps(c, run.settings, place | {"incident": run.request.values.get("incident", "")})
+    ]
+    found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)))
+    run.judge("causes", found.findings, *facts)
+    return found
+
+
+def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
+    """By the guide's table: how much of the system is sick, and whether it is a major feature."""
+    sick = {s.function.name for s in causes.sick}
+    total = len(settings.functions)
+    if not sick:
+        return "P4", "nothing is broken that could be seen" if causes.blind else "nothing is broken"
+    if len(sick) * 2 >= total:
+        return "P1", f"{len(sick)} of {total} functions do not work"
+    scores = [f.name for f in settings.functions if settings.tables.scores.name in f.tables]
+    systems = {f.source_system for f in settings.functions}
+    down = [s for s in sorted(systems) if all(f.name in sick for f in settings.functions if f.source_system == s)]
+    if set(scores) & sick:
+        return "P2", f"account scoring does not work ({', '.join(sorted(sick))})"
+    if down or len(sick) > 2:
+        return "P2", f"{', '.join(down) or f'{len(sick)} functions'} down: {', '.join(sorted(sick))}"
+    return "P3", f"{', '.join(sorted(sick))} of {total} functions"
+
+
+FIXES = {  # the guide's table "Common Issues & Fixes"
+    "memory_limit": "give it more memory",
+    "timeout": "give it more time, or make it faster",
+    "crash_after_deploy": "go back to the revision that worked",
+    "paused_scheduler": "ask who paused it and why; then resume it",
+    "stuck_etl": "see whether it still works; when its limit has passed, run it again",
+    "capacity": "wait a minute; if it lasts, raise its maximum of instances",
+    "dependency_outage": "wait until the other side has mended it; its status page tells",
+    "region_outage": "wait, and open a support case; nothing here mends it",
+    "permission": "give back the permission that was taken away",
+    "bad_data": "find out what changed in the data or the table; mend the function, or add the column",
+    "unknown": "read the function's logs; nothing that is known fits",
+}
+AGAIN = {"memory_limit", "timeout", "secret", "auth_error", "quota", "capacity", "dependency_outage", "permission"}
+
+
+def _steps(cause: Cause, settings: Settings, place: Row) -> list[tuple[str, str]]:
+    """The fix of a cause, as a sentence and the runbook that does it; then a retry where that is needed."""
+    by_name = {f.name: f for f in settings.functions}
+    one, tie = by_name[cause.functions[0]], {"incident": place["incident"]}
+    here = {key: value for key, value in place.items() if key != "incident"}
+
+    def line(runbook: str, **more: Any) -> str:
+        return command(runbook, {**here, **more})
+
+    lines = {
+        "memory_limit": lambda: line("deploy", function=one.name, memory=_twice(one.memory)) + " -p source=",
+        "timeout": lambda: line("deploy", function=one.name, timeout_s=min(2 * one.timeout_s, 3600)) + " -p source=",
+        "crash_after_deploy": lambda: line("rollback", function=one.name, **tie),
+        "paused_scheduler": lambda: line("scheduler", jobs=",".join(cause.functions), to="resume", **tie),
+        "stuck_etl": lambda: line("retry", function=one.name, **tie),
+        "unknown": lambda: f"gcloud functions logs read {one.name} --v2 --region={settings.region}",
+    }
+    if cause.cause in FIXES:
+        found = [(FIXES[cause.cause], lines.get(cause.cause, str)())]
+    else:
+        found = _special(cause, one, line)
+    retried = cause.functions if cause.cause in AGAIN else ()
+    return [*found, *((f"then run {name} again", line("retry", function=name, **tie)) for name in retried)]
+
+
+def _special(cause: Cause, one: Function, line: Any) -> list[tuple[str, str]]:
+    if cause.cause == "quota":
+        text = " ".join(cause.evidence)
+        if "lasts for hours" in text:
+            return [("it comes back when the day's quota does; or ask the provider for a higher one", "")]
+        return [("wait a minute; it comes back by itself", "")]
+    secret = cause.key if cause.key in one.secrets else next(iter(one.secrets), "")
+    if cause.cause == "secret":
+        version = re.search(r"version (\d+), is DISABLED", " ".join(cause.evidence))
+        if version:
+            return [
+                ("enable the version again", line("retire_secret", secret=secret, version=int(version[1]), to="enable"))
+            ]
+    return [("get a new credential, and rotate the secret", line("rotate_secret", secret=secret) if secret else "")]
+
+
+def _twice(memory: str) -> str:
+    number, unit = re.match(r"(\d+)(\D*)", memory or "256Mi").groups()  # type: ignore[union-attr]
+    return f"{int(number) * 2}{unit}"
+
+
+def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
+    roles = ["on-call"] if severity in ("P1", "P2") else []
+    roles += [ENGINEERS[c.cause] for c in causes if c.cause in ENGINEERS]
+    known = [role for role in dict.fromkeys([*roles, "team-lead"]) if role in settings.contacts]
+    return [{"role": role, "who": settings.contacts[role].who, "for": settings.contacts[role].when} for role in known]
+
+
+def support_case(run: Run, found: Page) -> Shown:
+    """A support case's text, ready to paste."""
+    lines = [f"Project {run.settings.project}, region {run.settings.region}. Severity {found.severity}: {found.why}."]
+    lines += [
+        f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {draw.show(c.since)}: {'; '.join(c.evidence)}"
+        for c in found.causes
+    ]
+    return Shown(draw.note("\n".join(lines)))
