@@ -104,7 +104,12 @@ def secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
     if sum((file is not None, variable is not None, stdin)) > 1:
         raise BadInput("the value can come from one place only", next="give one of the --secret options.")
     if file is not None:
-        return file.read_bytes()
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise BadInput(
+                f"{file} cannot be read", error.strerror or "", next="check the path and its mode."
+            ) from None
     if variable is not None:
         if variable not in os.environ:
             raise BadInput(f"there is no environment variable {variable}", next="export it, or give --secret-file.")

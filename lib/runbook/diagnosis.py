@@ -201,9 +201,9 @@ def _cause(one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Patte
             return replace(cause, evidence=(f"{one.function.name}: {one.symptom}", *cause.evidence))
     deployed = _changed(one, seen, lambda c: _DEPLOY.search(c["what"]) and one.function.name in c["resource"])
     evidence = tuple(f"it was changed shortly before, {_told(c)}" for c in deployed)
-    return _make(
-        "unknown", one, "unknown", f"{one.function.name}: {one.symptom}", *evidence, "nothing that is known fits"
-    )
+    key = "not started" if one.symptom.startswith("not started") else one.function.name
+    said = f"{one.function.name}: {one.symptom}"
+    return _make("unknown", one, "unknown", said, *evidence, "nothing that is known fits", key=key)
 
 
 def _make(cause: str, one: Sick, confidence: str, *evidence: str, key: str = "") -> Cause:

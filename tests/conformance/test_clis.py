@@ -39,6 +39,7 @@ pytestmark = pytest.mark.skipif(
 )
 CANNOT_RUN = {
     "access": "curl asks Google's host by its name; there is no gcloud command for testIamPermissions",
+    "feeds": "curl asks public status pages by their names",
     "source": "git, pytest and detect-secrets look at a folder, not at a cloud",
     "revisions": "gcloud run talks to the Knative API",
     "users": "gcloud run talks to the Knative API",
@@ -134,6 +135,15 @@ def test_the_printed_line_sees_what_the_fact_says(said: Any, cloud: Any, moment:
         plainly = re.sub(r"\x1b\[[\d;]*m", "", said[name].stdout)
         listed = re.findall(r"(?m)^(?:NAME: )?(\d+)\s+(?:STATE: )?(\w+)", plainly)
         assert listed == [(str(r["version"]), r["state"].lower()) for r in fact.rows], said[name].stdout
+        return
+    if name == "secrets":
+        plainly = re.sub(r"\x1b\[[\d;]*m", "", said[name].stdout)
+        listed = re.findall(r"(?m)^(?:NAME: )?(\d+)\s+(?:STATE: )?(\w+)", plainly)
+        assert listed == [(str(r["version"]), r["state"].lower()) for r in fact.rows], said[name].stdout
+        return
+    if name == "changes":
+        seen = json.loads(said[name].stdout)
+        assert [e["protoPayload"]["methodName"].rsplit(".", 1)[-1] for e in seen] == [r["what"] for r in fact.rows]
         return
     if name == "service":
         described = yaml.safe_load(said[name].stdout)

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import requests
@@ -597,7 +598,9 @@ def test_killed_and_applied_again(killed: Callable[..., Any], kill: tuple[str, s
     assert "CLOSE" not in kinds
     assert kinds.count(kill[1]) == kill[2]
     given = {**CHANGING[name], "approved_plan": plan}
-    with LOCK:
+    # Set in here: another thread that ends meanwhile puts the environment back as it was before.
+    secret = {"RUNBOOK_SECRET_ENV": "NEW_VALUE", "NEW_VALUE": "a new value"}
+    with LOCK, patch.dict(os.environ, secret):
         again = here.run(name, **given)
         for _ in range(3):
             if again.error is None and again.outcome.result == "refused":  # what was begun goes on; it says to wait

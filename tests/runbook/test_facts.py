@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -155,7 +156,19 @@ GIVEN = {
     "versions": ("gmail-oauth-token",),
 }
 ALL = {name: getattr(facts, name)(*GIVEN.get(name, ())) for name in facts.__all__ if name != "source"}
-NO_PAST = {"access", "functions", "jobs", "revisions", "service", "snapshots", "tables", "users", "versions"}
+NO_PAST = {
+    "access",
+    "feeds",
+    "functions",
+    "jobs",
+    "revisions",
+    "secrets",
+    "service",
+    "snapshots",
+    "tables",
+    "users",
+    "versions",
+}
 
 
 @pytest.mark.parametrize("fault", ["status: 403", "status: 429", "status: 500", "status: 503", "lost: before"])
@@ -376,6 +389,25 @@ def test_snapshots_are_newest_first(sandbox: Any, tmp_path: Any) -> None:
         (moment.ago(24), moment.ago(-24)),
         (moment.ago(48), moment.ago(-120)),
     }
+
+
+def test_a_table_in_the_backup_dataset_is_no_snapshot_and_the_other_way_round(sandbox: Any) -> None:
+    cloud, moment = sandbox()
+    before = [look(ask(), cloud, moment).rows for ask in (facts.tables, facts.snapshots)]
+    place, data = {"projectId": cloud.settings.project}, cloud.settings.datasets
+    live = place | {"datasetId": data.main, "tableId": "sf_accounts"}
+    for kind, dataset in (("COPY", data.backup), ("SNAPSHOT", data.main)):
+        copy = {
+            "sourceTable": live,
+            "destinationTable": place | {"datasetId": dataset, "tableId": "stray"},
+            "operationType": kind,
+        }
+        url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{cloud.settings.project}/jobs"
+        answer = cloud.write("POST", url, json.dumps({"configuration": {"copy": copy}}).encode())
+        assert "errorResult" not in answer["status"]
+        path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{dataset}/tables/stray"
+        assert cloud.get("bigquery", path)["type"] == {"COPY": "TABLE"}.get(kind, kind)
+    assert [look(ask(), cloud, moment).rows for ask in (facts.tables, facts.snapshots)] == before
 
 
 def test_no_snapshots_are_none_and_no_gap(sandbox: Any) -> None:
