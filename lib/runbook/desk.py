@@ -88,7 +88,8 @@ def find(plan: str) -> Found:
             continue  # a template, say: no plan can have been made from it
         store = Store(record.folder_of(system), shared=system.records_shared)
         looked.append(str(store.folder))
-        if len(plan) >= 12 and plan.isalnum() and (raw := newest_plan(store, plan)):
+        raw = newest_plan(store, plan) if len(plan) >= 12 and plan.isalnum() else None
+        if raw and json.loads(raw)["id"].startswith(plan):  # what is given beyond 12 characters must be right, too
             return Found(system, store, raw)
     raise UnknownName(
         f"there is no plan {plan!r}",

@@ -164,6 +164,10 @@ def test_gates_do_not_move_an_id(name: str) -> None:
     assert replace(whole(name, {}), gates=Findings()).whole_id == whole(name, {}).whole_id
 
 
+def test_the_reason_is_signed_even_where_it_is_no_parameter(name: str) -> None:
+    assert replace(whole(name, {}), reason="because").whole_id != whole(name, {}).whole_id
+
+
 def test_reason_target_place_and_code_move_every_id(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [whole(name, {}).whole_id, whole(name, {"ask": {"reason": "because"}}).whole_id]
     monkeypatch.setattr(record, "commit", lambda: "a" * 40)

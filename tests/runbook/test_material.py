@@ -1,0 +1,110 @@
+"""Where the value of a secret comes from, what is refused as one, and that no form of it stays in a text."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from runbook import material, source
+from runbook.errors import Refused
+from runbook.material import FILE, LIMIT, NAME, Material, has_secret
+
+VALUE = 'pä/ss+wörd="x" \\ 1'
+
+
+@pytest.fixture(autouse=True)
+def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FILE, raising=False)
+    monkeypatch.delenv(NAME, raising=False)
+    monkeypatch.setattr(material, "handed_over", None)
+
+
+def test_without_a_value_it_is_refused() -> None:
+    assert not has_secret()
+    with pytest.raises(Refused, match="there is no value"):
+        Material().secret()
+    assert Material().scrub("text") == "text"
+
+
+def test_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "v").write_bytes(b"\xff\x00value\n")
+    monkeypatch.setenv(FILE, str(tmp_path / "v"))
+    assert has_secret()
+    assert Material().secret() == b"\xff\x00value\n"
+
+
+def test_from_a_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FILE, str(tmp_path / "nope"))
+    with pytest.raises(Refused, match="cannot be read"):
+        Material().secret()
+
+
+def test_from_an_environment_variable_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "THE_VALUE")
+    with pytest.raises(Refused, match="there is no value"):
+        Material().secret()
+    monkeypatch.setenv("THE_VALUE", VALUE)
+    assert has_secret()
+    assert Material().secret() == VALUE.encode()
+
+
+def test_what_was_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "v").write_text("of the file")
+    monkeypatch.setenv(FILE, str(tmp_path / "v"))
+    monkeypatch.setattr(material, "handed_over", b"handed over")
+    assert has_secret()
+    assert Material().secret() == b"handed over"
+
+
+@pytest.mark.parametrize(
+    ("value", "refusal"),
+    [(b"", "no value"), (b" \n", "no value"), (b"x" * LIMIT, ""), (b"x" * (LIMIT + 1), "has 65,537 bytes")],
+)
+def test_what_is_no_value(monkeypatch: pytest.MonkeyPatch, value: bytes, refusal: str) -> None:
+    monkeypatch.setattr(material, "handed_over", value)
+    if not refusal:
+        assert Material().secret() == value
+        return
+    with pytest.raises(Refused, match=refusal):
+        Material().secret()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        VALUE,
+        json.dumps(VALUE)[1:-1],
+        json.dumps(VALUE, ensure_ascii=False)[1:-1],
+        quote(VALUE),
+        quote(VALUE, safe=""),
+        quote_plus(VALUE),
+        base64.b64encode(VALUE.encode()).decode(),
+        base64.urlsafe_b64encode(VALUE.encode()).decode().rstrip("="),
+        VALUE.encode().hex(),
+        VALUE.encode().hex().upper(),
+        repr(VALUE.encode()),
+    ],
+)
+def test_no_form_of_it_stays_in_a_text(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr(material, "handed_over", VALUE.encode())
+    given = Material()
+    given.secret()
+    told = given.scrub(f"400 the value {form} is wrong")
+    assert form not in told
+    assert "(a secret)" in told
+    assert told.startswith("400 the value ")
+
+
+def test_the_last_line_break_does_not_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(material, "handed_over", b"the-value\n")
+    given = Material()
+    given.secret()
+    assert given.scrub("the-value is wrong") == "(a secret) is wrong"
+
+
+def test_the_archive_is_the_one_of_the_source() -> None:
+    assert Material("sample").archive() == source.archive(source.sample())
