@@ -87,7 +87,7 @@ def why(sandbox: Sandbox, function: Function, revision: str) -> str:
     if services.defects[worker["image"]]:
         return services.defects[worker["image"]]
     rules = [r for r in sandbox.story.said("runs", function) if not r.until]
-    if not rules or rules[-1].outcome != "failed":
+    if not rules or rules[-1].outcome not in ("failed", "running"):
         return ""
     versions = services.started_with.get(revision, {}).values()
     cured = {

@@ -1,61 +1,138 @@
 """The public status feeds of the systems that the functions depend on, in their own formats.
 
-Google's list of incidents (one without an `end` is open), HubSpot's Statuspage summary, Salesforce's instance status.
+Google's list of incidents (one without an `end` is open), HubSpot's Statuspage summary, Salesforce's instance status:
+quiet, but for the world's `incidents`.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
 
 from gcp_sandbox.app import Call, route
 from gcp_sandbox.wire import digest, stamp
+from gcp_sandbox.world import Incident
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
+# https://status.cloud.google.com/products.json
+_PRODUCTS = {
+    "Google Cloud Logging": "PuCJ6W2ovoDhLcyvZ1xa",
+    "Google Cloud Functions": "oW4vJ7VNqyxTWNzSHopX",
+    "Cloud Run": "9D7d2iNBQWN24zc1VamE",
+    "Google BigQuery": "9CcrhHUcFevXPSVaSxkf",
+    "Google Cloud Pub/Sub": "dFjdLh2v6zuES6t9ADCB",
+    "Google Compute Engine": "L3ggmi3Jy4xJmgodFA9K",
+    "Google Cloud Storage": "UwaYoXQ5bHYHG6EdiPB8",
+}
+_IMPACTS = {"low": "SERVICE_INFORMATION", "medium": "SERVICE_DISRUPTION", "high": "SERVICE_OUTAGE"}
+# Statuspage: an incident's impact, and what its components are.
+_STATUSES = {
+    "low": ("minor", "degraded_performance", "Partially Degraded Service"),
+    "medium": ("major", "partial_outage", "Partial System Outage"),
+    "high": ("critical", "major_outage", "Major Service Outage"),
+}
+
+
+def _told(sandbox: Sandbox, feed: str, open_only: bool = False) -> list[Incident]:
+    """The incidents of one feed, those that began last first."""
+    found = [i for i in sandbox.world.incidents if i.feed == feed and not (open_only and i.until)]
+    return sorted(found, key=lambda i: i.since)
+
+
+def _times(sandbox: Sandbox, said: Incident) -> tuple[datetime, datetime | None]:
+    """When an incident began and ended."""
+    clock = sandbox.world.clock
+    return clock - said.since, clock - said.until if said.until else None
+
 
 @route("feeds", "GET", "/incidents.json")
 def google(sandbox: Sandbox, _call: Call) -> Response:
-    """One incident, long over: a healthy feed is not an empty one."""
+    """What the world tells, newest first, and one incident long over: a healthy feed is not an empty one."""
+    found = []
+    for said in _told(sandbox, "google"):
+        words = f"{' and '.join(said.of)}: elevated error rates in {', '.join(said.locations) or 'several regions'}"
+        found.append(_incident(words, said.of, said.locations, said.severity, *_times(sandbox, said)))
     begin = sandbox.now - timedelta(days=12)
-    end = begin + timedelta(hours=2)
-    last = {
-        "created": stamp(end),
-        "modified": stamp(end),
-        "when": stamp(end),
-        "text": "Resolved.",
-        "status": "AVAILABLE",
+    words, of, end = (
+        "Cloud Logging: queries were slow in us-east4",
+        ("Google Cloud Logging",),
+        begin + timedelta(hours=2),
+    )
+    found.append(_incident(words, of, ("us-east4",), "low", begin, end, seed=("incident",)))
+    # The one answer that is a list at its top, so it is written here.
+    return Response(json.dumps(found), content_type="application/json")
+
+
+def _incident(
+    words: str,
+    of: tuple[str, ...],
+    locations: tuple[str, ...],
+    severity: str,
+    begin: datetime,
+    end: datetime | None,
+    seed: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """One incident as Google lists it."""
+    id_, last = digest(*(seed or (words, stamp(begin))))[:20], stamp(end or begin + timedelta(minutes=6))
+    impact = _IMPACTS[severity]
+    update = {
+        "created": last,
+        "modified": last,
+        "when": last,
+        "text": "Resolved." if end else "Our engineering team continues to investigate the issue.",
+        "status": "AVAILABLE" if end else impact,
     }
-    over = {
-        "id": digest("incident")[:20],
+    places = [{"title": _TITLES.get(name, name), "id": name} for name in locations]
+    return {
+        "id": id_,
         "begin": stamp(begin),
         "created": stamp(begin),
-        "end": stamp(end),
-        "modified": stamp(end),
-        "external_desc": "Cloud Logging: queries were slow in us-east4",
-        "updates": [last],
-        "most_recent_update": last,
-        "status_impact": "SERVICE_INFORMATION",
-        "severity": "low",
-        "service_name": "Google Cloud Logging",
-        "affected_products": [{"title": "Google Cloud Logging", "id": "PuCJ6W2ovoDhLcyvZ1xa"}],
-        "uri": f"incidents/{digest('incident')[:20]}",
-        "currently_affected_locations": [],
-        "previously_affected_locations": [{"title": "Northern Virginia (us-east4)", "id": "us-east4"}],
+        **({"end": stamp(end)} if end else {}),
+        "modified": last,
+        "external_desc": words,
+        "updates": [update],
+        "most_recent_update": update,
+        "status_impact": impact,
+        "severity": severity,
+        "service_name": of[0] if len(of) == 1 else "Multiple Products",
+        "affected_products": [{"title": name, "id": _PRODUCTS.get(name, digest("product", name)[:20])} for name in of],
+        "uri": f"incidents/{id_}",
+        "currently_affected_locations": [] if end else places,
+        "previously_affected_locations": places if end else [],
     }
-    # The one answer that is a list at its top, so it is written here.
-    return Response(json.dumps([over]), content_type="application/json")
+
+
+_TITLES = {
+    "us-central1": "Iowa (us-central1)",
+    "us-east1": "South Carolina (us-east1)",
+    "us-east4": "Northern Virginia (us-east4)",
+    "europe-west1": "Belgium (europe-west1)",
+    "asia-northeast1": "Tokyo (asia-northeast1)",
+}
 
 
 @route("feeds", "GET", "/api/v2/summary.json")
 def statuspage(sandbox: Sandbox, call: Call) -> dict:
-    """A Statuspage summary without incidents (https://status.hubspot.com/api/v2/summary.json)."""
-    now = stamp(sandbox.now)
-    component = {"id": digest(call.host)[:12], "name": "APIs", "status": "operational", "updated_at": now}
+    """A Statuspage summary with the incidents that are open (https://status.hubspot.com/api/v2/summary.json)."""
+    now, told = stamp(sandbox.now), _told(sandbox, "hubspot", open_only=True)
+    components: dict[str, dict[str, Any]] = {
+        "APIs": {"id": digest(call.host)[:12], "name": "APIs", "status": "operational", "updated_at": now}
+    }
+    incidents = []
+    for said in told:
+        impact, status, _ = _STATUSES[said.severity]
+        begin = stamp(_times(sandbox, said)[0])
+        for name in said.of:
+            id_ = components.get(name, {}).get("id") or digest(call.host, name)[:12]
+            components[name] = {"id": id_, "name": name, "status": status, "updated_at": begin}
+        incidents.append(_open(said, impact, begin, [components[name] for name in said.of]))
+    worst = max(told, key=lambda i: list(_STATUSES).index(i.severity), default=None)
+    indicator, _, description = _STATUSES[worst.severity] if worst else ("none", "", "All Systems Operational")
     return {
         "page": {
             "id": digest("page", call.host)[:12],
@@ -63,23 +140,61 @@ def statuspage(sandbox: Sandbox, call: Call) -> dict:
             "url": f"https://{call.host}",
             "updated_at": now,
         },
-        "components": [component],
-        "incidents": [],
+        "components": list(components.values()),
+        "incidents": incidents,
         "scheduled_maintenances": [],
-        "status": {"indicator": "none", "description": "All Systems Operational"},
+        "status": {"indicator": indicator, "description": description},
+    }
+
+
+def _open(said: Incident, impact: str, begin: str, components: list[dict[str, Any]]) -> dict[str, Any]:
+    """One open incident as a Statuspage shows it."""
+    words, id_ = f"Issues with {' and '.join(said.of)}", digest("hubspot", begin, said.of)[:12]
+    update = {"id": digest("update", id_)[:12], "status": "investigating", "body": words, "created_at": begin}
+    return {
+        "id": id_,
+        "name": words,
+        "status": "investigating",
+        "impact": impact,
+        "created_at": begin,
+        "updated_at": begin,
+        "started_at": begin,
+        "monitoring_at": None,
+        "resolved_at": None,
+        "incident_updates": [update],
+        "components": components,
     }
 
 
 @route("feeds", "GET", "/v1/instances/{instance}/status")
-def salesforce(_sandbox: Sandbox, _call: Call, instance: str) -> dict:
+def salesforce(sandbox: Sandbox, _call: Call, instance: str) -> dict:
     """The status of one Salesforce instance (https://api.status.salesforce.com/v1/docs/)."""
+    told = [i for i in _told(sandbox, "salesforce", open_only=True) if instance in i.of]
+    major = any(i.severity == "high" for i in told)
     return {
         "key": instance,
         "location": "NA",
         "environment": "production",
-        "status": "OK",
+        "status": ("MAJOR" if major else "MINOR") + "_INCIDENT_CORE" if told else "OK",
         "isActive": True,
-        "Incidents": [],
+        "Incidents": [_disruption(sandbox, said) for said in told],
         "Maintenances": [],
         "GeneralMessages": [],
+    }
+
+
+def _disruption(sandbox: Sandbox, said: Incident) -> dict[str, Any]:
+    """One open incident of a Salesforce instance."""
+    begin = stamp(_times(sandbox, said)[0])
+    impact = {"startTime": begin, "endTime": None, "severity": "major" if said.severity == "high" else "minor"}
+    return {
+        "id": 20_000_000 + int(digest("salesforce", begin)[:5], 16),
+        "affectsAll": False,
+        "isCore": True,
+        "createdAt": begin,
+        "updatedAt": begin,
+        "instanceKeys": list(said.of),
+        "serviceKeys": ["coreService"],
+        "IncidentImpacts": [{**impact, "type": "serviceDisruption"}],
+        "IncidentEvents": [{"type": "investigating", "createdAt": begin, "message": "We are investigating."}],
     }

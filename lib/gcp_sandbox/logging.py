@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from gcp_sandbox import audit
 from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.log_filter import Filter, compiled
 from gcp_sandbox.story import Entry, number
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 # One call looks at this many entries at most; what it has not found by then, the next page may hold.
 SCAN = 50_000
 _AUDIT = "cloudaudit.googleapis.com%2Fsystem_event"
+_ACTIVITY = "cloudaudit.googleapis.com%2Factivity"
+_REQUESTS = "run.googleapis.com%2Frequests"
 _SYSTEM = "run.googleapis.com%2Fvarlog%2Fsystem"
 _STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
 # The rest of LogEntry: a filter may name them, no entry of ours has them.
 _NEVER = (
-    "apphub", "apphubDestination", "apphubSource", "errorGroups", "httpRequest", "metadata", "operation", "otel",
-    "sourceLocation", "spanId", "split", "trace", "traceSampled",
+    "apphub", "apphubDestination", "apphubSource", "errorGroups", "metadata", "operation", "otel", "sourceLocation",
+    "spanId", "split", "trace", "traceSampled",
 )  # fmt: skip
 
 
@@ -33,7 +36,8 @@ class Log:
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         self.project = sandbox.inventory.project
-        self.entries = sandbox.story.entries
+        changes = list(audit.entries(sandbox))
+        self.entries = sorted([*sandbox.story.entries, *changes]) if changes else sandbox.story.entries
         self._resources: dict[str, dict] = {}
         self.fields: dict[str, Callable[[Entry], Any]] = {
             "logName": self._log_name,
@@ -42,13 +46,11 @@ class Log:
             "receiveTimestamp": lambda e: e.at + timedelta(milliseconds=100 + number("seen", e.at, below=300)),
             "severity": lambda e: e.severity,
             "insertId": lambda e: digest(*e)[:24],
-            "labels": lambda e: {
-                "goog-managed-by": "cloudfunctions",
-                "execution_id": f"{number('execution', e.run or e, below=16**8):08x}",
-            },
-            "textPayload": lambda e: e.text if e.payload in ("text", "system") else None,
+            "labels": self._labels,
+            "textPayload": lambda e: e.text if e.payload in ("text", "system", "request") else None,
             "jsonPayload": lambda e: {"message": e.text, "logger": e.function} if e.payload == "json" else None,
-            "protoPayload": lambda e: self._audit(e) if e.payload == "proto" else None,
+            "protoPayload": self._proto,
+            "httpRequest": lambda e: self._request(e) if e.payload == "request" else None,
             **dict.fromkeys(_NEVER, lambda _e: None),
         }
 
@@ -77,11 +79,33 @@ class Log:
         return found, None
 
     def _log_name(self, entry: Entry) -> str:
-        named = {"proto": _AUDIT, "system": _SYSTEM}
+        named = {"proto": _AUDIT, "system": _SYSTEM, "request": _REQUESTS, "change": _ACTIVITY}
         log = named.get(entry.payload) or _STREAMS[entry.severity != "INFO"]
         return f"projects/{self.project}/logs/{log}"
 
+    def _labels(self, entry: Entry) -> dict[str, str] | None:
+        if entry.change:
+            return None
+        execution = number("execution", entry.run or entry, below=16**8)
+        return {"goog-managed-by": "cloudfunctions", "execution_id": f"{execution:08x}"}
+
+    def _request(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "requestMethod": "POST",
+            "requestUrl": f"{self.sandbox.services.uri(entry.function)}/",
+            "status": entry.status,
+            "userAgent": "Google-Cloud-Scheduler",
+            "protocol": "HTTP/1.1",
+        }
+
+    def _proto(self, entry: Entry) -> dict[str, Any] | None:
+        if entry.change:
+            return audit.payload(entry.change)
+        return self._audit(entry) if entry.payload == "proto" else None
+
     def _resource(self, entry: Entry) -> dict[str, Any]:
+        if entry.change:
+            return audit.resource(entry.change, self.sandbox)
         revision = entry.revision or self.sandbox.services.serving(entry.function, entry.at)
         if revision not in self._resources:
             labels = {
@@ -138,5 +162,6 @@ def _position(token: str, query: str) -> int | None:
 
 @route("logging", "GET", "/v2/projects/{project}/logs", "logging.logs.list")
 def list_logs(sandbox: Sandbox, _call: Call, project: str) -> dict:
-    """The four logs that functions of the second generation write to."""
-    return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in (_AUDIT, *_STREAMS, _SYSTEM)]}
+    """The logs that functions of the second generation write to, and the one of what somebody changed."""
+    logs = (_ACTIVITY, _AUDIT, _REQUESTS, *_STREAMS, _SYSTEM)
+    return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in logs]}

@@ -10,6 +10,7 @@ from cronsim import CronSim
 
 from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.call import invoke
+from gcp_sandbox.failures import KINDS
 from gcp_sandbox.inventory import Function
 from gcp_sandbox.story import number
 from gcp_sandbox.wire import not_found, page, stamp
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _JOBS = "/v1/projects/{project}/locations/{location}/jobs"
 _NOT_FOUND = 5
+_DEADLINE = 4
 # What a function answers → google.rpc.Code.
 _CODES = {200: 0, 429: 8, 500: 13}
 
@@ -30,6 +32,7 @@ class Jobs:
         self.sandbox = sandbox
         story = sandbox.story
         self.last_run = {run.function.name: run.started_at for run in story.runs}
+        self.last_attempt = {attempt.function.name: attempt for attempt in story.attempts}
         there = {f.name for f in story.functions}
         gone = [f for f in sandbox.inventory.functions if f.name not in there]
         self.jobs = {f.name: self._draw(f, f.name in there) for f in [*story.functions, *gone]}
@@ -38,9 +41,10 @@ class Jobs:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         said = self.sandbox.story.jobs.get(function.name)
         state = said.state if said else "ENABLED"
-        code = said.code if said else 0 if exists else _NOT_FOUND
+        code = (said.code if said else 0) or (self._code(function) if exists else _NOT_FOUND)
         last = self._last(function, attempted=state == "ENABLED" and code != 0)
         uri = services.uri(function.name)
+        changed = (said.changed if said else None) or timedelta(days=40 + number(function.name, below=90))
         return {
             "name": f"projects/{inventory.project}/locations/{inventory.region}/jobs/{function.name}",
             "description": f"Runs {function.name}",
@@ -49,7 +53,7 @@ class Jobs:
             "state": state,
             **({"lastAttemptTime": stamp(last), "status": {"code": code} if code else {}} if last else {}),
             "scheduleTime": stamp(self._tick(function, self.sandbox.story.now)),
-            "userUpdateTime": stamp(self.sandbox.story.now - timedelta(days=40 + number(function.name, below=90))),
+            "userUpdateTime": stamp(self.sandbox.story.now - changed),
             "attemptDeadline": f"{function.timeout_s}s",
             "retryConfig": {
                 "maxRetryDuration": "0s",
@@ -63,6 +67,16 @@ class Jobs:
                 "oidcToken": {"serviceAccountEmail": services.account, "audience": uri},
             },
         }
+
+    def _code(self, function: Function) -> int:
+        """What its last attempt came to, where the world names the kind of the failure."""
+        found = self.last_attempt.get(function.name)
+        if not found or not found.kind:
+            return 0
+        if found.kind == "stuck" and found.run:
+            return _DEADLINE if found.at + timedelta(seconds=function.timeout_s) < self.sandbox.story.now else 0
+        ended = found.run is None or (found.run.ended_at and found.run.ended_at <= self.sandbox.story.now)
+        return KINDS[found.kind].code if ended else 0
 
     def _last(self, function: Function, attempted: bool) -> datetime | None:
         """The last attempt: a run, or for a job that fails the last tick, since it may never get as far as a run."""

@@ -37,17 +37,20 @@ class Secrets:
             for version in versions
         }
 
-    def _told(self, name: str) -> list[tuple[timedelta, str]]:
-        """Age and state of each version, oldest first: as the world says, or one that is off and one that is on."""
+    def _told(self, name: str) -> list[tuple[timedelta, str, timedelta]]:
+        """Age, state and, if it was switched off, when, of each version, oldest first.
+
+        As the world says, or one that is off and one that is on.
+        """
         for said in self.sandbox.world.secrets:
             if said.name == name:
-                return [(version.age, version.state) for version in said.versions]
+                return [(version.age, version.state, version.changed or version.age / 2) for version in said.versions]
         old = "DESTROYED" if number("old", name, below=3) == 0 else "DISABLED"
         first, second = (
             timedelta(days=200 + number(name, below=90)),
             timedelta(days=20 + number(name, below=60), hours=3),
         )
-        return [(first, old), (second, "ENABLED")]
+        return [(first, old, first / 2), (second, "ENABLED", second)]
 
     def _secret(self, name: str) -> dict[str, Any]:
         return {
@@ -59,10 +62,10 @@ class Secrets:
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
         made, clock = [], self.sandbox.world.clock
-        for n, (age, state) in enumerate(self._told(name), 1):
+        for n, (age, state, changed) in enumerate(self._told(name), 1):
             version = self._version(name, n, state, stamp(clock - age))
             if state == "DESTROYED":
-                version["destroyTime"] = stamp(clock - age / 2)
+                version["destroyTime"] = stamp(clock - changed)
             made.append(version)
         return made
 

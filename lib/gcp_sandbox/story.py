@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from gcp_sandbox.failures import KINDS, NOT_ENDED, Words
 from gcp_sandbox.inventory import Function, Inventory, Table
 from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, Select, World
 
@@ -23,7 +24,10 @@ HISTORY = timedelta(days=8)
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a function; `finished_at` is None while it is still running."""
+    """One execution of a function; `finished_at` is None while it is still running, or was stopped from outside.
+
+    `kind` is the kind of its failure (gcp_sandbox/failures.py), `ended_at` when that took place.
+    """
 
     id: str
     function: Function
@@ -32,12 +36,33 @@ class Run:
     status: str
     error: str
     records: int
+    kind: str = ""
+    ended_at: datetime | None = None
+
+
+class Attempt(NamedTuple):
+    """One time that the scheduler called a function: its run, or why there is none."""
+
+    function: Function
+    at: datetime
+    run: Run | None
+    kind: str = ""
+    first: str = ""
+
+
+class Change(NamedTuple):
+    """Something that somebody changed: method and resource as Google names them, and what of an IAM policy."""
+
+    method: str
+    resource: str
+    by: str
+    delta: tuple[tuple[str, str], ...] = ()
 
 
 class Entry(NamedTuple):
-    """One log entry before it is drawn as JSON; `payload` is text, json or proto, `run` the id of its run.
+    """One log entry before it is drawn as JSON; `payload` names its form, `run` is the id of its run.
 
-    `revision` "" is the one that served at that moment.
+    `revision` "" is the one that served at that moment. `status` is the answer to a request, `change` what was changed.
     """
 
     at: datetime
@@ -47,6 +72,8 @@ class Entry(NamedTuple):
     payload: str = "text"
     run: str = ""
     revision: str = ""
+    status: int = 0
+    change: Change | None = None
 
 
 def number(*seed: object, below: int) -> int:
@@ -60,6 +87,7 @@ class Story:
     def __init__(self, inventory: Inventory, world: World):
         self.inventory, self.world, self.now = inventory, world, world.clock
         self.zone = ZoneInfo(inventory.time_zone)
+        self.words = Words(inventory, world)
         known = {t.name for t in inventory.tables} | {inventory.runs}
         for state in world.tables:
             if state.name not in known:
@@ -89,8 +117,16 @@ class Story:
         return {f.name: said for said in self.world.functions for f in self._selected(said)}
 
     def said(self, part: str, function: Function) -> list:
-        """What one list of the world says about one function, in its order."""
-        return [rule for rule in getattr(self.world, part) if function in self._selected(rule)]
+        """What one list of the world says about one function, in its order; a `kind` in that function's words."""
+        rules = [rule for rule in getattr(self.world, part) if function in self._selected(rule)]
+        return [self._in_words(rule, function) if getattr(rule, "kind", "") else rule for rule in rules]
+
+    def _in_words(self, rule: Any, function: Function) -> Any:
+        kind = KINDS[rule.kind]
+        said: dict[str, Any] = {"error": rule.error or self.words.error(rule.kind, function)}
+        if isinstance(rule, Runs):
+            said |= {"outcome": rule.outcome or kind.outcome, "cure": rule.cure or kind.cure}
+        return rule.model_copy(update=said)
 
     @cached_property
     def jobs(self) -> dict[str, Job]:
@@ -101,21 +137,41 @@ class Story:
         return part.select.of(self.inventory.functions)  # type: ignore[attr-defined]
 
     @cached_property
+    def attempts(self) -> list[Attempt]:
+        """Every time in the last eight days that a job called its function, or should have, by function and time."""
+        return [attempt for function in self.functions for attempt in self._attempts_of(function)]
+
+    @cached_property
     def runs(self) -> list[Run]:
         """Every run of the last eight days, oldest first."""
-        found = [run for function in self.functions for run in self._runs_of(function)]
+        found = [attempt.run for attempt in self.attempts if attempt.run]
         return sorted(found, key=lambda run: (run.started_at, run.function.name))
 
-    def _runs_of(self, function: Function) -> Iterator[Run]:
-        rules = [*self._of_revisions(function), *self.said("runs", function)]
+    def _attempts_of(self, function: Function) -> Iterator[Attempt]:
+        rules = [*self._of_revisions(function), *self.said("runs", function), *self._of_jobs(function)]
         ticks = CronSim(function.schedule, (self.now - HISTORY).astimezone(self.zone))
+        first: dict[int, str] = {}
         for tick in ticks:
             started = tick.astimezone(self.now.tzinfo) + timedelta(seconds=number(function.name, tick, below=20))
             if started > self.now:
                 return
             rule = next((r for r in reversed(rules) if self.now - r.since <= started <= self.now - r.until), None)
-            if not rule or rule.outcome != "skipped":
-                yield self._run(function, started, rule)
+            kind = rule.kind if rule else ""
+            if rule and (rule.outcome == "skipped" or id(rule) in first):
+                if kind:
+                    yield Attempt(function, started, None, kind, first.get(id(rule), ""))
+                continue
+            run = self._run(function, started, rule)
+            yield Attempt(function, started, run, kind)
+            if kind == "stuck":
+                first[id(rule)] = run.id
+
+    def _of_jobs(self, function: Function) -> list[Runs]:
+        """The rules that follow from a job that somebody switched off, and that says when."""
+        job = self.jobs.get(function.name)
+        if not job or not job.changed or job.state not in ("PAUSED", "DISABLED"):
+            return []
+        return [Runs(select=Select(name=function.name), outcome="skipped", since=_seconds(job.changed))]
 
     def _of_revisions(self, function: Function) -> list[Runs]:
         """The rules that follow from revisions with an error, each while it served."""
@@ -125,16 +181,19 @@ class Story:
         made = []
         for one in deployed:
             ends = [age for age in ages if age < one.age] + [pinned] * (pinned < one.age)
-            until = f"{round(max(ends, default=timedelta(0)).total_seconds())}s"
             if one.error:
-                since = f"{round(one.age.total_seconds())}s"
-                made.append(Runs(select=every, outcome="failed", since=since, until=until, error=one.error))
+                told = {"since": _seconds(one.age), "until": _seconds(max(ends, default=timedelta(0)))}
+                outcome = KINDS[one.kind].outcome if one.kind else "failed"
+                made.append(Runs(select=every, outcome=outcome, kind=one.kind, error=one.error, **told))
         return made
 
     def _run(self, function: Function, started: datetime, rule: Runs | None) -> Run:
+        kind = rule.kind if rule else ""
         took = timedelta(seconds=20 + number("took", function.name, started, below=70))
+        if kind and KINDS[kind].whole_time:
+            took = timedelta(seconds=function.timeout_s)
         status = rule.outcome if rule else "success"
-        if status == "success" and started + took > self.now:
+        if (status == "success" or kind) and started + took > self.now:
             status = "running"
         return Run(
             id=f"{function.name}-{started:%Y%m%d%H%M}",
@@ -142,34 +201,65 @@ class Story:
             started_at=started,
             finished_at=None if status == "running" else started + took,
             status=status,
-            error=(rule.error if rule else "") if status == "failed" else "",
+            error=_reported(kind, rule.error if rule else "") if status == "failed" else "",
             records=50 + number("records", function.name, started, below=400) if status == "success" else 0,
+            kind=kind,
+            ended_at=started + took if kind and kind != "stuck" else None,
         )
 
     @cached_property
     def entries(self) -> list[Entry]:
         """Every log entry, oldest first: what runs say, what failed, and the world's own errors."""
         found = [e for run in self.runs for e in self.entries_of(run)]
+        for function, at, run, kind, first in self.attempts:
+            found += self._lines(kind, function, at, first=first) if kind and not run else []
         for rule in self.world.errors:
             names = [f.name for f in self._selected(rule)]
             gap = (rule.since - rule.until) / max(rule.count, 1)
             for n in range(rule.count):
                 at = self.now - rule.since + gap * n + gap / 2
-                found.append(Entry(at, names[n % len(names)], rule.severity, rule.text, rule.payload))
+                name = names[n % len(names)]
+                found += self._of_kind(rule.kind, name, at) if rule.kind else []
+                found += [Entry(at, name, rule.severity, rule.text, rule.payload)] if rule.text else []
         bulk, name = self.world.bulk.errors, self.functions[-1].name
         gap, start = timedelta(seconds=72000) / max(bulk, 1), self.now - timedelta(seconds=72000)
         found += [Entry(start + gap * n, name, "ERROR", f"bulk error {n}") for n in range(1, bulk + 1)]
         return sorted(found)
 
     def entries_of(self, run: Run) -> Iterator[Entry]:
-        """What one run says: that it started, and how it ended."""
+        """What one run says: that it started, and how it ended, or what the platform says of what stopped it."""
         said = [(run.started_at, "INFO", f"Run {run.id} started.")]
-        if run.finished_at:
+        stopped = run.kind and KINDS[run.kind].lines
+        if stopped and run.ended_at and run.ended_at <= self.now:
+            yield from self._lines(run.kind, run.function, run.ended_at, run.id)
+        elif run.finished_at:
             ok = run.status == "success"
             words = f"wrote {run.records} rows." if ok else f"failed: {run.error}"
             said.append((run.finished_at, "INFO" if ok else "ERROR", f"Run {run.id} {words}"))
         for at, severity, text in said:
             yield Entry(at, run.function.name, severity, text, run=run.id)
+
+    def _lines(self, kind: str, function: Function, at: datetime, run: str = "", first: str = "") -> list[Entry]:
+        """What the platform writes of a failure."""
+        told = self.words.lines(kind, function, at, first)
+        return [Entry(w, function.name, x.severity, x.text, x.payload, run, status=x.status) for w, x in told]
+
+    def _of_kind(self, kind: str, name: str, at: datetime) -> list[Entry]:
+        """What one failure of that kind leaves in the log, without its run."""
+        function = next(f for f in self.inventory.functions if f.name == name)
+        if KINDS[kind].lines:
+            return self._lines(kind, function, at)
+        return [Entry(at, name, "ERROR", self.words.error(kind, function))]
+
+    def modified(self, name: str) -> datetime:
+        """When a table was last written to, or changed: by its functions' runs, or as the world says."""
+        ends = [
+            run.finished_at or run.started_at
+            for run in self.runs
+            if name == self.inventory.runs or (name in run.function.tables and run.status == "success")
+        ]
+        changed = [self.now - table.changed for table in self.world.tables if table.name == name and table.changed]
+        return max((at for at in (*ends, *changed) if at <= self.now), default=self.now - HISTORY)
 
     def times(self, table: Table) -> list[datetime]:
         """When each row of a data table says it is from, oldest first: some for each successful run that writes it."""
@@ -190,4 +280,16 @@ class Story:
         """One more run, that was asked for and is over."""
         status, id_ = ("failed" if error else "success"), f"{function.name}-{started:%Y%m%d%H%M%S}"
         records = 0 if error else 50 + number("records", function.name, started, below=400)
-        return Run(id_, function, started, finished, status, error, records)
+        rules = [*self.said("runs", function), *self.said("revisions", function)]
+        kind = next((r.kind for r in rules if error and r.kind and r.error == error), "")
+        return Run(id_, function, started, finished, status, _reported(kind, error), records, kind, finished)
+
+
+def _seconds(ago: timedelta) -> str:
+    """A duration as a world writes it."""
+    return f"{round(ago.total_seconds())}s"
+
+
+def _reported(kind: str, error: str) -> str:
+    """The error in a run's row: what was stopped from outside could not write one."""
+    return NOT_ENDED if kind and KINDS[kind].lines else error

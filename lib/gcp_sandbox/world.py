@@ -9,29 +9,49 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
     like: many_errors                          # start from this shipped world and add the rest
     runs:                                      # what scheduled runs did; the last entry that matches a run wins
       - {select: {source_system: gmail}, since: 26h, until: 0h, outcome: failed, error: "invalid_grant", cure: secret}
+      - {select: {name: account-scoring}, since: 26h, kind: memory}    # or in the words of a kind of failure, see below
     errors:                                    # log entries, evenly spread between since and until
       - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}
+      - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # what that kind writes
     functions:                                 # outcome `absent` removes the function (and its Run service)
       - {select: {name: account-scoring}, state: FAILED, message: "Container Healthcheck failed"}
     tables:                                    # newest row this long before the clock, or no such table, or column
-      - {name: gmail_messages, stale: 30h, drop: [subject]}
+      - {name: gmail_messages, stale: 30h, drop: [subject], changed: 31h}
       - {name: sf_accounts, absent: true}
     jobs:                                      # Cloud Scheduler; code 0 is success, else a google.rpc.Code
       - {select: {name: gmail-sync}, state: PAUSED, code: 13}
-    revisions:                                 # deployments beside the old ones; with an `error` its runs fail so,
-      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}    # with a `failure` it never became ready
+      - {select: {name: gmail-sync}, state: PAUSED, changed: 5h}    # and since then it did not call its function
+    revisions:                                 # deployments beside the old ones; with an `error` or a `kind` its runs
+      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}    # fail so, with a `failure` it is not ready
     traffic:                                   # all traffic pinned since then to the revision `back` before the newest
       - {select: {name: gmail-sync}, back: 1, since: 26h}
     deploys:                                   # what deployments from now on come to: build or healthcheck (failures)
       - {select: {name: gmail-sync}, outcome: healthcheck, message: "the words of a build's failure"}
     secrets:                                   # versions, oldest first; else an old one that is off and a new one
-      - {name: hubspot-api-key, versions: [{age: 700d, state: DISABLED}, {age: 365d}]}
+      - {name: hubspot-api-key, versions: [{age: 700d, state: DISABLED, changed: 6h}, {age: 365d}]}
+    grants:                                    # changes of the project's IAM policy; else of the functions' account
+      - {action: REMOVE, role: roles/bigquery.dataEditor, age: 50m, by: ann@acme.example, member: ""}
+    incidents:                                 # on the status feeds; one that lasts until 0h is open
+      - {feed: google, of: [Cloud Run], locations: [us-central1], since: 40m, until: 0h, severity: high}
+      - {feed: hubspot, of: [CRM API], since: 40m}          # components; and Salesforce's instances, such as NA123
     snapshots: [{age: 24h, keep: 7d}]          # of every table; left out, there is just this one; [] is none
     unreachable: [us-central1]                 # locations that do not answer a list over all locations
     deny: [bigquery.jobs.create]               # permissions that the caller lacks
     faults:                                    # see gcp_sandbox/faults.py
       - {route: "POST .*/queries", latency_ms: 300}
     bulk: {functions: 1300, runs: 1000000, errors: 1000000}   # this many more, for measuring
+
+`changed` says how long ago somebody did what the entry says. Every change that tells its time is in the Admin Activity
+audit log: deployments, traffic, jobs, secret versions, grants, tables; `by` names who, else the deploying account.
+
+A `kind` of failure says what became of the run, unless `outcome` does, and what is written then: by the function, in
+the words of its source system, or by the platform. The job gets the code that goes with it, unless `jobs` says one.
+
+    auth  secret  permission  quota_seconds  quota_hours  bad_data  schema  dependency     its run failed and says why
+    memory  timeout  crash          stopped from outside: it says nothing, and the run has no end, or `outcome: failed`
+    stuck                           its first run has no end, and nothing stopped it; what is called after does nothing
+    capacity  unauthenticated       refused before it was called: no run
+    silence                         no run, and nobody there to write a line
 
 A call of a function, or of its scheduler job, is one more run. It fails if its revision has an `error` or comes from a
 main.py with SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never run); or if a `runs` rule that
@@ -47,11 +67,12 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import AwareDatetime, BeforeValidator, ValidationError, field_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationError, field_validator, model_validator
 
+from gcp_sandbox.failures import KINDS
 from gcp_sandbox.inventory import Function, Part
 
 SHIPPED = Path(__file__).parent / "worlds"
@@ -70,7 +91,14 @@ def duration(text: object) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def _known(kind: str) -> str:
+    if kind not in ("", *KINDS):
+        raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+    return kind
+
+
 Ago = Annotated[timedelta, BeforeValidator(duration)]
+Failure = Annotated[str, AfterValidator(_known)]
 
 
 class Select(Part):
@@ -97,21 +125,35 @@ def _list(value: str | list[str]) -> list[str]:
 
 class Runs(Part):
     select: Select
-    outcome: Literal["success", "failed", "running", "skipped"]
+    outcome: Literal["", "success", "failed", "running", "skipped"] = ""
+    kind: Failure = ""
     since: Ago = timedelta(days=8)
     until: Ago = timedelta(0)
     error: str = ""
     cure: Literal["", "secret", "memory", "code"] = ""
 
+    @model_validator(mode="after")
+    def _says_what_became_of_it(self) -> Self:
+        if not self.outcome and not self.kind:
+            raise ValueError("an outcome or a kind is expected")
+        return self
+
 
 class Errors(Part):
     select: Select
     count: int
-    text: str
+    text: str = ""
+    kind: Failure = ""
     since: Ago = timedelta(hours=24)
     until: Ago = timedelta(0)
     payload: Literal["text", "json", "proto"] = "text"
     severity: Literal["WARNING", "ERROR", "CRITICAL"] = "ERROR"
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if bool(self.text) == bool(self.kind):
+            raise ValueError("a text or a kind is expected")
+        return self
 
 
 class FunctionState(Part):
@@ -125,25 +167,32 @@ class TableState(Part):
     stale: Ago = timedelta(0)
     absent: bool = False
     drop: tuple[str, ...] = ()
+    changed: Ago = timedelta(0)
+    by: str = ""
 
 
 class Job(Part):
     select: Select
     state: Literal["ENABLED", "PAUSED", "DISABLED", "UPDATE_FAILED"] = "ENABLED"
     code: int = 0
+    changed: Ago = timedelta(0)
+    by: str = ""
 
 
 class Deployed(Part):
     select: Select
     age: Ago
     error: str = ""
+    kind: Failure = ""
     failure: str = ""
+    by: str = ""
 
 
 class Pin(Part):
     select: Select
     back: int = 1
     since: Ago = timedelta(0)
+    by: str = ""
 
 
 class Deploy(Part):
@@ -155,11 +204,30 @@ class Deploy(Part):
 class SecretVersion(Part):
     age: Ago
     state: Literal["ENABLED", "DISABLED", "DESTROYED"] = "ENABLED"
+    changed: Ago = timedelta(0)
+    by: str = ""
 
 
 class Secret(Part):
     name: str
     versions: tuple[SecretVersion, ...]
+
+
+class Grant(Part):
+    action: Literal["ADD", "REMOVE"]
+    role: str
+    age: Ago
+    member: str = ""
+    by: str = ""
+
+
+class Incident(Part):
+    feed: Literal["google", "hubspot", "salesforce"]
+    of: tuple[str, ...]
+    since: Ago
+    until: Ago = timedelta(0)
+    locations: tuple[str, ...] = ()
+    severity: Literal["low", "medium", "high"] = "high"
 
 
 class Snapshot(Part):
@@ -207,6 +275,8 @@ class World(Part):
     traffic: tuple[Pin, ...] = ()
     deploys: tuple[Deploy, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    incidents: tuple[Incident, ...] = ()
     snapshots: tuple[Snapshot, ...] = (Snapshot(age="24h"),)
     unreachable: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

@@ -89,7 +89,7 @@ class Catalog:
     def _make(self, name: str, columns: dict[str, str], rows: list[list[Any]], state: Any) -> None:
         if state and state.absent:
             return
-        story, table = self.sandbox.story, Table(self.ref(name), self.born, self.sandbox.now)
+        story, table = self.sandbox.story, Table(self.ref(name), self.born, self.sandbox.story.modified(name))
         seed.fill(self.con, table.name, columns, rows)
         if name == self.sandbox.inventory.runs and story.world.bulk.runs:
             seed.more_runs(self.con, table.name, story)
