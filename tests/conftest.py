@@ -27,3 +27,11 @@ def sandbox() -> Callable[..., tuple[Any, Any]]:
         return cloud, moment_of(as_of, cloud.now()[0], system.zone)
 
     return make
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What a test recorded as its `summary` is printed at the end; also when it ran in another process."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "summary" and report.when == "call":
+                terminalreporter.write_line(value)
