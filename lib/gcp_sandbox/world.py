@@ -124,6 +124,8 @@ def _list(value: str | list[str]) -> list[str]:
 
 
 class Runs(Part):
+    """What became of scheduled runs."""
+
     select: Select
     outcome: Literal["", "success", "failed", "running", "skipped"] = ""
     kind: Failure = ""
@@ -140,6 +142,8 @@ class Runs(Part):
 
 
 class Errors(Part):
+    """Log entries beside those of runs."""
+
     select: Select
     count: int
     text: str = ""

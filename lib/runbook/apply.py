@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from runbook import approval, record, signers
+from runbook import approval, incident, record, signers
 from runbook.actions import ACTIONS, Look
 from runbook.canonical import canonical
 from runbook.cloud.unseen import gap
@@ -76,19 +76,10 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
     if not plan.changes:
         return Outcome(plan, "nothing to do", said="everything already is as asked")
     now, certain = run.cloud.now()
-    window = run.settings.windows.get(plan.rule.window) if plan.rule.window else None
-    opening = approval.opens(window, now, run.settings.zone)
-    terms = approval.terms_of(plan.rule, person(), opening, run.request.values.get("incident", ""))
+    opening, terms = _terms(run, plan, now)
     if not wanted and not unsigned:
         return _planned(run, plan, terms)
-    if not (certain and run.certain):
-        said = "approvals hold until a time, and names have dates; this machine's own is not good enough"
-        raise Refused("the cloud's clock could not be read", said, next="check the network, and run it again.")
-    if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
-        lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
-        raise Refused("it is not safe to start", lines, next=bad[0].next or "mend what the gates say, and plan again.")
-    if any(change.action == "add secret version" for change in plan.changes):
-        material.secret()  # refuses before an approval is used up
+    _unsafe(plan, material, certain and run.certain)
     store = store_of(run)
     with _lock(store.folder, run):
         people = None
@@ -101,6 +92,32 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
         by = [{"approver": s.approver, "role": s.role, "reason": s.reason, "override": s.override} for s in accepted]
         run.journal.write("APPLY", plan=plan.whole_id, journal=str(attempt.path), approvals=by)
         return _Applying(run, plan, material, attempt).all(now)
+
+
+def _terms(run: Run, plan: Plan, now: datetime) -> tuple[datetime, approval.Terms]:
+    """When the preferred time begins, and what it takes to apply. Raises Refused for an incident that is not open."""
+    window = run.settings.windows.get(plan.rule.window) if plan.rule.window else None
+    opening = approval.opens(window, now, run.settings.zone)
+    named = run.request.values.get("incident", "")
+    if named and not incident.is_open(store_of(run), named, now):
+        raise Refused(
+            f"no P1 incident {named} is open",
+            "p1_response opens one when it is given the name and sees a P1; it lasts a day",
+            next=f"runbook run p1_response -p incident={named}; or leave out incident, and let the team lead sign.",
+        )
+    return opening, approval.terms_of(plan.rule, person(), opening, named)
+
+
+def _unsafe(plan: Plan, material: Material, certain: bool) -> None:
+    """Raise Refused where the time is not the cloud's, a gate is not green, or a secret's value is missing."""
+    if not certain:
+        said = "approvals hold until a time, and names have dates; this machine's own is not good enough"
+        raise Refused("the cloud's clock could not be read", said, next="check the network, and run it again.")
+    if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
+        lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
+        raise Refused("it is not safe to start", lines, next=bad[0].next or "mend what the gates say, and plan again.")
+    if any(change.action == "add secret version" for change in plan.changes):
+        material.secret()  # refuses before an approval is used up
 
 
 def _planned(run: Run, plan: Plan, terms: approval.Terms) -> Outcome:

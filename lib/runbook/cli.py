@@ -209,6 +209,24 @@ def seal(notebook: Path) -> None:
 
 
 @main.command()
+@click.argument("name")
+@_ENV
+def incident(name: str, environment: str | None) -> None:
+    """List the records of an incident in order, and write the draft of its post-mortem."""
+    from runbook import draw, settings
+    from runbook import incident as incidents
+
+    system = settings.load(environment or "sandbox")
+    rows = [
+        {"began (UTC)": t.at[:19], "runbook": t.rows[0].get("runbook"), "verdict": t.report.get("verdict", "none"),
+         "record": t.folder.name}
+        for t in incidents.runs_of(system, name)
+    ]  # fmt: skip
+    click.echo(draw.text_table(rows))
+    click.echo(f"Draft: {incidents.draft(system, name)}")
+
+
+@main.command()
 @_ENV
 def lab(environment: str | None) -> None:
     """Open JupyterLab on working copies of the runbooks, in the records folder."""

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from runbook import draw
+from runbook import draw, record
 from runbook.diagnosis import Cause, Causes, Pattern, diagnose
 from runbook.diagnosis import Seen as Evidence
+from runbook.incident import open_p1
 from runbook.moment import moment_of
 from runbook.report import command
 from runbook.rows import Finding, Findings, Row, Shown, Verdict
 from runbook.settings import Function, Settings
+from runbook.store import Store
 
 if TYPE_CHECKING:
     from runbook.run import Run, Seen
@@ -90,6 +92,8 @@ def page(run: Run, seen: Seen) -> Page:
     detected = run.request.values.get("detected_at", "")
     began = moment_of(detected, run.moment.at, run.settings.zone).at
     severity, why = _severity(causes, run.settings)
+    if severity == "P1" and (named := run.request.values.get("incident", "")):
+        open_p1(Store(record.folder_of(run.settings)), named, run.moment.at)
     answer = run.moment.local(began + ANSWER[severity])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world")}
     steps = [

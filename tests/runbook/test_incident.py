@@ -1,0 +1,76 @@
+"""An incident from its P1 to the post-mortem draft: who may sign alone, and that the draft says only what records say."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from runbook import incident, settings
+from runbook.errors import BadParameter, UnknownName
+from runbook.store import Store
+from tests.runbook.changes import Place
+
+NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    return Place(tmp_path / "records", world="no_etl")
+
+
+def test_it_is_open_for_a_day(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert not incident.is_open(store, "INC-7", NOW)
+    incident.open_p1(store, "INC-7", NOW)
+    incident.open_p1(store, "INC-7", NOW + timedelta(hours=9))  # the first time counts
+    assert incident.is_open(store, "INC-7", NOW + timedelta(hours=23, minutes=59))
+    assert not incident.is_open(store, "INC-7", NOW + timedelta(hours=24))
+    assert not incident.is_open(store, "INC-8", NOW)
+
+
+@pytest.mark.parametrize("name", ["7", "inc-7", "INC-", "INC-../x", "INC-7 ", "INC-a/b"])
+def test_names(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadParameter, match="no name of an incident"):
+        incident.is_open(Store(tmp_path), name, NOW)
+
+
+def test_alone_only_while_a_p1_is_open(place: Place) -> None:
+    refused = place.run("retry", incident="INC-7")
+    assert refused.outcome.result == "refused"
+    assert "no P1 incident INC-7 is open" in refused.outcome.said
+    assert place.run("p1_response", incident="INC-7").error is None
+    planned = place.run("retry", incident="INC-7")
+    assert planned.outcome.result == "planned", planned.outcome.said
+
+
+def test_what_is_no_p1_opens_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records", world="stale_scores")
+    assert place.run("p1_response", incident="INC-7").error is None
+    assert place.run("retry", incident="INC-7").outcome.result == "refused"
+
+
+def test_the_draft_says_what_the_records_say(place: Place) -> None:
+    place.run("p1_response", incident="INC-7")
+    place.run("retry", incident="INC-7")
+    place.run("daily_check")
+    system = settings.load("sandbox")
+    told = incident.runs_of(system, "INC-7")
+    assert [t.rows[0]["runbook"] for t in told] == ["p1_response", "retry"]
+    path = incident.draft(system, "INC-7")
+    text = "\n".join("".join(c["source"]) for c in json.loads(path.read_text())["cells"])
+    assert told[0].report["sentence"] in text
+    assert "nothing was changed" in text
+    assert all(t.folder.name in text for t in told)
+    assert "daily_check" not in text
+    html = path.with_suffix(".html").read_text()
+    assert "What was done" in html
+    assert "http" not in html.replace("https://cloud.google.com", "")
+
+
+def test_an_incident_without_records(place: Place) -> None:
+    with pytest.raises(UnknownName, match="no record names INC-9"):
+        incident.runs_of(settings.load("sandbox"), "INC-9")
