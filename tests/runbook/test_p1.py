@@ -19,9 +19,9 @@ from runbook.rows import Fact, Gap, Verdict
 
 ASKS = {
     "functions": facts.functions(),
-    "runs": facts.recent_runs(hours=24),
+    "runs": facts.recent_runs(hours=48),
     "logs": facts.errors(hours=24, severity="WARNING"),
-    "changes": facts.changes(hours=24),
+    "changes": facts.changes(hours=48),
     "secrets": facts.secrets(),
     "jobs": facts.jobs(),
     "feeds": facts.feeds(),

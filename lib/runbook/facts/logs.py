@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from itertools import islice
+from datetime import datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
@@ -18,7 +18,7 @@ def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> As
     """Rows `at, function, severity, text, _revision` of entries from `severity` up, newest first; at most 1,000.
 
     `more` is true when there may be others. Text comes from textPayload, jsonPayload or protoPayload. Both bounds of
-    time are always sent: without them the client adds the wall clock's last 24 hours.
+    time are always sent.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -33,23 +33,22 @@ def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> As
 
 
 def _see(cloud: Cloud, wanted: str) -> Answer:
-    entries = cloud.logging.list_entries(
-        resource_names=[f"projects/{cloud.settings.project}"],
-        filter_=wanted,
-        order_by="timestamp desc",
-        page_size=PAGE,
-    )
-    rows = [_row(entry) for entry in islice(entries, PAGE)]
+    rows = [_row(entry) for entry in cloud.entries(wanted, PAGE)]
     return Answer(rows, more=len(rows) == PAGE)
 
 
-def _row(entry: Any) -> Row:
-    labels = entry.resource.labels if entry.resource else {}
+def payload_of(entry: Row) -> Any:
+    """What an entry says: a textPayload (str), a jsonPayload or a protoPayload (dict), or nothing."""
+    return next((entry[k] for k in ("textPayload", "jsonPayload", "protoPayload") if k in entry), None)
+
+
+def _row(entry: Row) -> Row:
+    labels = entry.get("resource", {}).get("labels", {})
     return {
-        "at": entry.timestamp,
+        "at": datetime.fromisoformat(entry["timestamp"]),
         "function": labels.get("service_name") or labels.get("function_name") or "(other)",
-        "severity": entry.severity or "DEFAULT",
-        "text": _text(entry.payload),
+        "severity": entry.get("severity", "DEFAULT"),
+        "text": _text(payload_of(entry)),
         "_revision": labels.get("revision_name", ""),
     }
 

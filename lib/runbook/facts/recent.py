@@ -50,12 +50,7 @@ def changes(hours: float = 24) -> Ask:
         line = f"gcloud logging read {shlex.quote(wanted)} --project={project} --limit={PAGE} --format=json"
 
         def see() -> Answer:
-            from itertools import islice
-
-            listed = cloud.logging.list_entries(
-                resource_names=[f"projects/{project}"], filter_=wanted, order_by="timestamp desc", page_size=PAGE
-            )
-            rows = [_change(entry) for entry in islice(listed, PAGE)]
+            rows = [_change(entry) for entry in cloud.entries(wanted, PAGE)]
             return Answer(rows, more=len(rows) == PAGE)
 
         return Read("changes", line, see)
@@ -63,11 +58,11 @@ def changes(hours: float = 24) -> Ask:
     return ask
 
 
-def _change(entry: Any) -> Row:
-    payload = entry.payload if isinstance(entry.payload, dict) else {}
+def _change(entry: Row) -> Row:
+    payload = entry.get("protoPayload", {})
     method, resource = payload.get("methodName", ""), payload.get("resourceName", "")
     return {
-        "at": entry.timestamp,
+        "at": datetime.fromisoformat(entry["timestamp"]),
         "who": payload.get("authenticationInfo", {}).get("principalEmail", "unknown"),
         "what": method.rsplit(".", 1)[-1],
         "resource": "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :]),

@@ -1,0 +1,81 @@
+"""The diagnosis against outages whose truth is known: those that ship, and 200 seeded ones that nobody wrote by hand.
+
+The rules see only what the APIs show. Printed at the end: how often the first cause is right, how often one of the first
+two, and that what is said to be sure never is wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import gcp_sandbox
+from runbook import p1, settings
+from runbook.cloud.connect import Cloud
+from runbook.cloud.inprocess import InProcess
+from runbook.diagnosis import Cause, Causes, diagnose
+from runbook.facts.read import look
+from runbook.moment import Moment
+from tests.outages import SHIPPED, Truth, vary
+from tests.runbook.test_p1 import ASKS, Seen
+
+SEEDS = range(200)
+
+
+def causes(world: str) -> Causes:
+    """What is said about a world, given by name or file."""
+    system = settings.load("sandbox")
+    cloud = Cloud(system, "sandbox", InProcess(gcp_sandbox.app(system.inventory(), world)))
+    moment = Moment(cloud.now()[0], system.zone)
+    seen = Seen(**{name: look(ask, cloud, moment) for name, ask in ASKS.items()})
+    return diagnose(seen, p1.patterns(), system, moment)
+
+
+def right(said: Cause, truths: tuple[Truth, ...]) -> bool:
+    """Whether a cause is one of the true ones, and makes sick only what that one does."""
+    return any(
+        said.cause in (truth.cause, *truth.also) and set(said.functions) <= set(truth.functions) for truth in truths
+    )
+
+
+@pytest.mark.parametrize("world", SHIPPED)
+def test_a_shipped_outage(world: str) -> None:
+    found = causes(world)
+    assert found, world
+    assert right(found[0], SHIPPED[world]), found.plain()
+    assert {t.cause for t in SHIPPED[world]} <= {c.cause for c in found} | {a for t in SHIPPED[world] for a in t.also}
+    assert all(right(c, SHIPPED[world]) for c in found if c.confidence == "sure"), found.plain()
+
+
+def _judge(seed: int, folder: Path) -> dict[str, Any]:
+    world, truths = vary(seed)
+    path = folder / f"{seed}.yaml"
+    path.write_text(yaml.safe_dump(world))
+    found = causes(str(path))
+    hits = [right(c, truths) for c in found]
+    sure = [c for c, hit in zip(found, hits, strict=True) if c.confidence == "sure" and not hit]
+    return {
+        "seed": seed,
+        "first": any(hits[:1]),
+        "two": any(hits[:2]),
+        "sure": sure,
+        "truth": truths,
+        "said": found.plain(),
+    }
+
+
+def test_outages_from_seeds(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    judged = [_judge(seed, tmp_path) for seed in SEEDS]
+    first, two = (sum(j[key] for j in judged) / len(judged) for key in ("first", "two"))
+    wrong = [(j["seed"], j["truth"], j["said"]) for j in judged if j["sure"]]
+    said = f"diagnosis of {len(judged)} seeded outages: first right {first:.1%}, in two {two:.1%}, sure but wrong {len(wrong)}"
+    record_property("summary", said)
+    missed = [
+        (j["seed"], [t.cause for t in j["truth"]], [c["cause"] for c in j["said"]]) for j in judged if not j["first"]
+    ]
+    assert not wrong, wrong[:3]
+    assert first >= 0.95, (said, missed)
+    assert two >= 0.99, (said, missed)
