@@ -98,15 +98,21 @@ def refused(place: Place, result: Result, *words: str) -> None:
 def test_planning_writes_nothing(place: Callable[..., Place], world: str) -> None:
     here = place(world=world)
     before = things(here.app)
-    for name in (*CHANGING, "daily_check"):
+    for name in sorted(path.stem for path in settings.RUNBOOKS.glob("*.ipynb")):
         planned = here.run(name, show=True)
         assert planned.error is None, f"{name}: {error_of(planned)}"
-        if name != "daily_check":
+        assert ("outcome" in planned.names) == (name in CHANGING)
+        if name in CHANGING:
             assert planned.outcome.result in ("planned", "refused", "nothing to do")
-            wrong = here.run(name, approved_plan="0" * 12)
-            assert wrong.error is None
-            assert wrong.outcome.result == "refused"
     assert here.wire.writes == []
+    assert things(here.app) == before
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_wrong_id_writes_nothing(place: Callable[..., Place], name: str) -> None:
+    here = place(name)
+    before = things(here.app)
+    refused(here, here.run(name, **CHANGING[name], approved_plan="0" * 12), "there is no plan 000000000000")
     assert things(here.app) == before
 
 
