@@ -131,7 +131,7 @@ KINDS: dict[str, Kind] = {
     "permission": Kind(
         error={
             "": "google.api_core.exceptions.Forbidden: 403 Access Denied: Table {project}:{dataset}.{table}: "
-            "Permission bigquery.tables.updateData denied on table {project}:{dataset}.{table} (or it may not exist).",
+            "Permission bigquery.tables.{verb} denied on table {project}:{dataset}.{table} (or it may not exist).",
             "vertex_ai": "google.api_core.exceptions.PermissionDenied: 403 Permission 'aiplatform.endpoints.predict' "
             "denied on resource '//aiplatform.googleapis.com/projects/{project}/locations/{region}/endpoints/{n}' "
             "(or it may not exist).",
@@ -167,7 +167,7 @@ KINDS: dict[str, Kind] = {
     ),
     "schema": Kind(
         error="google.api_core.exceptions.BadRequest: 400 Error while reading data, error message: JSON parsing error "
-        "in row starting at position 0: No such field: {column}. Table: {project}:{dataset}.{table}"
+        "in row starting at position 0: No such field: {missing}. Table: {project}:{dataset}.{table}"
     ),
     "dependency": Kind(
         error={
@@ -213,7 +213,7 @@ class Words:
             return text
         mib, here = mebibytes(function.memory), self.inventory
         secret, version, state = self._secret(function)
-        table = next((t for t in here.tables if t.name in function.tables), here.tables[0])
+        table = next((t for t in here.tables if t.name in function.tables), here.tables[-1])
         return text.format(
             mib=mib,
             used=mib + 1 + number("used", function.name, at, below=mib // 12),
@@ -223,8 +223,10 @@ class Words:
             project_number=project_number(self),  # type: ignore[arg-type]
             region=here.region,
             dataset=here.dataset,
-            table=table.name,
-            column=next((c for c in table.columns if c != table.time_column), table.time_column),
+            table=next(iter(function.tables), table.name),
+            verb="updateData" if function.tables else "getData",
+            column=table.time_column,
+            missing=next((c for t in self.world.tables if t.name == table.name for c in t.drop), "preferred_name"),
             secret=secret,
             version=version,
             state=state,

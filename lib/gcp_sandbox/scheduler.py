@@ -69,10 +69,10 @@ class Jobs:
         }
 
     def _code(self, function: Function) -> int:
-        """What its last attempt came to, where the world names the kind of the failure."""
+        """What its last attempt came to."""
         found = self.last_attempt.get(function.name)
         if not found or not found.kind:
-            return 0
+            return _CODES[500] if found and found.run and found.run.status == "failed" else 0
         if found.kind == "stuck" and found.run:
             return _DEADLINE if found.at + timedelta(seconds=function.timeout_s) < self.sandbox.story.now else 0
         ended = found.run is None or (found.run.ended_at and found.run.ended_at <= self.sandbox.story.now)

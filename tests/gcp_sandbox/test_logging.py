@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError
@@ -21,6 +22,7 @@ errors:
      text: "c: Container Healthcheck failed"}
   - {select: {name: calendar-sync}, since: 1h, count: 1, text: "d: slow answer", severity: WARNING}
 """
+NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 SINCE = 'timestamp>="2026-01-01T00:00:00Z"'
 
 FILTERS = [
@@ -198,6 +200,59 @@ def test_an_entry_is_what_a_second_generation_function_writes(entries):
     assert run[0].labels["execution_id"] == run[1].labels["execution_id"]
     assert run[0].received_timestamp > run[0].timestamp
     assert len({e.insert_id for e in entries(SINCE, world="healthy")}) == len(entries(SINCE, world="healthy"))
+
+
+CHANGED = """
+revisions: [{select: {name: gmail-sync}, age: 2h, by: ann@acme.example}]
+traffic: [{select: {name: gmail-sync}, back: 1, since: 1h}]
+jobs: [{select: {name: calendar-sync}, state: PAUSED, changed: 50m}]
+secrets: [{name: gmail-oauth-token, versions: [{age: 300d, state: DISABLED, changed: 40m}, {age: 3d}]}]
+grants: [{action: REMOVE, role: roles/run.invoker, age: 30m}]
+tables: [{name: sf_accounts, changed: 20m}]
+"""
+CHANGES = [  # method, how long before the clock in minutes, resource, type of the monitored resource
+    ("SecretManagerService.AddSecretVersion", 4320, "secrets/gmail-oauth-token", "audited_resource"),
+    (
+        "FunctionService.UpdateFunction",
+        121,
+        f"projects/{PROJECT}/locations/us-central1/functions/gmail-sync",
+        "cloud_function",
+    ),
+    ("run.v1.Services.ReplaceService", 60, f"namespaces/{PROJECT}/services/gmail-sync", "cloud_run_revision"),
+    ("CloudScheduler.PauseJob", 50, "jobs/calendar-sync", "cloud_scheduler_job"),
+    ("SecretManagerService.DisableSecretVersion", 40, "secrets/gmail-oauth-token/versions/1", "audited_resource"),
+    ("SetIamPolicy", 30, f"projects/{PROJECT}", "project"),
+    ("TableService.PatchTable", 20, "tables/sf_accounts", "bigquery_dataset"),
+]
+
+
+def test_changes_are_in_the_audit_log(entries, told):
+    found = [
+        e.to_api_repr() for e in entries(f'log_id("cloudaudit.googleapis.com/activity") {SINCE}', world=told(CHANGED))
+    ]
+    assert len(found) == len(CHANGES)
+    for entry, (method, minutes, resource, kind) in zip(found, CHANGES, strict=True):
+        payload = entry["protoPayload"]
+        assert (entry["severity"], entry["resource"]["type"], "labels" in entry) == ("NOTICE", kind, False)
+        assert payload["methodName"].endswith(method)
+        assert payload["resourceName"].endswith(resource)
+        assert 0 <= (NOW - datetime.fromisoformat(entry["timestamp"])).total_seconds() - 60 * minutes < 60
+    assert [e["protoPayload"]["authenticationInfo"]["principalEmail"].split("@")[0] for e in found[1:3]] == [
+        "ann",
+        "deploy",
+    ]
+    delta = found[5]["protoPayload"]["serviceData"]["policyDelta"]["bindingDeltas"][0]
+    assert (delta["action"], delta["role"]) == ("REMOVE", "roles/run.invoker")
+
+
+def test_a_request_that_was_refused(entries, told):
+    [entry] = entries(
+        f"httpRequest.status=403 {SINCE}",
+        world=told("runs: [{select: {name: gmail-sync}, since: 1h, kind: unauthenticated}]"),
+    )
+    assert (entry.severity, entry.log_name.endswith("run.googleapis.com%2Frequests")) == ("WARNING", True)
+    assert entry.payload.startswith("The request was not authenticated.")
+    assert entry.http_request["requestUrl"].startswith("https://gmail-sync-")
 
 
 def test_the_newest_thousand_of_many_are_quick(entries, told):

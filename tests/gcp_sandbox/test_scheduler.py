@@ -65,6 +65,27 @@ jobs:
     assert (found["account-scoring"].state, found["account-scoring"].status.code) == (State.ENABLED, 13)
 
 
+def test_a_job_that_was_paused_calls_nothing_since_and_says_when(jobs, told):
+    found = jobs(told("jobs: [{select: {name: gmail-sync}, state: PAUSED, changed: 5h}]"))["gmail-sync"]
+    assert (found.state, found.user_update_time) == (State.PAUSED, NOW - timedelta(hours=5))
+    assert timedelta(hours=5) < NOW - found.last_attempt_time < timedelta(hours=6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("memory", 14), ("timeout", 4), ("crash", 14), ("stuck", 4), ("capacity", 8), ("unauthenticated", 7),
+     ("silence", 14), ("auth", 13), ("secret", 13), ("quota_hours", 13)],
+)  # fmt: skip
+def test_a_failure_has_the_code_that_its_caller_gets(jobs, told, kind, code):
+    job = jobs(told(f"runs: [{{select: {{name: account-scoring}}, since: 2h, kind: {kind}}}]"))["account-scoring"]
+    assert (job.status.code, job.last_attempt_time) == (code, datetime(2026, 3, 11, 12, 30, tzinfo=UTC))
+
+
+def test_a_job_that_could_do_its_work_again_has_no_code(jobs, told):
+    found = jobs(told("runs: [{select: {name: gmail-sync}, since: 3h, until: 1h, kind: capacity}]"))["gmail-sync"]
+    assert found.status.code == 0
+
+
 def test_refused_attempts_are_attempts(jobs):
     job = jobs("no_etl")["gmail-sync"]
     assert (job.status.code, job.last_attempt_time) == (7, datetime(2026, 3, 11, 13, 5, tzinfo=UTC))

@@ -94,6 +94,80 @@ def test_absent_functions_leave_no_runs_and_bulk_adds(story):
     assert (len(bulk), bulk[-1].at) == (5, NOW)
 
 
+KINDS = [  # kind, status of its run (none: ""), what its log says besides that it started
+    ("auth", "failed", ["ERROR text INVALID_SESSION_ID"]),
+    ("secret", "failed", ["ERROR text is in DISABLED state"]),
+    ("permission", "failed", ["ERROR text bigquery.tables.updateData denied on table acme-test:sales_intelligence.sf_accounts"]),
+    ("quota_hours", "failed", ["ERROR text REQUEST_LIMIT_EXCEEDED"]),
+    ("bad_data", "failed", ["ERROR text Could not convert value"]),
+    ("schema", "failed", ["ERROR text No such field"]),
+    ("dependency", "failed", ["ERROR text 503 Service Unavailable"]),
+    ("memory", "running", ["ERROR system Memory limit of 512 MiB exceeded", "WARNING system signal 9", "ERROR request malformed"]),
+    ("timeout", "running", ["ERROR request maximum request timeout"]),
+    ("crash", "running", ["WARNING system exit(1)", "ERROR request malformed"]),
+    ("stuck", "running", []),
+    ("capacity", "", ["ERROR request no available instance"]),
+    ("unauthenticated", "", ["WARNING request was not authenticated"]),
+    ("silence", "", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "status", "said"), KINDS)
+def test_a_kind_of_failure(story, kind, status, said):
+    name = "salesforce-accounts-sync"
+    told = story(f"runs: [{{select: {{name: {name}}}, since: 4h, kind: {kind}}}]")
+    runs = of(told, name, hours=4)
+    assert [run.status for run in runs] == [status] * bool(status)
+    assert [run.finished_at is None for run in runs] == [status == "running"] * bool(status)
+    entries = [
+        e for e in told.entries if e.function == name and e.at > NOW - timedelta(hours=4) and e.severity != "INFO"
+    ]
+    assert [f"{e.severity} {e.payload}" for e in entries] == [" ".join(line.split()[:2]) for line in said]
+    assert all(line.split(maxsplit=2)[2] in e.text for line, e in zip(said, entries, strict=True))
+    assert {e.run for e in entries} <= {run.id for run in runs} | {""}
+
+
+def test_what_stopped_a_run_may_be_written_down_by_the_next(story):
+    told = story("runs: [{select: {name: gmail-sync}, since: 1h, kind: memory, outcome: failed}]")
+    run = of(told, "gmail-sync", hours=1)[0]
+    assert (run.status, bool(run.finished_at)) == ("failed", True)
+    assert "did not report an end" in run.error
+
+
+def test_a_timeout_takes_all_the_time_there_is(story):
+    told = story("runs: [{select: {name: account-scoring}, since: 2h, kind: timeout}]")
+    run = of(told, "account-scoring", hours=2)[0]
+    [line] = [e for e in told.entries if "maximum request timeout" in e.text]
+    assert (line.at - run.started_at, line.status) == (timedelta(seconds=540), 504)
+
+
+def test_what_is_called_while_a_run_is_stuck_does_nothing(story):
+    told = story("runs: [{select: {name: gmail-sync}, since: 4h, kind: stuck}]")
+    [run] = of(told, "gmail-sync", hours=4)
+    waited = [e for e in told.entries if "is still in progress" in e.text]
+    assert (len(waited), {e.severity for e in waited}) == (3, {"WARNING"})
+    assert all(run.id in e.text for e in waited)
+
+
+def test_a_revision_fails_in_its_kind_while_it_serves(story):
+    said = "revisions: [{select: {name: gmail-sync}, age: 4h, kind: crash}]\ntraffic: [{select: {name: gmail-sync}, back: 1, since: 2h}]"
+    assert [r.status for r in of(story(said), "gmail-sync", hours=4)] == ["running", "running", "success", "success"]
+
+
+def test_a_failure_without_its_run(story):
+    told = story("errors: [{select: {name: gmail-sync}, since: 3h, until: 2h, count: 2, kind: memory}]")
+    found = [e for e in told.entries if e.severity != "INFO"]
+    assert ([e.severity for e in found], {e.run for e in found}) == (["ERROR", "WARNING", "ERROR"] * 2, {""})
+
+
+def test_a_tables_last_change_is_its_newest_write_or_what_somebody_did(story):
+    quiet = story("runs: [{select: {table: sf_accounts}, since: 12h, outcome: failed}]")
+    assert quiet.modified("sf_accounts") < NOW - timedelta(hours=12)
+    assert NOW - quiet.modified("gmail_messages") < timedelta(minutes=30)
+    changed = story("tables: [{name: sf_accounts, changed: 10m}]")
+    assert changed.modified("sf_accounts") == NOW - timedelta(minutes=10)
+
+
 def test_the_same_world_tells_the_same_story(story):
     assert story().runs == story().runs
     assert story().entries == story().entries

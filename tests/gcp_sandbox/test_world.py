@@ -38,7 +38,13 @@ def test_no_durations(text):
         ("runs: [{select: {}, outcome: lost}]", "outcome"),
         ("runs: [{select: {}, outcome: failed, since: soon}]", "is not a duration"),
         ("runs: [{select: {nmae: x}, outcome: failed}]", "nmae"),
+        ("runs: [{select: {}, kind: bored}]", "'bored' is none of memory, timeout"),
+        ("runs: [{select: {}, since: 3h}]", "an outcome or a kind is expected"),
         ("errors: [{select: {}, text: x}]", "count"),
+        ("errors: [{select: {}, count: 1}]", "a text or a kind is expected"),
+        ("errors: [{select: {}, count: 1, text: x, kind: memory}]", "a text or a kind is expected"),
+        ("incidents: [{feed: sap, of: [x], since: 1h}]", "feed"),
+        ("grants: [{action: ADD, age: 1h}]", "role"),
         ("faults: [{route: '('}]", "is not a regular expression"),
         ("unreachable: us-central1", "unreachable"),
         ("like: nothing-like-it", "is none of"),
@@ -99,7 +105,8 @@ TOLD = {
 
 
 def test_every_shipped_world_is_told_here():
-    assert sorted(TOLD) == shipped()
+    """Outages are told in tests/outages.py: what is wrong, instead of what is counted."""
+    assert sorted(TOLD) == [world for world in shipped() if not world.startswith("p1_")]
 
 
 @pytest.mark.parametrize("world", TOLD)
@@ -113,12 +120,15 @@ def test_shipped(world):
     assert (dict(runs), len(day), age) == TOLD[world]
 
 
-@pytest.mark.parametrize("world", TOLD)
+@pytest.mark.parametrize("world", shipped())
 def test_shipped_worlds_fit_the_projects_own_functions(world):
     with open(REAL, encoding="utf-8") as file:
-        functions = yaml.safe_load(file)["functions"]
+        said = yaml.safe_load(file)
+    functions, tables = said["functions"], said["tables"]["freshness"]
     assert len(functions) == 13
-    assert len(story(world, functions=functions).functions) == (12 if world == "missing_function" else 13)
+    tables = [{"name": t["name"], "columns": {t["column"]: "TIMESTAMP"}, "time_column": t["column"]} for t in tables]
+    told = story(world, functions=functions, tables=tables)
+    assert len(told.functions) == (12 if world == "missing_function" else 13)
 
 
 def test_many_errors_has_every_kind_of_payload_and_a_utc_day_that_is_not_the_teams():
