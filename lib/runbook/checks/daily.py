@@ -16,7 +16,8 @@ ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.w
 def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -> Findings:
     """Successful runs of the team's day against `thresholds.etl_runs`; failed runs are a warning that names them.
 
-    Until the day's first run must have ended (its schedule and timeout are in params), too few is ok: not due yet.
+    So is a run that never ended. Until the day's first run must have ended (its schedule and timeout are in params),
+    too few is ok: not due yet.
     """
     limits = settings.thresholds.etl_runs
     limit = f"ok from {limits.ok_from}, alert at {limits.alert_at}"
@@ -31,7 +32,23 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
         value += f"; not due yet (first by {moment.local(due):%H:%M})" if due else "; none is scheduled today"
     hint = "" if verdict is OK else "see which functions ran, then their logs; see the scheduler's jobs."
     rows = [Finding("ETL runs today", "all source systems", value, limit, verdict, hint)]
-    return Findings((*rows, *_failed(today, failures)))
+    return Findings((*rows, *_failed(today, failures), *_endless(today, settings, moment)))
+
+
+def _endless(today: Fact, settings: Settings, moment: Moment) -> Findings:
+    """Runs that neither succeeded nor failed although the time limit of every function of their system has passed."""
+    found = []
+    for row in today.rows:
+        if row["status"] in ("success", "failed"):
+            continue
+        limits = [f.timeout_s for f in settings.functions if f.source_system == row["source_system"]]
+        limit = max(limits, default=3600)
+        if moment.at - row["latest"] > timedelta(seconds=limit):
+            value = f"{row['runs']} {row['status']}, newest since {moment.local(row['latest']):%H:%M}"
+            hint = "see whether the function still works, and its logs."
+            check = "ETL runs without an end"
+            found.append(Finding(check, row["source_system"], value, f"ended within {limit} s", WARN, hint))
+    return Findings(tuple(found))
 
 
 def first_due(settings: Settings, moment: Moment) -> datetime | None:
