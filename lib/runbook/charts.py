@@ -233,7 +233,7 @@ def _chart(
     axes.set_title(title + (" (incomplete)" if fact.gaps else ""), loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
-    axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0)
+    axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0)
     png = BytesIO()
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
     return Chart(title, rows, png.getvalue())

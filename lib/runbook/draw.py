@@ -108,6 +108,11 @@ def note(text: str) -> Block:
     return Block(f'<p style="{_NOTE}">{escape(text)}</p>', text)
 
 
+def verbatim(text: str) -> Block:
+    """Text to copy, with its lines as they are."""
+    return Block(f'<pre style="{_CODE}">{escape(text)}</pre>', text)
+
+
 def banner(text: str, verdict: str) -> Block:
     """One line that must not be overlooked, in a verdict's colours."""
     ink, paper = TINT[verdict]

@@ -200,4 +200,4 @@ def support_case(run: Run, found: Page) -> Shown:
         f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {draw.show(c.since)}: {'; '.join(c.evidence)}"
         for c in found.causes
     ]
-    return Shown(draw.note("\n".join(lines)))
+    return Shown(draw.verbatim("\n".join(lines)))
