@@ -199,7 +199,7 @@ def _secret(cloud: Cloud, name: str) -> str:
 def _look_version(cloud: Cloud, change: Change) -> Look:
     """Whether the version that would be added is there; a version number is given once and never again."""
     name = _secret(cloud, change.details["secret"])
-    found = cloud.pages("secretmanager", f"v1/{name}/versions", "versions", pageSize=100)
+    found = cloud.items("secretmanager", f"v1/{name}/versions", "versions", pageSize=100)
     newest = max((int(v["name"].rsplit("/", 1)[1]) for v in found), default=0)
     return _side(newest, change, f"newest is version {newest}", {"newest": newest})
 

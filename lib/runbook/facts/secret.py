@@ -20,7 +20,7 @@ def versions(secret: str) -> Ask:
             no_past(moment, "Secret Manager")
             path = f"v1/projects/{cloud.settings.project}/secrets/{secret}/versions"
             try:
-                found = cloud.pages("secretmanager", path, "versions", pageSize=100)
+                found = cloud.items("secretmanager", path, "versions", pageSize=100)
             except NotFound:
                 return Answer((), absent=(secret,))
             rows = [

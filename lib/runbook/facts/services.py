@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from runbook.cloud.connect import Cloud
 from runbook.facts.read import Answer, Ask, Read, no_past
 from runbook.moment import Moment
@@ -19,12 +21,12 @@ def functions() -> Ask:
 
         def see() -> Answer:
             no_past(moment, "Cloud Functions")
-            request = {"parent": f"projects/{project}/locations/-", "page_size": 1000}
+            path = f"v2/projects/{project}/locations/-/functions"
             rows: list[Row] = []
             away: set[str] = set()
-            for page in cloud.functions.list_functions(request, retry=None, timeout=20).pages:
-                away |= {name.rsplit("/", 1)[-1] for name in page.unreachable}
-                rows += [_function(f) for f in page.functions]
+            for page in cloud.pages("cloudfunctions", path, pageSize=1000):
+                away |= {name.rsplit("/", 1)[-1] for name in page.get("unreachable", [])}
+                rows += [_function(f) for f in page.get("functions", [])]
             gaps = (Gap(f"functions in {place}", "the location did not answer", "run again.") for place in sorted(away))
             return Answer(sorted(rows, key=lambda r: r["name"]), gaps=tuple(gaps))
 
@@ -33,14 +35,14 @@ def functions() -> Ask:
     return ask
 
 
-def _function(found: object) -> Row:
-    place = found.name.split("/")  # type: ignore[attr-defined]
+def _function(found: Row) -> Row:
+    place = found["name"].split("/")
     return {
         "name": place[-1],
         "region": place[3],
-        "state": found.state.name,  # type: ignore[attr-defined]
-        "updated": found.update_time,  # type: ignore[attr-defined]
-        "message": " ".join(m.message for m in found.state_messages),  # type: ignore[attr-defined]
+        "state": found.get("state", "STATE_UNSPECIFIED"),
+        "updated": datetime.fromisoformat(found["updateTime"]),
+        "message": " ".join(m.get("message", "") for m in found.get("stateMessages", [])),
     }
 
 
@@ -52,8 +54,8 @@ def jobs() -> Ask:
 
         def see() -> Answer:
             no_past(moment, "Cloud Scheduler")
-            request = {"parent": f"projects/{project}/locations/{region}", "page_size": 500}
-            rows = [_job(job) for job in cloud.scheduler.list_jobs(request, retry=None, timeout=20)]
+            path = f"v1/projects/{project}/locations/{region}/jobs"
+            rows = [_job(job) for job in cloud.items("cloudscheduler", path, "jobs", pageSize=500)]
             return Answer(sorted(rows, key=lambda r: r["name"]))
 
         return Read("scheduler jobs", f"gcloud scheduler jobs list --location={region} --project={project}", see)
@@ -61,15 +63,16 @@ def jobs() -> Ask:
     return ask
 
 
-def _job(found: object) -> Row:
+def _job(found: Row) -> Row:
+    last, status = found.get("lastAttemptTime"), found.get("status", {})
     return {
-        "name": found.name.rsplit("/", 1)[-1],  # type: ignore[attr-defined]
-        "state": found.state.name,  # type: ignore[attr-defined]
-        "schedule": found.schedule,  # type: ignore[attr-defined]
-        "zone": found.time_zone,  # type: ignore[attr-defined]
-        "last_attempt": found.last_attempt_time,  # type: ignore[attr-defined]
-        "code": found.status.code,  # type: ignore[attr-defined]
-        "message": found.status.message,  # type: ignore[attr-defined]
+        "name": found["name"].rsplit("/", 1)[-1],
+        "state": found.get("state", "STATE_UNSPECIFIED"),
+        "schedule": found.get("schedule", ""),
+        "zone": found.get("timeZone", "UTC"),
+        "last_attempt": datetime.fromisoformat(last) if last else None,
+        "code": status.get("code", 0),
+        "message": status.get("message", ""),
     }
 
 
@@ -88,9 +91,8 @@ def access(operation: str = "") -> Ask:
 
         def see() -> Answer:
             no_past(moment, "IAM")
-            request = {"resource": f"projects/{project}", "permissions": wanted}
-            answer = cloud.projects.test_iam_permissions(request, retry=None, timeout=20)
-            held = set(answer.permissions)
+            path = f"v3/projects/{project}:testIamPermissions"
+            held = set(cloud.ask("cloudresourcemanager", path, {"permissions": wanted}).get("permissions", []))
             return Answer({"role": r, "permission": p, "held": p in held} for r, ps in roles.items() for p in ps)
 
         return Read("access", _line(project, wanted), see)

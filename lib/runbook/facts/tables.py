@@ -31,7 +31,7 @@ def _listed(name: str, which: str, kind: str) -> Ask:
             no_past(moment, "a list of tables")
             path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
             try:
-                listed = cloud.pages("bigquery", path, "tables", maxResults=1000)
+                listed = cloud.items("bigquery", path, "tables", maxResults=1000)
             except NotFound:
                 return Answer((), absent=(dataset,))
             names = [t["tableReference"]["tableId"] for t in listed if t["type"] == kind]
