@@ -1,8 +1,8 @@
 """Facts: what can be read. Each function returns a read that `run.read` makes; nothing is asked before that."""
 
-from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, runs_of, runs_of_users, scores
+from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, recent_runs, runs_of, runs_of_users, scores
 from runbook.facts.logs import errors
-from runbook.facts.recent import changes, feeds, recent_runs, secrets
+from runbook.facts.recent import changes, feeds, secrets
 from runbook.facts.schema import schema
 from runbook.facts.secret import users, versions
 from runbook.facts.service import revisions, service

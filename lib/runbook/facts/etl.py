@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from runbook.cloud.connect import Cloud
-from runbook.cloud.query import Absent, BadColumn, select
+from runbook.cloud.query import Absent, BadColumn, Value, select
 from runbook.cloud.unseen import Unseen, gap
 from runbook.facts.read import Answer, Ask, Query, Read, bq_line, template
 from runbook.moment import Moment
@@ -48,46 +51,40 @@ def runs_of(function: str, hours: float = 24) -> Ask:
 
     A gap where params name no column with the function.
     """
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        runs = cloud.settings.tables.etl_runs
-        parts = runs.model_dump() | {"table": cloud.settings.table(runs.name), "function": runs.function or "NULL"}
-        values = {"function": function, "since": moment.ago(hours)}
-        optional = {part: _OPTIONAL[part] for part in ("error", "finished_at")}
-        read = Query(f"runs of {function}", "runs_of", parts, values, optional).read(cloud)
-
-        def see() -> Answer:
-            if not runs.function:
-                raise Unseen(
-                    f"{runs.name} has no column that names the function", "name it in params, if there is one."
-                )
-            return read.see()
-
-        return Read(read.name, read.line, see, read.sql)
-
-    return ask
+    return lambda cloud, moment: _by_function(
+        cloud, f"runs of {function}", "runs_of", {"function": function, "since": moment.ago(hours)}
+    )
 
 
 def runs_of_users(secret: str) -> Ask:
     """Rows `function, started_at, status` of the last 48 h, of every function that reads a secret; newest first."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        runs = cloud.settings.tables.etl_runs
-        parts = runs.model_dump() | {"table": cloud.settings.table(runs.name), "function": runs.function or "NULL"}
         names = [f.name for f in cloud.settings.functions if secret in f.secrets]
-        values = {"functions": names, "since": moment.ago(48)}
-        read = Query("runs of the readers", "runs_of_many", parts, values).read(cloud)
-
-        def see() -> Answer:
-            if not runs.function:
-                raise Unseen(
-                    f"{runs.name} has no column that names the function", "name it in params, if there is one."
-                )
-            return read.see() if names else Answer(())
-
-        return Read(read.name, read.line, see, read.sql)
+        read = _by_function(cloud, "runs of the readers", "runs_of_many", {"functions": names, "since": moment.ago(48)})
+        return read if names else replace(read, see=lambda: Answer(()))
 
     return ask
+
+
+def recent_runs(hours: float = 24) -> Ask:
+    """Rows `started_at, function, source_system, status, finished_at, error` of the newest 1,000 runs, newest first."""
+    return lambda cloud, moment: _by_function(
+        cloud, f"runs of {hours:g} h", "runs_recent", {"since": moment.ago(hours), "until": moment.at}
+    )
+
+
+def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value]) -> Read:
+    """A query that needs to know whose run a row is; a gap where no column tells that."""
+    runs = cloud.settings.tables.etl_runs
+    parts = runs.model_dump() | {"table": cloud.settings.table(runs.name), "function": runs.function or "NULL"}
+    optional = {part: _OPTIONAL[part] for part in ("error", "finished_at") if f"{{{part}}}" in template(sql)}
+    read = Query(name, sql, parts, values, optional).read(cloud)
+
+    def unseen() -> Answer:
+        raise Unseen(f"{runs.name} has no column that names the function", "name it in params, if there is one.")
+
+    return read if runs.function else replace(read, see=unseen)
 
 
 def newest_run(cloud: Cloud, function: str) -> tuple[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What happened lately: runs, log entries, changes that somebody made, and incidents elsewhere (guide: P1 Playbook)."""
+"""What happened lately: changes that somebody made, and incidents elsewhere (guide: P1 Playbook)."""
 
 from __future__ import annotations
 
@@ -8,33 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
-from runbook.cloud.unseen import Unseen, gap
+from runbook.cloud.unseen import gap
 from runbook.facts.logs import PAGE
-from runbook.facts.read import Answer, Ask, Query, Read, no_past
+from runbook.facts.read import Answer, Ask, Read, no_past
 from runbook.moment import Moment
 from runbook.rows import Gap, Row
-
-
-def recent_runs(hours: float = 24) -> Ask:
-    """Rows `started_at, function, source_system, status, finished_at, error` of the newest 1,000 runs, newest first."""
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        runs = cloud.settings.tables.etl_runs
-        parts = runs.model_dump() | {"table": cloud.settings.table(runs.name), "function": runs.function or "NULL"}
-        optional = {"error": "STRING", "finished_at": "TIMESTAMP"}
-        values = {"since": moment.ago(hours), "until": moment.at}
-        read = Query(f"runs of {hours:g} h", "runs_recent", parts, values, optional).read(cloud)
-
-        def see() -> Answer:
-            if not runs.function:
-                raise Unseen(
-                    f"{runs.name} has no column that names the function", "name it in params, if there is one."
-                )
-            return read.see()
-
-        return Read(read.name, read.line, see, read.sql)
-
-    return ask
 
 
 def changes(hours: float = 24) -> Ask:
