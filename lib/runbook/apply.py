@@ -89,7 +89,8 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
         accepted = approval.check(plan.content, terms, given, people, now, opening=opening)
         attempt = _attempt(store.folder / "applied" / plan.id)
         approval.consume(store, accepted, plan.whole_id, f"{plan.id}/{attempt.path.parent.name}", now)
-        by = [{"approver": s.approver, "role": s.role, "reason": s.reason, "override": s.override} for s in accepted]
+        shown = ("approver", "role", "reason", "override", "review_by")
+        by = [{name: getattr(s, name) for name in shown} for s in accepted]
         run.journal.write("APPLY", plan=plan.whole_id, journal=str(attempt.path), approvals=by)
         return _Applying(run, plan, material, attempt).all(now)
 

@@ -80,11 +80,6 @@ def _forms(value: bytes) -> list[str]:
     ]
 
 
-def has_secret() -> bool:
-    """Whether a value was given, without looking at it."""
-    return handed_over is not None or bool(os.environ.get(FILE) or os.environ.get(NAME))
-
-
 def _secret() -> bytes | None:
     if handed_over is not None:
         return handed_over

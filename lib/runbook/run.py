@@ -207,7 +207,9 @@ class Run:
         if self.cloud.target == "sandbox":
             top = draw.banner(f"SANDBOX: practice data, not the real system. World: {self.cloud.world}", "warn")
         else:
-            top = draw.banner("Google Cloud: the real system, read-only.", "unknown")
+            writes = self.request.values.get("approved_plan") or self.request.values.get("apply")
+            what = "this run may change it, as approved" if writes else "this run only reads"
+            top = draw.banner(f"Google Cloud: the real system; {what}.", "warn" if writes else "unknown")
             rows |= {"run": self.folder.name, "code": record.commit()}
         if not self.certain:
             top += draw.banner("No Google API answered; the time is this machine's.", "unknown")

@@ -11,7 +11,7 @@ import pytest
 
 from runbook import material, source
 from runbook.errors import Refused
-from runbook.material import FILE, LIMIT, NAME, Material, has_secret
+from runbook.material import FILE, LIMIT, NAME, Material
 
 VALUE = 'pä/ss+wörd="x" \\ 1'
 
@@ -24,7 +24,6 @@ def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_value_it_is_refused() -> None:
-    assert not has_secret()
     with pytest.raises(Refused, match="there is no value"):
         Material().secret()
     assert Material().scrub("text") == "text"
@@ -33,7 +32,6 @@ def test_without_a_value_it_is_refused() -> None:
 def test_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v").write_bytes(b"\xff\x00value\n")
     monkeypatch.setenv(FILE, str(tmp_path / "v"))
-    assert has_secret()
     assert Material().secret() == b"\xff\x00value\n"
 
 
@@ -48,7 +46,6 @@ def test_from_an_environment_variable_that_is_named(monkeypatch: pytest.MonkeyPa
     with pytest.raises(Refused, match="there is no value"):
         Material().secret()
     monkeypatch.setenv("THE_VALUE", VALUE)
-    assert has_secret()
     assert Material().secret() == VALUE.encode()
 
 
@@ -56,7 +53,6 @@ def test_what_was_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "v").write_text("of the file")
     monkeypatch.setenv(FILE, str(tmp_path / "v"))
     monkeypatch.setattr(material, "handed_over", b"handed over")
-    assert has_secret()
     assert Material().secret() == b"handed over"
 
 

@@ -34,12 +34,10 @@ READS = """
     GET  bigquery             /bigquery/v2/projects/*/queries/*
     GET  cloudfunctions       /v2/projects/*/locations/*/functions
     GET  cloudfunctions       /v2/projects/*/locations/*/functions/*
-    GET  cloudfunctions       /v2/projects/*/locations/*/operations/*
     GET  cloudscheduler       /v1/projects/*/locations/*/jobs
     GET  cloudscheduler       /v1/projects/*/locations/*/jobs/*
     GET  run                  /v2/projects/*/locations/*/services/*
     GET  run                  /v2/projects/*/locations/*/services/*/revisions
-    GET  secretmanager        /v1/projects/*/secrets/*
     GET  secretmanager        /v1/projects/*/secrets/*/versions
     GET  secretmanager        /v1/projects/*/secrets/*/versions/*
     POST cloudresourcemanager /v3/projects/*:testIamPermissions
