@@ -29,7 +29,7 @@ LAYERS = {
     "material": {"errors", "source"},
     "plan": {"canonical", "draw", "errors", "rows", "settings"},
     "plans": PURE | {"plans", "request", "run"},
-    "actions": PURE | {"cloud", "facts", "material"},
+    "actions": PURE | {"cloud", "facts", "material", "notify", "record", "store"},
     "draw": {"rows", "errors"},
     "rows": {"draw", "errors"},
     "moment": {"errors"},
@@ -38,7 +38,8 @@ LAYERS = {
     "checks": PURE | {"checks"},
     "charts": PURE | {"run"},
     "cloud": PURE | {"cloud"},
-    "facts": PURE | {"cloud", "facts", "source"},
+    "facts": PURE | {"cloud", "facts", "source", "journal", "record", "request", "store"},
+    "notify": {"errors", "settings"},
     "request": PURE | {"cloud"},  # which target an environment has, before a kernel starts
     "journal": PURE,
     "doctor": PURE | {"checks", "cloud", "facts", "record"},

@@ -28,6 +28,7 @@ HOSTS = {
     "cloudscheduler": "cloudscheduler.googleapis.com",
     "cloudresourcemanager": "cloudresourcemanager.googleapis.com",
     "storage": "storage.googleapis.com",
+    "inbox": "inbox.example.com",  # no API of Google's: gcp_sandbox/inbox.py
 }
 
 

@@ -37,6 +37,7 @@ class Sandbox:
         self.iam = Iam(self)
         self.faults = Faults(world.faults)
         self.operations = Operations(self)
+        self.messages: list[dict[str, str]] = []
 
     def tick(self) -> datetime:
         """Move the clock by the second that a write takes, and return the new time."""

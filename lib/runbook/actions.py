@@ -15,11 +15,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
+from runbook import notify, record
+from runbook.canonical import canonical
 from runbook.cloud.connect import Cloud
 from runbook.errors import Broken
+from runbook.facts.records import told_place
 from runbook.material import Material
 from runbook.plan import Change
 from runbook.rows import Row
+from runbook.store import Store
 
 State = Literal["old", "new", "pending", "failed", "other", "unseen"]
 
@@ -352,7 +356,32 @@ def _do_column(send: Send, cloud: Cloud, change: Change, look: Look, _: Material
     _insert(send, cloud, change, {"query": {"query": change.details["sql"], "useLegacySql": False}})
 
 
+# --- A message to people. No service tells whether it was read, so the record store notes that it was accepted; should
+# that note be lost in a crash, the message is sent again: better twice than never.
+
+
+def _look_message(cloud: Cloud, change: Change) -> Look:
+    raw = _told(cloud).read(told_place(change.details["once"], change.details["contact"]))
+    return Look("old", "not told yet") if raw is None else Look("new", "the message was accepted")
+
+
+def _told(cloud: Cloud) -> Store:
+    return Store(record.folder_of(cloud.settings))
+
+
+def _do_message(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
+    contact, title, text = (change.details[name] for name in ("contact", "title", "text"))
+    if cloud.target == "sandbox":  # nobody may be called by a rehearsal
+        body = {"title": title, "message": text, "type": "info"}
+        send("POST", f"https://inbox.example.com/messages/{contact}", body)
+    else:
+        notify.deliver(contact, title, text)
+    note = {"contact": contact, "at": cloud.now()[0].isoformat()}
+    _told(cloud).create(told_place(change.details["once"], contact), canonical(note))
+
+
 ACTIONS: dict[str, Action] = {
+    "tell": Action(_look_message, _do_message),
     "route traffic": Action(_look_traffic, _do_traffic),
     "update function": Action(_look_function, _do_function),
     "run once": Action(_look_run, _do_run),

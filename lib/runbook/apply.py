@@ -15,7 +15,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -66,7 +66,8 @@ def apply(run: Run, plan: Plan, material: Material) -> Outcome:
 
 def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
     wanted = run.request.values.get("approved_plan", "")
-    unsigned = plan.rule is not None and not plan.rule.signers and run.request.values.get("apply", False)
+    given = run.request.values
+    unsigned = plan.rule is not None and not plan.rule.signers and bool(given.get("apply") or given.get("tell"))
     if wanted not in ("", plan.id, plan.whole_id):
         plan = _unfinished(store_of(run), wanted, plan, run) or plan
     if plan.refusal:
@@ -79,20 +80,23 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
     opening, terms = _terms(run, plan, now)
     if not wanted and not unsigned:
         return _planned(run, plan, terms)
-    _unsafe(plan, material, certain and run.certain)
+    message = plan.operation == "notify"  # needs no clock and stands in nobody's way
+    _unsafe(plan, material, (certain and run.certain) or message)
     store = store_of(run)
-    with _lock(store.folder, run):
+    with nullcontext() if message else _lock(store.folder, run):
         people = None
         if plan.rule.signers:
             people = signers.signers_of(run.settings, run.cloud.target, store.folder.parent)
-        given = approval.approvals_of(store, plan.whole_id)
-        accepted = approval.check(plan.content, terms, given, people, now, opening=opening)
+        found = approval.approvals_of(store, plan.whole_id)
+        accepted = approval.check(plan.content, terms, found, people, now, opening=opening)
         attempt = _attempt(store.folder / "applied" / plan.id)
         approval.consume(store, accepted, plan.whole_id, f"{plan.id}/{attempt.path.parent.name}", now)
         shown = ("approver", "role", "reason", "override", "review_by")
         by = [{name: getattr(s, name) for name in shown} for s in accepted]
-        run.journal.write("APPLY", plan=plan.whole_id, journal=str(attempt.path), approvals=by)
-        return _Applying(run, plan, material, attempt).all(now)
+        planned_in = json.loads(newest_plan(store, plan.id) or b"{}").get("record", "")
+        run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=str(attempt.path), approvals=by)
+        outcome = _Applying(run, plan, material, attempt).all(now)
+        return replace(outcome, by=tuple(by), planned_in=planned_in)
 
 
 def _terms(run: Run, plan: Plan, now: datetime) -> tuple[datetime, approval.Terms]:
@@ -100,13 +104,13 @@ def _terms(run: Run, plan: Plan, now: datetime) -> tuple[datetime, approval.Term
     window = run.settings.windows.get(plan.rule.window) if plan.rule.window else None
     opening = approval.opens(window, now, run.settings.zone)
     named = run.request.values.get("incident", "")
-    if named and not incident.is_open(store_of(run), named, now):
+    if named and plan.rule.alone_in_p1 and not incident.is_open(store_of(run), named, now):
         raise Refused(
             f"no P1 incident {named} is open",
             "p1_response opens one when it is given the name and sees a P1; it lasts a day",
             next=f"runbook run p1_response -p incident={named}; or leave out incident, and let the team lead sign.",
         )
-    return opening, approval.terms_of(plan.rule, person(), opening, named)
+    return opening, approval.terms_of(plan.rule, person(), opening, named if plan.rule.alone_in_p1 else "")
 
 
 def _unsafe(plan: Plan, material: Material, certain: bool) -> None:
@@ -123,7 +127,8 @@ def _unsafe(plan: Plan, material: Material, certain: bool) -> None:
 
 def _planned(run: Run, plan: Plan, terms: approval.Terms) -> Outcome:
     """Put the plan into the store, for those who must approve it, and into the run's folder."""
-    file = {"schema": 1, "id": plan.whole_id, "content": plan.content, "terms": terms.model_dump()}
+    file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
+    file["terms"] = terms.model_dump()
     content = canonical(file)
     name = f"plans/{plan.id}/{terms.not_before.lower().replace(':', '')}-{sha256(content).hexdigest()[:8]}.json"
     with suppress(Taken):
@@ -230,39 +235,54 @@ def _attempts(folder: Path) -> list[Journal]:
 
 @dataclass
 class _Applying:
-    """One application of a plan, change by change."""
+    """One application of a plan, change by change.
+
+    `refused`: the last write was, and had no effect, so that it can be tried again.
+    """
 
     run: Run
     plan: Plan
     material: Material
     journal: Journal
+    refused: bool = False
 
     def all(self, began: datetime) -> Outcome:
-        """Apply the changes in order until one is not done."""
+        """Apply the changes in order until one that is needed is not done.
+
+        The journal, and with it the approvals, stays open while that can be tried again.
+        """
         fates: list[tuple[Fate, str]] = []
         for number, change in enumerate(self.plan.changes, 1):
             fates.append(self._one(number, change))
-            if fates[-1][0] != "done":
+            if fates[-1][0] != "done" and not change.optional:
                 break
         fates += [("not attempted", "")] * (len(self.plan.changes) - len(fates))
-        worst = {fate for fate, _ in fates}
+        worst = {fate for _, fate, _ in self._counted(fates)}
         result = "unknown" if "unknown" in worst else "failed" if worst != {"done"} else "applied"
-        if result != "unknown":
+        if result == "applied" or (result == "failed" and not self.refused):
             self._write("CLOSE", result=result)
         done = [c for c, (fate, _) in zip(self.plan.changes, fates, strict=True) if fate == "done"]
         return Outcome(self.plan, result, tuple(fates), self._said(result, fates), self._next(result, done), began)
 
+    def _counted(self, fates: list[tuple[Fate, str]]) -> list[tuple[int, Fate, str]]:
+        """Number, fate and words of what decides the result: the needed changes, or all where none is."""
+        rows = [(n, c, *told) for n, (c, told) in enumerate(zip(self.plan.changes, fates, strict=True), 1)]
+        return [(n, fate, said) for n, c, fate, said in rows if not c.optional or all(row[1].optional for row in rows)]
+
     def _said(self, result: str, fates: list[tuple[Fate, str]]) -> str:
         if result == "applied":
-            return f"{len(fates)} of {len(fates)} changes are done, and were seen to be"
-        number = next(n for n, (fate, _) in enumerate(fates, 1) if fate != "done")
-        return f"change {number} of {len(fates)}: {fates[number - 1][0]}, {fates[number - 1][1]}"
+            done = sum(fate == "done" for fate, _ in fates)
+            return f"{done} of {len(fates)} changes are done, and were seen to be"
+        number, fate, said = next(row for row in self._counted(fates) if row[1] != "done")
+        return f"change {number} of {len(fates)}: {fate}, {said}"
 
     def _next(self, result: str, done: list[Change]) -> tuple[str, ...]:
         """The way on, and for what is done already the way back, newest first."""
         if result == "applied":
             return ()
         on = "mend what it says, then plan again"
+        if self.refused:
+            on = f"mend what it says; then runbook apply {self.plan.id} goes on under the same approvals"
         if result == "unknown":
             on = f"runbook apply {self.plan.id} looks again and goes on"
         return (on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done)))
@@ -270,6 +290,10 @@ class _Applying:
     def _one(self, number: int, change: Change) -> tuple[Fate, str]:
         action, slow = ACTIONS[change.action], change.action == "run once"
         change, sent = self._resumed(number, change)
+        self.refused = False
+        if change.action == "tell" and "once" not in change.details:
+            once = f"{self.plan.id}-{self.journal.path.parent.name}"
+            change = replace(change, details={**change.details, "once": once})
         look = self._settled(change, wait=("pending", "old") if sent and slow else ("pending",))
         if look.state == "new":
             return "done", look.said
@@ -283,8 +307,9 @@ class _Applying:
         try:
             action.do(self._sender(number), self.run.cloud, change, look, self.material)
         except Refused as refusal:
-            self._write("RESULT", number=number, said=refusal.what)
-            return "failed", refusal.what
+            self.refused = True
+            self._write("RESULT", number=number, said=f"{refusal.what}: {refusal.observed}", refused=True)
+            return "failed", f"{refusal.what}: {refusal.observed}"
         except Exception as error:
             if hasattr(error, "message"):  # before anything reads it: an answer may repeat what was sent
                 error.message = self.material.scrub(str(error.message))
@@ -293,10 +318,11 @@ class _Applying:
                 self._hide(error)
                 raise
             said = missing.why if missing else str(error).splitlines()[0]
-            self._write("RESULT", number=number, said=said)
+            self._write("RESULT", number=number, said=said, refused=refused)
         # Only who was refused can be sure that what is old now stays old.
         look = self._settled(change, wait=("pending", "unseen") if refused else ("pending", "unseen", "old"))
         self._write("CONFIRM", number=number, state=look.state, said=look.said)
+        self.refused = refused and look.state == "old"
         fate = "unknown" if look.state == "old" and not refused else _FATES.get(look.state, "unknown")
         return fate, "; ".join(t for t in (look.said, said if fate != "done" else "") if t)
 
@@ -313,12 +339,19 @@ class _Applying:
             ) from None
 
     def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
-        """A change with what an earlier attempt noted before it wrote, and whether that may have sent it."""
-        rows = [row for row in self.journal.read() if row.get("number") == number]
-        for row in rows:
-            if row["kind"] == "INTENT":
-                change = replace(change, details=row["change"]["details"])
-        return change, any(row["kind"] == "WRITE" for row in rows)
+        """A change with what an earlier attempt noted before it wrote, and whether that may have sent it.
+
+        What was refused is as if it had never been tried: its notes are of a moment that has passed.
+        """
+        noted, sent = change, False
+        for row in self.journal.read():
+            if row.get("number") == number and row["kind"] == "INTENT":
+                noted = replace(change, details=row["change"]["details"])
+            elif row.get("number") == number and row["kind"] == "WRITE":
+                sent = True
+            elif row.get("number") == number and row["kind"] == "RESULT" and row.get("refused"):
+                noted, sent = change, False
+        return noted, sent
 
     def _settled(self, change: Change, wait: tuple[str, ...]) -> Look:
         """Look until it is in none of the states to wait for, or patience ends; a run of a function is slow to show."""

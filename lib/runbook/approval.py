@@ -1,6 +1,6 @@
 """Approvals: one person signs one plan in one role, once, for a time; `apply` checks the signatures and uses them up.
 
-    plan file   {"schema": 1, "id": SHA-256 of content, "content": {…}, "terms": {…}}
+    plan file   {"schema": 1, "id": SHA-256 of content, "record": folder, "content": {…}, "terms": {…}}
     approval    {"statement": "<canonical JSON, see Statement>", "signature": "<armored SSH signature>"}
 
 The terms in a plan file are shown, never believed: whoever approves or applies derives them again from the settings.
@@ -81,10 +81,14 @@ class Terms(Part):
 
 
 class PlanFile(Part):
-    """A plan as it travels. `content`: operation, environment, project, target, commit, reason, changes, relies_on."""
+    """A plan as it travels. `content`: operation, environment, project, target, commit, reason, changes, relies_on.
+
+    `record` is the folder of the run that made it, for people to find.
+    """
 
     version: Literal[1] = Field(alias="schema")
     id: Id
+    record: Line = ""
     content: dict[str, Any]
     terms: Terms
 

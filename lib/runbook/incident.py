@@ -7,7 +7,6 @@ on-call engineer sign alone what the settings allow. The draft says nothing that
 from __future__ import annotations
 
 import json
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,21 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from runbook import record
-from runbook.errors import BadParameter, UnknownName
+from runbook.errors import UnknownName
 from runbook.journal import Journal
+from runbook.request import checked_incident
 from runbook.rows import Row
 from runbook.settings import Settings
 from runbook.store import Store, Taken
 
 LASTS = timedelta(hours=24)
-_NAME = re.compile(r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,40}")
-
-
-def checked(incident: str) -> str:
-    """The name of an incident. Raises BadParameter for anything but INC-…"""
-    if not _NAME.fullmatch(incident):
-        raise BadParameter(f"incident={incident}", "is no name of an incident", next="write it as INC-2026-031.")
-    return incident
 
 
 def open_p1(store: Store, incident: str, now: datetime) -> None:
@@ -45,7 +37,7 @@ def is_open(store: Store, incident: str, now: datetime) -> bool:
 
 
 def _place(incident: str) -> str:
-    return f"incidents/{checked(incident).lower()}.json"
+    return f"incidents/{checked_incident(incident).lower()}.json"
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ def runs_of(system: Settings, incident: str) -> list[Told]:
     found = []
     for path in sorted(record.folder_of(system).glob("*/journal.jsonl")):
         rows = Journal(path.parent).read()
-        if rows and rows[0].get("parameters", {}).get("incident") == checked(incident):
+        if rows and rows[0].get("parameters", {}).get("incident") == checked_incident(incident):
             found.append(
                 Told(path.parent, rows, record.read_report(path.parent) or {}, _json(path.parent / "record.json"))
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,13 @@ import yaml
 from runbook import draw, record
 from runbook.diagnosis import Cause, Causes, Pattern, diagnose
 from runbook.diagnosis import Seen as Evidence
+from runbook.errors import Refused
 from runbook.incident import open_p1
-from runbook.moment import moment_of
+from runbook.moment import Moment, moment_of
+from runbook.plan import Plan
+from runbook.plans.parts import message, names_of, rows_of
 from runbook.report import command
+from runbook.request import Request
 from runbook.rows import Finding, Findings, Row, Shown, Verdict
 from runbook.settings import Function, Settings
 from runbook.store import Store
@@ -69,6 +73,23 @@ class Page:
         if self.causes:
             text += f". Answer by {draw.show(self.answer_by)}"
         return draw.page(draw.banner(text, verdict))
+
+    def notice(self, request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+        """A message to each contact in `request.tell` who was not told of this incident yet. Raises Refused."""
+        contacts = names_of(request.tell)
+        empty = Plan("notify", "", (), {}, Findings(), notes=("nobody is named in `tell`.",))
+        if not contacts:
+            return empty
+        if missing := [name for name in contacts if name not in settings.contacts]:
+            raise Refused(f"there is no contact {missing[0]}", f"there is: {', '.join(settings.contacts)}",
+                          next="name one of these in `tell`.")  # fmt: skip
+        if not request.incident:
+            raise Refused("a message is sent once an incident", "no incident is named", next="give -p incident=INC-…")
+        told = {row["contact"] for row in rows_of(seen.told, "a message")}
+        title = f"{request.incident}, {self.severity}: {self.why}"
+        lines = [f"{settings.project}, {settings.region}. Answer by {draw.show(self.answer_by)}.", *_told(self)]
+        changes = [message(c, title, "\n".join(lines), request.incident) for c in contacts if c not in told]
+        return replace(empty, changes=tuple(changes), notes=("everybody who is named was told already.",))
 
     @property
     def what_next(self) -> Shown:
@@ -195,9 +216,14 @@ def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
 
 def support_case(run: Run, found: Page) -> Shown:
     """A support case's text, ready to paste."""
-    lines = [f"Project {run.settings.project}, region {run.settings.region}. Severity {found.severity}: {found.why}."]
-    lines += [
+    head = f"Project {run.settings.project}, region {run.settings.region}. Severity {found.severity}: {found.why}."
+    return Shown(draw.verbatim("\n".join((head, *_told(found)))))
+
+
+def _told(found: Page) -> list[str]:
+    """The causes, one a line, and what could not be seen."""
+    lines = [
         f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {draw.show(c.since)}: {'; '.join(c.evidence)}"
         for c in found.causes
     ]
-    return Shown(draw.verbatim("\n".join(lines)))
+    return [*lines, *(f"- could not see {text}" for text in found.causes.blind)]

@@ -35,6 +35,11 @@ class Change:
     line: str
     details: Row = field(default_factory=dict)
 
+    @property
+    def optional(self) -> bool:
+        """Whether what comes after it goes on without it: a rollback does not wait for a message to be accepted."""
+        return self.action == "tell"
+
     def plain(self) -> Row:
         """What the plan's id is made of."""
         names = ("action", "resource", "before", "after", "undo", "details")
@@ -86,7 +91,8 @@ class Plan:
         if self.refusal:
             return draw.page(draw.banner(f"No plan: {self.refusal.what}. {self.refusal.observed}", "alert"))
         if not self.changes:
-            return draw.page(draw.banner("Nothing to do: everything already is as asked.", "ok"))
+            said = " ".join(self.notes) or "everything already is as asked."
+            return draw.page(draw.banner(f"Nothing to do: {said}", "ok"))
         rows = [
             {"no": n, "change": c.action, "of": c.resource, "before": c.before, "after": c.after, "way back": c.undo}
             for n, c in enumerate(self.changes, 1)
@@ -111,7 +117,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a plan. `fates` has one entry for each change; `said` explains, `next` is one step a line."""
+    """What became of a plan. `fates` has one entry for each change; `said` explains, `next` is one step a line.
+
+    `by` has a row for each approval that was used, `planned_in` is the folder of the run that made the plan.
+    """
 
     plan: Plan
     result: Result
@@ -119,6 +128,8 @@ class Outcome:
     said: str = ""
     next: tuple[str, ...] = ()
     began: Any = None
+    by: tuple[Row, ...] = ()
+    planned_in: str = ""
 
     @property
     def findings(self) -> Findings:
@@ -130,14 +141,15 @@ class Outcome:
                 "change", self.plan.operation, f"refused: {self.said.splitlines()[0]}", "approved", Verdict.alert
             )
             return Findings((row,))
-        verdicts = {"done": Verdict.ok, "unknown": Verdict.unknown}
-        return Findings(
-            tuple(
-                Finding("change", c.resource, f"{c.action}: {fate}" + (f", {said}" if said else ""), "done",
-                        verdicts.get(fate, Verdict.alert), "" if fate == "done" else c.undo)
-                for c, (fate, said) in zip(self.plan.changes, self.fates, strict=True)
-            )
-        )  # fmt: skip
+        pairs = zip(self.plan.changes, self.fates, strict=True)
+        return Findings(tuple(self._finding(change, fate, said) for change, (fate, said) in pairs))
+
+    def _finding(self, change: Change, fate: Fate, said: str) -> Finding:
+        bad = Verdict.warn if change.optional else Verdict.alert
+        verdict = {"done": Verdict.ok, "unknown": min(bad, Verdict.unknown)}.get(fate, bad)
+        hint = "" if fate == "done" else "tell them yourself." if change.optional else change.undo
+        value = f"{change.action}: {fate}" + (f", {said}" if said else "")
+        return Finding("change", change.resource, value, "done", verdict, hint)
 
     def plain(self) -> Row:
         """The outcome as JSON-ready data."""
@@ -146,6 +158,8 @@ class Outcome:
             "operation": self.plan.operation,
             "result": self.result,
             "said": self.said,
+            "planned_in": self.planned_in,
+            "approvals": list(self.by),
             "changes": [
                 {**c.plain(), "fate": fate, "said": said}
                 for c, (fate, said) in zip(self.plan.changes, self.fates, strict=False)
@@ -160,6 +174,10 @@ class Outcome:
                 for n, (c, (fate, said)) in enumerate(zip(self.plan.changes, self.fates, strict=True), 1)
             ]
             block += draw.table(rows)
+        if self.by:
+            block += draw.table(self.by)
+        if self.planned_in:
+            block += draw.note(f"Plan {self.plan.id} was made in {self.planned_in}.")
         for step in self.next:
             block += draw.note(f"Next: {step}")
         return draw.page(block)

@@ -107,26 +107,33 @@ class Run:
 
     def plan(self, make: Callable[..., Plan], seen: Seen, gates: Findings) -> Plan:
         """Make a plan; where there can be none, it says why and has no changes. Raises BadParameter."""
+        from runbook.plans.parts import announced
+
         try:
             plan = make(self.request, seen, gates, self.settings, self.moment)
         except Refused as refusal:
             plan = Plan(self.request.runbook, "", (), {}, gates, refusal=refusal)
+        rule = self.settings.operations.get(plan.operation)
+        plan = announced(plan, rule.tell, self.settings) if rule else plan
         given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply")}
         place = {
             **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},
             **{"project": self.settings.project, "target": self.cloud.target},
             "commit": record.commit() if self.cloud.target == "google" else "sandbox",
         }
-        return replace(plan, place=place, rule=self.settings.operations.get(plan.operation))
+        return replace(plan, place=place, rule=rule)
 
     def apply(self, plan: Plan) -> Outcome:
         """Without `approved_plan` only say what would be done; with it, refuse or do it. The only verb that writes."""
         from runbook.apply import apply
         from runbook.material import Material
 
-        source = self.request.values.get("source", "")
-        self._outcome = apply(self, plan, Material(source))
-        return self._outcome
+        outcome = apply(self, plan, Material(self.request.values.get("source", "")))
+        if plan.operation == "notify":  # beside what the run is for
+            self._findings["notify"] = outcome.findings
+        else:
+            self._outcome = outcome
+        return outcome
 
     def confirm(self, outcome: Outcome) -> Findings:
         """What became of each change, and of the function since then; asks nothing when nothing was applied."""

@@ -162,7 +162,8 @@ class Operation(Part):
     """A row of the guide's approval matrix: every role in `signers` must sign; a signature holds `valid_hours` hours.
 
     `roles` are the elevated roles that it needs. `alone_in_p1`: during an open P1 the on-call requester alone.
-    `offered: false`: no runbook does it. `watch_s`: for how long the closing checks look on.
+    `offered: false`: no runbook does it. `watch_s`: for how long the closing checks look on. `tell`: contacts who get a
+    message before anything else happens.
     """
 
     risk: Literal["low", "medium", "high", "critical"]
@@ -173,6 +174,7 @@ class Operation(Part):
     alone_in_p1: bool = False
     watch_s: Count = 0
     offered: bool = True
+    tell: list[Name] = []
 
 
 class Roles(Part):
@@ -191,7 +193,8 @@ class Contact(Part):
 class Settings(Part):
     """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`.
 
-    `records_shared`: every machine that may apply a change sees this same records folder.
+    `records_shared`: every machine that may apply a change sees this same records folder. `staging`: the environment in
+    which changes are tried first, "" where there is none.
     """
 
     environment: Name
@@ -200,6 +203,7 @@ class Settings(Part):
     time_zone: Zone
     records: str
     records_shared: bool = False
+    staging: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]{0,62})?$")] = ""
     cost_cap_gib: Positive
     datasets: Datasets
     functions: list[Function]
@@ -219,12 +223,15 @@ class Settings(Part):
         for name, operation in self.operations.items():
             if operation.window and operation.window not in self.windows:
                 raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
-            if missing := set(operation.signers) - set(self.contacts):
-                raise ValueError(f"operations.{name}.signers: not under contacts: {', '.join(sorted(missing))}")
+            for key in ("signers", "tell"):
+                if missing := set(getattr(operation, key)) - set(self.contacts):
+                    raise ValueError(f"operations.{name}.{key}: not under contacts: {', '.join(sorted(missing))}")
             if missing := set(operation.roles) - set(self.roles.elevated):
                 raise ValueError(f"operations.{name}.roles: not under roles.elevated: {', '.join(sorted(missing))}")
         if self.roles.ask not in self.contacts:
             raise ValueError(f"roles.ask: {self.roles.ask} is not under contacts")
+        if self.staging == self.environment:
+            raise ValueError("staging: an environment cannot be its own staging environment")
         return self
 
     @property
@@ -265,6 +272,11 @@ class Settings(Part):
 
 def _columns(time_column: str, time_type: str) -> dict[str, str]:
     return {"id": "STRING", "account_id": "STRING", time_column: time_type, "value": "FLOAT64"}
+
+
+def address_variable(contact: str) -> str:
+    """The environment variable that says where a contact is reached; several addresses stand there with spaces."""
+    return "RUNBOOK_NOTIFY_" + contact.upper().replace("-", "_")
 
 
 def folder() -> Path:

@@ -11,7 +11,7 @@ import yaml
 
 from runbook import checks, settings
 from runbook.moment import Moment
-from runbook.rows import Fact, Gap, Verdict
+from runbook.rows import Fact, Findings, Gap, Verdict
 
 FOLDER = Path(__file__).parent / "cases"
 CASES = {
@@ -21,6 +21,7 @@ CASES = {
     if check != "shared"
 }
 SYSTEM = settings.load("sandbox")
+REHEARSED = ("safe_to_deploy", "safe_to_rotate", "safe_to_alter")  # their last fact is the trial in staging
 AT = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 
 
@@ -40,6 +41,13 @@ def fact(given: Any) -> Fact:
     )
 
 
+def judged(check: str, case: dict[str, Any]) -> Findings:
+    """What a check finds in a case."""
+    system = SYSTEM.model_copy(update={"staging": case.get("staging", "")})
+    given = [*facts(case), *([fact(case.get("rehearsal", []))] if check in REHEARSED else [])]
+    return getattr(checks, check)(*given, system, Moment(case.get("at", AT), SYSTEM.zone))
+
+
 def facts(case: dict[str, Any]) -> list[Fact]:
     if "functions" in case:
         states = {f.name: "ACTIVE" for f in SYSTEM.functions} | case["functions"]
@@ -55,8 +63,7 @@ def facts(case: dict[str, Any]) -> list[Fact]:
     ("check", "case"), [pytest.param(k, c, id=f"{k}: {c['name']}") for k in CASES for c in CASES[k]]
 )
 def test_check(check: str, case: dict[str, Any]) -> None:
-    moment = Moment(case.get("at", AT), SYSTEM.zone)
-    found = getattr(checks, check)(*facts(case), SYSTEM, moment)
+    found = judged(check, case)
     assert [[f.verdict.name, f.subject, f.value] for f in found] == case["expect"]
 
 
@@ -77,6 +84,6 @@ GATES = [k for k in CASES if k.startswith(("safe_to_", "after_"))]
 @pytest.mark.parametrize("gate", GATES)
 def test_what_stops_says_what_to_do(gate: str) -> None:
     for case in CASES[gate]:
-        for finding in getattr(checks, gate)(*facts(case), SYSTEM, Moment(case.get("at", AT), SYSTEM.zone)):
+        for finding in judged(gate, case):
             assert finding.limit
             assert finding.next or finding.verdict is not Verdict.alert, finding

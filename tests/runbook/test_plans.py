@@ -14,6 +14,7 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,6 +88,17 @@ def test_a_plan_belongs_to_an_operation_and_says_a_way_back_and_a_line(name: str
     for change in plan.changes:
         assert change.undo.startswith(("runbook run ", "gcloud run ", "none: ", "none needed: "))
         assert change.line.startswith(("gcloud ", "bq "))
+
+
+def test_a_trial_in_staging_is_part_of_what_is_signed() -> None:
+    staged = SYSTEM.model_copy(update={"staging": "staging"})
+    trial = {"record": "20260310-rotate", "environment": "staging", "at": AT, "_source": ""}
+    found = []
+    for system, rows in ((SYSTEM, []), (staged, []), (staged, [trial]), (staged, [trial | {"_source": "other"}])):
+        given = Seen({**seen({}).facts, "rehearsal": Fact("tried in staging", tuple(rows), "line", AT)})
+        plan = plans.rotate_secret(request("rotate_secret", {}), given, GATES, system, MOMENT)
+        found.append(plan.relies_on["tried in staging"])
+    assert found == ["none available", "not in staging", "20260310-rotate", "not in staging"]
 
 
 def test_every_plan_has_cases_of_each_kind() -> None:
@@ -239,6 +251,25 @@ RELIED: dict[str, list[dict[str, Any]]] = {
 def test_what_a_plan_relies_on_moves_its_id(name: str) -> None:
     found = {whole(name, {"seen": moved}).whole_id for moved in [{}, *RELIED[name]]}
     assert len(found) == len(RELIED[name]) + 1
+
+
+def test_who_must_be_told_first_is_told_first(name: str) -> None:
+    told, rule = whole(name, {}), SYSTEM.operations[whole(name, {}).operation]
+    assert [c.resource for c in told.changes if c.action == "tell"] == rule.tell
+    assert [c.action == "tell" for c in told.changes] == sorted(
+        (c.action == "tell" for c in told.changes), reverse=True
+    )
+    for change in told.changes[: len(rule.tell)]:
+        assert change.optional
+        assert (
+            change.line
+            == f"apprise -t {quote(change.details['title'])} -b {quote(change.details['text'])} $RUNBOOK_NOTIFY_{change.resource.upper().replace('-', '_')}"
+        )
+        assert all(f"{c.action}, {c.resource}: " in change.details["text"] for c in told.changes[len(rule.tell) :])
+
+
+def test_nobody_is_told_of_nothing() -> None:
+    assert whole("scheduler", {"ask": {"to": "resume"}}).changes == ()
 
 
 def test_a_refusal_is_a_plan_without_changes() -> None:

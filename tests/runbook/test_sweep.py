@@ -105,7 +105,7 @@ class Prepared:
             yield Place(folder, app=app)
 
     def sides(self, place: Place) -> list[str]:
-        """On which side of each change the sandbox is."""
+        """On which side of each change that is needed the sandbox is."""
         return [side(place.app, c, self.runs.get(c.details.get("function", ""), 0)) for c in self.changes]
 
     def go(self, place: Place, wrong: Wrong | None = None) -> Result:
@@ -162,7 +162,7 @@ def prepare(name: str, folder: Path) -> Prepared:
     place = Place(records, str(world))
     first = place.plan(name, **given)
     place.approve(first.id)
-    changes = first.names["plan"].changes
+    changes = tuple(c for c in first.names["plan"].changes if not c.optional)
     runs = {n: runs_of(place.app, n) for c in changes if (n := c.details.get("function"))}
     made = Prepared(name, first.id, changes, records, Snapshot(place.app), runs, [])
     with made.place(folder / "case") as clean:
@@ -207,7 +207,7 @@ def case(made: Prepared, folder: Path, wrong: Wrong) -> bool:
         died = isinstance(first.error, Died)
         assert first.error is None or died, f"{about}: {error_of(first)}"
         middle, sides = things(place.app), made.sides(place)
-        honest(about, first, sides, changed=middle != before)
+        honest(about, place, first, sides, changed=middle != before)
         careful(about, place, before)
         if not wrong.fired:
             assert first.outcome.result == "applied", about
@@ -218,14 +218,15 @@ def case(made: Prepared, folder: Path, wrong: Wrong) -> bool:
                 again = made.go(place)
         assert again.error is None, f"{about}, again: {error_of(again)}"
         after, ended = things(place.app), made.sides(place)
-        honest(f"{about}, again", again, ended, changed=after != middle and "moving" not in sides)
+        honest(f"{about}, again", place, again, ended, changed=after != middle and "moving" not in sides)
         careful(about, place, before)
         converged(about, first, again, sides, ended, stuck="stuck" in wrong.kinds.values())
     return True
 
 
-def honest(about: str, result: Result, sides: list[str], changed: bool) -> None:
+def honest(about: str, place: Place, result: Result, sides: list[str], changed: bool) -> None:
     """What the run says is so."""
+    told = {message["to"] for message in place.app.sandbox.messages}
     assert not {s for s in sides if s == "twice" or s.startswith("other")}, f"{about}: {sides}"
     begun = [s for s in sides if s != "old"]
     assert sides == begun + ["old"] * (len(sides) - len(begun)), f"{about}: not in order: {sides}"
@@ -240,8 +241,11 @@ def honest(about: str, result: Result, sides: list[str], changed: bool) -> None:
         assert outcome.said, about
     else:
         assert outcome.next, about
-        assert len(outcome.fates) == len(sides) or outcome.plan.id != result.id, about
-    for (fate, _), now in zip(outcome.fates, sides[-len(outcome.fates) :] if outcome.fates else [], strict=True):
+        assert len(outcome.fates) >= len(sides) or outcome.plan.id != result.id, about
+    rows = list(zip(outcome.plan.changes, outcome.fates, strict=True)) if outcome.fates else []
+    assert {c.resource for c, (fate, _) in rows if c.optional and fate == "done"} <= told, about
+    needed = [fate for c, (fate, _) in rows if not c.optional]
+    for fate, now in zip(needed, sides[-len(needed) :] if needed else [], strict=True):
         fits = {"done": {"new"}, "failed": {"old"}, "not attempted": {"old"}, "unknown": {"old", "new", "moving"}}
         assert now in fits[fate], about
     if outcome.result == "unknown":

@@ -13,10 +13,11 @@ ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.w
 
 
 def safe_to_deploy(
-    service: Fact, source: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment
+    service: Fact, source: Fact, runs: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment
 ) -> Findings:
-    """The guide's four points before deploying, that nothing runs or moves, and that one may."""
-    return join((_source(source), _way_back(service), idle(runs, settings, moment), elevated(access, settings, moment)))
+    """The guide's four points before deploying, a trial in staging, that nothing runs or moves, and that one may."""
+    parts = (_source(source), _way_back(service), idle(runs, settings, moment), elevated(access, settings, moment))
+    return join((*parts, rehearsed(rehearsal, settings, moment, source)))
 
 
 def safe_to_route(service: Fact, revisions: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -37,15 +38,18 @@ def safe_to_run(service: Fact, runs: Fact, access: Fact, settings: Settings, mom
     return join((_active(service), idle(runs, settings, moment), elevated(access, settings, moment)))
 
 
-def safe_to_rotate(versions: Fact, users: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The secret is there, who reads it is known and would get a new revision's traffic, and one may."""
+def safe_to_rotate(
+    versions: Fact, users: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment
+) -> Findings:
+    """The secret is there, its readers are known and would get a new revision's traffic; tried in staging; one may."""
     found = unseen("secret", versions, "exists")
     if not found:
         enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
         newest = versions.rows[0]["version"] if versions.rows else "none"
         value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {newest}"
         found = _one("secret", "versions", value, "exists", OK)
-    return join((found, _users(users), _pins(users), elevated(access, settings, moment)))
+    parts = (found, _users(users), _pins(users), elevated(access, settings, moment))
+    return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
 def _pins(users: Fact) -> Findings:
@@ -104,14 +108,30 @@ def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings
     return join((Findings(tuple(found)), elevated(access, settings, moment)))
 
 
-def safe_to_alter(tables: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The table was seen, and one may."""
-    return join((unseen("tables", tables, "seen"), elevated(access, settings, moment)))
+def safe_to_alter(tables: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment) -> Findings:
+    """The table was seen, the same was tried in staging, and one may."""
+    parts = (unseen("tables", tables, "seen"), elevated(access, settings, moment))
+    return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
 def safe_to_pause(jobs: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
     """The job was seen, and one may."""
     return join((unseen("scheduler", jobs, "seen"), elevated(access, settings, moment)))
+
+
+def rehearsed(rehearsal: Fact, settings: Settings, moment: Moment, source: Fact | None = None) -> Findings:
+    """The same was applied in the staging environment first (guide: Test in non-prod); nothing to find without one.
+
+    `source` is the code that would be deployed: only a trial of that very code counts.
+    """
+    name, limit = settings.staging, "the same was applied there"
+    if not name or (seen := unseen("tried in staging", rehearsal, limit)):
+        return seen if name else Findings()
+    digest = "".join(row["_digest"] for row in source.rows) if source else ""
+    found = [row for row in rehearsal.rows if row["_source"] == digest]
+    value = f"{found[0]['record']}, {moment.local(found[0]['at']):%Y-%m-%d %H:%M}" if found else "not yet"
+    hint = "" if found else f"run, approve and apply the same with --env {name} first."
+    return _one("tried in staging", name, value, limit, OK if found else ALERT, hint)
 
 
 def elevated(access: Fact, settings: Settings, moment: Moment) -> Findings:

@@ -3,6 +3,7 @@
 from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, recent_runs, runs_of, runs_of_users, scores
 from runbook.facts.logs import errors
 from runbook.facts.recent import changes, feeds, secrets
+from runbook.facts.records import rehearsal, told
 from runbook.facts.schema import schema
 from runbook.facts.secret import users, versions
 from runbook.facts.service import revisions, service
@@ -22,6 +23,7 @@ __all__ = [
     "functions",
     "jobs",
     "recent_runs",
+    "rehearsal",
     "revisions",
     "runs_of",
     "runs_of_users",
@@ -32,6 +34,7 @@ __all__ = [
     "snapshots",
     "source",
     "tables",
+    "told",
     "users",
     "versions",
 ]

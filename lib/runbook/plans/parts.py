@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from shlex import quote
+
 from runbook.errors import Refused
-from runbook.plan import Change
+from runbook.plan import Change, Plan
 from runbook.rows import Fact, Row
-from runbook.settings import Settings
+from runbook.settings import Settings, address_variable
 
 
 def rows_of(fact: Fact, name: str) -> tuple[Row, ...]:
@@ -40,3 +44,28 @@ def run_once(function: str, settings: Settings) -> Change:
     return Change(
         "run once", function, "as it is", "one more run, ended with success", undo, line, {"function": function}
     )
+
+
+def message(contact: str, title: str, text: str, once: str = "") -> Change:
+    """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
+    line = f"apprise -t {quote(title)} -b {quote(text)} ${address_variable(contact)}"
+    details = {"contact": contact, "title": title, "text": text, **({"once": once} if once else {})}
+    return Change("tell", contact, "not told", f"told: {title}", "none: what was said stays said", line, details)
+
+
+def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
+    """A plan whose first changes tell contacts what is about to happen (guide: Pre-Maintenance Checklist)."""
+    if not plan.changes:
+        return plan
+    about = dict.fromkeys(change.resource for change in plan.changes)
+    title = f"{plan.operation} of {', '.join(about)} in {settings.environment} begins"
+    lines = [f"{c.action}, {c.resource}: {c.before} → {c.after}" for c in plan.changes]
+    text = "\n".join([*lines, f"Reason: {plan.reason or 'none given'}"])
+    return replace(plan, changes=(*(message(contact, title, text) for contact in contacts), *plan.changes))
+
+
+def tried(seen: Fact, settings: Settings, digest: str = "") -> dict[str, str]:
+    """What stands in a signed plan about a trial in staging; `digest` is that of the source, where there is one."""
+    said = "none available" if not settings.staging else f"not in {settings.staging}"
+    rows = [row["record"] for row in seen.rows if row["_source"] == digest]
+    return {"tried in staging": rows[0] if rows else said}

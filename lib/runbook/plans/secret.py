@@ -5,7 +5,7 @@ from __future__ import annotations
 from runbook.errors import BadParameter, Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import flags, row_of, rows_of, run_once
+from runbook.plans.parts import flags, row_of, rows_of, run_once, tried
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
@@ -64,6 +64,7 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
         f"runbook run retire_secret -p secret={name} -p version={newest}",
     )
     relies = {f"version {r['version']}": r["state"] for r in seen.versions.rows[:5]}
+    relies |= tried(seen.rehearsal, settings)
     watch = seen.users.rows[0]["function"] if seen.users.rows else ""
     return Plan("secret", request.reason, tuple(changes), relies, gates, watch=watch, notes=notes)
 

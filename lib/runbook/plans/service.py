@@ -7,7 +7,7 @@ import re
 from runbook.errors import BadParameter, Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import flags, row_of, rows_of, run_once
+from runbook.plans.parts import flags, row_of, rows_of, run_once, tried
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
@@ -41,6 +41,7 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     )
     back = f"if it goes wrong: runbook run rollback -p function={name} -p revision={now['serving']}"
     relies = {"serving revision": now["serving"], "traffic": now["traffic"], "state": now["state"]}
+    relies |= tried(seen.rehearsal, settings, wanted.get("source", ""))
     return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=name, notes=(*notes, back))
 
 

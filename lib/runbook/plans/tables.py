@@ -8,7 +8,7 @@ from datetime import date
 from runbook.errors import BadParameter, Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import names_of, rows_of
+from runbook.plans.parts import names_of, rows_of, tried
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
@@ -139,7 +139,8 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
             next="give one of each.",
         )
     columns = known[request.table]["_columns"]
-    relies, wanted = {"columns": ", ".join(columns)}, (LEGACY.get(request.type, request.type), request.mode)
+    relies = {"columns": ", ".join(columns), **tried(seen.rehearsal, settings)}
+    wanted = (LEGACY.get(request.type, request.type), request.mode)
     there = next((kind for name, kind in columns.items() if name.lower() == request.column.lower()), None)
     if there and there != wanted:
         raise Refused(

@@ -1,0 +1,78 @@
+"""What the record store knows: who was told of an incident already, and what was tried in staging first."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from runbook import record, settings
+from runbook.cloud.connect import Cloud
+from runbook.facts.read import Answer, Ask, Read
+from runbook.journal import Journal
+from runbook.moment import Moment
+from runbook.request import Request
+from runbook.rows import Row
+from runbook.store import Store
+
+NEWEST = 200  # records of a runbook in staging that are looked at
+# Parameters in which a trial in staging may differ: where and why, and the path of a source, whose digest counts.
+_FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply", "source"}
+
+
+def told(incident: str) -> Ask:
+    """Rows `contact, at` of those who got a message about an incident, by name."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        store = Store(record.folder_of(cloud.settings))
+
+        def see() -> Answer:
+            names = store.list(told_place(incident)) if incident else []
+            rows = [json.loads(store.read(name) or b"{}") for name in names]
+            return Answer([{"contact": r["contact"], "at": datetime.fromisoformat(r["at"])} for r in rows])
+
+        return Read("told already", f"ls {told_place(incident)} in the records folder", see)
+
+    return ask
+
+
+def told_place(once: str, contact: str = "") -> str:
+    """Where the store notes that a contact was told, or the folder of all who were."""
+    return "/".join(part for part in ("told", once.lower(), contact) if part)
+
+
+def rehearsal(asked: Request) -> Ask:
+    """Rows `record, environment, at` of runs that applied the same in staging, newest first; none without a staging.
+
+    The same is: the same runbook with the same parameters, except where and why; `_source` is the digest of its code.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        if not cloud.settings.staging:
+            return Read("tried in staging", "no staging environment is named in params", lambda: Answer(()))
+        folder = record.folder_of(settings.load(cloud.settings.staging))
+
+        def see() -> Answer:
+            found = sorted(folder.glob(f"*-{asked.runbook}-*"), reverse=True)[:NEWEST]
+            return Answer([row for path in found if (row := _applied(path, _same(asked.values)))])
+
+        return Read("tried in staging", f"ls {folder.name}/*-{asked.runbook}-* in the records folder", see)
+
+    return ask
+
+
+def _same(values: Row) -> Row:
+    return {name: value for name, value in values.items() if name not in _FREE}
+
+
+def _applied(folder: Path, wanted: Row) -> Row | None:
+    """What a run's folder tells, if it applied what is wanted and it went well."""
+    report, rows = record.read_report(folder), Journal(folder).read()
+    outcome = (report or {}).get("outcome", {})
+    if outcome.get("result") != "applied" or report["verdict"] not in ("ok", "warn"):  # type: ignore[index]
+        return None
+    if _same(rows[0].get("parameters", {})) != wanted:
+        return None
+    sources = [c["details"]["to"].get("source", "") for c in outcome["changes"] if c["action"] == "update function"]
+    at = datetime.fromisoformat(rows[0]["at"])
+    return {"record": folder.name, "environment": report["environment"], "at": at, "_source": "".join(sources)}  # type: ignore[index]
