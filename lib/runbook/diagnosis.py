@@ -30,10 +30,11 @@ _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateServic
 
 
 class Pattern(NamedTuple):
-    """A cause, and what is said when it is one."""
+    """A cause, and what is said when it is one; a `hint` alone never makes it sure."""
 
     cause: str
     says: re.Pattern[str]
+    hint: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,22 @@ def _cause(one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Patte
     evidence = tuple(f"it was changed shortly before, {_told(c)}" for c in deployed)
     key = "not started" if one.symptom.startswith("not started") else one.function.name
     said = f"{one.function.name}: {one.symptom}"
-    return _make("unknown", one, "unknown", said, *evidence, "nothing that is known fits", key=key)
+    news = tuple(f"“{text[:140]}”" for text in _news(one, seen)[:1])
+    return _make("unknown", one, "unknown", said, *news, *evidence, "nothing that is known fits", key=key)
+
+
+def _news(one: Sick, seen: Seen) -> list[str]:
+    """What was said since it fell sick and, numbers aside, not before."""
+    before = {
+        _shape(r["text"])
+        for r in seen.logs.rows
+        if r["function"] == one.function.name and r["at"] < one.since - timedelta(minutes=3)
+    }
+    return [text for text in one.texts if text and _shape(text) not in before]
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"\d+", "#", text)
 
 
 def _make(cause: str, one: Sick, confidence: str, *evidence: str, key: str = "") -> Cause:
@@ -238,9 +254,9 @@ def _paused(one: Sick, _: Any, seen: Seen, __: Any, ___: Settings) -> Cause | No
     return _make("paused_scheduler", one, "sure", f"its job is {job['state']}", *map(_told, who))
 
 
-def _stuck(one: Sick, _: Any, __: Seen, ___: Any, ____: Settings) -> Cause | None:
+def _stuck(one: Sick, _: Any, seen: Seen, ___: Any, ____: Settings) -> Cause | None:
     """A run has no end, its time limit has passed, and nobody said why."""
-    if "has no end" not in one.symptom:
+    if "has no end" not in one.symptom or _news(one, seen):
         return None
     return _make(
         "stuck_etl", one, "likely", f"its limit of {one.function.timeout_s} s has passed and nothing was logged"
@@ -251,15 +267,30 @@ def _by_words(
     one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Pattern], settings: Settings
 ) -> Cause | None:
     """What it said, or was said about it, read with the patterns; then the rules of that cause."""
-    matched = [(p.cause, text) for text in one.texts if (p := _match(text, patterns))]
-    if not matched:
-        return None
+    found = [(p, text) for text in one.texts if (p := _match(text, patterns))]
+    told = [(p.cause, text) for p, text in found if not p.hint]
+    if told:
+        return _read(told, one, sick, seen, patterns)
+    if found and (cause := _read([(p.cause, text) for p, text in found], one, sick, seen, patterns)):
+        doubt = "possible" if cause.confidence != "unknown" else "unknown"
+        return replace(cause, confidence=doubt, evidence=(*cause.evidence, "these words are a hint, no more"))
+    return None
+
+
+def _read(
+    matched: Sequence[tuple[str, str]], one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Pattern]
+) -> Cause:
+    """The cause that most of the texts name, or the most special of them."""
+    # That a run still goes is said after whatever stopped it, and of a run that is only slow.
+    matched = [m for m in matched if m[0] != "stuck_etl"] or matched
     counts = Counter(cause for cause, _ in matched)
     order = list(dict.fromkeys(p.cause for p in patterns))
     special = next((c for c in ("memory_limit", "timeout", "secret") if counts[c]), "")
     cause = special or min(counts, key=lambda c: (-counts[c], order.index(c)))
     text = next(t for c, t in matched if c == cause)
     said = f"“{text[:140]}” ({counts[cause]} times)"
+    if cause == "stuck_etl":
+        return _make(cause, one, "sure" if "has no end" in one.symptom else "likely", said)
     if cause in TOLD:
         return _told_outright(cause, one, said, seen)
     deployed = _changed(

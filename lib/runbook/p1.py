@@ -38,7 +38,7 @@ ENGINEERS = {"bad_data": "team-lead", "unknown": "team-lead", "permission": "sec
 def patterns() -> tuple[Pattern, ...]:
     """The phrases of `patterns.yaml`."""
     raw = yaml.safe_load((Path(__file__).parent / "patterns.yaml").read_text(encoding="utf-8"))
-    return tuple(Pattern(line["cause"], re.compile(line["says"], re.IGNORECASE)) for line in raw)
+    return tuple(Pattern(r["cause"], re.compile(r["says"], re.IGNORECASE), r.get("hint", False)) for r in raw)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _column(place: Place) -> None:
 DRIFT: dict[str, tuple[str, Callable[[Place], Any], str]] = {
     "traffic was routed": ("rollback", _routed, "relies_on, traffic: latest 100 % → "),
     "traffic was routed, for a deployment": ("deploy", _routed, "relies_on, serving revision: gmail-sync-"),
-    "memory was changed": ("deploy", _more_memory, "changes 1, before: "),
+    "memory was changed": ("deploy", _more_memory, "changes 2, before: "),
     "a version was added": (
         "rotate_secret",
         lambda p: someone(p.app, "POST", f"{TOKEN}:addVersion", {"payload": {"data": "eA=="}}),
