@@ -23,6 +23,7 @@ from runbook.rows import Fact, Row
 from runbook.settings import Function, Settings
 
 FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
+MOST = 3  # changes that are told of one function
 SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
 TOLD = {"memory_limit", "timeout", "capacity", "secret", "auth_error", "quota", "permission"}
 _CONFIDENCE = ("sure", "likely", "possible", "unknown")
@@ -197,7 +198,7 @@ def _clock(when: datetime) -> str:
 
 
 def _cause(one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Pattern], settings: Settings) -> Cause:
-    for rule in (_region, _paused, _by_words, _stuck):
+    for rule in (_region, _paused, _by_words, _stuck, _by_change):
         if cause := rule(one, sick, seen, patterns, settings):
             return replace(cause, evidence=(f"{one.function.name}: {one.symptom}", *cause.evidence))
     deployed = _changed(one, seen, lambda c: _DEPLOY.search(c["what"]) and one.function.name in c["resource"])
@@ -206,6 +207,30 @@ def _cause(one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Patte
     said = f"{one.function.name}: {one.symptom}"
     news = tuple(f"“{text[:140]}”" for text in _news(one, seen)[:1])
     return _make("unknown", one, "unknown", said, *news, *evidence, "nothing that is known fits", key=key)
+
+
+def _by_change(one: Sick, _: Any, seen: Seen, __: Any, ___: Settings) -> Cause | None:
+    """What it says is not known, but something of its own changed after its last good run: likely that, the newest."""
+    if one.symptom.startswith("not started") or not one.last_good:
+        return None
+    name, of = one.function.name, one.function
+    changes = [
+        (cause, row)
+        for row in _changed(one, seen, lambda c: c["at"] > one.last_good)
+        for cause, fits in (
+            ("crash_after_deploy", _DEPLOY.search(row["what"]) and row["resource"].endswith(f"/{name}")),
+            ("secret", "Secret" in row["what"] and any(s in row["resource"].split("/") for s in of.secrets)),
+            ("bad_data", any(row["resource"].endswith(f"/{table}") for table in of.tables)),
+        )
+        if fits
+    ]
+    for cause, row in changes[:1]:
+        said = (f"“{text[:140]}”" for text in _news(one, seen)[:1])
+        secret = next((s for s in of.secrets if s in row["resource"].split("/")), "")
+        return _make(
+            cause, one, "likely", *said, f"shortly before: {_told(row)}", key=secret if cause == "secret" else ""
+        )
+    return None
 
 
 def _news(one: Sick, seen: Seen) -> list[str]:
@@ -270,15 +295,20 @@ def _by_words(
     found = [(p, text) for text in one.texts if (p := _match(text, patterns))]
     told = [(p.cause, text) for p, text in found if not p.hint]
     if told:
-        return _read(told, one, sick, seen, patterns)
-    if found and (cause := _read([(p.cause, text) for p, text in found], one, sick, seen, patterns)):
+        return _read(told, one, sick, seen, patterns, settings)
+    if found and (cause := _read([(p.cause, text) for p, text in found], one, sick, seen, patterns, settings)):
         doubt = "possible" if cause.confidence != "unknown" else "unknown"
         return replace(cause, confidence=doubt, evidence=(*cause.evidence, "these words are a hint, no more"))
     return None
 
 
 def _read(
-    matched: Sequence[tuple[str, str]], one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Pattern]
+    matched: Sequence[tuple[str, str]],
+    one: Sick,
+    sick: Sequence[Sick],
+    seen: Seen,
+    patterns: Sequence[Pattern],
+    settings: Settings,
 ) -> Cause:
     """The cause that most of the texts name, or the most special of them."""
     # That a run still goes is said after whatever stopped it, and of a run that is only slow.
@@ -306,7 +336,9 @@ def _read(
         return _make(
             "crash_after_deploy", one, "sure", said, *(f"deployed shortly before: {_told(c)}" for c in deployed)
         )
-    return _make("unknown", one, "unknown", said, "no deployment came shortly before")
+    return _by_change(one, sick, seen, patterns, settings) or _make(
+        "unknown", one, "unknown", said, "no deployment came shortly before"
+    )
 
 
 def _match(text: str, patterns: Sequence[Pattern]) -> Pattern | None:
@@ -372,7 +404,7 @@ def _changed(one: Sick, seen: Seen, fits: Any, hours: float = 0) -> list[Row]:
     early = one.since - (
         timedelta(hours=hours) if hours else max(SHORTLY, one.since - one.last_good if one.last_good else SHORTLY)
     )
-    return [c for c in seen.changes.rows if early <= c["at"] <= one.since + timedelta(minutes=1) and fits(c)][:2]
+    return [c for c in seen.changes.rows if early <= c["at"] <= one.since + timedelta(minutes=1) and fits(c)][:MOST]
 
 
 def _told(change: Row) -> str:

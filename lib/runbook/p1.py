@@ -75,16 +75,18 @@ class Page:
         return draw.page(draw.banner(text, verdict))
 
     def notice(self, request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-        """A message to each contact in `request.tell` who was not told of this incident yet. Raises Refused."""
+        """A message to each contact in `request.tell` who was not told of this incident yet, or why there is none."""
         contacts = names_of(request.tell)
         empty = Plan("notify", "", (), {}, Findings(), notes=("nobody is named in `tell`.",))
         if not contacts:
             return empty
         if missing := [name for name in contacts if name not in settings.contacts]:
-            raise Refused(f"there is no contact {missing[0]}", f"there is: {', '.join(settings.contacts)}",
-                          next="name one of these in `tell`.")  # fmt: skip
+            known = ", ".join(settings.contacts)
+            no = Refused(f"there is no contact {missing[0]}", f"there is: {known}", next="name one of these in `tell`.")
+            return replace(empty, refusal=no)
         if not request.incident:
-            raise Refused("a message is sent once an incident", "no incident is named", next="give -p incident=INC-…")
+            no = Refused("a message is sent once an incident", "no incident is named", next="give -p incident=INC-…")
+            return replace(empty, refusal=no)
         told = {row["contact"] for row in rows_of(seen.told, "a message")}
         title = f"{request.incident}, {self.severity}: {self.why}"
         lines = [f"{settings.project}, {settings.region}. Answer by {draw.show(self.answer_by)}.", *_told(self)]

@@ -42,6 +42,7 @@ from tests.runbook.changes import (
     Sent,
     Wire,
     error_of,
+    runs_of,
     side,
     someone,
     things,
@@ -288,6 +289,65 @@ def test_an_approval_is_good_for_one_application(place: Callable[..., Place], na
     again = here.go(name, plan, **CHANGING[name])
     refused(here, again, "was used already" if name == "retry" else "was approved as")
     assert things(here.app) == before
+
+
+@pytest.mark.parametrize("status", [403, 409, 412, 429])
+@pytest.mark.parametrize("name", [n for n in SIGNED if n != "retire_secret"])
+def test_what_google_refused_can_be_tried_again_under_the_same_approval(
+    place: Callable[..., Place], name: str, status: int
+) -> None:
+    here = place(name)
+    first = here.plan(name, **CHANGING[name])
+    here.approve(first.id)
+    before = things(here.app)
+
+    def refuse(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        if sent.write and not sent.path.startswith("/messages/"):
+            with wire.app_fails(status=status):
+                return go()
+        return go()
+
+    here.wire.fault = refuse
+    stopped = here.go(name, first.id, **CHANGING[name])
+    assert stopped.outcome.result == "failed", stopped.outcome.said
+    assert "under the same approvals" in stopped.outcome.next[0]
+    assert things(here.app) == before
+    here.wire.fault = None
+    assert here.go(name, first.id, **CHANGING[name]).outcome.result == "applied"
+    here.wire.seen.clear()
+    refused(
+        here, here.go(name, first.id, **CHANGING[name]), "was used already" if name == "retry" else "was approved as"
+    )
+
+
+def test_a_run_that_was_refused_is_not_taken_for_a_later_one(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("retry")
+    here.approve(first.id)
+    here.wire.fault = lambda wire, n, sent, go: _denied(wire, go) if sent.path.endswith(":run") else go()
+    assert here.go("retry", first.id).outcome.result == "failed"
+    here.wire.fault = None
+    someone(here.app, "POST", f"{JOB}:run")
+    count = runs_of(here.app, "gmail-sync")
+    assert here.go("retry", first.id).outcome.result == "applied"
+    assert runs_of(here.app, "gmail-sync") == count + 1
+
+
+def _denied(wire: Wire, go: Next) -> requests.Response:
+    with wire.app_fails(status=403):
+        return go()
+
+
+def test_the_record_of_an_application_names_plan_and_approvals(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rollback")
+    here.approve(first.id)
+    done = here.run("rollback", show=True, approved_plan=first.id)
+    assert done.outcome.planned_in == first.folder.name
+    report = json.loads((done.folder / "report.json").read_text())["outcome"]
+    assert (report["planned_in"], report["approvals"][0]["approver"]) == (first.folder.name, "avery")
+    for words in (f"Plan {first.id} was made in {first.folder.name}", "avery", "looks right"):
+        assert words in done.shown
 
 
 def test_without_a_value_no_approval_is_used_up(place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from google.cloud import bigquery
 
 from runbook import facts
 from runbook.facts.read import look
+from runbook.request import request
 
 CHICAGO = ZoneInfo("America/Chicago")
 # (world, as_of in the team's time): now; an evening whose UTC day is the next one; after midnight; around the change to
@@ -152,10 +153,13 @@ GIVEN = {
     "runs_of": ("gmail-sync",),
     "runs_of_users": ("gmail-oauth-token",),
     "service": ("gmail-sync",),
+    "rehearsal": (request("deploy", {}),),
+    "told": ("INC-7",),
     "users": ("gmail-oauth-token",),
     "versions": ("gmail-oauth-token",),
 }
 ALL = {name: getattr(facts, name)(*GIVEN.get(name, ())) for name in facts.__all__ if name != "source"}
+LOCAL = {"rehearsal", "told"}  # the record store is a folder
 NO_PAST = {
     "access",
     "feeds",
@@ -175,6 +179,8 @@ NO_PAST = {
 def test_every_read_that_fails_is_a_gap(sandbox: Any, tmp_path: Any, fault: str) -> None:
     cloud, moment = sandbox(world_file(tmp_path, f"faults: [{{{fault}}}]"))
     for name, ask in ALL.items():
+        if name in LOCAL:
+            continue
         seen = look(ask, cloud, moment)
         assert not seen.rows, name
         assert not seen.absent, name
@@ -193,7 +199,7 @@ def test_looking_back(sandbox: Any) -> None:
 def test_every_fact_has_a_line(sandbox: Any) -> None:
     cloud, moment = sandbox()
     for name, ask in ALL.items():
-        assert ask(cloud, moment).line.startswith(("gcloud ", "bq ", "curl ")), name
+        assert ask(cloud, moment).line.startswith(("gcloud ", "bq ", "curl ", "ls ", "grep ")), name
 
 
 # --- what changing runbooks look at

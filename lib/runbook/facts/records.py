@@ -31,7 +31,7 @@ def told(incident: str) -> Ask:
             rows = [json.loads(store.read(name) or b"{}") for name in names]
             return Answer([{"contact": r["contact"], "at": datetime.fromisoformat(r["at"])} for r in rows])
 
-        return Read("told already", f"ls {told_place(incident)} in the records folder", see)
+        return Read("told already", f"ls {told_place(incident)}  # in the record store", see)
 
     return ask
 
@@ -49,14 +49,14 @@ def rehearsal(asked: Request) -> Ask:
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         if not cloud.settings.staging:
-            return Read("tried in staging", "no staging environment is named in params", lambda: Answer(()))
+            return Read("tried in staging", "grep staging: params/*.yaml  # none is named", lambda: Answer(()))
         folder = record.folder_of(settings.load(cloud.settings.staging))
 
         def see() -> Answer:
             found = sorted(folder.glob(f"*-{asked.runbook}-*"), reverse=True)[:NEWEST]
             return Answer([row for path in found if (row := _applied(path, _same(asked.values)))])
 
-        return Read("tried in staging", f"ls {folder.name}/*-{asked.runbook}-* in the records folder", see)
+        return Read("tried in staging", f"ls -d {folder.name}/*-{asked.runbook}-*  # in the record store", see)
 
     return ask
 

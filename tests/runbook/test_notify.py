@@ -1,0 +1,162 @@
+"""Messages: what apprise delivers and what it says when it cannot, and that no address is shown anywhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+import gcp_sandbox
+from gcp_sandbox.serve import serve
+from runbook import notify, settings
+from runbook.errors import Refused
+from runbook.plans.parts import message
+from tests.runbook.changes import Place, Result
+
+TOKEN = "T0KEN-of-a-hook"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A served sandbox: its inbox is a plain JSON webhook."""
+    with serve(gcp_sandbox.app(settings.load("sandbox").inventory())) as served:
+        yield served.url
+
+
+@pytest.fixture
+def inbox(url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets on-call be reached there; a function that returns what arrived since."""
+    hook = f"json{url.removeprefix('http')}/messages/on-call?+X-Token={TOKEN}"
+    monkeypatch.setenv("RUNBOOK_NOTIFY_ON_CALL", hook)
+
+    def arrived() -> list[dict[str, str]]:
+        return requests.get(f"{url}/messages", timeout=5).json()["messages"][before:]
+
+    before = 0
+    before = len(arrived())
+    return arrived
+
+
+def test_a_message_arrives(inbox: Any) -> None:
+    notify.deliver("on-call", "INC-7, P1: “all” down", "line one\nline two")
+    [found] = inbox()
+    assert (found["to"], found["title"]) == ("on-call", "INC-7, P1: “all” down")
+    assert found["message"].split() == ["line", "one", "line", "two"]
+
+
+def test_the_printed_line_does_the_same(inbox: Any) -> None:
+    line = message("on-call", "it's a title", "a $text with “quotes” and 'more'").line
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(line, shell=True, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [(m["title"], m["message"].strip()) for m in inbox()] == [
+        ("it's a title", "a $text with “quotes” and 'more'")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("", "RUNBOOK_NOTIFY_ON_CALL is not set"),
+        ("  ", "RUNBOOK_NOTIFY_ON_CALL is not set"),
+        (f"nosuchservice://{TOKEN}", "an address that apprise does not know"),
+        (f"json://127.0.0.1:9/{TOKEN}", "not accepted by each of: JSON"),
+        (f"{{inbox}} json://127.0.0.1:9/{TOKEN}", "not accepted by each of: JSON"),
+        (f"{{url}}/nowhere/{TOKEN}", "not accepted by each of: JSON"),
+    ],
+)
+def test_what_is_not_delivered_is_said_without_the_address(
+    inbox: Any, url: str, monkeypatch: pytest.MonkeyPatch, capfd: Any, address: str, words: str
+) -> None:
+    here = address.format(inbox=os.environ["RUNBOOK_NOTIFY_ON_CALL"], url=f"json{url.removeprefix('http')}")
+    monkeypatch.setenv("RUNBOOK_NOTIFY_ON_CALL", here)
+    with pytest.raises(Refused) as refusal:
+        notify.deliver("on-call", "title", "text")
+    said = str(refusal.value)
+    assert "on-call was not told" in said
+    assert words in said
+    assert TOKEN not in said + "".join(capfd.readouterr())
+
+
+# --- In the sandbox, nobody is called: a plan's first change, and the page of a P1
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(notify, "deliver", lambda *_: pytest.fail("somebody was called from a sandbox"))
+    return Place(tmp_path / "records", world="no_etl")
+
+
+def told(place: Place) -> list[str]:
+    return [message["to"] for message in place.app.sandbox.messages]
+
+
+def page(place: Place, **given: Any) -> Result:
+    ran = place.run("p1_response", **given)
+    assert ran.error is None
+    return ran
+
+
+def test_the_page_goes_once_to_each_contact_of_an_incident(place: Place) -> None:
+    page(place, incident="INC-7")
+    assert told(place) == []
+    first = page(place, incident="INC-7", tell="on-call")
+    assert told(place) == ["on-call"]
+    sent = place.app.sandbox.messages[0]
+    assert sent["title"] == "INC-7, P1: 13 of 13 functions do not work"
+    assert all(cause.cause.replace("_", " ") in sent["message"] for cause in first.names["page"].causes)
+    again = page(place, incident="INC-7", tell="on-call, team-lead")
+    assert told(place) == ["on-call", "team-lead"]
+    assert [r["contact"] for r in again.names["seen"].told.rows] == ["on-call"]
+    page(place, incident="INC-7", tell="on-call,team-lead")
+    assert told(place) == ["on-call", "team-lead"]
+    page(place, incident="INC-8", tell="on-call")
+    assert told(place) == ["on-call", "team-lead", "on-call"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tell": "on-call"}, "once an incident"),
+        ({"tell": "nobody", "incident": "INC-7"}, "there is no contact nobody"),
+    ],
+)
+def test_who_cannot_be_told_does_not_stop_the_page(place: Place, given: dict[str, str], words: str) -> None:
+    ran = page(place, **given)
+    assert told(place) == []
+    [row] = [f for f in ran.names["run"]._findings["notify"] if f.check == "change"]
+    assert words in row.value
+    assert ran.names["run"]._outcome is None
+
+
+def test_a_message_that_is_lost_is_a_warning_and_is_sent_again(place: Place) -> None:
+    place.wire.fault = lambda wire, n, sent, go: _lost(wire, go) if sent.path.startswith("/messages/") else go()
+    ran = page(place, incident="INC-7", tell="on-call")
+    [row] = [f for f in ran.names["run"]._findings["notify"] if f.check == "change"]
+    assert (row.verdict.name, row.next) == ("warn", "tell them yourself.")
+    place.wire.fault = None
+    page(place, incident="INC-7", tell="on-call")
+    assert told(place) == ["on-call"]
+
+
+def _lost(wire: Any, go: Any) -> Any:
+    with wire.app_fails(lost="before"):
+        return go()
+
+
+def test_a_change_goes_on_when_nobody_could_be_told(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records")
+    first = place.plan("rollback")
+    place.approve(first.id)
+    place.wire.fault = lambda wire, n, sent, go: _lost(wire, go) if sent.path.startswith("/messages/") else go()
+    done = place.go("rollback", first.id)
+    assert done.outcome.result == "applied"
+    assert [fate for fate, _ in done.outcome.fates] == ["unknown", "done"]
+    assert [f.verdict.name for f in done.outcome.findings] == ["warn", "ok"]
+    assert place.app.sandbox.messages == []

@@ -1,0 +1,95 @@
+"""What the record store knows: a trial in staging, from its record to the gate and into what is signed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import gcp_sandbox
+import runbook.source
+from runbook import settings
+from tests.runbook.changes import Place, Result
+
+GATE = "tried in staging"
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Place, Place]]:
+    """Two environments, both rehearsed here: `live`, and `staging`, in which its changes are tried first."""
+    system = yaml.safe_load((settings.ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
+    for name, more in (("live", {"staging": "staging"}), ("staging", {})):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(system | more))
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
+    monkeypatch.setenv("MOCK_MODE", "1")
+    monkeypatch.setenv("RUNBOOK_SECRET_ENV", "NEW_VALUE")
+    monkeypatch.setenv("NEW_VALUE", "a new value")
+    settings.load.cache_clear()
+    live, staging = (gcp_sandbox.app(settings.load(name).inventory()) for name in ("live", "staging"))
+    yield Place(tmp_path / "records", app=live), Place(tmp_path / "records", app=staging)
+    settings.load.cache_clear()
+
+
+def gate(result: Result) -> list[tuple[str, str]]:
+    return [(f.verdict.name, f.value) for f in result.names["gates"] if f.check == GATE]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("deploy", {"memory": "1Gi", "source": ""}), ("rotate_secret", {}), ("schema_change", {})],
+)
+def test_what_was_not_tried_in_staging_is_not_applied(
+    places: tuple[Place, Place], name: str, given: dict[str, str]
+) -> None:
+    live, staging = places
+    first = live.plan(name, environment="live", **given)
+    assert gate(first) == [("alert", "not yet")]
+    assert first.names["plan"].relies_on[GATE] == "not in staging"
+    live.approve(first.id)
+    refused = live.go(name, first.id, environment="live", **given)
+    assert refused.outcome.result == "refused"
+    assert "tried in staging, staging: not yet" in refused.outcome.said
+
+    planned = staging.plan(name, environment="staging", reason="a trial", **given)  # planned is not applied
+    assert gate(planned) == []
+    assert planned.names["plan"].relies_on[GATE] == "none available"
+    assert gate(live.run(name, environment="live", **given)) == [("alert", "not yet")]
+    staging.approve(planned.id)
+    tried = staging.go(name, planned.id, environment="staging", reason="a trial", **given)
+    assert tried.outcome.result == "applied", tried.outcome.said
+
+    again = live.plan(name, environment="live", **given)
+    [(verdict, value)] = gate(again)
+    assert (verdict, value.split(",")[0]) == ("ok", tried.folder.name)
+    assert again.names["plan"].relies_on[GATE] == tried.folder.name
+    assert gate(live.run(name, environment="live", **given | other(name))) == [("alert", "not yet")]
+
+
+def other(name: str) -> dict[str, str]:
+    """A parameter that makes it another change."""
+    return {"deploy": {"memory": "2Gi"}, "rotate_secret": {"secret": "hubspot-api-key"}}.get(name, {"column": "other"})
+
+
+def test_only_the_very_code_counts(places: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch) -> None:
+    live, staging = places
+    monkeypatch.setattr(runbook.source, "run_tests", lambda *_: (True, "3 passed"))
+    monkeypatch.setattr(runbook.source, "leaks", lambda *_: [])
+    first = staging.plan("deploy", environment="staging")
+    staging.approve(first.id)
+    assert staging.go("deploy", first.id, environment="staging").outcome.result == "applied"
+    assert [verdict for verdict, _ in gate(live.run("deploy", environment="live"))] == ["ok"]
+    found = runbook.source.look(runbook.source.sample())
+    monkeypatch.setattr(runbook.source, "look", lambda _: found.__class__(**{**vars(found), "digest": "f" * 40}))
+    assert gate(live.run("deploy", environment="live")) == [("alert", "not yet")]
+
+
+@pytest.mark.usefixtures("places")
+def test_an_environment_is_not_its_own_staging() -> None:
+    path = Path(os.environ["RUNBOOK_PARAMS"]) / "live.yaml"
+    path.write_text(path.read_text().replace("staging: staging", "staging: live"))
+    settings.load.cache_clear()
+    with pytest.raises(Exception, match="own staging environment"):
+        settings.load("live")
