@@ -42,7 +42,7 @@ LAYERS = {
     "notify": {"errors", "settings"},
     "request": PURE | {"cloud"},  # which target an environment has, before a kernel starts
     "journal": PURE,
-    "doctor": PURE | {"checks", "cloud", "facts", "record"},
+    "doctor": PURE | {"checks", "cloud", "facts", "record", "signers"},
     "lab": PURE | {"record", "request"},
     "record": PURE | {"journal", "request"},
 }
