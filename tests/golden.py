@@ -1,6 +1,8 @@
 """Execute the committed notebooks in the sandbox again, and write them without anything that changes from run to run.
 
 `make fix` calls it. What is kept: source, execution counts and outputs; what goes: timings, versions, widget state.
+Beside the runbooks themselves there is each of OUTAGES: a runbook in another world than the healthy one, made from the
+runbook every time, with nothing else changed.
 """
 
 from __future__ import annotations
@@ -11,13 +13,25 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbformat import NotebookNode
 
 RUNBOOKS = Path(__file__).parents[1] / "runbooks"
+OUTAGES = {Path(__file__).parent / "outage" / "p1_response.ipynb": "p1_two_causes"}  # file → its world
 
 
-def execute(path: Path) -> None:
-    """Run one notebook from a clean kernel and write it back if its content changed."""
-    notebook = nbformat.read(path, as_version=4)
+def in_world(runbook: NotebookNode, world: str) -> NotebookNode:
+    """The runbook with another default of its parameter `world`, and no other change of its source."""
+    made = nbformat.from_dict(runbook)
+    (cell,) = (c for c in made.cells if "parameters" in c.metadata.get("tags", []))
+    before, after = 'world: str = ""', f'world: str = "{world}"'
+    if cell.source.count(before) != 1:
+        raise ValueError(f"the parameters cell does not say {before} once")
+    cell.source = cell.source.replace(before, after)
+    return made
+
+
+def execute(notebook: NotebookNode, path: Path) -> None:
+    """Run one notebook from a clean kernel and write it to its place if its content changed."""
     NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False).execute()
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"
@@ -27,9 +41,10 @@ def execute(path: Path) -> None:
         "language_info": {"name": "python"},
     }
     text = nbformat.writes(notebook) + "\n"
-    if text != path.read_text(encoding="utf-8"):
+    if not path.exists() or text != path.read_text(encoding="utf-8"):
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        print(f"executed again: {path.name}")
+        print(f"executed again: {path.relative_to(RUNBOOKS.parent)}")
 
 
 if __name__ == "__main__":
@@ -38,4 +53,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as records:
         os.environ["RUNBOOK_RECORDS"] = records
         for found in sorted(RUNBOOKS.glob("*.ipynb")):
-            execute(found)
+            execute(nbformat.read(found, as_version=4), found)
+        for place, world in OUTAGES.items():
+            execute(in_world(nbformat.read(RUNBOOKS / place.name, as_version=4), world), place)

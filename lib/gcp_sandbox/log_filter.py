@@ -56,11 +56,15 @@ Test = Callable[[Any], bool]
 
 
 class Filter(NamedTuple):
-    """Whether an entry matches, and the bounds (both included) outside of which none can."""
+    """Whether an entry matches, the bounds (both included) outside of which none can, and the only log, if any.
+
+    Google has an index of these (https://cloud.google.com/logging/docs/analyze/custom-index).
+    """
 
     matches: Test
     since: datetime = EVER[0]
     until: datetime = EVER[1]
+    log: str = ""
 
 
 def compiled(text: str, fields: dict[str, Callable[[Any], Any]]) -> Filter:
@@ -104,7 +108,9 @@ class _Compiler(Transformer):
     def both(self, one: Any, other: Any) -> Any:
         if isinstance(one, Filter):
             a, b = one.matches, other.matches
-            return Filter(lambda e: a(e) and b(e), max(one.since, other.since), min(one.until, other.until))
+            return Filter(
+                lambda e: a(e) and b(e), max(one.since, other.since), min(one.until, other.until), one.log or other.log
+            )
         return lambda compare: self.both(one(compare), other(compare))
 
     def either(self, one: Any, other: Any) -> Any:
@@ -150,7 +156,8 @@ class _Compiler(Transformer):
             rank, order = _rank(wanted), _ORDER[op]
             return Filter(lambda e: order(_rank(read(e) or "DEFAULT"), rank))
         fits, missing = _fits(op, wanted), _MISSING_FAILS if rest else ()
-        return Filter(lambda e: any(map(fits, _walk(read(e), rest, [] if top in missing else [""]))))
+        log = wanted.casefold() if (top, op, rest) == ("logName", "=", []) else ""
+        return Filter(lambda e: any(map(fits, _walk(read(e), rest, [] if top in missing else [""]))), log=log)
 
 
 def _by_time(read: Callable, op: str, wanted: datetime, bounds: bool) -> Filter:

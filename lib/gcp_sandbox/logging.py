@@ -38,6 +38,7 @@ class Log:
         self.project = sandbox.inventory.project
         changes = list(audit.entries(sandbox))
         self.entries = sorted([*sandbox.story.entries, *changes]) if changes else sandbox.story.entries
+        self._by_log: dict[str, list[Entry]] = {}
         self._resources: dict[str, dict] = {}
         self.fields: dict[str, Callable[[Entry], Any]] = {
             "logName": self._log_name,
@@ -57,6 +58,15 @@ class Log:
     def add(self, entry: Entry) -> None:
         """Take in an entry of this moment: no other is newer."""
         self.entries.append(entry)
+        self._by_log.clear()
+
+    def _of(self, log: str) -> list[Entry]:
+        """The entries of one log, found again without looking at the others; "" is every log."""
+        if not log:
+            return self.entries
+        if log not in self._by_log:
+            self._by_log[log] = [e for e in self.entries if self._log_name(e).casefold() == log]
+        return self._by_log[log]
 
     def draw(self, entry: Entry) -> dict[str, Any]:
         """One entry as JSON."""
@@ -66,16 +76,17 @@ class Log:
 
     def read(self, wanted: Filter, size: int, newest_first: bool, start: int | None) -> tuple[list[dict], int | None]:
         """Up to `size` matching entries from position `start` on, and the position to go on from (None: the end)."""
-        low = bisect_left(self.entries, wanted.since, key=lambda e: e.at)
-        high = bisect_right(self.entries, wanted.until, key=lambda e: e.at)
+        entries = self._of(wanted.log)
+        low = bisect_left(entries, wanted.since, key=lambda e: e.at)
+        high = bisect_right(entries, wanted.until, key=lambda e: e.at)
         step, end = (-1, low - 1) if newest_first else (1, high)
         at = start if start is not None else (high - 1 if newest_first else low)
         found: list[dict] = []
         for seen, n in enumerate(range(at, end, step)):
             if len(found) == size or seen == SCAN:
                 return found, n
-            if wanted.matches(self.entries[n]):
-                found.append(self.draw(self.entries[n]))
+            if wanted.matches(entries[n]):
+                found.append(self.draw(entries[n]))
         return found, None
 
     def _log_name(self, entry: Entry) -> str:

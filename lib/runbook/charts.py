@@ -7,10 +7,11 @@ is what tests compare.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from runbook import draw
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from runbook.diagnosis import Causes
+    from runbook.p1 import Page
     from runbook.run import Run
 
 HOURS = 6  # that a timeline shows
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
 
 
@@ -147,7 +150,9 @@ def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) 
     step, hours = timedelta(minutes=5), timedelta(hours=1)
     counts = Counter(int((r["at"] - start) / step) for r in logged.rows if r["at"] >= start)
     failed = [r["started_at"] for r in runs.rows if r["status"] == "failed" and r["started_at"] >= start]
-    marks = [(c["at"], f"{c['what']} {c['resource'].rsplit('/', 1)[-1]}") for c in changed.rows if c["at"] >= start]
+    marks = [
+        (c["at"], f"{c['what']} {c['resource'].split('/', 1)[-1]}") for c in reversed(changed.rows) if c["at"] >= start
+    ]
     first = min((c.since for c in causes if c.since), default=None)
     rows = [{"from": run.moment.local(start + n * step), "errors": counts[n], "change": ""} for n in counts]
     rows += [{"from": run.moment.local(at), "errors": 0, "change": said} for at, said in marks]
@@ -163,22 +168,71 @@ def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) 
             color=LINE,
             label="failed run",
         )
-        for n, (at, said) in enumerate(sorted(marks)):
-            x = (at - run.moment.at) / hours
-            axes.axvline(x, color=QUIET, linewidth=1, label="change" if not n else None)
-            axes.text(x, top * (1.3 - 0.1 * (n % 3)), f" {said}"[:34], fontsize=7, color=QUIET)
+        for n, (at, _) in enumerate(marks):
+            axes.axvline((at - run.moment.at) / hours, color=QUIET, linewidth=1, label=None if n else "change")
         if first and first >= start:
             axes.axvline(
                 (first - run.moment.at) / hours, color=LINE, linestyle="--", linewidth=1, label="first symptom"
             )
-        axes.set_ylim(0, top * 1.4)
+        for x, line, said in _beside([((at - run.moment.at) / hours, said) for at, said in marks]):
+            y = top * (1.55 - 0.11 * line)
+            axes.text(x + 0.03, y, said, fontsize=7, color=QUIET, va="center", bbox=_PAPER)
+        axes.set_ylim(0, top * 1.62)
         axes.set_xlim(-HOURS, 0)
+        ticks = range(-HOURS, 1)
+        axes.set_xticks(ticks, [f"{run.moment.local(run.moment.ago(-n)):%H:%M}" for n in ticks])
+        axes.get_xticklabels()[-1].set_ha("right")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("entries per 5 min")
-        axes.set_xlabel(f"hours before {run.moment.local(run.moment.at):%H:%M} ({run.settings.time_zone})")
+        axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is when this looks")
 
     found = sorted(rows, key=lambda r: r["from"])
     return _chart(f"What happened in the last {HOURS} hours", logged, found, paint, empty="no errors and no changes")
+
+
+def _beside(marks: Sequence[tuple[float, str]]) -> Iterator[tuple[float, int, str]]:
+    """Where labels begin, on which of four lines, so that none covers another; the table has those without room."""
+    ends = [-inf] * 4
+    for x, said in marks:
+        wide = 0.043 * len(said)
+        left = min(x, -wide)
+        line = next((n for n, end in enumerate(ends) if end < left), None)
+        if line is not None:
+            ends[line] = left + wide
+            yield left, line, said
+
+
+def limits(run: Run, page: Page, *facts: Fact) -> Chart:
+    """What the newest runs of functions that ran into a limit took and used, as a share of the limit that is deployed.
+
+    `facts` are those that the page was made from.
+    """
+    rows = page.near
+
+    def paint(axes: Axes) -> None:
+        share = [100 * (r["seen"] or 0) / r["limit"] for r in rows]
+        bars = axes.barh(range(len(rows)), share, color=[BAD if r["_hit"] else GOOD for r in rows])
+        axes.set_yticks(range(len(rows)), [_of_run(r) for r in rows])
+        axes.bar_label(bars, [_against(r) for r in rows], fontsize=8)
+        axes.axvline(100, color=LINE, linestyle="--", linewidth=1, label="limit")
+        axes.plot([], [], "s", color=BAD, label="stopped by it")
+        axes.plot([], [], "s", color=GOOD, label="not stopped")
+        axes.set_xlim(0, max([*share, 100]) * 1.6)
+        axes.set_xlabel("% of the limit that is deployed")
+        axes.invert_yaxis()
+
+    blind = next((f for f in facts if f.gaps), facts[0])
+    title = "Newest runs and their limits"
+    return _chart(title, blind, rows, paint, empty="nothing ran into a limit", height=1 + 0.25 * len(rows), left=0.34)
+
+
+def _of_run(row: Row) -> str:
+    return f"{row['function']}, {row['what']}" + (f", {row['run']:%a %H:%M}" if row["run"] else "")
+
+
+def _against(row: Row) -> str:
+    seen = "not told" if row["seen"] is None else f"{row['seen']:,.0f}"
+    return f" {seen} of {row['limit']:,} {row['unit']}{' by params' * (row['limit by'] == 'params')}: {row['ended']}"
 
 
 def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:

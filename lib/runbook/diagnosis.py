@@ -74,7 +74,7 @@ class Causes(Sequence[Cause]):
             return draw.page(draw.banner(text, "unknown" if self.blind else "ok") + self._unseen())
         rows = [
             {"no": n, "cause": c.cause.replace("_", " "), "confidence": c.confidence, "since": c.since,
-             "functions": c.functions, "evidence": " · ".join(c.evidence)}
+             "functions": c.functions, "evidence": " ·\n".join(c.evidence)}
             for n, c in enumerate(self.rows, 1)
         ]  # fmt: skip
         return draw.page(draw.table(rows) + self._unseen())
@@ -408,4 +408,4 @@ def _changed(one: Sick, seen: Seen, fits: Any, hours: float = 0) -> list[Row]:
 
 
 def _told(change: Row) -> str:
-    return f"{change['what']} of {change['resource'].rsplit('/', 1)[-1]} by {change['who']} at {_clock(change['at'])}"
+    return f"{change['what']} of {change['resource'].split('/', 1)[-1]} by {change['who']} at {_clock(change['at'])}"

@@ -97,7 +97,10 @@ def _cell(name: str, value: Any) -> str:
         text = (
             f'<b style="color:{ink};background:{paper};padding:1px 8px;border-radius:8px;white-space:nowrap">{text}</b>'
         )
-    style = ";white-space:nowrap" if isinstance(value, date) else ""
+    if name == "command":  # breaks between words only, not after each hyphen
+        words = " ".join(f'<span style="white-space:nowrap">{word}</span>' for word in text.split(" "))
+        text = f'<code style="font-size:12px;background:none;padding:0">{words}</code>'
+    style = ";white-space:nowrap" if isinstance(value, date) else ";white-space:pre-line" if "\n" in text else ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         style = ";text-align:right"
     return f'<td style="{_CELL}{style}">{text}</td>'

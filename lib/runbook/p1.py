@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from runbook import draw, record
+from runbook import draw, limits, record
 from runbook.diagnosis import Cause, Causes, Pattern, diagnose
 from runbook.diagnosis import Seen as Evidence
 from runbook.errors import Refused
@@ -43,7 +43,10 @@ def patterns() -> tuple[Pattern, ...]:
 
 @dataclass(frozen=True)
 class Page:
-    """A severity, its causes, and the steps for each; `check` gives the same as findings for the verdict."""
+    """A severity, its causes, and the steps for each; `findings` are the same for the verdict.
+
+    `near` is what ran into a limit, against that limit (see runbook.limits).
+    """
 
     severity: str
     why: str
@@ -51,6 +54,7 @@ class Page:
     causes: Causes
     steps: tuple[Row, ...]
     people: tuple[Row, ...]
+    near: tuple[Row, ...] = ()
 
     @property
     def findings(self) -> Findings:
@@ -112,6 +116,7 @@ def page(run: Run, seen: Seen) -> Page:
     """Everything that can be said from what was seen."""
     facts = [getattr(seen, name) for name in Evidence._fields]
     causes = diagnose(Evidence(*facts), patterns(), run.settings, run.moment)
+    near = limits.near(causes, Evidence(*facts), patterns(), run.settings)
     detected = run.request.values.get("detected_at", "")
     began = moment_of(detected, run.moment.at, run.settings.zone).at
     severity, why = _severity(causes, run.settings)
@@ -122,9 +127,9 @@ def page(run: Run, seen: Seen) -> Page:
     steps = [
         {"cause": c.cause.replace("_", " "), "do": said, "command": line}
         for c in causes
-        for said, line in _steps(c, run.settings, place | {"incident": run.request.values.get("incident", "")})
+        for said, line in _steps(c, run.settings, place | {"incident": run.request.values.get("incident", "")}, near)
     ]
-    found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)))
+    found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), near)
     run.judge("causes", found.findings, *facts)
     return found
 
@@ -163,7 +168,7 @@ FIXES = {  # the guide's table "Common Issues & Fixes"
 AGAIN = {"memory_limit", "timeout", "secret", "auth_error", "quota", "capacity", "dependency_outage", "permission"}
 
 
-def _steps(cause: Cause, settings: Settings, place: Row) -> list[tuple[str, str]]:
+def _steps(cause: Cause, settings: Settings, place: Row, near: Sequence[Row]) -> list[tuple[str, str]]:
     """The fix of a cause, as a sentence and the runbook that does it; then a retry where that is needed."""
     by_name = {f.name: f for f in settings.functions}
     one, tie = by_name[cause.functions[0]], {"incident": place["incident"]}
@@ -173,14 +178,17 @@ def _steps(cause: Cause, settings: Settings, place: Row) -> list[tuple[str, str]
         return command(runbook, {**here, **more})
 
     lines = {
-        "memory_limit": lambda: line("deploy", function=one.name, memory=_twice(one.memory)) + " -p source=",
-        "timeout": lambda: line("deploy", function=one.name, timeout_s=min(2 * one.timeout_s, 3600)) + " -p source=",
         "crash_after_deploy": lambda: line("rollback", function=one.name, **tie),
         "paused_scheduler": lambda: line("scheduler", jobs=",".join(cause.functions), to="resume", **tie),
         "stuck_etl": lambda: line("retry", function=one.name, **tie),
         "unknown": lambda: f"gcloud functions logs read {one.name} --v2 --region={settings.region}",
     }
-    if cause.cause in FIXES:
+    if cause.cause in limits.HIT:
+        wanted, why = limits.more(cause.cause, one.name, near)
+        option = {"memory_limit": "memory", "timeout": "timeout_s"}[cause.cause]
+        given = line("deploy", function=one.name, **{option: wanted}) + " -p source=" if wanted else ""
+        found = [(f"{FIXES[cause.cause]} ({why})" if wanted else why, given)]
+    elif cause.cause in FIXES:
         found = [(FIXES[cause.cause], lines.get(cause.cause, str)())]
     else:
         found = _special(cause, one, line)
@@ -194,19 +202,17 @@ def _special(cause: Cause, one: Function, line: Any) -> list[tuple[str, str]]:
         if "lasts for hours" in text:
             return [("it comes back when the day's quota does; or ask the provider for a higher one", "")]
         return [("wait a minute; it comes back by itself", "")]
-    secret = cause.key if cause.key in one.secrets else next(iter(one.secrets), "")
+    secrets = [cause.key] if cause.key in one.secrets else one.secrets
     if cause.cause == "secret":
         version = re.search(r"version (\d+), is DISABLED", " ".join(cause.evidence))
         if version:
-            return [
-                ("enable the version again", line("retire_secret", secret=secret, version=int(version[1]), to="enable"))
-            ]
-    return [("get a new credential, and rotate the secret", line("rotate_secret", secret=secret) if secret else "")]
-
-
-def _twice(memory: str) -> str:
-    number, unit = re.match(r"(\d+)(\D*)", memory or "256Mi").groups()  # type: ignore[union-attr]
-    return f"{int(number) * 2}{unit}"
+            back = {"secret": secrets[0], "version": int(version[1]), "to": "enable"}
+            return [("enable the version again", line("retire_secret", **back))]
+    if len(secrets) < 2:
+        return [
+            ("get a new credential, and rotate the secret", "".join(line("rotate_secret", secret=s) for s in secrets))
+        ]
+    return [(f"get a new credential; if it is {s}, rotate that", line("rotate_secret", secret=s)) for s in secrets]
 
 
 def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:

@@ -10,6 +10,7 @@ from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError
 from google.cloud import logging
 
 from gcp_sandbox import logging as served
+from gcp_sandbox.story import Entry
 from tests.gcp_sandbox.conftest import PROJECT
 
 # a, b, c, d are one entry each, at 10:00, 11:00, 12:00 and 13:00.
@@ -165,6 +166,30 @@ def test_a_page_may_be_empty_and_not_the_last(entries, session, told, monkeypatc
     first = session(told(FOUR)).post("https://logging.googleapis.com/v2/entries:list", json=asked).json()
     assert sorted(first) == ["nextPageToken"]
     assert "".join(letter(e) for e in entries(f"textPayload:slow {SINCE}")) == "d"
+
+
+def test_a_page_looks_at_no_entry_of_another_log(session, told, monkeypatch):
+    monkeypatch.setattr(served, "SCAN", 2)
+    log = f"projects/{PROJECT}/logs/cloudaudit.googleapis.com%2Factivity"
+    asked = {"resourceNames": [f"projects/{PROJECT}"], "filter": f'logName="{log}"', "orderBy": "timestamp asc"}
+    world = told("revisions: [{select: {name: gmail-sync}, age: 2h}]\nbulk: {errors: 40}")
+    url = "https://logging.googleapis.com/v2/entries:list"
+    first = session(world).post(url, json=asked).json()
+    assert [e["logName"] for e in first["entries"]] == [log]
+    assert "nextPageToken" not in first
+    either = {**asked, "filter": f'logName="{log}" OR textPayload:"bulk error 1"'}
+    assert "nextPageToken" in session(world).post(url, json=either).json()
+    assert "nextPageToken" in session(world).post(url, json={**asked, "filter": f'NOT logName="{log}"'}).json()
+
+
+def test_an_entry_of_this_moment_is_in_its_log(session):
+    google = session()
+    log = f"projects/{PROJECT}/logs/run.googleapis.com%2Fstderr"
+    asked = {"resourceNames": [f"projects/{PROJECT}"], "filter": f'logName="{log}" textPayload:"just now"'}
+    url, sandbox = "https://logging.googleapis.com/v2/entries:list", google.get_adapter("https://").app.sandbox
+    assert google.post(url, json=asked).json() == {}
+    sandbox.log.add(Entry(sandbox.now, "gmail-sync", "ERROR", "just now"))
+    assert [e["textPayload"] for e in google.post(url, json=asked).json()["entries"]] == ["just now"]
 
 
 def test_a_page_token_belongs_to_its_query(session, told):

@@ -11,7 +11,7 @@ from runbook.rows import Gap, Row
 
 
 def functions() -> Ask:
-    """Rows `name, region, state, updated, message` of every function of the project, in any region.
+    """Rows `name, region, state, memory, timeout_s, updated, message` of every function of the project, in any region.
 
     A location that did not answer is a gap: what lives there is unknown, not missing.
     """
@@ -36,11 +36,13 @@ def functions() -> Ask:
 
 
 def _function(found: Row) -> Row:
-    place = found["name"].split("/")
+    place, config = found["name"].split("/"), found.get("serviceConfig", {})
     return {
         "name": place[-1],
         "region": place[3],
         "state": found.get("state", "STATE_UNSPECIFIED"),
+        "memory": config.get("availableMemory", ""),
+        "timeout_s": config.get("timeoutSeconds", 0),
         "updated": datetime.fromisoformat(found["updateTime"]),
         "message": " ".join(m.get("message", "") for m in found.get("stateMessages", [])),
     }
