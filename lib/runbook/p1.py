@@ -60,7 +60,7 @@ class Page:
     def findings(self) -> Findings:
         """One finding for each cause, and an unknown for each thing that could not be seen."""
         rows = [
-            Finding("cause", ", ".join(c.functions), c.cause.replace("_", " "), "none",
+            Finding("cause", _few(c.functions), c.cause.replace("_", " "), "none",
                     Verdict.unknown if c.confidence == "unknown" else Verdict.alert, _first(self.steps, c))
             for c in self.causes
         ]  # fmt: skip
@@ -108,6 +108,11 @@ class Page:
         return Shown(draw.table(self.people))
 
 
+def _few(names: Sequence[str]) -> str:
+    """Up to three names; of more, two and how many more: a line must fit a screen."""
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
 def _first(steps: Sequence[Row], cause: Cause) -> str:
     return next((s["do"] for s in steps if s["cause"] == cause.cause.replace("_", " ")), "")
 
@@ -146,10 +151,10 @@ def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
     systems = {f.source_system for f in settings.functions}
     down = [s for s in sorted(systems) if all(f.name in sick for f in settings.functions if f.source_system == s)]
     if set(scores) & sick:
-        return "P2", f"account scoring does not work ({', '.join(sorted(sick))})"
+        return "P2", f"account scoring does not work ({_few(sorted(sick))})"
     if down or len(sick) > 2:
-        return "P2", f"{', '.join(down) or f'{len(sick)} functions'} down: {', '.join(sorted(sick))}"
-    return "P3", f"{', '.join(sorted(sick))} of {total} functions"
+        return "P2", f"{', '.join(down) or f'{len(sick)} functions'} down: {_few(sorted(sick))}"
+    return "P3", f"{_few(sorted(sick))} of {total} functions"
 
 
 FIXES = {  # the guide's table "Common Issues & Fixes"
