@@ -89,6 +89,9 @@ def test_nothing_is_read_for_a_plan(place: Place) -> None:
     for name, given in (("backup", BACKUP), ("restore", {}), ("restore", PAST)):
         assert same_rows(place.plan(name, **given)) == []
     assert not [sent for sent in place.wire.seen if b"MD5" in sent.body]
+    place.run("backup", apply=True, tables="sf_accounts")
+    assert same_rows(place.plan("backup", **BACKUP)) == []  # one of three is there
+    assert same_rows(place.run("backup", approved_plan="0" * 12, **BACKUP)) == []
 
 
 def test_what_is_written_meanwhile_is_not_missed_in_the_copy(place: Place) -> None:
