@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 CHECKS, FACTS, DOOR = "tests/runbook/test_checks.py", "tests/runbook/test_facts.py", "tests/conformance/test_door.py"
 WEEK, DAY = f"{FACTS}::test_etl_of_the_week", f"{FACTS}::test_etl_of_the_teams_day"
 ERRORS, PAGE = f"{FACTS}::test_errors_come_from_every_kind_of_payload", f"{FACTS}::test_errors_stop_at_one_page"
+COPIES, PLANS = "tests/runbook/test_copies.py", "tests/runbook/test_plans.py"
+PAIRS = f"{FACTS}::test_two_equal_rows_do_not_cancel_out"
 # (file, what stands there, the fault, the tests that must notice)
 FAULTS = [
     ("lib/runbook/checks/daily.py", "good >= limits.ok_from", "good > limits.ok_from", CHECKS),
@@ -31,6 +33,10 @@ FAULTS = [
     ("lib/runbook/moment.py", "self.at.astimezone(self.zone).date()", "self.at.date()", DAY),
     ("lib/runbook/facts/logs.py", 'status.get("message")', 'status.get("code")', ERRORS),
     ("lib/runbook/facts/logs.py", "more=len(rows) == PAGE", "more=False", PAGE),
+    ("lib/runbook/sql/checksum.sql", "SUM(CAST(CAST(", "SUM(DISTINCT CAST(CAST(", PAIRS),
+    ("lib/runbook/sql/copies.sql", " {past})", ")", COPIES),
+    ("lib/runbook/watch.py", "(*plan.there, *done)", "done", COPIES),
+    ("lib/runbook/plans/tables.py", "if at < oldest", "if at <= oldest", PLANS),
     ("lib/runbook/cloud/door.py", "m == method and h == url.netloc", "h == url.netloc", DOOR),
     ("lib/runbook/cloud/door.py", 'answer.get("statementType") == "SELECT"', "answer", DOOR),
 ]

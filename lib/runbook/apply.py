@@ -151,7 +151,9 @@ def _unfinished(store: Store, wanted: str, plan: Plan, run: Run) -> Plan | None:
     None for any other, also for one that was made for another place or by other code.
     """
     raw = newest_plan(store, wanted)
-    file = json.loads(raw) if raw else {"id": ""}
+    if raw is None:
+        return None
+    file = json.loads(raw)
     known = _attempts(store.folder / "applied" / file["id"][:12])
     rows = known[-1].read() if known else []
     if not any(row["kind"] == "INTENT" for row in rows) or any(row["kind"] == "CLOSE" for row in rows):

@@ -36,19 +36,19 @@ class Moment:
         return when.astimezone(self.zone)
 
 
-def moment_of(as_of: str, now: datetime, zone: ZoneInfo) -> Moment:
-    """`now`, or `as_of` (ISO 8601; without an offset it is the team's time). Raises BadParameter."""
+def moment_of(as_of: str, now: datetime, zone: ZoneInfo, name: str = "as_of") -> Moment:
+    """`now`, or `as_of` (ISO 8601; without an offset it is the team's time). Raises BadParameter, which says `name`."""
     if not as_of:
         return Moment(now, zone)
     try:
         at = datetime.fromisoformat(as_of)
-    except ValueError:
+        at = (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise BadParameter(
-            f"as_of={as_of}", "is no ISO 8601 time", next="write it as 2026-03-10T08:30, in the team's time."
+            f"{name}={as_of}", "is no ISO 8601 time", next="write it as 2026-03-10T08:30, in the team's time."
         ) from None
-    at = (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
     if at > now:
         raise BadParameter(
-            f"as_of={as_of}", f"lies in the future; the cloud's clock says {now:%FT%TZ}", next="look back."
+            f"{name}={as_of}", f"lies in the future; the cloud's clock says {now:%FT%TZ}", next="look back."
         )
     return Moment(at, zone, past=True)

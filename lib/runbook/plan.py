@@ -51,8 +51,9 @@ class Plan:
     """Ordered changes and what they rely on; empty when everything already is as asked.
 
     `operation` names the row of the settings' matrix, `watch` the function that the closing checks look at, `notes`
-    what a person should know before signing. `place` (what runs where, by which code) and `rule`, the settings' row,
-    are added by the run. With a `refusal` there is no plan, and it says why.
+    what a person should know before signing. `there` are changes that were made before, by their names: no part of the
+    id, but confirmed with the others. `place` (what runs where, by which code) and `rule`, the settings' row, are added
+    by the run. With a `refusal` there is no plan, and it says why.
     """
 
     operation: str
@@ -62,6 +63,7 @@ class Plan:
     gates: Findings
     watch: str = ""
     notes: tuple[str, ...] = ()
+    there: tuple[Change, ...] = ()
     place: Mapping[str, Any] = field(default_factory=dict)
     rule: Operation | None = None
     refusal: Refused | None = None

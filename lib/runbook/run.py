@@ -136,14 +136,18 @@ class Run:
         return outcome
 
     def confirm(self, outcome: Outcome) -> Findings:
-        """What became of each change, and of the function since then; asks nothing when nothing was applied."""
-        if outcome.result not in ("applied", "failed", "unknown"):
+        """What became of each change, of the function since then and of the rows that were copied.
+
+        Asks nothing when nothing was applied, except about copies that were there already.
+        """
+        from runbook.watch import compared, since
+
+        found = compared(self, outcome)
+        if outcome.result in ("applied", "failed", "unknown"):
+            found = Findings((*outcome.findings, *since(self, outcome), *found))
+        elif not found:
             row = Finding("confirm", outcome.plan.operation, "nothing was applied, so nothing is asked", "", Verdict.ok)
             found = Findings((row,))
-        else:
-            from runbook.watch import since
-
-            found = Findings((*outcome.findings, *since(self, outcome)))
         self._findings["confirm"] = found
         return found
 

@@ -1,4 +1,6 @@
-"""The closing checks: what a function did and logged since a change began (guide: Monitor during and after)."""
+"""The closing checks (guide: Monitor during and after): what a function did and logged since a change began, and
+whether copied tables have the rows of their sources.
+"""
 
 from __future__ import annotations
 
@@ -36,3 +38,21 @@ def since(run: Run, outcome: Outcome) -> Findings:
         if found.worst is Verdict.alert or time.monotonic() >= end:
             return found
         time.sleep(EVERY_S)
+
+
+def compared(run: Run, outcome: Outcome) -> Findings:
+    """Compare every copied table of the plan that is done, or that was there before, with its source.
+
+    So an application that is taken up again after a crash looks at all copies, not only at those that it made itself.
+    """
+    plan, fates = outcome.plan, outcome.fates
+    if outcome.result in ("planned", "refused"):
+        return Findings()
+    done = [c for c, (fate, _) in zip(plan.changes, fates, strict=False) if fate == "done"]
+    copies = {c.resource: c.details for c in (*plan.there, *done) if c.action == "copy table"}
+    if not copies:
+        return Findings()
+    seen = run.read(facts.copies(list(copies.values())))
+    found = checks.after_copy(seen, run.settings, run.moment)
+    run.judge("confirm", found, seen)
+    return found

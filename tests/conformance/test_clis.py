@@ -22,7 +22,7 @@ import yaml
 
 import gcp_sandbox
 from gcp_sandbox.serve import environment, serve
-from runbook import facts, plans, settings
+from runbook import checks, facts, plans, settings
 from runbook.actions import ACTIONS
 from runbook.cloud.connect import Cloud, connect
 from runbook.cloud.door import Loopback
@@ -50,7 +50,10 @@ CANNOT_RUN = {
     "start with new secret": "gcloud run talks to the Knative API",
 }
 SECRET = "gmail-oauth-token"
+COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "type": "SNAPSHOT"}
+COPY |= {"to_dataset": "sales_intelligence_backup", "to_table": "gmail_messages_20260310"}
 GIVEN = {
+    "copies": ([COPY],),
     "revisions": ("gmail-sync",),
     "runs_of": ("gmail-sync",),
     "runs_of_users": (SECRET,),
@@ -97,7 +100,7 @@ def moment(cloud: Any) -> Moment:
 @pytest.fixture(scope="module")
 def said(cloud: Any, moment: Moment, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Every command's result by its name: two at a time, because each takes a second of processor time."""
-    lines = {name: ask(cloud, moment).line for name, ask in FACTS.items()}
+    lines = {name: look(ask, cloud, moment).line for name, ask in FACTS.items()}
     lines = {name: re.sub("^bq ", "bq --format=json ", line) for name, line in lines.items()} | GUIDE | REFUSED
     with serve(gcp_sandbox.app(cloud.settings.inventory(), "many_errors")) as served, ThreadPoolExecutor(2) as pool:
         run = shell(served.url, tmp_path_factory)
@@ -198,7 +201,10 @@ ASKED: dict[str, list[dict[str, Any]]] = {
     "rotate_secret": [{}],
     "retire_secret": [{}, {"to": "enable", "version": 1}],
     "backup": [{"tables": "sf_accounts"}],
-    "restore": [{"snapshot": "sf_accounts_20260310"}],
+    "restore": [
+        {"snapshot": "sf_accounts_20260310"},
+        {"snapshot": "", "table": "sf_opportunities", "at": "2026-03-10T09:00"},
+    ],
     "schema_change": [{"mode": "REPEATED"}],
     "retry": [{"function": "entity-resolution"}],
     "scheduler": [{"jobs": "calendar-sync"}, {"jobs": "embeddings", "to": "resume"}],
@@ -266,7 +272,7 @@ def test_what_the_printed_lines_do_our_facts_see(side: Side) -> None:
     begin, once = moment_of(side), {c.resource for c in side.planned if c.action == "run once"}
     lines = [c.line for c in side.planned if c.action not in CANNOT_RUN]
     lines = [f"printf new-value | {line}" if "versions add" in line else line for line in dict.fromkeys(lines)]
-    assert len(lines) == 11
+    assert len(lines) == 12
     for line, result in zip(lines, side.many(lines), strict=True):
         assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
     # What stays planned: runs are always one more, a rotation one version more, and what could not be run.
@@ -282,6 +288,10 @@ def test_what_the_printed_lines_do_our_facts_see(side: Side) -> None:
     ]
     assert made["rows"] == tables["sf_accounts"]["rows"]
     assert made["expires"] - moment_of(side).at > timedelta(days=29)
+    copies = [c.details for c in side.planned if c.action == "copy table"]
+    compared = look(facts.copies(copies), side.cloud, moment_of(side))
+    assert len(compared.rows) == len(copies) == 3
+    assert {f.verdict.name for f in checks.after_copy(compared, side.cloud.settings, moment_of(side))} == {"ok"}
     for function in once:
         newest = look(facts.runs_of(function), side.cloud, moment_of(side)).rows[0]
         assert newest["started_at"] > begin.at
@@ -318,7 +328,8 @@ def test_what_our_library_does_bq_and_gcloud_see(side: Side, monkeypatch: pytest
     assert rows(results["job"])["state"] == "PAUSED"
     assert rows(results["run"])["lastAttemptTime"] >= "2026-03-11T13:30:00Z"
     assert rows(results["snapshot"])["snapshotDefinition"]["baseTableReference"]["tableId"] == "sf_accounts"
-    assert "sf_accounts_20260310_restored" in [t["tableReference"]["tableId"] for t in rows(results["restored"])]
+    restored = {t["tableReference"]["tableId"] for t in rows(results["restored"])}
+    assert restored >= {"sf_accounts_20260310_restored", "sf_opportunities_20260310T0900_restored"}
     assert {"name": "industry", "type": "STRING", "mode": "REPEATED"} in rows(results["column"])["schema"]["fields"]
     assert list(serving.values()) == [100]
 

@@ -268,6 +268,12 @@ def test_low_risk_needs_a_word_only(place: Callable[..., Place]) -> None:
     assert here.run("backup", apply=True).outcome.result == "nothing to do"
 
 
+def test_a_plan_that_never_was_is_none_of_those_that_were_applied(place: Callable[..., Place]) -> None:
+    here = place()
+    (here.records / "sandbox" / "applied" / "1f68b9ae6fdb").mkdir(parents=True)  # begins as a number does
+    refused(here, here.go("rollback", "0" * 12), "there is no plan 000000000000")
+
+
 @pytest.mark.parametrize("name", SIGNED)
 def test_a_word_is_not_enough_for_the_others(place: Callable[..., Place], name: str) -> None:
     here = place(name)

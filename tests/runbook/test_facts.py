@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from hashlib import md5
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -148,7 +149,10 @@ def test_a_table_that_is_not_there_is_absent(sandbox: Any, tmp_path: Any) -> Non
 
 
 # Every read of a cloud, with what it is asked for; `source` asks none.
+COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "type": "SNAPSHOT"}
+COPY |= {"to_dataset": "sales_intelligence_backup", "to_table": "gmail_messages_20260310"}
 GIVEN = {
+    "copies": ([COPY],),
     "revisions": ("gmail-sync",),
     "runs_of": ("gmail-sync",),
     "runs_of_users": ("gmail-oauth-token",),
@@ -380,6 +384,7 @@ def test_tables_and_their_columns(sandbox: Any) -> None:
     for found in seen.rows:
         assert found["rows"] == sum(1 for _ in raw(cloud, found["table"]))
         assert found["changed"] <= moment.at
+        assert found["_created"] == moment.ago(400 * 24)
     [scores] = [r for r in seen.rows if r["table"] == "account_recommendations"]
     assert scores["_columns"]["score_date"] == ("DATE", "NULLABLE")
     assert list(scores["_columns"]) == ["id", "account_id", "score_date", "value"]
@@ -434,6 +439,150 @@ def test_a_table_that_was_not_seen_is_a_gap_of_the_whole(sandbox: Any, tmp_path:
     seen = look(facts.tables(), *sandbox(world))
     assert not seen.rows
     assert "403" in seen.gaps[0].why
+
+
+# --- copied tables beside their sources
+
+
+def copied(sandbox: Any, spoil: str = "", copy: dict[str, Any] = COPY, **settings: Any) -> tuple[Any, Any]:
+    """The fact about one copy whose table was spoilt with a statement of DuckDB's, and the catalog."""
+    cloud, moment = sandbox()
+    cloud.settings = cloud.settings.model_copy(update=settings)
+    catalog = cloud.transport.app.sandbox.bigquery.catalog
+    if spoil:
+        catalog.con.execute(spoil.format(t=f"{copy['to_dataset']}.{copy['to_table']}"))
+    return look(facts.copies([copy]), cloud, moment), catalog
+
+
+def equal(seen: Any) -> tuple[bool, bool]:
+    """Whether the one row says that the numbers of rows are equal, and the checksums."""
+    [row] = seen.rows
+    return row["copy_rows"] == row["source_rows"], row["copy_checksum"] == row["source_checksum"]
+
+
+SWAPPED = "UPDATE {t} SET id = (SELECT max(id) FROM {t}) WHERE id = (SELECT min(id) FROM {t})"
+TWICE = "INSERT INTO {t} FROM {t} ORDER BY id LIMIT 1"
+SHUFFLED = "CREATE OR REPLACE TABLE {t} AS FROM {t} ORDER BY md5(id)"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "same"),
+    [
+        ("", (True, True)),
+        (SHUFFLED, (True, True)),
+        ("DELETE FROM {t} WHERE id = (SELECT min(id) FROM {t})", (False, False)),
+        ("DELETE FROM {t}", (False, False)),
+        (TWICE, (False, False)),
+        (SWAPPED, (True, False)),
+        (f"{TWICE}; DELETE FROM {{t}} WHERE id = (SELECT max(id) FROM {{t}})", (True, False)),
+        ("UPDATE {t} SET value = NULL WHERE id = (SELECT min(id) FROM {t})", (True, False)),
+        (
+            "UPDATE {t} SET sent_at = sent_at + INTERVAL 1 MICROSECOND WHERE id = (SELECT max(id) FROM {t})",
+            (True, False),
+        ),
+    ],
+)
+def test_a_copy_is_its_source_in_any_order_and_nothing_else(sandbox: Any, spoil: str, same: tuple[bool, bool]) -> None:
+    seen, catalog = copied(sandbox, spoil)
+    assert equal(seen) == same
+    assert (seen.gaps, seen.absent) == ((), ())
+    count = "SELECT count(*) FROM sales_intelligence.gmail_messages WHERE sent_at <= '2026-03-10 13:30:00+00'"
+    assert seen.rows[0]["source_rows"] == catalog.con.execute(count).fetchall()[0][0] > 400
+
+
+def test_the_checksum_is_the_sum_over_the_rows(sandbox: Any) -> None:
+    """Computed again, here, from the rows as JSON."""
+    seen, catalog = copied(sandbox)
+    rows = catalog.con.execute("SELECT to_json(t)::VARCHAR FROM sales_intelligence_backup.gmail_messages_20260310 t")
+    total = sum(int(md5(text.encode()).hexdigest()[:15], 16) for (text,) in rows.fetchall())
+    assert seen.rows[0]["copy_checksum"] == total > 2**63  # more than an INT64 holds
+
+
+def test_two_equal_rows_do_not_cancel_out(sandbox: Any) -> None:
+    """One row twice more on one side, another row twice more on the other: for BIT_XOR these would be the same."""
+    cloud, moment = sandbox()
+    con, copy = cloud.transport.app.sandbox.bigquery.catalog.con, COPY | {"type": "TABLE", "table": "copied"}
+    place = "sales_intelligence_backup.gmail_messages_20260310"
+    post = "bigquery/v2/projects/acme-sales-sandbox/jobs"
+    tables = [{"projectId": cloud.settings.project, "datasetId": d, "tableId": t} for d, t in
+              [("sales_intelligence_backup", "gmail_messages_20260310"), ("sales_intelligence", "copied")]]  # fmt: skip
+    job = {"sourceTable": tables[0], "destinationTable": tables[1], "operationType": "RESTORE"}
+    body = json.dumps({"configuration": {"copy": job}}).encode()
+    cloud.write("POST", f"https://bigquery.googleapis.com/{post}", body)
+    assert equal(look(facts.copies([copy]), cloud, moment)) == (True, True)
+    for table, which in (("sales_intelligence.copied", "min"), (place, "max")):
+        one = f"INSERT INTO {table} FROM {table} WHERE id = (SELECT {which}(id) FROM {table})"
+        con.execute(f"{one} LIMIT 1; {one} LIMIT 1")
+    assert equal(look(facts.copies([copy]), cloud, moment)) == (True, False)
+
+
+def test_two_empty_tables_are_the_same(sandbox: Any) -> None:
+    cloud, moment = sandbox()
+    con = cloud.transport.app.sandbox.bigquery.catalog.con
+    for table in ("sales_intelligence.gmail_messages", "sales_intelligence_backup.gmail_messages_20260310"):
+        con.execute(f"DELETE FROM {table}")
+    seen = look(facts.copies([{**COPY, "type": "TABLE"}]), cloud, moment)
+    assert equal(seen) == (True, True)
+    assert (seen.rows[0]["copy_rows"], seen.rows[0]["copy_checksum"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "at"),
+    [
+        ({}, "TIMESTAMP:2026-03-10 13:30:00+00:00"),
+        ({"type": "TABLE", "at": "@1773149400250"}, "TIMESTAMP:2026-03-10 13:30:00.250000+00:00"),
+        ({"type": "TABLE", "dataset": "sales_intelligence_backup", "table": "sf_accounts_20260310"}, None),
+    ],
+    ids=["snapshot", "past", "restored"],
+)
+def test_the_line_and_the_query_say_of_when_the_source_is(sandbox: Any, more: dict[str, Any], at: str | None) -> None:
+    seen, _ = copied(sandbox, copy=COPY | more)
+    assert seen.line.startswith("bq query ")
+    assert (f"--parameter=at:{at}" in seen.line) == ("FOR SYSTEM_TIME AS OF @at" in seen.sql) == (at is not None)
+    assert equal(seen)[0] == ("table" not in more)
+
+
+def test_what_the_checksum_costs_is_both_tables_and_without_it_nothing(sandbox: Any) -> None:
+    dear, catalog = copied(sandbox)
+    size = catalog.size(catalog.get(catalog.ref("gmail_messages")))
+    size += catalog.size(catalog.tables["sales_intelligence_backup", "gmail_messages_20260310"])
+    billed = 2 * 10 * 2**20  # ten megabytes of each table at least
+    at_cap, _ = copied(sandbox, cost_cap_gib=billed / 2**30)
+    below, _ = copied(sandbox, cost_cap_gib=(billed - 1) / 2**30)
+    at_read, _ = copied(sandbox, cost_cap_gib=size / 2**30)
+    above, _ = copied(sandbox, cost_cap_gib=(size - 1) / 2**30)
+    assert "no_checksum" not in dear.rows[0] | at_cap.rows[0]
+    assert below.rows[0]["no_checksum"].startswith("it is billed as 0.02 GiB; cost_cap_gib is 0.01953")
+    assert at_read.rows[0]["no_checksum"].startswith("it is billed as 0.02 GiB; cost_cap_gib is 3.4")
+    assert above.rows[0]["no_checksum"].startswith("it reads 0.00 GiB; cost_cap_gib is 3.4")
+    assert (above.rows[0]["copy_checksum"], above.rows[0]["source_checksum"]) == (None, None)
+    assert above.rows[0]["copy_rows"] == dear.rows[0]["copy_rows"]
+    assert "MD5" not in above.sql + above.line
+    assert not above.gaps
+
+
+def test_one_copy_that_is_not_seen_does_not_hide_the_others(sandbox: Any, tmp_path: Any) -> None:
+    names = ["sf_accounts", "gmail_messages", "calendar_events", "hubspot_contacts"]
+    made = [{**COPY, "table": name, "to_table": f"{name}_20260310"} for name in names]
+    made[2]["to_table"] = "nothing"
+    made[3]["table"] = "nothing"
+    world = world_file(tmp_path, "faults: [{route: 'tables/sf_accounts_20260310$', status: 403}]")
+    cloud, moment = sandbox(world)
+    seen = look(facts.copies(made), cloud, moment)
+    assert [r["copy"] for r in seen.rows] == ["gmail_messages_20260310"]
+    assert seen.absent == ("nothing",)
+    assert [g.subject for g in seen.gaps] == ["sf_accounts_20260310", "hubspot_contacts_20260310"]
+    assert "nothing was not found" in seen.gaps[1].why
+    assert [line.split()[1] for line in seen.line.splitlines()] == ["show", "query", "show", "show"]
+
+
+@pytest.mark.parametrize(("hours", "kept"), [(7 * 24, True), (7 * 24 + 1, False)])
+def test_a_past_that_is_not_kept_is_a_gap(sandbox: Any, hours: int, kept: bool) -> None:
+    cloud, moment = sandbox()
+    at = f"@{int(moment.ago(hours).timestamp() * 1000)}"
+    seen = look(facts.copies([{**COPY, "type": "TABLE", "at": at}]), cloud, moment)
+    assert bool(seen.rows) == kept == (not seen.gaps)
+    assert kept or "Cannot read before" in seen.gaps[0].why
 
 
 def test_access_to_an_operation(sandbox: Any, tmp_path: Any) -> None:

@@ -172,6 +172,40 @@ def test_times_and_etags_do_not_move_an_id(name: str) -> None:
     assert whole(name, {"seen": moved}, at=later).whole_id == whole(name, {}).whole_id
 
 
+def test_a_moment_of_the_past_is_a_parameter_and_later_still_the_same_plan() -> None:
+    ask = {"snapshot": "", "table": "gmail_messages", "at": "2026-03-10T09:00"}
+    later = Moment(AT + timedelta(days=2), SYSTEM.zone)
+    moved = {"tables": [{**T, "rows": 300, "changed": later.at}]}
+    first = whole("restore", {"ask": ask})
+    assert first.whole_id == whole("restore", {"ask": ask, "seen": moved}, at=later).whole_id
+    assert first.changes
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "made", "there"),
+    [
+        ("backup", {}, ["gmail_messages_20260311", "sf_accounts_20260311"], []),
+        ("backup", {"ask": {"date": "20260310"}}, [], ["gmail_messages_20260310", "sf_accounts_20260310"]),
+        ("backup", {"ask": {"date": "20260310", "tables": "sf_accounts"}}, [], ["sf_accounts_20260310"]),
+        ("restore", {}, ["gmail_messages_20260310_restored"], []),
+    ],
+)
+def test_what_is_there_already_is_confirmed_again_but_not_in_the_id(
+    name: str, case: dict[str, Any], made: list[str], there: list[str]
+) -> None:
+    plan = whole(name, case)
+    assert [[c.resource for c in some] for some in (plan.changes, plan.there)] == [made, there]
+    assert {c.action for c in plan.there} <= {"copy table"}
+    assert replace(plan, there=()).whole_id == plan.whole_id
+
+
+def test_a_restored_table_that_is_there_is_confirmed_again() -> None:
+    restored = {**WORLD["tables"][0], "table": "gmail_messages_20260310_restored", "rows": 240}
+    plan = whole("restore", {"seen": {"tables": [*WORLD["tables"], restored]}})
+    first = whole("restore", {})
+    assert (plan.changes, plan.there) == ((), first.changes)
+
+
 def test_gates_do_not_move_an_id(name: str) -> None:
     assert replace(whole(name, {}), gates=Findings()).whole_id == whole(name, {}).whole_id
 
@@ -202,7 +236,13 @@ ANY: dict[str, list[dict[str, Any]]] = {
     "rotate_secret": [{"secret": "hubspot-api-key"}],
     "retire_secret": [{"version": 2}, {"to": "enable"}],
     "backup": [{"tables": "sf_accounts"}, {"date": "20260301"}, {"keep_days": 7}],
-    "restore": [{"into": "fresh"}, {"snapshot": "sf_accounts_20260310"}],
+    "restore": [
+        {"into": "fresh"},
+        {"snapshot": "sf_accounts_20260310"},
+        {"snapshot": "", "table": "gmail_messages", "at": "2026-03-10T09:00"},
+        {"snapshot": "", "table": "gmail_messages", "at": "2026-03-10T09:01"},
+        {"snapshot": "", "table": "sf_accounts", "at": "2026-03-10T09:00"},
+    ],
     "schema_change": [{"column": "sector"}, {"type": "INT64"}, {"mode": "REPEATED"}, {"table": "gmail_messages"}],
     "retry": [{"incident": "INC-1"}, {"function": "calendar-sync"}],
     "scheduler": [{"jobs": "gmail-sync,calendar-sync"}, {"to": "resume"}],

@@ -64,14 +64,22 @@ def _near(text: str, word: str) -> str:
 
 
 def columns_read(statement: Statement, node: exp.Table, names: list[str]) -> set[str]:
-    """Which of a table's columns a statement reads, and so is billed for: `*` reads all, COUNT(*) none."""
+    """Which of a table's columns a statement reads, and so is billed for: `*` reads all, COUNT(*) none.
+
+    The table's own name as a value is a whole row.
+    """
     assert statement.tree is not None
     lower = {name.lower(): name for name in names}
+    row = node.alias_or_name.lower()
     read = {
         lower[column.name.lower()]
         for column in statement.tree.find_all(exp.Column)
         if column.name.lower() in lower and column.table in ("", node.alias_or_name)
     }
+    for column in statement.tree.find_all(exp.Column):
+        whole = column.name.lower() == row and not column.table and row not in lower
+        if whole and column.find_ancestor(exp.Select) is node.find_ancestor(exp.Select):
+            return set(names)
     for star in statement.tree.find_all(exp.Star):
         if isinstance(star.parent, exp.Count) or star.find_ancestor(exp.Select) is not node.find_ancestor(exp.Select):
             continue

@@ -3,6 +3,7 @@
 from runbook.checks.daily import access, errors, etl_today, etl_week, freshness, functions, jobs, scores
 from runbook.checks.gates import (
     after_change,
+    after_copy,
     safe_to_alter,
     safe_to_copy,
     safe_to_deploy,
@@ -17,6 +18,7 @@ from runbook.checks.system import schema
 __all__ = [
     "access",
     "after_change",
+    "after_copy",
     "errors",
     "etl_today",
     "etl_week",

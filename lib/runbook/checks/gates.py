@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from runbook.checks.daily import unseen
@@ -193,6 +194,35 @@ def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -
         said = f"{count}" + (f"; newest: {errors.rows[0]['text']}" if count else "")
         logged = _one("errors since then", name, said, "none", ALERT if count else OK, "read them." if count else "")
     return Findings((*found, *logged))
+
+
+def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
+    """Whether each copied table has the rows of its source: as many, and with the same checksum.
+
+    Equal counts without a checksum are a warning, not ok: it is less than was promised, and somebody may trust the copy
+    later; it stops nothing, and a higher cost cap mends it.
+    """
+    found = [_same_rows(row) for row in copies.rows]
+    gone = "find out who deleted it, and make it again."
+    found += [Finding("same rows", name, "does not exist", _SOURCE, ALERT, gone) for name in copies.absent]
+    return Findings((*found, *unseen("same rows", replace(copies, absent=()), _SOURCE)))
+
+
+_SOURCE = "as the source"
+
+
+def _same_rows(row: dict) -> Finding:
+    copied, source, verdict, hint = row["copy_rows"], row["source_rows"], OK, ""
+    value = f"{copied:,} rows {'=' if copied == source else '≠'} {source:,} rows"
+    if copied == source and row["copy_checksum"] is None:
+        verdict, hint = WARN, "raise cost_cap_gib in params to have the rows compared as well."
+        value += f"; no checksum: {row['no_checksum']}"
+    elif copied == source:
+        value += f", checksums {'equal' if row['copy_checksum'] == row['source_checksum'] else 'differ'}"
+    if copied != source or row["copy_checksum"] != row["source_checksum"]:
+        verdict = ALERT
+        hint = "do not rely on it: make another one. Rows that are streamed in can be missing for up to 90 minutes."
+    return Finding("same rows", row["copy"], value, _SOURCE, verdict, hint)
 
 
 def _source(source: Fact) -> Findings:

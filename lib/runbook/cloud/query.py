@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
+from runbook.cloud.unseen import Unseen
 from runbook.errors import Broken, OverCap
 from runbook.rows import Row
 
@@ -37,8 +38,8 @@ class BadColumn(Exception):
 def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[str, str]) -> list[Row]:
     """The rows of one SELECT, in the order of its ORDER BY; times in UTC.
 
-    `values` are sent as query parameters. Raises Absent, BadColumn, OverCap, Broken for anything that is not a SELECT,
-    and Google's own exceptions where there was no answer.
+    `values` are sent as query parameters. Raises Absent, BadColumn, OverCap, Unseen for a past that is not kept, Broken
+    for anything that is not a SELECT, and Google's own exceptions where there was no answer.
     """
     from google.api_core import exceptions as google
     from google.cloud import bigquery
@@ -61,23 +62,33 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
         raise Broken(f"only a SELECT without routines may run here; this is a {what}", sql)
     cap = cloud.settings.cost_cap
     if dry.total_bytes_processed > cap:
-        raise OverCap(
-            "the query would read more than the cost cap",
-            f"it reads {dry.total_bytes_processed / 2**30:,.2f} GiB; cost_cap_gib is {cap / 2**30:g}",
-            "Nothing was read or billed.",
-            "narrow it (a partition, fewer columns), or raise cost_cap_gib in params.",
+        raise _over(f"it reads {dry.total_bytes_processed / 2**30:,.2f} GiB", cap)
+    try:
+        rows = cloud.bigquery.query_and_wait(
+            sql,
+            job_config=bigquery.QueryJobConfig(
+                maximum_bytes_billed=cap, query_parameters=given, labels=dict(labels), use_legacy_sql=False
+            ),
+            retry=None,
+            job_retry=None,
+            api_timeout=20,
+            wait_timeout=60,
         )
-    rows = cloud.bigquery.query_and_wait(
-        sql,
-        job_config=bigquery.QueryJobConfig(
-            maximum_bytes_billed=cap, query_parameters=given, labels=dict(labels), use_legacy_sql=False
-        ),
-        retry=None,
-        job_retry=None,
-        api_timeout=20,
-        wait_timeout=60,
-    )
+    except google.BadRequest as error:
+        if billed := re.search(r"limit for bytes billed: \d+\. (\d+) or higher", error.message):
+            raise _over(f"it is billed as {int(billed[1]) / 2**30:,.2f} GiB", cap) from None
+        raise
     return [dict(row.items()) for row in rows]
+
+
+def _over(what: str, cap: int) -> OverCap:
+    """A query is billed for more than it reads: whole megabytes, and ten of each table at least."""
+    return OverCap(
+        "the query would read more than the cost cap",
+        f"{what}; cost_cap_gib is {cap / 2**30:g}",
+        "Nothing was read or billed.",
+        "narrow it (a partition, fewer columns), or raise cost_cap_gib in params.",
+    )
 
 
 def _parameter(name: str, value: Value) -> Any:
@@ -94,4 +105,6 @@ def _reading(error: Any, sql: str) -> Exception:
     match = re.search(r"Unrecognized name: `?(\w+)`?|Name (\w+) not found inside", error.message)
     if match:
         return BadColumn(match[1] or match[2])
+    if "Invalid snapshot time" in error.message:
+        return Unseen(error.message.split(": ", 1)[-1], "BigQuery keeps the past of a table for seven days at most.")
     return Broken("BigQuery does not accept the query", f"{error.message.split(': ', 1)[-1]}\n{sql}")

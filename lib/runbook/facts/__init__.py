@@ -9,11 +9,12 @@ from runbook.facts.secret import users, versions
 from runbook.facts.service import revisions, service
 from runbook.facts.services import access, functions, jobs
 from runbook.facts.source import source
-from runbook.facts.tables import snapshots, tables
+from runbook.facts.tables import copies, snapshots, tables
 
 __all__ = [
     "access",
     "changes",
+    "copies",
     "errors",
     "etl_failures",
     "etl_today",

@@ -22,13 +22,17 @@ SQL = Path(__file__).parents[1] / "sql"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a read brought: rows, and whether there may be more; what was not seen, and what is not there."""
+    """What a read brought: rows, and whether there may be more; what was not seen, and what is not there.
+
+    `sql` and `line` are set where only the reading showed what had to be asked.
+    """
 
     rows: Iterable[Row]
     more: bool = False
     gaps: tuple[Gap, ...] = ()
     absent: tuple[str, ...] = ()
     sql: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def look(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
         answer = Answer((), gaps=(missing,))
     sql = answer.sql or read.sql
     rows = tuple({k: _local(v, moment) for k, v in row.items()} for row in answer.rows)
-    return Fact(read.name, rows, read.line, moment.at, sql, answer.gaps, answer.more, answer.absent)
+    return Fact(read.name, rows, answer.line or read.line, moment.at, sql, answer.gaps, answer.more, answer.absent)
 
 
 def _local(value: object, moment: Moment) -> object:
@@ -131,7 +135,7 @@ def bq_line(cloud: Cloud, sql: str, values: Mapping[str, Value]) -> str:
 
 def _bq_value(value: Value) -> str:
     if isinstance(value, datetime):
-        return f"TIMESTAMP:{value:%Y-%m-%d %H:%M:%S}+00:00"
+        return f"TIMESTAMP:{value.isoformat(' ')}"
     if isinstance(value, date):
         return f"DATE:{value}"
     if isinstance(value, list):

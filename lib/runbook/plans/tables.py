@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 from runbook.errors import BadParameter, Refused
-from runbook.moment import Moment
+from runbook.moment import Moment, moment_of
 from runbook.plan import Change, Plan
 from runbook.plans.parts import names_of, rows_of, tried
 from runbook.request import Request
@@ -29,6 +31,8 @@ TYPES = (
     "JSON",
 )
 LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # as tables.get names them
+PAST = timedelta(days=7)  # a dataset may be set to keep less; then Google refuses the copy
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 
 
@@ -49,10 +53,10 @@ def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
         raise Refused(
             f"there is no table {missing[0]}", f"tables: {', '.join(known) or 'none seen'}", next="name one of these."
         )
-    changes = [
-        _snapshot(n, f"{n}_{day}", request.keep_days, known[n], settings) for n in names if f"{n}_{day}" not in there
-    ]
-    return Plan("snapshot", request.reason, tuple(changes), {"tables": ", ".join(names)}, gates)
+    wanted = [_snapshot(n, f"{n}_{day}", request.keep_days, settings) for n in names]
+    changes = tuple(c for c in wanted if c.resource not in there)
+    made = tuple(c for c in wanted if c.resource in there)
+    return Plan("snapshot", request.reason, changes, {"tables": ", ".join(names)}, gates, there=made)
 
 
 def _is_date(text: str) -> bool:
@@ -62,7 +66,7 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _snapshot(table: str, to: str, keep: int, now: Row, settings: Settings) -> Change:
+def _snapshot(table: str, to: str, keep: int, settings: Settings) -> Change:
     data = settings.datasets
     one, other = f"{settings.project}:{data.main}.{table}", f"{settings.project}:{data.backup}.{to}"
     line = f"bq cp --snapshot --no_clobber --expiration={keep * 86400} {one} {other}"
@@ -75,44 +79,93 @@ def _snapshot(table: str, to: str, keep: int, now: Row, settings: Settings) -> C
 
 
 def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """A new table from a snapshot, empty if it is there; the live one is not touched. Raises Refused, BadParameter.
+    """A new table from a snapshot, or from the past of a live one, which is not touched. Empty if it is there already.
 
+    Either `snapshot` is given, or `table` and `at`. Raises BadParameter for anything else, and Refused.
     Putting it in the live table's place is critical and not offered: the note says its line and who must approve.
     """
-    rows = {r["snapshot"]: r for r in rows_of(seen.snapshots, request.snapshot)}
-    if request.snapshot not in rows:
-        raise Refused(
-            f"there is no snapshot {request.snapshot!r}",
-            f"newest: {', '.join(list(rows)[:5]) or 'none'}",
-            next="name one.",
+    if [bool(request.snapshot), bool(request.table), bool(request.at)] not in ([1, 0, 0], [0, 1, 1]):
+        raise BadParameter(
+            f"snapshot={request.snapshot}, table={request.table}, at={request.at}",
+            "a table is restored from a snapshot or from its own past, not from both or neither",
+            next="give snapshot alone; or table and at, and an empty one: -p snapshot=",
         )
-    table, to = rows[request.snapshot]["table"], request.into or f"{request.snapshot}_restored"
+    live = {r["table"]: r for r in rows_of(seen.tables, request.snapshot or request.table)}
+    old = _of_snapshot(request, seen, settings) if request.snapshot else _of_past(request, live, settings, moment)
+    to, table = request.into or old.name, old.base
     if not _NAME.fullmatch(to):
         raise BadParameter(f"into={to}", "is no name of a table", next="letters, digits and _ only.")
-    data = settings.datasets
-    live = {r["table"]: r for r in rows_of(seen.tables, request.snapshot)}
-    if to in live and (to == table or live[to]["rows"] != rows[request.snapshot]["rows"]):
-        raise Refused(
-            f"there is a table {to} already, with other rows", "nothing is overwritten", next="give another `into`."
-        )
-    details = {
-        **{"dataset": data.backup, "table": request.snapshot, "to_dataset": data.main, "to_table": to},
-        **{"operation": "RESTORE", "type": "TABLE", "job": f"runbook_restore_{to}"},
-    }
-    where = f"{settings.project}:{data.main}"
-    line = f"bq cp --restore --no_clobber {settings.project}:{data.backup}.{request.snapshot} {where}.{to}"
+    if to in live and (to == table or live[to]["rows"] != old.rows):
+        other = "" if old.rows is None else ", with other rows"
+        raise Refused(f"there is a table {to} already{other}", "nothing is overwritten", next="give another `into`.")
+    data, where = settings.datasets, f"{settings.project}:{settings.datasets.main}"
+    details = {**old.details, "to_dataset": data.main, "to_table": to, "type": "TABLE", "job": f"runbook_restore_{to}"}
     undo = f"none: bq rm -t {where}.{to} deletes a table, which is not offered"
-    changes = (
-        ()
-        if to in live
-        else (Change("copy table", to, "none", f"the rows of {request.snapshot}", undo, line, details),)
-    )
+    change = (Change("copy table", to, "none", old.after, undo, f"{old.line} {where}.{to}", details),)
     signers = " and ".join(settings.operations["destructive"].signers)
-    notes = (
-        f"not offered: bq cp -f {where}.{to} {where}.{table} puts it in place of the live table; {signers} must "
-        "approve.",
+    swap = f"bq cp -f {where}.{to} {where}.{table}"
+    notes = (f"not offered: {swap} puts it in place of the live table; {signers} must approve.", *old.notes)
+    changes, there = ((), change) if to in live else (change, ())
+    return Plan("restore", request.reason, changes, old.relies, gates, notes=notes, there=there)
+
+
+@dataclass(frozen=True)
+class _Old:
+    """What a table is restored from: `base` is the live table, `rows` how many it has, `name` the new table's."""
+
+    base: str
+    rows: int | None
+    name: str
+    after: str
+    line: str
+    relies: Row
+    details: Row
+    notes: tuple[str, ...] = ()
+
+
+def _of_snapshot(request: Request, seen: Seen, settings: Settings) -> _Old:
+    name, backup = request.snapshot, settings.datasets.backup
+    rows = {r["snapshot"]: r for r in rows_of(seen.snapshots, name)}
+    if name not in rows:
+        known = ", ".join(list(rows)[:5]) or "none"
+        raise Refused(f"there is no snapshot {name!r}", f"newest: {known}", next="name one.")
+    line = f"bq cp --restore --no_clobber {settings.project}:{backup}.{name}"
+    details = {"dataset": backup, "table": name, "operation": "RESTORE"}
+    after = f"the rows of {name}"
+    return _Old(rows[name]["table"], rows[name]["rows"], f"{name}_restored", after, line, {"snapshot": name}, details)
+
+
+def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, moment: Moment) -> _Old:
+    """A table as it was (https://cloud.google.com/bigquery/docs/access-historical-data); to the millisecond."""
+    table, main = request.table, settings.datasets.main
+    if table not in live:
+        by_hand = f"a deleted one can be copied by hand for a while: bq cp '{settings.project}:{main}.{table}@MILLIS' …"
+        raise Refused(
+            f"there is no table {table!r}", f"tables: {', '.join(live) or 'none seen'}; {by_hand}", next="name one."
+        )
+    at = moment_of(request.at, moment.at, settings.zone, "at").at
+    at, created = at.replace(microsecond=at.microsecond // 1000 * 1000), live[table].get("_created")
+    oldest = max(moment.at - PAST, created or at)
+    if at < oldest:
+        why = f"BigQuery keeps {PAST.days} days" if oldest == moment.at - PAST else "the table was created then"
+        raise Refused(
+            f"the past of {table} does not reach back to {request.at}",
+            f"it begins at {moment.local(oldest):%Y-%m-%d %H:%M:%S %Z}: {why}",
+            next="give a later `at`, or restore a snapshot.",
+        )
+    millis, shown = (at - EPOCH) // timedelta(milliseconds=1), moment.local(at)
+    stamp = f"{shown:%Y%m%dT%H%M}" + (f"{shown:%S}" if at.second or at.microsecond else "")
+    stamp += f"_{at.microsecond // 1000:03}" if at.microsecond else ""
+    return _Old(
+        table,
+        None,  # how many rows it had is not known before it is there, so a table of that name is never taken for it
+        re.sub(r"[^A-Za-z0-9_]", "_", f"{table}_{stamp}_restored"),
+        f"the rows that {table} had at {shown:%Y-%m-%d %H:%M:%S %Z}",
+        f"bq cp --no_clobber '{settings.project}:{main}.{table}@{millis}'",
+        {"table": table, "at": at.isoformat()},
+        {"dataset": main, "table": table, "at": f"@{millis}", "operation": "COPY"},
+        ("what the past does not give back: partitioning and tags; add them before it takes the live table's place.",),
     )
-    return Plan("restore", request.reason, changes, {"snapshot": request.snapshot}, gates, notes=notes)
 
 
 def schema_change(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
