@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
@@ -32,7 +33,8 @@ def in_world(runbook: NotebookNode, world: str) -> NotebookNode:
 
 def execute(notebook: NotebookNode, path: Path) -> None:
     """Run one notebook from a clean kernel and write it to its place if its content changed."""
-    NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False).execute()
+    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # over TCP it warns, and ports may collide
+    NotebookClient(notebook, km=kernel, timeout=120, record_timing=False).execute()
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"
         cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
