@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 OUTAGES = {Path(__file__).parent / "outage" / "p1_response.ipynb": "p1_two_causes"}  # file → its world
@@ -33,8 +33,8 @@ def in_world(runbook: NotebookNode, world: str) -> NotebookNode:
 
 def execute(notebook: NotebookNode, path: Path) -> None:
     """Run one notebook from a clean kernel and write it to its place if its content changed."""
-    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # over TCP it warns, and ports may collide
-    NotebookClient(notebook, km=kernel, timeout=120, record_timing=False).execute()
+    quiet = Config({"ConnectionFileMixin": {"transport": "ipc"}})  # over TCP it warns, and ports may collide
+    NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False, config=quiet).execute()
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"
         cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}

@@ -129,10 +129,10 @@ class Run:
         from runbook.material import Material
 
         outcome = apply(self, plan, Material(self.request.values.get("source", "")))
-        if plan.operation == "notify":  # beside what the run is for
-            self._findings["notify"] = outcome.findings
-        else:
+        if plan.operation != "notify":
             self._outcome = outcome
+        elif outcome.result != "nothing to do":  # beside what the run is for
+            self._findings["notify"] = outcome.findings
         return outcome
 
     def confirm(self, outcome: Outcome) -> Findings:
