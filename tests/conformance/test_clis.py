@@ -14,6 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from runbook import checks, facts, plans, settings
 from runbook.actions import ACTIONS
 from runbook.cloud.connect import Cloud, connect
 from runbook.cloud.door import Loopback
+from runbook.errors import Refused
 from runbook.facts.read import look
 from runbook.material import Material
 from runbook.moment import Moment
@@ -246,8 +248,12 @@ class Side:
         self.planned = [change for name, ask in CASES for change in changes(self.cloud, name, ask)]
 
     def left(self) -> set[str]:
-        """The actions that a plan still wants."""
-        return {c.action for name, ask in CASES for c in changes(self.cloud, name, ask)}
+        """The actions that a plan still wants; one whose table is there already has none."""
+        found = set()
+        for name, ask in CASES:
+            with suppress(Refused):
+                found |= {c.action for c in changes(self.cloud, name, ask)}
+        return found
 
     def many(self, lines: list[str]) -> list[subprocess.CompletedProcess[str]]:
         with ThreadPoolExecutor(2) as pool:
