@@ -7,11 +7,11 @@ is what tests compare.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
-from math import inf
+from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
 from runbook import draw
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runbook.p1 import Page
     from runbook.run import Run
 
-HOURS = 6  # that a timeline shows
+LEAST_HOURS, MOST_HOURS = 6, 24  # that a timeline shows
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
 
@@ -145,61 +145,57 @@ def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
 
 
 def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) -> Chart:
-    """Errors per five minutes and failed runs of the last hours, with each change and the first symptom marked."""
-    start = run.moment.ago(HOURS)
-    step, hours = timedelta(minutes=5), timedelta(hours=1)
+    """Errors per five minutes and failed runs, with each change and the first symptom marked.
+
+    Of the last six hours, or as far back as the first symptom if that is within a day.
+    """
+    first = min((c.since for c in causes if c.since), default=run.moment.at)
+    hours = max(LEAST_HOURS, min(MOST_HOURS, 1 + ceil((run.moment.at - first) / timedelta(hours=1))))
+    start, step = run.moment.ago(hours), timedelta(minutes=5)
     counts = Counter(int((r["at"] - start) / step) for r in logged.rows if r["at"] >= start)
     failed = [r["started_at"] for r in runs.rows if r["status"] == "failed" and r["started_at"] >= start]
-    marks = [
-        (c["at"], f"{c['what']} {c['resource'].split('/', 1)[-1]}") for c in reversed(changed.rows) if c["at"] >= start
-    ]
-    first = min((c.since for c in causes if c.since), default=None)
+    marks = [(c["at"], f"{c['what']} {c['resource'].split('/', 1)[-1]}") for c in changed.rows if c["at"] >= start]
+    symptom = [(first, "first symptom")] if start <= first < run.moment.at else []
     rows = [{"from": run.moment.local(start + n * step), "errors": counts[n], "change": ""} for n in counts]
-    rows += [{"from": run.moment.local(at), "errors": 0, "change": said} for at, said in marks]
+    rows += [{"from": run.moment.local(at), "errors": 0, "change": said} for at, said in (*symptom, *marks)]
+
+    def x(at: datetime) -> float:
+        return (at - run.moment.at) / timedelta(hours=1)
 
     def paint(axes: Axes) -> None:
-        ago = [(start + n * step - run.moment.at) / hours for n in counts]
-        axes.bar(ago, list(counts.values()), width=5 / 60, align="edge", color=BAD, label="log entries")
         top = max([*counts.values(), 1])
-        axes.plot(
-            [(t - run.moment.at) / hours for t in failed],
-            [top * 1.05] * len(failed),
-            "x",
-            color=LINE,
-            label="failed run",
-        )
-        for n, (at, _) in enumerate(marks):
-            axes.axvline((at - run.moment.at) / hours, color=QUIET, linewidth=1, label=None if n else "change")
-        if first and first >= start:
-            axes.axvline(
-                (first - run.moment.at) / hours, color=LINE, linestyle="--", linewidth=1, label="first symptom"
-            )
-        for x, line, said in _beside([((at - run.moment.at) / hours, said) for at, said in marks]):
-            y = top * (1.55 - 0.11 * line)
-            axes.text(x + 0.03, y, said, fontsize=7, color=QUIET, va="center", bbox=_PAPER)
+        if counts:
+            ago = [x(start + n * step) for n in counts]
+            axes.bar(ago, list(counts.values()), width=5 / 60, align="edge", color=BAD, label="log entries")
+        if failed:
+            axes.plot([*map(x, failed)], [top * 1.05] * len(failed), "x", color=LINE, label="failed run")
+        for at, said in symptom:
+            axes.axvline(x(at), color=LINE, linestyle="--", linewidth=1, label=said)
+        _mark(axes, sorted((x(at), said) for at, said in marks), hours, top)
         axes.set_ylim(0, top * 1.62)
-        axes.set_xlim(-HOURS, 0)
-        ticks = range(-HOURS, 1)
+        axes.set_xlim(-hours, 0)
+        ticks = range(0, -hours - 1, -ceil(hours / 9))
         axes.set_xticks(ticks, [f"{run.moment.local(run.moment.ago(-n)):%H:%M}" for n in ticks])
-        axes.get_xticklabels()[-1].set_ha("right")
+        axes.get_xticklabels()[0].set_ha("right")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("entries per 5 min")
         axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is when this looks")
 
     found = sorted(rows, key=lambda r: r["from"])
-    return _chart(f"What happened in the last {HOURS} hours", logged, found, paint, empty="no errors and no changes")
+    return _chart(f"What happened in the last {hours} hours", logged, found, paint, empty="no errors and no changes")
 
 
-def _beside(marks: Sequence[tuple[float, str]]) -> Iterator[tuple[float, int, str]]:
-    """Where labels begin, on which of four lines, so that none covers another; the table has those without room."""
+def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: float) -> None:
+    """A line for each change, and its name on the first of four rows where it covers no other; a table has them all."""
     ends = [-inf] * 4
-    for x, said in marks:
-        wide = 0.043 * len(said)
-        left = min(x, -wide)
-        line = next((n for n, end in enumerate(ends) if end < left), None)
-        if line is not None:
-            ends[line] = left + wide
-            yield left, line, said
+    for n, (x, said) in enumerate(marks):
+        axes.axvline(x, color=QUIET, linewidth=1, zorder=1, label=None if n else "change")
+        wide = 0.0072 * hours * len(said)
+        left = min(x + 0.005 * hours, -wide)
+        row = next((n for n, end in enumerate(ends) if end < left), None)
+        if row is not None:
+            ends[row] = left + wide
+            axes.text(left, top * (1.55 - 0.11 * row), said, fontsize=7, color=QUIET, va="center", bbox=_PAPER)
 
 
 def limits(run: Run, page: Page, *facts: Fact) -> Chart:

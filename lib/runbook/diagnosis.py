@@ -179,7 +179,7 @@ def _missed(function: Function, newest: datetime | None, moment: Moment, setting
     """The first scheduled run after the newest one that should have started more than three minutes ago."""
     start = (newest or moment.ago(24)).astimezone(settings.zone)
     due = next(CronSim(function.schedule, start + timedelta(minutes=1 if newest else 0))).astimezone(moment.at.tzinfo)
-    return due if due < moment.at - timedelta(minutes=3) else None
+    return moment.local(due) if due < moment.at - timedelta(minutes=3) else None
 
 
 def _said(function: Function, since: datetime, seen: Seen, states: Mapping[str, Row]) -> Iterator[str]:

@@ -154,7 +154,7 @@ def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
         return "P2", f"account scoring does not work ({_few(sorted(sick))})"
     if down or len(sick) > 2:
         return "P2", f"{', '.join(down) or f'{len(sick)} functions'} down: {_few(sorted(sick))}"
-    return "P3", f"{_few(sorted(sick))} of {total} functions"
+    return "P3", f"{len(sick)} of {total} functions down: {_few(sorted(sick))}"
 
 
 FIXES = {  # the guide's table "Common Issues & Fixes"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runbook import facts, p1, settings
+from runbook import charts, facts, p1, settings
 from runbook.diagnosis import Seen, diagnose
 from runbook.facts.read import look
 from runbook.moment import Moment
@@ -109,6 +109,42 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
     )
     assert found.steps[1]["command"].endswith("-p function=account-scoring -p incident=INC-7")
     assert [p["role"] for p in found.people] == ["on-call", "team-lead"]
+
+
+@pytest.mark.parametrize(("world", "hours"), [("p1_memory_limit", 6), ("p1_stuck_etl", 9), ("p1_unknown", 13)])
+def test_the_timeline_reaches_back_to_the_first_symptom(sandbox: Callable[..., Any], world: str, hours: int) -> None:
+    seen, moment = seen_in(sandbox, world)
+    causes = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
+    shown = charts.timeline(Stub(moment), seen.logs, seen.runs, seen.changes, causes)._repr_mimebundle_()  # type: ignore[arg-type]
+    assert shown["image/png"].startswith(b"\x89PNG")
+    title, _, _, *lines = shown["text/plain"].splitlines()
+    assert title == f"What happened in the last {hours} hours"
+    (symptom,) = (line for line in lines if line.endswith("  first symptom"))
+    assert symptom.startswith(f"{causes[0].since:%Y-%m-%d %H:%M}")
+    assert [line[:16] for line in lines] == sorted(line[:16] for line in lines)
+
+
+@pytest.mark.parametrize("hours", [6, 24])
+def test_the_names_of_changes_cover_no_other(hours: int) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, 2.9), dpi=100)
+    axes = figure.add_subplot()
+    figure.subplots_adjust(left=0.07, right=0.985)
+    names = (
+        "UpdateFunction gmail-sync",
+        "DisableSecretVersion salesforce-client-secret/versions/12",
+        "SetIamPolicy acme",
+    )
+    charts._mark(axes, [(-hours * n / 60, names[n % 3]) for n in range(60, -1, -1)], hours, top=3)
+    axes.set_xlim(-hours, 0)
+    axes.set_ylim(0, 4.8)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    assert len(boxes) > 8
+    assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if a.overlaps(b)]
+    assert all(box.x1 <= axes.get_window_extent(renderer).x1 + 1 for box in boxes)
 
 
 # Real texts → their cause (the phrases of Google, Salesforce and HubSpot).
