@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -241,3 +242,27 @@ def test_every_command_is_in_the_readme_and_explains_itself(cli: Cli, command: s
     assert f"runbook {command}" in (settings.ROOT / "README.md").read_text()
     assert cli(f"{command} --help").exit_code == 0
     assert main.commands[command].help
+
+
+def test_a_change_planned_approved_applied_refused_and_failed(cli: Cli, tmp_path: Path) -> None:
+    world = tmp_path / "denied.yaml"
+    world.write_text("like: healthy\nabout: Nobody may pause.\nfaults: [{route: 'POST .*:pause', status: 403}]\n")
+    for given, code, result in (("", Exit.OK, "applied"), (f" --world {world}", Exit.ALERT, "failed")):
+        planned = cli(f"run scheduler{given}", RUNBOOK_PERSON="casey")
+        assert (planned.exit_code, "PLANNED: nothing was written" in planned.output) == (Exit.OK, True), planned.output
+        plan = re.findall(r"runbook apply ([0-9a-f]{12})", planned.output)[0]
+        shown = cli(f"approve {plan} --role team-lead --reason agreed --yes", RUNBOOK_PERSON="avery")
+        assert "Signed by avery as team-lead" in shown.output, shown.output
+        applied = cli(f"apply {plan}", RUNBOOK_PERSON="casey")
+        assert (applied.exit_code, result.upper() in applied.output) == (code, True), applied.output
+        record = Path(re.findall(r"(?m)^Record: (.+)$", applied.output)[0])
+        told = json.loads((record.parent / "report.json").read_text())["outcome"]
+        assert (told["result"], told["approvals"][0]["approver"]) == (result, "avery")
+        assert told["planned_in"] == Path(re.findall(r"(?m)^Record: (.+)$", planned.output)[0]).parent.name
+        assert told["planned_in"] in record.read_text()
+    done = re.findall(r"runbook apply ([0-9a-f]{12})", applied.output)
+    assert done == [plan]  # what was refused can be tried again; what is done cannot:
+    again = cli("run scheduler", RUNBOOK_PERSON="casey")
+    plan = re.findall(r"runbook apply ([0-9a-f]{12})", again.output)[0]
+    refused = cli(f"apply {plan}", RUNBOOK_PERSON="casey")
+    assert (refused.exit_code, "was used already" in refused.output) == (Exit.REFUSED, True), refused.output
