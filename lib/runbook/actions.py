@@ -376,7 +376,7 @@ def _do_message(send: Send, cloud: Cloud, change: Change, look: Look, _: Materia
         send("POST", f"https://inbox.example.com/messages/{contact}", body)
     else:
         notify.deliver(contact, title, text)
-    note = {"contact": contact, "at": cloud.now()[0].isoformat()}
+    note = {"contact": contact, "at": record.now()}
     _told(cloud).create(told_place(change.details["once"], contact), canonical(note))
 
 

@@ -114,7 +114,11 @@ class Run:
         except Refused as refusal:
             plan = Plan(self.request.runbook, "", (), {}, gates, refusal=refusal)
         rule = self.settings.operations.get(plan.operation)
-        plan = announced(plan, rule.tell, self.settings) if rule else plan
+        if rule:
+            plan = announced(plan, rule.tell, self.settings)
+        elif plan.changes:
+            said = f"operations.{plan.operation} is missing, so nobody knows who must sign"
+            plan = replace(plan, changes=(), refusal=Refused("params do not allow this", said, next="add its row."))
         given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply")}
         place = {
             **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},

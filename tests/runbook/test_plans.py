@@ -308,6 +308,14 @@ def test_who_must_be_told_first_is_told_first(name: str) -> None:
         assert all(f"{c.action}, {c.resource}: " in change.details["text"] for c in told.changes[len(rule.tell) :])
 
 
+def test_what_params_do_not_allow_is_no_plan(name: str) -> None:
+    rules = {k: rule for k, rule in SYSTEM.operations.items() if k != whole(name, {}).operation}
+    plan = whole(name, {}, system=SYSTEM.model_copy(update={"operations": rules}))
+    assert plan.changes == ()
+    assert plan.refusal
+    assert "is missing" in plan.refusal.observed
+
+
 def test_nobody_is_told_of_nothing() -> None:
     assert whole("scheduler", {"ask": {"to": "resume"}}).changes == ()
 
