@@ -112,6 +112,8 @@ class Seen(NamedTuple):
 def diagnose(seen: Seen, patterns: Sequence[Pattern], settings: Settings, moment: Moment) -> Causes:
     """All causes, ranked: the surer first, then by how many functions, then by who fell sick first."""
     blind = tuple(f"{g.subject}: {g.why}" for fact in seen for g in fact.gaps)
+    if seen.runs.more:
+        blind += (f"older runs: only the newest {len(seen.runs.rows):,} were read",)
     sick = tuple(_sick(seen, settings, moment))
     found: dict[tuple[str, str], Cause] = {}
     for one in sick:
@@ -140,7 +142,7 @@ def _sick(seen: Seen, settings: Settings, moment: Moment) -> Iterator[Sick]:
     states = {r["name"]: r for r in seen.functions.rows}
     for function in settings.functions:
         runs = [r for r in seen.runs.rows if r["function"] == function.name]
-        found = _by_runs(function, runs, moment, settings, bool(seen.runs.gaps))
+        found = _by_runs(function, runs, moment, settings, bool(seen.runs.gaps) or (seen.runs.more and not runs))
         state = states.get(function.name, {}).get("state", "ACTIVE")
         if function.name not in states and seen.functions.rows and not seen.functions.gaps:
             state = "missing"

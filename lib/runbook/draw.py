@@ -97,6 +97,8 @@ def _cell(name: str, value: Any) -> str:
         text = (
             f'<b style="color:{ink};background:{paper};padding:1px 8px;border-radius:8px;white-space:nowrap">{text}</b>'
         )
+    if name == "notebook" and text:  # beside this one: in the repository, and in Jupyter's working copies
+        text = f'<a href="{text}.ipynb">{text}</a>'
     if name == "command":  # breaks between words only, not after each hyphen
         words = " ".join(f'<span style="white-space:nowrap">{word}</span>' for word in text.split(" "))
         text = f'<code style="font-size:12px;background:none;padding:0">{words}</code>'

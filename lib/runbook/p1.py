@@ -108,6 +108,11 @@ class Page:
         return Shown(draw.table(self.people))
 
 
+def _notebook(line: str) -> str:
+    """The runbook that a command runs, "" for any other command."""
+    return line.split()[2] if line.startswith("runbook run ") else ""
+
+
 def _few(names: Sequence[str]) -> str:
     """Up to three names; of more, two and how many more: a line must fit a screen."""
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
@@ -130,7 +135,7 @@ def page(run: Run, seen: Seen) -> Page:
     answer = run.moment.local(began + ANSWER[severity])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world")}
     steps = [
-        {"cause": c.cause.replace("_", " "), "do": said, "command": line}
+        {"cause": c.cause.replace("_", " "), "do": said, "command": line, "notebook": _notebook(line)}
         for c in causes
         for said, line in _steps(c, run.settings, place | {"incident": run.request.values.get("incident", "")}, near)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,25 @@ def test_what_did_not_start_for_no_known_reason_is_one_unknown(sandbox: Callable
     assert (found.cause, found.confidence) == ("unknown", "unknown")
     assert len(found.functions) > 3
     assert all("not started" in e or "nothing that is known" in e for e in found.evidence)
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_what_the_newest_thousand_runs_do_not_show_is_not_told_as_missing(
+    sandbox: Callable[..., Any], more: bool
+) -> None:
+    seen, moment = seen_in(sandbox, "healthy")
+    newest = tuple(r for r in seen.runs.rows if r["function"] == "gmail-sync")
+    seen = seen._replace(runs=replace(seen.runs, rows=newest, more=more))
+    found = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
+    assert bool(found.sick) is not more
+    assert any("older runs: only the newest" in text for text in found.blind) is more
+
+
+def test_the_cap_of_runs_is_noticed(sandbox: Callable[..., Any], tmp_path: Path) -> None:
+    many = tmp_path / "many.yaml"
+    many.write_text("about: Many runs.\nnow: 2026-03-11T13:30:00Z\nbulk: {runs: 20000}\n")
+    runs = [look(facts.recent_runs(hours), *sandbox(world)) for hours, world in ((200, str(many)), (48, "healthy"))]
+    assert [(len(r.rows) == 1000, r.more) for r in runs] == [(True, True), (False, False)]
 
 
 def test_a_function_that_is_gone(sandbox: Callable[..., Any]) -> None:

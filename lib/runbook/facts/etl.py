@@ -13,6 +13,7 @@ from runbook.moment import Moment
 from runbook.rows import Gap, Row
 from runbook.settings import Freshness
 
+MOST = 1000  # the LIMIT of runs_recent.sql
 _OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP"}
 
 
@@ -68,10 +69,22 @@ def runs_of_users(secret: str) -> Ask:
 
 
 def recent_runs(hours: float = 24) -> Ask:
-    """Rows `started_at, function, source_system, status, finished_at, error` of the newest 1,000 runs, newest first."""
-    return lambda cloud, moment: _by_function(
-        cloud, f"runs of {hours:g} h", "runs_recent", {"since": moment.ago(hours), "until": moment.at}
-    )
+    """Rows `started_at, function, source_system, status, finished_at, error` of the newest 1,000 runs, newest first.
+
+    `more` is true when there may be others, of which nothing can be said.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        values = {"since": moment.ago(hours), "until": moment.at}
+        read = _by_function(cloud, f"runs of {hours:g} h", "runs_recent", values)
+
+        def see() -> Answer:
+            answer = read.see()
+            return replace(answer, more=len(list(answer.rows)) == MOST)
+
+        return replace(read, see=see)
+
+    return ask
 
 
 def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value]) -> Read:
