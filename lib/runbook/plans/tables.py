@@ -88,7 +88,7 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
         raise BadParameter(
             f"snapshot={request.snapshot}, table={request.table}, at={request.at}",
             "a table is restored from a snapshot or from its own past, not from both or neither",
-            next="give snapshot alone; or table and at, and an empty one: -p snapshot=",
+            next="give snapshot alone; or table and at beside an empty snapshot: -p snapshot=",
         )
     live = {r["table"]: r for r in rows_of(seen.tables, request.snapshot or request.table)}
     old = _of_snapshot(request, seen, settings) if request.snapshot else _of_past(request, live, settings, moment)
