@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_RUN", "RUNBOOK_SANDBOX", "MOCK_MODE"):
     os.environ.pop(name, None)
+
+# Every run makes dozens of small files and forces them to the disk. In memory that costs nothing; the processes that
+# pytest-xdist and the tests start find the same folder in TMPDIR.
+MEMORY, MADE = Path("/dev/shm"), None
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1 << 30:
+    os.environ["TMPDIR"] = MADE = tempfile.mkdtemp(prefix="runbook-tests-", dir=MEMORY)
+    tempfile.tempdir = None
 os.environ["RUNBOOK_RECORDS"] = tempfile.mkdtemp(prefix="records-")
 
 
@@ -27,6 +37,19 @@ def sandbox() -> Callable[..., tuple[Any, Any]]:
         return cloud, moment_of(as_of, cloud.now()[0], system.zone)
 
     return make
+
+
+def pytest_collection_finish() -> None:
+    """What is there for good, modules and tests, is not looked through again at each of thousands of collections."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Memory is given back; after a failure the files stay, to be looked at."""
+    if MADE and not exitstatus:
+        shutil.rmtree(MADE, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -640,7 +640,11 @@ def _kill(name: str, kind: str, count: int, folder: Path) -> tuple[Place, str, A
     app.sandbox.faults = Faults(
         [Fault(route=r"^(PATCH|PUT)|:run|:pause|:addVersion|:generateUploadUrl|/jobs$", latency_ms=300)]
     )
-    environment = {"RUNBOOK_PERSON": REQUESTER, "RUNBOOK_RECORDS": str(here.records), "PYTHONPATH": str(ROOT)}
+    environment = {
+        "RUNBOOK_PERSON": REQUESTER,
+        "RUNBOOK_RECORDS": str(here.records),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}",
+    }
     with serve(busy) as served:
         words = [sys.executable, "-m", "tests.runbook.changes", name, json.dumps(given)]
         more = {"RUNBOOK_SANDBOX": served.url, "RUNBOOK_SECRET_ENV": "NEW_VALUE", "NEW_VALUE": "a new value"}
