@@ -66,13 +66,13 @@ def _same(values: Row) -> Row:
 
 
 def _applied(folder: Path, wanted: Row) -> Row | None:
-    """What a run's folder tells, if it applied what is wanted and it went well."""
-    report, rows = record.read_report(folder), Journal(folder).read()
-    outcome = (report or {}).get("outcome", {})
-    if outcome.get("result") != "applied" or report["verdict"] not in ("ok", "warn"):  # type: ignore[index]
+    """What a run's folder tells, if it applied what is wanted and it went well. Raises Broken for a damaged journal."""
+    report, rows = record.read_report(folder) or {}, Journal(folder).read()
+    outcome = report.get("outcome", {})
+    if not rows or outcome.get("result") != "applied" or report["verdict"] not in ("ok", "warn"):
         return None
     if _same(rows[0].get("parameters", {})) != wanted:
         return None
     sources = [c["details"]["to"].get("source", "") for c in outcome["changes"] if c["action"] == "update function"]
     at = datetime.fromisoformat(rows[0]["at"])
-    return {"record": folder.name, "environment": report["environment"], "at": at, "_source": "".join(sources)}  # type: ignore[index]
+    return {"record": folder.name, "environment": report["environment"], "at": at, "_source": "".join(sources)}

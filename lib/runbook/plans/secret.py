@@ -21,42 +21,16 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     new = newest + 1
     line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
     undo = (
-        f"runbook run retire_secret -p secret={name} -p version={new} -p to=disable, after adding the old value again"
+        f"runbook run retire_secret -p secret={name} -p version={new} -p to=disable, once the old value is added again"
     )
+    before, after = f"newest is version {newest}", f"version {new}, checksum verified"
     details = {"secret": name, "from": newest, "to": new}
-    changes = [
-        Change(
-            "add secret version",
-            name,
-            f"newest is version {newest}",
-            f"version {new}, checksum verified",
-            undo,
-            line,
-            details,
-        )
-    ]
+    changes = [Change("add secret version", name, before, after, undo, line, details)]
     readers: dict[str, Row] = {}
     for row in rows_of(seen.users, name):
         readers.setdefault(row["function"], row)  # one whose traffic is split is there once for each revision
     for function, row in readers.items():
-        mark = (
-            f"--update-labels=runbook-secret-version={new}"  # gcloud copies labels into the template, annotations not
-        )
-        line = f"gcloud run services update {function} {flags(settings)} {mark}"
-        details = {"service": function, "to": f"{name}-{new}"}
-        undo = f"runbook run rollback -p function={function} -p revision={row['revision']}"
-        changes.append(
-            Change(
-                "start with new secret",
-                function,
-                row["revision"],
-                f"a new revision that reads version {new}",
-                undo,
-                line,
-                details,
-            )
-        )
-        changes.append(run_once(function, settings))
+        changes += [_started_anew(name, new, function, row["revision"], settings), run_once(function, settings)]
     notes = (
         "`latest` never falls back: if the new value is wrong, disabling it leaves the readers without any. The way "
         "back is to add the old value again, as a newer version.",
@@ -67,6 +41,17 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     relies |= tried(seen.rehearsal, settings)
     watch = seen.users.rows[0]["function"] if seen.users.rows else ""
     return Plan("secret", request.reason, tuple(changes), relies, gates, watch=watch, notes=notes)
+
+
+def _started_anew(secret: str, version: int, function: str, revision: str, settings: Settings) -> Change:
+    """A new revision of a function, because a secret in an environment variable is read at its start only."""
+    mark = (
+        f"--update-labels=runbook-secret-version={version}"  # gcloud copies labels into the template, annotations not
+    )
+    line = f"gcloud run services update {function} {flags(settings)} {mark}"
+    undo = f"runbook run rollback -p function={function} -p revision={revision}"
+    after, details = f"a new revision that reads version {version}", {"service": function, "to": f"{secret}-{version}"}
+    return Change("start with new secret", function, revision, after, undo, line, details)
 
 
 def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
