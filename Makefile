@@ -19,7 +19,7 @@ list: .venv/.run  ## list the runbooks, their safety class and what they can cha
 	@$(BIN)/runbook list
 
 test: .venv/.dev lint  ## every test that must pass: lint, unit, conformance, notebooks
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-full: test  ## also random schedules of several faults (minutes)
 	$(BIN)/python -m pytest -m full

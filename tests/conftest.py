@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -17,10 +18,11 @@ for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_RUN", "RUNBOOK_SANDBOX", 
 
 # Every run makes dozens of small files and forces them to the disk. In memory that costs nothing; the processes that
 # pytest-xdist and the tests start find the same folder in TMPDIR.
-MEMORY, MADE = Path("/dev/shm"), None
+MEMORY = Path("/dev/shm")
 if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1 << 30:
-    os.environ["TMPDIR"] = MADE = tempfile.mkdtemp(prefix="runbook-tests-", dir=MEMORY)
+    os.environ["TMPDIR"] = made = tempfile.mkdtemp(prefix="runbook-tests-", dir=MEMORY)
     tempfile.tempdir = None
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
 os.environ["RUNBOOK_RECORDS"] = tempfile.mkdtemp(prefix="records-")
 
 
@@ -39,6 +41,16 @@ def sandbox() -> Callable[..., tuple[Any, Any]]:
     return make
 
 
+# A long file that begins last keeps one processor while the other waits.
+LONGEST_FIRST = ("apply", "sweep", "clis", "worlds", "diagnosis", "canaries", "bite", "runner", "cli", "backup")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, all others as they are; pytest-xdist keeps this order with --no-loadscope-reorder."""
+    place = {f"test_{name}.py": n for n, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
 def pytest_collection_finish() -> None:
     """What is there for good, modules and tests, is not looked through again at each of thousands of collections."""
     gc.collect()
@@ -47,9 +59,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
-    """Memory is given back; after a failure the files stay, to be looked at."""
-    if MADE and not exitstatus:
-        shutil.rmtree(MADE, ignore_errors=True)
+    """After a failure the files stay, to be looked at."""
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        atexit.unregister(shutil.rmtree)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
