@@ -74,11 +74,11 @@ def test_every_cause_is_told_often_and_some_come_in_pairs():
 
 def test_they_are_built_quickly():
     worlds = [World.model_validate(vary(seed)[0]) for seed in range(40)]
-    began = time.perf_counter()
+    began = time.process_time()
     for world in worlds:
         sandbox = Sandbox(inventory(), world)
         _ = sandbox.log, sandbox.functions, sandbox.jobs, sandbox.secrets
-    assert (time.perf_counter() - began) / len(worlds) < 0.05
+    assert (time.process_time() - began) / len(worlds) < 0.05
 
 
 @pytest.mark.parametrize("case", CASES)
