@@ -23,7 +23,7 @@ from runbook.plans.parts import message, names_of, rows_of
 from runbook.report import command
 from runbook.request import Request
 from runbook.rows import Finding, Findings, Row, Shown, Verdict
-from runbook.settings import Function, Settings
+from runbook.settings import QUICK, Function, Settings
 from runbook.store import Store
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ ENGINEERS = {"bad_data": "team-lead", "unknown": "team-lead", "permission": "sec
 @cache
 def patterns() -> tuple[Pattern, ...]:
     """The phrases of `patterns.yaml`."""
-    raw = yaml.safe_load((Path(__file__).parent / "patterns.yaml").read_text(encoding="utf-8"))
+    raw = yaml.load((Path(__file__).parent / "patterns.yaml").read_text(encoding="utf-8"), Loader=QUICK)
     return tuple(Pattern(r["cause"], re.compile(r["says"], re.IGNORECASE), r.get("hint", False)) for r in raw)
 
 

@@ -21,6 +21,7 @@ from runbook.errors import BadSettings, UnknownName
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = ROOT / "runbooks"
+QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language, nine times as fast, where libyaml is
 
 
 def _zone(name: str) -> str:
@@ -314,7 +315,7 @@ def load(environment: str) -> Settings:
 
 def _yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=QUICK)
     except OSError as error:
         raise BadSettings(
             f"{path.name} cannot be read", error.strerror or str(error), next="check the file's mode."
