@@ -95,7 +95,8 @@ class Page:
         title = f"{request.incident}, {self.severity}: {self.why}"
         lines = [f"{settings.project}, {settings.region}. Answer by {draw.show(self.answer_by)}.", *_told(self)]
         changes = [message(c, title, "\n".join(lines), request.incident) for c in contacts if c not in told]
-        return replace(empty, changes=tuple(changes), notes=("everybody who is named was told already.",))
+        notes = () if changes else ("everybody who is named was told already.",)
+        return replace(empty, changes=tuple(changes), notes=notes)
 
     @property
     def what_next(self) -> Shown:

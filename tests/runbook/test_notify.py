@@ -108,6 +108,7 @@ def test_the_page_goes_once_to_each_contact_of_an_incident(place: Place) -> None
     assert told(place) == []
     first = page(place, incident="INC-7", tell="on-call")
     assert told(place) == ["on-call"]
+    assert first.names["notice"].notes == ()
     sent = place.app.sandbox.messages[0]
     assert sent["title"] == "INC-7, P1: 13 of 13 functions do not work"
     assert all(cause.cause.replace("_", " ") in sent["message"] for cause in first.names["page"].causes)
