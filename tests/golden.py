@@ -33,8 +33,9 @@ def in_world(runbook: NotebookNode, world: str) -> NotebookNode:
 
 def execute(notebook: NotebookNode, path: Path) -> None:
     """Run one notebook from a clean kernel and write it to its place if its content changed."""
-    quiet = Config({"ConnectionFileMixin": {"transport": "ipc"}})  # over TCP it warns, and ports may collide
-    NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False, config=quiet).execute()
+    with tempfile.TemporaryDirectory() as sockets:  # over TCP it warns, and ports may collide
+        quiet = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}})
+        NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False, config=quiet).execute()
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"
         cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}

@@ -12,10 +12,12 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,10 +112,11 @@ def said(cloud: Any, moment: Moment, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def shell(url: str, folders: pytest.TempPathFactory) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """Runs a line in a shell whose bq and gcloud ask the sandbox at `url`."""
+    """Runs a line in a shell whose bq and gcloud ask the sandbox at `url`; several threads may call it at once."""
+    place = folders.mktemp("cli")
 
     def run(line: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, **environment(url, P, folders.mktemp("cli"))}
+        env = {**os.environ, **environment(url, P, Path(tempfile.mkdtemp(dir=place)))}
         return subprocess.run(line, shell=True, env=env, capture_output=True, text=True, timeout=120)
 
     return run
