@@ -37,7 +37,9 @@ LAYERS = {
     "report": PURE,
     "checks": PURE | {"checks"},
     "charts": PURE | {"run"},
-    "limits": PURE | {"diagnosis"},
+    "sick": PURE,
+    "diagnosis": PURE | {"sick"},
+    "limits": PURE | {"diagnosis", "sick"},
     "cloud": PURE | {"cloud"},
     "facts": PURE | {"cloud", "facts", "source", "journal", "record", "request", "store"},
     "notify": {"errors", "settings"},
@@ -84,7 +86,7 @@ def test_layers_of_runbook(path: Path) -> None:
     if layer != "cloud":
         google = {name for name, _ in found if name.split(".")[0] in GOOGLE}
         assert google <= ({"google.api_core.exceptions"} if layer in {"facts", "actions", "apply"} else set())
-    if layer in {"canonical", "checks", "limits", "plan", "plans", "rows", "report"}:
+    if layer in {"canonical", "checks", "diagnosis", "limits", "plan", "plans", "rows", "report", "sick"}:
         assert not outer & IMPURE
     if layer not in {"apply", "actions"}:
         assert "actions" not in inner, "only apply writes"

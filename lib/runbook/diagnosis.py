@@ -1,33 +1,34 @@
-"""What is broken and why: facts in, ranked causes out. Pure; phrases are data, and timing decides the rest.
+"""Why functions are broken: facts in, ranked causes out. Pure; phrases are data, and timing decides the rest.
 
-A function is *sick* when its newest run failed or has no end, when a run that was due did not start, or when it is not
-ACTIVE; a lone error between good runs is noise. Every sick function gets one cause, from what it and the platform said
-since it fell sick and from what changed between its last good run and then. `sure` is said only of what was told
-outright or seen from two sides; where nothing fits, the cause is `unknown`, which is an answer.
+Every sick function gets one cause, from what it and the platform said since it fell sick and from what changed between
+its last good run and then. `sure` is said only of what was told outright or seen from two sides; where nothing fits,
+the cause is `unknown`, which is an answer.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from cronsim import CronSim
-
-from runbook import draw
+from runbook import draw, sick
 from runbook.moment import Moment
-from runbook.rows import Fact, Row
-from runbook.settings import Function, Settings
+from runbook.rows import Row
+from runbook.settings import Settings
+from runbook.sick import Seen, Sick
 
 FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
 MOST = 3  # changes that are told of one function
 SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
-TOLD = {"memory_limit", "timeout", "capacity", "secret", "auth_error", "quota", "permission"}
+SPECIAL = ("memory_limit", "timeout", "secret")  # one line of these outweighs many of another cause
+OUTRIGHT = {*SPECIAL, "capacity", "auth_error", "quota", "permission"}
 _CONFIDENCE = ("sure", "likely", "possible", "unknown")
 _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateService")
+_FOR_HOURS = re.compile(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily", re.IGNORECASE)
+_OURS = re.compile(r"cloud run|functions|scheduler|compute|networking|multiple", re.IGNORECASE)
 
 
 class Pattern(NamedTuple):
@@ -40,11 +41,14 @@ class Pattern(NamedTuple):
 
 @dataclass(frozen=True)
 class Cause:
-    """`functions` are those that it makes sick, `since` when the first fell sick; `evidence` in sentences."""
+    """`functions` are those that it makes sick, `since` when the first fell sick; `evidence` in sentences.
+
+    Sick functions with the same `cause` and `key` have one cause together.
+    """
 
     cause: str
     functions: tuple[str, ...]
-    since: datetime | None
+    since: datetime
     confidence: str
     evidence: tuple[str, ...]
     key: str = ""
@@ -66,47 +70,22 @@ class Causes(Sequence[Cause]):
 
     def plain(self) -> list[Row]:
         """The causes as JSON-ready dicts."""
-        return [{**vars(c), "since": c.since and c.since.isoformat()} for c in self.rows]
+        return [{**vars(c), "since": c.since.isoformat()} for c in self.rows]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        if not self.rows:
-            text = "Nothing is broken that could be seen." if self.blind else "Nothing is broken."
-            return draw.page(draw.banner(text, "unknown" if self.blind else "ok") + self._unseen())
-        rows = [
-            {"no": n, "cause": c.cause.replace("_", " "), "confidence": c.confidence, "since": c.since,
-             "functions": c.functions, "evidence": " ·\n".join(c.evidence)}
-            for n, c in enumerate(self.rows, 1)
-        ]  # fmt: skip
-        return draw.page(draw.table(rows) + self._unseen())
-
-    def _unseen(self) -> draw.Block:
-        block = draw.Block("", "")
+        if self.rows:
+            block = draw.table(
+                {"no": n, "cause": c.cause.replace("_", " "), "confidence": c.confidence, "since": c.since,
+                 "functions": c.functions, "evidence": " ·\n".join(c.evidence)}
+                for n, c in enumerate(self.rows, 1)
+            )  # fmt: skip
+        elif self.blind:
+            block = draw.banner("Nothing is broken that could be seen.", "unknown")
+        else:
+            block = draw.banner("Nothing is broken.", "ok")
         for text in self.blind:
             block += draw.banner(f"Could not see {text}", "unknown")
-        return block
-
-
-@dataclass(frozen=True)
-class Sick:
-    """A function that does not work: how that shows, since when, and when it last worked."""
-
-    function: Function
-    symptom: str
-    since: datetime
-    last_good: datetime | None
-    texts: tuple[str, ...] = field(default=(), repr=False)
-
-
-class Seen(NamedTuple):
-    """The facts of a diagnosis."""
-
-    functions: Fact
-    runs: Fact
-    logs: Fact
-    changes: Fact
-    secrets: Fact
-    jobs: Fact
-    feeds: Fact
+        return draw.page(block)
 
 
 def diagnose(seen: Seen, patterns: Sequence[Pattern], settings: Settings, moment: Moment) -> Causes:
@@ -114,286 +93,190 @@ def diagnose(seen: Seen, patterns: Sequence[Pattern], settings: Settings, moment
     blind = tuple(f"{g.subject}: {g.why}" for fact in seen for g in fact.gaps)
     if seen.runs.more:
         blind += (f"older runs: only the newest {len(seen.runs.rows):,} were read",)
-    sick = tuple(_sick(seen, settings, moment))
+    everyone = tuple(sick.find(seen, settings, moment))
     found: dict[tuple[str, str], Cause] = {}
-    for one in sick:
-        cause = _cause(one, sick, seen, patterns, settings)
+    for one in everyone:
+        cause = _Case(one, everyone, seen, patterns, settings).cause()
         before = found.get((cause.cause, cause.key))
         found[cause.cause, cause.key] = _merged(before, cause) if before else cause
     ranked = sorted(found.values(), key=lambda c: (_CONFIDENCE.index(c.confidence), -len(c.functions), c.since))
-    return Causes(tuple(ranked), sick, blind)
+    return Causes(tuple(ranked), everyone, blind)
 
 
 def _merged(a: Cause, b: Cause) -> Cause:
-    since = min(s for s in (a.since, b.since) if s)
     surer = min((a, b), key=lambda c: _CONFIDENCE.index(c.confidence))
-    return replace(
-        surer,
-        functions=a.functions + b.functions,
-        since=since,
-        evidence=tuple(dict.fromkeys(a.evidence + b.evidence))[:6],
-    )
+    evidence = tuple(dict.fromkeys(a.evidence + b.evidence))[:6]
+    return replace(surer, functions=a.functions + b.functions, since=min(a.since, b.since), evidence=evidence)
 
 
-# --- who is sick
+@dataclass(frozen=True)
+class _Case:
+    """One sick function among all that are, and everything that was seen. Each rule gives a cause, or None."""
 
+    one: Sick
+    everyone: Sequence[Sick]
+    seen: Seen
+    patterns: Sequence[Pattern]
+    settings: Settings
 
-def _sick(seen: Seen, settings: Settings, moment: Moment) -> Iterator[Sick]:
-    states = {r["name"]: r for r in seen.functions.rows}
-    for function in settings.functions:
-        runs = [r for r in seen.runs.rows if r["function"] == function.name]
-        found = _by_runs(function, runs, moment, settings, bool(seen.runs.gaps) or (seen.runs.more and not runs))
-        state = states.get(function.name, {}).get("state", "ACTIVE")
-        if function.name not in states and seen.functions.rows and not seen.functions.gaps:
-            state = "missing"
-        if found is None and state in ("FAILED", "missing", "DELETING"):
-            since = states.get(function.name, {}).get("updated") or moment.at
-            found = Sick(function, f"it is {state}", since, None, (states.get(function.name, {}).get("message", ""),))
-        if found:
-            yield replace(found, texts=(*found.texts, *_said(function, found.since, seen, states)))
+    def cause(self) -> Cause:
+        """What the first rule that fits says."""
+        rules = (self._region, self._paused, self._words, self._stuck, self._newest_change)
+        found = next((cause for rule in rules if (cause := rule())), None) or self._unknown()
+        return replace(found, evidence=(f"{self.one.function.name}: {self.one.symptom}", *found.evidence))
 
+    def _made(self, cause: str, confidence: str, *evidence: str, key: str = "") -> Cause:
+        name = self.one.function.name
+        return Cause(cause, (name,), self.one.since, confidence, evidence, key or name)
 
-def _by_runs(function: Function, runs: list[Row], moment: Moment, settings: Settings, blind: bool) -> Sick | None:
-    """Sick by its runs, newest first: failed, without an end, or not started when due."""
-    limit = timedelta(seconds=function.timeout_s)
-    bad: list[Row] = []
-    for run in runs:
-        if run["status"] == "success":
-            break
-        if run["status"] == "failed" or moment.at - run["started_at"] > limit:
-            bad.append(run)
-    good = next((r["started_at"] for r in runs if r["status"] == "success"), None)
-    newest = runs[0]["started_at"] if runs else None
-    late = None if blind else _missed(function, newest, moment, settings)
-    if bad:
-        words = (
-            f"{len(bad)} failed"
-            if bad[0]["status"] == "failed"
-            else f"a run of {_clock(bad[0]['started_at'])} has no end"
-        )
-        return Sick(function, words, bad[-1]["started_at"], good, tuple(r["error"] or "" for r in bad))
-    if late:
-        return Sick(function, f"not started, due {_clock(moment.local(late))}", late, good)
-    return None
+    def _region(self) -> Cause | None:
+        """Our region does not answer, or Google says so and half of the functions are sick."""
+        region = self.settings.region
+        silent = any(g.subject == f"functions in {region}" for g in self.seen.functions.gaps)
+        told = [r for r in self._feed("google") if region in r["where"] and _OURS.search(r["what"])]
+        many = len(self.everyone) * 2 >= len(self.settings.functions)
+        if not silent and not (told and many):
+            return None
+        evidence = [f"{region} does not answer"] if silent else []
+        evidence += [f"Google reports: {r['title']}" for r in told]
+        return self._made("region_outage", "sure" if silent and told else "likely", *evidence, key=region)
 
+    def _paused(self) -> Cause | None:
+        """Its job is paused or disabled, and it did not start since."""
+        name = self.one.function.name
+        state = next((j["state"] for j in self.seen.jobs.rows if j["name"] == name), "")
+        if state not in ("PAUSED", "DISABLED") or not self.one.never_started:
+            return None
+        early = self.one.since - timedelta(hours=48)
+        who = self._changed(lambda c: "Job" in c["what"] and c["resource"].endswith(f"/{name}"), early)
+        return self._made("paused_scheduler", "sure", f"its job is {state}", *map(_told, who))
 
-def _missed(function: Function, newest: datetime | None, moment: Moment, settings: Settings) -> datetime | None:
-    """The first scheduled run after the newest one that should have started more than three minutes ago."""
-    start = (newest or moment.ago(24)).astimezone(settings.zone)
-    due = next(CronSim(function.schedule, start + timedelta(minutes=1 if newest else 0))).astimezone(moment.at.tzinfo)
-    return moment.local(due) if due < moment.at - timedelta(minutes=3) else None
+    def _stuck(self) -> Cause | None:
+        """A run has no end, its time limit has passed, and nobody said why."""
+        if not self.one.has_no_end or self.one.news(self.seen):
+            return None
+        said = f"its limit of {self.one.function.timeout_s} s has passed and nothing was logged"
+        return self._made("stuck_etl", "likely", said)
 
-
-def _said(function: Function, since: datetime, seen: Seen, states: Mapping[str, Row]) -> Iterator[str]:
-    """What was logged about a function since shortly before it fell sick."""
-    for row in seen.logs.rows:
-        if row["function"] == function.name and row["at"] >= since - timedelta(minutes=3):
-            yield row["text"]
-    yield states.get(function.name, {}).get("message", "")
-
-
-def _clock(when: datetime) -> str:
-    return f"{when:%H:%M}"
-
-
-# --- why
-
-
-def _cause(one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Pattern], settings: Settings) -> Cause:
-    for rule in (_region, _paused, _by_words, _stuck, _by_change):
-        if cause := rule(one, sick, seen, patterns, settings):
-            return replace(cause, evidence=(f"{one.function.name}: {one.symptom}", *cause.evidence))
-    deployed = _changed(one, seen, lambda c: _DEPLOY.search(c["what"]) and one.function.name in c["resource"])
-    evidence = tuple(f"it was changed shortly before, {_told(c)}" for c in deployed)
-    key = "not started" if one.symptom.startswith("not started") else one.function.name
-    said = f"{one.function.name}: {one.symptom}"
-    news = tuple(f"“{text[:140]}”" for text in _news(one, seen)[:1])
-    return _make("unknown", one, "unknown", said, *news, *evidence, "nothing that is known fits", key=key)
-
-
-def _by_change(one: Sick, _: Any, seen: Seen, __: Any, ___: Settings) -> Cause | None:
-    """What it says is not known, but something of its own changed after its last good run: likely that, the newest."""
-    if one.symptom.startswith("not started") or not one.last_good:
+    def _newest_change(self) -> Cause | None:
+        """What it says is not known, but something of its own changed after its last good run: likely that."""
+        good = self.one.last_good
+        if self.one.never_started or not good:
+            return None
+        kinds = (("crash_after_deploy", self._deploys), ("secret", self._of_secret), ("bad_data", self._of_table))
+        for row in self._changed(lambda c: c["at"] > good and any(fits(c) for _, fits in kinds))[:1]:
+            cause = next(cause for cause, fits in kinds if fits(row))
+            key = self._of_secret(row) if cause == "secret" else ""
+            return self._made(cause, "likely", *self._quote(), f"shortly before: {_told(row)}", key=key)
         return None
-    name, of = one.function.name, one.function
-    changes = [
-        (cause, row)
-        for row in _changed(one, seen, lambda c: c["at"] > one.last_good)
-        for cause, fits in (
-            ("crash_after_deploy", _DEPLOY.search(row["what"]) and row["resource"].endswith(f"/{name}")),
-            ("secret", "Secret" in row["what"] and any(s in row["resource"].split("/") for s in of.secrets)),
-            ("bad_data", any(row["resource"].endswith(f"/{table}") for table in of.tables)),
-        )
-        if fits
-    ]
-    for cause, row in changes[:1]:
-        said = (f"“{text[:140]}”" for text in _news(one, seen)[:1])
-        secret = next((s for s in of.secrets if s in row["resource"].split("/")), "")
-        return _make(
-            cause, one, "likely", *said, f"shortly before: {_told(row)}", key=secret if cause == "secret" else ""
-        )
-    return None
 
+    def _unknown(self) -> Cause:
+        deployed = (f"it was changed shortly before, {_told(c)}" for c in self._changed(self._deploys))
+        key = "not started" if self.one.never_started else ""
+        return self._made("unknown", "unknown", *self._quote(), *deployed, "nothing that is known fits", key=key)
 
-def _news(one: Sick, seen: Seen) -> list[str]:
-    """What was said since it fell sick and, numbers aside, not before."""
-    before = {
-        _shape(r["text"])
-        for r in seen.logs.rows
-        if r["function"] == one.function.name and r["at"] < one.since - timedelta(minutes=3)
-    }
-    return [text for text in one.texts if text and _shape(text) not in before]
+    # --- what was said
 
-
-def _shape(text: str) -> str:
-    return re.sub(r"\d+", "#", text)
-
-
-def _make(cause: str, one: Sick, confidence: str, *evidence: str, key: str = "") -> Cause:
-    return Cause(cause, (one.function.name,), one.since, confidence, evidence, key or one.function.name)
-
-
-def _region(one: Sick, sick: Sequence[Sick], seen: Seen, _: Any, settings: Settings) -> Cause | None:
-    """Our region does not answer, or Google says so, and half of the functions are sick."""
-    silent = any(g.subject == f"functions in {settings.region}" for g in seen.functions.gaps)
-    told = [r for r in seen.feeds.rows if r["feed"] == "google" and settings.region in r["where"] and _ours(r["what"])]
-    many = len(sick) * 2 >= len(settings.functions)
-    if not (silent or told) or not (many or silent):
-        return None
-    evidence = [f"{settings.region} does not answer"] if silent else []
-    evidence += [f"Google reports: {r['title']}" for r in told]
-    sure = "sure" if silent and told else "likely"
-    return _make("region_outage", one, sure, *evidence, key=settings.region)
-
-
-def _ours(products: str) -> bool:
-    return bool(re.search(r"cloud run|functions|scheduler|compute|networking|multiple", products, re.IGNORECASE))
-
-
-def _paused(one: Sick, _: Any, seen: Seen, __: Any, ___: Settings) -> Cause | None:
-    """Its job is paused or disabled, and it did not start since."""
-    job = next((j for j in seen.jobs.rows if j["name"] == one.function.name), None)
-    if not job or job["state"] not in ("PAUSED", "DISABLED") or not one.symptom.startswith("not started"):
-        return None
-    who = _changed(
-        one, seen, lambda c: "Job" in c["what"] and c["resource"].endswith(f"/{one.function.name}"), hours=48
-    )
-    return _make("paused_scheduler", one, "sure", f"its job is {job['state']}", *map(_told, who))
-
-
-def _stuck(one: Sick, _: Any, seen: Seen, ___: Any, ____: Settings) -> Cause | None:
-    """A run has no end, its time limit has passed, and nobody said why."""
-    if "has no end" not in one.symptom or _news(one, seen):
-        return None
-    return _make(
-        "stuck_etl", one, "likely", f"its limit of {one.function.timeout_s} s has passed and nothing was logged"
-    )
-
-
-def _by_words(
-    one: Sick, sick: Sequence[Sick], seen: Seen, patterns: Sequence[Pattern], settings: Settings
-) -> Cause | None:
-    """What it said, or was said about it, read with the patterns; then the rules of that cause."""
-    found = [(p, text) for text in one.texts if (p := _match(text, patterns))]
-    told = [(p.cause, text) for p, text in found if not p.hint]
-    if told:
-        return _read(told, one, sick, seen, patterns, settings)
-    if found and (cause := _read([(p.cause, text) for p, text in found], one, sick, seen, patterns, settings)):
+    def _words(self) -> Cause | None:
+        """What it said, or was said about it, read with the patterns."""
+        found = [(p, text) for text in self.one.texts if (p := self._match(text))]
+        told = [(p.cause, text) for p, text in found if not p.hint]
+        if told or not found:
+            return self._read(told) if told else None
+        cause = self._read([(p.cause, text) for p, text in found])
         doubt = "possible" if cause.confidence != "unknown" else "unknown"
         return replace(cause, confidence=doubt, evidence=(*cause.evidence, "these words are a hint, no more"))
-    return None
 
+    def _match(self, text: str) -> Pattern | None:
+        return next((p for p in self.patterns if p.says.search(text)), None) if text else None
 
-def _read(
-    matched: Sequence[tuple[str, str]],
-    one: Sick,
-    sick: Sequence[Sick],
-    seen: Seen,
-    patterns: Sequence[Pattern],
-    settings: Settings,
-) -> Cause:
-    """The cause that most of the texts name, or the most special of them."""
-    # That a run still goes is said after whatever stopped it, and of a run that is only slow.
-    matched = [m for m in matched if m[0] != "stuck_etl"] or matched
-    counts = Counter(cause for cause, _ in matched)
-    order = list(dict.fromkeys(p.cause for p in patterns))
-    special = next((c for c in ("memory_limit", "timeout", "secret") if counts[c]), "")
-    cause = special or min(counts, key=lambda c: (-counts[c], order.index(c)))
-    text = next(t for c, t in matched if c == cause)
-    said = f"“{text[:140]}” ({counts[cause]} times)"
-    if cause == "stuck_etl":
-        return _make(cause, one, "sure" if "has no end" in one.symptom else "likely", said)
-    if cause in TOLD:
-        return _told_outright(cause, one, said, seen)
-    deployed = _changed(
-        one, seen, lambda c: _DEPLOY.search(c["what"]) and c["resource"].endswith(f"/{one.function.name}")
-    )
-    if cause == "dependency_outage":
-        return _dependency(one, sick, said, seen)
-    if cause == "bad_data":
-        altered = _changed(one, seen, lambda c: any(c["resource"].endswith(f"/{t}") for t in one.function.tables))
-        if altered or not deployed:
-            return _make("bad_data", one, "sure" if altered else "likely", said, *map(_told, altered))
-    if deployed:
-        return _make(
-            "crash_after_deploy", one, "sure", said, *(f"deployed shortly before: {_told(c)}" for c in deployed)
-        )
-    return _by_change(one, sick, seen, patterns, settings) or _make(
-        "unknown", one, "unknown", said, "no deployment came shortly before"
-    )
+    def _read(self, matched: Sequence[tuple[str, str]]) -> Cause:
+        """The cause that most of the texts name, or the most special of them; then the rules of that cause."""
+        # That a run still goes is said after whatever stopped it, and of a run that is only slow.
+        matched = [m for m in matched if m[0] != "stuck_etl"] or matched
+        counts = Counter(cause for cause, _ in matched)
+        order = list(dict.fromkeys(p.cause for p in self.patterns))
+        special = next((c for c in SPECIAL if counts[c]), "")
+        cause = special or min(counts, key=lambda c: (-counts[c], order.index(c)))
+        said = f"“{next(t for c, t in matched if c == cause)[:140]}” ({counts[cause]} times)"
+        if cause == "stuck_etl":
+            return self._made(cause, "sure" if self.one.has_no_end else "likely", said)
+        if cause in OUTRIGHT:
+            return self._outright(cause, said)
+        if cause == "dependency_outage":
+            return self._dependency(said)
+        return self._crash(cause, said)
 
+    def _outright(self, cause: str, said: str) -> Cause:
+        """Causes that say what they are; what changed before is further evidence."""
+        system = self.one.function.source_system
+        if cause == "secret":
+            off = self._off()
+            states = (f"{r['secret']}, version {r['version']}, is {r['state']}" for r in off)
+            key = off[0]["secret"] if off else system
+            return self._made(cause, "sure", said, *states, *map(_told, self._changed(self._of_secret)), key=key)
+        if cause == "permission":
+            who = self._changed(lambda c: "IamPolicy" in c["what"])
+            return self._made(cause, "sure", said, *map(_told, who), key=cause)
+        if cause == "quota":
+            lasts = "it lasts for hours" if _FOR_HOURS.search(said) else "it lasts for seconds"
+            return self._made(cause, "sure", said, lasts, key=system)
+        return self._made(cause, "sure", said, key=system if cause == "auth_error" else "")
 
-def _match(text: str, patterns: Sequence[Pattern]) -> Pattern | None:
-    return next((p for p in patterns if p.says.search(text)), None) if text else None
+    def _off(self) -> list[Row]:
+        """The newest versions of its secrets, where they are not enabled."""
+        mine = [r for r in self.seen.secrets.rows if r["secret"] in self.one.function.secrets]
+        newest = {r["secret"]: r for r in sorted(mine, key=lambda r: r["version"])}
+        return [r for r in mine if r is newest[r["secret"]] and r["state"] != "ENABLED"]
 
+    def _dependency(self, said: str) -> Cause:
+        """The other side answers with errors: sure when its own status page says so."""
+        system = self.one.function.source_system
+        feed = FEEDS.get(system, system)
+        told = [r for r in self._feed(feed) if feed != "google" or _concerns(r["what"], said)]
+        together = sum(s.function.source_system == system for s in self.everyone) > 1
+        confidence = "sure" if told else "likely" if together else "possible"
+        titles = (f"{r['feed']} reports: {r['title']}" for r in told)
+        return self._made("dependency_outage", confidence, said, *titles, key=system)
 
-def _told_outright(cause: str, one: Sick, said: str, seen: Seen) -> Cause:
-    """Causes that say what they are; what changed before is further evidence."""
-    names = one.function.secrets
-    if cause == "secret":
-        off = [r for r in seen.secrets.rows if r["secret"] in names and r["state"] != "ENABLED" and _newest(r, seen)]
-        who = _changed(one, seen, lambda c: any(n in c["resource"] for n in names) and "Secret" in c["what"])
-        told = [f"{r['secret']}, version {r['version']}, is {r['state']}" for r in off]
-        return _make(
-            cause,
-            one,
-            "sure",
-            said,
-            *told,
-            *map(_told, who),
-            key=off[0]["secret"] if off else one.function.source_system,
-        )
-    if cause == "permission":
-        who = _changed(one, seen, lambda c: "IamPolicy" in c["what"])
-        return _make(cause, one, "sure", said, *map(_told, who), key="permission")
-    if cause == "quota":
-        long = re.search(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily", said, re.IGNORECASE)
-        return _make(
-            cause,
-            one,
-            "sure",
-            said,
-            "it lasts for hours" if long else "it lasts for seconds",
-            key=one.function.source_system,
-        )
-    key = one.function.source_system if cause == "auth_error" else one.function.name
-    return _make(cause, one, "sure", said, key=key)
+    def _crash(self, cause: str, said: str) -> Cause:
+        """Bad data or a crash: a change of the table or of the code decides, and without one nobody knows."""
+        deployed, altered = self._changed(self._deploys), self._changed(self._of_table)
+        if cause == "bad_data" and (altered or not deployed):
+            return self._made(cause, "sure" if altered else "likely", said, *map(_told, altered))
+        if deployed:
+            before = (f"deployed shortly before: {_told(c)}" for c in deployed)
+            return self._made("crash_after_deploy", "sure", said, *before)
+        none = self._made("unknown", "unknown", said, "no deployment came shortly before")
+        return self._newest_change() or none
 
+    def _quote(self) -> list[str]:
+        return [f"“{text[:140]}”" for text in self.one.news(self.seen)[:1]]
 
-def _newest(row: Row, seen: Seen) -> bool:
-    return row["version"] == max(r["version"] for r in seen.secrets.rows if r["secret"] == row["secret"])
+    def _feed(self, name: str) -> list[Row]:
+        return [r for r in self.seen.feeds.rows if r["feed"] == name]
 
+    # --- what changed
 
-def _dependency(one: Sick, sick: Sequence[Sick], said: str, seen: Seen) -> Cause:
-    """The other side answers with errors: sure when its own status page says so."""
-    system = one.function.source_system
-    feed = FEEDS.get(system, system)
-    told = [r for r in seen.feeds.rows if r["feed"] == feed and (feed != "google" or _concerns(r["what"], said))]
-    together = sum(s.function.source_system == system for s in sick) > 1
-    confidence = "sure" if told else "likely" if together else "possible"
-    return _make(
-        "dependency_outage", one, confidence, said, *(f"{r['feed']} reports: {r['title']}" for r in told), key=system
-    )
+    def _changed(self, fits: Callable[[Row], Any], early: datetime | None = None) -> list[Row]:
+        """The changes that fit, made after its last good run and not long before it fell sick; newest first."""
+        since = self.one.since
+        early = early or min(since - SHORTLY, self.one.last_good or since)
+        late = since + timedelta(minutes=1)
+        return [c for c in self.seen.changes.rows if early <= c["at"] <= late and fits(c)][:MOST]
+
+    def _deploys(self, change: Row) -> bool:
+        named = change["resource"].endswith(f"/{self.one.function.name}")
+        return named and bool(_DEPLOY.search(change["what"]))
+
+    def _of_secret(self, change: Row) -> str:
+        """The name of its secret that was changed, or ""."""
+        if "Secret" not in change["what"]:
+            return ""
+        return next((s for s in self.one.function.secrets if s in change["resource"].split("/")), "")
+
+    def _of_table(self, change: Row) -> bool:
+        return any(change["resource"].endswith(f"/{table}") for table in self.one.function.tables)
 
 
 def _concerns(products: str, said: str) -> bool:
@@ -401,13 +284,6 @@ def _concerns(products: str, said: str) -> bool:
     return any(w in said.lower() for w in words)
 
 
-def _changed(one: Sick, seen: Seen, fits: Any, hours: float = 0) -> list[Row]:
-    """The changes that fit, made after its last good run and not long before it fell sick; newest first."""
-    early = one.since - (
-        timedelta(hours=hours) if hours else max(SHORTLY, one.since - one.last_good if one.last_good else SHORTLY)
-    )
-    return [c for c in seen.changes.rows if early <= c["at"] <= one.since + timedelta(minutes=1) and fits(c)][:MOST]
-
-
 def _told(change: Row) -> str:
-    return f"{change['what']} of {change['resource'].split('/', 1)[-1]} by {change['who']} at {_clock(change['at'])}"
+    resource = change["resource"].split("/", 1)[-1]
+    return f"{change['what']} of {resource} by {change['who']} at {change['at']:%H:%M}"

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from runbook.diagnosis import Causes, Pattern, Seen
+from runbook.diagnosis import Causes, Pattern
 from runbook.rows import Row
 from runbook.settings import Function, Settings
+from runbook.sick import Seen
 
 HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}
 EACH, ALL = 6, 24  # how many runs are looked at: of one function, of all together

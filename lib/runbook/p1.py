@@ -14,7 +14,6 @@ import yaml
 
 from runbook import draw, limits, record
 from runbook.diagnosis import Cause, Causes, Pattern, diagnose
-from runbook.diagnosis import Seen as Evidence
 from runbook.errors import Refused
 from runbook.incident import open_p1
 from runbook.moment import Moment, moment_of
@@ -24,6 +23,7 @@ from runbook.report import command
 from runbook.request import Request
 from runbook.rows import Finding, Findings, Row, Shown, Verdict
 from runbook.settings import QUICK, Function, Settings
+from runbook.sick import Seen as Evidence
 from runbook.store import Store
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pytest
 
 from gcp_sandbox.sandbox import Sandbox
 from runbook import charts, facts, limits, p1
-from runbook.diagnosis import Seen
 from runbook.facts.read import look
 from runbook.rows import Fact, Gap
+from runbook.sick import Seen
 from tests.runbook.test_p1 import Stub, seen_in
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from runbook import charts, facts, p1, settings
-from runbook.diagnosis import Seen, diagnose
+from runbook.diagnosis import diagnose
 from runbook.facts.read import look
 from runbook.moment import Moment
 from runbook.request import Request
 from runbook.rows import Fact, Gap, Verdict
+from runbook.sick import Seen
 
 ASKS = {
     "functions": facts.functions(),

@@ -1,0 +1,116 @@
+"""Which functions are broken, how that shows, since when, and what was said about each. Pure.
+
+A function is *sick* when its newest run failed or has no end, when a run that was due did not start, or when it is not
+ACTIVE; a lone error between good runs is noise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from cronsim import CronSim
+
+from runbook.moment import Moment
+from runbook.rows import Fact, Row
+from runbook.settings import Function, Settings
+
+SLACK = timedelta(minutes=3)  # between what is due and what starts, and between what is said and what is recorded
+
+
+class Seen(NamedTuple):
+    """The facts of a diagnosis."""
+
+    functions: Fact
+    runs: Fact
+    logs: Fact
+    changes: Fact
+    secrets: Fact
+    jobs: Fact
+    feeds: Fact
+
+
+@dataclass(frozen=True)
+class Sick:
+    """A function that does not work: how that shows, since when, and when it last worked."""
+
+    function: Function
+    symptom: str
+    since: datetime
+    last_good: datetime | None
+    texts: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def never_started(self) -> bool:
+        return self.symptom.startswith("not started")
+
+    @property
+    def has_no_end(self) -> bool:
+        return self.symptom.endswith("has no end")
+
+    def news(self, seen: Seen) -> list[str]:
+        """What was said since it fell sick and, numbers aside, not before."""
+        before = {
+            _shape(r["text"])
+            for r in seen.logs.rows
+            if r["function"] == self.function.name and r["at"] < self.since - SLACK
+        }
+        return [text for text in self.texts if text and _shape(text) not in before]
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"\d+", "#", text)
+
+
+def find(seen: Seen, settings: Settings, moment: Moment) -> Iterator[Sick]:
+    """All sick functions, in the order of params."""
+    states = {r["name"]: r for r in seen.functions.rows}
+    for function in settings.functions:
+        state = states.get(function.name, {})
+        gone = not state and seen.functions.rows and not seen.functions.gaps
+        symptom = "missing" if gone else state.get("state", "ACTIVE")
+        found = _by_runs(function, seen.runs, settings, moment)
+        if found is None and symptom in ("FAILED", "missing", "DELETING"):
+            since = state.get("updated") or moment.at
+            found = Sick(function, f"it is {symptom}", since, None, (state.get("message", ""),))
+        if found:
+            yield replace(found, texts=(*found.texts, *_said(found, seen, state)))
+
+
+def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment) -> Sick | None:
+    """Sick by its runs, newest first: failed, without an end, or not started when due."""
+    runs = [r for r in fact.rows if r["function"] == function.name]
+    limit = timedelta(seconds=function.timeout_s)
+    bad: list[Row] = []
+    for run in runs:
+        if run["status"] == "success":
+            break
+        if run["status"] == "failed" or moment.at - run["started_at"] > limit:
+            bad.append(run)
+    good = next((r["started_at"] for r in runs if r["status"] == "success"), None)
+    if bad:
+        open_since = f"a run of {bad[0]['started_at']:%H:%M} has no end"
+        symptom = f"{len(bad)} failed" if bad[0]["status"] == "failed" else open_since
+        return Sick(function, symptom, bad[-1]["started_at"], good, tuple(r["error"] or "" for r in bad))
+    if fact.gaps or (fact.more and not runs):
+        return None  # what did not start cannot be told
+    late = _missed(function, runs[0]["started_at"] if runs else None, settings, moment)
+    return Sick(function, f"not started, due {late:%H:%M}", late, good) if late else None
+
+
+def _missed(function: Function, newest: datetime | None, settings: Settings, moment: Moment) -> datetime | None:
+    """The first scheduled run after the newest one that should have started by now."""
+    start = (newest or moment.ago(24)).astimezone(settings.zone)
+    due = next(CronSim(function.schedule, start + timedelta(minutes=1 if newest else 0))).astimezone(moment.at.tzinfo)
+    return moment.local(due) if due < moment.at - SLACK else None
+
+
+def _said(sick: Sick, seen: Seen, state: Mapping[str, str]) -> Iterator[str]:
+    """What was logged about a function since shortly before it fell sick."""
+    for row in seen.logs.rows:
+        if row["function"] == sick.function.name and row["at"] >= sick.since - SLACK:
+            yield row["text"]
+    yield state.get("message", "")
