@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -180,25 +180,24 @@ class _Case:
     def _words(self) -> Cause | None:
         """What it said, or was said about it, read with the patterns."""
         found = [(p, text) for text in self.one.texts if (p := self._match(text))]
-        told = [(p.cause, text) for p, text in found if not p.hint]
+        told = [(p, text) for p, text in found if not p.hint]
         if told or not found:
             return self._read(told) if told else None
-        cause = self._read([(p.cause, text) for p, text in found])
+        cause = self._read(found)
         doubt = "possible" if cause.confidence != "unknown" else "unknown"
         return replace(cause, confidence=doubt, evidence=(*cause.evidence, "these words are a hint, no more"))
 
     def _match(self, text: str) -> Pattern | None:
         return next((p for p in self.patterns if p.says.search(text)), None) if text else None
 
-    def _read(self, matched: Sequence[tuple[str, str]]) -> Cause:
+    def _read(self, matched: Sequence[tuple[Pattern, str]]) -> Cause:
         """The cause that most of the texts name, or the most special of them; then the rules of that cause."""
         # That a run still goes is said after whatever stopped it, and of a run that is only slow.
-        matched = [m for m in matched if m[0] != "stuck_etl"] or matched
-        counts = Counter(cause for cause, _ in matched)
-        order = list(dict.fromkeys(p.cause for p in self.patterns))
-        special = next((c for c in SPECIAL if counts[c]), "")
-        cause = special or min(counts, key=lambda c: (-counts[c], order.index(c)))
-        said = f"“{next(t for c, t in matched if c == cause)[:140]}” ({counts[cause]} times)"
+        matched = [m for m in matched if m[0].cause != "stuck_etl"] or matched
+        counts = Counter(p.cause for p, _ in matched)
+        first, text = min(matched, key=lambda m: self._rank(m[0], counts))
+        cause = first.cause
+        said = f"“{text[:140]}” ({counts[cause]} times)"
         if cause == "stuck_etl":
             return self._made(cause, "sure" if self.one.has_no_end else "likely", said)
         if cause in OUTRIGHT:
@@ -206,6 +205,12 @@ class _Case:
         if cause == "dependency_outage":
             return self._dependency(said)
         return self._crash(cause, said)
+
+    def _rank(self, pattern: Pattern, counts: Mapping[str, int]) -> tuple[int, int, int]:
+        """What decides: a special cause, then how often it was said, then who comes first among the patterns."""
+        cause = pattern.cause
+        special = SPECIAL.index(cause) if cause in SPECIAL else len(SPECIAL)
+        return special, -counts[cause], self.patterns.index(pattern)
 
     def _outright(self, cause: str, said: str) -> Cause:
         """Causes that say what they are; what changed before is further evidence."""

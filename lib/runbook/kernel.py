@@ -17,14 +17,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import BinaryIO
 
-WARM = ("runbook.run", "runbook.facts", "runbook.checks", "runbook.charts", "matplotlib.figure")
+READS = ("runbook.run", "runbook.facts", "runbook.checks")
+CHARTS = ("runbook.charts", "matplotlib.figure")
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 
@@ -122,7 +123,8 @@ def main(connection_file: str, warm: bool) -> None:
     from ipykernel import kernelapp
 
     if warm:
-        _import_what_runbooks_need()
+        _preload()
+        _import(READS)
     word = life.readline()
     if not word:
         _end_with(life, Path(connection_file).parent)
@@ -134,17 +136,23 @@ def main(connection_file: str, warm: bool) -> None:
         from runbook import material
 
         material.handed_over = base64.b64decode(said["secret"])
+    if warm:  # no chart comes before something was read, and whoever waits for a network can import meanwhile
+        Thread(target=_import, args=(CHARTS,), daemon=True).start()
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
 
 
-def _import_what_runbooks_need() -> None:
+def _preload() -> None:
     # Whatever is missing or broken is better told by the cell that needs it.
     with suppress(Exception):
         from runbook.cloud.connect import preload
 
         preload()
-        for name in WARM:
+
+
+def _import(names: Iterable[str]) -> None:
+    with suppress(Exception):
+        for name in names:
             import_module(name)
 
 

@@ -17,7 +17,7 @@ from runbook.diagnosis import Cause, Causes, Pattern, diagnose
 from runbook.errors import Refused
 from runbook.incident import open_p1
 from runbook.moment import Moment, moment_of
-from runbook.plan import Plan
+from runbook.plan import Change, Plan
 from runbook.plans.parts import message, names_of, rows_of
 from runbook.report import command
 from runbook.request import Request
@@ -80,23 +80,27 @@ class Page:
 
     def notice(self, request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
         """A message to each contact in `request.tell` who was not told of this incident yet, or why there is none."""
-        contacts = names_of(request.tell)
         empty = Plan("notify", "", (), {}, Findings(), notes=("nobody is named in `tell`.",))
-        if not contacts:
-            return empty
+        try:
+            changes = self._messages(names_of(request.tell), request.incident, seen, settings)
+        except Refused as refusal:
+            return replace(empty, refusal=refusal)
+        if request.tell and not changes:
+            return replace(empty, notes=("everybody who is named was told already.",))
+        return replace(empty, changes=changes, notes=())
+
+    def _messages(self, contacts: Sequence[str], incident: str, seen: Seen, settings: Settings) -> tuple[Change, ...]:
         if missing := [name for name in contacts if name not in settings.contacts]:
             known = ", ".join(settings.contacts)
-            no = Refused(f"there is no contact {missing[0]}", f"there is: {known}", next="name one of these in `tell`.")
-            return replace(empty, refusal=no)
-        if not request.incident:
-            no = Refused("a message is sent once an incident", "no incident is named", next="give -p incident=INC-…")
-            return replace(empty, refusal=no)
-        told = {row["contact"] for row in rows_of(seen.told, "a message")}
-        title = f"{request.incident}, {self.severity}: {self.why}"
+            what = f"there is no contact {missing[0]}"
+            raise Refused(what, f"there is: {known}", next="name one of these in `tell`.")
+        if contacts and not incident:
+            what = "a message is sent once an incident"
+            raise Refused(what, "no incident is named", next="give -p incident=INC-…")
+        told = {row["contact"] for row in rows_of(seen.told, "a message")} if contacts else set()
+        title = f"{incident}, {self.severity}: {self.why}"
         lines = [f"{settings.project}, {settings.region}. Answer by {draw.show(self.answer_by)}.", *_told(self)]
-        changes = [message(c, title, "\n".join(lines), request.incident) for c in contacts if c not in told]
-        notes = () if changes else ("everybody who is named was told already.",)
-        return replace(empty, changes=tuple(changes), notes=notes)
+        return tuple(message(c, title, "\n".join(lines), incident) for c in contacts if c not in told)
 
     @property
     def what_next(self) -> Shown:

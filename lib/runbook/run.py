@@ -194,14 +194,14 @@ class Run:
         }
 
     def _next(self, worst: Verdict) -> tuple[str, ...]:
-        """What to do now: the runbook to run with its parameters filled in, and whom to tell."""
+        """What to do now: the runbook to run with its parameters filled in, and whom to call."""
         if self._outcome and self._outcome.result != "applied":
             return self._outcome.next or ("nothing.",)
         place = {k: self.request.values[k] for k in ("environment", "world") if k in self.request.values}
         again = command("daily_check", place) if self._outcome else command(self.request.runbook, self.request.values)
         if worst is Verdict.alert:
             call = self.settings.contacts.get("on-call")
-            steps = [f"tell {call.who} ({call.when})."] if call else []
+            steps = [f"call {call.who} ({call.when})."] if call else []
             if self.request.runbook != "p1_response":
                 steps.insert(0, f"find the cause: {command('p1_response', place)}")
             return (*steps, f"when it is mended, check again: {again}")

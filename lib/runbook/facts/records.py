@@ -8,11 +8,12 @@ from pathlib import Path
 
 from runbook import record, settings
 from runbook.cloud.connect import Cloud
+from runbook.errors import NoRecord
 from runbook.facts.read import Answer, Ask, Read
 from runbook.journal import Journal
 from runbook.moment import Moment
 from runbook.request import Request
-from runbook.rows import Row
+from runbook.rows import Gap, Row
 from runbook.store import Store
 
 NEWEST = 200  # records of a runbook in staging that are looked at
@@ -27,9 +28,14 @@ def told(incident: str) -> Ask:
         store = Store(record.folder_of(cloud.settings))
 
         def see() -> Answer:
-            names = store.list(told_place(incident)) if incident else []
-            rows = [json.loads(store.read(name) or b"{}") for name in names]
-            return Answer([{"contact": r["contact"], "at": datetime.fromisoformat(r["at"])} for r in rows])
+            rows, gaps = [], []
+            for name in store.list(told_place(incident)) if incident else []:
+                try:
+                    note = json.loads(store.read(name) or b"")
+                    rows.append({"contact": note["contact"], "at": datetime.fromisoformat(note["at"])})
+                except (NoRecord, ValueError, KeyError, TypeError) as error:
+                    gaps.append(Gap(name, f"this note cannot be read: {error}", "look at it; move it away."))
+            return Answer(rows, gaps=tuple(gaps))
 
         return Read("told already", f"ls {told_place(incident)}  # in the record store", see)
 
