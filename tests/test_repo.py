@@ -43,7 +43,8 @@ LAYERS = {
     "cloud": PURE | {"cloud"},
     "facts": PURE | {"cloud", "facts", "source", "journal", "record", "request", "store"},
     "notify": {"errors", "settings"},
-    "request": PURE | {"cloud"},  # which target an environment has, before a kernel starts
+    "forms": PURE,
+    "request": PURE | {"cloud", "forms"},  # which target an environment has, before a kernel starts
     "journal": PURE,
     "doctor": PURE | {"checks", "cloud", "facts", "record", "signers"},
     "lab": PURE | {"record", "request"},
@@ -86,7 +87,7 @@ def test_layers_of_runbook(path: Path) -> None:
     if layer != "cloud":
         google = {name for name, _ in found if name.split(".")[0] in GOOGLE}
         assert google <= ({"google.api_core.exceptions"} if layer in {"facts", "actions", "apply"} else set())
-    if layer in {"canonical", "checks", "diagnosis", "limits", "plan", "plans", "rows", "report", "sick"}:
+    if layer in {"canonical", "checks", "diagnosis", "forms", "limits", "plan", "plans", "rows", "report", "sick"}:
         assert not outer & IMPURE
     if layer not in {"apply", "actions"}:
         assert "actions" not in inner, "only apply writes"

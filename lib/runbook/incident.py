@@ -15,8 +15,8 @@ from typing import Any
 
 from runbook import record
 from runbook.errors import UnknownName
+from runbook.forms import checked_incident
 from runbook.journal import Journal
-from runbook.request import checked_incident
 from runbook.rows import Row
 from runbook.settings import Settings
 from runbook.store import Store, Taken

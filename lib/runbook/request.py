@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from runbook import settings
+from runbook import forms, settings
 from runbook.errors import BadParameter, Broken, UnknownName
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
@@ -137,8 +137,7 @@ def request(runbook: str, values: Mapping[str, object]) -> Request:
     if "environment" not in wanted:
         raise _misdeclared(notebook, "`environment: str` is missing; every runbook has it")
     _check_place(str(wanted["environment"]), str(wanted.get("world", "")))
-    if wanted.get("incident"):
-        checked_incident(wanted["incident"])
+    forms.check(notebook.stem, wanted, settings.load(str(wanted["environment"])))
     return Request(notebook.stem, wanted)
 
 
@@ -194,13 +193,6 @@ def _check_world(world: str) -> None:
         load(world)
     except BadWorld as error:
         raise UnknownName("that world cannot be used", str(error), next=_nearest(world, shipped())) from None
-
-
-def checked_incident(name: str) -> str:
-    """The name of an incident. Raises BadParameter for anything but INC-…"""
-    if not re.fullmatch(r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,40}", name):
-        raise BadParameter(f"incident={name}", "is no name of an incident", next="write it as INC-2026-031.")
-    return name
 
 
 def _refuse_secret(name: str, value: object) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runbook import settings
 from runbook.errors import BadParameter, Broken, RunbookError, UnknownName
 from runbook.request import find, injected, looks_secret, parameters, request
 
@@ -120,8 +122,10 @@ def test_what_is_not_there(tmp_path: Path, values: dict[str, object], error: typ
 
 def test_a_rehearsal_of_production_has_worlds(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("MOCK_MODE", "1")
-    found = request(notebook(tmp_path, DECLARED), {"environment": "production", "world": "healthy"})
-    assert (found.environment, found.world) == ("production", "healthy")
+    shutil.copy(settings.folder() / "sandbox.yaml", tmp_path / "rehearsed.yaml")
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
+    found = request(notebook(tmp_path, DECLARED), {"environment": "rehearsed", "world": "healthy"})
+    assert (found.environment, found.world) == ("rehearsed", "healthy")
 
 
 def test_runbooks_are_found_by_name_or_path(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbook.errors import BadParameter, Refused
+from runbook.errors import Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
 from runbook.plans.parts import names_of, row_of, rows_of, run_once
@@ -27,13 +27,9 @@ def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, mom
 def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Pause or resume jobs; empty for those that already are so. The way back is each job's own state of before.
 
-    Raises BadParameter for another word, Refused for a job that is not there.
+    Raises Refused for a job that is not there.
     """
-    if request.to not in STATES:
-        raise BadParameter(f"to={request.to}", "is neither pause nor resume", next="give one of the two.")
     names = names_of(request.jobs)
-    if not names:
-        raise BadParameter(f"jobs={request.jobs}", "names no job", next="give names with commas.")
     state, rows = STATES[request.to], {r["name"]: r for r in rows_of(seen.jobs, request.jobs)}
     if missing := [name for name in names if name not in rows]:
         raise Refused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbook.errors import BadParameter, Refused
+from runbook.errors import Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
 from runbook.plans.parts import flags, row_of, rows_of, run_once, tried
@@ -57,12 +57,8 @@ def _started_anew(secret: str, version: int, function: str, revision: str, setti
 def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Disable an old version once the new one is proved in use, or enable one again; `version` 0 is the newest such.
 
-    Empty when there is none, or it is so already. Raises BadParameter, Refused.
+    Empty when there is none, or it is so already. Raises Refused.
     """
-    if request.to not in STATES:
-        raise BadParameter(
-            f"to={request.to}", "only disable and enable are offered; destroying cannot be undone", next="give one."
-        )
     name, newest = request.secret, row_of(seen.versions, request.secret)["version"]
     rows, state = {r["version"]: r for r in seen.versions.rows}, STATES[request.to]
     other = "ENABLED" if request.to == "disable" else "DISABLED"

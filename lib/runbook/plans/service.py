@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from runbook.errors import BadParameter, Refused
+from runbook.errors import Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
 from runbook.plans.parts import flags, row_of, rows_of, run_once, tried
@@ -13,16 +11,14 @@ from runbook.rows import Findings, Row
 from runbook.run import Seen
 from runbook.settings import Settings
 
-MOST_S = 3600  # https://cloud.google.com/functions/quotas: an HTTP function's longest time
-
 
 def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Build and serve new code, and/or change memory or timeout; then one test run. Empty if all is as asked.
 
-    A pinned traffic split would give new code nothing, so releasing it is a change of its own. Raises BadParameter.
+    A pinned traffic split would give new code nothing, so releasing it is a change of its own. Raises Refused.
     """
     name, now = request.function, row_of(seen.service, request.function)
-    wanted = _limits(request)
+    wanted: Row = {"memory": request.memory, "timeout_s": request.timeout_s}
     for row in rows_of(seen.source, name):
         wanted |= {"source": row["_digest"], "runtime": request.runtime, "entry_point": request.entry_point}
     was = {"source": now["_source"], **{k: now[k] for k in ("runtime", "entry_point", "memory", "timeout_s")}}
@@ -43,14 +39,6 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     relies = {"serving revision": now["serving"], "traffic": now["traffic"], "state": now["state"]}
     relies |= tried(seen.rehearsal, settings, wanted.get("source", ""))
     return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=name, notes=(*notes, back))
-
-
-def _limits(request: Request) -> Row:
-    if request.memory and not re.fullmatch(r"[1-9]\d{0,4}(Mi|Gi|M|G)", request.memory):
-        raise BadParameter(f"memory={request.memory}", "is no amount of memory", next='write it as "512Mi" or "1Gi".')
-    if not 0 <= request.timeout_s <= MOST_S:
-        raise BadParameter(f"timeout_s={request.timeout_s}", f"lies outside 1 to {MOST_S}", next="0 keeps it.")
-    return {"memory": request.memory, "timeout_s": request.timeout_s}
 
 
 def _update(name: str, was: Row, wanted: Row, now: Row, settings: Settings) -> Change:
