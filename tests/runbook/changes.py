@@ -359,10 +359,10 @@ def _side(now: Any, new: Any, old: Any) -> str:
 
 
 def runs_of(app: App, function: str) -> int:
-    """How many runs of a function there are."""
+    """How many runs there are of the functions whose name is LIKE this one."""
     catalog = app.sandbox.bigquery.catalog
     table = catalog.tables[catalog.datasets[0], "etl_runs"].name
-    return catalog.con.execute(f"SELECT count(*) FROM {table} WHERE function_name = ?", [function]).fetchall()[0][0]
+    return catalog.con.execute(f"SELECT count(*) FROM {table} WHERE function_name LIKE ?", [function]).fetchall()[0][0]
 
 
 def things(app: App) -> dict[str, Any]:
@@ -379,17 +379,9 @@ def things(app: App) -> dict[str, Any]:
         "versions": {name: [v["state"] for v in found] for name, found in sandbox.secrets.versions.items()},
         "jobs": {name: job["state"] for name, job in sandbox.jobs.jobs.items()},
         "tables": {key: (t.kind, t.column_names) for key, t in catalog.tables.items()},
-        "runs": runs_of_all(app),
+        "runs": runs_of(app, "%") if ("sales_intelligence", "etl_runs") in catalog.tables else 0,
         "operations": [o.name for o in _operations(app) if not o.ended],
     }
-
-
-def runs_of_all(app: App) -> Mapping[str, int]:
-    catalog = app.sandbox.bigquery.catalog
-    if ("sales_intelligence", "etl_runs") not in catalog.tables:
-        return {}
-    table = catalog.tables[catalog.datasets[0], "etl_runs"].name
-    return dict(catalog.con.execute(f"SELECT function_name, count(*) FROM {table} GROUP BY 1 ORDER BY 1").fetchall())
 
 
 def error_of(result: Result) -> str:
