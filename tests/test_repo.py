@@ -86,11 +86,13 @@ def test_layers_of_runbook(path: Path) -> None:
     outer = {name.split(".")[0] for name, _ in found}
     if layer != "cloud":
         google = {name for name, _ in found if name.split(".")[0] in GOOGLE}
-        assert google <= ({"google.api_core.exceptions"} if layer in {"facts", "actions", "apply"} else set())
+        assert google <= ({"google.api_core.exceptions"} if layer in {"facts", "actions", "writing"} else set())
     if layer in {"canonical", "checks", "diagnosis", "forms", "limits", "plan", "plans", "rows", "report", "sick"}:
         assert not outer & IMPURE
-    if layer not in {"apply", "actions"}:
+    if layer not in {"writing", "actions"}:
         assert "actions" not in inner, "only apply writes"
+    if layer not in {"apply", "writing"}:
+        assert "writing" not in inner, "only apply writes"
 
 
 @pytest.mark.parametrize("path", modules("gcp_sandbox"), ids=lambda p: str(p.relative_to(LIB)))

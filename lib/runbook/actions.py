@@ -1,4 +1,4 @@
-"""Everything that runbooks can write, each write beside its read-back. Only `apply` imports this module.
+"""Everything that runbooks can write, each write beside its read-back. Only `writing` imports this module.
 
 An action has two halves. `look` reads how things are now and says which side of the change that is: `old`, `new`,
 `pending` (still on its way), `failed` (Google says so) or `other`; what it read is the guard of the write. `do` sends

@@ -1,10 +1,9 @@
-"""The only writer. An approved plan is applied one change at a time: journalled first, sent once, then looked at again.
+"""The only writer: whether an approved plan may be applied, and by whose leave; `writing` then does it.
 
-    plan → same id? → gates? → approvals? → lock → use the approvals up → for each change: look, INTENT, write, RESULT,
-    look until it has settled, CONFIRM → CLOSE
+    plan → same id? → gates? → lock → approvals? → use them up → one change after the other → CLOSE
 
-What a write did is never taken from its answer. After a crash, applying the same plan again reads the same journal:
-what is done is seen to be done, and the rest goes on under the same approvals until they expire.
+After a crash, applying the same plan again reads the same journal: what is done is seen to be done, and the rest goes
+on under the same approvals until they expire.
 """
 
 from __future__ import annotations
@@ -12,11 +11,9 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -25,24 +22,17 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from runbook import approval, incident, record, signers
-from runbook.actions import ACTIONS, Look
 from runbook.canonical import canonical
-from runbook.cloud.unseen import gap
-from runbook.errors import Broken, NoRecord, Refused
+from runbook.errors import NoRecord, Refused
 from runbook.journal import Journal
 from runbook.material import Material
-from runbook.plan import Change, Fate, Outcome, Plan
-from runbook.rows import Row, Verdict
+from runbook.plan import Change, Outcome, Plan
+from runbook.rows import Verdict
 from runbook.store import Store, Taken
+from runbook.writing import Writing
 
 if TYPE_CHECKING:
     from runbook.run import Run
-
-PATIENCE_S = 900  # how long a change may take to settle on Google
-BRIEF_S = 60  # how long Google may go on to show what was before a write
-PAUSE_S = 3
-LOOKS = 8  # in the sandbox, where each look is a step of what is under way
-_FATES: dict[str, Fate] = {"new": "done", "old": "failed", "failed": "failed", "other": "unknown"}
 
 
 def person() -> str:
@@ -95,7 +85,7 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
         by = [{name: getattr(s, name) for name in shown} for s in accepted]
         planned_in = json.loads(newest_plan(store, plan.id) or b"{}").get("record", "")
         run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=str(attempt.path), approvals=by)
-        outcome = _Applying(run, plan, material, attempt).all(now)
+        outcome = Writing(run, plan, material, attempt).all(now)
         return replace(outcome, by=tuple(by), planned_in=planned_in)
 
 
@@ -233,164 +223,3 @@ def _attempt(folder: Path) -> Journal:
 def _attempts(folder: Path) -> list[Journal]:
     """The journals of a plan's applications, oldest first."""
     return [Journal(path) for path in sorted(folder.glob("[0-9]*"), key=lambda path: int(path.name))]
-
-
-@dataclass
-class _Applying:
-    """One application of a plan, change by change.
-
-    `refused`: the last write was, and had no effect, so that it can be tried again.
-    """
-
-    run: Run
-    plan: Plan
-    material: Material
-    journal: Journal
-    refused: bool = False
-
-    def all(self, began: datetime) -> Outcome:
-        """Apply the changes in order until one that is needed is not done.
-
-        The journal, and with it the approvals, stays open while that can be tried again.
-        """
-        fates: list[tuple[Fate, str]] = []
-        for number, change in enumerate(self.plan.changes, 1):
-            fates.append(self._one(number, change))
-            if fates[-1][0] != "done" and not change.optional:
-                break
-        fates += [("not attempted", "")] * (len(self.plan.changes) - len(fates))
-        worst = {fate for _, fate, _ in self._counted(fates)}
-        result = "unknown" if "unknown" in worst else "failed" if worst != {"done"} else "applied"
-        if result == "applied" or (result == "failed" and not self.refused):
-            self._write("CLOSE", result=result)
-        done = [c for c, (fate, _) in zip(self.plan.changes, fates, strict=True) if fate == "done"]
-        return Outcome(self.plan, result, tuple(fates), self._said(result, fates), self._next(result, done), began)
-
-    def _counted(self, fates: list[tuple[Fate, str]]) -> list[tuple[int, Fate, str]]:
-        """Number, fate and words of what decides the result: the needed changes, or all where none is."""
-        rows = [(n, c, *told) for n, (c, told) in enumerate(zip(self.plan.changes, fates, strict=True), 1)]
-        return [(n, fate, said) for n, c, fate, said in rows if not c.optional or all(row[1].optional for row in rows)]
-
-    def _said(self, result: str, fates: list[tuple[Fate, str]]) -> str:
-        if result == "applied":
-            done = sum(fate == "done" for fate, _ in fates)
-            return f"{done} of {len(fates)} changes are done, and were seen to be"
-        number, fate, said = next(row for row in self._counted(fates) if row[1] != "done")
-        return f"change {number} of {len(fates)}: {fate}, {said}"
-
-    def _next(self, result: str, done: list[Change]) -> tuple[str, ...]:
-        """The way on, and for what is done already the way back, newest first."""
-        if result == "applied":
-            return ()
-        on = "mend what it says, then plan again"
-        if self.refused:
-            on = f"mend what it says; then runbook apply {self.plan.id} goes on under the same approvals"
-        if result == "unknown":
-            on = f"runbook apply {self.plan.id} looks again and goes on"
-        return (on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done)))
-
-    def _one(self, number: int, change: Change) -> tuple[Fate, str]:
-        action, slow = ACTIONS[change.action], change.action == "run once"
-        change, sent = self._resumed(number, change)
-        self.refused = False
-        if change.action == "tell" and "once" not in change.details:
-            once = f"{self.plan.id}-{self.journal.path.parent.name}"
-            change = replace(change, details={**change.details, "once": once})
-        look = self._settled(change, wait=("pending", "old") if sent and slow else ("pending",))
-        if look.state == "new":
-            return "done", look.said
-        if look.state not in ("old", "failed"):
-            fate: Fate = "unknown" if look.state in ("pending", "unseen") else "failed"
-            return fate, f"not started: {look.said}"
-        if slow and "since" not in change.details:
-            change = replace(change, details={**change.details, "since": look.data["newest"]})
-        self._write("INTENT", number=number, change=change.plain(), seen=look.said, undo=change.undo)
-        said, refused = "", False
-        try:
-            action.do(self._sender(number), self.run.cloud, change, look, self.material)
-        except Refused as refusal:
-            self.refused = True
-            self._write("RESULT", number=number, said=f"{refusal.what}: {refusal.observed}", refused=True)
-            return "failed", f"{refusal.what}: {refusal.observed}"
-        except Exception as error:
-            if hasattr(error, "message"):  # before anything reads it: an answer may repeat what was sent
-                error.message = self.material.scrub(str(error.message))
-            missing, refused = gap(error, change.resource), _is_answer(error)
-            if missing is None and not refused:
-                self._hide(error)
-                raise
-            said = missing.why if missing else str(error).splitlines()[0]
-            self._write("RESULT", number=number, said=said, refused=refused)
-        # Only who was refused can be sure that what is old now stays old.
-        look = self._settled(change, wait=("pending", "unseen") if refused else ("pending", "unseen", "old"))
-        self._write("CONFIRM", number=number, state=look.state, said=look.said)
-        self.refused = refused and look.state == "old"
-        fate = "unknown" if look.state == "old" and not refused else _FATES.get(look.state, "unknown")
-        return fate, "; ".join(t for t in (look.said, said if fate != "done" else "") if t)
-
-    def _hide(self, error: Exception) -> None:
-        """Raise Broken in place of an error that would show a secret's value, wherever in it that stands."""
-        whole = "".join(traceback.format_exception(error))
-        if self.material.scrub(whole) != whole:
-            observed = f"{type(error).__name__}: {self.material.scrub(str(error))}"
-            raise Broken(
-                "a write broke off",
-                observed,
-                "It is not known whether it had its effect.",
-                f"runbook apply {self.plan.id} looks again.",
-            ) from None
-
-    def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
-        """A change with what an earlier attempt noted before it wrote, and whether that may have sent it.
-
-        What was refused is as if it had never been tried: its notes are of a moment that has passed.
-        """
-        noted, sent = change, False
-        for row in self.journal.read():
-            if row.get("number") == number and row["kind"] == "INTENT":
-                noted = replace(change, details=row["change"]["details"])
-            elif row.get("number") == number and row["kind"] == "WRITE":
-                sent = True
-            elif row.get("number") == number and row["kind"] == "RESULT" and row.get("refused"):
-                noted, sent = change, False
-        return noted, sent
-
-    def _settled(self, change: Change, wait: tuple[str, ...]) -> Look:
-        """Look until it is in none of the states to wait for, or patience ends; a run of a function is slow to show."""
-        on_google, began = self.run.cloud.target == "google", time.monotonic()
-        for n in range(PATIENCE_S // PAUSE_S if on_google else LOOKS):
-            if on_google and n:
-                time.sleep(PAUSE_S)
-            look = self._look(change)
-            patience = BRIEF_S if look.state == "old" and change.action != "run once" else PATIENCE_S
-            if look.state not in wait or (on_google and time.monotonic() - began > patience):
-                break
-        return look
-
-    def _look(self, change: Change) -> Look:
-        try:
-            return ACTIONS[change.action].look(self.run.cloud, change)
-        except Exception as error:
-            missing = gap(error, change.resource)
-            if missing is None and not _is_answer(error):
-                raise
-            return Look("unseen", f"could not see: {missing.why if missing else str(error).splitlines()[0]}")
-
-    def _sender(self, number: int) -> Any:
-        def send(method: str, url: str, body: Any = None, headers: Row | None = None) -> Row:
-            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self._write("WRITE", number=number, method=method, url=url.partition("?")[0], bytes=len(raw))
-            return self.run.cloud.write(method, url, raw, headers)
-
-        return send
-
-    def _write(self, kind: str, **data: Any) -> None:
-        self.journal.write(kind, **data)
-        self.run.journal.write(kind, plan=self.plan.id, **data)
-
-
-def _is_answer(error: Exception) -> bool:
-    """Whether Google answered, with an error that is none of ours."""
-    from google.api_core.exceptions import ClientError
-
-    return isinstance(error, ClientError)
