@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 from runbook import draw, sick
 from runbook.moment import Moment
-from runbook.rows import Row
+from runbook.rows import Gap, Row
 from runbook.settings import Settings
 from runbook.sick import Seen, Sick
 
 FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
+LONG = 200  # characters of what is quoted
+TELLING = 8  # pieces of evidence that are shown of one cause
 MOST = 3  # changes that are told of one function
 SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
 SPECIAL = ("memory_limit", "timeout", "secret")  # one line of these outweighs many of another cause
@@ -43,7 +45,8 @@ class Pattern(NamedTuple):
 class Cause:
     """`functions` are those that it makes sick, `since` when the first fell sick; `evidence` in sentences.
 
-    Sick functions with the same `cause` and `key` have one cause together.
+    `acted`: something of theirs was changed after their last run, so nobody knows yet whether it still holds. Sick
+    functions with the same `cause` and `key` have one cause together.
     """
 
     cause: str
@@ -52,6 +55,13 @@ class Cause:
     confidence: str
     evidence: tuple[str, ...]
     key: str = ""
+    acted: bool = False
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """As much of the evidence as people read."""
+        rest = len(self.evidence) - TELLING
+        return self.evidence if rest < 2 else (*self.evidence[:TELLING], f"and {rest} more")
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class Causes(Sequence[Cause]):
 
     rows: tuple[Cause, ...]
     sick: tuple[Sick, ...] = ()
-    blind: tuple[str, ...] = ()
+    blind: tuple[Gap, ...] = ()
 
     def __getitem__(self, index: Any) -> Any:
         return self.rows[index]
@@ -76,23 +86,23 @@ class Causes(Sequence[Cause]):
         if self.rows:
             block = draw.table(
                 {"no": n, "cause": c.cause.replace("_", " "), "confidence": c.confidence, "since": c.since,
-                 "functions": c.functions, "evidence": " ·\n".join(c.evidence)}
+                 "functions": c.functions, "evidence": " ·\n".join(c.told)}
                 for n, c in enumerate(self.rows, 1)
             )  # fmt: skip
         elif self.blind:
             block = draw.banner("Nothing is broken that could be seen.", "unknown")
         else:
             block = draw.banner("Nothing is broken.", "ok")
-        for text in self.blind:
-            block += draw.banner(f"Could not see {text}", "unknown")
+        for gap in self.blind:
+            block += draw.banner(f"Could not see {gap.subject}: {gap.why}", "unknown")
         return draw.page(block)
 
 
 def diagnose(seen: Seen, patterns: Sequence[Pattern], settings: Settings, moment: Moment) -> Causes:
     """All causes, ranked: the surer first, then by how many functions, then by who fell sick first."""
-    blind = tuple(f"{g.subject}: {g.why}" for fact in seen for g in fact.gaps)
+    blind = tuple(gap for fact in seen for gap in fact.gaps)
     if seen.runs.more:
-        blind += (f"older runs: only the newest {len(seen.runs.rows):,} were read",)
+        blind += (Gap("older runs", f"only the newest {len(seen.runs.rows):,} were read"),)
     everyone = tuple(sick.find(seen, settings, moment))
     found: dict[tuple[str, str], Cause] = {}
     for one in everyone:
@@ -105,8 +115,13 @@ def diagnose(seen: Seen, patterns: Sequence[Pattern], settings: Settings, moment
 
 def _merged(a: Cause, b: Cause) -> Cause:
     surer = min((a, b), key=lambda c: _CONFIDENCE.index(c.confidence))
-    evidence = tuple(dict.fromkeys(a.evidence + b.evidence))[:6]
-    return replace(surer, functions=a.functions + b.functions, since=min(a.since, b.since), evidence=evidence)
+    return replace(
+        surer,
+        functions=a.functions + b.functions,
+        since=min(a.since, b.since),
+        evidence=tuple(dict.fromkeys(a.evidence + b.evidence)),
+        acted=a.acted and b.acted,
+    )
 
 
 @dataclass(frozen=True)
@@ -121,9 +136,13 @@ class _Case:
 
     def cause(self) -> Cause:
         """What the first rule that fits says."""
-        rules = (self._region, self._paused, self._words, self._stuck, self._newest_change)
+        rules = (self._region, self._gone, self._paused, self._refused, self._undeployed, self._words, self._stuck,
+                 self._newest_change)  # fmt: skip
         found = next((cause for rule in rules if (cause := rule())), None) or self._unknown()
-        return replace(found, evidence=(f"{self.one.function.name}: {self.one.symptom}", *found.evidence))
+        acted = self._acted(found.cause)
+        told = [f"changed after it last ran: {_told(c)}" for c in acted]
+        symptom = f"{self.one.function.name}: {self.one.symptom}"
+        return replace(found, evidence=(symptom, *found.evidence, *told), acted=bool(acted))
 
     def _made(self, cause: str, confidence: str, *evidence: str, key: str = "") -> Cause:
         name = self.one.function.name
@@ -141,6 +160,18 @@ class _Case:
         evidence += [f"Google reports: {r['title']}" for r in told]
         return self._made("region_outage", "sure" if silent and told else "likely", *evidence, key=region)
 
+    def _gone(self) -> Cause | None:
+        """The list of functions was seen whole, and it is not there."""
+        if not self.one.is_gone:
+            return None
+        who = self._changed(lambda c: "DeleteFunction" in c["what"] and self._named(c))
+        return self._made(
+            "missing_function",
+            "sure",
+            f"functions list has {len(self.seen.functions.rows)}, not this one",
+            *map(_told, who),
+        )
+
     def _paused(self) -> Cause | None:
         """Its job is paused or disabled, and it did not start since."""
         name = self.one.function.name
@@ -150,6 +181,21 @@ class _Case:
         early = self.one.since - timedelta(hours=48)
         who = self._changed(lambda c: "Job" in c["what"] and c["resource"].endswith(f"/{name}"), early)
         return self._made("paused_scheduler", "sure", f"its job is {state}", *map(_told, who))
+
+    def _refused(self) -> Cause | None:
+        """It did not start because the scheduler's last call was refused (google.rpc.Code 7 and 16)."""
+        job = next((j for j in self.seen.jobs.rows if j["name"] == self.one.function.name), None)
+        if not job or job["code"] not in (7, 16) or not self.one.never_started:
+            return None
+        who = self._changed(lambda c: "IamPolicy" in c["what"])
+        said = f"the scheduler's last call of each was refused, code {job['code']}"
+        return self._made("permission", "sure", said, *map(_told, who), key="permission")
+
+    def _undeployed(self) -> Cause | None:
+        """Its last deployment failed, and what was there before still runs."""
+        if not self.one.is_undeployed:
+            return None
+        return self._made("failed_deployment", "sure", *self._quote(), *map(_told, self._changed(self._deploys)))
 
     def _stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and nobody said why."""
@@ -197,7 +243,7 @@ class _Case:
         counts = Counter(p.cause for p, _ in matched)
         first, text = min(matched, key=lambda m: self._rank(m[0], counts))
         cause = first.cause
-        said = f"“{text[:140]}” ({counts[cause]} times)"
+        said = _quoted(text) + (f" ({counts[cause]} times)" if counts[cause] > 1 else "")
         if cause == "stuck_etl":
             return self._made(cause, "sure" if self.one.has_no_end else "likely", said)
         if cause in OUTRIGHT:
@@ -256,7 +302,7 @@ class _Case:
         return self._newest_change() or none
 
     def _quote(self) -> list[str]:
-        return [f"“{text[:140]}”" for text in self.one.news(self.seen)[:1]]
+        return [_quoted(text) for text in self.one.news(self.seen)[:1]]
 
     def _feed(self, name: str) -> list[Row]:
         return [r for r in self.seen.feeds.rows if r["feed"] == name]
@@ -270,9 +316,22 @@ class _Case:
         late = since + timedelta(minutes=1)
         return [c for c in self.seen.changes.rows if early <= c["at"] <= late and fits(c)][:MOST]
 
+    def _acted(self, cause: str) -> list[Row]:
+        """What was changed of its own, or of permissions where these are the cause, after it last ran."""
+        runs = [r["started_at"] for r in self.seen.runs.rows if r["function"] == self.one.function.name]
+        ran = max([self.one.since, *runs])
+
+        def fits(change: Row) -> bool:
+            own = self._deploys(change) or self._of_secret(change) or self._of_table(change)
+            return change["at"] > ran and bool(own or (cause == "permission" and "IamPolicy" in change["what"]))
+
+        return [c for c in self.seen.changes.rows if fits(c)][:1]
+
+    def _named(self, change: Row) -> bool:
+        return change["resource"].endswith(f"/{self.one.function.name}")
+
     def _deploys(self, change: Row) -> bool:
-        named = change["resource"].endswith(f"/{self.one.function.name}")
-        return named and bool(_DEPLOY.search(change["what"]))
+        return self._named(change) and bool(_DEPLOY.search(change["what"]))
 
     def _of_secret(self, change: Row) -> str:
         """The name of its secret that was changed, or ""."""
@@ -282,6 +341,11 @@ class _Case:
 
     def _of_table(self, change: Row) -> bool:
         return any(change["resource"].endswith(f"/{table}") for table in self.one.function.tables)
+
+
+def _quoted(text: str) -> str:
+    """A text between quotation marks, and with a sign where it was cut."""
+    return f"“{text}”" if len(text) <= LONG else f"“{text[:LONG]}…”"
 
 
 def _concerns(products: str, said: str) -> bool:

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from runbook import draw, limits, record
+from runbook import draw, fixes, limits, record
 from runbook.diagnosis import Cause, Causes, Pattern, diagnose
 from runbook.errors import Refused
 from runbook.incident import open_p1
 from runbook.moment import Moment, moment_of
 from runbook.plan import Change, Plan
 from runbook.plans.parts import message, names_of, rows_of
-from runbook.report import command
 from runbook.request import Request
 from runbook.rows import Finding, Findings, Row, Shown, Verdict
-from runbook.settings import QUICK, Function, Settings
+from runbook.settings import QUICK, Settings
 from runbook.sick import Seen as Evidence
 from runbook.store import Store
 
@@ -31,7 +30,10 @@ if TYPE_CHECKING:
 
 # The guide's table "Severity Levels": response times.
 ANSWER = {"P1": timedelta(minutes=15), "P2": timedelta(hours=1), "P3": timedelta(hours=4), "P4": timedelta(days=1)}
+ANSWER["unknown"] = ANSWER["P1"]
 ENGINEERS = {"bad_data": "team-lead", "unknown": "team-lead", "permission": "security", "region_outage": "gcp-support"}
+COLOUR = {"P1": Verdict.alert, "P2": Verdict.alert, "P3": Verdict.warn, "unknown": Verdict.unknown}
+WHOLE = ("functions", "runs of")  # facts without which nobody can tell that nothing is broken
 
 
 @cache
@@ -58,23 +60,29 @@ class Page:
 
     @property
     def findings(self) -> Findings:
-        """One finding for each cause, and an unknown for each thing that could not be seen."""
-        rows = [
-            Finding("cause", _few(c.functions), c.cause.replace("_", " "), "none",
-                    Verdict.unknown if c.confidence == "unknown" else Verdict.alert, _first(self.steps, c))
+        """The severity, one finding for each cause, and an unknown for each thing that could not be seen."""
+        if not self.causes and not self.causes.blind:
+            return Findings((Finding("cause", "all functions", "nothing is broken", "none", Verdict.ok),))
+        rows = []
+        if self.causes or self.severity == "unknown":
+            verdict = Verdict.alert if self.causes else Verdict.unknown
+            by = f"answer by {draw.show(self.answer_by)}"
+            rows = [Finding("severity", self.severity, self.why, by, verdict)]
+        rows += [
+            Finding("cause", _few(c.functions), f"{c.cause.replace('_', ' ')} ({c.confidence})", "none",
+                    Verdict.alert, _first(self.steps, c))
             for c in self.causes
         ]  # fmt: skip
         rows += [
-            Finding("seen", "", f"could not see {text}", "all of it", Verdict.unknown) for text in self.causes.blind
+            Finding("seen", g.subject, f"could not see: {g.why}", "all of it", Verdict.unknown, g.next)
+            for g in self.causes.blind
         ]
-        if not rows:
-            rows = [Finding("cause", "all functions", "nothing is broken", "none", Verdict.ok)]
         return Findings(tuple(rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        verdict = {"P1": "alert", "P2": "alert", "P3": "warn"}.get(self.severity, "ok")
-        text = f"{self.severity}: {self.why}"
-        if self.causes:
+        verdict = COLOUR.get(self.severity, Verdict.ok).name
+        text = f"{'Severity ' * (self.severity == 'unknown')}{self.severity}: {self.why}"
+        if self.causes or self.severity == "unknown":
             text += f". Answer by {draw.show(self.answer_by)}"
         return draw.page(draw.banner(text, verdict))
 
@@ -105,7 +113,8 @@ class Page:
     @property
     def what_next(self) -> Shown:
         """The steps, one row each, with commands to copy."""
-        return Shown(draw.table(self.steps, "nothing to do"))
+        hidden = [{k: v for k, v in step.items() if k != "of"} for step in self.steps]
+        return Shown(draw.table(hidden, "nothing to do"))
 
     @property
     def whom_to_call(self) -> Shown:
@@ -124,7 +133,9 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _first(steps: Sequence[Row], cause: Cause) -> str:
-    return next((s["do"] for s in steps if s["cause"] == cause.cause.replace("_", " ")), "")
+    """The first step of a cause, with its command."""
+    mine = (s for s in steps if s["cause"] == cause.cause.replace("_", " ") and s["of"] == cause.functions)
+    return next((": ".join(filter(None, (s["do"], s["command"]))) for s in mine), "")
 
 
 def page(run: Run, seen: Seen) -> Page:
@@ -138,14 +149,26 @@ def page(run: Run, seen: Seen) -> Page:
     if severity == "P1" and (named := run.request.values.get("incident", "")):
         open_p1(Store(record.folder_of(run.settings)), named, run.moment.at)
     answer = run.moment.local(began + ANSWER[severity])
-    place = {key: run.request.values.get(key, "") for key in ("environment", "world")}
+    place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     steps = [
-        {"cause": c.cause.replace("_", " "), "do": said, "command": line, "notebook": _notebook(line)}
+        {
+            "cause": c.cause.replace("_", " "),
+            "do": said,
+            "command": line,
+            "notebook": _notebook(line),
+            "of": c.functions,
+        }
         for c in causes
-        for said, line in _steps(c, run.settings, place | {"incident": run.request.values.get("incident", "")}, near)
+        for said, line in fixes.steps(c, run.settings, run.moment, place, near)
+    ]
+    steps += [
+        {"cause": f"not seen: {g.subject}", "do": g.next, "command": "", "notebook": "", "of": ()}
+        for g in causes.blind
+        if g.next
     ]
     found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), near)
-    run.judge("causes", found.findings, *facts)
+    noticed = f"{run.moment.local(began):%Y-%m-%dT%H:%M}"
+    run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
     return found
 
 
@@ -153,10 +176,14 @@ def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
     """By the guide's table: how much of the system is sick, and whether it is a major feature."""
     sick = {s.function.name for s in causes.sick}
     total = len(settings.functions)
-    if not sick:
-        return "P4", "nothing is broken that could be seen" if causes.blind else "nothing is broken"
+    if any(c.cause == "region_outage" for c in causes):
+        return "P1", f"{settings.region} is not there: {len(sick)} of {total} functions are known not to work"
     if len(sick) * 2 >= total:
         return "P1", f"{len(sick)} of {total} functions do not work"
+    if not sick and any(g.subject.startswith(WHOLE) for g in causes.blind):
+        return "unknown", "nothing is broken that could be seen, and too much could not be seen"
+    if not sick:
+        return "P4", "nothing is broken that could be seen" if causes.blind else "nothing is broken"
     scores = [f.name for f in settings.functions if settings.tables.scores.name in f.tables]
     systems = {f.source_system for f in settings.functions}
     down = [s for s in sorted(systems) if all(f.name in sick for f in settings.functions if f.source_system == s)]
@@ -165,69 +192,6 @@ def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
     if down or len(sick) > 2:
         return "P2", f"{', '.join(down) or f'{len(sick)} functions'} down: {_few(sorted(sick))}"
     return "P3", f"{len(sick)} of {total} functions down: {_few(sorted(sick))}"
-
-
-FIXES = {  # the guide's table "Common Issues & Fixes"
-    "memory_limit": "give it more memory",
-    "timeout": "give it more time, or make it faster",
-    "crash_after_deploy": "go back to the revision that worked",
-    "paused_scheduler": "ask who paused it and why; then resume it",
-    "stuck_etl": "see whether it still works; when its limit has passed, run it again",
-    "capacity": "wait a minute; if it lasts, raise its maximum of instances",
-    "dependency_outage": "wait until the other side has mended it; its status page tells",
-    "region_outage": "wait, and open a support case; nothing here mends it",
-    "permission": "give back the permission that was taken away",
-    "bad_data": "find out what changed in the data or the table; mend the function, or add the column",
-    "unknown": "read the function's logs; nothing that is known fits",
-}
-AGAIN = {"memory_limit", "timeout", "secret", "auth_error", "quota", "capacity", "dependency_outage", "permission"}
-
-
-def _steps(cause: Cause, settings: Settings, place: Row, near: Sequence[Row]) -> list[tuple[str, str]]:
-    """The fix of a cause, as a sentence and the runbook that does it; then a retry where that is needed."""
-    by_name = {f.name: f for f in settings.functions}
-    one, tie = by_name[cause.functions[0]], {"incident": place["incident"]}
-    here = {key: value for key, value in place.items() if key != "incident"}
-
-    def line(runbook: str, **more: Any) -> str:
-        return command(runbook, {**here, **more})
-
-    lines = {
-        "crash_after_deploy": lambda: line("rollback", function=one.name, **tie),
-        "paused_scheduler": lambda: line("scheduler", jobs=",".join(cause.functions), to="resume", **tie),
-        "stuck_etl": lambda: line("retry", function=one.name, **tie),
-        "unknown": lambda: f"gcloud functions logs read {one.name} --v2 --region={settings.region}",
-    }
-    if cause.cause in limits.HIT:
-        wanted, why = limits.more(cause.cause, one.name, near)
-        option = {"memory_limit": "memory", "timeout": "timeout_s"}[cause.cause]
-        given = line("deploy", function=one.name, **{option: wanted}) + " -p source=" if wanted else ""
-        found = [(f"{FIXES[cause.cause]} ({why})" if wanted else why, given)]
-    elif cause.cause in FIXES:
-        found = [(FIXES[cause.cause], lines.get(cause.cause, str)())]
-    else:
-        found = _special(cause, one, line)
-    retried = cause.functions if cause.cause in AGAIN else ()
-    return [*found, *((f"then run {name} again", line("retry", function=name, **tie)) for name in retried)]
-
-
-def _special(cause: Cause, one: Function, line: Any) -> list[tuple[str, str]]:
-    if cause.cause == "quota":
-        text = " ".join(cause.evidence)
-        if "lasts for hours" in text:
-            return [("it comes back when the day's quota does; or ask the provider for a higher one", "")]
-        return [("wait a minute; it comes back by itself", "")]
-    secrets = [cause.key] if cause.key in one.secrets else one.secrets
-    if cause.cause == "secret":
-        version = re.search(r"version (\d+), is DISABLED", " ".join(cause.evidence))
-        if version:
-            back = {"secret": secrets[0], "version": int(version[1]), "to": "enable"}
-            return [("enable the version again", line("retire_secret", **back))]
-    if len(secrets) < 2:
-        return [
-            ("get a new credential, and rotate the secret", "".join(line("rotate_secret", secret=s) for s in secrets))
-        ]
-    return [(f"get a new credential; if it is {s}, rotate that", line("rotate_secret", secret=s)) for s in secrets]
 
 
 def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
@@ -246,7 +210,7 @@ def support_case(run: Run, found: Page) -> Shown:
 def _told(found: Page) -> list[str]:
     """The causes, one a line, and what could not be seen."""
     lines = [
-        f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {draw.show(c.since)}: {'; '.join(c.evidence)}"
+        f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {draw.show(c.since)}: {'; '.join(c.told)}"
         for c in found.causes
     ]
-    return [*lines, *(f"- could not see {text}" for text in found.causes.blind)]
+    return [*lines, *(f"- could not see {g.subject}: {g.why}" for g in found.causes.blind)]

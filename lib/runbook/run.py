@@ -84,6 +84,7 @@ class Run:
     _checked: set[int] = field(default_factory=set)
     _findings: dict[str, Findings] = field(default_factory=dict)
     _outcome: Outcome | None = None
+    _again: dict[str, str] = field(default_factory=dict)
 
     def read(self, *one: Ask, **several: Ask) -> Any:
         """Make reads, all at once. One unnamed read gives its Fact; named ones give a `Seen` with those names."""
@@ -100,10 +101,14 @@ class Run:
         self._findings[check.__name__] = found
         return found
 
-    def judge(self, name: str, found: Findings, *facts: Fact) -> None:
-        """Let findings that were made elsewhere, from these facts, count in the verdict."""
+    def judge(self, name: str, found: Findings, *facts: Fact, again: Mapping[str, str] | None = None) -> None:
+        """Let findings that were made elsewhere, from these facts, count in the verdict.
+
+        `again` has values of parameters for looking again, such as when it was noticed.
+        """
         self._checked |= {id(fact) for fact in facts}
         self._findings[name] = found
+        self._again |= again or {}
 
     def plan(self, make: Callable[..., Plan], seen: Seen, gates: Findings) -> Plan:
         """Make a plan; where there can be none, it says why and has no changes. Raises BadParameter."""
@@ -198,7 +203,11 @@ class Run:
         if self._outcome and self._outcome.result != "applied":
             return self._outcome.next or ("nothing.",)
         place = {k: self.request.values[k] for k in ("environment", "world") if k in self.request.values}
-        again = command("daily_check", place) if self._outcome else command(self.request.runbook, self.request.values)
+        again = (
+            command("daily_check", place)
+            if self._outcome
+            else command(self.request.runbook, {**self.request.values, **self._again})
+        )
         if worst is Verdict.alert:
             call = self.settings.contacts.get("on-call")
             steps = [f"call {call.who} ({call.when})."] if call else []

@@ -1,7 +1,7 @@
 """Which functions are broken, how that shows, since when, and what was said about each. Pure.
 
-A function is *sick* when its newest run failed or has no end, when a run that was due did not start, or when it is not
-ACTIVE; a lone error between good runs is noise.
+A function is *sick* when it does not exist, when its newest run failed or has no end, when a run that was due did not
+start, or when its deployment failed; a lone error between good runs is noise.
 """
 
 from __future__ import annotations
@@ -48,6 +48,14 @@ class Sick:
         return self.symptom.startswith("not started")
 
     @property
+    def is_gone(self) -> bool:
+        return self.symptom.startswith("does not exist")
+
+    @property
+    def is_undeployed(self) -> bool:
+        return self.symptom.startswith("its deployment")
+
+    @property
     def has_no_end(self) -> bool:
         return self.symptom.endswith("has no end")
 
@@ -70,14 +78,15 @@ def find(seen: Seen, settings: Settings, moment: Moment) -> Iterator[Sick]:
     states = {r["name"]: r for r in seen.functions.rows}
     for function in settings.functions:
         state = states.get(function.name, {})
-        gone = not state and seen.functions.rows and not seen.functions.gaps
-        symptom = "missing" if gone else state.get("state", "ACTIVE")
         found = _by_runs(function, seen.runs, settings, moment)
-        if found is None and symptom in ("FAILED", "missing", "DELETING"):
-            since = state.get("updated") or moment.at
-            found = Sick(function, f"it is {symptom}", since, None, (state.get("message", ""),))
+        if not state and seen.functions.rows and not seen.functions.gaps:
+            was = found or Sick(function, "", moment.at, None)
+            found = replace(was, symptom="; ".join(filter(None, ("does not exist", was.symptom))))
+        elif found is None and state.get("state") in ("FAILED", "DELETING"):
+            symptom = "its deployment failed" if state["state"] == "FAILED" else "does not exist: it is being deleted"
+            found = Sick(function, symptom, state["updated"], None)
         if found:
-            yield replace(found, texts=(*found.texts, *_said(found, seen, state)))
+            yield replace(found, texts=_said(found, seen, state))
 
 
 def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment) -> Sick | None:
@@ -94,7 +103,7 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     if bad:
         open_since = f"a run of {bad[0]['started_at']:%H:%M} has no end"
         symptom = f"{len(bad)} failed" if bad[0]["status"] == "failed" else open_since
-        return Sick(function, symptom, bad[-1]["started_at"], good, tuple(r["error"] or "" for r in bad))
+        return Sick(function, symptom, bad[-1]["started_at"], good, tuple(r["error"] for r in bad if r["error"]))
     if fact.gaps or (fact.more and not runs):
         return None  # what did not start cannot be told
     late = _missed(function, runs[0]["started_at"] if runs else None, settings, moment)
@@ -108,9 +117,11 @@ def _missed(function: Function, newest: datetime | None, settings: Settings, mom
     return moment.local(due) if due < moment.at - SLACK else None
 
 
-def _said(sick: Sick, seen: Seen, state: Mapping[str, str]) -> Iterator[str]:
-    """What was logged about a function since shortly before it fell sick."""
-    for row in seen.logs.rows:
-        if row["function"] == sick.function.name and row["at"] >= sick.since - SLACK:
-            yield row["text"]
-    yield state.get("message", "")
+def _said(sick: Sick, seen: Seen, state: Mapping[str, str]) -> tuple[str, ...]:
+    """What its failed runs noted, and what was logged about it since shortly before it fell sick; each said once."""
+    logged = [
+        r["text"] for r in seen.logs.rows if r["function"] == sick.function.name and r["at"] >= sick.since - SLACK
+    ]
+    logged += [state["message"]] if state.get("message") else []
+    noted = [text for text in sick.texts if not any(text in line or line in text for line in logged)]
+    return (*noted, *logged)

@@ -48,8 +48,8 @@ class Stub:
         self.request = Request("p1_response", {"environment": "sandbox", "world": "", "incident": "", **values})
         self.judged: dict[str, Any] = {}
 
-    def judge(self, name: str, found: Any, *_: Any) -> None:
-        self.judged[name] = found
+    def judge(self, name: str, found: Any, *_: Any, again: Any = None) -> None:
+        self.judged[name], self.again = found, again
 
 
 def seen_in(make: Callable[..., Any], world: str) -> tuple[Seen, Moment]:
@@ -82,7 +82,7 @@ def test_what_the_newest_thousand_runs_do_not_show_is_not_told_as_missing(
     seen = seen._replace(runs=replace(seen.runs, rows=newest, more=more))
     found = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
     assert bool(found.sick) is not more
-    assert any("older runs: only the newest" in text for text in found.blind) is more
+    assert any(gap.subject == "older runs" for gap in found.blind) is more
 
 
 def test_the_cap_of_runs_is_noticed(sandbox: Callable[..., Any], tmp_path: Path) -> None:
@@ -92,10 +92,72 @@ def test_the_cap_of_runs_is_noticed(sandbox: Callable[..., Any], tmp_path: Path)
     assert [(len(r.rows) == 1000, r.more) for r in runs] == [(True, True), (False, False)]
 
 
-def test_a_function_that_is_gone(sandbox: Callable[..., Any]) -> None:
-    seen, moment = seen_in(sandbox, "missing_function")
-    found = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
-    assert any("missing" in e or "due" in e for c in found for e in c.evidence)
+def page(seen: Seen, moment: Moment, **values: str) -> p1.Page:
+    return p1.page(Stub(moment, **values), type("S", (), seen._asdict()))  # type: ignore[arg-type]
+
+
+def test_a_function_that_is_gone_and_one_that_did_not_deploy(sandbox: Callable[..., Any]) -> None:
+    found = page(*seen_in(sandbox, "missing_function"))
+    said = {c.cause: (c.functions, c.confidence, " ".join(c.evidence)) for c in found.causes}
+    functions, confidence, evidence = said["missing_function"]
+    assert (functions, confidence) == (("hubspot-contacts-sync",), "sure")
+    assert "does not exist" in evidence
+    functions, confidence, evidence = said["failed_deployment"]
+    assert (functions, confidence) == (("account-scoring",), "sure")
+    assert "Container Healthcheck failed" in evidence
+
+
+def test_what_the_scheduler_may_not_call_is_one_cause(sandbox: Callable[..., Any]) -> None:
+    found = page(*seen_in(sandbox, "no_etl"))
+    [cause] = found.causes
+    assert (cause.cause, cause.confidence, len(cause.functions)) == ("permission", "sure", 13)
+    assert "refused, code 7" in " ".join(cause.evidence)
+
+
+def test_a_failure_is_counted_once(sandbox: Callable[..., Any]) -> None:
+    [cause] = page(*seen_in(sandbox, "p1_secret_disabled")).causes
+    assert "times)" not in " ".join(cause.evidence)
+    [cause, *_] = page(*seen_in(sandbox, "p1_permission_changed")).causes
+    [failed] = re.findall(r"(\d+) failed", cause.evidence[0])
+    assert re.findall(r"\((\d+) times\)", cause.evidence[1]) == [failed]
+
+
+def test_what_was_changed_after_it_last_ran_is_run_again_first(sandbox: Callable[..., Any]) -> None:
+    seen, moment = seen_in(sandbox, "p1_crash_after_deploy")
+    before = page(seen, moment)
+    assert [s["command"].split()[2] for s in before.steps] == ["rollback"]
+    back = {"at": moment.at - timedelta(minutes=1), "who": "ann", "what": "Services.UpdateService"}
+    changes = ({**back, "resource": "services/gmail-sync"}, *seen.changes.rows)
+    after = page(seen._replace(changes=replace(seen.changes, rows=changes)), moment)
+    assert after.causes[0].acted
+    assert "changed after it last ran: Services.UpdateService of gmail-sync by ann" in after.causes[0].evidence[-1]
+    assert [s["command"].split()[2] for s in after.steps] == ["retry"]
+    other = ({**back, "resource": "services/calendar-sync"}, *seen.changes.rows)
+    assert not page(seen._replace(changes=replace(seen.changes, rows=other)), moment).causes[0].acted
+
+
+@pytest.mark.parametrize(
+    ("world", "severity"),
+    [("p1_region_outage", "P1"), ("unreachable_region", "unknown"), ("no_permission", "P4"), ("healthy", "P4"),
+     ("missing_function", "P2")],
+)  # fmt: skip
+def test_severities(sandbox: Callable[..., Any], world: str, severity: str) -> None:
+    assert page(*seen_in(sandbox, world)).severity == severity
+
+
+def test_what_is_broken_is_an_alert_also_when_nobody_knows_why(sandbox: Callable[..., Any]) -> None:
+    found = page(*seen_in(sandbox, "p1_unknown"))
+    assert {f.verdict for f in found.findings} == {Verdict.alert}
+    [step] = found.steps
+    assert step["command"].startswith("gcloud functions logs read hubspot-companies-sync --gen2 ")
+
+
+def test_what_could_not_be_seen_has_a_next_step(sandbox: Callable[..., Any]) -> None:
+    found = page(*seen_in(sandbox, "no_permission"))
+    unseen = [f for f in found.findings if f.check == "seen"]
+    assert unseen
+    assert all(f.subject and f.next for f in unseen)
+    assert len(found.steps) == len(unseen)
 
 
 def test_nothing_seen_is_never_nothing_broken(sandbox: Callable[..., Any]) -> None:
@@ -107,13 +169,21 @@ def test_nothing_seen_is_never_nothing_broken(sandbox: Callable[..., Any]) -> No
     assert "could be seen" in found.why
 
 
+def test_without_functions_or_runs_the_severity_is_unknown(sandbox: Callable[..., Any]) -> None:
+    seen, moment = seen_in(sandbox, "healthy")
+    gap = (Gap("functions", "no answer"),)
+    found = page(seen._replace(functions=Fact("functions", (), "", moment.at, gaps=gap)), moment)
+    assert (found.severity, found.answer_by) == ("unknown", moment.local(moment.at + timedelta(minutes=15)))
+    assert found.findings[0].verdict is Verdict.unknown
+
+
 @pytest.mark.parametrize("name", Seen._fields)
 def test_the_page_comes_when_one_read_fails(sandbox: Callable[..., Any], name: str) -> None:
     seen, moment = seen_in(sandbox, "stale_scores")
     lost = seen._replace(**{name: Fact(name, (), "", moment.at, gaps=(Gap(name, "no answer"),))})
     stub = Stub(moment)
     found = p1.page(stub, type("S", (), lost._asdict()))  # type: ignore[arg-type]
-    assert any("no answer" in text for text in found.causes.blind)
+    assert any("no answer" in gap.why for gap in found.causes.blind)
     assert stub.judged["causes"].worst >= Verdict.unknown
 
 
@@ -126,7 +196,8 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
     assert found.answer_by.astimezone(UTC) == began + timedelta(hours=1)
     first, *_ = found.steps
     assert first["command"] == (
-        "runbook run deploy --env sandbox --world stale_scores -p function=account-scoring -p memory=2Gi -p source="
+        "runbook run deploy --env sandbox --world stale_scores -p function=account-scoring -p memory=2Gi"
+        " -p incident=INC-7 -p source="
     )
     assert found.steps[1]["command"].endswith("-p function=account-scoring -p incident=INC-7")
     assert [p["role"] for p in found.people] == ["on-call", "team-lead"]
