@@ -117,6 +117,17 @@ def test_an_optional_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: A
     assert {(r["function"], r["error"]) for r in seen.rows} == {(None, None)}
 
 
+def test_columns_that_params_do_not_name_are_null_without_a_gap(sandbox: Any) -> None:
+    cloud, moment = sandbox("many_errors")
+    tables = cloud.settings.tables
+    runs = tables.etl_runs.model_copy(update=dict.fromkeys(("error", "function", "finished_at", "records"), ""))
+    cloud.settings = cloud.settings.model_copy(update={"tables": tables.model_copy(update={"etl_runs": runs})})
+    for ask in (facts.etl_today(), facts.etl_week(), facts.etl_failures()):
+        assert look(ask, cloud, moment).gaps == ()
+    assert look(facts.etl_today(), cloud, moment).rows
+    assert {(r["function"], r["error"]) for r in look(facts.etl_failures(), cloud, moment).rows} <= {(None, None)}
+
+
 def test_a_required_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: Any) -> None:
     cloud, moment = sandbox(world_file(tmp_path, "tables: [{name: etl_runs, drop: [status]}]"))
     seen = look(facts.etl_today(), cloud, moment)

@@ -27,7 +27,7 @@ def _runs(name: str, sql: str, days: int, zoned: bool = False) -> Ask:
         if zoned:
             values["zone"] = cloud.settings.time_zone
         optional = {part: kind for part, kind in _OPTIONAL.items() if f"{{{part}}}" in template(sql)}
-        return Query(name, sql, parts | {p: runs.model_dump()[p] for p in optional}, values, optional).read(cloud)
+        return Query(name, sql, parts, values, optional).read(cloud)
 
     return ask
 

@@ -90,9 +90,9 @@ class Query:
 
     def text(self, without: Iterable[str] = ()) -> str:
         """The SQL with its identifiers filled in, `without` the optional columns that are not there."""
-        null = {part: f"CAST(NULL AS {kind})" for part, kind in self.optional.items()}
-        parts = {k: v if v and v not in without else null[k] for k, v in self.parts.items()}
-        return template(self.sql).format(**parts)
+        gone = {part for part in self.optional if not self.parts[part] or self.parts[part] in without}
+        null = {part: f"CAST(NULL AS {self.optional[part]})" for part in gone}
+        return template(self.sql).format(**{**self.parts, **null})
 
     def read(self, cloud: Cloud) -> Read:
         return Read(self.name, bq_line(cloud, self.text(), self.values), lambda: self._see(cloud), self.text())
