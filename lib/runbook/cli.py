@@ -153,9 +153,12 @@ def sandbox(environment: str | None, world: str | None, port: int) -> None:
     import tempfile
 
     from runbook import settings
+    from runbook.cloud.connect import sandbox_app
 
     system = settings.load(environment or "sandbox")
-    app, serving = _app(system.inventory(), world or "healthy")
+    app = sandbox_app(system, world or "")
+    from gcp_sandbox import serve as serving  # not before it is known to be installed
+
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         try:
             server = serving.serve(app, port)
@@ -169,21 +172,6 @@ def sandbox(environment: str | None, world: str | None, port: int) -> None:
             click.echo(f"# {app.sandbox.world.about} Paste the lines above into another terminal; Ctrl-C ends it.")
             sys.stdout.flush()
             served.thread.join()
-
-
-def _app(inventory: dict[str, Any], world: str) -> tuple[Any, Any]:
-    from runbook.errors import UnknownName
-
-    try:
-        import gcp_sandbox
-        from gcp_sandbox import serve
-        from gcp_sandbox.world import BadWorld
-    except ImportError as error:
-        raise BadInput("the sandbox is not installed", str(error), next="pip install -e '.[sandbox]'.") from None
-    try:
-        return gcp_sandbox.app(inventory, world), serve
-    except BadWorld as error:
-        raise UnknownName("that world cannot be used", str(error), next="see lib/gcp_sandbox/world.py.") from None
 
 
 @main.command()

@@ -24,7 +24,16 @@ from pathlib import Path
 from threading import Thread
 from typing import BinaryIO
 
-WARM = ("runbook.run", "runbook.facts", "runbook.checks", "runbook.charts", "matplotlib.figure")
+WARM = (
+    "google.cloud.bigquery",
+    "google.api_core.exceptions",
+    "google.auth.transport.requests",
+    "runbook.run",
+    "runbook.facts",
+    "runbook.checks",
+    "runbook.charts",
+    "matplotlib.figure",
+)
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 
@@ -141,9 +150,6 @@ def main(connection_file: str, warm: bool) -> None:
 def _import_what_runbooks_need() -> None:
     # Whatever is missing or broken is better told by the cell that needs it.
     with suppress(Exception):
-        from runbook.cloud.connect import preload
-
-        preload()
         for name in WARM:
             import_module(name)
 
