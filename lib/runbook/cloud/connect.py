@@ -42,10 +42,7 @@ def connect(settings: Settings, world: str = "") -> Cloud:
         return _google(settings)
     if url := os.environ.get("RUNBOOK_SANDBOX"):
         return _served(settings, url, world)
-    app = sandbox_app(settings, world)
-    from runbook.cloud.inprocess import InProcess  # not before what it imports is known to be installed
-
-    return Cloud(settings, "sandbox", InProcess(app), world=app.sandbox.world.about)
+    return _in_process(settings, world)
 
 
 def check_world(environment: str, world: str) -> None:
@@ -136,6 +133,13 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
             next=f"serve it with `runbook sandbox --env {settings.environment}`.",
         )
     return Cloud(settings, "sandbox", Loopback(url), world=str(about.get("world", "")))
+
+
+def _in_process(settings: Settings, world: str) -> Cloud:
+    app = sandbox_app(settings, world)
+    from runbook.cloud.inprocess import InProcess  # not before what it imports is known to be installed
+
+    return Cloud(settings, "sandbox", InProcess(app), world=app.sandbox.world.about)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
@@ -92,7 +92,7 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
 
 def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], str] = str) -> Answer:
     """Ask for several things at once; one that is absent or a gap, under its `name`, does not hide the others."""
-    with ThreadPoolExecutor(max_workers=10) as pool:
+    with futures.ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda thing: attempt(lambda: see(thing), name(thing), name(thing)), things))
     return Answer(
         [row for a in answers for row in a.rows],

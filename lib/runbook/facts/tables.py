@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +38,7 @@ def _listed(name: str, which: str, kind: str) -> Ask:
             listed = cloud.items("bigquery", path, "tables", maxResults=1000)
             names = [t["tableReference"]["tableId"] for t in listed if t["type"] == kind]
             # The whole resource of each, because a list does not tell rows and sizes.
-            with ThreadPoolExecutor(max_workers=10) as pool:
+            with futures.ThreadPoolExecutor(max_workers=10) as pool:
                 found = pool.map(lambda name: row(cloud.get("bigquery", f"{path}/{name}")), names)
             return Answer(sorted(found, key=_order))
 
