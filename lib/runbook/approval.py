@@ -150,9 +150,8 @@ def opens(window: Window | None, now: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _at(day: date, text: str, zone: ZoneInfo) -> datetime:
-    hour, minute = map(int, text.split(":"))
-    day, hour = day + timedelta(days=hour // 24), hour % 24
-    return datetime.combine(day, time(hour, minute), zone).astimezone(UTC)
+    hour, minute = map(int, text.split(":"))  # 24:00 is the next day's midnight
+    return (datetime.combine(day, time(), zone) + timedelta(hours=hour, minutes=minute)).astimezone(UTC)
 
 
 def approve(

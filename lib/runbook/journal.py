@@ -58,6 +58,14 @@ def _drop_torn_line(file: BinaryIO) -> None:
         file.truncate(text.rfind(b"\n") + 1)
 
 
+def write_through(path: Path, content: bytes) -> None:
+    """Write a file whose content is on the disk when this returns; its name may not be, see `sync_folder`."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -7,6 +7,7 @@ that is checked here; values travel as query parameters.
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -33,8 +34,6 @@ def _zone(name: str) -> str:
 
 
 def _cron(text: str) -> str:
-    from datetime import UTC, datetime
-
     try:
         CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:
