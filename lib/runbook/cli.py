@@ -1,4 +1,4 @@
-"""The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal` and `lab`.
+"""The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal`, `incident`, `lab`.
 
 Each command says what it did, where the record is and what to do next, and exits by `errors.Exit`. An error of ours is
 printed as its four lines, never as a traceback.
@@ -131,17 +131,16 @@ def list_runbooks() -> None:
     """List the runbooks: what each is for, its safety class, and what it can change."""
     from runbook import draw, settings
 
-    found = [_title(path) for path in sorted(settings.RUNBOOKS.glob("*.ipynb"))]
-    click.echo(draw.text_table([{n: t[n] for n in ("runbook", "class", "changes", "when")} for t in found]))
+    click.echo(draw.text_table([_title(path) for path in sorted(settings.RUNBOOKS.glob("*.ipynb"))]))
 
 
 def _title(path: Path) -> dict[str, str]:
-    """What the title cell of a runbook says about it, by the lower-case names of its fields."""
+    """What the title cell of a runbook says about it."""
     from runbook.request import load_notebook, source
 
     text = source(load_notebook(path)["cells"][0])
     fields = {key.lower(): value.strip() for key, value in re.findall(r"(?m)^\*\*(.+?):\*\* (.+)$", text)}
-    return {"runbook": path.stem, "class": "?", "changes": "?", "when": "?"} | fields
+    return {"runbook": path.stem} | {name: fields.get(name, "?") for name in ("class", "changes", "when")}
 
 
 @main.command()

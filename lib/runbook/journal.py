@@ -12,7 +12,7 @@ from runbook.errors import Broken, NoRecord
 
 
 class Journal:
-    """`journal.jsonl` in a run's folder; kinds are START and CLOSE. Raises NoRecord when it cannot be written."""
+    """`journal.jsonl` in a run's folder. Raises NoRecord when it cannot be written."""
 
     def __init__(self, folder: Path):
         self.path = Path(folder) / "journal.jsonl"

@@ -130,7 +130,9 @@ def main(connection_file: str, warm: bool) -> None:
     from ipykernel import kernelapp
 
     if warm:
-        _import_what_runbooks_need()
+        with suppress(Exception):  # whatever is missing or broken is better told by the cell that needs it
+            for name in WARM:
+                import_module(name)
     word = life.readline()
     if not word:
         _end_with(life, Path(connection_file).parent)
@@ -144,13 +146,6 @@ def main(connection_file: str, warm: bool) -> None:
         material.handed_over = base64.b64decode(said["secret"])
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
-
-
-def _import_what_runbooks_need() -> None:
-    # Whatever is missing or broken is better told by the cell that needs it.
-    with suppress(Exception):
-        for name in WARM:
-            import_module(name)
 
 
 def _end_with(life: BinaryIO, folder: Path) -> None:

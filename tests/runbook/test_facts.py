@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,7 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
 
 from runbook import facts
-from runbook.facts.read import look
+from runbook.facts.read import bq_line, look
 from runbook.request import request
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -215,6 +216,15 @@ def test_every_fact_has_a_line(sandbox: Any) -> None:
     cloud, moment = sandbox()
     for name, ask in ALL.items():
         assert ask(cloud, moment).line.startswith(("gcloud ", "bq ", "curl ", "ls ", "grep ")), name
+
+
+def test_the_line_of_a_query_gives_each_value_its_type(sandbox: Any) -> None:
+    values = {"a": 1, "b": 1.5, "c": True, "d": "x", "e": ("x", "y"), "f": date(2026, 3, 10)}
+    line = bq_line(sandbox()[0], "SELECT 1", values)
+    assert re.findall(r"--parameter=(\w):(\S+)", line.replace("'", "").replace('", "', '","')) == [
+        ("a", "INT64:1"), ("b", "FLOAT64:1.5"), ("c", "BOOL:true"), ("d", "STRING:x"),
+        ("e", 'ARRAY<STRING>:["x","y"]'), ("f", "DATE:2026-03-10"),
+    ]  # fmt: skip
 
 
 # --- what changing runbooks look at

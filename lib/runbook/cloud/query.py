@@ -92,8 +92,14 @@ def _parameter(name: str, value: Value) -> Any:
 
     if isinstance(value, list | tuple):
         return bigquery.ArrayQueryParameter(name, "STRING", list(value))
-    kind = next(kind for python, kind in _TYPES if isinstance(value, python))
-    return bigquery.ScalarQueryParameter(name, kind, value)
+    return bigquery.ScalarQueryParameter(name, type_of(value), value)
+
+
+def type_of(value: Value) -> str:
+    """The GoogleSQL type with which a value travels."""
+    if isinstance(value, list | tuple):
+        return "ARRAY<STRING>"
+    return next(kind for python, kind in _TYPES if isinstance(value, python))
 
 
 def _reading(error: Any, sql: str) -> Exception:

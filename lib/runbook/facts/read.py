@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runbook.cloud.connect import Cloud
-from runbook.cloud.query import Absent, BadColumn, Value, select
+from runbook.cloud.query import Absent, BadColumn, Value, select, type_of
 from runbook.cloud.unseen import Unseen, gap
 from runbook.moment import Moment
 from runbook.rows import Fact, Gap, Row
@@ -163,9 +163,7 @@ def bq_line(cloud: Cloud, sql: str, values: Mapping[str, Value]) -> str:
 
 def _bq_value(value: Value) -> str:
     if isinstance(value, datetime):
-        return f"TIMESTAMP:{value.isoformat(' ')}"
-    if isinstance(value, date):
-        return f"DATE:{value}"
-    if isinstance(value, list):
-        return f"ARRAY<STRING>:{json.dumps(value)}"
-    return f"INT64:{value}" if isinstance(value, int) else f"STRING:{value}"
+        said = value.isoformat(" ")
+    else:
+        said = str(value) if isinstance(value, str | date) else json.dumps(value)
+    return f"{type_of(value)}:{said}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,20 +19,18 @@ from runbook.rows import Row
 
 def tables() -> Ask:
     """Rows `table, rows, mb, changed` of every table of the main dataset."""
-    return _listed("tables", "main", "TABLE")
+    return _listed("tables", "main", "TABLE", _table, lambda r: r["table"])
 
 
 def snapshots() -> Ask:
     """Rows `snapshot, table, rows, mb, taken, expires` of the backup dataset, newest first."""
-    return _listed("snapshots", "backup", "SNAPSHOT")
+    return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, lambda r: (-r["taken"].timestamp(), r["table"]))
 
 
-def _listed(name: str, which: str, kind: str) -> Ask:
+def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row], order: Callable[[Row], Any]) -> Ask:
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project, dataset = cloud.settings.project, getattr(cloud.settings.datasets, which)
-
         path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
-        row = _table if kind == "TABLE" else _snapshot
 
         def see() -> Answer:
             listed = cloud.items("bigquery", path, "tables", maxResults=1000)
@@ -40,16 +38,12 @@ def _listed(name: str, which: str, kind: str) -> Ask:
             # The whole resource of each, because a list does not tell rows and sizes.
             with futures.ThreadPoolExecutor(max_workers=10) as pool:
                 found = pool.map(lambda name: row(cloud.get("bigquery", f"{path}/{name}")), names)
-            return Answer(sorted(found, key=_order))
+            return Answer(sorted(found, key=order))
 
         line = f"bq ls --project_id={project} --max_results=1000 {project}:{dataset}"
         return Read(name, line, see, thing=dataset, forgets="a list of tables")
 
     return ask
-
-
-def _order(row: Row) -> Any:
-    return row["table"] if "changed" in row else (-row["taken"].timestamp(), row["table"])
 
 
 def _table(found: Row) -> Row:
