@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runbook.runner import Ended
 
 _ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; without it: sandbox.")
-_WORLD = click.option("--world", help="Sandbox only: a shipped world, or the path of a world's file.")
+_WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world's file.")
 
 
 class _Group(click.Group):
@@ -47,7 +47,7 @@ def main() -> None:
 @_ENV
 @_WORLD
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
-def run(name: str, environment: str | None, world: str | None, given: Sequence[str]) -> None:
+def run(name: str, environment: str | None, world: str, given: Sequence[str]) -> None:
     """Run a runbook, keep its record, and exit by its verdict."""
     values: dict[str, str] = {}
     for text in given:
@@ -147,7 +147,7 @@ def _title(path: Path) -> dict[str, str]:
 @_ENV
 @_WORLD
 @click.option("--port", default=0, help="Without it a free one is taken.")
-def sandbox(environment: str | None, world: str | None, port: int) -> None:
+def sandbox(environment: str | None, world: str, port: int) -> None:
     """Serve the sandbox on loopback, and print what points bq, gcloud, curl and Jupyter to it."""
     import tempfile
 
@@ -155,7 +155,7 @@ def sandbox(environment: str | None, world: str | None, port: int) -> None:
     from runbook.cloud.connect import sandbox_app
 
     system = settings.load(environment or "sandbox")
-    app = sandbox_app(system, world or "")
+    app = sandbox_app(system, world)
     from gcp_sandbox import serve as serving  # not before it is known to be installed
 
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
@@ -176,12 +176,12 @@ def sandbox(environment: str | None, world: str | None, port: int) -> None:
 @main.command()
 @_ENV
 @_WORLD
-def doctor(environment: str | None, world: str | None) -> None:
+def doctor(environment: str | None, world: str) -> None:
     """Say what is missing before runbooks can work on an environment."""
     from runbook import draw
     from runbook.doctor import doctor as examine
 
-    found = examine(environment or "sandbox", world or "")
+    found = examine(environment or "sandbox", world)
     click.echo(draw.findings(found).text)
     sys.exit(found.worst.exit)
 

@@ -69,6 +69,11 @@ class Execution:
         for step in self.steps:
             self._mark(step, "pending", start_time=None, end_time=None, duration=None)
 
+    def seen(self) -> dict[str, Any]:
+        """What record.json says of the run and of each code cell."""
+        cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in self.steps]
+        return {"status": self.status, "why": self.why, "cells": cells}
+
     def run(self, kernel: Kernel, save: Callable[[], None], on_step: OnStep, timeout: float | None) -> None:
         """Run all cells in a kernel that is starting, one after another, until the first that does not complete.
 

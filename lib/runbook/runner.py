@@ -152,8 +152,7 @@ def _execute(
     except NoRecord as error:  # what is there is an earlier save, or none
         execution.fail(f"{error.what}: {error.observed}")
     exit, lines = _result(execution, report)
-    cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in execution.steps]
-    whole = record.finish(folder, marker, status=execution.status, why=execution.why, exit=int(exit), cells=cells)
+    whole = record.finish(folder, marker, exit=int(exit), **execution.seen())
     return Ended(exit, folder, whole, lines)
 
 
