@@ -59,7 +59,6 @@ When = Annotated[str, AfterValidator(_when)]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_line)]
-Target = Literal["google", "sandbox"]
 Json = Mapping[str, Any]
 P = TypeVar("P", bound=Part)
 
@@ -101,7 +100,7 @@ class Statement(Part):
     operation: str
     environment: str
     project: str
-    target: Target
+    target: Literal["google", "sandbox"]
     risk: str
     requester: str
     approver: str
@@ -150,9 +149,8 @@ def opens(window: Window | None, now: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _at(day: date, text: str, zone: ZoneInfo) -> datetime:
-    hour, minute = map(int, text.split(":"))
-    day, hour = day + timedelta(days=hour // 24), hour % 24
-    return datetime.combine(day, time(hour, minute), zone).astimezone(UTC)
+    hour, minute = map(int, text.split(":"))  # 24:00 is the next day's midnight
+    return (datetime.combine(day, time(), zone) + timedelta(hours=hour, minutes=minute)).astimezone(UTC)
 
 
 def approve(

@@ -7,7 +7,7 @@ is what tests compare.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -55,7 +55,8 @@ def etl_week(run: Run, week: Fact) -> Chart:
         good, bad = [r["success"] for r in rows], [r["failed"] for r in rows]
         axes.bar(labels, good, color=GOOD, label="success")
         axes.bar(labels, bad, bottom=good, color=BAD, label="failed")
-        _limit(axes, run.settings.thresholds.etl_runs.ok_from, "ok from {:g} successful")
+        ok_from = run.settings.thresholds.etl_runs.ok_from
+        axes.axhline(ok_from, color=LINE, linestyle="--", linewidth=1, label=f"ok from {ok_from:g} successful")
         axes.set_ylabel("runs per day")
 
     return _chart("ETL runs per day, last 7 days", week, rows, paint)
@@ -107,17 +108,13 @@ def freshness(run: Run, seen: Fact) -> Chart:
     ]
 
     def paint(axes: Axes) -> None:
-        share = [100 * r["hours stale"] / r["limit h"] for r in rows]
-        bars = axes.barh(
-            [f"{r['table']} (limit {r['limit h']:g} h)" for r in rows],
-            share,
-            color=[BAD if s > 100 else GOOD for s in share],
-        )
-        axes.bar_label(bars, [f" {r['hours stale']:.1f} h" for r in rows])
-        axes.axvline(100, color=LINE, linestyle="--", linewidth=1, label="limit")
-        axes.set_xlim(0, max([*share, 100]) * 1.15)
+        bars = []
+        for r in rows:
+            share = 100 * r["hours stale"] / r["limit h"]
+            name = f"{r['table']} (limit {r['limit h']:g} h)"
+            bars.append((name, share, f" {r['hours stale']:.1f} h", share > 100))
+        _bars(axes, bars, 100, "limit")
         axes.set_xlabel("age of the newest row, % of the table's limit")
-        axes.invert_yaxis()
 
     return _chart("Data freshness", seen, rows, paint, left=0.23)
 
@@ -206,16 +203,11 @@ def limits(run: Run, page: Page, *facts: Fact) -> Chart:
     rows = page.near
 
     def paint(axes: Axes) -> None:
-        share = [100 * (r["seen"] or 0) / r["limit"] for r in rows]
-        bars = axes.barh(range(len(rows)), share, color=[BAD if r["_hit"] else GOOD for r in rows])
-        axes.set_yticks(range(len(rows)), [_of_run(r) for r in rows])
-        axes.bar_label(bars, [_against(r) for r in rows], fontsize=8)
-        axes.axvline(100, color=LINE, linestyle="--", linewidth=1, label="limit")
+        bars = [(_of_run(r), 100 * (r["seen"] or 0) / r["limit"], _against(r), r["_hit"]) for r in rows]
+        _bars(axes, bars, 100, "limit", room=1.6, fontsize=8)
         axes.plot([], [], "s", color=BAD, label="stopped by it")
         axes.plot([], [], "s", color=GOOD, label="not stopped")
-        axes.set_xlim(0, max([*share, 100]) * 1.6)
         axes.set_xlabel("% of the limit that is deployed")
-        axes.invert_yaxis()
 
     blind = next((f for f in facts if f.gaps), facts[0])
     title = "Newest runs and their limits"
@@ -236,29 +228,35 @@ def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
     newest: dict[str, Any] = {}
     for row in snapshots.rows:
         newest.setdefault(row["table"], row["taken"])
-    rows = [
-        {"table": r["table"], "hours old": (run.moment.at - newest[r["table"]]) / timedelta(hours=1)}
-        if r["table"] in newest
-        else {"table": r["table"], "hours old": None}
-        for r in tables.rows
-    ]
+    old = {table: (run.moment.at - taken) / timedelta(hours=1) for table, taken in newest.items()}
+    rows = [{"table": r["table"], "hours old": old.get(r["table"])} for r in tables.rows]
 
     def paint(axes: Axes) -> None:
-        ages = [r["hours old"] or 0 for r in rows]
-        bars = axes.barh([r["table"] for r in rows], ages, color=[GOOD if a <= 24 else BAD for a in ages])
-        axes.bar_label(bars, [" no snapshot" if r["hours old"] is None else f" {r['hours old']:.0f} h" for r in rows])
-        axes.axvline(24, color=LINE, linestyle="--", linewidth=1, label="one day")
-        axes.set_xlim(0, max([*ages, 24]) * 1.15)
+        bars = []
+        for r in rows:
+            age = r["hours old"] or 0
+            said = " no snapshot" if r["hours old"] is None else f" {age:.0f} h"
+            bars.append((r["table"], age, said, age > 24))
+        _bars(axes, bars, 24, "one day")
         axes.set_xlabel("age of the newest snapshot, hours")
-        axes.invert_yaxis()
 
     if snapshots.gaps or snapshots.absent:
         return _chart("Backups", snapshots, [], paint, empty="there is no backup dataset")
     return _chart("Backups", tables, rows, paint, height=1 + 0.25 * len(rows), left=0.23)
 
 
-def _limit(axes: Axes, value: float, label: str) -> None:
-    axes.axhline(value, color=LINE, linestyle="--", linewidth=1, label=label.format(value))
+def _bars(
+    axes: Axes, bars: Iterable[tuple[str, float, str, bool]], limit: float, label: str, room: float = 1.15, **text: Any
+) -> None:
+    """Bars to the right, the first at the top, and their limit. Each has a name, a length, what stands at its end, and
+    whether it is bad; `room` is for what stands there."""
+    names, lengths, said, bad = zip(*bars, strict=True)
+    drawn = axes.barh(range(len(names)), lengths, color=[BAD if one else GOOD for one in bad])
+    axes.set_yticks(range(len(names)), names)
+    axes.bar_label(drawn, said, **text)
+    axes.axvline(limit, color=LINE, linestyle="--", linewidth=1, label=label)
+    axes.set_xlim(0, max([*lengths, limit]) * room)
+    axes.invert_yaxis()
 
 
 def _chart(

@@ -1,4 +1,4 @@
-"""The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal` and `lab`.
+"""The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal`, `incident`, `lab`.
 
 Each command says what it did, where the record is and what to do next, and exits by `errors.Exit`. An error of ours is
 printed as its four lines, never as a traceback.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runbook.runner import Ended
 
 _ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; without it: sandbox.")
-_WORLD = click.option("--world", help="Sandbox only: a shipped world, or the path of a world's file.")
+_WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world's file.")
 
 
 class _Group(click.Group):
@@ -47,7 +47,7 @@ def main() -> None:
 @_ENV
 @_WORLD
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
-def run(name: str, environment: str | None, world: str | None, given: Sequence[str]) -> None:
+def run(name: str, environment: str | None, world: str, given: Sequence[str]) -> None:
     """Run a runbook, keep its record, and exit by its verdict."""
     values: dict[str, str] = {}
     for text in given:
@@ -131,31 +131,33 @@ def list_runbooks() -> None:
     """List the runbooks: what each is for, its safety class, and what it can change."""
     from runbook import draw, settings
 
-    found = [_title(path) for path in sorted(settings.RUNBOOKS.glob("*.ipynb"))]
-    click.echo(draw.text_table([{n: t[n] for n in ("runbook", "class", "changes", "when")} for t in found]))
+    click.echo(draw.text_table([_title(path) for path in sorted(settings.RUNBOOKS.glob("*.ipynb"))]))
 
 
 def _title(path: Path) -> dict[str, str]:
-    """What the title cell of a runbook says about it, by the lower-case names of its fields."""
+    """What the title cell of a runbook says about it."""
     from runbook.request import load_notebook, source
 
     text = source(load_notebook(path)["cells"][0])
     fields = {key.lower(): value.strip() for key, value in re.findall(r"(?m)^\*\*(.+?):\*\* (.+)$", text)}
-    return {"runbook": path.stem, "class": "?", "changes": "?", "when": "?"} | fields
+    return {"runbook": path.stem} | {name: fields.get(name, "?") for name in ("class", "changes", "when")}
 
 
 @main.command()
 @_ENV
 @_WORLD
 @click.option("--port", default=0, help="Without it a free one is taken.")
-def sandbox(environment: str | None, world: str | None, port: int) -> None:
+def sandbox(environment: str | None, world: str, port: int) -> None:
     """Serve the sandbox on loopback, and print what points bq, gcloud, curl and Jupyter to it."""
     import tempfile
 
     from runbook import settings
+    from runbook.cloud.connect import sandbox_app
 
     system = settings.load(environment or "sandbox")
-    app, serving = _app(system.inventory(), world or "healthy")
+    app = sandbox_app(system, world)
+    from gcp_sandbox import serve as serving  # not before it is known to be installed
+
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         try:
             server = serving.serve(app, port)
@@ -171,30 +173,15 @@ def sandbox(environment: str | None, world: str | None, port: int) -> None:
             served.thread.join()
 
 
-def _app(inventory: dict[str, Any], world: str) -> tuple[Any, Any]:
-    from runbook.errors import UnknownName
-
-    try:
-        import gcp_sandbox
-        from gcp_sandbox import serve
-        from gcp_sandbox.world import BadWorld
-    except ImportError as error:
-        raise BadInput("the sandbox is not installed", str(error), next="pip install -e '.[sandbox]'.") from None
-    try:
-        return gcp_sandbox.app(inventory, world), serve
-    except BadWorld as error:
-        raise UnknownName("that world cannot be used", str(error), next="see lib/gcp_sandbox/world.py.") from None
-
-
 @main.command()
 @_ENV
 @_WORLD
-def doctor(environment: str | None, world: str | None) -> None:
+def doctor(environment: str | None, world: str) -> None:
     """Say what is missing before runbooks can work on an environment."""
     from runbook import draw
     from runbook.doctor import doctor as examine
 
-    found = examine(environment or "sandbox", world or "")
+    found = examine(environment or "sandbox", world)
     click.echo(draw.findings(found).text)
     sys.exit(found.worst.exit)
 

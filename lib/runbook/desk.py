@@ -29,8 +29,12 @@ class Found:
     raw: bytes
 
     @cached_property
+    def file(self) -> dict[str, Any]:
+        return json.loads(self.raw)
+
+    @property
     def content(self) -> dict[str, Any]:
-        return json.loads(self.raw)["content"]
+        return self.file["content"]
 
     @property
     def runbook(self) -> str:
@@ -47,7 +51,7 @@ class Found:
 
     def text(self) -> str:
         """The plan as its approver must see it before signing."""
-        terms, shown = json.loads(self.raw)["terms"], self.content
+        terms, shown = self.file["terms"], self.content
         about = {key: shown[key] for key in ("operation", "environment", "project", "target", "commit", "reason")}
         about |= {"requester": terms["requester"], "risk": terms["risk"], "who must sign": ", ".join(terms["signers"])}
         about |= {
@@ -56,7 +60,7 @@ class Found:
         }
         names = ("action", "resource", "before", "after", "undo")
         changes = [{name: change[name] for name in names} for change in shown["changes"]]
-        head = draw.text_table([{"plan": key, json.loads(self.raw)["id"][:12]: value} for key, value in about.items()])
+        head = draw.text_table([{"plan": key, self.file["id"][:12]: value} for key, value in about.items()])
         return f"{head}\n\n{draw.text_table(changes)}\n"
 
     def now(self) -> datetime:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from runbook import checks, facts, record
+from runbook.checks.daily import ALERT, OK, UNKNOWN, WARN, one
 from runbook.cloud.connect import Cloud, connect
 from runbook.errors import BadSettings, NoRecord, Refused
 from runbook.facts.read import look
 from runbook.moment import Moment
-from runbook.rows import Finding, Findings, Verdict
+from runbook.rows import Findings, join
 from runbook.settings import Settings, address_variable, load
 from runbook.signers import signers_of
 
@@ -26,16 +26,18 @@ def doctor(environment: str, world: str = "") -> Findings:
     now, certain = cloud.now()
     moment = Moment(now, system.zone)
     schema, access = (look(ask, cloud, moment) for ask in (facts.schema(), facts.access()))
-    return Findings(
+    clock = f"its clock says {now.isoformat()}" if certain else "no answer"
+    hint = "check the network and proxies: no Google API answered."
+    return join(
         (
-            Finding("params", f"{environment}.yaml", "usable", "no placeholder, no error", Verdict.ok),
-            Finding("credentials", "identity", _identity(cloud), "some identity", Verdict.ok),
-            _clock(cloud, now.isoformat(), certain),
-            *checks.schema(schema, system, moment),
-            *checks.access(access, system, moment),
+            one("params", f"{environment}.yaml", "usable", "no placeholder, no error", OK),
+            one("credentials", "identity", _identity(cloud), "some identity", OK),
+            one("connection", cloud.target, clock, "answers", OK if certain else UNKNOWN, hint),
+            checks.schema(schema, system, moment),
+            checks.access(access, system, moment),
             _records(system),
             _approvers(system, cloud),
-            *_addresses(system, cloud),
+            _addresses(system, cloud),
         )
     )
 
@@ -48,47 +50,37 @@ def _identity(cloud: Cloud) -> str:
     return found or f"{type(cloud.credentials).__name__} without a name"
 
 
-def _clock(cloud: Cloud, now: str, certain: bool) -> Finding:
-    verdict = Verdict.ok if certain else Verdict.unknown
-    hint = "" if certain else "check the network and proxies: no Google API answered."
-    return Finding(
-        "connection", cloud.target, f"its clock says {now}" if certain else "no answer", "answers", verdict, hint
-    )
-
-
-def _records(system: Settings) -> Finding:
+def _records(system: Settings) -> Findings:
     """Whether a run could keep its record: a probe file is written and removed."""
     place = record.folder_of(system)
     try:
-        record.probe(Path(place))
+        record.probe(place)
     except NoRecord as error:
-        return Finding("record store", str(place), error.observed, "writable", Verdict.alert, error.next)
-    return Finding("record store", str(place), "writable", "writable", Verdict.ok)
+        return one("record store", str(place), error.observed, "writable", ALERT, error.next)
+    return one("record store", str(place), "writable", "writable", OK)
 
 
-def _approvers(system: Settings, cloud: Cloud) -> Finding:
+def _approvers(system: Settings, cloud: Cloud) -> Findings:
     """Whether anybody may sign, and the approvals' store is seen by every machine that applies."""
     limit = "somebody, and a shared record store"
     try:
         people = signers_of(system, cloud.target, record.folder_of(system).parent)
     except (Refused, BadSettings) as error:
-        return Finding("approvers", system.environment, error.observed or error.what, limit, Verdict.warn, error.next)
+        return one("approvers", system.environment, error.observed or error.what, limit, WARN, error.next)
     if cloud.target == "google" and not system.records_shared:
         hint = "put the records where every machine sees them; then set records_shared: true."
-        return Finding("approvers", system.environment, "the record store is not shared", limit, Verdict.warn, hint)
-    return Finding("approvers", system.environment, ", ".join(sorted(people.roles)), limit, Verdict.ok)
+        return one("approvers", system.environment, "the record store is not shared", limit, WARN, hint)
+    return one("approvers", system.environment, ", ".join(sorted(people.roles)), limit, OK)
 
 
-def _addresses(system: Settings, cloud: Cloud) -> list[Finding]:
+def _addresses(system: Settings, cloud: Cloud) -> Findings:
     """Whether each contact who is told before a change can be reached from this machine; nobody is called."""
     contacts = dict.fromkeys(["on-call", *(name for rule in system.operations.values() for name in rule.tell)])
     found = []
     for contact in (name for name in contacts if name in system.contacts):
         variable = address_variable(contact)
-        if cloud.target == "sandbox":
-            said, good = "nobody is called from a sandbox", True
-        else:
-            said, good = ("set", True) if os.environ.get(variable, "").strip() else ("not set here", False)
-        hint = "" if good else f"set {variable} to an address of apprise; until then, tell them yourself."
-        found.append(Finding("messages", contact, said, variable, Verdict.ok if good else Verdict.warn, hint))
-    return found
+        good = cloud.target == "sandbox" or bool(os.environ.get(variable, "").strip())
+        said = "nobody is called from a sandbox" if cloud.target == "sandbox" else "set" if good else "not set here"
+        hint = f"set {variable} to an address of apprise; until then, tell them yourself."
+        found.append(one("messages", contact, said, variable, OK if good else WARN, hint))
+    return join(found)

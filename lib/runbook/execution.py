@@ -65,8 +65,14 @@ class Execution:
             if cell.cell_type == "code":  # an earlier run may have left something
                 cell.outputs, cell.execution_count = [], None
         self.steps = [Step(n, cell.get("id", str(n)), title) for n, cell, title in record.steps(notebook.cells)]
+        self._note(start_time=record.now(), end_time=None)
         for step in self.steps:
             self._mark(step, "pending", start_time=None, end_time=None, duration=None)
+
+    def seen(self) -> dict[str, Any]:
+        """What record.json says of the run and of each code cell."""
+        cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in self.steps]
+        return {"status": self.status, "why": self.why, "cells": cells}
 
     def run(self, kernel: Kernel, save: Callable[[], None], on_step: OnStep, timeout: float | None) -> None:
         """Run all cells in a kernel that is starting, one after another, until the first that does not complete.
@@ -99,13 +105,21 @@ class Execution:
         if self.status == "finished":
             self.status, self.why = "failed", why
 
-    def banner(self) -> None:
-        """Put a line at the top of a notebook that did not finish."""
+    def close(self) -> None:
+        """Note the end in the notebook; where that did not finish, a line at its top says so."""
+        self._note(end_time=record.now())
+        if self.status == "finished":
+            return
         where = "".join(f" in “{s.title}”" for s in self.steps if s.status == "failed" and s.title)
         never = sum(s.status == "pending" for s in self.steps)
         rest = f" {never} of {len(self.steps)} cells never ran." if never else ""
         text = f"**This run did not finish{where}:** {self.why}.{rest} Do not read it as an all-clear."
         self.notebook.cells.insert(0, new_markdown_cell(text, metadata={"tags": [BANNER]}))
+
+    def _note(self, **times: str | None) -> None:
+        """Note how the run stands where papermill's readers look for it."""
+        failed = None if self.status == "running" else self.status != "finished"
+        self.notebook.metadata.papermill.update(status=self.status, exception=failed, **times)
 
     def _mark(self, step: Step, status: str, **more: Any) -> NotebookNode:
         """Note what becomes of a cell, also where papermill's readers look for it; returns the cell."""

@@ -7,25 +7,38 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from runbook.errors import BadParameter, UnknownName
 from runbook.moment import moment_of
-from runbook.settings import Settings
+from runbook.settings import Settings, nearest
 
 TYPES = ("STRING", "BYTES", "INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL", "TIMESTAMP", "DATE", "TIME",
          "DATETIME", "JSON")  # fmt: skip
+_LIST = r"\s*[A-Za-z0-9_-]+\s*(,\s*[A-Za-z0-9_-]+\s*)*,?\s*"
+# https://cloud.google.com/functions/docs/runtime-support: those that new code may be deployed with
+RUNTIMES = tuple(f"python3{minor}" for minor in range(10, 15))
 _PATTERNS = {  # parameter → (pattern, what another value is, what to give)
-    "memory": (r"[1-9]\d{0,4}(Mi|Gi|M|G)", "no amount of memory", 'write it as "512Mi" or "1Gi".'),
+    # https://cloud.google.com/run/docs/configuring/services/memory-limits: from 128 MiB to 32 GiB
+    "memory": (
+        r"[1-9]\d{2,4}Mi?|([1-9]|[12]\d|3[0-2])Gi?",
+        "no amount of memory that a function may have",
+        'write it as "512Mi" or "1Gi"; 32Gi is the most.',
+    ),
     "date": (r"\d{8}", "no date like 20260311", 'give one, or "" for today.'),
     "column": (r"[A-Za-z_]\w{0,299}", "no name of a column", "letters, digits and _ only."),
     "into": (r"[A-Za-z_]\w{0,299}", "no name of a table", "letters, digits and _ only."),
     "incident": (r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,40}", "no name of an incident", "write it as INC-2026-031."),
-    "jobs": (r".*[^\s,].*", "no name of a job", "give names with commas."),
+    "jobs": (_LIST, "no name of a job", "give names with commas."),
+    "tables": (_LIST, "no name of a table", 'give names with commas, or "" for all.'),
+    "table": (r"[\w -]{1,300}", "no name of a table", "letters, digits, - and _ only."),
+    "snapshot": (r"[\w -]{1,300}", "no name of a snapshot", "letters, digits, - and _ only."),
+    "secret": (r"[A-Za-z0-9_-]{1,255}", "no name of a secret", "letters, digits, _ and - only."),
+    "revision": (r"[a-z][a-z0-9-]{0,62}", "no name of a revision", "write it as the list of revisions does."),
+    "entry_point": (r"[A-Za-z_]\w{0,99}", "no name of a function in main.py", "letters, digits and _ only."),
 }
-_NEEDED = ("column", "jobs")  # of the others "" means that nothing is asked
+_NEEDED = ("column", "entry_point", "jobs", "secret")  # of the others "" means that nothing is asked
 _RANGES = {  # https://cloud.google.com/functions/quotas: an HTTP function runs for an hour at the most
     "timeout_s": (0, 3600, "0 keeps what it has."),
     "keep_days": (1, 3650, "give the days to keep it."),
@@ -33,6 +46,7 @@ _RANGES = {  # https://cloud.google.com/functions/quotas: an HTTP function runs 
 }
 _WORDS: dict[str, Collection[str]] = {
     "type": TYPES,
+    "runtime": RUNTIMES,
     "mode": ("NULLABLE", "REPEATED"),
     "scheduler to": ("pause", "resume"),
     "retire_secret to": ("disable", "enable"),
@@ -54,8 +68,13 @@ def check(runbook: str, values: Mapping[str, Any], settings: Settings) -> None:
             moment_of(value, _END, ZoneInfo("UTC"), name)
         elif words := _WORDS.get(f"{runbook} {name}") or _WORDS.get(name):
             _hold(value in words, name, value, "is not offered", f"give one of these: {', '.join(words)}.")
-        elif name == "function":
-            _known(value, [f.name for f in settings.functions], settings)
+    if "function" in values:
+        _known(values["function"], "function", [f.name for f in settings.functions], settings)
+    contacts = [name.strip() for name in values.get("tell", "").split(",") if name.strip()]
+    for name in contacts:
+        _known(name, "contact", list(settings.contacts), settings)
+    if contacts:
+        _hold(bool(values["incident"]), "tell", values["tell"], "is sent once an incident", "give -p incident=INC-…")
     if runbook == "restore":
         _one_source(values)
 
@@ -67,13 +86,13 @@ def checked_incident(name: str) -> str:
     return name
 
 
-def _known(name: str, names: list[str], settings: Settings) -> None:
+def _known(name: str, kind: str, names: list[str], settings: Settings) -> None:
     if name not in names:
-        near = get_close_matches(name, names, 1, 0.5)
         raise UnknownName(
-            f"there is no function {name!r}", f"params/{settings.environment}.yaml has: {', '.join(names)}",
-            next=f"did you mean {near[0]}?" if near else "name one of these; a new one goes into params first.",
-        )  # fmt: skip
+            f"there is no {kind} {name!r}",
+            f"it is not in params/{settings.environment}.yaml",
+            next=nearest(name, names),
+        )
 
 
 def _hold(good: bool, name: str, value: object, observed: str, hint: str) -> None:

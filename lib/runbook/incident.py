@@ -61,20 +61,12 @@ def runs_of(system: Settings, incident: str) -> list[Told]:
     for path in sorted(record.folder_of(system).glob("*/journal.jsonl")):
         rows = Journal(path.parent).read()
         if rows and rows[0].get("parameters", {}).get("incident") == checked_incident(incident):
-            found.append(
-                Told(path.parent, rows, record.read_report(path.parent) or {}, _json(path.parent / "record.json"))
-            )
+            report, attested = record.read_report(path.parent), record.read_json(path.parent / "record.json")
+            found.append(Told(path.parent, rows, report or {}, attested or {}))
     if not found:
         where = record.folder_of(system)
         raise UnknownName(f"no record names {incident}", f"looked in {where}", next="give runs -p incident=INC-….")
     return sorted(found, key=lambda told: told.at)
-
-
-def _json(path: Path) -> Row:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
 
 
 def draft(system: Settings, incident: str) -> Path:
@@ -98,23 +90,14 @@ def draft(system: Settings, incident: str) -> Path:
 def _sections(incident: str, told: list[Told]) -> list[str]:
     """The draft's parts, each from the records alone."""
     first = next((t.report for t in told if t.report), {})
-    lines = [
-        f"# {incident}: draft of the post-mortem",
-        f"System: {first.get('project', 'unknown')}, {first.get('target', '')}.",
-    ]
+    system = f"System: {first.get('project', 'unknown')}, {first.get('target', '')}."
     runs = [_row(t) for t in told]
-    impact = dict.fromkeys(
-        f"{f['subject']}: {f['value']}" for t in told for f in t.report.get("findings", []) if f["verdict"] == "alert"
-    )
-    unknown = dict.fromkeys(
-        f"{f['check']}, {f['subject']}: {f['value']}"
-        for t in told
-        for f in t.report.get("findings", [])
-        if f["verdict"] == "unknown"
-    )
+    found = [f for t in told for f in t.report.get("findings", [])]
+    impact = dict.fromkeys(f"{f['subject']}: {f['value']}" for f in found if f["verdict"] == "alert")
+    unknown = dict.fromkeys(f"{f['check']}, {f['subject']}: {f['value']}" for f in found if f["verdict"] == "unknown")
     unended = [f"`{t.folder.name}` never gave a verdict" for t in told if not t.report]
     return [
-        "\n\n".join(lines),
+        f"# {incident}: draft of the post-mortem\n\n{system}",
         "## Timeline\n\n| began (UTC) | runbook | who | verdict | record |\n|---|---|---|---|---|\n" + "\n".join(runs),
         "## Impact\n\n" + _list(impact, "no record says that anything was broken"),
         "## What was done, and by whom\n\n" + _list([line for t in told for line in _done(t)], "nothing was changed"),
@@ -132,18 +115,16 @@ def _done(told: Told) -> list[str]:
     lines = []
     for row in told.rows:
         if row["kind"] == "APPLY":
-            by = (
-                ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
-                or "nobody had to"
-            )
-            lines.append(f"{row['time'][:19]} plan {row['plan'][:12]}, approved by {by}")
-        if row["kind"] == "INTENT":
+            by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
+            said = f"plan {row['plan'][:12]}, approved by {by or 'nobody had to'}"
+        elif row["kind"] == "INTENT":
             change = row["change"]
-            lines.append(
-                f"{row['time'][:19]} {change['action']}, {change['resource']}: {change['before']} → {change['after']}"
-            )
-        if row["kind"] == "CONFIRM":
-            lines.append(f"{row['time'][:19]} seen afterwards: {row['state']}, {row['said']}")
+            said = f"{change['action']}, {change['resource']}: {change['before']} → {change['after']}"
+        elif row["kind"] == "CONFIRM":
+            said = f"seen afterwards: {row['state']}, {row['said']}"
+        else:
+            continue
+        lines.append(f"{row['time'][:19]} {said}")
     return lines
 
 

@@ -12,7 +12,7 @@ from runbook.errors import Broken, NoRecord
 
 
 class Journal:
-    """`journal.jsonl` in a run's folder; kinds are START and CLOSE. Raises NoRecord when it cannot be written."""
+    """`journal.jsonl` in a run's folder. Raises NoRecord when it cannot be written."""
 
     def __init__(self, folder: Path):
         self.path = Path(folder) / "journal.jsonl"
@@ -56,6 +56,14 @@ def _drop_torn_line(file: BinaryIO) -> None:
     text = file.read()
     if text and not text.endswith(b"\n"):
         file.truncate(text.rfind(b"\n") + 1)
+
+
+def write_through(path: Path, content: bytes) -> None:
+    """Write a file whose content is on the disk when this returns; its name may not be, see `sync_folder`."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,14 +17,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import BinaryIO
 
-READS = ("runbook.run", "runbook.facts", "runbook.checks")
+READS = (
+    "google.cloud.bigquery",
+    "google.api_core.exceptions",
+    "google.auth.transport.requests",
+    "runbook.run",
+    "runbook.facts",
+    "runbook.checks",
+)
 CHARTS = ("runbook.charts", "matplotlib.figure")
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
@@ -63,10 +70,10 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, environment: Mapping[str, str], secret: bytes | None = None) -> None:
-        """Let the process become a kernel, with these environment variables; a secret's value is only in its memory."""
+    def start(self, run: Path, secret: bytes | None) -> None:
+        """Let the process become a kernel that keeps its record in the folder `run`; a secret is only in its memory."""
         value = None if secret is None else base64.b64encode(secret).decode()
-        word = {"environment": dict(environment), "cwd": os.getcwd(), "secret": value}
+        word = {"run": str(run), "cwd": os.getcwd(), "secret": value}
         with suppress(BrokenPipeError):  # it died already; whoever waits for it will see that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
@@ -98,9 +105,9 @@ class Kernel:
             return "it did not answer"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def last_words(self, lines: int = 40) -> list[str]:
-        """The end of what the process wrote outside of cells, for people who wonder why it died."""
-        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    def last_words(self) -> list[str]:
+        """The last 40 lines of what the process wrote outside of cells, for people who wonder why it died."""
+        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
 
     def stop(self) -> None:
         """Kill the process and its children, and remove its files. Does nothing the second time."""
@@ -123,14 +130,13 @@ def main(connection_file: str, warm: bool) -> None:
     from ipykernel import kernelapp
 
     if warm:
-        _preload()
         _import(READS)
     word = life.readline()
     if not word:
         _end_with(life, Path(connection_file).parent)
     Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
     said = json.loads(word)
-    os.environ.update(said["environment"])
+    os.environ["RUNBOOK_RUN"] = said["run"]
     os.chdir(said["cwd"])
     if said["secret"] is not None:
         from runbook import material
@@ -142,15 +148,8 @@ def main(connection_file: str, warm: bool) -> None:
     kernelapp.launch_new_instance()
 
 
-def _preload() -> None:
-    # Whatever is missing or broken is better told by the cell that needs it.
-    with suppress(Exception):
-        from runbook.cloud.connect import preload
-
-        preload()
-
-
 def _import(names: Iterable[str]) -> None:
+    # Whatever is missing or broken is better told by the cell that needs it.
     with suppress(Exception):
         for name in names:
             import_module(name)

@@ -98,13 +98,6 @@ class Page:
         return replace(empty, changes=changes, notes=())
 
     def _messages(self, contacts: Sequence[str], incident: str, seen: Seen, settings: Settings) -> tuple[Change, ...]:
-        if missing := [name for name in contacts if name not in settings.contacts]:
-            known = ", ".join(settings.contacts)
-            what = f"there is no contact {missing[0]}"
-            raise Refused(what, f"there is: {known}", next="name one of these in `tell`.")
-        if contacts and not incident:
-            what = "a message is sent once an incident"
-            raise Refused(what, "no incident is named", next="give -p incident=INC-…")
         told = {row["contact"] for row in rows_of(seen.told, "a message")} if contacts else set()
         title = f"{incident}, {self.severity}: {self.why}"
         lines = [f"{settings.project}, {settings.region}. Answer by {draw.show(self.answer_by)}.", *_told(self)]

@@ -39,7 +39,7 @@ from typing import Any
 
 from runbook import settings
 from runbook.errors import BadInput, Broken, Exit, NoRecord
-from runbook.journal import sync_folder
+from runbook.journal import sync_folder, write_through
 from runbook.request import Request, load_notebook, parameters, source
 from runbook.rows import Verdict
 from runbook.settings import Settings
@@ -83,10 +83,7 @@ def publish(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, finds the old content or the new, never a part. Raises NoRecord."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_through(beside, content)
         os.replace(beside, path)
         sync_folder(path.parent)
     except OSError as error:
@@ -111,16 +108,21 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Write report.json, which says what the notebook found. Raises NoRecord."""
-    write_json(Path(folder) / "report.json", report)
+    write_json(folder / "report.json", report)
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
     """The report of a run; None when there is none that can be read."""
+    report = read_json(folder / "report.json")
+    return report if _is_report(report) else None
+
+
+def read_json(path: Path) -> Any:
+    """What a file of a record says; None when it is not there or damaged."""
     try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return report if _is_report(report) else None
 
 
 def _is_report(data: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from runbook import draw
@@ -28,7 +28,7 @@ class Report:
 
     about: Mapping[str, str]
     findings: Findings
-    next: tuple[str, ...] = field(default=())
+    next: tuple[str, ...] = ()
     outcome: Outcome | None = None
 
     @property
@@ -46,10 +46,8 @@ class Report:
         """The worst verdict in one sentence, with the first findings that cause it."""
         word, meaning = _WORDS[self.verdict]
         if self.outcome:
-            word, meaning = (
-                self.outcome.result.upper(),
-                f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}",
-            )
+            meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
+            word = self.outcome.result.upper()
         counts = Counter(f.verdict for f in self.findings)
         told = ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
         worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]

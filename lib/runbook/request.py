@@ -15,12 +15,13 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from runbook import forms, settings
+from runbook.cloud.connect import check_world
 from runbook.errors import BadParameter, Broken, UnknownName
+from runbook.settings import nearest
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -69,7 +70,7 @@ def find(runbook: str) -> Path:
         return path
     known = sorted(p.stem for p in settings.RUNBOOKS.glob("*.ipynb"))
     raise UnknownName(
-        f"there is no runbook {runbook!r}", f"looked for {path.name} in {path.parent}", next=_nearest(runbook, known)
+        f"there is no runbook {runbook!r}", f"looked for {path.name} in {path.parent}", next=nearest(runbook, known)
     )
 
 
@@ -131,13 +132,15 @@ def request(runbook: str, values: Mapping[str, object]) -> Request:
         _refuse_secret(name, value)
         if name not in declared:
             raise BadParameter(
-                f"{notebook.stem} has no parameter {name!r}", next=_nearest(name, list(declared)) or "give none."
+                f"{notebook.stem} has no parameter {name!r}", next=nearest(name, list(declared)) or "give none."
             )
     wanted = {n: _coerce(p, values[n]) if n in values else p.default for n, p in declared.items()}
     if "environment" not in wanted:
         raise _misdeclared(notebook, "`environment: str` is missing; every runbook has it")
-    _check_place(str(wanted["environment"]), str(wanted.get("world", "")))
-    forms.check(notebook.stem, wanted, settings.load(str(wanted["environment"])))
+    settings.path_of(wanted["environment"])
+    if wanted.get("world"):
+        check_world(wanted["environment"], wanted["world"])
+    forms.check(notebook.stem, wanted, settings.load(wanted["environment"]))
     return Request(notebook.stem, wanted)
 
 
@@ -161,38 +164,6 @@ def _wrong_type(parameter: Parameter, value: object, hint: str) -> BadParameter:
         f"{parameter.name}: {expected}, {parameter.comment}".rstrip(", ") + f"; this is {type(value).__name__}",
         next=f"give {hint}." if parameter.type is not str else hint,
     )
-
-
-def _check_place(environment: str, world: str) -> None:
-    """The environment must have a params file, the world must be there, and only a sandbox has one."""
-    from runbook.cloud.connect import target
-
-    known = settings.environments()
-    if environment not in known:
-        raise UnknownName(
-            f"there is no environment {environment!r}", f"it would be params/{environment}.yaml",
-            next=_nearest(environment, known) or "add its params file; params/sandbox.yaml is a complete example.",
-        )  # fmt: skip
-    if not world:
-        return
-    if target(environment) == "google":
-        raise BadParameter(
-            f"world={world} with environment={environment}",
-            "only the sandbox has worlds; this environment is the real Google Cloud",
-            next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
-        )
-    _check_world(world)
-
-
-def _check_world(world: str) -> None:
-    try:
-        from gcp_sandbox.world import BadWorld, load, shipped
-    except ImportError:
-        return  # connect says what to install
-    try:
-        load(world)
-    except BadWorld as error:
-        raise UnknownName("that world cannot be used", str(error), next=_nearest(world, shipped())) from None
 
 
 def _refuse_secret(name: str, value: object) -> None:
@@ -228,8 +199,3 @@ def injected(history: Iterable[str]) -> set[str]:
     cells = [ast.parse(text).body for text in history if text.startswith("# Parameters\n")]
     targets = [t for cell in cells for line in cell if isinstance(line, ast.Assign) for t in line.targets]
     return {t.id for t in targets if isinstance(t, ast.Name)}
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}." if known else ""

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,23 +128,14 @@ def _execute(
 
     The notebook is kept in the run's folder, and `beside` when papermill was told a place for it.
     """
-    from nbformat.v4 import writes_json
-
     from runbook.execution import Execution
-
-    def save() -> None:
-        # nbformat's own function validates every time, which is most of a save's cost.
-        content = (writes_json(nb) + "\n").encode()
-        for place in (folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])):
-            record.publish(place, content)
 
     execution = Execution(nb, stopped)
     folder = record.new_folder(settings.load(wanted.environment), wanted.runbook)
     marker = record.begin(folder, wanted)
-    about = nb.metadata.papermill
-    about.update(start_time=marker["started_at"], end_time=None, exception=None, status="running")
+    save = partial(_save, nb, [folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])])
     try:
-        kernel.start({"RUNBOOK_RUN": str(folder)}, secret)
+        kernel.start(folder, secret)
         save()
         execution.run(kernel, save, on_step or (lambda *_: None), timeout)
     except NoRecord as error:
@@ -154,17 +146,23 @@ def _execute(
     report = record.read_report(folder)
     if report is None:
         execution.fail("it never gave a verdict: no cell called run.close()")
-    if execution.status != "finished":
-        execution.banner()
-    about.update(end_time=record.now(), exception=execution.status != "finished", status=execution.status)
+    execution.close()
     try:
         save()
     except NoRecord as error:  # what is there is an earlier save, or none
         execution.fail(f"{error.what}: {error.observed}")
     exit, lines = _result(execution, report)
-    cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in execution.steps]
-    whole = record.finish(folder, marker, status=execution.status, why=execution.why, exit=int(exit), cells=cells)
+    whole = record.finish(folder, marker, exit=int(exit), **execution.seen())
     return Ended(exit, folder, whole, lines)
+
+
+def _save(nb: NotebookNode, places: Sequence[Path]) -> None:
+    from nbformat.v4 import writes_json
+
+    # nbformat's own function validates every time, which is most of a save's cost.
+    content = (writes_json(nb) + "\n").encode()
+    for place in places:
+        record.publish(place, content)
 
 
 def _result(execution: Execution, report: Mapping[str, Any] | None) -> tuple[Exit, tuple[str, ...]]:

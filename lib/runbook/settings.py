@@ -7,6 +7,7 @@ that is checked here; values travel as query parameters.
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -33,8 +34,6 @@ def _zone(name: str) -> str:
 
 
 def _cron(text: str) -> str:
-    from datetime import UTC, datetime
-
     try:
         CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:
@@ -290,16 +289,23 @@ def environments() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
-@cache
-def load(environment: str) -> Settings:
-    """Read and check params/<environment>.yaml. Raises UnknownName or BadSettings."""
+def path_of(environment: str) -> Path:
+    """The params file of an environment. Raises UnknownName where there is none."""
     path = folder() / f"{environment}.yaml"
     if environment not in environments():
         raise UnknownName(
             f"there is no environment {environment!r}",
-            f"looked for {path.name} in {path.parent}; there is: {', '.join(environments()) or 'none'}",
-            next=_nearest(environment, environments()) or "name one of these, or add its params file.",
+            f"looked for {path.name} in {path.parent}",
+            next=nearest(environment, environments())
+            or "add its params file; params/sandbox.yaml is a complete example.",
         )
+    return path
+
+
+@cache
+def load(environment: str) -> Settings:
+    """Read and check params/<environment>.yaml. Raises UnknownName or BadSettings."""
+    path = path_of(environment)
     raw = _yaml(path)
     if empty := sorted(_placeholders(raw)):
         raise BadSettings(
@@ -342,7 +348,7 @@ def _explain(path: Path, error: ValidationError) -> BadSettings:
         key = ".".join(map(str, one["loc"]))
         problem = one["msg"].removeprefix("Value error, ")
         if one["type"] == "extra_forbidden":
-            problem = "unknown key. " + _nearest(str(one["loc"][-1]), _keys(one["loc"][:-1]))
+            problem = "unknown key. " + nearest(str(one["loc"][-1]), _keys(one["loc"][:-1])).capitalize()
         else:
             problem += f" (it is {one['input']!r})" if not isinstance(one["input"], dict | list) else ""
         lines.append(f"{key}: {problem}" if key else problem)
@@ -360,6 +366,7 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, Part) else []
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
+    """What to try in place of a name that is not there; "" where nothing is known."""
     near = get_close_matches(name, known, 1, 0.5)
-    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}." if known else ""
+    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}." if known else ""

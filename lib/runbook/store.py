@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runbook.errors import NoRecord
-from runbook.journal import sync_folder
+from runbook.journal import sync_folder, write_through
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}(/[a-z0-9][a-z0-9_.-]{0,99}){0,4}")
 LIMIT = 4 * 2**20
@@ -48,10 +48,7 @@ class Store:
         beside = path.with_name(f".{secrets.token_hex(8)}")
         try:
             _make(path.parent)
-            with open(beside, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_through(beside, content)
             os.link(beside, path)  # fails where the name exists, unlike a rename
             sync_folder(path.parent)
         except FileExistsError:

@@ -32,17 +32,17 @@ def said(found: Finding) -> tuple[str, str]:
 
 
 def test_approvers_of_a_real_system(approvers: Path, tmp_path: Path) -> None:
-    found = doctor._approvers(SYSTEM, real())
+    [found] = doctor._approvers(SYSTEM, real())
     assert (found.verdict.name, "names no one" in found.value, bool(found.next)) == ("warn", True, True)
     signers.keygen("-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key"))
     public = (tmp_path / "key.pub").read_text()
     (approvers / "allowed_signers").write_text(f'casey namespaces="runbook-approval" {public}')
     (approvers / "roles.yaml").write_text("people: {casey: [team-lead]}\n")
-    assert said(doctor._approvers(SYSTEM, real())) == ("warn", "the record store is not shared")
+    assert said(*doctor._approvers(SYSTEM, real())) == ("warn", "the record store is not shared")
     shared = SYSTEM.model_copy(update={"records_shared": True})
-    assert said(doctor._approvers(shared, real())) == ("ok", "casey")
+    assert said(*doctor._approvers(shared, real())) == ("ok", "casey")
     (approvers / "allowed_signers").write_text(f'* namespaces="runbook-approval" {public}')
-    found = doctor._approvers(shared, real())
+    [found] = doctor._approvers(shared, real())
     assert (found.verdict.name, "without lists, quotes or patterns" in found.value) == ("warn", True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,7 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
 
 from runbook import facts
-from runbook.facts.read import look
+from runbook.facts.read import bq_line, look
 from runbook.request import request
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -117,6 +118,17 @@ def test_an_optional_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: A
     assert {(r["function"], r["error"]) for r in seen.rows} == {(None, None)}
 
 
+def test_columns_that_params_do_not_name_are_null_without_a_gap(sandbox: Any) -> None:
+    cloud, moment = sandbox("many_errors")
+    tables = cloud.settings.tables
+    runs = tables.etl_runs.model_copy(update=dict.fromkeys(("error", "function", "finished_at", "records"), ""))
+    cloud.settings = cloud.settings.model_copy(update={"tables": tables.model_copy(update={"etl_runs": runs})})
+    for ask in (facts.etl_today(), facts.etl_week(), facts.etl_failures()):
+        assert look(ask, cloud, moment).gaps == ()
+    assert look(facts.etl_today(), cloud, moment).rows
+    assert {(r["function"], r["error"]) for r in look(facts.etl_failures(), cloud, moment).rows} <= {(None, None)}
+
+
 def test_a_required_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: Any) -> None:
     cloud, moment = sandbox(world_file(tmp_path, "tables: [{name: etl_runs, drop: [status]}]"))
     seen = look(facts.etl_today(), cloud, moment)
@@ -204,6 +216,15 @@ def test_every_fact_has_a_line(sandbox: Any) -> None:
     cloud, moment = sandbox()
     for name, ask in ALL.items():
         assert ask(cloud, moment).line.startswith(("gcloud ", "bq ", "curl ", "ls ", "grep ")), name
+
+
+def test_the_line_of_a_query_gives_each_value_its_type(sandbox: Any) -> None:
+    values = {"a": 1, "b": 1.5, "c": True, "d": "x", "e": ("x", "y"), "f": date(2026, 3, 10)}
+    line = bq_line(sandbox()[0], "SELECT 1", values)
+    assert re.findall(r"--parameter=(\w):(\S+)", line.replace("'", "").replace('", "', '","')) == [
+        ("a", "INT64:1"), ("b", "FLOAT64:1.5"), ("c", "BOOL:true"), ("d", "STRING:x"),
+        ("e", 'ARRAY<STRING>:["x","y"]'), ("f", "DATE:2026-03-10"),
+    ]  # fmt: skip
 
 
 # --- what changing runbooks look at

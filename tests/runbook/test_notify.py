@@ -121,21 +121,6 @@ def test_the_page_goes_once_to_each_contact_of_an_incident(place: Place) -> None
     assert told(place) == ["on-call", "team-lead", "on-call"]
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"tell": "on-call"}, "once an incident"),
-        ({"tell": "nobody", "incident": "INC-7"}, "there is no contact nobody"),
-    ],
-)
-def test_who_cannot_be_told_does_not_stop_the_page(place: Place, given: dict[str, str], words: str) -> None:
-    ran = page(place, **given)
-    assert told(place) == []
-    [row] = [f for f in ran.names["run"]._findings["notify"] if f.check == "change"]
-    assert words in row.value
-    assert ran.names["run"]._outcome is None
-
-
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"contact": "on-call"}'])
 def test_a_note_that_cannot_be_read_stops_the_message_and_not_the_page(place: Place, note: bytes) -> None:
     page(place, incident="INC-7", tell="on-call")

@@ -78,7 +78,7 @@ def test_not_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_missing_environment_names_the_nearest() -> None:
-    with pytest.raises(UnknownName, match=r"Did you mean sandbox\?"):
+    with pytest.raises(UnknownName, match=r"did you mean sandbox\?"):
         settings.load("sandbx")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from cronsim import CronSim
 
 from runbook.moment import Moment
-from runbook.rows import Fact, Finding, Findings, Verdict
+from runbook.rows import Fact, Finding, Findings, Verdict, join
 from runbook.settings import Settings
 
 ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.warn
@@ -30,9 +32,9 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
     value = f"{good} successful"
     if early:
         value += f"; not due yet (first by {moment.local(due):%H:%M})" if due else "; none is scheduled today"
-    hint = "" if verdict is OK else "see which functions ran, then their logs; see the scheduler's jobs."
-    rows = [Finding("ETL runs today", "all source systems", value, limit, verdict, hint)]
-    return Findings((*rows, *_failed(today, failures), *_endless(today, settings, moment)))
+    hint = "see which functions ran, then their logs; see the scheduler's jobs."
+    found = one("ETL runs today", "all source systems", value, limit, verdict, hint)
+    return join((found, _failed(today, failures), _endless(today, settings, moment)))
 
 
 def _endless(today: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -63,10 +65,10 @@ def first_due(settings: Settings, moment: Moment) -> datetime | None:
 
 
 def _failed(today: Fact, failures: Fact) -> Findings:
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for row in today.rows:
         if row["status"] == "failed":
-            counts[row["source_system"]] = counts.get(row["source_system"], 0) + row["runs"]
+            counts[row["source_system"]] += row["runs"]
     found = []
     for system, count in sorted(counts.items()):
         last = next((r for r in failures.rows if r["source_system"] == system), {})
@@ -83,9 +85,9 @@ def etl_week(week: Fact, settings: Settings, moment: Moment) -> Findings:
         return gone
     good, bad = sum(r["success"] for r in week.rows), sum(r["failed"] for r in week.rows)
     if not good + bad:
-        return _one("ETL success rate", "last 7 days", "no runs", limit, ALERT, "see the scheduler's jobs.")
+        return one("ETL success rate", "last 7 days", "no runs", limit, ALERT, "see the scheduler's jobs.")
     value = f"{100 * good / (good + bad):.1f} % of {good + bad:,} runs"
-    return _one("ETL success rate", "last 7 days", value, limit, OK)
+    return one("ETL success rate", "last 7 days", value, limit, OK)
 
 
 def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -133,8 +135,7 @@ def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     value = f"≥ {count:,}" if seen.more else f"{count:,}"
     if seen.more and verdict is not ALERT:
         verdict = UNKNOWN
-    hint = "" if verdict is OK else "read the newest ones; start where most come from."
-    return _one("errors", "last 24 h", value, limit, verdict, hint)
+    return one("errors", "last 24 h", value, limit, verdict, "read the newest ones; start where most come from.")
 
 
 def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -145,13 +146,13 @@ def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
         return gone
     subject = settings.tables.scores.name
     if not seen.rows:
-        return _one("account scores", subject, "no scores", limit, ALERT, "look at the scoring function's logs.")
+        return one("account scores", subject, "no scores", limit, ALERT, "look at the scoring function's logs.")
     newest = max(r["score_date"] for r in seen.rows)
     days = (moment.today - newest).days
     verdict = OK if days == 0 else WARN if days <= warn else ALERT
     age = "today" if days == 0 else f"{days} day{'s' if days != 1 else ''} old"
-    hint = "" if verdict is OK else "see whether the scoring function ran, and its logs."
-    return _one("account scores", subject, f"{newest} ({age})", limit, verdict, hint)
+    hint = "see whether the scoring function ran, and its logs."
+    return one("account scores", subject, f"{newest} ({age})", limit, verdict, hint)
 
 
 def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -165,9 +166,9 @@ def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
         minutes = rows[table.name]["minutes_stale"]
         value = "no rows" if minutes is None else f"{minutes / 60:.1f} h"
         verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
-        hint = "" if verdict is OK else "see whether the function that writes it ran."
-        found.append(Finding("data freshness", table.name, value, limit, verdict, hint))
-    return Findings((*found, *unseen("data freshness", seen, "fresh")))
+        hint = "see whether the function that writes it ran."
+        found.append(one("data freshness", table.name, value, limit, verdict, hint))
+    return join((*found, unseen("data freshness", seen, "fresh")))
 
 
 def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -184,7 +185,7 @@ def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
             value = f"last attempt failed, code {row['code']} {row['message']}".strip()
             found.append(Finding("scheduler", row["name"], value, limit, WARN, "read the function's logs."))
     if not seen.rows:
-        return _one("scheduler", settings.region, "no jobs", limit, ALERT, "find out who deleted them.")
+        return one("scheduler", settings.region, "no jobs", limit, ALERT, "find out who deleted them.")
     good = len(seen.rows) - len(found)
     verdict = WARN if found else OK
     return Findings((Finding("scheduler", settings.region, f"{good} of {len(seen.rows)} ok", limit, verdict), *found))
@@ -192,25 +193,33 @@ def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
 
 def access(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """This run's identity holds what the guide's required roles bring; a role that is missing says whom to ask."""
-    limit = "held"
-    if gone := unseen("access", seen, limit):
+    return held("access", seen, settings.roles.required, WARN, settings)
+
+
+def held(check: str, seen: Fact, roles: Iterable[str], lacking: Verdict, settings: Settings) -> Findings:
+    """Whether each role brings all its permissions, else the verdict `lacking`; it says of whom to ask for the role."""
+    if gone := unseen(check, seen, "held"):
         return gone
     ask = settings.contacts[settings.roles.ask].who
     found = []
-    for role in settings.roles.required:
+    for role in roles:
         missing = [r["permission"] for r in seen.rows if r["role"] == role and not r["held"]]
         value = f"lacks {', '.join(missing)}" if missing else "held"
-        hint = f"ask {ask} for {role}." if missing else ""
-        found.append(Finding("access", role, value, limit, WARN if missing else OK, hint))
-    return Findings(tuple(found))
+        found.append(one(check, role, value, "held", lacking if missing else OK, f"ask {ask} for {role}."))
+    return join(found)
 
 
-def _one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hint: str = "") -> Findings:
-    return Findings((Finding(check, subject, value, limit, verdict, hint),))
+def one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hint: str = "") -> Findings:
+    """One finding; its hint stands only where not all is ok."""
+    return Findings((Finding(check, subject, value, limit, verdict, "" if verdict is OK else hint),))
 
 
 def unseen(check: str, fact: Fact, limit: str) -> Findings:
     """What a fact could not see, as unknown, and what is not there, as an alert; empty when it saw everything."""
-    gone = (Finding(check, name, "does not exist", limit, ALERT, "compare with params.") for name in fact.absent)
-    unknown = (Finding(check, g.subject, f"could not see: {g.why}", limit, UNKNOWN, g.next) for g in fact.gaps)
-    return Findings((*gone, *unknown))
+    gone = (one(check, name, "does not exist", limit, ALERT, "compare with params.") for name in fact.absent)
+    return join((*gone, dark(check, fact, limit)))
+
+
+def dark(check: str, fact: Fact, limit: str) -> Findings:
+    """What a fact could not see, as unknown; what is not there is left to the check."""
+    return join(one(check, g.subject, f"could not see: {g.why}", limit, UNKNOWN, g.next) for g in fact.gaps)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
-from runbook.checks.daily import unseen
+from runbook.checks.daily import ALERT, OK, UNKNOWN, WARN, dark, held, one, unseen
 from runbook.moment import Moment
-from runbook.rows import Fact, Finding, Findings, Verdict, join
+from runbook.rows import Fact, Findings, Row, join
 from runbook.settings import Settings
-
-ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.warn
 
 
 def safe_to_deploy(
@@ -26,11 +23,9 @@ def safe_to_route(service: Fact, revisions: Fact, access: Fact, settings: Settin
     found = unseen("revisions", revisions, "seen")
     if not found:
         ready = sum(r["ready"] for r in revisions.rows)
-        verdict = OK if ready > 1 else ALERT
-        hint = "" if ready > 1 else "there is nothing to go back to; deploy a mended version."
-        found = _one(
-            "revisions", f"{ready} ready", f"{ready} of {len(revisions.rows)} ready", "two or more", verdict, hint
-        )
+        value = f"{ready} of {len(revisions.rows)} ready"
+        hint = "there is nothing to go back to; deploy a mended version."
+        found = _must("revisions", f"{ready} ready", value, "two or more", ready > 1, hint)
     return join((found, _still(service), elevated(access, settings, moment)))
 
 
@@ -48,43 +43,38 @@ def safe_to_rotate(
         enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
         newest = versions.rows[0]["version"] if versions.rows else "none"
         value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {newest}"
-        found = _one("secret", "versions", value, "exists", OK)
+        found = one("secret", "versions", value, "exists", OK)
     parts = (found, _users(users), _pins(users), elevated(access, settings, moment))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
 def _pins(users: Fact) -> Findings:
     """A reader whose traffic is pinned would start anew with code that does not serve, and gain nothing by it."""
-    limit, hint = (
-        "the newest revision serves",
-        "deploy a mended version, or release the pin: rollback -p revision=latest.",
-    )
+    limit = "the newest revision serves"
+    hint = "deploy a mended version, or release the pin: rollback -p revision=latest."
     pinned = {row["function"]: row["revision"] for row in users.rows if row["_pinned"]}
-    return Findings(
-        tuple(Finding("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
-    )
+    return join(one("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
 
 
 def safe_to_retire(
     versions: Fact, users: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment
 ) -> Findings:
     """The newest version is enabled and proved in use: every reader started after it was made, and ran well since."""
-    seen = unseen("secret", versions, "exists")
-    if seen:
-        return join((seen, elevated(access, settings, moment)))
-    newest = versions.rows[0] if versions.rows else None
-    if newest is None or newest["state"] != "ENABLED":
-        hint = "`latest` never falls back: enable it, or rotate, before anything is disabled."
-        state = f"version {newest['version']} is {newest['state']}" if newest else "there is none"
-        return join(
-            (_one("secret", "newest version", state, "ENABLED", ALERT, hint), elevated(access, settings, moment))
-        )
-    return join((_in_use(newest, users, runs), elevated(access, settings, moment)))
+    found = unseen("secret", versions, "exists")
+    if not found:
+        newest = versions.rows[0] if versions.rows else None
+        if newest and newest["state"] == "ENABLED":
+            found = _in_use(newest, users, runs)
+        else:
+            hint = "`latest` never falls back: enable it, or rotate, before anything is disabled."
+            state = f"version {newest['version']} is {newest['state']}" if newest else "there is none"
+            found = one("secret", "newest version", state, "ENABLED", ALERT, hint)
+    return join((found, elevated(access, settings, moment)))
 
 
-def _in_use(newest: dict, users: Fact, runs: Fact) -> Findings:
+def _in_use(newest: Row, users: Fact, runs: Fact) -> Findings:
     limit = f"started with version {newest['version']}, and ran well since"
-    found, dark = list(_users(users)), unseen("new version in use", runs, limit)
+    found, unknown = [_users(users)], unseen("new version in use", runs, limit)
     for row in users.rows:
         name, verdict, value, hint = row["function"], OK, "ran well", ""
         good = [r for r in runs.rows if r["function"] == name and r["status"] == "success"]
@@ -92,21 +82,21 @@ def _in_use(newest: dict, users: Fact, runs: Fact) -> Findings:
             verdict, value = ALERT, "it started before that version was made"
             hint = "rotate_secret starts it anew."
         elif not any(r["started_at"] > row["since"] for r in good):
-            verdict, value = (UNKNOWN if dark else ALERT), "no good run seen since it started"
+            verdict, value = (UNKNOWN if unknown else ALERT), "no good run seen since it started"
             hint = f"runbook run retry -p function={name}"
-        found.append(Finding("new version in use", name, value, limit, verdict, hint))
-    return Findings((*found, *dark))
+        found.append(one("new version in use", name, value, limit, verdict, hint))
+    return join((*found, unknown))
 
 
 def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
     """The tables were seen, the backup dataset is there, and one may; a table without a backup is a warning."""
-    limit, found = "a snapshot", [*unseen("tables", tables, "seen"), *unseen("backups", snapshots, "seen")]
+    found = join((unseen("tables", tables, "seen"), unseen("backups", snapshots, "seen")))
     if not found:
         covered = {r["table"] for r in snapshots.rows}
         bare = [r["table"] for r in tables.rows if r["table"] not in covered]
         value = f"{len(tables.rows) - len(bare)} of {len(tables.rows)} tables have one"
-        found.append(Finding("backups", settings.datasets.backup, value, limit, WARN if bare else OK))
-    return join((Findings(tuple(found)), elevated(access, settings, moment)))
+        found = one("backups", settings.datasets.backup, value, "a snapshot", WARN if bare else OK)
+    return join((found, elevated(access, settings, moment)))
 
 
 def safe_to_alter(tables: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -131,31 +121,13 @@ def rehearsed(rehearsal: Fact, settings: Settings, moment: Moment, source: Fact 
     digest = "".join(row["_digest"] for row in source.rows) if source else ""
     found = [row for row in rehearsal.rows if row["_source"] == digest]
     value = f"{found[0]['record']}, {moment.local(found[0]['at']):%Y-%m-%d %H:%M}" if found else "not yet"
-    hint = "" if found else f"run, approve and apply the same with --env {name} first."
-    return _one("tried in staging", name, value, limit, OK if found else ALERT, hint)
+    hint = f"run, approve and apply the same with --env {name} first."
+    return _must("tried in staging", name, value, limit, bool(found), hint)
 
 
 def elevated(access: Fact, settings: Settings, moment: Moment) -> Findings:
     """Whether this identity holds the elevated roles; a missing one says which to ask for, and of whom."""
-    found = unseen("elevated access", access, "held")
-    if found:
-        return found
-    ask = settings.contacts[settings.roles.ask].who
-    rows = []
-    for role in dict.fromkeys(r["role"] for r in access.rows):
-        missing = [r["permission"] for r in access.rows if r["role"] == role and not r["held"]]
-        value = f"lacks {', '.join(missing)}" if missing else "held"
-        rows.append(
-            Finding(
-                "elevated access",
-                role,
-                value,
-                "held",
-                ALERT if missing else OK,
-                f"ask {ask} for {role}." if missing else "",
-            )
-        )
-    return Findings(tuple(rows))
+    return held("elevated access", access, dict.fromkeys(r["role"] for r in access.rows), ALERT, settings)
 
 
 def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -166,34 +138,30 @@ def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
     timeout = next((f.timeout_s for f in settings.functions if f.name == name), 3600)
     going = [r for r in runs.rows if r["status"] not in ("success", "failed") and r["finished_at"] is None]
     if not going:
-        return _one("running now", name, "no", limit, OK)
+        return one("running now", name, "no", limit, OK)
     since, over = going[0]["started_at"], timedelta(seconds=timeout)
     words = f"since {moment.local(since):%H:%M}"
     if moment.at - since <= over + timedelta(minutes=1):
-        return _one("running now", name, words, limit, ALERT, f"wait for it, at most {timeout} s, then look again.")
-    return _one("running now", name, f"{words}, past its limit of {timeout} s", limit, WARN, "it never wrote its end.")
+        return one("running now", name, words, limit, ALERT, f"wait for it, at most {timeout} s, then look again.")
+    return one("running now", name, f"{words}, past its limit of {timeout} s", limit, WARN, "it never wrote its end.")
 
 
 def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -> Findings:
     """What happened since a change: `runs` and `errors` hold only what came after it began."""
     name = runs.name.removeprefix("runs of ")
-    found = list(unseen("run since then", runs, "success"))
-    if not found:
-        newest = runs.rows[0] if runs.rows else None
-        verdict = {"success": OK, "failed": ALERT}.get(newest["status"], WARN) if newest else WARN
-        value = (
-            "none yet, so nothing is proved"
-            if newest is None
-            else newest["status"] + (f": {newest['error']}" if newest["error"] else "")
-        )
-        hint = {OK: "", ALERT: "go back."}.get(verdict, "wait for a run to end, then run daily_check.")
-        found.append(Finding("run since then", name, value, "success", verdict, hint))
+    ran = unseen("run since then", runs, "success")
+    if not ran:
+        newest = runs.rows[0] if runs.rows else {"status": "none yet, so nothing is proved", "error": ""}
+        verdict = {"success": OK, "failed": ALERT}.get(newest["status"], WARN)
+        value = newest["status"] + (f": {newest['error']}" if newest["error"] else "")
+        hint = "go back." if verdict is ALERT else "wait for a run to end, then run daily_check."
+        ran = one("run since then", name, value, "success", verdict, hint)
     logged = unseen("errors since then", errors, "none")
     if not logged:
         count = len(errors.rows)
         said = f"{count}" + (f"; newest: {errors.rows[0]['text']}" if count else "")
-        logged = _one("errors since then", name, said, "none", ALERT if count else OK, "read them." if count else "")
-    return Findings((*found, *logged))
+        logged = _must("errors since then", name, said, "none", not count, "read them.")
+    return join((ran, logged))
 
 
 def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -203,15 +171,15 @@ def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
     later; it stops nothing, and a higher cost cap mends it.
     """
     found = [_same_rows(row) for row in copies.rows]
-    gone = "find out who deleted it, and make it again."
-    found += [Finding("same rows", name, "does not exist", _SOURCE, ALERT, gone) for name in copies.absent]
-    return Findings((*found, *unseen("same rows", replace(copies, absent=()), _SOURCE)))
+    hint = "find out who deleted it, and make it again."
+    gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, hint) for name in copies.absent]
+    return join((*found, *gone, dark("same rows", copies, _SOURCE)))
 
 
 _SOURCE = "as the source"
 
 
-def _same_rows(row: dict) -> Finding:
+def _same_rows(row: Row) -> Findings:
     copied, source, verdict, hint = row["copy_rows"], row["source_rows"], OK, ""
     value = f"{copied:,} rows {'=' if copied == source else '≠'} {source:,} rows"
     if copied == source and row["copy_checksum"] is None:
@@ -222,7 +190,7 @@ def _same_rows(row: dict) -> Finding:
     if copied != source or row["copy_checksum"] != row["source_checksum"]:
         verdict = ALERT
         hint = "do not rely on it: make another one. Rows that are streamed in can be missing for up to 90 minutes."
-    return Finding("same rows", row["copy"], value, _SOURCE, verdict, hint)
+    return one("same rows", row["copy"], value, _SOURCE, verdict, hint)
 
 
 def _source(source: Fact) -> Findings:
@@ -239,19 +207,16 @@ def _source(source: Fact) -> Findings:
             ("secrets in code", "; ".join(row["looks like a secret"]) or "none", "none", not row["looks like a secret"],
              "take it out and rotate it; mark a false alarm with “pragma: allowlist secret”."),
         ]  # fmt: skip
-        found += [
-            Finding("source", s, v, limit, OK if good else ALERT, "" if good else hint)
-            for s, v, limit, good, hint in checks
-        ]
-    return Findings(tuple(found))
+        found += [_must("source", *check) for check in checks]
+    return join(found)
 
 
 def _way_back(service: Fact) -> Findings:
-    found = list(_still(service))
+    found, hint = [_still(service)], "it never served; look at its last deployment."
     for row in service.rows:
-        verdict, hint = (OK, "") if row["serving"] else (ALERT, "it never served; look at its last deployment.")
-        found.append(Finding("way back", row["function"], row["serving"] or "none", "a revision serves", verdict, hint))
-    return Findings(tuple(found))
+        serving = row["serving"]
+        found.append(_must("way back", row["function"], serving or "none", "a revision serves", bool(serving), hint))
+    return join(found)
 
 
 def _still(service: Fact) -> Findings:
@@ -261,9 +226,7 @@ def _still(service: Fact) -> Findings:
     row = service.rows[0]
     moves = row["_reconciling"] or row["state"] == "DEPLOYING"
     value = "being changed right now" if moves else f"{row['state']}, {row['traffic']}"
-    return _one(
-        "service", row["function"], value, "at rest", ALERT if moves else OK, "wait until it is done." if moves else ""
-    )
+    return _must("service", row["function"], value, "at rest", not moves, "wait until it is done.")
 
 
 def _active(service: Fact) -> Findings:
@@ -271,14 +234,7 @@ def _active(service: Fact) -> Findings:
         return seen
     row = service.rows[0]
     good = row["state"] == "ACTIVE"
-    return _one(
-        "service",
-        row["function"],
-        row["state"],
-        "ACTIVE",
-        OK if good else ALERT,
-        "" if good else "look at its last deployment.",
-    )
+    return _must("service", row["function"], row["state"], "ACTIVE", good, "look at its last deployment.")
 
 
 def _users(users: Fact) -> Findings:
@@ -286,9 +242,9 @@ def _users(users: Fact) -> Findings:
         return seen
     names = ", ".join(dict.fromkeys(r["function"] for r in users.rows))
     if not names:
-        return _one("readers", "functions", "none by params", "known", WARN, "find out who reads it.")
-    return _one("readers", "functions", names, "known", OK)
+        return one("readers", "functions", "none by params", "known", WARN, "find out who reads it.")
+    return one("readers", "functions", names, "known", OK)
 
 
-def _one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hint: str = "") -> Findings:
-    return Findings((Finding(check, subject, value, limit, verdict, hint),))
+def _must(check: str, subject: str, value: str, limit: str, good: bool, hint: str) -> Findings:
+    return one(check, subject, value, limit, OK if good else ALERT, hint)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from runbook.checks.daily import ALERT, OK, dark, one
 from runbook.moment import Moment
-from runbook.rows import Fact, Finding, Findings, Verdict
+from runbook.rows import Fact, Findings, join
 from runbook.settings import Settings
-
-_TIME = ("TIMESTAMP",)
 
 
 def schema(seen: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -17,35 +16,29 @@ def schema(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     for table, wanted in _wanted(settings).items():
         if table in seen.absent:
             hint = "correct `tables` in params, or find out who deleted it."
-            found.append(Finding("tables", table, "does not exist", "exists", Verdict.alert, hint))
+            found.append(one("tables", table, "does not exist", "exists", ALERT, hint))
         elif table in read:
             found.append(_columns(table, wanted, columns))
-    unknown = (
-        Finding("tables", g.subject, f"could not see: {g.why}", "exists", Verdict.unknown, g.next) for g in seen.gaps
-    )
-    return Findings((*found, *unknown))
+    return join((*found, dark("tables", seen, "exists")))
 
 
-def _wanted(settings: Settings) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Table → column → the types that will do; none given is any."""
+def _wanted(settings: Settings) -> dict[str, dict[str, str]]:
+    """Table → column → its type, "" for any."""
     tables = settings.tables
-    runs = {c: () for c in tables.etl_runs.model_dump(exclude={"name"}).values() if c}
-    wanted: dict[str, dict[str, tuple[str, ...]]] = {tables.etl_runs.name: runs | {tables.etl_runs.started_at: _TIME}}
-    wanted.setdefault(tables.scores.name, {})[tables.scores.date] = ("DATE",)
+    runs = {c: "" for c in tables.etl_runs.model_dump(exclude={"name"}).values() if c}
+    wanted = {tables.etl_runs.name: runs | {tables.etl_runs.started_at: "TIMESTAMP"}}
+    wanted.setdefault(tables.scores.name, {})[tables.scores.date] = "DATE"
     for table in tables.freshness:
-        wanted.setdefault(table.name, {})[table.column] = _TIME
+        wanted.setdefault(table.name, {})[table.column] = "TIMESTAMP"
     return wanted
 
 
-def _columns(table: str, wanted: dict[str, tuple[str, ...]], columns: dict[tuple[str, str], str]) -> Finding:
+def _columns(table: str, wanted: dict[str, str], columns: dict[tuple[str, str], str]) -> Findings:
     wrong = [f"no column {c}" for c in wanted if (table, c) not in columns]
     wrong += [
-        f"{c} is {columns[table, c]}, not {types[0]}"
-        for c, types in wanted.items()
-        if types and (table, c) in columns and columns[table, c] not in types
+        f"{c} is {columns[table, c]}, not {kind}"
+        for c, kind in wanted.items()
+        if kind and columns.get((table, c), kind) != kind
     ]
-    hint = "correct `tables` in params." if wrong else ""
-    limit = ", ".join(sorted(wanted))
-    return Finding(
-        "tables", table, "; ".join(wrong) or "as in params", limit, Verdict.alert if wrong else Verdict.ok, hint
-    )
+    value, limit = "; ".join(wrong) or "as in params", ", ".join(sorted(wanted))
+    return one("tables", table, value, limit, ALERT if wrong else OK, "correct `tables` in params.")

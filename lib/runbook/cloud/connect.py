@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbook.errors import BadInput, BadParameter, NoAnswer, NoCredentials, UnknownName
+from runbook.settings import nearest
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from runbook.settings import Settings
 
 Target = Literal["google", "sandbox"]
-HEAVY = (
-    "google.cloud.bigquery",
-    "google.api_core.exceptions",
-    "google.auth.transport.requests",
-)
-
-
-def preload() -> None:
-    """Import what every run needs, so that a kernel can do it while nobody waits."""
-    for name in HEAVY:
-        import_module(name)
 
 
 def target(environment: str) -> Target:
@@ -44,19 +33,52 @@ def target(environment: str) -> Target:
 def connect(settings: Settings, world: str = "") -> Cloud:
     """Open the cloud of one environment; `world` names the sandbox's world ("" is `healthy`).
 
-    Raises BadParameter for a world on Google, UnknownName for one that is not there, NoCredentials, and NoAnswer
-    when the sandbox at RUNBOOK_SANDBOX does not answer.
+    Raises what `check_world` and `sandbox_app` raise, NoCredentials, and NoAnswer when the sandbox at RUNBOOK_SANDBOX
+    does not answer.
     """
-    chosen, served = target(settings.environment), os.environ.get("RUNBOOK_SANDBOX", "")
-    if chosen == "google":
-        if world:
-            raise BadParameter(
-                f"world={world} with environment={settings.environment}",
-                "only the sandbox has worlds; this environment is the real Google Cloud",
-                next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
-            )
+    if world:
+        check_world(settings.environment, world)
+    if target(settings.environment) == "google":
         return _google(settings)
-    return _served(settings, served, world) if served else _in_process(settings, world or "healthy")
+    if url := os.environ.get("RUNBOOK_SANDBOX"):
+        return _served(settings, url, world)
+    return _in_process(settings, world)
+
+
+def check_world(environment: str, world: str) -> None:
+    """Raise BadParameter for a world on Google, UnknownName for one that is not there."""
+    if target(environment) == "google":
+        raise BadParameter(
+            f"world={world} with environment={environment}",
+            "only the sandbox has worlds; this environment is the real Google Cloud",
+            next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
+        )
+    try:
+        from gcp_sandbox.world import BadWorld, load, shipped
+    except ImportError:
+        return  # `sandbox_app` says what to install
+    try:
+        load(world)
+    except BadWorld as error:
+        raise UnknownName("that world cannot be used", str(error), next=nearest(world, shipped())) from None
+
+
+def sandbox_app(settings: Settings, world: str) -> Any:
+    """The sandbox of one system in a world ("" is `healthy`).
+
+    Raises BadInput where it is not installed, UnknownName for a world that is not there or does not fit the system.
+    """
+    try:
+        import gcp_sandbox
+        from gcp_sandbox.world import BadWorld
+    except ImportError as error:
+        raise BadInput(
+            "the sandbox is not installed", str(error), next="install the extra: pip install -e '.[sandbox]'."
+        ) from None
+    try:
+        return gcp_sandbox.app(settings.inventory(), world or "healthy")
+    except BadWorld as error:
+        raise UnknownName("that world cannot be used", str(error), next="see lib/gcp_sandbox/world.py.") from None
 
 
 def _google(settings: Settings) -> Cloud:
@@ -114,21 +136,10 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
 
 
 def _in_process(settings: Settings, world: str) -> Cloud:
-    try:
-        import gcp_sandbox
-        from gcp_sandbox.world import BadWorld, load
-    except ImportError as error:
-        raise BadInput(
-            "the sandbox is not installed", str(error), next="install the extra: pip install -e '.[sandbox]'."
-        ) from None
-    from runbook.cloud.inprocess import InProcess
+    app = sandbox_app(settings, world)
+    from runbook.cloud.inprocess import InProcess  # not before what it imports is known to be installed
 
-    try:
-        return Cloud(
-            settings, "sandbox", InProcess(gcp_sandbox.app(settings.inventory(), world)), world=load(world).about
-        )
-    except BadWorld as error:
-        raise UnknownName("that world cannot be used", str(error), next="see lib/gcp_sandbox/world.py.") from None
+    return Cloud(settings, "sandbox", InProcess(app), world=app.sandbox.world.about)
 
 
 @dataclass

@@ -51,14 +51,10 @@ _QUERY_KEYS = {
     "maximumBytesBilled", "parameterMode", "query", "queryParameters", "requestId", "timeoutMs", "useInt64Timestamp",
     "useLegacySql", "useQueryCache",
 }  # fmt: skip
-
-
-def _patterns() -> list[tuple[str, str, re.Pattern[str]]]:
-    lines = [line.split() for line in READS.strip().splitlines()]
-    return [(m, f"{h}.googleapis.com", re.compile(re.escape(p).replace(r"\*", r"[\w.-]+"))) for m, h, p in lines]
-
-
-_READS = _patterns()
+_READS = [
+    (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", r"[\w.-]+")))
+    for method, host, path in map(str.split, READS.strip().splitlines())
+]
 
 
 class Door(BaseAdapter):

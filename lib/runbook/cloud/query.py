@@ -44,15 +44,27 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
     from google.api_core import exceptions as google
     from google.cloud import bigquery
 
-    given = [_parameter(name, value) for name, value in values.items()]
+    given = {"query_parameters": [_parameter(name, value) for name, value in values.items()], "labels": dict(labels)}
+    _dry_run(cloud, sql, bigquery.QueryJobConfig(dry_run=True, **given))
+    cap = cloud.settings.cost_cap
+    config = bigquery.QueryJobConfig(maximum_bytes_billed=cap, use_legacy_sql=False, **given)
     try:
-        dry = cloud.bigquery.query(
-            sql,
-            bigquery.QueryJobConfig(dry_run=True, query_parameters=given, labels=dict(labels)),
-            retry=None,
-            job_retry=None,
-            timeout=20,
+        rows = cloud.bigquery.query_and_wait(
+            sql, job_config=config, retry=None, job_retry=None, api_timeout=20, wait_timeout=60
         )
+    except google.BadRequest as error:
+        if billed := re.search(r"limit for bytes billed: \d+\. (\d+) or higher", error.message):
+            raise _over(f"it is billed as {int(billed[1]) / 2**30:,.2f} GiB", cap) from None
+        raise
+    return [dict(row.items()) for row in rows]
+
+
+def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
+    """Let the door see that this text is a SELECT, and what it would read; raises as `select`."""
+    from google.api_core import exceptions as google
+
+    try:
+        dry = cloud.bigquery.query(sql, config, retry=None, job_retry=None, timeout=20)
     except google.NotFound as error:
         raise Absent(error.message.split(": ", 1)[-1]) from None
     except google.BadRequest as error:
@@ -63,22 +75,6 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
     cap = cloud.settings.cost_cap
     if dry.total_bytes_processed > cap:
         raise _over(f"it reads {dry.total_bytes_processed / 2**30:,.2f} GiB", cap)
-    try:
-        rows = cloud.bigquery.query_and_wait(
-            sql,
-            job_config=bigquery.QueryJobConfig(
-                maximum_bytes_billed=cap, query_parameters=given, labels=dict(labels), use_legacy_sql=False
-            ),
-            retry=None,
-            job_retry=None,
-            api_timeout=20,
-            wait_timeout=60,
-        )
-    except google.BadRequest as error:
-        if billed := re.search(r"limit for bytes billed: \d+\. (\d+) or higher", error.message):
-            raise _over(f"it is billed as {int(billed[1]) / 2**30:,.2f} GiB", cap) from None
-        raise
-    return [dict(row.items()) for row in rows]
 
 
 def _over(what: str, cap: int) -> OverCap:
@@ -96,8 +92,14 @@ def _parameter(name: str, value: Value) -> Any:
 
     if isinstance(value, list | tuple):
         return bigquery.ArrayQueryParameter(name, "STRING", list(value))
-    kind = next(kind for python, kind in _TYPES if isinstance(value, python))
-    return bigquery.ScalarQueryParameter(name, kind, value)
+    return bigquery.ScalarQueryParameter(name, type_of(value), value)
+
+
+def type_of(value: Value) -> str:
+    """The GoogleSQL type with which a value travels."""
+    if isinstance(value, list | tuple):
+        return "ARRAY<STRING>"
+    return next(kind for python, kind in _TYPES if isinstance(value, python))
 
 
 def _reading(error: Any, sql: str) -> Exception:

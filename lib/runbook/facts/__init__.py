@@ -2,10 +2,10 @@
 
 from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, recent_runs, runs_of, runs_of_users, scores
 from runbook.facts.logs import errors
-from runbook.facts.recent import changes, feeds, secrets
+from runbook.facts.recent import changes, feeds
 from runbook.facts.records import rehearsal, told
 from runbook.facts.schema import schema
-from runbook.facts.secret import users, versions
+from runbook.facts.secret import secrets, users, versions
 from runbook.facts.service import revisions, service
 from runbook.facts.services import access, functions, jobs
 from runbook.facts.source import source

@@ -8,9 +8,8 @@ from dataclasses import replace
 from runbook.cloud.connect import Cloud
 from runbook.cloud.query import Absent, BadColumn, Value, select
 from runbook.cloud.unseen import Unseen, gap
-from runbook.facts.read import Answer, Ask, Query, Read, bq_line, template
+from runbook.facts.read import Answer, Ask, Query, Read, bq_line, each, template
 from runbook.moment import Moment
-from runbook.rows import Gap, Row
 from runbook.settings import Freshness
 
 MOST = 1000  # the LIMIT of runs_recent.sql
@@ -21,15 +20,22 @@ def _runs(name: str, sql: str, days: int, zoned: bool = False) -> Ask:
     """A query over the runs of the team's last `days` days, today included."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        runs = cloud.settings.tables.etl_runs
-        parts = runs.model_dump() | {"table": cloud.settings.table(runs.name)}
         values = {"since": moment.midnight(days - 1), "until": moment.at}
         if zoned:
             values["zone"] = cloud.settings.time_zone
-        optional = {part: kind for part, kind in _OPTIONAL.items() if f"{{{part}}}" in template(sql)}
-        return Query(name, sql, parts | {p: runs.model_dump()[p] for p in optional}, values, optional).read(cloud)
+        return Query(name, sql, _parts(cloud), values, _optional(sql)).read(cloud)
 
     return ask
+
+
+def _parts(cloud: Cloud) -> dict[str, str]:
+    """The identifiers of the table of runs."""
+    runs = cloud.settings.tables.etl_runs
+    return runs.model_dump() | {"table": cloud.settings.table(runs.name)}
+
+
+def _optional(sql: str) -> dict[str, str]:
+    return {part: kind for part, kind in _OPTIONAL.items() if f"{{{part}}}" in template(sql)}
 
 
 def etl_today() -> Ask:
@@ -90,9 +96,8 @@ def recent_runs(hours: float = 24) -> Ask:
 def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value]) -> Read:
     """A query that needs to know whose run a row is; a gap where no column tells that."""
     runs = cloud.settings.tables.etl_runs
-    parts = runs.model_dump() | {"table": cloud.settings.table(runs.name), "function": runs.function or "NULL"}
-    optional = {part: _OPTIONAL[part] for part in ("error", "finished_at") if f"{{{part}}}" in template(sql)}
-    read = Query(name, sql, parts, values, optional).read(cloud)
+    optional = {part: kind for part, kind in _optional(sql).items() if part != "function"}
+    read = Query(name, sql, _parts(cloud) | {"function": runs.function or "NULL"}, values, optional).read(cloud)
 
     def unseen() -> Answer:
         raise Unseen(f"{runs.name} has no column that names the function", "name it in params, if there is one.")
@@ -102,9 +107,7 @@ def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value])
 
 def newest_run(cloud: Cloud, function: str) -> tuple[str, dict[str, str]]:
     """The query for the newest run of a function, and its values."""
-    runs = cloud.settings.tables.etl_runs
-    parts = runs.model_dump() | {"table": cloud.settings.table(runs.name)}
-    return template("newest_run").format(**parts), {"function": function}
+    return template("newest_run").format(**_parts(cloud)), {"function": function}
 
 
 def scores() -> Ask:
@@ -122,10 +125,27 @@ def freshness() -> Ask:
     """Rows `table_name, newest, minutes_stale` for every table that params list; both None for an empty table."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        tables = cloud.settings.tables.freshness
+        tables, values = cloud.settings.tables.freshness, {"at": moment.at}
+
+        def rows(tables: list[Freshness]) -> Answer:
+            return Answer(select(cloud, _union(cloud, tables), values, {"query": "freshness"}))
+
+        def one(table: Freshness) -> Answer:
+            try:
+                return rows([table])
+            except BadColumn as error:
+                raise Unseen(f"there is no column {error.column}", "correct `tables` in params.") from None
+
+        def see() -> Answer:
+            try:
+                return rows(tables)
+            except Exception as error:  # asked for each alone, the others are seen
+                if not isinstance(error, Absent | BadColumn) and not gap(error, ""):
+                    raise
+            return each(tables, one, lambda table: table.name)
+
         sql = _union(cloud, tables)
-        line = bq_line(cloud, sql, {"at": moment.at})
-        return Read("data freshness", line, lambda: _freshness(cloud, moment, tables), sql)
+        return Read("data freshness", bq_line(cloud, sql, values), see, sql)
 
     return ask
 
@@ -134,28 +154,3 @@ def _union(cloud: Cloud, tables: list[Freshness]) -> str:
     one = template("freshness")
     parts = [one.format(name=t.name, column=t.column, table=cloud.settings.table(t.name)) for t in tables]
     return "\nUNION ALL\n".join(parts) + "\nORDER BY table_name"
-
-
-def _freshness(cloud: Cloud, moment: Moment, tables: list[Freshness]) -> Answer:
-    """Ask for all tables at once; when that fails for one of them, for each alone, so that the others are seen."""
-    rows: list[Row] = []
-    gaps: list[Gap] = []
-    absent: list[str] = []
-    try:
-        return Answer(select(cloud, _union(cloud, tables), {"at": moment.at}, {"query": "freshness"}))
-    except Exception as error:
-        if not isinstance(error, Absent | BadColumn) and (len(tables) == 1 or not gap(error, "")):
-            raise
-    for table in tables:
-        try:
-            rows += select(cloud, _union(cloud, [table]), {"at": moment.at}, {"query": "freshness"})
-        except Absent:
-            absent.append(table.name)
-        except BadColumn as error:
-            gaps.append(Gap(table.name, f"there is no column {error.column}", "correct `tables` in params."))
-        except Exception as error:
-            missing = gap(error, table.name)
-            if not missing:
-                raise
-            gaps.append(missing)
-    return Answer(rows, gaps=tuple(gaps), absent=tuple(absent))

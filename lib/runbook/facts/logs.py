@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from runbook.cloud.connect import Cloud
 from runbook.facts.read import Answer, Ask, Read
@@ -22,24 +22,28 @@ def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> As
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        project = cloud.settings.project
-        wanted = f'severity>={severity} timestamp>="{moment.ago(hours):%FT%TZ}" timestamp<="{moment.at:%FT%TZ}"'
+        wanted = f"severity>={severity} {between(hours, moment)}"
         if function:
             wanted += f' resource.labels.service_name="{function}"'
-        line = f"gcloud logging read {shlex.quote(wanted)} --project={project} --limit={PAGE} --format=json"
-        return Read("errors", line, lambda: _see(cloud, wanted))
+        return entries(cloud, "errors", wanted, _row)
 
     return ask
 
 
-def _see(cloud: Cloud, wanted: str) -> Answer:
-    rows = [_row(entry) for entry in cloud.entries(wanted, PAGE)]
-    return Answer(rows, more=len(rows) == PAGE)
+def between(hours: float, moment: Moment) -> str:
+    """The part of a filter that says when: both bounds, because without the second the clock of the answer counts."""
+    return f'timestamp>="{moment.ago(hours):%FT%TZ}" timestamp<="{moment.at:%FT%TZ}"'
 
 
-def payload_of(entry: Row) -> Any:
-    """What an entry says: a textPayload (str), a jsonPayload or a protoPayload (dict), or nothing."""
-    return next((entry[k] for k in ("textPayload", "jsonPayload", "protoPayload") if k in entry), None)
+def entries(cloud: Cloud, name: str, wanted: str, row: Callable[[Row], Row]) -> Read:
+    """A read of the entries that fit a filter, each made a row; newest first, at most 1,000."""
+
+    def see() -> Answer:
+        rows = [row(entry) for entry in cloud.entries(wanted, PAGE)]
+        return Answer(rows, more=len(rows) == PAGE)
+
+    flags = f"--project={cloud.settings.project} --limit={PAGE} --format=json"
+    return Read(name, f"gcloud logging read {shlex.quote(wanted)} {flags}", see)
 
 
 def _row(entry: Row) -> Row:
@@ -48,13 +52,14 @@ def _row(entry: Row) -> Row:
         "at": datetime.fromisoformat(entry["timestamp"]),
         "function": labels.get("service_name") or labels.get("function_name") or "(other)",
         "severity": entry.get("severity", "DEFAULT"),
-        "text": _text(payload_of(entry)),
+        "text": _text(entry),
         "_revision": labels.get("revision_name", ""),
     }
 
 
-def _text(payload: Any) -> str:
-    """One line of text from a textPayload (str), a jsonPayload or a protoPayload (dict)."""
+def _text(entry: Row) -> str:
+    """One line of text from an entry's textPayload (str), jsonPayload or protoPayload (dict)."""
+    payload = next((entry[k] for k in ("textPayload", "jsonPayload", "protoPayload") if k in entry), None)
     if isinstance(payload, str):
         return " ".join(payload.split())
     if not isinstance(payload, dict):

@@ -6,18 +6,21 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from concurrent import futures
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from runbook.cloud.connect import Cloud
-from runbook.cloud.query import Absent, BadColumn, Value, select
+from runbook.cloud.query import Absent, BadColumn, Value, select, type_of
 from runbook.cloud.unseen import Unseen, gap
 from runbook.moment import Moment
 from runbook.rows import Fact, Gap, Row
 
 SQL = Path(__file__).parents[1] / "sql"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Read:
-    """A read that can be made: `line` is the equivalent command, `see` asks the cloud."""
+    """A read that can be made: `line` is the equivalent command, `see` asks the cloud.
+
+    `thing` names what is absent when the cloud answers 404; where it is "", that is an error. `forgets` names what
+    keeps no past, so that a look back is a gap.
+    """
 
     name: str
     line: str
     see: Callable[[], Answer]
     sql: str = ""
+    thing: str = ""
+    forgets: str = ""
 
 
 Ask = Callable[[Cloud, Moment], Read]
@@ -51,13 +60,11 @@ Ask = Callable[[Cloud, Moment], Read]
 def look(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     """Make one read. What could not be seen is a gap of the Fact; a broken query or a shut door raises."""
     read = ask(cloud, moment)
-    try:
-        answer = read.see()
-    except Exception as error:
-        missing = gap(error, read.name)
-        if missing is None:
-            raise
-        answer = Answer((), gaps=(missing,))
+    if moment.past and read.forgets:
+        why = f"{read.forgets} keeps no past; it only knows how things are now"
+        answer = Answer((), gaps=(Gap(read.name, why, "run without as_of to see the present."),))
+    else:
+        answer = attempt(read.see, read.name, read.thing)
     sql = answer.sql or read.sql
     rows = tuple({k: _local(v, moment) for k, v in row.items()} for row in answer.rows)
     return Fact(read.name, rows, answer.line or read.line, moment.at, sql, answer.gaps, answer.more, answer.absent)
@@ -68,10 +75,32 @@ def _local(value: object, moment: Moment) -> object:
     return moment.local(value) if isinstance(value, datetime) else value
 
 
-def no_past(moment: Moment, what: str) -> None:
-    """Raise Unseen when the moment lies back and `what` only knows its present."""
-    if moment.past:
-        raise Unseen(f"{what} keeps no past; it only knows how things are now", "run without as_of to see the present.")
+def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
+    """Ask; then `thing` may be absent, or `subject` a gap. Raises any error that is neither."""
+    from google.api_core.exceptions import NotFound
+
+    try:
+        return see()
+    except Exception as error:
+        if thing and isinstance(error, Absent | NotFound):
+            return Answer((), absent=(thing,))
+        missing = gap(error, subject)
+        if missing is None:
+            raise
+        return Answer((), gaps=(missing,))
+
+
+def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], str] = str) -> Answer:
+    """Ask for several things at once; one that is absent or a gap, under its `name`, does not hide the others."""
+    with futures.ThreadPoolExecutor(max_workers=10) as pool:
+        answers = list(pool.map(lambda thing: attempt(lambda: see(thing), name(thing), name(thing)), things))
+    return Answer(
+        [row for a in answers for row in a.rows],
+        gaps=tuple(g for a in answers for g in a.gaps),
+        absent=tuple(gone for a in answers for gone in a.absent),
+        sql=";\n".join(a.sql for a in answers if a.sql),
+        line="\n".join(a.line for a in answers if a.line),
+    )
 
 
 @dataclass(frozen=True)
@@ -90,12 +119,13 @@ class Query:
 
     def text(self, without: Iterable[str] = ()) -> str:
         """The SQL with its identifiers filled in, `without` the optional columns that are not there."""
-        null = {part: f"CAST(NULL AS {kind})" for part, kind in self.optional.items()}
-        parts = {k: v if v and v not in without else null[k] for k, v in self.parts.items()}
-        return template(self.sql).format(**parts)
+        gone = {part for part in self.optional if not self.parts[part] or self.parts[part] in without}
+        null = {part: f"CAST(NULL AS {self.optional[part]})" for part in gone}
+        return template(self.sql).format(**{**self.parts, **null})
 
     def read(self, cloud: Cloud) -> Read:
-        return Read(self.name, bq_line(cloud, self.text(), self.values), lambda: self._see(cloud), self.text())
+        line = bq_line(cloud, self.text(), self.values)
+        return Read(self.name, line, lambda: self._see(cloud), self.text(), thing=self.parts["table"])
 
     def _see(self, cloud: Cloud) -> Answer:
         table = self.parts["table"]
@@ -105,8 +135,6 @@ class Query:
             sql = self.text(missing)
             try:
                 rows = select(cloud, sql, self.values, {"query": self.sql})
-            except Absent:
-                return Answer((), absent=(table,), sql=sql)
             except BadColumn as error:
                 if error.column not in columns - set(missing):
                     raise Unseen(f"{table} has no column {error.column}", "correct `tables` in params.") from None
@@ -135,9 +163,7 @@ def bq_line(cloud: Cloud, sql: str, values: Mapping[str, Value]) -> str:
 
 def _bq_value(value: Value) -> str:
     if isinstance(value, datetime):
-        return f"TIMESTAMP:{value.isoformat(' ')}"
-    if isinstance(value, date):
-        return f"DATE:{value}"
-    if isinstance(value, list):
-        return f"ARRAY<STRING>:{json.dumps(value)}"
-    return f"INT64:{value}" if isinstance(value, int) else f"STRING:{value}"
+        said = value.isoformat(" ")
+    else:
+        said = str(value) if isinstance(value, str | date) else json.dumps(value)
+    return f"{type_of(value)}:{said}"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
-from runbook.cloud.unseen import gap
-from runbook.facts.logs import PAGE
-from runbook.facts.read import Answer, Ask, Read, no_past
+from runbook.cloud.unseen import Unseen
+from runbook.facts.logs import between, entries
+from runbook.facts.read import Answer, Ask, Read, each
 from runbook.moment import Moment
-from runbook.rows import Gap, Row
+from runbook.rows import Row
 
 
 def changes(hours: float = 24) -> Ask:
@@ -22,16 +20,8 @@ def changes(hours: float = 24) -> Ask:
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        project = cloud.settings.project
-        wanted = f'logName="projects/{project}/logs/cloudaudit.googleapis.com%2Factivity"'
-        wanted += f' timestamp>="{moment.ago(hours):%FT%TZ}" timestamp<="{moment.at:%FT%TZ}"'
-        line = f"gcloud logging read {shlex.quote(wanted)} --project={project} --limit={PAGE} --format=json"
-
-        def see() -> Answer:
-            rows = [_change(entry) for entry in cloud.entries(wanted, PAGE)]
-            return Answer(rows, more=len(rows) == PAGE)
-
-        return Read("changes", line, see)
+        log = f"projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity"
+        return entries(cloud, "changes", f'logName="{log}" {between(hours, moment)}', _change)
 
     return ask
 
@@ -48,76 +38,22 @@ def _change(entry: Row) -> Row:
     }
 
 
-def secrets() -> Ask:
-    """Rows `secret, version, state, created` of every secret that params name: one request each, all at once."""
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        project = cloud.settings.project
-        names = sorted({s for f in cloud.settings.functions for s in f.secrets})
-
-        def one(name: str) -> list[Row] | Gap:
-            try:
-                listed = cloud.get("secretmanager", f"v1/projects/{project}/secrets/{name}/versions", pageSize=25)
-            except Exception as error:
-                from google.api_core.exceptions import NotFound
-
-                if isinstance(error, NotFound):
-                    return Gap(name, "there is no such secret", "correct `secrets` in params.")
-                if (missing := gap(error, name)) is None:
-                    raise
-                return missing
-            return [_version(name, v) for v in listed.get("versions", [])]
-
-        def see() -> Answer:
-            no_past(moment, "Secret Manager")
-            with ThreadPoolExecutor(max_workers=8) as pool:
-                found = list(pool.map(one, names))
-            rows = [row for part in found if isinstance(part, list) for row in part]
-            return Answer(rows, gaps=tuple(part for part in found if isinstance(part, Gap)))
-
-        lines = (f"gcloud secrets versions list {name} --project={project}" for name in names)
-        return Read("secrets", "\n".join(lines), see)
-
-    return ask
-
-
-def _version(secret: str, found: Row) -> Row:
-    return {
-        "secret": secret,
-        "version": int(found["name"].rsplit("/", 1)[1]),
-        "state": found["state"],
-        "created": datetime.fromisoformat(found["createTime"]),
-    }
-
-
 def feeds() -> Ask:
     """Rows `feed, title, where, since` of every incident that is open; a feed that does not answer is a gap."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         urls = cloud.settings.feeds
 
-        def one(name: str) -> list[Row] | Gap:
+        def one(name: str) -> Answer:
+            answer = cloud.session.get(urls[name], timeout=5)
+            answer.raise_for_status()
             try:
-                answer = cloud.session.get(urls[name], timeout=5)
-                answer.raise_for_status()
-                return [{"feed": name, **row} for row in _open(answer.json())]
-            except Exception as error:
-                if (missing := gap(error, f"status of {name}")) is None and not isinstance(
-                    error, KeyError | ValueError
-                ):
-                    raise
-                return missing or Gap(
-                    f"status of {name}", "the answer is not as documented", "look at the page yourself."
-                )
+                return Answer([{"feed": name, **row} for row in _open(answer.json())])
+            except (KeyError, ValueError):
+                raise Unseen("the answer is not as documented", "look at the page yourself.") from None
 
-        def see() -> Answer:
-            no_past(moment, "a status page")
-            with ThreadPoolExecutor(max_workers=max(len(urls), 1)) as pool:
-                found = list(pool.map(one, urls))
-            rows = [row for part in found if isinstance(part, list) for row in part]
-            return Answer(rows, gaps=tuple(part for part in found if isinstance(part, Gap)))
-
-        return Read("dependencies", "\n".join(f"curl -s {url}" for url in urls.values()), see)
+        line = "\n".join(f"curl -s {url}" for url in urls.values())
+        return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), forgets="a status page")
 
     return ask
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from runbook.cloud.connect import Cloud
-from runbook.facts.read import Answer, Ask, Read, no_past
+from runbook.cloud.unseen import Unseen
+from runbook.facts.read import Answer, Ask, Read, each
+from runbook.facts.service import flags, revisions
 from runbook.moment import Moment
 from runbook.rows import Row
 
@@ -14,26 +16,44 @@ def versions(secret: str) -> Ask:
     """Rows `version, state, created` of a secret, newest first."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
+        path = f"v1/projects/{cloud.settings.project}/secrets/{secret}/versions"
+
         def see() -> Answer:
+            found = map(_version, cloud.items("secretmanager", path, "versions", pageSize=100))
+            return Answer(sorted(found, key=lambda r: -r["version"]))
+
+        line = f"gcloud secrets versions list {secret} --project={cloud.settings.project}"
+        return Read("secret versions", line, see, thing=secret, forgets="Secret Manager")
+
+    return ask
+
+
+def _version(found: Row) -> Row:
+    return {
+        "version": int(found["name"].rsplit("/", 1)[1]),
+        "state": found["state"],
+        "created": datetime.fromisoformat(found["createTime"]),
+    }
+
+
+def secrets() -> Ask:
+    """Rows `secret, version, state, created` of every secret that params name: one request each, all at once."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        project = cloud.settings.project
+        names = sorted({s for f in cloud.settings.functions for s in f.secrets})
+
+        def one(name: str) -> Answer:
             from google.api_core.exceptions import NotFound
 
-            no_past(moment, "Secret Manager")
-            path = f"v1/projects/{cloud.settings.project}/secrets/{secret}/versions"
             try:
-                found = cloud.items("secretmanager", path, "versions", pageSize=100)
+                listed = cloud.get("secretmanager", f"v1/projects/{project}/secrets/{name}/versions", pageSize=25)
             except NotFound:
-                return Answer((), absent=(secret,))
-            rows = [
-                {
-                    "version": int(v["name"].rsplit("/", 1)[1]),
-                    "state": v["state"],
-                    "created": datetime.fromisoformat(v["createTime"]),
-                }
-                for v in found
-            ]
-            return Answer(sorted(rows, key=lambda r: -r["version"]))
+                raise Unseen("there is no such secret", "correct `secrets` in params.") from None
+            return Answer([{"secret": name, **_version(v)} for v in listed.get("versions", [])])
 
-        return Read("secret versions", f"gcloud secrets versions list {secret} --project={cloud.settings.project}", see)
+        lines = (f"gcloud secrets versions list {name} --project={project}" for name in names)
+        return Read("secrets", "\n".join(lines), lambda: each(names, one), forgets="Secret Manager")
 
     return ask
 
@@ -46,25 +66,20 @@ def users(secret: str) -> Ask:
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         names = [f.name for f in cloud.settings.functions if secret in f.secrets]
-        flags = f"--region={cloud.settings.region} --project={cloud.settings.project}"
-        line = "\n".join(f"gcloud run revisions list --service={name} {flags}" for name in names)
+        line = "\n".join(f"gcloud run revisions list --service={name} {flags(cloud)}" for name in names)
+
+        def one(name: str) -> Answer:
+            serving = (r for r in revisions(name)(cloud, moment).see().rows if r["traffic"])
+            ordered = sorted(serving, key=lambda r: -r["traffic"])
+            return Answer([{"function": name, **_reader(r)} for r in ordered])
 
         def see() -> Answer:
-            from concurrent.futures import ThreadPoolExecutor
+            answer = each(names, one)
+            if answer.gaps:  # whoever could not be seen may read it as well
+                raise Unseen(answer.gaps[0].why, answer.gaps[0].next)
+            return answer
 
-            from runbook.facts.service import revisions
-
-            no_past(moment, "Cloud Run")
-            with ThreadPoolExecutor(max_workers=max(len(names), 1)) as pool:
-                answers = list(pool.map(lambda name: revisions(name)(cloud, moment).see(), names))
-            rows = []
-            for name, answer in zip(names, answers, strict=True):
-                serving = sorted((r for r in answer.rows if r["traffic"]), key=lambda r: -r["traffic"])
-                rows += [{"function": name, **_reader(r)} for r in serving]
-            gone = tuple(name for answer in answers for name in answer.absent)
-            return Answer(rows, absent=gone)
-
-        return Read("users of the secret", line or "nobody uses it", see)
+        return Read("users of the secret", line or "nobody uses it", see, forgets="Cloud Run")
 
     return ask
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
-from runbook.facts.read import Answer, Ask, Read, no_past
+from runbook.facts.read import Answer, Ask, Read
 from runbook.moment import Moment
 from runbook.rows import Row
 
@@ -21,11 +21,7 @@ def service(function: str) -> Ask:
         def see() -> Answer:
             from google.api_core.exceptions import NotFound
 
-            no_past(moment, "Cloud Functions")
-            try:
-                found = cloud.get("cloudfunctions", f"v2/{_place(cloud)}/functions/{function}")
-            except NotFound:
-                return Answer((), absent=(function,))
+            found = cloud.get("cloudfunctions", f"v2/{_place(cloud)}/functions/{function}")
             name = found.get("serviceConfig", {}).get("service") or f"{_place(cloud)}/services/{function}"
             try:
                 run = cloud.get("run", f"v2/{name}")
@@ -33,7 +29,8 @@ def service(function: str) -> Ask:
                 run = {"name": name}
             return Answer([_service(function, found, run)])
 
-        return Read("service", f"gcloud functions describe {function} --v2 {_flags(cloud)}", see)
+        line = f"gcloud functions describe {function} --v2 {flags(cloud)}"
+        return Read("service", line, see, thing=function, forgets="Cloud Functions")
 
     return ask
 
@@ -42,7 +39,8 @@ def _place(cloud: Cloud) -> str:
     return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}"
 
 
-def _flags(cloud: Cloud) -> str:
+def flags(cloud: Cloud) -> str:
+    """Where the system is, as gcloud wants it."""
     return f"--region={cloud.settings.region} --project={cloud.settings.project}"
 
 
@@ -97,14 +95,8 @@ def revisions(function: str) -> Ask:
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         def see() -> Answer:
-            from google.api_core.exceptions import NotFound
-
-            no_past(moment, "Cloud Run")
             name = f"{_place(cloud)}/services/{function}"
-            try:
-                run = cloud.get("run", f"v2/{name}")
-            except NotFound:
-                return Answer((), absent=(function,))
+            run = cloud.get("run", f"v2/{name}")
             listed = cloud.get("run", f"v2/{name}/revisions", pageSize=100)
             shares = _shares(run.get("trafficStatuses", []))
             latest = _last(run.get("latestReadyRevision", ""))
@@ -114,7 +106,8 @@ def revisions(function: str) -> Ask:
             rows.sort(key=lambda r: (r["created"], r["revision"]), reverse=True)
             return Answer(rows, more=bool(listed.get("nextPageToken")))
 
-        return Read("revisions", f"gcloud run revisions list --service={function} {_flags(cloud)}", see)
+        line = f"gcloud run revisions list --service={function} {flags(cloud)}"
+        return Read("revisions", line, see, thing=function, forgets="Cloud Run")
 
     return ask
 

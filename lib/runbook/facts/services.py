@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from runbook.cloud.connect import Cloud
-from runbook.facts.read import Answer, Ask, Read, no_past
+from runbook.facts.read import Answer, Ask, Read
 from runbook.moment import Moment
 from runbook.rows import Gap, Row
 
@@ -20,7 +20,6 @@ def functions() -> Ask:
         project = cloud.settings.project
 
         def see() -> Answer:
-            no_past(moment, "Cloud Functions")
             path = f"v2/projects/{project}/locations/-/functions"
             rows: list[Row] = []
             away: set[str] = set()
@@ -30,7 +29,7 @@ def functions() -> Ask:
             gaps = (Gap(f"functions in {place}", "the location did not answer", "run again.") for place in sorted(away))
             return Answer(sorted(rows, key=lambda r: r["name"]), gaps=tuple(gaps))
 
-        return Read("functions", f"gcloud functions list --v2 --project={project}", see)
+        return Read("functions", f"gcloud functions list --v2 --project={project}", see, forgets="Cloud Functions")
 
     return ask
 
@@ -55,12 +54,12 @@ def jobs() -> Ask:
         project, region = cloud.settings.project, cloud.settings.region
 
         def see() -> Answer:
-            no_past(moment, "Cloud Scheduler")
             path = f"v1/projects/{project}/locations/{region}/jobs"
             rows = [_job(job) for job in cloud.items("cloudscheduler", path, "jobs", pageSize=500)]
             return Answer(sorted(rows, key=lambda r: r["name"]))
 
-        return Read("scheduler jobs", f"gcloud scheduler jobs list --location={region} --project={project}", see)
+        line = f"gcloud scheduler jobs list --location={region} --project={project}"
+        return Read("scheduler jobs", line, see, forgets="Cloud Scheduler")
 
     return ask
 
@@ -92,12 +91,11 @@ def access(operation: str = "") -> Ask:
         wanted = sorted({p for permissions in roles.values() for p in permissions})
 
         def see() -> Answer:
-            no_past(moment, "IAM")
             path = f"v3/projects/{project}:testIamPermissions"
             held = set(cloud.ask("cloudresourcemanager", path, {"permissions": wanted}).get("permissions", []))
             return Answer({"role": r, "permission": p, "held": p in held} for r, ps in roles.items() for p in ps)
 
-        return Read("access", _line(project, wanted), see)
+        return Read("access", _line(project, wanted), see, forgets="IAM")
 
     return ask
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 
 from runbook import source as code
 from runbook.cloud.connect import Cloud
 from runbook.cloud.unseen import Unseen
 from runbook.facts.read import Answer, Ask, Read
 from runbook.moment import Moment
+from runbook.rows import Row
 
 
 def source(folder: str) -> Ask:
@@ -18,35 +20,33 @@ def source(folder: str) -> Ask:
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        def see() -> Answer:
-            import subprocess
-
-            if not folder:
-                return Answer(())
-            place = code.folder_of(folder)
-            if not code.can_test():
-                raise Unseen("pytest is not installed here, so its tests cannot be run", "pip install pytest.")
-            try:
-                found = code.look(place)
-            except (OSError, subprocess.CalledProcessError) as error:
-                said = getattr(error, "stderr", "") or str(error)
-                raise Unseen(f"git cannot tell: {said.strip()}", "give the path of a git checkout.") from None
-            passed, line = code.run_tests(place)
-            row = {
-                "source": folder,
-                "commit": found.commit[:12],
-                "not committed": list(found.dirty),
-                "review": found.review,
-                "tests": line,
-                "looks like a secret": code.leaks(place),
-                "digest": found.digest[:12],
-                "_passed": passed,
-                "_digest": found.digest,
-            }
-            return Answer([row])
-
+        if not folder:
+            return Read("source", "the code stays as it is", lambda: Answer(()))
         steps = ("git status --porcelain", "MOCK_MODE=1 python -m pytest", "detect-secrets scan")
-        line = " && ".join((f"cd {shlex.quote(folder or '.')}", *steps))
-        return Read("source", line if folder else "the code stays as it is", see)
+        line = " && ".join((f"cd {shlex.quote(folder)}", *steps))
+        return Read("source", line, lambda: Answer([_row(folder)]))
 
     return ask
+
+
+def _row(folder: str) -> Row:
+    place = code.folder_of(folder)
+    if not code.can_test():
+        raise Unseen("pytest is not installed here, so its tests cannot be run", "pip install pytest.")
+    try:
+        found = code.look(place)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        raise Unseen(f"git cannot tell: {said.strip()}", "give the path of a git checkout.") from None
+    passed, line = code.run_tests(place)
+    return {
+        "source": folder,
+        "commit": found.commit[:12],
+        "not committed": list(found.dirty),
+        "review": found.review,
+        "tests": line,
+        "looks like a secret": code.leaks(place),
+        "digest": found.digest[:12],
+        "_passed": passed,
+        "_digest": found.digest,
+    }

@@ -2,61 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
 from runbook.cloud.query import Absent, Value, select
-from runbook.cloud.unseen import Unseen, gap
+from runbook.cloud.unseen import Unseen
 from runbook.errors import OverCap
-from runbook.facts.read import Answer, Ask, Read, bq_line, no_past, template
+from runbook.facts.read import Answer, Ask, Read, attempt, bq_line, each, template
 from runbook.moment import Moment
-from runbook.rows import Gap, Row
+from runbook.rows import Row
 
 
 def tables() -> Ask:
     """Rows `table, rows, mb, changed` of every table of the main dataset."""
-    return _listed("tables", "main", "TABLE")
+    return _listed("tables", "main", "TABLE", _table, lambda r: r["table"])
 
 
 def snapshots() -> Ask:
     """Rows `snapshot, table, rows, mb, taken, expires` of the backup dataset, newest first."""
-    return _listed("snapshots", "backup", "SNAPSHOT")
+    return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, lambda r: (-r["taken"].timestamp(), r["table"]))
 
 
-def _listed(name: str, which: str, kind: str) -> Ask:
+def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row], order: Callable[[Row], Any]) -> Ask:
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project, dataset = cloud.settings.project, getattr(cloud.settings.datasets, which)
+        path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
 
         def see() -> Answer:
-            from google.api_core.exceptions import NotFound
-
-            no_past(moment, "a list of tables")
-            path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
-            try:
-                listed = cloud.items("bigquery", path, "tables", maxResults=1000)
-            except NotFound:
-                return Answer((), absent=(dataset,))
+            listed = cloud.items("bigquery", path, "tables", maxResults=1000)
             names = [t["tableReference"]["tableId"] for t in listed if t["type"] == kind]
-            draw = _table if kind == "TABLE" else _snapshot
-            return Answer(sorted((draw(r) for r in _each(cloud, path, names)), key=_order))
+            # The whole resource of each, because a list does not tell rows and sizes.
+            with futures.ThreadPoolExecutor(max_workers=10) as pool:
+                found = pool.map(lambda name: row(cloud.get("bigquery", f"{path}/{name}")), names)
+            return Answer(sorted(found, key=order))
 
-        return Read(name, f"bq ls --project_id={project} --max_results=1000 {project}:{dataset}", see)
+        line = f"bq ls --project_id={project} --max_results=1000 {project}:{dataset}"
+        return Read(name, line, see, thing=dataset, forgets="a list of tables")
 
     return ask
-
-
-def _each(cloud: Cloud, path: str, names: list[str]) -> list[Row]:
-    """The whole resource of each table, asked for ten at a time: a list does not tell rows and sizes."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max_workers=10) as pool:
-        return list(pool.map(lambda name: cloud.get("bigquery", f"{path}/{name}"), names))
-
-
-def _order(row: Row) -> Any:
-    return row["table"] if "changed" in row else (-row["taken"].timestamp(), row["table"])
 
 
 def _table(found: Row) -> Row:
@@ -106,25 +93,10 @@ def copies(made: Sequence[Row]) -> Ask:
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        def see() -> Answer:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(max_workers=10) as pool:
-                return _joined(list(pool.map(lambda one: _compared(cloud, one), made)))
-
-        return Read("copied tables", "\n".join(_shown(cloud, one) for one in made), see)
+        line = "\n".join(_shown(cloud, one) for one in made)
+        return Read("copied tables", line, lambda: each(made, lambda one: _compared(cloud, one)))
 
     return ask
-
-
-def _joined(answers: list[Answer]) -> Answer:
-    return Answer(
-        [row for a in answers for row in a.rows],
-        gaps=tuple(g for a in answers for g in a.gaps),
-        absent=tuple(name for a in answers for name in a.absent),
-        sql=";\n".join(a.sql for a in answers if a.sql),
-        line="\n".join(a.line for a in answers),
-    )
 
 
 def _shown(cloud: Cloud, copy: Row) -> str:
@@ -132,30 +104,26 @@ def _shown(cloud: Cloud, copy: Row) -> str:
 
 
 def _compared(cloud: Cloud, copy: Row) -> Answer:
-    """One copy: when it is of, then both sides in one query; without checksums where these cost too much."""
-    from google.api_core.exceptions import NotFound
+    answer = attempt(lambda: _counted(cloud, copy), copy["to_table"], copy["to_table"])
+    return answer if answer.line else replace(answer, line=_shown(cloud, copy))
 
-    project, name, why = cloud.settings.project, copy["to_table"], ""
-    line = _shown(cloud, copy)
-    try:
-        found = cloud.get("bigquery", f"bigquery/v2/projects/{project}/datasets/{copy['to_dataset']}/tables/{name}")
-        for checksum in (template("checksum"), "CAST(NULL AS NUMERIC)"):
-            sql, values = _side_by_side(cloud, copy, found, checksum)
-            try:
-                rows = select(cloud, sql, values, {"query": "copies"})
-            except OverCap as error:
-                why = error.observed
-            else:
-                row = rows[0] | ({"no_checksum": why} if why else {})
-                return Answer((row,), sql=sql, line=bq_line(cloud, sql, values))
-        raise Unseen(why, "raise cost_cap_gib in params.")
-    except NotFound:
-        return Answer((), absent=(name,), line=line)
-    except Exception as error:
-        missing = Gap(name, str(error), "its source has gone.") if isinstance(error, Absent) else gap(error, name)
-        if missing is None:
-            raise
-        return Answer((), gaps=(missing,), line=line)
+
+def _counted(cloud: Cloud, copy: Row) -> Answer:
+    """One copy: when it is of, then both sides in one query; without checksums where these cost too much."""
+    path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{copy['to_dataset']}/tables/{copy['to_table']}"
+    found, why = cloud.get("bigquery", path), ""
+    for checksum in (template("checksum"), "CAST(NULL AS NUMERIC)"):
+        sql, values = _side_by_side(cloud, copy, found, checksum)
+        try:
+            rows = select(cloud, sql, values, {"query": "copies"})
+        except OverCap as error:
+            why = error.observed
+        except Absent as error:
+            raise Unseen(str(error), "its source has gone.") from None
+        else:
+            row = rows[0] | ({"no_checksum": why} if why else {})
+            return Answer((row,), sql=sql, line=bq_line(cloud, sql, values))
+    raise Unseen(why, "raise cost_cap_gib in params.")
 
 
 def _side_by_side(cloud: Cloud, copy: Row, found: Row, checksum: str) -> tuple[str, dict[str, Value]]:
