@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import click
+
 from runbook import approval, draw, record, settings, signers
 from runbook.apply import newest_plan, person
 from runbook.approval import Statement
@@ -104,8 +106,6 @@ def find(plan: str) -> Found:
 
 def secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
     """The value of a new version, from where it was said to be, else from a hidden prompt. Raises BadInput, Refused."""
-    import click
-
     if sum((file is not None, variable is not None, stdin)) > 1:
         raise BadInput("the value can come from one place only", next="give one of the --secret options.")
     if file is not None:
