@@ -60,16 +60,19 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
     unsigned = plan.rule is not None and not plan.rule.signers and bool(given.get("apply") or given.get("tell"))
     if wanted not in ("", plan.id, plan.whole_id):
         plan = _unfinished(store_of(run), wanted, plan, run) or plan
+    moved = wanted not in ("", plan.id, plan.whole_id)
+    if moved and (done := _applied(store_of(run), wanted)):
+        raise done
     if plan.refusal:
         raise plan.refusal
-    if wanted not in ("", plan.id, plan.whole_id):
+    if moved:
         raise _stale(store_of(run), wanted, plan)
     if not plan.changes:
-        return Outcome(plan, "nothing to do", said="everything already is as asked")
+        return Outcome(plan, "nothing to do", said=" ".join(plan.notes) or "everything already is as asked")
     now, certain = run.cloud.now()
     opening, terms = _terms(run, plan, now)
     if not wanted and not unsigned:
-        return _planned(run, plan, terms)
+        return _planned(run, plan, terms, opening > now)
     message = plan.operation == "notify"  # needs no clock and stands in nobody's way
     _unsafe(plan, material, (certain and run.certain) or message)
     store = store_of(run)
@@ -79,8 +82,11 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
             people = signers.signers_of(run.settings, run.cloud.target, store.folder.parent)
         found = approval.approvals_of(store, plan.whole_id)
         accepted = approval.check(plan.content, terms, found, people, now, opening=opening)
-        attempt = _attempt(store.folder / "applied" / plan.id)
-        approval.consume(store, accepted, plan.whole_id, f"{plan.id}/{attempt.path.parent.name}", now)
+        done, attempt = _applied(store, plan.id), _attempt(store.folder / "applied" / plan.id)
+        try:
+            approval.consume(store, accepted, plan.whole_id, f"{plan.id}/{attempt.path.parent.name}", now)
+        except Refused as refusal:
+            raise done or refusal from None
         shown = ("approver", "role", "reason", "override", "review_by")
         by = [{name: getattr(s, name) for name in shown} for s in accepted]
         planned_in = json.loads(newest_plan(store, plan.id) or b"{}").get("record", "")
@@ -90,17 +96,12 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
 
 
 def _terms(run: Run, plan: Plan, now: datetime) -> tuple[datetime, approval.Terms]:
-    """When the preferred time begins, and what it takes to apply. Raises Refused for an incident that is not open."""
+    """When the preferred time begins, and what it takes to apply; an incident counts while it is an open P1."""
     window = run.settings.windows.get(plan.rule.window) if plan.rule.window else None
     opening = approval.opens(window, now, run.settings.zone)
     named = run.request.values.get("incident", "")
-    if named and plan.rule.alone_in_p1 and not incident.is_open(store_of(run), named, now):
-        raise Refused(
-            f"no P1 incident {named} is open",
-            "p1_response opens one when it is given the name and sees a P1; it lasts a day",
-            next=f"runbook run p1_response -p incident={named}; or leave out incident, and let the team lead sign.",
-        )
-    return opening, approval.terms_of(plan.rule, person(), opening, named if plan.rule.alone_in_p1 else "")
+    alone = bool(named) and plan.rule.alone_in_p1 and incident.is_open(store_of(run), named, now)
+    return opening, approval.terms_of(plan.rule, person(), opening, named if alone else "")
 
 
 def _unsafe(plan: Plan, material: Material, certain: bool) -> None:
@@ -115,8 +116,11 @@ def _unsafe(plan: Plan, material: Material, certain: bool) -> None:
         material.secret()  # refuses before an approval is used up
 
 
-def _planned(run: Run, plan: Plan, terms: approval.Terms) -> Outcome:
-    """Put the plan into the store, for those who must approve it, and into the run's folder."""
+def _planned(run: Run, plan: Plan, terms: approval.Terms, early: bool) -> Outcome:
+    """Put the plan into the store, for those who must approve it, and into the run's folder.
+
+    Nobody is asked to sign what the gates would stop. `early`: the preferred time has not begun.
+    """
     file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
     file["terms"] = terms.model_dump()
     content = canonical(file)
@@ -124,9 +128,32 @@ def _planned(run: Run, plan: Plan, terms: approval.Terms) -> Outcome:
     with suppress(Taken):
         store_of(run).create(name, content)
     record.publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")
-    steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in plan.rule.signers]
     said = f"nothing was written. This is plan {plan.id}"
+    if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
+        hint = bad[0].next or "mend what the gates say."
+        return Outcome(plan, "planned", said=f"{said}; {len(bad)} gates stop it", next=(hint, "then plan again."))
+    steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in terms.signers]
+    if early and steps:
+        begins = run.moment.local(approval.clock(terms.not_before))
+        steps.append(
+            f'what is signed holds from {begins:%a %H:%M} on; to apply it now, add --override "why it cannot wait"'
+        )
+    if terms.incident:
+        alone = f'runbook approve {plan.id} --role on-call --as {terms.requester} --reason "…"'
+        steps.append(f"or, while {terms.incident} is an open P1, on call and alone: {alone}")
     return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
+
+
+def _applied(store: Store, wanted: str) -> Refused | None:
+    """That a plan was applied, where its last application ended well."""
+    known = _attempts(store.folder / "applied" / wanted[:12])
+    rows = known[-1].read() if known else []
+    if not rows or rows[-1].get("result") != "applied":
+        return None
+    said = f"it ended at {rows[-1]['time'][:16]} UTC; its journal: {known[-1].path}"
+    return Refused(
+        f"plan {wanted[:12]} was applied already", said, next="nothing; to do the same again, plan it again."
+    )
 
 
 def newest_plan(store: Store, plan: str) -> bytes | None:
@@ -165,6 +192,7 @@ def _stale(store: Store, wanted: str, plan: Plan) -> Refused:
         )
     before, now = json.loads(raw)["content"], plan.content
     moved = [line for key in now for line in _moved(key, before.get(key), now[key])]
+    moved = [line for line in moved if ", details" not in line and ", undo" not in line] or moved
     where = f"{plan.operation} ({plan.place.get('environment')})"
     return Refused(
         f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}",

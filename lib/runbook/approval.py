@@ -248,10 +248,13 @@ def check(
     if not terms.signers and terms.risk == "low":
         return ()
     accepted: dict[str, tuple[Statement, Identity]] = {}
-    why = []
+    why, early = [], []
     for raw in approvals if signers else ():
         try:
-            statement, identity = _accept(raw, content, terms, signers, now, opening)
+            statement, identity = _accept(raw, content, terms, signers, now)
+            if now < clock(statement.not_before):
+                early.append(statement)
+            _hold(*_timely(statement, now, opening))
             _hold((statement.nonce not in accepted, "another approval has the same nonce"))
             accepted[statement.nonce] = (statement, identity)
         except Refused as refusal:
@@ -263,12 +266,16 @@ def check(
             return tuple(s for s, _ in quorum)
     if glass := [s for s, _ in accepted.values() if s.break_glass]:
         return (glass[0],)
-    why += [f"nobody has approved it as {role}" for role, found in by_role.items() if not found]
+    missing = [r for r, found in by_role.items() if not found and r not in {s.role for s in early}]
+    why += [f"nobody has approved it as {role}" for role in missing]
+    plan = plan_id(content)[:12]
     why += ["one person, or one key, cannot sign for two roles"] if by_role and all(by_role.values()) else []
     raise Refused(
-        f"{content['operation']} ({content['environment']}) is not approved: {plan_id(content)[:12]}",
+        f"{content['operation']} ({content['environment']}) is not approved{' yet' * (not missing)}: {plan}",
         "\n".join(why) or f"nobody is named who approves an operation of {terms.risk} risk",
-        next=f"runbook approve {plan_id(content)[:12]}, by: {', '.join(terms.signers) or 'nobody yet, see params'}.",
+        next=f"runbook approve {plan}, by: {', '.join(missing or terms.signers) or 'nobody yet, see params'}."
+        if missing or not early
+        else f"wait until {max(s.not_before for s in early)}; or sign again with --override “why it cannot wait”.",
     )
 
 
@@ -293,22 +300,26 @@ def consume(store: Store, statements: Iterable[Statement], plan: str, by: str, n
             _hold((same, f"the approval of {one.approver} was used already, by another run"))
 
 
-def _accept(
-    raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime, opening: datetime
-) -> tuple[Statement, Identity]:
-    """One approval and the key that gave it; raises Refused unless every rule holds, first of all the signature."""
+def _accept(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> tuple[Statement, Identity]:
+    """One approval and the key that gave it; raises Refused unless every rule holds, first of all the signature.
+
+    Whether it holds at this moment is another matter, see `_timely`.
+    """
     approval = _load(raw, "approval", 2**14, Approval)
     text = approval.statement.encode()
     statement = _statement(text)
     identity = signers.verify(statement.approver, text, approval.signature, now)
+    _hold(*_rules(statement, content, terms, signers))
+    return statement, identity
+
+
+def _timely(statement: Statement, now: datetime, opening: datetime) -> list[tuple[Any, str]]:
     who = f"the approval of {statement.approver}"
-    _hold(
-        *_rules(statement, content, terms, signers),
+    return [
         (now >= clock(statement.not_before), f"{who} holds from {statement.not_before} on"),
         (now < clock(statement.expires_at), f"{who} expired at {statement.expires_at}"),
         (opening <= now or statement.override, f"{who} has no override: the preferred window opens at {opening}"),
-    )
-    return statement, identity
+    ]
 
 
 def _rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[tuple[Any, str]]:
@@ -325,14 +336,17 @@ def _rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[
         (s.requester and s.requester == terms.requester, f"{who} approved it for {s.requester or 'nobody'} to apply"),
         (clock(s.expires_at) - clock(s.not_before) == hours, f"an approval holds {terms.valid_hours:g} hours"),
         (s.reason, "an approval must give a reason"),
-        (who in signers.roles, f"{who!r} is none of those who may sign for {s.environment}"),
+        (alone or s.role in terms.signers, f"{s.role} is not asked to approve this; {' and '.join(terms.signers)} is"),
+        (
+            who in signers.roles,
+            f"{who!r} is none of those who may sign for {s.environment}: {', '.join(signers.roles)}",
+        ),
         (s.role in signers.roles.get(who, ()), f"{who} is not {s.role}"),
         (not alone or terms.alone_in_p1, f"{who} requested it: nobody approves their own request"),
         (not alone or terms.incident, f"{who} requested it, and no P1 incident is open that would allow that"),
         (not alone or s.role == ON_CALL, f"{who} requested it: during a P1 only {ON_CALL} approves alone"),
         (not alone or s.reason.startswith(f"{terms.incident}: "), f"{who} approved it for another incident"),
         (s.break_glass == alone, f"the statement must say whether {who} approves their own request"),
-        (alone or s.role in terms.signers, f"{s.role} is not asked to approve this"),
     ]
 
 

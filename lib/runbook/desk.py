@@ -47,6 +47,13 @@ class Found:
         return self.content["parameters"]
 
     @property
+    def _preferred(self) -> str:
+        """When it may be applied by what is signed now: the window in words, and its next opening."""
+        window = self.system.windows.get(self.file["terms"]["window"])
+        begins = approval.clock(self.file["terms"]["not_before"]).astimezone(self.system.zone)
+        return f"{window.text}; from {begins:%a %Y-%m-%d %H:%M %Z}" if window else "any"
+
+    @property
     def needs_secret(self) -> bool:
         """Whether a change adds a version of a secret."""
         return any(change["action"] == "add secret version" for change in self.content["changes"])
@@ -57,7 +64,7 @@ class Found:
         about = {key: shown[key] for key in ("operation", "environment", "project", "target", "commit", "reason")}
         about |= {"requester": terms["requester"], "risk": terms["risk"], "who must sign": ", ".join(terms["signers"])}
         about |= {
-            "preferred time": terms["window"] or "any",
+            "preferred time": self._preferred,
             **{f"relies on {k}": v for k, v in shown["relies_on"].items()},
         }
         names = ("action", "resource", "before", "after", "undo")

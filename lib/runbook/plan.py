@@ -50,10 +50,10 @@ class Change:
 class Plan:
     """Ordered changes and what they rely on; empty when everything already is as asked.
 
-    `operation` names the row of the settings' matrix, `watch` the function that the closing checks look at, `notes`
+    `operation` names the row of the settings' matrix, `watch` the functions that the closing checks look at, `notes`
     what a person should know before signing. `there` are changes that were made before, by their names: no part of the
-    id, but confirmed with the others. `place` (what runs where, by which code) and `rule`, the settings' row, are added
-    by the run. With a `refusal` there is no plan, and it says why.
+    id, but confirmed with the others. `place` (what runs where, by which code), `rule`, the settings' row, and
+    `preferred`, its window in words, are added by the run. With a `refusal` there is no plan, and it says why.
     """
 
     operation: str
@@ -61,11 +61,12 @@ class Plan:
     changes: tuple[Change, ...]
     relies_on: Row
     gates: Findings
-    watch: str = ""
+    watch: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     there: tuple[Change, ...] = ()
     place: Mapping[str, Any] = field(default_factory=dict)
     rule: Operation | None = None
+    preferred: str = ""
     refusal: Refused | None = None
 
     @property
@@ -107,7 +108,7 @@ class Plan:
             "plan": self.id,
             "operation": f"{self.operation}, risk {self.rule.risk}",
             "who must sign": who,
-            "preferred time": self.rule.window or "any",
+            "preferred time": self.preferred or "any",
             "reason": self.reason or "none given",
             "relies on": ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing",
         }
@@ -149,7 +150,8 @@ class Outcome:
     def _finding(self, change: Change, fate: Fate, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert
         verdict = {"done": Verdict.ok, "unknown": min(bad, Verdict.unknown)}.get(fate, bad)
-        hint = "" if fate == "done" else "tell them yourself." if change.optional else change.undo
+        hint = "tell them yourself." if change.optional else change.undo if change.undo.startswith("runbook") else ""
+        hint = "" if fate == "done" else hint
         value = f"{change.action}: {fate}" + (f", {said}" if said else "")
         return Finding("change", change.resource, value, "done", verdict, hint)
 

@@ -130,7 +130,9 @@ class Run:
             **{"project": self.settings.project, "target": self.cloud.target},
             "commit": record.commit() if self.cloud.target == "google" else "sandbox",
         }
-        return replace(plan, place=place, rule=rule)
+        window = self.settings.windows.get(rule.window) if rule else None
+        preferred = f"{window.text}, {self.settings.time_zone}" if window else ""
+        return replace(plan, place=place, rule=rule, preferred=preferred)
 
     def apply(self, plan: Plan) -> Outcome:
         """Without `approved_plan` only say what would be done; with it, refuse or do it. The only verb that writes."""

@@ -157,6 +157,12 @@ class Window(Part):
     start: Clock
     end: Clock
 
+    @property
+    def text(self) -> str:
+        """The window as people write it."""
+        days = "every day" if len(self.days) == 7 else ", ".join(self.days)
+        return f"{days} from {self.start} to {self.end}"
+
 
 class Operation(Part):
     """A row of the guide's approval matrix: every role in `signers` must sign; a signature holds `valid_hours` hours.

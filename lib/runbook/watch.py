@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runbook import checks, facts
 from runbook.moment import Moment
 from runbook.plan import Outcome
-from runbook.rows import Findings, Verdict
+from runbook.rows import Fact, Findings, Verdict, join
 
 if TYPE_CHECKING:
     from runbook.run import Run
@@ -20,24 +20,29 @@ EVERY_S = 15
 
 
 def since(run: Run, outcome: Outcome) -> Findings:
-    """Look at the plan's function for as long as the settings say; ends early when something is wrong.
+    """Look at the plan's functions for as long as the settings say; ends early when something is wrong.
 
     The sandbox's clock stands still, so there one look is all.
     """
-    name, rule = outcome.plan.watch, outcome.plan.rule
-    if not name:
+    names, rule = outcome.plan.watch, outcome.plan.rule
+    if not names:
         return Findings()
     end = time.monotonic() + (rule.watch_s if rule and run.cloud.target == "google" else 0)
     while True:
         now = run.cloud.now()[0]
         run.moment = Moment(now, run.moment.zone)
         hours = max((now - outcome.began).total_seconds(), 1) / 3600
-        seen = run.read(runs=facts.runs_of(name, hours), errors=facts.errors(hours, name))
-        fresh = replace(seen.runs, rows=tuple(r for r in seen.runs.rows if r["started_at"] > outcome.began))
-        found = checks.after_change(fresh, seen.errors, run.settings, run.moment)
+        asks = {f"runs {name}": facts.runs_of(name, hours) for name in names}
+        seen = run.read(**asks, **{f"errors {name}": facts.errors(hours, name) for name in names})
+        found = join(_since(run, outcome, seen.facts[f"runs {name}"], seen.facts[f"errors {name}"]) for name in names)
         if found.worst is Verdict.alert or time.monotonic() >= end:
             return found
         time.sleep(EVERY_S)
+
+
+def _since(run: Run, outcome: Outcome, runs: Fact, errors: Fact) -> Findings:
+    fresh = replace(runs, rows=tuple(r for r in runs.rows if r["started_at"] > outcome.began))
+    return checks.after_change(fresh, errors, run.settings, run.moment)
 
 
 def compared(run: Run, outcome: Outcome) -> Findings:

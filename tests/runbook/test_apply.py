@@ -142,8 +142,7 @@ def _column(place: Place) -> None:
 
 
 DRIFT: dict[str, tuple[str, Callable[[Place], Any], str]] = {
-    "traffic was routed": ("rollback", _routed, "relies_on, traffic: latest 100 % → "),
-    "traffic was routed, for a deployment": ("deploy", _routed, "relies_on, serving revision: gmail-sync-"),
+    "traffic was routed": ("deploy", _routed, "relies_on, serving revision: gmail-sync-"),
     "memory was changed": ("deploy", _more_memory, "changes 2, before: "),
     "a version was added": (
         "rotate_secret",
@@ -193,7 +192,7 @@ def test_other_code_is_another_plan(place: Callable[..., Place], monkeypatch: py
     here.approve(first.id)
     found = runbook.source.look
     monkeypatch.setattr(runbook.source, "look", lambda folder: replace(found(folder), digest="f" * 40))
-    refused(here, here.go("deploy", first.id), "details, to, source: ")
+    refused(here, here.go("deploy", first.id), "after: source ")
 
 
 def test_an_id_that_is_none(place: Callable[..., Place]) -> None:
@@ -293,7 +292,7 @@ def test_an_approval_is_good_for_one_application(place: Callable[..., Place], na
     plan, before = done.outcome.plan.id, things(here.app)
     here.wire.seen.clear()
     again = here.go(name, plan, **CHANGING[name])
-    refused(here, again, "was used already" if name == "retry" else "was approved as")
+    refused(here, again, "was applied already")
     assert things(here.app) == before
 
 
@@ -321,9 +320,7 @@ def test_what_google_refused_can_be_tried_again_under_the_same_approval(
     here.wire.fault = None
     assert here.go(name, first.id, **CHANGING[name]).outcome.result == "applied"
     here.wire.seen.clear()
-    refused(
-        here, here.go(name, first.id, **CHANGING[name]), "was used already" if name == "retry" else "was approved as"
-    )
+    refused(here, here.go(name, first.id, **CHANGING[name]), "was applied already")
 
 
 def test_a_run_that_was_refused_is_not_taken_for_a_later_one(place: Callable[..., Place]) -> None:
@@ -498,7 +495,7 @@ def test_after_a_crash_the_same_approval_goes_on(place: Callable[..., Place], wr
     assert len(list((here.records / "sandbox" / "nonces").iterdir())) == 2
     assert len(here.app.sandbox.secrets.versions["gmail-oauth-token"]) == 3
     here.wire.seen.clear()
-    refused(here, here.go("rotate_secret", first.id), "was approved as")  # it is closed now
+    refused(here, here.go("rotate_secret", first.id), "was applied already")
 
 
 def test_after_a_crash_an_approval_can_be_too_old(place: Callable[..., Place]) -> None:

@@ -264,4 +264,4 @@ def test_a_change_planned_approved_applied_refused_and_failed(cli: Cli, tmp_path
         plans.append(plan)
     assert f"runbook apply {plans[1]}" in applied.output  # what was refused can be tried again; what is done cannot:
     refused = cli(f"apply {plans[0]}", RUNBOOK_PERSON="casey")
-    assert (refused.exit_code, "was used already" in refused.output) == (Exit.REFUSED, True), refused.output
+    assert (refused.exit_code, "was applied already" in refused.output) == (Exit.REFUSED, True), refused.output

@@ -11,7 +11,7 @@ import pytest
 from runbook import incident, settings
 from runbook.errors import BadParameter, UnknownName
 from runbook.store import Store
-from tests.runbook.changes import Place
+from tests.runbook.changes import REQUESTER, Place
 
 NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 
@@ -39,18 +39,19 @@ def test_names(tmp_path: Path, name: str) -> None:
 
 
 def test_alone_only_while_a_p1_is_open(place: Place) -> None:
-    refused = place.run("retry", incident="INC-7")
-    assert refused.outcome.result == "refused"
-    assert "no P1 incident INC-7 is open" in refused.outcome.said
+    before = place.run("retry", incident="INC-7")
+    assert before.outcome.result == "planned", before.outcome.said
+    assert [step.split(" --")[1] for step in before.outcome.next[:-1]] == ["role team-lead"]
     assert place.run("p1_response", incident="INC-7").error is None
     planned = place.run("retry", incident="INC-7")
-    assert planned.outcome.result == "planned", planned.outcome.said
+    [alone] = [step for step in planned.outcome.next if "alone" in step]
+    assert f"runbook approve {planned.outcome.plan.id} --role on-call --as {REQUESTER} " in alone
 
 
 def test_what_is_no_p1_opens_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path / "records", world="stale_scores")
     assert place.run("p1_response", incident="INC-7").error is None
-    assert place.run("retry", incident="INC-7").outcome.result == "refused"
+    assert not any("alone" in step for step in place.run("retry", incident="INC-7").outcome.next)
 
 
 def test_the_draft_says_what_the_records_say(place: Place) -> None:

@@ -71,7 +71,7 @@ def test_plan(name: str, case: dict[str, Any]) -> None:
     for change, expected in zip(found, case["expect"], strict=True):
         assert {key: change[key] for key in expected} == expected
     assert plan.relies_on == case.get("relies", plan.relies_on)
-    assert plan.watch == case.get("watch", plan.watch)
+    assert plan.watch == tuple(case.get("watch", plan.watch))
     assert plan.gates is GATES
     notes = case.get("notes", plan.notes)
     assert len(plan.notes) == len(notes)

@@ -153,7 +153,7 @@ def test_a_saved_notebook_becomes_a_record(records: Path, saved: Path) -> None:
     assert (folder / "daily_check.ipynb").read_bytes() == saved.read_bytes()
     kept, report = (json.loads((folder / name).read_text()) for name in ("record.json", "report.json"))
     assert (kept["how"], kept["status"], kept["verdict"], kept["exit"]) == ("sealed", "finished", "ok", 0)
-    assert kept["parameters"] == {"environment": "sandbox", "world": "", "as_of": ""}
+    assert kept["parameters"] == {"environment": "sandbox", "world": "", "as_of": "", "incident": ""}
     assert {c["status"] for c in kept["cells"]} == {"completed"}
     assert [c["count"] for c in kept["cells"]] == [*range(1, len(kept["cells"]) + 1)]
     assert kept["cells"][-1]["step"] == "Verdict"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from shlex import quote
+from typing import Any
 
 from runbook.errors import Refused
 from runbook.plan import Change, Plan
+from runbook.report import command
+from runbook.request import Request
 from runbook.rows import Fact, Row
 from runbook.settings import Settings, address_variable
 
@@ -30,6 +33,12 @@ def row_of(fact: Fact, name: str) -> Row:
 def names_of(text: str) -> list[str]:
     """Names that are written with commas, each once."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def again(request: Request, runbook: str, **values: Any) -> str:
+    """The command that runs a runbook where this request is."""
+    place = {name: request.values.get(name, "") for name in ("environment", "world")}
+    return command(runbook, {**place, **values})
 
 
 def flags(settings: Settings) -> str:

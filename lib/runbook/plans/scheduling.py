@@ -5,7 +5,7 @@ from __future__ import annotations
 from runbook.errors import Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import names_of, row_of, rows_of, run_once
+from runbook.plans.parts import again, names_of, row_of, rows_of, run_once
 from runbook.request import Request
 from runbook.rows import Findings
 from runbook.run import Seen
@@ -21,7 +21,7 @@ def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, mom
     last = newest["status"] if newest else "none seen in 24 h"
     relies = {"serving revision": now["serving"], "last run": last}
     change = run_once(request.function, settings)
-    return Plan("retry", request.reason, (change,), relies, gates, watch=request.function)
+    return Plan("retry", request.reason, (change,), relies, gates, watch=(request.function,))
 
 
 def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -32,9 +32,7 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
     names = names_of(request.jobs)
     state, rows = STATES[request.to], {r["name"]: r for r in rows_of(seen.jobs, request.jobs)}
     if missing := [name for name in names if name not in rows]:
-        raise Refused(
-            f"there is no job {missing[0]}", f"jobs: {', '.join(rows) or 'none seen'}", next="name one of these."
-        )
+        raise Refused(f"there is no job {missing[0]}", next=f"name one of these: {', '.join(rows) or 'none seen'}.")
     changes = []
     for name in names:
         before = rows[name]["state"]
@@ -46,7 +44,7 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
             )
         back = "resume" if request.to == "pause" else "pause"
         line = f"gcloud scheduler jobs {request.to} {name} --location={settings.region} --project={settings.project}"
-        undo = f"runbook run scheduler -p jobs={name} -p to={back}"
+        undo = again(request, "scheduler", jobs=name, to=back)
         details = {"job": name, "from": before, "to": state}
         changes.append(Change("set job state", name, before, state, undo, line, details))
     return Plan("scheduler", request.reason, tuple(changes), {n: rows[n]["state"] for n in names}, gates)

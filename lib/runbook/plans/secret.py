@@ -5,7 +5,7 @@ from __future__ import annotations
 from runbook.errors import Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import flags, row_of, rows_of, run_once, tried
+from runbook.plans.parts import again, flags, row_of, rows_of, run_once, tried
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
@@ -21,7 +21,7 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     new = newest + 1
     line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
     undo = (
-        f"runbook run retire_secret -p secret={name} -p version={new} -p to=disable, once the old value is added again"
+        again(request, "retire_secret", secret=name, version=new, to="disable") + ", once the old value is added again"
     )
     before, after = f"newest is version {newest}", f"version {new}, checksum verified"
     details = {"secret": name, "from": newest, "to": new}
@@ -30,27 +30,28 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     for row in rows_of(seen.users, name):
         readers.setdefault(row["function"], row)  # one whose traffic is split is there once for each revision
     for function, row in readers.items():
-        changes += [_started_anew(name, new, function, row["revision"], settings), run_once(function, settings)]
+        changes += [_started_anew(request, new, row, settings), run_once(function, settings)]
     notes = (
         "`latest` never falls back: if the new value is wrong, disabling it leaves the readers without any. The way "
         "back is to add the old value again, as a newer version.",
-        "the old version stays enabled until retire_secret disables it: "
-        f"runbook run retire_secret -p secret={name} -p version={newest}",
+        "the old version stays enabled until it is disabled, which comes next when all readers ran well: "
+        + again(request, "retire_secret", secret=name, version=newest),
     )
     relies = {f"version {r['version']}": r["state"] for r in seen.versions.rows[:5]}
     relies |= tried(seen.rehearsal, settings)
-    watch = seen.users.rows[0]["function"] if seen.users.rows else ""
-    return Plan("secret", request.reason, tuple(changes), relies, gates, watch=watch, notes=notes)
+    return Plan("secret", request.reason, tuple(changes), relies, gates, watch=tuple(readers), notes=notes)
 
 
-def _started_anew(secret: str, version: int, function: str, revision: str, settings: Settings) -> Change:
+def _started_anew(request: Request, version: int, reader: Row, settings: Settings) -> Change:
     """A new revision of a function, because a secret in an environment variable is read at its start only."""
     mark = (
         f"--update-labels=runbook-secret-version={version}"  # gcloud copies labels into the template, annotations not
     )
+    function, revision = reader["function"], reader["revision"]
     line = f"gcloud run services update {function} {flags(settings)} {mark}"
-    undo = f"runbook run rollback -p function={function} -p revision={revision}"
-    after, details = f"a new revision that reads version {version}", {"service": function, "to": f"{secret}-{version}"}
+    undo = again(request, "rollback", function=function, revision=revision)
+    after = f"a new revision that reads version {version}"
+    details = {"service": function, "to": f"{request.secret}-{version}"}
     return Change("start with new secret", function, revision, after, undo, line, details)
 
 
@@ -83,7 +84,7 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     if before == state:
         return Plan("secret", request.reason, (), relies, gates)
     line = f"gcloud secrets versions {request.to} {wanted} --secret={name} --project={settings.project}"
-    undo = f"runbook run retire_secret -p secret={name} -p version={wanted} -p to={back}"
+    undo = again(request, "retire_secret", secret=name, version=wanted, to=back)
     details = {"secret": name, "version": wanted, "from": before, "to": state}
     change = Change("set version state", f"{name}, version {wanted}", before, state, undo, line, details)
     return Plan("secret", request.reason, (change,), relies, gates)

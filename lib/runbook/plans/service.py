@@ -5,7 +5,7 @@ from __future__ import annotations
 from runbook.errors import Refused
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import flags, row_of, rows_of, run_once, tried
+from runbook.plans.parts import again, flags, row_of, rows_of, run_once, tried
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
@@ -25,9 +25,9 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     wanted = {key: value for key, value in wanted.items() if value not in ("", 0, None)}
     changes: list[Change] = []
     if any(was[key] != value for key, value in wanted.items()):
-        changes.append(_update(name, was, wanted, now, settings))
+        changes.append(_update(request, was, wanted, now, settings))
     if changes and now["pinned"]:
-        changes.append(_route(now, {"latest": 100}, settings))
+        changes.append(_route(request, now, {"latest": 100}, settings))
     if changes and request.test_run:
         changes.append(run_once(name, settings))
     notes = (
@@ -35,13 +35,14 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
         if now["pinned"]
         else []
     )
-    back = f"if it goes wrong: runbook run rollback -p function={name} -p revision={now['serving']}"
+    back = f"if it goes wrong: {again(request, 'rollback', function=name, revision=now['serving'])}"
     relies = {"serving revision": now["serving"], "traffic": now["traffic"], "state": now["state"]}
     relies |= tried(seen.rehearsal, settings, wanted.get("source", ""))
-    return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=name, notes=(*notes, back))
+    return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=(name,), notes=(*notes, back))
 
 
-def _update(name: str, was: Row, wanted: Row, now: Row, settings: Settings) -> Change:
+def _update(request: Request, was: Row, wanted: Row, now: Row, settings: Settings) -> Change:
+    name = request.function
     parts = {k: was[k] for k in wanted}
     words = [f"gcloud functions deploy {name} --gen2 {flags(settings)}"]
     options = {
@@ -53,10 +54,9 @@ def _update(name: str, was: Row, wanted: Row, now: Row, settings: Settings) -> C
     words += [options.get(key, "--timeout={}s").format(value) for key, value in wanted.items()]
     if "source" not in wanted:
         words.append(f"--source={now['_code']}")  # else gcloud may take the code of the folder that it is called in
-    undo = f"runbook run rollback -p function={name} -p revision={now['serving']}"
+    undo = again(request, "rollback", function=name, revision=now["serving"])
     if "source" not in wanted:
-        old = " ".join(f"-p {key}={value}" for key, value in parts.items())
-        undo = f"runbook run deploy -p function={name} -p source= {old}"
+        undo = again(request, "deploy", function=name, **parts) + " -p source="
     details = {"function": name, "from": parts, "to": wanted, "was": now["state"]}
     return Change("update function", name, _words(parts), _words(wanted), undo, " ".join(words), details)
 
@@ -66,11 +66,11 @@ def _words(parts: Row) -> str:
     return ", ".join(named.get(k, "{}").format(str(v)[:12] or "not by a runbook") for k, v in parts.items())
 
 
-def _route(now: Row, to: dict[str, int], settings: Settings) -> Change:
+def _route(request: Request, now: Row, to: dict[str, int], settings: Settings) -> Change:
     words = ", ".join(f"{name} {share} %" for name, share in to.items())
     line = _traffic_line(now["_service"], to, settings)
     back = now["serving"] if now["pinned"] else "latest"
-    undo = f"runbook run rollback -p function={now['function']} -p revision={back}"
+    undo = again(request, "rollback", function=now["function"], revision=back)
     if len(now["_targets"]) > 1:
         undo = _traffic_line(now["_service"], now["_targets"], settings)
     details = {"service": now["_service"], "from": now["_targets"], "to": to}
@@ -87,20 +87,20 @@ def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, 
     """Route all traffic to an earlier revision; empty if it is there already.
 
     `request.revision` empty means the newest ready revision older than the serving one, `latest` releases a pin. Raises
-    Refused when there is none, or the named one is not ready.
+    Refused when there is none, the named one is not ready, or none is named and the traffic is pinned already.
     """
     now = row_of(seen.service, request.function)
     target = _revision(request.revision, now, seen)
     to = {target: 100}
-    changes = () if now["_targets"] == to else (_route(now, to, settings),)
+    changes = () if now["_targets"] == to else (_route(request, now, to, settings),)
     notes = ()
     if target != "latest":
         notes = (
             "this pins the traffic: a later `gcloud functions deploy` gets none of it. Our deploy runbook releases the "
-            f"pin; so does runbook run rollback -p function={now['function']} -p revision=latest.",
+            f"pin; so does {again(request, 'rollback', function=now['function'], revision='latest')}",
         )
     relies = {"serving revision": now["serving"], "traffic": now["traffic"]}
-    return Plan("rollback", request.reason, changes, relies, gates, watch=request.function, notes=notes)
+    return Plan("rollback", request.reason, changes, relies, gates, watch=(request.function,), notes=notes)
 
 
 def _revision(wanted: str, now: Row, seen: Seen) -> str:
@@ -117,6 +117,13 @@ def _revision(wanted: str, now: Row, seen: Seen) -> str:
                 next=f"ready are: {', '.join(r['revision'] for r in rows if r['ready'])}.",
             )
         return wanted
+    ready = [r["revision"] for r in rows if r["ready"]]
+    if now["pinned"]:
+        raise Refused(
+            f"traffic of {now['function']} is pinned already: {now['traffic']}",
+            "somebody rolled it back, or shares it out; which revision comes next is for a person to say",
+            next=f"run it again and look; or name a revision, of these: {', '.join(ready)}, latest.",
+        )
     names = [r["revision"] for r in rows]
     older = rows[names.index(now["serving"]) + 1 :] if now["serving"] in names else []
     earlier = next((r["revision"] for r in older if r["ready"]), None)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from runbook.errors import Refused
 from runbook.moment import Moment, moment_of
 from runbook.plan import Change, Plan
-from runbook.plans.parts import names_of, rows_of, tried
+from runbook.plans.parts import again, names_of, rows_of, tried
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
@@ -31,9 +31,7 @@ def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     there = {r["snapshot"] for r in rows_of(seen.snapshots, "a backup")}
     names = names_of(request.tables) or list(known)
     if missing := [n for n in names if n not in known]:
-        raise Refused(
-            f"there is no table {missing[0]}", f"tables: {', '.join(known) or 'none seen'}", next="name one of these."
-        )
+        raise Refused(f"there is no table {missing[0]}", next=f"name one of these: {', '.join(known) or 'none seen'}.")
     wanted = [_snapshot(n, f"{n}_{day}", request.keep_days, settings) for n in names]
     changes = tuple(c for c in wanted if c.resource not in there)
     made = tuple(c for c in wanted if c.resource in there)
@@ -94,7 +92,7 @@ def _of_snapshot(request: Request, seen: Seen, settings: Settings) -> _Old:
     rows = {r["snapshot"]: r for r in rows_of(seen.snapshots, name)}
     if name not in rows:
         known = ", ".join(list(rows)[:5]) or "none"
-        raise Refused(f"there is no snapshot {name!r}", f"newest: {known}", next="name one.")
+        raise Refused(f"there is no snapshot {name!r}", next=f"name one; the newest are: {known}.")
     line = f"bq cp --restore --no_clobber {settings.project}:{backup}.{name}"
     details = {"dataset": backup, "table": name, "operation": "RESTORE"}
     after = f"the rows of {name}"
@@ -107,7 +105,7 @@ def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, mome
     if table not in live:
         by_hand = f"a deleted one can be copied by hand for a while: bq cp '{settings.project}:{main}.{table}@MILLIS' …"
         raise Refused(
-            f"there is no table {table!r}", f"tables: {', '.join(live) or 'none seen'}; {by_hand}", next="name one."
+            f"there is no table {table!r}", by_hand, next=f"name one of these: {', '.join(live) or 'none seen'}."
         )
     at = moment_of(request.at, moment.at, settings.zone, "at").at
     at, created = at.replace(microsecond=at.microsecond // 1000 * 1000), live[table].get("_created")
@@ -142,12 +140,12 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
         raise Refused(
             f"{request.operation!r} is not offered: it can lose data",
             f"{signers} must approve it; a verified backup of today must exist first: {today}",
-            next=f"runbook run backup -p tables={request.table}; then ask them.",
+            next=f"{again(request, 'backup', tables=request.table)}; then ask them.",
         )
     known = {r["table"]: r for r in rows_of(seen.tables, request.table)}
     if request.table not in known:
         raise Refused(
-            f"there is no table {request.table!r}", f"tables: {', '.join(known) or 'none seen'}", next="name one."
+            f"there is no table {request.table!r}", next=f"name one of these: {', '.join(known) or 'none seen'}."
         )
     columns = known[request.table]["_columns"]
     relies = {"columns": ", ".join(columns), **tried(seen.rehearsal, settings)}
