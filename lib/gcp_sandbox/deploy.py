@@ -14,7 +14,6 @@ from werkzeug.wrappers import Response
 from gcp_sandbox.app import HOSTS, ApiError, Call, route
 from gcp_sandbox.build import Code, build
 from gcp_sandbox.functions import known
-from gcp_sandbox.iam import project_number
 from gcp_sandbox.operations import Operation
 from gcp_sandbox.revisions import NOT_LISTENING, environment, last, uid
 from gcp_sandbox.story import Entry
@@ -36,23 +35,17 @@ _MASKS = {
 }
 
 
-class Uploads:
-    """The zips that were uploaded, by "bucket/object"; an upload URL that nobody used yet has None."""
-
-    def __init__(self) -> None:
-        self.zips: dict[str, bytes | None] = {}
-
-
 @route("cloudfunctions", "POST", f"{_FUNCTIONS}:generateUploadUrl", "cloudfunctions.functions.sourceCodeSet")
 def generate_upload_url(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
     """Where to PUT a zip; the URL itself is the permission to do so."""
-    bucket = f"gcf-v2-uploads-{project_number(sandbox)}.{location}.cloudfunctions.appspot.com"
-    name = f"{uid('upload', len(sandbox.uploads.zips))}.zip"
-    sandbox.uploads.zips[f"{bucket}/{name}"] = None
+    number = sandbox.inventory.project_number
+    bucket = f"gcf-v2-uploads-{number}.{location}.cloudfunctions.appspot.com"
+    name = f"{uid('upload', len(sandbox.uploads))}.zip"
+    sandbox.uploads[f"{bucket}/{name}"] = None
     # A caller that came in on loopback cannot reach Google's own host.
     root = f"https://{HOSTS['storage']}" if call.host == HOSTS["cloudfunctions"] else f"http://{call.headers['host']}"
     expires = int(sandbox.now.timestamp()) + 1800
-    signed = f"GoogleAccessId=service-{project_number(sandbox)}&Expires={expires}&Signature={digest(name)[:40]}"
+    signed = f"GoogleAccessId=service-{number}&Expires={expires}&Signature={digest(name)[:40]}"
     return {"uploadUrl": f"{root}/{bucket}/{name}?{signed}", "storageSource": {"bucket": bucket, "object": name}}
 
 
@@ -60,7 +53,7 @@ def generate_upload_url(sandbox: Sandbox, call: Call, project: str, location: st
 def upload(sandbox: Sandbox, call: Call, bucket: str, object: str) -> Response:
     """Keep the bytes of a zip. The errors are the XML API's."""
     name = f"{bucket}/{object}"
-    if name not in sandbox.uploads.zips or "Signature" not in call.args:
+    if name not in sandbox.uploads or "Signature" not in call.args:
         return _xml(403, "AccessDenied", "Access denied.")
     if "authorization" in call.headers:
         return _xml(400, "InvalidArgument", "Invalid argument.")
@@ -68,7 +61,7 @@ def upload(sandbox: Sandbox, call: Call, bucket: str, object: str) -> Response:
         words = "The request signature we calculated does not match the signature you provided."
         return _xml(403, "SignatureDoesNotMatch", f"{words} Check your Google secret key and signing method.")
     sandbox.tick()
-    sandbox.uploads.zips[name] = call.data
+    sandbox.uploads[name] = call.data
     return Response("")
 
 
@@ -117,7 +110,7 @@ def _source(sandbox: Sandbox, project: str, location: str, function: str, body: 
     on = {"project": project, "location": location, "function": function}
     sandbox.iam.require("cloudfunctions.functions.sourceCodeSet", "cloudfunctions", on)
     named = _at(body, _SOURCE[0]) or {}
-    found = sandbox.uploads.zips.get(f"{named.get('bucket')}/{named.get('object')}")
+    found = sandbox.uploads.get(f"{named.get('bucket')}/{named.get('object')}")
     if found is None:
         raise ApiError(400, "INVALID_ARGUMENT", "Failed to retrieve function source code")
     return found
@@ -145,7 +138,7 @@ def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes 
     if source is not None:
         code = build(source, entry_point)
     broken = (said.message or "Build error details not available") if said and said.outcome == "build" else code.broken
-    number = last(services.revisions[name][-1]) + str(len(sandbox.uploads.zips))
+    number = last(services.revisions[name][-1]) + str(len(sandbox.uploads))
     build_name = functions.build_name(name, number)
     if broken:
         url = f"https://console.cloud.google.com/cloud-build/{build_name.split('/', 4)[4]}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.app import ApiError, Call, route
-from gcp_sandbox.iam import project_number
 from gcp_sandbox.inventory import Function
 from gcp_sandbox.revisions import secret_variables
 from gcp_sandbox.wire import digest, not_found, page
@@ -77,12 +76,13 @@ class Functions:
 
     def build_name(self, *seed: str) -> str:
         """The full name of a build."""
-        number = project_number(self.sandbox)
-        return f"projects/{number}/locations/{self.sandbox.inventory.region}/builds/{digest('build', *seed)[:32]}"
+        here = self.sandbox.inventory
+        return f"projects/{here.project_number}/locations/{here.region}/builds/{digest('build', *seed)[:32]}"
 
     def source(self, name: str, *seed: str) -> dict[str, Any]:
         """Where the source of a function's deployment is kept; each deployment is one more generation."""
-        bucket = f"gcf-v2-sources-{project_number(self.sandbox)}-{self.sandbox.inventory.region}"
+        here = self.sandbox.inventory
+        bucket = f"gcf-v2-sources-{here.project_number}-{here.region}"
         generation = str(10**15 + int(digest("source", name, *seed)[:10], 16))
         return {"storageSource": {"bucket": bucket, "object": f"{name}/function-source.zip", "generation": generation}}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from gcp_sandbox.wire import number
+
 
 class Part(BaseModel):
     """Base of everything that is read from outside: an unknown key is an error, a value never changes."""
@@ -49,3 +51,8 @@ class Inventory(Part):
     runs: str
     columns_of_runs: dict[str, str]
     feeds: dict[str, str] = {}
+
+    @property
+    def project_number(self) -> str:
+        """The number that Google gives a project beside its id."""
+        return str(100_000_000_000 + number("project", self.project, below=10**9))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gcp_sandbox import audit
 from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.log_filter import Filter, compiled
-from gcp_sandbox.story import Entry, number
-from gcp_sandbox.wire import digest, stamp
+from gcp_sandbox.story import Entry
+from gcp_sandbox.wire import digest, number, stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox

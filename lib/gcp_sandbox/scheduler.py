@@ -12,8 +12,7 @@ from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.call import invoke
 from gcp_sandbox.failures import KINDS
 from gcp_sandbox.inventory import Function
-from gcp_sandbox.story import number
-from gcp_sandbox.wire import not_found, page, stamp
+from gcp_sandbox.wire import not_found, number, page, stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox

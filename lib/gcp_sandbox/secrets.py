@@ -7,17 +7,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
+
 from gcp_sandbox.app import ApiError, Call, route
-from gcp_sandbox.iam import project_number
-from gcp_sandbox.story import number
-from gcp_sandbox.wire import etag, not_found, page, stamp
+from gcp_sandbox.wire import etag, not_found, number, page, stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
 _SECRETS = "/v1/projects/{project}/secrets"
 _VERSIONS = f"{_SECRETS}/{{secret}}/versions"
-_POLYNOMIAL = 0x82F63B78
 _LARGEST = 65_536
 
 
@@ -27,7 +26,7 @@ class Secrets:
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         # Google answers with the project's number, whichever way it was asked.
-        self.root = f"projects/{project_number(sandbox)}/secrets"
+        self.root = f"projects/{sandbox.inventory.project_number}/secrets"
         names = sorted({s for f in sandbox.inventory.functions for s in f.secrets})
         self.secrets = {name: self._secret(name) for name in names}
         self.versions = {name: self._versions(name) for name in names}
@@ -109,16 +108,6 @@ class Secrets:
         return found[-1]
 
 
-def crc32c(data: bytes) -> int:
-    """The checksum that Secret Manager sends with a value (Castagnoli)."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (_POLYNOMIAL if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
 @route("secretmanager", "GET", _SECRETS, "secretmanager.secrets.list")
 def list_secrets(sandbox: Sandbox, call: Call, project: str) -> dict:
     """Every secret's metadata."""
@@ -151,7 +140,7 @@ def access(sandbox: Sandbox, _call: Call, project: str, secret: str, version: st
     """The value of a version; "latest" never falls back to an older one that is enabled."""
     found = sandbox.secrets.enabled(secret, version)
     value = sandbox.secrets.values[found["name"]]
-    payload = {"data": b64encode(value).decode(), "dataCrc32c": str(crc32c(value))}
+    payload = {"data": b64encode(value).decode(), "dataCrc32c": str(google_crc32c.value(value))}
     return {"name": found["name"], "payload": payload}
 
 
@@ -171,7 +160,7 @@ def add_version(sandbox: Sandbox, call: Call, project: str, secret: str) -> dict
         message = f"The payload is too large: {len(value)} bytes, at most {_LARGEST} are allowed."
         raise ApiError(400, "INVALID_ARGUMENT", message)
     checksum = payload.get("dataCrc32c")
-    if checksum is not None and str(checksum) != str(crc32c(value)):
+    if checksum is not None and str(checksum) != str(google_crc32c.value(value)):
         raise ApiError(400, "INVALID_ARGUMENT", "Payload data does not match the checksum in data_crc32c.")
     return sandbox.secrets.add(secret, value, checksum is not None)
 

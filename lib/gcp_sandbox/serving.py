@@ -26,8 +26,8 @@ from gcp_sandbox.revisions import (
     template,
     uid,
 )
-from gcp_sandbox.story import HISTORY, Entry, number
-from gcp_sandbox.wire import etag, stamp
+from gcp_sandbox.story import HISTORY, Entry
+from gcp_sandbox.wire import etag, number, stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox

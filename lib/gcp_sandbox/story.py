@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
-from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 from gcp_sandbox.failures import KINDS, NOT_ENDED, Words
 from gcp_sandbox.inventory import Function, Inventory, Table
+from gcp_sandbox.wire import number
 from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, Select, World
 
 HISTORY = timedelta(days=8)
@@ -51,8 +51,9 @@ class Attempt(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Something that somebody changed: method and resource as Google names them, and what of an IAM policy."""
+    """Something that somebody changed: API, method and resource as Google names them, and what of an IAM policy."""
 
+    api: str
     method: str
     resource: str
     by: str
@@ -74,11 +75,6 @@ class Entry(NamedTuple):
     revision: str = ""
     status: int = 0
     change: Change | None = None
-
-
-def number(*seed: object, below: int) -> int:
-    """A number that looks random and always is the same for the same seed."""
-    return crc32(repr(seed).encode()) % below
 
 
 class Story:

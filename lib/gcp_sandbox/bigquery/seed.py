@@ -11,7 +11,8 @@ import duckdb
 
 from gcp_sandbox.bigquery.values import quoted
 from gcp_sandbox.inventory import Table
-from gcp_sandbox.story import HISTORY, Run, Story, number
+from gcp_sandbox.story import HISTORY, Run, Story
+from gcp_sandbox.wire import number
 
 _DUCK = {
     "STRING": "VARCHAR",
