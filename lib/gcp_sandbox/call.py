@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
-from gcp_sandbox.app import ApiError, Call, route
+from gcp_sandbox.app import Call, route
 from gcp_sandbox.inventory import Function
 from gcp_sandbox.story import Entry, Run
 from gcp_sandbox.wire import stamp
@@ -51,7 +51,7 @@ def _page(code: int, title: str, words: str) -> Response:
 
 def invoke(sandbox: Sandbox, name: str, revision: str) -> tuple[int, str]:
     """Run a function once: its HTTP status and answer."""
-    function = next(f for f in sandbox.story.functions if f.name == name)
+    function = sandbox.story.function(name)
     # Both read the story when they are made, and this run is not in it.
     log, bigquery, started = sandbox.log, sandbox.bigquery, sandbox.tick()
     if _busy(sandbox, function):
@@ -59,10 +59,7 @@ def invoke(sandbox: Sandbox, name: str, revision: str) -> tuple[int, str]:
         return 429, "Rate exceeded."
     error = why(sandbox, function, revision)
     run = sandbox.story.run(function, started, sandbox.tick(), error)
-    try:
-        bigquery.catalog.add(run)
-    except ApiError as missing:
-        run = sandbox.story.run(function, started, sandbox.now, f"404 {missing.message}")
+    run = bigquery.catalog.add(run)
     for entry in sandbox.story.entries_of(run):
         log.add(entry._replace(revision=revision))
     if run.status == "failed":

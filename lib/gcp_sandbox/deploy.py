@@ -134,7 +134,7 @@ def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes 
     functions, services = sandbox.functions, sandbox.services
     current, code = functions.functions[name], Code()
     entry_point = changes.get("buildConfig.entryPoint") or current["buildConfig"]["entryPoint"]
-    said = (sandbox.story.said("deploys", _inventory(sandbox, name)) or [None])[-1]
+    said = sandbox.story.last("deploys", sandbox.story.function(name))
     if source is not None:
         code = build(source, entry_point)
     broken = (said.message or "Build error details not available") if said and said.outcome == "build" else code.broken
@@ -166,10 +166,6 @@ def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes 
     current |= {"state": "ACTIVE", "updateTime": stamp(sandbox.now)}
     current.pop("stateMessages", None)
     return functions.draw(name)
-
-
-def _inventory(sandbox: Sandbox, name: str) -> Any:
-    return next(f for f in sandbox.story.functions if f.name == name)
 
 
 def _write(current: dict, changes: dict[str, Any]) -> None:

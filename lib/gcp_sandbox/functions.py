@@ -37,7 +37,7 @@ class Functions:
     def _make(self, function: Function) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         service = services.services[function.name]
-        state = self.sandbox.story.states.get(function.name)
+        state = self.sandbox.story.last("functions", function)
         messages = [{"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": state.message}] if state else []
         return {
             "name": f"projects/{inventory.project}/locations/{inventory.region}/functions/{function.name}",

@@ -38,7 +38,7 @@ class Jobs:
 
     def _draw(self, function: Function, exists: bool) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
-        said = self.sandbox.story.jobs.get(function.name)
+        said = self.sandbox.story.last("jobs", function)
         state = said.state if said else "ENABLED"
         code = (said.code if said else 0) or (self._code(function) if exists else _NOT_FOUND)
         last = self._last(function, attempted=state == "ENABLED" and code != 0)

@@ -85,7 +85,9 @@ class BadWorld(ValueError):
 
 
 def duration(text: object) -> timedelta:
-    """Read "90s", "40m", "26h" or "2d"."""
+    """Read "90s", "40m", "26h" or "2d"; what is a timedelta already stays one."""
+    if isinstance(text, timedelta):
+        return text
     match = re.fullmatch(r"(\d+)([smhd])", str(text))
     if not match:
         raise ValueError(f"{text!r} is not a duration such as 40m, 26h or 2d")
