@@ -23,7 +23,7 @@ from threading import Lock
 
 from werkzeug.wrappers import Response
 
-from gcp_sandbox.app import ApiError, Call, envelope
+from gcp_sandbox.app import ApiError, Call
 from gcp_sandbox.world import Fault
 
 # HTTP status → canonical name, BigQuery's reason, words.
@@ -75,4 +75,4 @@ class Faults:
 def _error(call: Call, status: int) -> Response:
     name, reason, message = _ERRORS.get(status, ("UNKNOWN", "backendError", "Unknown error."))
     message = message.format(kind="Read" if call.method == "GET" else "Write")
-    return envelope(ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else ""))
+    return ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else "").response()
