@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from gcp_sandbox.revisions import account
 from gcp_sandbox.story import Change, Entry
 
 if TYPE_CHECKING:
@@ -30,18 +29,17 @@ def entries(sandbox: Sandbox) -> Iterator[Entry]:
 
 def _of_functions(sandbox: Sandbox) -> Iterator[Told]:
     here, said = sandbox.inventory, sandbox.story.said
-    place = f"projects/{here.project}/locations/{here.region}"
     for name, f in ((f.name, f) for f in here.functions):
         for one in said("revisions", f):
             method = "google.cloud.functions.v2.FunctionService.UpdateFunction"
-            yield one.age + BUILD, name, Change("cloudfunctions", method, f"{place}/functions/{name}", one.by)
+            yield one.age + BUILD, name, Change("cloudfunctions", method, f"{here.place}/functions/{name}", one.by)
         for one in said("traffic", f):
             resource = f"namespaces/{here.project}/services/{name}"
             yield one.since, name, Change("run", "google.cloud.run.v1.Services.ReplaceService", resource, one.by)
         for one in (job for job in said("jobs", f) if job.changed):
             verb = "PauseJob" if one.state == "PAUSED" else "UpdateJob"
             method = f"google.cloud.scheduler.v1.CloudScheduler.{verb}"
-            yield one.changed, name, Change("cloudscheduler", method, f"{place}/jobs/{name}", one.by)
+            yield one.changed, name, Change("cloudscheduler", method, f"{here.place}/jobs/{name}", one.by)
 
 
 def _of_secrets(sandbox: Sandbox) -> Iterator[Told]:
@@ -59,7 +57,7 @@ def _of_the_project(sandbox: Sandbox) -> Iterator[Told]:
     here = sandbox.inventory
     root = f"projects/{here.project}"
     for one in sandbox.world.grants:
-        member = one.member or f"serviceAccount:{account(here)}"
+        member = one.member or f"serviceAccount:{here.account}"
         delta = (("action", one.action), ("role", one.role), ("member", member))
         yield one.age, "", Change("cloudresourcemanager", "SetIamPolicy", root, one.by, delta)
     for one in (table for table in sandbox.world.tables if table.changed):

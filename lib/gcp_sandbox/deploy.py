@@ -83,7 +83,7 @@ def patch_function(sandbox: Sandbox, call: Call, project: str, location: str, fu
             f"Invalid value at 'update_mask' (type.googleapis.com/google.protobuf.FieldMask), {', '.join(unknown)}"
         )
         raise ApiError(400, "INVALID_ARGUMENT", message)
-    sandbox.iam.act_as(sandbox.services.account, "cloudfunctions")
+    sandbox.iam.act_as("cloudfunctions")
     source = _source(sandbox, project, location, function, body) if set(mask) & set(_SOURCE) else None
     changes = {part: _at(body, part) for part in mask if part not in _SOURCE}
     _valid(changes)

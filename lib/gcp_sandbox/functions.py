@@ -40,7 +40,7 @@ class Functions:
         state = self.sandbox.story.last("functions", function)
         messages = [{"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": state.message}] if state else []
         return {
-            "name": f"projects/{inventory.project}/locations/{inventory.region}/functions/{function.name}",
+            "name": f"{inventory.place}/functions/{function.name}",
             "environment": "GEN_2",
             "state": state.state if state else "ACTIVE",
             **({"stateMessages": messages} if state and state.message else {}),
@@ -65,11 +65,11 @@ class Functions:
                 "maxInstanceCount": 1,
                 "maxInstanceRequestConcurrency": 1,
                 "ingressSettings": "ALLOW_ALL",
-                "serviceAccountEmail": services.account,
+                "serviceAccountEmail": inventory.account,
                 "environmentVariables": {"LOG_EXECUTION_ID": "true"},
                 "secretEnvironmentVariables": [
-                    {"key": key, "projectId": inventory.project, "secret": secret, "version": "latest"}
-                    for key, secret in secret_variables(function)
+                    {"key": key, "projectId": inventory.project, "secret": secret, "version": version}
+                    for key, secret, version in secret_variables(function)
                 ],
             },
         }
@@ -125,6 +125,5 @@ def known(sandbox: Sandbox, location: str, function: str) -> dict:
 @route("cloudfunctions", "GET", _LOCATIONS, "cloudfunctions.locations.list")
 def list_locations(sandbox: Sandbox, call: Call, project: str) -> dict:
     """The one region that the project uses; gcloud asks for it before it lists functions."""
-    region = sandbox.inventory.region
-    name = f"projects/{sandbox.inventory.project}/locations/{region}"
-    return page(call, "locations", [{"name": name, "locationId": region}], 1000)
+    here = sandbox.inventory
+    return page(call, "locations", [{"name": here.place, "locationId": here.region}], 1000)

@@ -51,9 +51,10 @@ class Iam:
         if permission and not self.holds(permission):
             raise _denied(permission, api, {**variables, "project": project})
 
-    def act_as(self, account: str, api: str) -> None:
-        """Raise ApiError 403 unless the caller may deploy code that runs as a service account."""
+    def act_as(self, api: str) -> None:
+        """Raise ApiError 403 unless the caller may deploy code that runs as the functions' service account."""
         if not self.holds("iam.serviceAccounts.actAs"):
+            account = self.sandbox.inventory.account
             message = (
                 "Caller is missing permission 'iam.serviceaccounts.actAs' on service account "
                 f"projects/-/serviceAccounts/{account}. Grant the role 'roles/iam.serviceAccountUser' to the caller on "

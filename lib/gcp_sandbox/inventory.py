@@ -53,6 +53,16 @@ class Inventory(Part):
     feeds: dict[str, str] = {}
 
     @property
+    def place(self) -> str:
+        """The region in the names of resources."""
+        return f"projects/{self.project}/locations/{self.region}"
+
+    @property
+    def account(self) -> str:
+        """The service account that every function runs as."""
+        return f"etl-runner@{self.project}.iam.gserviceaccount.com"
+
+    @property
     def project_number(self) -> str:
         """The number that Google gives a project beside its id."""
         return str(100_000_000_000 + number("project", self.project, below=10**9))

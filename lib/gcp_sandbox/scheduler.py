@@ -45,7 +45,7 @@ class Jobs:
         uri = services.uri(function.name)
         changed = (said.changed if said else None) or timedelta(days=40 + number(function.name, below=90))
         return {
-            "name": f"projects/{inventory.project}/locations/{inventory.region}/jobs/{function.name}",
+            "name": f"{inventory.place}/jobs/{function.name}",
             "description": f"Runs {function.name}",
             "schedule": function.schedule,
             "timeZone": inventory.time_zone,
@@ -63,7 +63,7 @@ class Jobs:
             "httpTarget": {
                 "uri": uri,
                 "httpMethod": "POST",
-                "oidcToken": {"serviceAccountEmail": services.account, "audience": uri},
+                "oidcToken": {"serviceAccountEmail": inventory.account, "audience": uri},
             },
         }
 
