@@ -7,6 +7,8 @@ A deployment that fails leaves the function FAILED, and the revision that served
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
@@ -24,14 +26,14 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = "/v2/projects/{project}/locations/{location}/functions"
 _SOURCE = ("buildConfig.source.storageSource", "buildConfig.source")
-_MASKS = {
-    *_SOURCE,
-    "buildConfig.runtime",
-    "buildConfig.entryPoint",
-    "serviceConfig.availableMemory",
-    "serviceConfig.timeoutSeconds",
-    "serviceConfig.secretEnvironmentVariables",
-    "labels",
+# What a mask may name beside the source, and whether a value is one for it.
+_FITS: dict[str, Callable[[Any], Any]] = {
+    "buildConfig.runtime": lambda v: re.fullmatch(r"python3\d+", str(v)),
+    "buildConfig.entryPoint": lambda v: str(v).isidentifier(),
+    "serviceConfig.availableMemory": lambda v: re.fullmatch(r"\d+(k|K|Ki|M|Mi|G|Gi)?", str(v)),
+    "serviceConfig.timeoutSeconds": lambda v: isinstance(v, int) and 1 <= v <= 3600,
+    "serviceConfig.secretEnvironmentVariables": lambda _: True,
+    "labels": lambda _: True,
 }
 
 
@@ -75,7 +77,7 @@ def patch_function(sandbox: Sandbox, call: Call, project: str, location: str, fu
     """Deploy: what the mask names changes, the rest stays."""
     current, body = known(sandbox, location, function), call.body
     mask = [part for part in call.args.get("updateMask", "").split(",") if part]
-    unknown = [part for part in mask if part not in _MASKS]
+    unknown = [part for part in mask if part not in _SOURCE and part not in _FITS]
     if not mask:
         raise ApiError(501, "UNIMPLEMENTED", "gcp_sandbox updates a function only with an updateMask")
     if unknown:
@@ -86,17 +88,15 @@ def patch_function(sandbox: Sandbox, call: Call, project: str, location: str, fu
     sandbox.iam.act_as("cloudfunctions")
     source = _source(sandbox, project, location, function, body) if set(mask) & set(_SOURCE) else None
     changes = {part: _at(body, part) for part in mask if part not in _SOURCE}
-    _valid(changes)
+    for path, value in changes.items():
+        if not _FITS[path](value):
+            field = re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", path)
+            raise ApiError(400, "INVALID_ARGUMENT", f"Invalid value at 'function.{field}': {value!r}")
     if current["state"] == "DEPLOYING":
         raise ApiError(409, "ABORTED", "unable to queue the operation")
     current["state"] = "DEPLOYING"
-    return sandbox.operations.start(
-        call,
-        "cloudfunctions",
-        current["name"],
-        lambda: _deploy(sandbox, function, changes, source),
-        _metadata,
-    )
+    finish = partial(_deploy, sandbox, function, changes, source)
+    return sandbox.operations.start(call, "cloudfunctions", current["name"], finish, _metadata)
 
 
 def _at(body: dict, path: str) -> Any:
@@ -116,28 +116,18 @@ def _source(sandbox: Sandbox, project: str, location: str, function: str, body: 
     return found
 
 
-def _valid(changes: dict[str, Any]) -> None:
-    rules = {
-        "serviceConfig.timeoutSeconds": lambda v: isinstance(v, int) and 1 <= v <= 3600,
-        "serviceConfig.availableMemory": lambda v: re.fullmatch(r"\d+(k|K|Ki|M|Mi|G|Gi)?", str(v)),
-        "buildConfig.runtime": lambda v: re.fullmatch(r"python3\d+", str(v)),
-        "buildConfig.entryPoint": lambda v: str(v).isidentifier(),
-    }
-    for path, value in changes.items():
-        if path in rules and not rules[path](value):
-            field = re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", path)
-            raise ApiError(400, "INVALID_ARGUMENT", f"Invalid value at 'function.{field}': {value!r}")
-
-
 def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes | None) -> dict:
     """Build, start, and route; the function that came of it. Raises ApiError as the operation's error."""
     functions, services = sandbox.functions, sandbox.services
-    current, code = functions.functions[name], Code()
+    current = functions.functions[name]
     entry_point = changes.get("buildConfig.entryPoint") or current["buildConfig"]["entryPoint"]
+    code = Code() if source is None else build(source, entry_point)
+    broken, dead = code.broken, code.dead
     said = sandbox.story.last("deploys", sandbox.story.function(name))
-    if source is not None:
-        code = build(source, entry_point)
-    broken = (said.message or "Build error details not available") if said and said.outcome == "build" else code.broken
+    if said and said.outcome == "build":
+        broken = said.message or "Build error details not available"
+    elif said:
+        dead = said.message or dead or NOT_LISTENING
     number = last(services.revisions[name][-1]) + str(len(sandbox.uploads))
     build_name = functions.build_name(name, number)
     if broken:
@@ -149,7 +139,6 @@ def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes 
         current["buildConfig"] |= {"build": build_name, "source": functions.source(name, digest(source), number)}
         resolved = current["buildConfig"]["source"]["storageSource"]
         current["buildConfig"]["sourceProvenance"] = {"resolvedStorageSource": resolved}
-    dead = (said.message or code.dead or NOT_LISTENING) if said else code.dead
     service = services.services[name]
     services.begin(name)
     failure = services.release(
@@ -171,10 +160,7 @@ def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes 
 def _write(current: dict, changes: dict[str, Any]) -> None:
     for path, value in changes.items():
         part, _, key = path.partition(".")
-        if key:
-            current[part] = {**current[part], key: value}
-        else:
-            current[part] = value or {}
+        current[part] = {**current[part], key: value} if key else value or {}
 
 
 def _template(current: dict, template: dict) -> dict:
@@ -195,15 +181,16 @@ def _failed(current: dict, kind: str, message: str) -> ApiError:
 
 
 def _metadata(operation: Operation) -> dict[str, Any]:
-    done = bool(operation.ended)
-    states = ["COMPLETE" if done or operation.polls > n else "IN_PROGRESS" for n in range(2)]
-    stages = [{"name": n, "state": s} for n, s in zip(("BUILD", "SERVICE"), states, strict=True)]
-    made = {
+    stages = [
+        {"name": name, "state": "COMPLETE" if operation.polls > n else "IN_PROGRESS"}
+        for n, name in enumerate(("BUILD", "SERVICE"))
+    ]
+    return {
         "createTime": stamp(operation.created),
         "target": operation.resource,
         "verb": "update",
         "apiVersion": "v2",
         "operationType": "UPDATE_FUNCTION",
         "stages": stages,
+        **({"endTime": stamp(operation.ended)} if operation.ended else {}),
     }
-    return {**made, "endTime": stamp(operation.ended)} if operation.ended else made

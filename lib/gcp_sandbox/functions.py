@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.app import ApiError, Call, route
@@ -102,7 +103,7 @@ def list_functions(sandbox: Sandbox, call: Call, project: str, location: str) ->
 def _without_generation(call: Call) -> Call:
     """Every function here is of the second generation: that filter, which gcloud sends, changes nothing."""
     args = {k: v for k, v in call.args.items() if (k, v) != ("filter", 'environment="GEN_2"')}
-    return Call(call.method, call.host, call.path, args)
+    return replace(call, args=args)
 
 
 @route("cloudfunctions", "GET", f"{_FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")

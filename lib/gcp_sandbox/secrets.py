@@ -11,6 +11,7 @@ import google_crc32c
 
 from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.wire import etag, not_found, number, page, stamp
+from gcp_sandbox.world import SecretVersion
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
@@ -36,35 +37,31 @@ class Secrets:
             for version in versions
         }
 
-    def _told(self, name: str) -> list[tuple[timedelta, str, timedelta]]:
-        """Age, state and, if it was switched off, when, of each version, oldest first.
-
-        As the world says, or one that is off and one that is on.
-        """
+    def _told(self, name: str) -> tuple[SecretVersion, ...]:
+        """The versions as the world says, or one that is off and one that is on; oldest first."""
         for said in self.sandbox.world.secrets:
             if said.name == name:
-                return [(version.age, version.state, version.changed or version.age / 2) for version in said.versions]
-        old = "DESTROYED" if number("old", name, below=3) == 0 else "DISABLED"
-        first, second = (
-            timedelta(days=200 + number(name, below=90)),
-            timedelta(days=20 + number(name, below=60), hours=3),
+                return said.versions
+        first = SecretVersion(
+            age=timedelta(days=200 + number(name, below=90)),
+            state="DESTROYED" if number("old", name, below=3) == 0 else "DISABLED",
         )
-        return [(first, old, first / 2), (second, "ENABLED", second)]
+        return first, SecretVersion(age=timedelta(days=20 + number(name, below=60), hours=3))
 
     def _secret(self, name: str) -> dict[str, Any]:
         return {
             "name": f"{self.root}/{name}",
             "replication": {"automatic": {}},
-            "createTime": stamp(self.sandbox.world.clock - self._told(name)[0][0]),
+            "createTime": stamp(self.sandbox.world.clock - self._told(name)[0].age),
             "etag": etag("secret", name),
         }
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
         made, clock = [], self.sandbox.world.clock
-        for n, (age, state, changed) in enumerate(self._told(name), 1):
-            version = self._version(name, n, state, stamp(clock - age))
-            if state == "DESTROYED":
-                version["destroyTime"] = stamp(clock - changed)
+        for n, said in enumerate(self._told(name), 1):
+            version = self._version(name, n, said.state, stamp(clock - said.age))
+            if said.state == "DESTROYED":
+                version["destroyTime"] = stamp(clock - (said.changed or said.age / 2))
             made.append(version)
         return made
 
@@ -101,7 +98,8 @@ class Secrets:
 
     def version(self, name: str, version: str) -> dict[str, Any]:
         """One version by number; "latest" is the newest, whatever its state. Raises ApiError 404."""
-        versions = self.versions[self.secret(name)["name"].rsplit("/", 1)[1]]
+        self.secret(name)
+        versions = self.versions[name]
         found = [v for v in versions if v["name"].rsplit("/", 1)[1] == version] if version != "latest" else versions
         if not found:
             raise not_found(f"Secret Version [{self.root}/{name}/versions/{version}] not found.")
