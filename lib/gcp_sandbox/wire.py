@@ -16,6 +16,11 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def millis(moment: datetime) -> str:
+    """Milliseconds since 1970 as the text that BigQuery's int64 fields are."""
+    return str(int(moment.timestamp() * 1000))
+
+
 def digest(*seed: object) -> str:
     """64 hexadecimal digits that always are the same for the same seed: for ids that only have to differ."""
     return sha256(repr(seed).encode()).hexdigest()

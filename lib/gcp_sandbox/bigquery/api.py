@@ -67,7 +67,19 @@ def jobs_get(sandbox: Sandbox, _call: Call, job: str, **_: str) -> dict:
 @route("bigquery", "GET", f"{_PROJECT}/datasets/{{dataset}}", "bigquery.datasets.get")
 def datasets_get(sandbox: Sandbox, _call: Call, project: str, dataset: str) -> dict:
     """One dataset, as old as the project's tables."""
-    return _dataset(sandbox, sandbox.bigquery.catalog.dataset(project, dataset))
+    catalog = sandbox.bigquery.catalog
+    name, born = catalog.dataset(project, dataset), wire.millis(catalog.born)
+    return {
+        "kind": "bigquery#dataset",
+        "etag": wire.etag(name),
+        "id": f"{project}:{name}",
+        "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/datasets/{name}",
+        "datasetReference": {"projectId": project, "datasetId": name},
+        "location": catalog.location,
+        "type": "DEFAULT",
+        "creationTime": born,
+        "lastModifiedTime": born,
+    }
 
 
 @route("bigquery", "GET", _TABLES, "bigquery.tables.list")
@@ -122,22 +134,6 @@ def _table(sandbox: Sandbox, names: dict[str, str]) -> Any:
     from gcp_sandbox.bigquery.sql import Ref
 
     return sandbox.bigquery.catalog.find(Ref(names["project"], names["dataset"], names["table"]))
-
-
-def _dataset(sandbox: Sandbox, name: str) -> dict:
-    catalog = sandbox.bigquery.catalog
-    moment = str(int(catalog.born.timestamp() * 1000))
-    return {
-        "kind": "bigquery#dataset",
-        "etag": wire.etag(name),
-        "id": f"{catalog.project}:{name}",
-        "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{catalog.project}/datasets/{name}",
-        "datasetReference": {"projectId": catalog.project, "datasetId": name},
-        "location": catalog.location,
-        "type": "DEFAULT",
-        "creationTime": moment,
-        "lastModifiedTime": moment,
-    }
 
 
 def _job(sandbox: Sandbox, name: str) -> Job:

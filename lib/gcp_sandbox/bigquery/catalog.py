@@ -206,12 +206,12 @@ class Catalog:
             "id": str(ref),
             "tableReference": ref.resource,
             "type": "SNAPSHOT" if table.kind == "SNAPSHOT" else "TABLE",
-            "creationTime": millis(table.created),
+            "creationTime": wire.millis(table.created),
         }
         if table.labels:
             made["labels"] = table.labels
         if table.expires:
-            made["expirationTime"] = millis(table.expires)
+            made["expirationTime"] = wire.millis(table.expires)
         if not full:
             return made
         size = str(self.size(table))
@@ -224,21 +224,12 @@ class Catalog:
             "numBytes": size,
             "numTotalLogicalBytes": size,
             "numLongTermBytes": "0",
-            "lastModifiedTime": millis(table.modified),
+            "lastModifiedTime": wire.millis(table.modified),
             "location": self.location,
         }
         if table.base:
             word = table.kind.lower()
-            base = {"baseTableReference": table.base.resource, f"{word}Time": _stamp(table.created)}
-            made[f"{word}Definition"] = base
+            # With a fraction, without which `bq show` does not read it.
+            taken = table.created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            made[f"{word}Definition"] = {"baseTableReference": table.base.resource, f"{word}Time": taken}
         return made
-
-
-def millis(moment: datetime) -> str:
-    """Milliseconds since 1970 as the text that BigQuery's int64 fields are."""
-    return str(int(moment.timestamp() * 1000))
-
-
-def _stamp(moment: datetime) -> str:
-    """RFC 3339 with a fraction, without which `bq show` does not read it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

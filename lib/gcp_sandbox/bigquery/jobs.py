@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
 from gcp_sandbox.app import ApiError
-from gcp_sandbox.bigquery.catalog import millis
 from gcp_sandbox.bigquery.engine import Result
 from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
 
@@ -45,10 +44,6 @@ class Job:
         named = {"jobId": self.id} if self.id else {}
         return {"projectId": self.project, "location": self.location, **named}
 
-    @property
-    def email(self) -> str:
-        return f"engineer@{self.project}.iam.gserviceaccount.com"
-
     def resource(self) -> dict:
         name = f"{self.project}:{self.location}.{self.id}"
         link = f"https://bigquery.googleapis.com/bigquery/v2/projects/{self.project}/jobs/{self.id}"
@@ -57,7 +52,7 @@ class Job:
             "etag": wire.etag(name),
             "id": name,
             "selfLink": f"{link}?location={self.location}",
-            "user_email": self.email,
+            "user_email": f"engineer@{self.project}.iam.gserviceaccount.com",
             "configuration": {**self.configuration, "jobType": self.type.upper()},
             "jobReference": self.reference,
             "statistics": self._statistics(),
@@ -71,7 +66,7 @@ class Job:
         return {"state": "DONE", "errorResult": said, "errors": [said]}
 
     def _statistics(self) -> dict:
-        times = {f"{word}Time": millis(self.created) for word in ("creation", "start", "end")}
+        times = {f"{word}Time": wire.millis(self.created) for word in ("creation", "start", "end")}
         if self.type == "copy":
             rows, size = self.copied
             return {**times, "copy": {"copiedRows": str(rows), "copiedLogicalBytes": str(size)}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlglot
 from sqlglot import exp
@@ -42,10 +42,13 @@ class Ref(NamedTuple):
 
 @dataclass
 class Statement:
-    """`kind` is BigQuery's statementType; only what this sandbox executes has a `tree`: a query, and ALTER TABLE."""
+    """`kind` is BigQuery's statementType; only what this sandbox executes has a `tree`: a query, and ALTER TABLE.
+
+    What reads the tree is only asked about a statement that has one.
+    """
 
     kind: str
-    tree: exp.Expression | None
+    tree: Any
     text: str
 
     def at(self, node: exp.Expression | None) -> str:
