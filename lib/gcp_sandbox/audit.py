@@ -23,7 +23,7 @@ def entries(sandbox: Sandbox) -> Iterator[Entry]:
     """One entry for each change that the world tells, in no order."""
     deployer = f"deploy@{sandbox.inventory.project}.iam.gserviceaccount.com"
     for ago, function, change in (*_of_functions(sandbox), *_of_secrets(sandbox), *_of_the_project(sandbox)):
-        at, by = sandbox.world.clock - ago, change.by or deployer
+        at, by = sandbox.world.now - ago, change.by or deployer
         yield Entry(at, function, "NOTICE", change.method, "change", change=change._replace(by=by))
 
 

@@ -12,17 +12,11 @@ from werkzeug.wrappers import Response
 
 from gcp_sandbox.app import Call, route
 from gcp_sandbox.inventory import Function
-from gcp_sandbox.story import Entry, Run
+from gcp_sandbox.story import Run
 from gcp_sandbox.wire import stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
-
-_UNAUTHENTICATED = (
-    "The request was not authenticated. Either allow unauthenticated invocations or set the proper Authorization "
-    "header. Read more at https://cloud.google.com/run/docs/securing/authenticating"
-)
-_BUSY = "The request was aborted because there was no available instance."
 
 
 @route("call", "POST", "/")
@@ -35,7 +29,7 @@ def call_function(sandbox: Sandbox, call: Call) -> Response:
         return _page(404, "Page not found", "The requested URL <code>/</code> was not found on this server.")
     token = call.headers.get("authorization", "")
     if not token or not sandbox.iam.holds("run.routes.invoke"):
-        sandbox.log.add(Entry(sandbox.tick(), name, "WARNING", _UNAUTHENTICATED, revision=revision))
+        _log_refusal(sandbox, "unauthenticated", name, revision)
         words = "Your client does not have permission to get URL <code>/</code> from this server."
         return _page(403, "Error: Forbidden", words)
     if not token.removeprefix("Bearer ").strip() or not token.startswith("Bearer "):
@@ -49,14 +43,21 @@ def _page(code: int, title: str, words: str) -> Response:
     return Response(f"<html><body><h1>{title}</h1><h2>{words}</h2></body></html>", code, content_type="text/html")
 
 
+def _log_refusal(sandbox: Sandbox, kind: str, name: str, revision: str) -> None:
+    """The platform writes what the story's failures of that kind say, too."""
+    for entry in sandbox.story.lines(kind, sandbox.story.function(name), sandbox.tick()):
+        sandbox.log.add(entry._replace(revision=revision))
+
+
 def invoke(sandbox: Sandbox, name: str, revision: str) -> tuple[int, str]:
     """Run a function once: its HTTP status and answer."""
     function = sandbox.story.function(name)
     # Both read the story when they are made, and this run is not in it.
-    log, bigquery, started = sandbox.log, sandbox.bigquery, sandbox.tick()
+    log, bigquery = sandbox.log, sandbox.bigquery
     if _busy(sandbox, function):
-        log.add(Entry(started, name, "ERROR", _BUSY, revision=revision))
+        _log_refusal(sandbox, "capacity", name, revision)
         return 429, "Rate exceeded."
+    started = sandbox.tick()
     error = why(sandbox, function, revision)
     run = sandbox.story.run(function, started, sandbox.tick(), error)
     run = bigquery.catalog.add(run)
@@ -89,7 +90,7 @@ def why(sandbox: Sandbox, function: Function, revision: str) -> str:
     versions = services.started_with.get(revision, {}).values()
     cured = {
         "": False,
-        "secret": any(v["createTime"] > stamp(sandbox.world.clock) for v in versions),
+        "secret": any(v["createTime"] > stamp(sandbox.world.now) for v in versions),
         "memory": worker["resources"]["limits"]["memory"] != function.memory,
         "code": worker["image"] in services.built,
     }

@@ -60,7 +60,7 @@ def _told(sandbox: Sandbox, feed: str, open_only: bool = False) -> list[Incident
 @route("feeds", "GET", "/incidents.json")
 def google(sandbox: Sandbox, _call: Call) -> Response:
     """What the world tells, newest first, and one incident long over."""
-    found = [_incident(said, sandbox.world.clock) for said in (*_told(sandbox, "google"), _LONG_OVER)]
+    found = [_incident(said, sandbox.world.now) for said in (*_told(sandbox, "google"), _LONG_OVER)]
     # The one answer that is a list at its top, so it is written here.
     return Response(json.dumps(found), content_type="application/json")
 
@@ -110,7 +110,7 @@ def statuspage(sandbox: Sandbox, call: Call) -> dict:
     incidents = []
     for said in told:
         impact, status, _ = _STATUSES[said.severity]
-        begin = stamp(sandbox.world.clock - said.since)
+        begin = stamp(sandbox.world.now - said.since)
         for name in said.of:
             id_ = components.get(name, {}).get("id") or digest(call.host, name)[:12]
             components[name] = {"id": id_, "name": name, "status": status, "updated_at": begin}
@@ -169,7 +169,7 @@ def salesforce(sandbox: Sandbox, _call: Call, instance: str) -> dict:
 
 def _disruption(sandbox: Sandbox, said: Incident) -> dict[str, Any]:
     """One open incident of a Salesforce instance."""
-    begin = stamp(sandbox.world.clock - said.since)
+    begin = stamp(sandbox.world.now - said.since)
     impact = {"startTime": begin, "endTime": None, "severity": "major" if said.severity == "high" else "minor"}
     return {
         "id": 20_000_000 + int(digest("salesforce", begin)[:5], 16),

@@ -34,7 +34,7 @@ class Sandbox:
 
     def __init__(self, inventory: Inventory, world: World):
         self.inventory, self.world = inventory, world
-        self.now: datetime = world.clock
+        self.now: datetime = world.now
         self.story = Story(inventory, world)
         self.iam = Iam(self)
         self.faults = Faults(world.faults)

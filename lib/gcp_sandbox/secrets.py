@@ -52,12 +52,12 @@ class Secrets:
         return {
             "name": f"{self.root}/{name}",
             "replication": {"automatic": {}},
-            "createTime": stamp(self.sandbox.world.clock - self._told(name)[0].age),
+            "createTime": stamp(self.sandbox.world.now - self._told(name)[0].age),
             "etag": etag("secret", name),
         }
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
-        made, clock = [], self.sandbox.world.clock
+        made, clock = [], self.sandbox.world.now
         for n, said in enumerate(self._told(name), 1):
             version = self._version(name, n, said.state, stamp(clock - said.age))
             if said.state == "DESTROYED":

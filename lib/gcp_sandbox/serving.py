@@ -85,7 +85,7 @@ class Services:
         found = []
         for n, (age, failure, error) in enumerate(made, first):
             self.defects[image(function.name, n, self.inventory)] = error
-            made_from, created = template(function, n, self.inventory), self.sandbox.world.clock - age
+            made_from, created = template(function, n, self.inventory), self.sandbox.world.now - age
             found.append(revision(self.path(function.name), n, made_from, created, failure))
         return found
 
@@ -96,7 +96,7 @@ class Services:
         traffic: list[dict] = [{"type": LATEST, "percent": 100}]
         if pins:
             traffic = [{"type": REVISION, "revision": last(revisions[-1 - pins[-1].back]), "percent": 100}]
-        changed = max([newest["createTime"], *(stamp(self.sandbox.world.clock - pin.since) for pin in pins)])
+        changed = max([newest["createTime"], *(stamp(self.sandbox.world.now - pin.since) for pin in pins)])
         generation = str(len(revisions) + len(pins))
         return {
             "name": self.path(name),
@@ -125,7 +125,7 @@ class Services:
         good = [r for r in self.revisions[function.name] if ready(r)]
         found = [(datetime.fromisoformat(r["createTime"]), last(r)) for r in good]
         for pin in self.sandbox.story.said("traffic", function):
-            since = self.sandbox.world.clock - pin.since
+            since = self.sandbox.world.now - pin.since
             found = [f for f in found if f[0] < since] + [(since, last(self.revisions[function.name][-1 - pin.back]))]
         return found
 

@@ -82,7 +82,7 @@ class Story:
     """What the inventory's functions did in one world. Raises BadWorld where the world names what is not there."""
 
     def __init__(self, inventory: Inventory, world: World):
-        self.inventory, self.world, self.now = inventory, world, world.clock
+        self.inventory, self.world, self.now = inventory, world, world.now
         self.zone = ZoneInfo(inventory.time_zone)
         self.words = Words(inventory, world)
         known = {t.name for t in inventory.tables} | {inventory.runs}
@@ -210,7 +210,7 @@ class Story:
         """Every log entry, oldest first: what runs say, what failed, and the world's own errors."""
         found = [e for run in self.runs for e in self.entries_of(run)]
         for function, at, run, kind, first in self.attempts:
-            found += self._lines(kind, function, at, first=first) if kind and not run else []
+            found += self.lines(kind, function, at, first=first) if kind and not run else []
         for rule in self.world.errors:
             functions = self._selected(rule)
             gap = (rule.since - rule.until) / max(rule.count, 1)
@@ -230,20 +230,20 @@ class Story:
         yield Entry(run.started_at, name, "INFO", f"Run {run.id} started.", run=run.id)
         stopped = run.kind and KINDS[run.kind].lines
         if stopped and run.ended_at and run.ended_at <= self.now:
-            yield from self._lines(run.kind, run.function, run.ended_at, run.id)
+            yield from self.lines(run.kind, run.function, run.ended_at, run.id)
         elif run.finished_at and run.status == "success":
             yield Entry(run.finished_at, name, "INFO", f"Run {run.id} wrote {run.records} rows.", run=run.id)
         elif run.finished_at:
             yield Entry(run.finished_at, name, "ERROR", f"Run {run.id} failed: {run.error}", run=run.id)
 
-    def _lines(self, kind: str, function: Function, at: datetime, run: str = "", first: str = "") -> list[Entry]:
+    def lines(self, kind: str, function: Function, at: datetime, run: str = "", first: str = "") -> list[Entry]:
         """What the platform writes of a failure."""
         told = self.words.lines(kind, function, at, first)
         return [Entry(w, function.name, x.severity, x.text, x.payload, run, status=x.status) for w, x in told]
 
     def _of_kind(self, kind: str, function: Function, at: datetime) -> list[Entry]:
         """What one failure of that kind leaves in the log, without its run."""
-        told = self._lines(kind, function, at)
+        told = self.lines(kind, function, at)
         return told or [Entry(at, function.name, "ERROR", self.words.error(kind, function))]
 
     def modified(self, name: str) -> datetime:

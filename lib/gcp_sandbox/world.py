@@ -65,7 +65,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -272,7 +272,7 @@ class World(Part):
     """One world as its file says it; see the top of this module."""
 
     about: str
-    now: AwareDatetime
+    now: Annotated[AwareDatetime, AfterValidator(lambda now: now.astimezone(UTC))]
     runs: tuple[Runs, ...] = ()
     errors: tuple[Errors, ...] = ()
     functions: tuple[FunctionState, ...] = ()
@@ -289,10 +289,6 @@ class World(Part):
     deny: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     bulk: Bulk = Bulk()
-
-    @property
-    def clock(self) -> datetime:
-        return self.now.astimezone(UTC)
 
 
 def shipped() -> list[str]:

@@ -49,7 +49,7 @@ class Past:
         """As `at`, for any moment."""
         states = self.kept.get(table.ref, [])
         found = next((name for until, name in states if moment <= until), table.name)
-        began, column = self.sandbox.world.clock, self.times.get(table.ref.table, "")
+        began, column = self.sandbox.world.now, self.times.get(table.ref.table, "")
         if moment >= began or table.ref.dataset != self.catalog.datasets[0] or column not in table.column_names:
             return found
         dated = next(f["type"] for f in table.fields if f["name"] == column) == "DATE"
