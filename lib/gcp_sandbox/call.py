@@ -6,13 +6,13 @@ No code runs: whether a call succeeds follows from the revision that serves and 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
 from gcp_sandbox.app import Call, route
 from gcp_sandbox.inventory import Function
-from gcp_sandbox.story import Run
 from gcp_sandbox.wire import stamp
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def invoke(sandbox: Sandbox, name: str, revision: str) -> tuple[int, str]:
         return 429, "Rate exceeded."
     started = sandbox.tick()
     error = why(sandbox, function, revision)
-    run = sandbox.story.run(function, started, sandbox.tick(), error)
-    run = bigquery.catalog.add(run)
+    run = bigquery.catalog.add(sandbox.story.run(function, started, sandbox.tick(), error))
     for entry in sandbox.story.entries_of(run):
         log.add(entry._replace(revision=revision))
     if run.status == "failed":
@@ -70,10 +69,9 @@ def invoke(sandbox: Sandbox, name: str, revision: str) -> tuple[int, str]:
 
 def _busy(sandbox: Sandbox, function: Function) -> bool:
     """Whether the one instance still works; one past its time limit has been terminated."""
-    since = sandbox.now.timestamp() - function.timeout_s
-    runs: list[Run] = sandbox.story.runs
-    mine = (r for r in runs if r.function == function and r.status == "running")
-    return any(r.started_at.timestamp() > since for r in mine)
+    oldest = sandbox.now - timedelta(seconds=function.timeout_s)
+    mine = (run for run in sandbox.story.runs if run.function == function and run.status == "running")
+    return any(run.started_at > oldest for run in mine)
 
 
 def why(sandbox: Sandbox, function: Function, revision: str) -> str:
