@@ -45,7 +45,7 @@ class Faults:
     """The faults of one world, and how often each has been met."""
 
     def __init__(self, specs: Sequence[Fault]):
-        self.specs = [(re.compile(spec.route), spec) for spec in specs]
+        self.specs = specs
         self.met = [0] * len(specs)
         self.lock = Lock()
 
@@ -64,8 +64,8 @@ class Faults:
     def _of(self, line: str) -> list[Fault]:
         found = []
         with self.lock:
-            for n, (route, fault) in enumerate(self.specs):
-                if route.search(line):
+            for n, fault in enumerate(self.specs):
+                if re.search(fault.route, line):
                     self.met[n] += 1
                     if fault.nth in (0, self.met[n]):
                         found.append(fault)

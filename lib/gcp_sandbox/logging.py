@@ -112,7 +112,15 @@ class Log:
     def _proto(self, entry: Entry) -> dict[str, Any] | None:
         if entry.change:
             return audit.payload(entry.change)
-        return self._audit(entry) if entry.payload == "proto" else None
+        if entry.payload != "proto":
+            return None
+        return {
+            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+            "serviceName": "run.googleapis.com",
+            "methodName": "/InternalServices.ReplaceInternalService",
+            "resourceName": f"namespaces/{self.project}/services/{entry.function}",
+            "status": {"code": 13, "message": entry.text},
+        }
 
     def _resource(self, entry: Entry) -> dict[str, Any]:
         if entry.change:
@@ -128,15 +136,6 @@ class Log:
             }
             self._resources[revision] = {"type": "cloud_run_revision", "labels": labels}
         return self._resources[revision]
-
-    def _audit(self, entry: Entry) -> dict[str, Any]:
-        return {
-            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
-            "serviceName": "run.googleapis.com",
-            "methodName": "/InternalServices.ReplaceInternalService",
-            "resourceName": f"namespaces/{self.project}/services/{entry.function}",
-            "status": {"code": 13, "message": entry.text},
-        }
 
 
 @route("logging", "POST", "/v2/entries:list", "logging.logEntries.list")

@@ -41,7 +41,9 @@ class Jobs:
         said = self.sandbox.story.last("jobs", function)
         state = said.state if said else "ENABLED"
         code = (said.code if said else 0) or (self._code(function) if exists else _NOT_FOUND)
-        last = self._last(function, attempted=state == "ENABLED" and code != 0)
+        # A job that fails may never get as far as a run, so its last attempt is its last tick.
+        failing = state == "ENABLED" and code != 0
+        last = self._tick(function, reverse=True) if failing else self.last_run.get(function.name)
         uri = services.uri(function.name)
         changed = (said.changed if said else None) or timedelta(days=40 + number(function.name, below=90))
         return {
@@ -51,7 +53,7 @@ class Jobs:
             "timeZone": inventory.time_zone,
             "state": state,
             **({"lastAttemptTime": stamp(last), "status": {"code": code} if code else {}} if last else {}),
-            "scheduleTime": stamp(self._tick(function, self.sandbox.story.now)),
+            "scheduleTime": stamp(self._tick(function)),
             "userUpdateTime": stamp(self.sandbox.story.now - changed),
             "attemptDeadline": f"{function.timeout_s}s",
             "retryConfig": {
@@ -77,14 +79,10 @@ class Jobs:
         ended = found.run is None or (found.run.ended_at and found.run.ended_at <= self.sandbox.story.now)
         return KINDS[found.kind].code if ended else 0
 
-    def _last(self, function: Function, attempted: bool) -> datetime | None:
-        """The last attempt: a run, or for a job that fails the last tick, since it may never get as far as a run."""
-        if attempted:
-            return self._tick(function, self.sandbox.story.now, reverse=True)
-        return self.last_run.get(function.name)
-
-    def _tick(self, function: Function, at: datetime, reverse: bool = False) -> datetime:
-        return next(CronSim(function.schedule, at.astimezone(self.sandbox.story.zone), reverse=reverse))
+    def _tick(self, function: Function, reverse: bool = False) -> datetime:
+        """When the schedule is next due, or was last."""
+        story = self.sandbox.story
+        return next(CronSim(function.schedule, story.now.astimezone(story.zone), reverse=reverse))
 
 
 @route("cloudscheduler", "GET", _JOBS, "cloudscheduler.jobs.list")

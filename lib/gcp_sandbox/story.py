@@ -217,8 +217,9 @@ class Story:
             for n in range(rule.count):
                 at = self.now - rule.since + gap * n + gap / 2
                 function = functions[n % len(functions)]
-                plain = Entry(at, function.name, rule.severity, rule.text, rule.payload)
-                found += self._of_kind(rule.kind, function, at) if rule.kind else [plain]
+                text = rule.text or self.words.error(rule.kind, function)
+                told = self.lines(rule.kind, function, at) if rule.kind else []
+                found += told or [Entry(at, function.name, rule.severity, text, rule.payload)]
         bulk, name = self.world.bulk.errors, self.functions[-1].name
         gap, start = timedelta(seconds=72000) / max(bulk, 1), self.now - timedelta(seconds=72000)
         found += [Entry(start + gap * n, name, "ERROR", f"bulk error {n}") for n in range(1, bulk + 1)]
@@ -240,11 +241,6 @@ class Story:
         """What the platform writes of a failure."""
         told = self.words.lines(kind, function, at, first)
         return [Entry(w, function.name, x.severity, x.text, x.payload, run, status=x.status) for w, x in told]
-
-    def _of_kind(self, kind: str, function: Function, at: datetime) -> list[Entry]:
-        """What one failure of that kind leaves in the log, without its run."""
-        told = self.lines(kind, function, at)
-        return told or [Entry(at, function.name, "ERROR", self.words.error(kind, function))]
 
     def modified(self, name: str) -> datetime:
         """When a table was last written to, or changed: by its functions' runs, or as the world says."""

@@ -36,7 +36,7 @@ def jobs_query(sandbox: Sandbox, call: Call, **_: str) -> dict:
     result = _result(job)
     int64 = bool(body.get("formatOptions", {}).get("useInt64Timestamp"))
     answer = _page_of(job, result, 0, int(body.get("maxResults") or _PAGE), int64)
-    times = {f"{word}Time": job.resource()["statistics"]["creationTime"] for word in ("creation", "start", "end")}
+    times = {f"{word}Time": wire.millis(job.created) for word in ("creation", "start", "end")}
     answer |= {"kind": "bigquery#queryResponse", "location": job.location, "statementType": result.kind, **times}
     return answer | {"totalBytesBilled": "0" if body.get("dryRun") else str(result.billed), "queryId": job.id}
 
@@ -87,8 +87,10 @@ def tables_list(sandbox: Sandbox, call: Call, project: str, dataset: str) -> dic
     """The tables and snapshots of a dataset by name, without those that have expired."""
     catalog = sandbox.bigquery.catalog
     listed = [catalog.resource(t, full=False) for t in catalog.of(catalog.dataset(project, dataset))]
-    answer = {"kind": "bigquery#tableList", "etag": wire.etag(listed), "totalItems": len(listed)}
-    return {**answer, **_cut(call, "tables", listed)}
+    start, most = _window(call)
+    answer: dict[str, Any] = {"kind": "bigquery#tableList", "etag": wire.etag(listed), "totalItems": len(listed)}
+    answer |= {"tables": listed[start : start + most]} if listed else {}
+    return {**answer, "nextPageToken": str(start + most)} if start + most < len(listed) else answer
 
 
 @route("bigquery", "GET", f"{_TABLES}/{{table}}", "bigquery.tables.get")
@@ -179,12 +181,6 @@ def _window(call: Call) -> tuple[int, int]:
     if not all(text.isdigit() for text in given):
         raise ApiError(400, "INVALID_ARGUMENT", f"Invalid page: {given}", "invalid")
     return int(given[0]), min(int(given[1]), _PAGE)
-
-
-def _cut(call: Call, key: str, listed: list[dict]) -> dict:
-    start, most = _window(call)
-    answer: dict[str, Any] = {key: listed[start : start + most]} if listed else {}
-    return {**answer, "nextPageToken": str(start + most)} if start + most < len(listed) else answer
 
 
 def _int64(call: Call) -> bool:
