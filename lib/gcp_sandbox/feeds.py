@@ -19,16 +19,6 @@ from gcp_sandbox.world import Incident
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
-# https://status.cloud.google.com/products.json
-_PRODUCTS = {
-    "Google Cloud Logging": "PuCJ6W2ovoDhLcyvZ1xa",
-    "Google Cloud Functions": "oW4vJ7VNqyxTWNzSHopX",
-    "Cloud Run": "9D7d2iNBQWN24zc1VamE",
-    "Google BigQuery": "9CcrhHUcFevXPSVaSxkf",
-    "Google Cloud Pub/Sub": "dFjdLh2v6zuES6t9ADCB",
-    "Google Compute Engine": "L3ggmi3Jy4xJmgodFA9K",
-    "Google Cloud Storage": "UwaYoXQ5bHYHG6EdiPB8",
-}
 _IMPACTS = {"low": "SERVICE_INFORMATION", "medium": "SERVICE_DISRUPTION", "high": "SERVICE_OUTAGE"}
 # Statuspage: an incident's impact, and what its components are.
 _STATUSES = {
@@ -91,9 +81,7 @@ def _incident(said: Incident, clock: datetime) -> dict[str, Any]:
         "status_impact": impact,
         "severity": said.severity,
         "service_name": said.of[0] if len(said.of) == 1 else "Multiple Products",
-        "affected_products": [
-            {"title": name, "id": _PRODUCTS.get(name, digest("product", name)[:20])} for name in said.of
-        ],
+        "affected_products": [{"title": name, "id": digest("product", name)[:20]} for name in said.of],
         "uri": f"incidents/{id_}",
         "currently_affected_locations": [] if end else places,
         "previously_affected_locations": places if end else [],

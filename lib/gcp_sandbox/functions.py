@@ -38,13 +38,13 @@ class Functions:
     def _make(self, function: Function) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         service = services.services[function.name]
-        state = self.sandbox.story.last("functions", function)
-        messages = [{"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": state.message}] if state else []
+        said = self.sandbox.story.state(function)
+        message = {"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": said.message}
         return {
             "name": f"{inventory.place}/functions/{function.name}",
             "environment": "GEN_2",
-            "state": state.state if state else "ACTIVE",
-            **({"stateMessages": messages} if state and state.message else {}),
+            "state": said.state,
+            **({"stateMessages": [message]} if said.message else {}),
             "createTime": service["createTime"],
             "updateTime": services.revisions[function.name][-1]["createTime"],
             "labels": {"deployment-tool": "cli-gcloud", "source-system": function.source_system},

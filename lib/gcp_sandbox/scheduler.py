@@ -32,26 +32,24 @@ class Jobs:
         story = sandbox.story
         self.last_run = {run.function.name: run.started_at for run in story.runs}
         self.last_attempt = {attempt.function.name: attempt for attempt in story.attempts}
-        there = {f.name for f in story.functions}
-        gone = [f for f in sandbox.inventory.functions if f.name not in there]
-        self.jobs = {f.name: self._draw(f, f.name in there) for f in [*story.functions, *gone]}
+        gone = [f for f in sandbox.inventory.functions if f not in story.functions]
+        self.jobs = {f.name: self._draw(f) for f in [*story.functions, *gone]}
 
-    def _draw(self, function: Function, exists: bool) -> dict[str, Any]:
+    def _draw(self, function: Function) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
-        said = self.sandbox.story.last("jobs", function)
-        state = said.state if said else "ENABLED"
-        code = (said.code if said else 0) or (self._code(function) if exists else _NOT_FOUND)
+        said = self.sandbox.story.job(function)
+        code = said.code or self._code(function)
         # A job that fails may never get as far as a run, so its last attempt is its last tick.
-        failing = state == "ENABLED" and code != 0
+        failing = said.state == "ENABLED" and code != 0
         last = self._tick(function, reverse=True) if failing else self.last_run.get(function.name)
         uri = services.uri(function.name)
-        changed = (said.changed if said else None) or timedelta(days=40 + number(function.name, below=90))
+        changed = said.changed or timedelta(days=40 + number(function.name, below=90))
         return {
             "name": f"{inventory.place}/jobs/{function.name}",
             "description": f"Runs {function.name}",
             "schedule": function.schedule,
             "timeZone": inventory.time_zone,
-            "state": state,
+            "state": said.state,
             **({"lastAttemptTime": stamp(last), "status": {"code": code} if code else {}} if last else {}),
             "scheduleTime": stamp(self._tick(function)),
             "userUpdateTime": stamp(self.sandbox.story.now - changed),
@@ -71,6 +69,8 @@ class Jobs:
 
     def _code(self, function: Function) -> int:
         """What its last attempt came to."""
+        if function not in self.sandbox.story.functions:
+            return _NOT_FOUND
         found = self.last_attempt.get(function.name)
         if not found or not found.kind:
             return _CODES[500] if found and found.run and found.run.status == "failed" else 0

@@ -77,9 +77,9 @@ class Services:
         count = 2 + number("revisions", function.name, below=2)
         first = 1 + number("first", function.name, below=60)
         made = [(HISTORY + timedelta(days=2 + 9 * (count - n), hours=n), "", "") for n in range(count)]
-        state = self.sandbox.story.last("functions", function)
-        if state and state.state == "FAILED":
-            made.append((timedelta(hours=3), state.message, ""))
+        said = self.sandbox.story.state(function)
+        if said.state == "FAILED":
+            made.append((timedelta(hours=3), said.message, ""))
         made += [(d.age, d.failure, d.error) for d in self.sandbox.story.said("revisions", function)]
         made.sort(reverse=True)
         found = []

@@ -17,7 +17,7 @@ from cronsim import CronSim
 from gcp_sandbox.failures import KINDS, NOT_ENDED, Words
 from gcp_sandbox.inventory import Function, Inventory, Table
 from gcp_sandbox.wire import number
-from gcp_sandbox.world import BadWorld, Runs, Select, TableState, World
+from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, Select, TableState, World
 
 HISTORY = timedelta(days=8)
 _HEALTHY = Runs(select=Select(), outcome="success")
@@ -100,7 +100,7 @@ class Story:
     @cached_property
     def functions(self) -> list[Function]:
         """The functions that exist: the inventory's without the absent ones, then those of `bulk`."""
-        here = [f for f in self.inventory.functions if not self._is_absent(f)]
+        here = [f for f in self.inventory.functions if self.state(f).state != "absent"]
         model = self.inventory.functions[0]
         more = [
             model.model_copy(update={"name": f"bulk-{n:04}", "tables": (), "schedule": "0 0 1 1 *"})
@@ -111,10 +111,6 @@ class Story:
     def function(self, name: str) -> Function:
         """One of the functions that exist."""
         return next(f for f in self.functions if f.name == name)
-
-    def _is_absent(self, function: Function) -> bool:
-        said = self.last("functions", function)
-        return bool(said) and said.state == "absent"
 
     def said(self, part: str, function: Function) -> list:
         """What one list of the world says about one function, in its order; a `kind` in that function's words."""
@@ -132,8 +128,16 @@ class Story:
         """The last word of one list of the world about one function, which wins where there can be only one."""
         return next(reversed(self.said(part, function)), None)
 
+    def state(self, function: Function) -> FunctionState:
+        """The last word about a function itself."""
+        return self.last("functions", function) or FunctionState(select=Select(), state="ACTIVE")
+
+    def job(self, function: Function) -> Job:
+        """The last word about a function's job."""
+        return self.last("jobs", function) or Job(select=Select())
+
     def table(self, name: str) -> TableState:
-        """What the world says about one table; here, too, the last word wins."""
+        """The last word about a table."""
         return next((said for said in reversed(self.world.tables) if said.name == name), TableState(name=name))
 
     def _selected(self, part: object) -> list[Function]:
@@ -170,8 +174,8 @@ class Story:
 
     def _of_jobs(self, function: Function) -> list[Runs]:
         """The rules that follow from a job that somebody switched off, and that says when."""
-        job = self.last("jobs", function)
-        if not job or not job.changed or job.state not in ("PAUSED", "DISABLED"):
+        job = self.job(function)
+        if not job.changed or job.state not in ("PAUSED", "DISABLED"):
             return []
         return [Runs(select=Select(name=function.name), outcome="skipped", since=job.changed)]
 
