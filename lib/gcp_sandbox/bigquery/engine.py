@@ -46,7 +46,6 @@ class Result:
     processed: int = 0
     billed: int = 0
     target: Ref | None = None
-    operation: str = ""
 
 
 class Engine:
@@ -126,7 +125,6 @@ class Engine:
     def _execute(self, statement: Statement, context: Context, result: Result, dry: bool) -> None:
         tree = rewrite(statement, context)
         if result.target:
-            result.operation = "ALTER"
             define.alter(self.catalog, self.catalog.writable(result.target), tree, dry)
             return
         columns = [name for name in tree.named_selects if name != "*"]

@@ -14,10 +14,7 @@ from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
-_COPY_PERMISSION = {
-    "SNAPSHOT": ("bigquery.tables.createSnapshot",),
-    "RESTORE": ("bigquery.tables.restoreSnapshot",),
-}
+_COPY_PERMISSION = {"SNAPSHOT": "bigquery.tables.createSnapshot", "RESTORE": "bigquery.tables.restoreSnapshot"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = ("query", "copy", "load", "extract")
 
@@ -89,8 +86,8 @@ class Job:
         if dry:
             made["totalBytesProcessedAccuracy"] = "PRECISE"
             made["schema"] = {"fields": result.fields}
-        if result.operation and result.target:
-            made |= {"ddlOperationPerformed": result.operation, "ddlTargetTable": result.target.resource}
+        if result.target:
+            made |= {"ddlOperationPerformed": "ALTER", "ddlTargetTable": result.target.resource}
         return made
 
 
@@ -141,8 +138,9 @@ def _copy(sandbox: Sandbox, job: Job, dry: bool) -> None:
     (to, _), operation = _ref(asked["destinationTable"], sandbox.now), asked.get("operationType") or "COPY"
     if operation not in ("COPY", "CLONE", "SNAPSHOT", "RESTORE"):
         raise invalid(f"Invalid value for operationType: {operation}")
-    for permission in ("bigquery.tables.getData", *_COPY_PERMISSION.get(operation, ())):
-        engine.require(permission, source)
+    engine.require("bigquery.tables.getData", source)
+    if operation in _COPY_PERMISSION:
+        engine.require(_COPY_PERMISSION[operation], source)
     engine.catalog.find(source, located=True)
     engine.require("bigquery.tables.updateData" if engine.catalog.get(to) else "bigquery.tables.create", to)
     if asked.get("createDisposition") == "CREATE_NEVER":

@@ -122,7 +122,8 @@ def _syntax(text: str, tokens: list[Token], error: ParseError) -> str:
     lines = text.split("\n")
     offset = sum(len(line) + 1 for line in lines[: where["line"] - 1]) + where["col"] - 1
     token = next((t for t in tokens if t.start <= offset <= t.end), None)
-    if token in (None, tokens[-1]) and where["description"].startswith(("Expect", "Required")):
+    expects = where["description"].startswith(("Expect", "Required"))
+    if token is None or (token == tokens[-1] and expects):
         return "Syntax error: Unexpected end of statement" + position(text, tokens[-1].end + 1)
     return f"Syntax error: Unexpected {_called(token)}" + position(text, token.start)
 
