@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 
 from gcp_sandbox.app import HOSTS, ApiError, Call, route
 from gcp_sandbox.build import Code, build
-from gcp_sandbox.functions import known
+from gcp_sandbox.functions import FUNCTIONS, known
 from gcp_sandbox.operations import Operation
 from gcp_sandbox.revisions import NOT_LISTENING, environment, last, uid
 from gcp_sandbox.story import Entry
@@ -24,7 +24,6 @@ from gcp_sandbox.wire import digest, stamp
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
-_FUNCTIONS = "/v2/projects/{project}/locations/{location}/functions"
 _SOURCE = ("buildConfig.source.storageSource", "buildConfig.source")
 # What a mask may name beside the source, and whether a value is one for it.
 _FITS: dict[str, Callable[[Any], Any]] = {
@@ -37,7 +36,7 @@ _FITS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@route("cloudfunctions", "POST", f"{_FUNCTIONS}:generateUploadUrl", "cloudfunctions.functions.sourceCodeSet")
+@route("cloudfunctions", "POST", f"{FUNCTIONS}:generateUploadUrl", "cloudfunctions.functions.sourceCodeSet")
 def generate_upload_url(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
     """Where to PUT a zip; the URL itself is the permission to do so."""
     number = sandbox.inventory.project_number
@@ -72,7 +71,7 @@ def _xml(code: int, name: str, message: str) -> Response:
     return Response(body, code, content_type="application/xml; charset=UTF-8")
 
 
-@route("cloudfunctions", "PATCH", f"{_FUNCTIONS}/{{function}}", "cloudfunctions.functions.update")
+@route("cloudfunctions", "PATCH", f"{FUNCTIONS}/{{function}}", "cloudfunctions.functions.update")
 def patch_function(sandbox: Sandbox, call: Call, project: str, location: str, function: str) -> dict:
     """Deploy: what the mask names changes, the rest stays."""
     current, body = known(sandbox, location, function), call.body

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
 _LOCATIONS = "/v2/projects/{project}/locations"
-_FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
+FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
 
 
 class Functions:
@@ -88,7 +88,7 @@ class Functions:
         return {"storageSource": {"bucket": bucket, "object": f"{name}/function-source.zip", "generation": generation}}
 
 
-@route("cloudfunctions", "GET", _FUNCTIONS, "cloudfunctions.functions.list")
+@route("cloudfunctions", "GET", FUNCTIONS, "cloudfunctions.functions.list")
 def list_functions(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
     """A location that cannot be reached is named, and its functions are not in the list."""
     region, functions = sandbox.inventory.region, sandbox.functions
@@ -106,7 +106,7 @@ def _without_generation(call: Call) -> Call:
     return replace(call, args=args)
 
 
-@route("cloudfunctions", "GET", f"{_FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")
+@route("cloudfunctions", "GET", f"{FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")
 def get_function(sandbox: Sandbox, _call: Call, project: str, location: str, function: str) -> dict:
     """One function; where its location cannot be reached the answer is 503, not 404."""
     sandbox.operations.watch(known(sandbox, location, function)["name"])

@@ -36,8 +36,7 @@ class Log:
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         self.project = sandbox.inventory.project
-        changes = list(audit.entries(sandbox))
-        self.entries = sorted([*sandbox.story.entries, *changes]) if changes else sandbox.story.entries
+        self.entries = sorted([*sandbox.story.entries, *audit.entries(sandbox)])
         self._by_log: dict[str, list[Entry]] = {}
         self._resources: dict[str, dict] = {}
         self.fields: dict[str, Callable[[Entry], Any]] = {
