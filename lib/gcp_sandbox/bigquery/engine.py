@@ -85,7 +85,7 @@ class Engine:
         if result.routines:
             missing = "{projectId}:{datasetId}.{routineId}".format(**result.routines[0])
             raise ApiError(404, "NOT_FOUND", f"Not found: Routine {missing}", "notFound")
-        types = {f["name"].lower(): f["type"] for ref in nodes if (t := self.catalog.get(ref)) for f in t.fields}
+        types = {f["name"].lower(): f["type"] for ref in nodes for f in self.catalog.find(ref).fields}
         context = Context(self.sandbox.now, values.parameters(asked), types)
         names.hidden_aliases(statement, set(types))
         try:
@@ -112,12 +112,11 @@ class Engine:
 
     def _weigh(self, statement: Statement, nodes: dict[Ref, exp.Table], result: Result, cap: int) -> None:
         """Bytes processed and billed; each table that is read bills 10 MB at least. Raises ApiError above the cap."""
-        for ref, node in nodes.items():
-            table = self.catalog.get(ref)
-            if table and ref != result.target:
-                size = self.catalog.size(table, names.columns_read(statement, node, table.column_names))
-                result.processed += size
-                result.billed += max(10 * _MEGABYTE, -(-size // _MEGABYTE) * _MEGABYTE) if size else 0
+        for ref in result.read:
+            table = self.catalog.find(ref)
+            size = self.catalog.size(table, names.columns_read(statement, nodes[ref], table.column_names))
+            result.processed += size
+            result.billed += max(10 * _MEGABYTE, -(-size // _MEGABYTE) * _MEGABYTE) if size else 0
         if cap and result.billed > cap:
             message = f"Query exceeded limit for bytes billed: {cap}. {result.billed} or higher required."
             raise ApiError(400, "INVALID_ARGUMENT", message, "bytesBilledLimitExceeded")
