@@ -35,7 +35,7 @@ class Table(Part):
 
 
 class Inventory(Part):
-    """A project: its functions, tables and the roles' permissions. `runs` names the table of ETL runs.
+    """A project: where it is, its functions and its tables. `runs` names the table of ETL runs.
 
     `columns_of_runs` maps the meaning (source_system, status, started_at; where the system has them also function,
     finished_at, error, records) to the column that holds it.

@@ -32,7 +32,7 @@ class Jobs:
         story = sandbox.story
         self.last_run = {run.function.name: run.started_at for run in story.runs}
         self.last_attempt = {attempt.function.name: attempt for attempt in story.attempts}
-        gone = [f for f in sandbox.inventory.functions if f not in story.functions]
+        gone = [f for f in sandbox.inventory.functions if story.state(f).state == "absent"]
         self.jobs = {f.name: self._draw(f) for f in [*story.functions, *gone]}
 
     def _draw(self, function: Function) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Jobs:
 
     def _code(self, function: Function) -> int:
         """What its last attempt came to."""
-        if function not in self.sandbox.story.functions:
+        if self.sandbox.story.state(function).state == "absent":
             return _NOT_FOUND
         found = self.last_attempt.get(function.name)
         if not found or not found.kind:
