@@ -43,13 +43,14 @@ class ApiError(Exception):
         super().__init__(message)
         self.code, self.status, self.message, self.reason, self.details = code, status, message, reason, details or []
 
-    def body(self) -> dict:
+    def response(self) -> Response:
+        """Google's error envelope."""
         error: dict[str, Any] = {"code": self.code, "message": self.message, "status": self.status}
         if self.reason:
             error["errors"] = [{"message": self.message, "domain": "global", "reason": self.reason}]
         if self.details:
             error["details"] = self.details
-        return {"error": error}
+        return _json({"error": error}, self.code)
 
 
 @dataclass(frozen=True)
@@ -114,22 +115,25 @@ class _Segment(BaseConverter):
 
 
 @cache
-def _rules(api: str) -> Map:
-    rules = [
-        Rule(re.sub(r"\{(\w+)\}", r"<seg:\1>", r.path), methods=[r.method], endpoint=r) for r in ROUTES if r.api == api
-    ]
-    return Map(rules, converters={"seg": _Segment}, strict_slashes=False, merge_slashes=False)
+def _maps() -> dict[str, Map]:
+    """The routes of each API: which of them a request may be for, its host says."""
+    made: dict[str, Map] = {}
+    for found in ROUTES:
+        rules = made.setdefault(found.api, Map(converters={"seg": _Segment}, strict_slashes=False, merge_slashes=False))
+        path = re.sub(r"\{(\w+)\}", r"<seg:\1>", found.path)
+        rules.add(Rule(path, methods=[found.method], endpoint=found))
+    return made
 
 
 class App:
     """The WSGI app over one `Sandbox`; it answers one request at a time, so a state change is never seen half done."""
 
     def __init__(self, sandbox: Any):
-        from gcp_sandbox import services
+        from gcp_sandbox import services  # noqa: F401  (registers the routes)
 
         self.sandbox = sandbox
         self.lock = RLock()
-        self.maps = {api: _rules(api) for api in services.APIS}
+        self.maps = _maps()
 
     def __call__(self, environ: dict, start_response: Callable) -> Any:
         request = Request(environ)
@@ -152,7 +156,7 @@ class App:
                 self.sandbox.iam.require(found.permission, found.api, variables)
                 answer = found.handler(self.sandbox, call, **variables)
         except ApiError as error:
-            return envelope(error)
+            return error.response()
         return answer if isinstance(answer, Response) else _json(answer)
 
     def _match(self, call: Call) -> tuple[Route, dict]:
@@ -166,11 +170,6 @@ class App:
         raise ApiError(
             501, "UNIMPLEMENTED", f"gcp_sandbox has no route for {call.method} https://{call.host}{call.path}"
         )
-
-
-def envelope(error: ApiError) -> Response:
-    """Google's error envelope around one `ApiError`."""
-    return _json(error.body(), error.code)
 
 
 def _json(value: dict, code: int = 200) -> Response:

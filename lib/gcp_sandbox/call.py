@@ -6,23 +6,17 @@ No code runs: whether a call succeeds follows from the revision that serves and 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
-from gcp_sandbox.app import ApiError, Call, route
+from gcp_sandbox.app import Call, route
 from gcp_sandbox.inventory import Function
-from gcp_sandbox.story import Entry, Run
 from gcp_sandbox.wire import stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
-
-_UNAUTHENTICATED = (
-    "The request was not authenticated. Either allow unauthenticated invocations or set the proper Authorization "
-    "header. Read more at https://cloud.google.com/run/docs/securing/authenticating"
-)
-_BUSY = "The request was aborted because there was no available instance."
 
 
 @route("call", "POST", "/")
@@ -35,7 +29,7 @@ def call_function(sandbox: Sandbox, call: Call) -> Response:
         return _page(404, "Page not found", "The requested URL <code>/</code> was not found on this server.")
     token = call.headers.get("authorization", "")
     if not token or not sandbox.iam.holds("run.routes.invoke"):
-        sandbox.log.add(Entry(sandbox.tick(), name, "WARNING", _UNAUTHENTICATED, revision=revision))
+        _log_refusal(sandbox, "unauthenticated", name, revision)
         words = "Your client does not have permission to get URL <code>/</code> from this server."
         return _page(403, "Error: Forbidden", words)
     if not token.removeprefix("Bearer ").strip() or not token.startswith("Bearer "):
@@ -49,20 +43,23 @@ def _page(code: int, title: str, words: str) -> Response:
     return Response(f"<html><body><h1>{title}</h1><h2>{words}</h2></body></html>", code, content_type="text/html")
 
 
+def _log_refusal(sandbox: Sandbox, kind: str, name: str, revision: str) -> None:
+    """The platform writes what the story's failures of that kind say, too."""
+    for entry in sandbox.story.lines(kind, sandbox.story.function(name), sandbox.tick()):
+        sandbox.log.add(entry._replace(revision=revision))
+
+
 def invoke(sandbox: Sandbox, name: str, revision: str) -> tuple[int, str]:
     """Run a function once: its HTTP status and answer."""
-    function = next(f for f in sandbox.story.functions if f.name == name)
+    function = sandbox.story.function(name)
     # Both read the story when they are made, and this run is not in it.
-    log, bigquery, started = sandbox.log, sandbox.bigquery, sandbox.tick()
+    log, bigquery = sandbox.log, sandbox.bigquery
     if _busy(sandbox, function):
-        log.add(Entry(started, name, "ERROR", _BUSY, revision=revision))
+        _log_refusal(sandbox, "capacity", name, revision)
         return 429, "Rate exceeded."
+    started = sandbox.tick()
     error = why(sandbox, function, revision)
-    run = sandbox.story.run(function, started, sandbox.tick(), error)
-    try:
-        bigquery.catalog.add(run)
-    except ApiError as missing:
-        run = sandbox.story.run(function, started, sandbox.now, f"404 {missing.message}")
+    run = bigquery.catalog.add(sandbox.story.run(function, started, sandbox.tick(), error))
     for entry in sandbox.story.entries_of(run):
         log.add(entry._replace(revision=revision))
     if run.status == "failed":
@@ -72,10 +69,9 @@ def invoke(sandbox: Sandbox, name: str, revision: str) -> tuple[int, str]:
 
 def _busy(sandbox: Sandbox, function: Function) -> bool:
     """Whether the one instance still works; one past its time limit has been terminated."""
-    since = sandbox.now.timestamp() - function.timeout_s
-    runs: list[Run] = sandbox.story.runs
-    mine = (r for r in runs if r.function == function and r.status == "running")
-    return any(r.started_at.timestamp() > since for r in mine)
+    oldest = sandbox.now - timedelta(seconds=function.timeout_s)
+    mine = (run for run in sandbox.story.runs if run.function == function and run.status == "running")
+    return any(run.started_at > oldest for run in mine)
 
 
 def why(sandbox: Sandbox, function: Function, revision: str) -> str:
@@ -92,7 +88,7 @@ def why(sandbox: Sandbox, function: Function, revision: str) -> str:
     versions = services.started_with.get(revision, {}).values()
     cured = {
         "": False,
-        "secret": any(v["createTime"] > stamp(sandbox.world.clock) for v in versions),
+        "secret": any(v["createTime"] > stamp(sandbox.world.now) for v in versions),
         "memory": worker["resources"]["limits"]["memory"] != function.memory,
         "code": worker["image"] in services.built,
     }

@@ -7,14 +7,15 @@ A deployment that fails leaves the function FAILED, and the revision that served
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
 
 from gcp_sandbox.app import HOSTS, ApiError, Call, route
 from gcp_sandbox.build import Code, build
-from gcp_sandbox.functions import known
-from gcp_sandbox.iam import project_number
+from gcp_sandbox.functions import FUNCTIONS, known
 from gcp_sandbox.operations import Operation
 from gcp_sandbox.revisions import NOT_LISTENING, environment, last, uid
 from gcp_sandbox.story import Entry
@@ -23,36 +24,29 @@ from gcp_sandbox.wire import digest, stamp
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
-_FUNCTIONS = "/v2/projects/{project}/locations/{location}/functions"
 _SOURCE = ("buildConfig.source.storageSource", "buildConfig.source")
-_MASKS = {
-    *_SOURCE,
-    "buildConfig.runtime",
-    "buildConfig.entryPoint",
-    "serviceConfig.availableMemory",
-    "serviceConfig.timeoutSeconds",
-    "serviceConfig.secretEnvironmentVariables",
-    "labels",
+# What a mask may name beside the source, and whether a value is one for it.
+_FITS: dict[str, Callable[[Any], Any]] = {
+    "buildConfig.runtime": lambda v: re.fullmatch(r"python3\d+", str(v)),
+    "buildConfig.entryPoint": lambda v: str(v).isidentifier(),
+    "serviceConfig.availableMemory": lambda v: re.fullmatch(r"\d+(k|K|Ki|M|Mi|G|Gi)?", str(v)),
+    "serviceConfig.timeoutSeconds": lambda v: isinstance(v, int) and 1 <= v <= 3600,
+    "serviceConfig.secretEnvironmentVariables": lambda _: True,
+    "labels": lambda _: True,
 }
 
 
-class Uploads:
-    """The zips that were uploaded, by "bucket/object"; an upload URL that nobody used yet has None."""
-
-    def __init__(self) -> None:
-        self.zips: dict[str, bytes | None] = {}
-
-
-@route("cloudfunctions", "POST", f"{_FUNCTIONS}:generateUploadUrl", "cloudfunctions.functions.sourceCodeSet")
+@route("cloudfunctions", "POST", f"{FUNCTIONS}:generateUploadUrl", "cloudfunctions.functions.sourceCodeSet")
 def generate_upload_url(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
     """Where to PUT a zip; the URL itself is the permission to do so."""
-    bucket = f"gcf-v2-uploads-{project_number(sandbox)}.{location}.cloudfunctions.appspot.com"
-    name = f"{uid('upload', len(sandbox.uploads.zips))}.zip"
-    sandbox.uploads.zips[f"{bucket}/{name}"] = None
+    number = sandbox.inventory.project_number
+    bucket = f"gcf-v2-uploads-{number}.{location}.cloudfunctions.appspot.com"
+    name = f"{uid('upload', len(sandbox.uploads))}.zip"
+    sandbox.uploads[f"{bucket}/{name}"] = None
     # A caller that came in on loopback cannot reach Google's own host.
     root = f"https://{HOSTS['storage']}" if call.host == HOSTS["cloudfunctions"] else f"http://{call.headers['host']}"
     expires = int(sandbox.now.timestamp()) + 1800
-    signed = f"GoogleAccessId=service-{project_number(sandbox)}&Expires={expires}&Signature={digest(name)[:40]}"
+    signed = f"GoogleAccessId=service-{number}&Expires={expires}&Signature={digest(name)[:40]}"
     return {"uploadUrl": f"{root}/{bucket}/{name}?{signed}", "storageSource": {"bucket": bucket, "object": name}}
 
 
@@ -60,7 +54,7 @@ def generate_upload_url(sandbox: Sandbox, call: Call, project: str, location: st
 def upload(sandbox: Sandbox, call: Call, bucket: str, object: str) -> Response:
     """Keep the bytes of a zip. The errors are the XML API's."""
     name = f"{bucket}/{object}"
-    if name not in sandbox.uploads.zips or "Signature" not in call.args:
+    if name not in sandbox.uploads or "Signature" not in call.args:
         return _xml(403, "AccessDenied", "Access denied.")
     if "authorization" in call.headers:
         return _xml(400, "InvalidArgument", "Invalid argument.")
@@ -68,7 +62,7 @@ def upload(sandbox: Sandbox, call: Call, bucket: str, object: str) -> Response:
         words = "The request signature we calculated does not match the signature you provided."
         return _xml(403, "SignatureDoesNotMatch", f"{words} Check your Google secret key and signing method.")
     sandbox.tick()
-    sandbox.uploads.zips[name] = call.data
+    sandbox.uploads[name] = call.data
     return Response("")
 
 
@@ -77,12 +71,12 @@ def _xml(code: int, name: str, message: str) -> Response:
     return Response(body, code, content_type="application/xml; charset=UTF-8")
 
 
-@route("cloudfunctions", "PATCH", f"{_FUNCTIONS}/{{function}}", "cloudfunctions.functions.update")
+@route("cloudfunctions", "PATCH", f"{FUNCTIONS}/{{function}}", "cloudfunctions.functions.update")
 def patch_function(sandbox: Sandbox, call: Call, project: str, location: str, function: str) -> dict:
     """Deploy: what the mask names changes, the rest stays."""
     current, body = known(sandbox, location, function), call.body
     mask = [part for part in call.args.get("updateMask", "").split(",") if part]
-    unknown = [part for part in mask if part not in _MASKS]
+    unknown = [part for part in mask if part not in _SOURCE and part not in _FITS]
     if not mask:
         raise ApiError(501, "UNIMPLEMENTED", "gcp_sandbox updates a function only with an updateMask")
     if unknown:
@@ -90,20 +84,18 @@ def patch_function(sandbox: Sandbox, call: Call, project: str, location: str, fu
             f"Invalid value at 'update_mask' (type.googleapis.com/google.protobuf.FieldMask), {', '.join(unknown)}"
         )
         raise ApiError(400, "INVALID_ARGUMENT", message)
-    sandbox.iam.act_as(sandbox.services.account, "cloudfunctions")
+    sandbox.iam.act_as("cloudfunctions")
     source = _source(sandbox, project, location, function, body) if set(mask) & set(_SOURCE) else None
     changes = {part: _at(body, part) for part in mask if part not in _SOURCE}
-    _valid(changes)
+    for path, value in changes.items():
+        if not _FITS[path](value):
+            field = re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", path)
+            raise ApiError(400, "INVALID_ARGUMENT", f"Invalid value at 'function.{field}': {value!r}")
     if current["state"] == "DEPLOYING":
         raise ApiError(409, "ABORTED", "unable to queue the operation")
     current["state"] = "DEPLOYING"
-    return sandbox.operations.start(
-        call,
-        "cloudfunctions",
-        current["name"],
-        lambda: _deploy(sandbox, function, changes, source),
-        _metadata,
-    )
+    finish = partial(_deploy, sandbox, function, changes, source)
+    return sandbox.operations.start(call, "cloudfunctions", current["name"], finish, _metadata)
 
 
 def _at(body: dict, path: str) -> Any:
@@ -117,35 +109,25 @@ def _source(sandbox: Sandbox, project: str, location: str, function: str, body: 
     on = {"project": project, "location": location, "function": function}
     sandbox.iam.require("cloudfunctions.functions.sourceCodeSet", "cloudfunctions", on)
     named = _at(body, _SOURCE[0]) or {}
-    found = sandbox.uploads.zips.get(f"{named.get('bucket')}/{named.get('object')}")
+    found = sandbox.uploads.get(f"{named.get('bucket')}/{named.get('object')}")
     if found is None:
         raise ApiError(400, "INVALID_ARGUMENT", "Failed to retrieve function source code")
     return found
 
 
-def _valid(changes: dict[str, Any]) -> None:
-    rules = {
-        "serviceConfig.timeoutSeconds": lambda v: isinstance(v, int) and 1 <= v <= 3600,
-        "serviceConfig.availableMemory": lambda v: re.fullmatch(r"\d+(k|K|Ki|M|Mi|G|Gi)?", str(v)),
-        "buildConfig.runtime": lambda v: re.fullmatch(r"python3\d+", str(v)),
-        "buildConfig.entryPoint": lambda v: str(v).isidentifier(),
-    }
-    for path, value in changes.items():
-        if path in rules and not rules[path](value):
-            field = re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", path)
-            raise ApiError(400, "INVALID_ARGUMENT", f"Invalid value at 'function.{field}': {value!r}")
-
-
 def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes | None) -> dict:
     """Build, start, and route; the function that came of it. Raises ApiError as the operation's error."""
     functions, services = sandbox.functions, sandbox.services
-    current, code = functions.functions[name], Code()
+    current = functions.functions[name]
     entry_point = changes.get("buildConfig.entryPoint") or current["buildConfig"]["entryPoint"]
-    said = (sandbox.story.said("deploys", _inventory(sandbox, name)) or [None])[-1]
-    if source is not None:
-        code = build(source, entry_point)
-    broken = (said.message or "Build error details not available") if said and said.outcome == "build" else code.broken
-    number = last(services.revisions[name][-1]) + str(len(sandbox.uploads.zips))
+    code = Code() if source is None else build(source, entry_point)
+    broken, dead = code.broken, code.dead
+    said = sandbox.story.last("deploys", sandbox.story.function(name))
+    if said and said.outcome == "build":
+        broken = said.message or "Build error details not available"
+    elif said:
+        dead = said.message or dead or NOT_LISTENING
+    number = last(services.revisions[name][-1]) + str(len(sandbox.uploads))
     build_name = functions.build_name(name, number)
     if broken:
         url = f"https://console.cloud.google.com/cloud-build/{build_name.split('/', 4)[4]}"
@@ -156,7 +138,6 @@ def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes 
         current["buildConfig"] |= {"build": build_name, "source": functions.source(name, digest(source), number)}
         resolved = current["buildConfig"]["source"]["storageSource"]
         current["buildConfig"]["sourceProvenance"] = {"resolvedStorageSource": resolved}
-    dead = (said.message or code.dead or NOT_LISTENING) if said else code.dead
     service = services.services[name]
     services.begin(name)
     failure = services.release(
@@ -175,17 +156,10 @@ def _deploy(sandbox: Sandbox, name: str, changes: dict[str, Any], source: bytes 
     return functions.draw(name)
 
 
-def _inventory(sandbox: Sandbox, name: str) -> Any:
-    return next(f for f in sandbox.story.functions if f.name == name)
-
-
 def _write(current: dict, changes: dict[str, Any]) -> None:
     for path, value in changes.items():
         part, _, key = path.partition(".")
-        if key:
-            current[part] = {**current[part], key: value}
-        else:
-            current[part] = value or {}
+        current[part] = {**current[part], key: value} if key else value or {}
 
 
 def _template(current: dict, template: dict) -> dict:
@@ -206,15 +180,16 @@ def _failed(current: dict, kind: str, message: str) -> ApiError:
 
 
 def _metadata(operation: Operation) -> dict[str, Any]:
-    done = bool(operation.ended)
-    states = ["COMPLETE" if done or operation.polls > n else "IN_PROGRESS" for n in range(2)]
-    stages = [{"name": n, "state": s} for n, s in zip(("BUILD", "SERVICE"), states, strict=True)]
-    made = {
+    stages = [
+        {"name": name, "state": "COMPLETE" if operation.polls > n else "IN_PROGRESS"}
+        for n, name in enumerate(("BUILD", "SERVICE"))
+    ]
+    return {
         "createTime": stamp(operation.created),
         "target": operation.resource,
         "verb": "update",
         "apiVersion": "v2",
         "operationType": "UPDATE_FUNCTION",
         "stages": stages,
+        **({"endTime": stamp(operation.ended)} if operation.ended else {}),
     }
-    return {**made, "endTime": stamp(operation.ended)} if operation.ended else made

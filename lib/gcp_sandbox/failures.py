@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from gcp_sandbox.inventory import Function, Inventory
+from gcp_sandbox.wire import number
 
 if TYPE_CHECKING:
     from gcp_sandbox.world import World
@@ -206,9 +207,6 @@ class Words:
             yield at + timedelta(milliseconds=120 * n), line._replace(text=text)
 
     def _fill(self, text: str, function: Function, at: datetime | None = None, first: str = "") -> str:
-        from gcp_sandbox.iam import project_number
-        from gcp_sandbox.story import number
-
         if "{" not in text:
             return text
         mib, here = mebibytes(function.memory), self.inventory
@@ -220,7 +218,7 @@ class Words:
             first=first,
             system=function.source_system.title(),
             project=here.project,
-            project_number=project_number(self),  # type: ignore[arg-type]
+            project_number=here.project_number,
             region=here.region,
             dataset=here.dataset,
             table=next(iter(function.tables), table.name),

@@ -23,7 +23,7 @@ from threading import Lock
 
 from werkzeug.wrappers import Response
 
-from gcp_sandbox.app import ApiError, Call, envelope
+from gcp_sandbox.app import ApiError, Call
 from gcp_sandbox.world import Fault
 
 # HTTP status → canonical name, BigQuery's reason, words.
@@ -45,7 +45,7 @@ class Faults:
     """The faults of one world, and how often each has been met."""
 
     def __init__(self, specs: Sequence[Fault]):
-        self.specs = [(re.compile(spec.route), spec) for spec in specs]
+        self.specs = specs
         self.met = [0] * len(specs)
         self.lock = Lock()
 
@@ -64,8 +64,8 @@ class Faults:
     def _of(self, line: str) -> list[Fault]:
         found = []
         with self.lock:
-            for n, (route, fault) in enumerate(self.specs):
-                if route.search(line):
+            for n, fault in enumerate(self.specs):
+                if re.search(fault.route, line):
                     self.met[n] += 1
                     if fault.nth in (0, self.met[n]):
                         found.append(fault)
@@ -75,4 +75,4 @@ class Faults:
 def _error(call: Call, status: int) -> Response:
     name, reason, message = _ERRORS.get(status, ("UNKNOWN", "backendError", "Unknown error."))
     message = message.format(kind="Read" if call.method == "GET" else "Write")
-    return envelope(ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else ""))
+    return ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else "").response()

@@ -19,16 +19,6 @@ from gcp_sandbox.world import Incident
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
-# https://status.cloud.google.com/products.json
-_PRODUCTS = {
-    "Google Cloud Logging": "PuCJ6W2ovoDhLcyvZ1xa",
-    "Google Cloud Functions": "oW4vJ7VNqyxTWNzSHopX",
-    "Cloud Run": "9D7d2iNBQWN24zc1VamE",
-    "Google BigQuery": "9CcrhHUcFevXPSVaSxkf",
-    "Google Cloud Pub/Sub": "dFjdLh2v6zuES6t9ADCB",
-    "Google Compute Engine": "L3ggmi3Jy4xJmgodFA9K",
-    "Google Cloud Storage": "UwaYoXQ5bHYHG6EdiPB8",
-}
 _IMPACTS = {"low": "SERVICE_INFORMATION", "medium": "SERVICE_DISRUPTION", "high": "SERVICE_OUTAGE"}
 # Statuspage: an incident's impact, and what its components are.
 _STATUSES = {
@@ -38,75 +28,6 @@ _STATUSES = {
 }
 
 
-def _told(sandbox: Sandbox, feed: str, open_only: bool = False) -> list[Incident]:
-    """The incidents of one feed, those that began last first."""
-    found = [i for i in sandbox.world.incidents if i.feed == feed and not (open_only and i.until)]
-    return sorted(found, key=lambda i: i.since)
-
-
-def _times(sandbox: Sandbox, said: Incident) -> tuple[datetime, datetime | None]:
-    """When an incident began and ended."""
-    clock = sandbox.world.clock
-    return clock - said.since, clock - said.until if said.until else None
-
-
-@route("feeds", "GET", "/incidents.json")
-def google(sandbox: Sandbox, _call: Call) -> Response:
-    """What the world tells, newest first, and one incident long over: a healthy feed is not an empty one."""
-    found = []
-    for said in _told(sandbox, "google"):
-        words = f"{' and '.join(said.of)}: elevated error rates in {', '.join(said.locations) or 'several regions'}"
-        found.append(_incident(words, said.of, said.locations, said.severity, *_times(sandbox, said)))
-    begin = sandbox.now - timedelta(days=12)
-    words, of, end = (
-        "Cloud Logging: queries were slow in us-east4",
-        ("Google Cloud Logging",),
-        begin + timedelta(hours=2),
-    )
-    found.append(_incident(words, of, ("us-east4",), "low", begin, end, seed=("incident",)))
-    # The one answer that is a list at its top, so it is written here.
-    return Response(json.dumps(found), content_type="application/json")
-
-
-def _incident(
-    words: str,
-    of: tuple[str, ...],
-    locations: tuple[str, ...],
-    severity: str,
-    begin: datetime,
-    end: datetime | None,
-    seed: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """One incident as Google lists it."""
-    id_, last = digest(*(seed or (words, stamp(begin))))[:20], stamp(end or begin + timedelta(minutes=6))
-    impact = _IMPACTS[severity]
-    update = {
-        "created": last,
-        "modified": last,
-        "when": last,
-        "text": "Resolved." if end else "Our engineering team continues to investigate the issue.",
-        "status": "AVAILABLE" if end else impact,
-    }
-    places = [{"title": _TITLES.get(name, name), "id": name} for name in locations]
-    return {
-        "id": id_,
-        "begin": stamp(begin),
-        "created": stamp(begin),
-        **({"end": stamp(end)} if end else {}),
-        "modified": last,
-        "external_desc": words,
-        "updates": [update],
-        "most_recent_update": update,
-        "status_impact": impact,
-        "severity": severity,
-        "service_name": of[0] if len(of) == 1 else "Multiple Products",
-        "affected_products": [{"title": name, "id": _PRODUCTS.get(name, digest("product", name)[:20])} for name in of],
-        "uri": f"incidents/{id_}",
-        "currently_affected_locations": [] if end else places,
-        "previously_affected_locations": places if end else [],
-    }
-
-
 _TITLES = {
     "us-central1": "Iowa (us-central1)",
     "us-east1": "South Carolina (us-east1)",
@@ -114,6 +35,57 @@ _TITLES = {
     "europe-west1": "Belgium (europe-west1)",
     "asia-northeast1": "Tokyo (asia-northeast1)",
 }
+# A healthy feed of Google's is not an empty one.
+_LONG_OVER = Incident(
+    feed="google", of=("Google Cloud Logging",), locations=("us-east4",), since="12d", until="286h", severity="low"
+)
+
+
+def _told(sandbox: Sandbox, feed: str, open_only: bool = False) -> list[Incident]:
+    """The incidents of one feed, those that began last first."""
+    found = [i for i in sandbox.world.incidents if i.feed == feed and not (open_only and i.until)]
+    return sorted(found, key=lambda i: i.since)
+
+
+@route("feeds", "GET", "/incidents.json")
+def google(sandbox: Sandbox, _call: Call) -> Response:
+    """What the world tells, newest first, and one incident long over."""
+    found = [_incident(said, sandbox.world.now) for said in (*_told(sandbox, "google"), _LONG_OVER)]
+    # The one answer that is a list at its top, so it is written here.
+    return Response(json.dumps(found), content_type="application/json")
+
+
+def _incident(said: Incident, clock: datetime) -> dict[str, Any]:
+    """One incident as Google lists it."""
+    begin, end = stamp(clock - said.since), stamp(clock - said.until) if said.until else None
+    last = end or stamp(clock - said.since + timedelta(minutes=6))
+    words = f"{' and '.join(said.of)}: elevated error rates in {', '.join(said.locations) or 'several regions'}"
+    id_, impact = digest(words, begin)[:20], _IMPACTS[said.severity]
+    update = {
+        "created": last,
+        "modified": last,
+        "when": last,
+        "text": "Resolved." if end else "Our engineering team continues to investigate the issue.",
+        "status": "AVAILABLE" if end else impact,
+    }
+    places = [{"title": _TITLES.get(name, name), "id": name} for name in said.locations]
+    return {
+        "id": id_,
+        "begin": begin,
+        "created": begin,
+        **({"end": end} if end else {}),
+        "modified": last,
+        "external_desc": words,
+        "updates": [update],
+        "most_recent_update": update,
+        "status_impact": impact,
+        "severity": said.severity,
+        "service_name": said.of[0] if len(said.of) == 1 else "Multiple Products",
+        "affected_products": [{"title": name, "id": digest("product", name)[:20]} for name in said.of],
+        "uri": f"incidents/{id_}",
+        "currently_affected_locations": [] if end else places,
+        "previously_affected_locations": places if end else [],
+    }
 
 
 @route("feeds", "GET", "/api/v2/summary.json")
@@ -126,7 +98,7 @@ def statuspage(sandbox: Sandbox, call: Call) -> dict:
     incidents = []
     for said in told:
         impact, status, _ = _STATUSES[said.severity]
-        begin = stamp(_times(sandbox, said)[0])
+        begin = stamp(sandbox.world.now - said.since)
         for name in said.of:
             id_ = components.get(name, {}).get("id") or digest(call.host, name)[:12]
             components[name] = {"id": id_, "name": name, "status": status, "updated_at": begin}
@@ -185,7 +157,7 @@ def salesforce(sandbox: Sandbox, _call: Call, instance: str) -> dict:
 
 def _disruption(sandbox: Sandbox, said: Incident) -> dict[str, Any]:
     """One open incident of a Salesforce instance."""
-    begin = stamp(_times(sandbox, said)[0])
+    begin = stamp(sandbox.world.now - said.since)
     impact = {"startTime": begin, "endTime": None, "severity": "major" if said.severity == "high" else "minor"}
     return {
         "id": 20_000_000 + int(digest("salesforce", begin)[:5], 16),

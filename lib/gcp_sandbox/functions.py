@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.app import ApiError, Call, route
-from gcp_sandbox.iam import project_number
 from gcp_sandbox.inventory import Function
 from gcp_sandbox.revisions import secret_variables
 from gcp_sandbox.wire import digest, not_found, page
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
 _LOCATIONS = "/v2/projects/{project}/locations"
-_FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
+FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
 
 
 class Functions:
@@ -38,13 +38,13 @@ class Functions:
     def _make(self, function: Function) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         service = services.services[function.name]
-        state = self.sandbox.story.states.get(function.name)
-        messages = [{"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": state.message}] if state else []
+        said = self.sandbox.story.state(function)
+        message = {"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": said.message}
         return {
-            "name": f"projects/{inventory.project}/locations/{inventory.region}/functions/{function.name}",
+            "name": f"{inventory.place}/functions/{function.name}",
             "environment": "GEN_2",
-            "state": state.state if state else "ACTIVE",
-            **({"stateMessages": messages} if state and state.message else {}),
+            "state": said.state,
+            **({"stateMessages": [message]} if said.message else {}),
             "createTime": service["createTime"],
             "updateTime": services.revisions[function.name][-1]["createTime"],
             "labels": {"deployment-tool": "cli-gcloud", "source-system": function.source_system},
@@ -66,28 +66,29 @@ class Functions:
                 "maxInstanceCount": 1,
                 "maxInstanceRequestConcurrency": 1,
                 "ingressSettings": "ALLOW_ALL",
-                "serviceAccountEmail": services.account,
+                "serviceAccountEmail": inventory.account,
                 "environmentVariables": {"LOG_EXECUTION_ID": "true"},
                 "secretEnvironmentVariables": [
-                    {"key": key, "projectId": inventory.project, "secret": secret, "version": "latest"}
-                    for key, secret in secret_variables(function)
+                    {"key": key, "projectId": inventory.project, "secret": secret, "version": version}
+                    for key, secret, version in secret_variables(function)
                 ],
             },
         }
 
     def build_name(self, *seed: str) -> str:
         """The full name of a build."""
-        number = project_number(self.sandbox)
-        return f"projects/{number}/locations/{self.sandbox.inventory.region}/builds/{digest('build', *seed)[:32]}"
+        here = self.sandbox.inventory
+        return f"projects/{here.project_number}/locations/{here.region}/builds/{digest('build', *seed)[:32]}"
 
     def source(self, name: str, *seed: str) -> dict[str, Any]:
         """Where the source of a function's deployment is kept; each deployment is one more generation."""
-        bucket = f"gcf-v2-sources-{project_number(self.sandbox)}-{self.sandbox.inventory.region}"
+        here = self.sandbox.inventory
+        bucket = f"gcf-v2-sources-{here.project_number}-{here.region}"
         generation = str(10**15 + int(digest("source", name, *seed)[:10], 16))
         return {"storageSource": {"bucket": bucket, "object": f"{name}/function-source.zip", "generation": generation}}
 
 
-@route("cloudfunctions", "GET", _FUNCTIONS, "cloudfunctions.functions.list")
+@route("cloudfunctions", "GET", FUNCTIONS, "cloudfunctions.functions.list")
 def list_functions(sandbox: Sandbox, call: Call, project: str, location: str) -> dict:
     """A location that cannot be reached is named, and its functions are not in the list."""
     region, functions = sandbox.inventory.region, sandbox.functions
@@ -102,10 +103,10 @@ def list_functions(sandbox: Sandbox, call: Call, project: str, location: str) ->
 def _without_generation(call: Call) -> Call:
     """Every function here is of the second generation: that filter, which gcloud sends, changes nothing."""
     args = {k: v for k, v in call.args.items() if (k, v) != ("filter", 'environment="GEN_2"')}
-    return Call(call.method, call.host, call.path, args)
+    return replace(call, args=args)
 
 
-@route("cloudfunctions", "GET", f"{_FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")
+@route("cloudfunctions", "GET", f"{FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")
 def get_function(sandbox: Sandbox, _call: Call, project: str, location: str, function: str) -> dict:
     """One function; where its location cannot be reached the answer is 503, not 404."""
     sandbox.operations.watch(known(sandbox, location, function)["name"])
@@ -125,6 +126,5 @@ def known(sandbox: Sandbox, location: str, function: str) -> dict:
 @route("cloudfunctions", "GET", _LOCATIONS, "cloudfunctions.locations.list")
 def list_locations(sandbox: Sandbox, call: Call, project: str) -> dict:
     """The one region that the project uses; gcloud asks for it before it lists functions."""
-    region = sandbox.inventory.region
-    name = f"projects/{sandbox.inventory.project}/locations/{region}"
-    return page(call, "locations", [{"name": name, "locationId": region}], 1000)
+    here = sandbox.inventory
+    return page(call, "locations", [{"name": here.place, "locationId": here.region}], 1000)

@@ -9,7 +9,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.app import HOSTS, ApiError, Call, route
-from gcp_sandbox.story import number
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
@@ -47,25 +46,21 @@ class Iam:
         `permission` "" asks for none. `variables` are the route's, in the order of the path: they name the resource.
         """
         project = variables.get("project", self.sandbox.inventory.project)
-        if project not in (self.sandbox.inventory.project, project_number(self.sandbox)):
+        if project not in (self.sandbox.inventory.project, self.sandbox.inventory.project_number):
             raise _no_project(api, project)
         if permission and not self.holds(permission):
             raise _denied(permission, api, {**variables, "project": project})
 
-    def act_as(self, account: str, api: str) -> None:
-        """Raise ApiError 403 unless the caller may deploy code that runs as a service account."""
+    def act_as(self, api: str) -> None:
+        """Raise ApiError 403 unless the caller may deploy code that runs as the functions' service account."""
         if not self.holds("iam.serviceAccounts.actAs"):
+            account = self.sandbox.inventory.account
             message = (
                 "Caller is missing permission 'iam.serviceaccounts.actAs' on service account "
                 f"projects/-/serviceAccounts/{account}. Grant the role 'roles/iam.serviceAccountUser' to the caller on "
                 f"the service account {account}."
             )
             raise ApiError(403, "PERMISSION_DENIED", message, details=[_info(api, "IAM_PERMISSION_DENIED")])
-
-
-def project_number(sandbox: Sandbox) -> str:
-    """The number that Google gives a project beside its id."""
-    return str(100_000_000_000 + number("project", sandbox.inventory.project, below=10**9))
 
 
 def _no_project(api: str, project: str) -> ApiError:
@@ -128,7 +123,7 @@ def project_v1(sandbox: Sandbox, _call: Call, **_: str) -> dict:
     """The older form, which `gcloud projects describe` asks for."""
     project_id = sandbox.inventory.project
     return {
-        "projectNumber": project_number(sandbox),
+        "projectNumber": sandbox.inventory.project_number,
         "projectId": project_id,
         "name": project_id,
         "lifecycleState": "ACTIVE",
@@ -141,7 +136,7 @@ def project(sandbox: Sandbox, _call: Call, **_: str) -> dict:
     """The project's id and number, as the client library reads them."""
     project_id = sandbox.inventory.project
     return {
-        "name": f"projects/{project_number(sandbox)}",
+        "name": f"projects/{sandbox.inventory.project_number}",
         "projectId": project_id,
         "displayName": project_id,
         "state": "ACTIVE",

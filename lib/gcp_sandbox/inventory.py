@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from gcp_sandbox.wire import number
+
 
 class Part(BaseModel):
     """Base of everything that is read from outside: an unknown key is an error, a value never changes."""
@@ -33,7 +35,7 @@ class Table(Part):
 
 
 class Inventory(Part):
-    """A project: its functions, tables and the roles' permissions. `runs` names the table of ETL runs.
+    """A project: where it is, its functions and its tables. `runs` names the table of ETL runs.
 
     `columns_of_runs` maps the meaning (source_system, status, started_at; where the system has them also function,
     finished_at, error, records) to the column that holds it.
@@ -49,3 +51,18 @@ class Inventory(Part):
     runs: str
     columns_of_runs: dict[str, str]
     feeds: dict[str, str] = {}
+
+    @property
+    def place(self) -> str:
+        """The region in the names of resources."""
+        return f"projects/{self.project}/locations/{self.region}"
+
+    @property
+    def account(self) -> str:
+        """The service account that every function runs as."""
+        return f"etl-runner@{self.project}.iam.gserviceaccount.com"
+
+    @property
+    def project_number(self) -> str:
+        """The number that Google gives a project beside its id."""
+        return str(100_000_000_000 + number("project", self.project, below=10**9))

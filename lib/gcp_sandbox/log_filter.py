@@ -48,8 +48,8 @@ VALUE: /[^\s()"=!<>~,]+/
 _PARSER = Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False)
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
-SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
-EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _MISSING_FAILS = ("jsonPayload", "protoPayload", "labels", "resource")
 
 Test = Callable[[Any], bool]
@@ -62,16 +62,16 @@ class Filter(NamedTuple):
     """
 
     matches: Test
-    since: datetime = EVER[0]
-    until: datetime = EVER[1]
+    since: datetime = _EARLIEST
+    until: datetime = _LATEST
     log: str = ""
 
 
 def compiled(text: str, fields: dict[str, Callable[[Any], Any]]) -> Filter:
     """Compile a filter over entries whose top-level LogEntry fields are read by `fields` (None is "not set").
 
-    `fields` names every field that LogEntry has. Raises ApiError 400 for what Google would refuse, 501 for what it
-    knows and this does not.
+    `fields` names every field that LogEntry has; each entry has a severity, and its times are datetimes.
+    Raises ApiError 400 for what Google would refuse, 501 for what it knows and this does not.
     """
     try:
         return _Compiler(fields).transform(_PARSER.parse(text))
@@ -83,8 +83,8 @@ def compiled(text: str, fields: dict[str, Callable[[Any], Any]]) -> Filter:
         raise error.orig_exc from None
 
 
-def moment(text: str) -> datetime:
-    """Read a timestamp or a date; without a zone it is UTC. Raises ApiError 400."""
+def _moment(text: str) -> datetime:
+    """A timestamp or a date; without a zone it is UTC."""
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
@@ -151,10 +151,10 @@ class _Compiler(Transformer):
             raise _invalid(f"Field not found: '{top}'. Make sure that a literal is enclosed in double quotes.")
         read = self.fields[top]
         if top in ("timestamp", "receiveTimestamp") and op in _ORDER:
-            return _by_time(read, op, moment(wanted), bounds=top == "timestamp")
+            return _by_time(read, op, _moment(wanted), bounds=top == "timestamp")
         if top == "severity" and op in _ORDER:
             rank, order = _rank(wanted), _ORDER[op]
-            return Filter(lambda e: order(_rank(read(e) or "DEFAULT"), rank))
+            return Filter(lambda e: order(_rank(read(e)), rank))
         fits, missing = _fits(op, wanted), _MISSING_FAILS if rest else ()
         log = wanted.casefold() if (top, op, rest) == ("logName", "=", []) else ""
         return Filter(lambda e: any(map(fits, _walk(read(e), rest, [] if top in missing else [""]))), log=log)
@@ -162,21 +162,17 @@ class _Compiler(Transformer):
 
 def _by_time(read: Callable, op: str, wanted: datetime, bounds: bool) -> Filter:
     order = _ORDER[op]
-    since = wanted if bounds and op in ("=", ">", ">=") else EVER[0]
-    until = wanted if bounds and op in ("=", "<", "<=") else EVER[1]
-    return Filter(lambda e: order(_moment_of(read(e)), wanted), since, until)
-
-
-def _moment_of(value: datetime | str) -> datetime:
-    return value if isinstance(value, datetime) else moment(value)
+    since = wanted if bounds and op in ("=", ">", ">=") else _EARLIEST
+    until = wanted if bounds and op in ("=", "<", "<=") else _LATEST
+    return Filter(lambda e: order(read(e), wanted), since, until)
 
 
 def _rank(name: str) -> int:
     if name.isdigit():
         return int(name)
-    if name.upper() not in SEVERITIES:
+    if name.upper() not in _SEVERITIES:
         raise _invalid(f"Invalid severity: {name}")
-    return 100 * SEVERITIES.index(name.upper())
+    return 100 * _SEVERITIES.index(name.upper())
 
 
 def _fits(op: str, wanted: str) -> Callable[[Any], bool]:

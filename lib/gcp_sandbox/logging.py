@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gcp_sandbox import audit
 from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.log_filter import Filter, compiled
-from gcp_sandbox.story import Entry, number
-from gcp_sandbox.wire import digest, stamp
+from gcp_sandbox.story import Entry
+from gcp_sandbox.wire import digest, number, stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
@@ -36,8 +36,7 @@ class Log:
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         self.project = sandbox.inventory.project
-        changes = list(audit.entries(sandbox))
-        self.entries = sorted([*sandbox.story.entries, *changes]) if changes else sandbox.story.entries
+        self.entries = sorted([*sandbox.story.entries, *audit.entries(sandbox)])
         self._by_log: dict[str, list[Entry]] = {}
         self._resources: dict[str, dict] = {}
         self.fields: dict[str, Callable[[Entry], Any]] = {
@@ -112,7 +111,15 @@ class Log:
     def _proto(self, entry: Entry) -> dict[str, Any] | None:
         if entry.change:
             return audit.payload(entry.change)
-        return self._audit(entry) if entry.payload == "proto" else None
+        if entry.payload != "proto":
+            return None
+        return {
+            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+            "serviceName": "run.googleapis.com",
+            "methodName": "/InternalServices.ReplaceInternalService",
+            "resourceName": f"namespaces/{self.project}/services/{entry.function}",
+            "status": {"code": 13, "message": entry.text},
+        }
 
     def _resource(self, entry: Entry) -> dict[str, Any]:
         if entry.change:
@@ -128,15 +135,6 @@ class Log:
             }
             self._resources[revision] = {"type": "cloud_run_revision", "labels": labels}
         return self._resources[revision]
-
-    def _audit(self, entry: Entry) -> dict[str, Any]:
-        return {
-            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
-            "serviceName": "run.googleapis.com",
-            "methodName": "/InternalServices.ReplaceInternalService",
-            "resourceName": f"namespaces/{self.project}/services/{entry.function}",
-            "status": {"code": 13, "message": entry.text},
-        }
 
 
 @route("logging", "POST", "/v2/entries:list", "logging.logEntries.list")

@@ -8,7 +8,7 @@ from typing import Any
 from gcp_sandbox.inventory import Function, Inventory
 from gcp_sandbox.wire import digest, etag, stamp
 
-_TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency", "containers")
+TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency", "containers")
 NOT_LISTENING = (
     "The user-provided container failed to start and listen on the port defined provided by the PORT=8080 environment "
     "variable within the allocated timeout. This can happen when the container port is misconfigured or if the timeout "
@@ -16,19 +16,19 @@ NOT_LISTENING = (
 )
 
 
-def template(function: Function, inventory: Inventory) -> dict[str, Any]:
-    """What a function's next revision is made from, but for its image."""
+def template(function: Function, n: int, inventory: Inventory) -> dict[str, Any]:
+    """What a revision of a function's `n`-th code is made from."""
     return {
         "labels": labels(function),
-        "serviceAccount": account(inventory),
+        "serviceAccount": inventory.account,
         "timeout": f"{function.timeout_s}s",
         "maxInstanceRequestConcurrency": 1,
         "containers": [
             {
                 "name": "worker",
-                "image": image(function.name, 1, inventory),
+                "image": image(function.name, n, inventory),
                 "resources": {"limits": {"cpu": "0.3333", "memory": function.memory}},
-                "env": environment([(key, secret, "latest") for key, secret in secret_variables(function)]),
+                "env": environment(secret_variables(function)),
             }
         ],
     }
@@ -43,7 +43,7 @@ def revision(path: str, n: int, made_from: dict[str, Any], created: datetime, fa
         "uid": uid(name),
         "generation": "1",
         "observedGeneration": "1",
-        **{key: made_from[key] for key in _TEMPLATE if key in made_from},
+        **{key: made_from[key] for key in TEMPLATE if key in made_from},
         "createTime": at,
         "updateTime": at,
         "service": service,
@@ -85,14 +85,9 @@ def secrets_of(made_from: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(key, r["secret"].rsplit("/", 1)[-1], r.get("version") or "latest") for key, r in references if r]
 
 
-def secret_variables(function: Function) -> list[tuple[str, str]]:
-    """The environment variables that hold a function's secrets: (variable, secret)."""
-    return [(secret.upper().replace("-", "_"), secret) for secret in function.secrets]
-
-
-def account(inventory: Inventory) -> str:
-    """The service account that every function runs as."""
-    return f"etl-runner@{inventory.project}.iam.gserviceaccount.com"
+def secret_variables(function: Function) -> list[tuple[str, str, str]]:
+    """The environment variables that hold a function's secrets: (variable, secret, version)."""
+    return [(secret.upper().replace("-", "_"), secret, "latest") for secret in function.secrets]
 
 
 def labels(function: Function) -> dict[str, str]:

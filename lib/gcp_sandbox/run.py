@@ -72,7 +72,7 @@ def patch_service(sandbox: Sandbox, call: Call, project: str, location: str, ser
     for part in mask:
         given, (_, _, key) = asked.get("template", {}), part.partition(".")
         if part.startswith("template"):
-            sandbox.iam.act_as(services.account, "run")
+            sandbox.iam.act_as("run")
             made_from = {**made_from, **given} if not key else {**made_from, key: given.get(key, {})}
     if made_from.pop("revision", ""):
         raise ApiError(501, "UNIMPLEMENTED", "gcp_sandbox names revisions itself")

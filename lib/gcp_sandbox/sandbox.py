@@ -9,35 +9,38 @@ from urllib.parse import urlsplit
 
 from gcp_sandbox.app import HOSTS
 from gcp_sandbox.faults import Faults
+from gcp_sandbox.functions import Functions
 from gcp_sandbox.iam import Iam
 from gcp_sandbox.inventory import Inventory
+from gcp_sandbox.logging import Log
 from gcp_sandbox.operations import Operations
+from gcp_sandbox.scheduler import Jobs
+from gcp_sandbox.secrets import Secrets
+from gcp_sandbox.serving import Services
 from gcp_sandbox.story import Story
 from gcp_sandbox.world import World
 
 if TYPE_CHECKING:
     from gcp_sandbox.bigquery.engine import Engine
-    from gcp_sandbox.deploy import Uploads
-    from gcp_sandbox.functions import Functions
-    from gcp_sandbox.logging import Log
-    from gcp_sandbox.scheduler import Jobs
-    from gcp_sandbox.secrets import Secrets
-    from gcp_sandbox.serving import Services
 
 _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 
 
 class Sandbox:
-    """One project in one world: its clock, its permissions and its services."""
+    """One project in one world: its clock, its permissions and its services.
+
+    `uploads` are the zips that were uploaded, by "bucket/object"; an upload URL that nobody used yet has None.
+    """
 
     def __init__(self, inventory: Inventory, world: World):
         self.inventory, self.world = inventory, world
-        self.now: datetime = world.clock
+        self.now: datetime = world.now
         self.story = Story(inventory, world)
         self.iam = Iam(self)
         self.faults = Faults(world.faults)
         self.operations = Operations(self)
         self.messages: list[dict[str, str]] = []
+        self.uploads: dict[str, bytes | None] = {}
 
     def tick(self) -> datetime:
         """Move the clock by the second that a write takes, and return the new time."""
@@ -54,42 +57,27 @@ class Sandbox:
 
     @cached_property
     def bigquery(self) -> Engine:
+        # DuckDB and the parser of SQL take long to import, and many runs ask for no table.
         from gcp_sandbox.bigquery.engine import Engine
 
         return Engine(self)
 
     @cached_property
     def log(self) -> Log:
-        from gcp_sandbox.logging import Log
-
         return Log(self)
 
     @cached_property
     def functions(self) -> Functions:
-        from gcp_sandbox.functions import Functions
-
         return Functions(self)
 
     @cached_property
-    def uploads(self) -> Uploads:
-        from gcp_sandbox.deploy import Uploads
-
-        return Uploads()
-
-    @cached_property
     def services(self) -> Services:
-        from gcp_sandbox.serving import Services
-
         return Services(self)
 
     @cached_property
     def secrets(self) -> Secrets:
-        from gcp_sandbox.secrets import Secrets
-
         return Secrets(self)
 
     @cached_property
     def jobs(self) -> Jobs:
-        from gcp_sandbox.scheduler import Jobs
-
         return Jobs(self)

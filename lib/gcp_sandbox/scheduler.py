@@ -12,8 +12,7 @@ from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.call import invoke
 from gcp_sandbox.failures import KINDS
 from gcp_sandbox.inventory import Function
-from gcp_sandbox.story import number
-from gcp_sandbox.wire import not_found, page, stamp
+from gcp_sandbox.wire import not_found, number, page, stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
@@ -33,26 +32,26 @@ class Jobs:
         story = sandbox.story
         self.last_run = {run.function.name: run.started_at for run in story.runs}
         self.last_attempt = {attempt.function.name: attempt for attempt in story.attempts}
-        there = {f.name for f in story.functions}
-        gone = [f for f in sandbox.inventory.functions if f.name not in there]
-        self.jobs = {f.name: self._draw(f, f.name in there) for f in [*story.functions, *gone]}
+        gone = [f for f in sandbox.inventory.functions if story.state(f).state == "absent"]
+        self.jobs = {f.name: self._draw(f) for f in [*story.functions, *gone]}
 
-    def _draw(self, function: Function, exists: bool) -> dict[str, Any]:
+    def _draw(self, function: Function) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
-        said = self.sandbox.story.jobs.get(function.name)
-        state = said.state if said else "ENABLED"
-        code = (said.code if said else 0) or (self._code(function) if exists else _NOT_FOUND)
-        last = self._last(function, attempted=state == "ENABLED" and code != 0)
+        said = self.sandbox.story.job(function)
+        code = said.code or self._code(function)
+        # A job that fails may never get as far as a run, so its last attempt is its last tick.
+        failing = said.state == "ENABLED" and code != 0
+        last = self._tick(function, reverse=True) if failing else self.last_run.get(function.name)
         uri = services.uri(function.name)
-        changed = (said.changed if said else None) or timedelta(days=40 + number(function.name, below=90))
+        changed = said.changed or timedelta(days=40 + number(function.name, below=90))
         return {
-            "name": f"projects/{inventory.project}/locations/{inventory.region}/jobs/{function.name}",
+            "name": f"{inventory.place}/jobs/{function.name}",
             "description": f"Runs {function.name}",
             "schedule": function.schedule,
             "timeZone": inventory.time_zone,
-            "state": state,
+            "state": said.state,
             **({"lastAttemptTime": stamp(last), "status": {"code": code} if code else {}} if last else {}),
-            "scheduleTime": stamp(self._tick(function, self.sandbox.story.now)),
+            "scheduleTime": stamp(self._tick(function)),
             "userUpdateTime": stamp(self.sandbox.story.now - changed),
             "attemptDeadline": f"{function.timeout_s}s",
             "retryConfig": {
@@ -64,12 +63,14 @@ class Jobs:
             "httpTarget": {
                 "uri": uri,
                 "httpMethod": "POST",
-                "oidcToken": {"serviceAccountEmail": services.account, "audience": uri},
+                "oidcToken": {"serviceAccountEmail": inventory.account, "audience": uri},
             },
         }
 
     def _code(self, function: Function) -> int:
         """What its last attempt came to."""
+        if self.sandbox.story.state(function).state == "absent":
+            return _NOT_FOUND
         found = self.last_attempt.get(function.name)
         if not found or not found.kind:
             return _CODES[500] if found and found.run and found.run.status == "failed" else 0
@@ -78,14 +79,10 @@ class Jobs:
         ended = found.run is None or (found.run.ended_at and found.run.ended_at <= self.sandbox.story.now)
         return KINDS[found.kind].code if ended else 0
 
-    def _last(self, function: Function, attempted: bool) -> datetime | None:
-        """The last attempt: a run, or for a job that fails the last tick, since it may never get as far as a run."""
-        if attempted:
-            return self._tick(function, self.sandbox.story.now, reverse=True)
-        return self.last_run.get(function.name)
-
-    def _tick(self, function: Function, at: datetime, reverse: bool = False) -> datetime:
-        return next(CronSim(function.schedule, at.astimezone(self.sandbox.story.zone), reverse=reverse))
+    def _tick(self, function: Function, reverse: bool = False) -> datetime:
+        """When the schedule is next due, or was last."""
+        story = self.sandbox.story
+        return next(CronSim(function.schedule, story.now.astimezone(story.zone), reverse=reverse))
 
 
 @route("cloudscheduler", "GET", _JOBS, "cloudscheduler.jobs.list")

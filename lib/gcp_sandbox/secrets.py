@@ -7,17 +7,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
+
 from gcp_sandbox.app import ApiError, Call, route
-from gcp_sandbox.iam import project_number
-from gcp_sandbox.story import number
-from gcp_sandbox.wire import etag, not_found, page, stamp
+from gcp_sandbox.wire import etag, not_found, number, page, stamp
+from gcp_sandbox.world import SecretVersion
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
 _SECRETS = "/v1/projects/{project}/secrets"
 _VERSIONS = f"{_SECRETS}/{{secret}}/versions"
-_POLYNOMIAL = 0x82F63B78
 _LARGEST = 65_536
 
 
@@ -27,7 +27,7 @@ class Secrets:
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         # Google answers with the project's number, whichever way it was asked.
-        self.root = f"projects/{project_number(sandbox)}/secrets"
+        self.root = f"projects/{sandbox.inventory.project_number}/secrets"
         names = sorted({s for f in sandbox.inventory.functions for s in f.secrets})
         self.secrets = {name: self._secret(name) for name in names}
         self.versions = {name: self._versions(name) for name in names}
@@ -37,35 +37,31 @@ class Secrets:
             for version in versions
         }
 
-    def _told(self, name: str) -> list[tuple[timedelta, str, timedelta]]:
-        """Age, state and, if it was switched off, when, of each version, oldest first.
-
-        As the world says, or one that is off and one that is on.
-        """
+    def _told(self, name: str) -> tuple[SecretVersion, ...]:
+        """The versions as the world says, or one that is off and one that is on; oldest first."""
         for said in self.sandbox.world.secrets:
             if said.name == name:
-                return [(version.age, version.state, version.changed or version.age / 2) for version in said.versions]
-        old = "DESTROYED" if number("old", name, below=3) == 0 else "DISABLED"
-        first, second = (
-            timedelta(days=200 + number(name, below=90)),
-            timedelta(days=20 + number(name, below=60), hours=3),
+                return said.versions
+        first = SecretVersion(
+            age=timedelta(days=200 + number(name, below=90)),
+            state="DESTROYED" if number("old", name, below=3) == 0 else "DISABLED",
         )
-        return [(first, old, first / 2), (second, "ENABLED", second)]
+        return first, SecretVersion(age=timedelta(days=20 + number(name, below=60), hours=3))
 
     def _secret(self, name: str) -> dict[str, Any]:
         return {
             "name": f"{self.root}/{name}",
             "replication": {"automatic": {}},
-            "createTime": stamp(self.sandbox.world.clock - self._told(name)[0][0]),
+            "createTime": stamp(self.sandbox.world.now - self._told(name)[0].age),
             "etag": etag("secret", name),
         }
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
-        made, clock = [], self.sandbox.world.clock
-        for n, (age, state, changed) in enumerate(self._told(name), 1):
-            version = self._version(name, n, state, stamp(clock - age))
-            if state == "DESTROYED":
-                version["destroyTime"] = stamp(clock - changed)
+        made, clock = [], self.sandbox.world.now
+        for n, said in enumerate(self._told(name), 1):
+            version = self._version(name, n, said.state, stamp(clock - said.age))
+            if said.state == "DESTROYED":
+                version["destroyTime"] = stamp(clock - (said.changed or said.age / 2))
             made.append(version)
         return made
 
@@ -102,21 +98,12 @@ class Secrets:
 
     def version(self, name: str, version: str) -> dict[str, Any]:
         """One version by number; "latest" is the newest, whatever its state. Raises ApiError 404."""
-        versions = self.versions[self.secret(name)["name"].rsplit("/", 1)[1]]
+        self.secret(name)
+        versions = self.versions[name]
         found = [v for v in versions if v["name"].rsplit("/", 1)[1] == version] if version != "latest" else versions
         if not found:
             raise not_found(f"Secret Version [{self.root}/{name}/versions/{version}] not found.")
         return found[-1]
-
-
-def crc32c(data: bytes) -> int:
-    """The checksum that Secret Manager sends with a value (Castagnoli)."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (_POLYNOMIAL if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 @route("secretmanager", "GET", _SECRETS, "secretmanager.secrets.list")
@@ -151,7 +138,7 @@ def access(sandbox: Sandbox, _call: Call, project: str, secret: str, version: st
     """The value of a version; "latest" never falls back to an older one that is enabled."""
     found = sandbox.secrets.enabled(secret, version)
     value = sandbox.secrets.values[found["name"]]
-    payload = {"data": b64encode(value).decode(), "dataCrc32c": str(crc32c(value))}
+    payload = {"data": b64encode(value).decode(), "dataCrc32c": str(google_crc32c.value(value))}
     return {"name": found["name"], "payload": payload}
 
 
@@ -171,7 +158,7 @@ def add_version(sandbox: Sandbox, call: Call, project: str, secret: str) -> dict
         message = f"The payload is too large: {len(value)} bytes, at most {_LARGEST} are allowed."
         raise ApiError(400, "INVALID_ARGUMENT", message)
     checksum = payload.get("dataCrc32c")
-    if checksum is not None and str(checksum) != str(crc32c(value)):
+    if checksum is not None and str(checksum) != str(google_crc32c.value(value)):
         raise ApiError(400, "INVALID_ARGUMENT", "Payload data does not match the checksum in data_crc32c.")
     return sandbox.secrets.add(secret, value, checksum is not None)
 

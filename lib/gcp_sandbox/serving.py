@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gcp_sandbox.app import ApiError
 from gcp_sandbox.inventory import Function
 from gcp_sandbox.revisions import (
-    account,
+    TEMPLATE,
     condition,
     image,
     labels,
@@ -26,8 +26,8 @@ from gcp_sandbox.revisions import (
     template,
     uid,
 )
-from gcp_sandbox.story import HISTORY, Entry, number
-from gcp_sandbox.wire import etag, stamp
+from gcp_sandbox.story import HISTORY, Entry
+from gcp_sandbox.wire import etag, number, stamp
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
@@ -48,7 +48,6 @@ class Services:
 
     def __init__(self, sandbox: Sandbox):
         self.sandbox, self.inventory = sandbox, sandbox.inventory
-        self.account = account(self.inventory)
         self.defects: dict[str, str] = {}
         self.built: set[str] = set()
         self.started_with: dict[str, dict[str, dict]] = {}
@@ -63,7 +62,7 @@ class Services:
 
     def path(self, name: str) -> str:
         """The full name of a service."""
-        return f"projects/{self.inventory.project}/locations/{self.inventory.region}/services/{name}"
+        return f"{self.inventory.place}/services/{name}"
 
     def uri(self, name: str) -> str:
         """The address that a call goes to: a hash of the project, and the initials of the region."""
@@ -78,22 +77,17 @@ class Services:
         count = 2 + number("revisions", function.name, below=2)
         first = 1 + number("first", function.name, below=60)
         made = [(HISTORY + timedelta(days=2 + 9 * (count - n), hours=n), "", "") for n in range(count)]
-        state = self.sandbox.story.states.get(function.name)
-        if state and state.state == "FAILED":
-            made.append((timedelta(hours=3), state.message, ""))
+        said = self.sandbox.story.state(function)
+        if said.state == "FAILED":
+            made.append((timedelta(hours=3), said.message, ""))
         made += [(d.age, d.failure, d.error) for d in self.sandbox.story.said("revisions", function)]
         made.sort(reverse=True)
         found = []
         for n, (age, failure, error) in enumerate(made, first):
             self.defects[image(function.name, n, self.inventory)] = error
-            source = self._with_image(template(function, self.inventory), n)
-            found.append(revision(self.path(function.name), n, source, self.sandbox.world.clock - age, failure))
+            made_from, created = template(function, n, self.inventory), self.sandbox.world.now - age
+            found.append(revision(self.path(function.name), n, made_from, created, failure))
         return found
-
-    def _with_image(self, made_from: dict, n: int) -> dict:
-        worker = made_from["containers"][0]
-        name = image(worker["image"].rsplit("/", 1)[1].partition(":")[0], n, self.inventory)
-        return {**made_from, "containers": [{**worker, "image": name}]}
 
     def _service(self, function: Function) -> dict:
         revisions, name = self.revisions[function.name], function.name
@@ -102,7 +96,7 @@ class Services:
         traffic: list[dict] = [{"type": LATEST, "percent": 100}]
         if pins:
             traffic = [{"type": REVISION, "revision": last(revisions[-1 - pins[-1].back]), "percent": 100}]
-        changed = max(newest["createTime"], *(stamp(self.sandbox.world.clock - pin.since) for pin in pins), "")
+        changed = max([newest["createTime"], *(stamp(self.sandbox.world.now - pin.since) for pin in pins)])
         generation = str(len(revisions) + len(pins))
         return {
             "name": self.path(name),
@@ -114,7 +108,7 @@ class Services:
             "updateTime": changed,
             "ingress": "INGRESS_TRAFFIC_ALL",
             "launchStage": "GA",
-            "template": {key: newest[key] for key in template(function, self.inventory)},
+            "template": {key: newest[key] for key in TEMPLATE if key in newest},
             "traffic": traffic,
             "trafficStatuses": traffic,
             "terminalCondition": condition("Ready", changed, newest["conditions"][0].get("message", "")),
@@ -131,7 +125,7 @@ class Services:
         good = [r for r in self.revisions[function.name] if ready(r)]
         found = [(datetime.fromisoformat(r["createTime"]), last(r)) for r in good]
         for pin in self.sandbox.story.said("traffic", function):
-            since = self.sandbox.world.clock - pin.since
+            since = self.sandbox.world.now - pin.since
             found = [f for f in found if f[0] < since] + [(since, last(self.revisions[function.name][-1 - pin.back]))]
         return found
 
@@ -168,8 +162,8 @@ class Services:
         """Make a revision, and say why it cannot serve, or "". `defect` tells of new code; None keeps the old."""
         n = int(self.revisions[name][-1]["name"].rsplit("-", 2)[1]) + 1
         if defect is not None:
-            made_from = self._with_image(made_from, n)
-            built = made_from["containers"][0]["image"]
+            built = image(name, n, self.inventory)
+            made_from = {**made_from, "containers": [{**made_from["containers"][0], "image": built}]}
             self.defects[built] = defect
             self.built.add(built)
         versions, unreadable = self._read_secrets(made_from)

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
-from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 from gcp_sandbox.failures import KINDS, NOT_ENDED, Words
 from gcp_sandbox.inventory import Function, Inventory, Table
-from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, Select, World
+from gcp_sandbox.wire import number
+from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, Select, TableState, World
 
 HISTORY = timedelta(days=8)
+_HEALTHY = Runs(select=Select(), outcome="success")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class Attempt(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Something that somebody changed: method and resource as Google names them, and what of an IAM policy."""
+    """Something that somebody changed: API, method and resource as Google names them, and what of an IAM policy."""
 
+    api: str
     method: str
     resource: str
     by: str
@@ -76,16 +78,11 @@ class Entry(NamedTuple):
     change: Change | None = None
 
 
-def number(*seed: object, below: int) -> int:
-    """A number that looks random and always is the same for the same seed."""
-    return crc32(repr(seed).encode()) % below
-
-
 class Story:
     """What the inventory's functions did in one world. Raises BadWorld where the world names what is not there."""
 
     def __init__(self, inventory: Inventory, world: World):
-        self.inventory, self.world, self.now = inventory, world, world.clock
+        self.inventory, self.world, self.now = inventory, world, world.now
         self.zone = ZoneInfo(inventory.time_zone)
         self.words = Words(inventory, world)
         known = {t.name for t in inventory.tables} | {inventory.runs}
@@ -103,18 +100,17 @@ class Story:
     @cached_property
     def functions(self) -> list[Function]:
         """The functions that exist: the inventory's without the absent ones, then those of `bulk`."""
-        absent = {name for name, said in self.states.items() if said.state == "absent"}
+        here = [f for f in self.inventory.functions if self.state(f).state != "absent"]
         model = self.inventory.functions[0]
         more = [
             model.model_copy(update={"name": f"bulk-{n:04}", "tables": (), "schedule": "0 0 1 1 *"})
             for n in range(self.world.bulk.functions)
         ]
-        return [f for f in self.inventory.functions if f.name not in absent] + more
+        return here + more
 
-    @cached_property
-    def states(self) -> dict[str, FunctionState]:
-        """What the world says about functions, by name; the last word wins."""
-        return {f.name: said for said in self.world.functions for f in self._selected(said)}
+    def function(self, name: str) -> Function:
+        """One of the functions that exist."""
+        return next(f for f in self.functions if f.name == name)
 
     def said(self, part: str, function: Function) -> list:
         """What one list of the world says about one function, in its order; a `kind` in that function's words."""
@@ -128,10 +124,21 @@ class Story:
             said |= {"outcome": rule.outcome or kind.outcome, "cure": rule.cure or kind.cure}
         return rule.model_copy(update=said)
 
-    @cached_property
-    def jobs(self) -> dict[str, Job]:
-        """What the world says about scheduler jobs, by the name of the function; the last word wins."""
-        return {f.name: said for said in self.world.jobs for f in self._selected(said)}
+    def last(self, part: str, function: Function) -> Any:
+        """The last word of one list of the world about one function, which wins where there can be only one."""
+        return next(reversed(self.said(part, function)), None)
+
+    def state(self, function: Function) -> FunctionState:
+        """The last word about a function itself."""
+        return self.last("functions", function) or FunctionState(select=Select(), state="ACTIVE")
+
+    def job(self, function: Function) -> Job:
+        """The last word about a function's job."""
+        return self.last("jobs", function) or Job(select=Select())
+
+    def table(self, name: str) -> TableState:
+        """The last word about a table."""
+        return next((said for said in reversed(self.world.tables) if said.name == name), TableState(name=name))
 
     def _selected(self, part: object) -> list[Function]:
         return part.select.of(self.inventory.functions)  # type: ignore[attr-defined]
@@ -148,51 +155,46 @@ class Story:
         return sorted(found, key=lambda run: (run.started_at, run.function.name))
 
     def _attempts_of(self, function: Function) -> Iterator[Attempt]:
-        rules = [*self._of_revisions(function), *self.said("runs", function), *self._of_jobs(function)]
+        rules = [_HEALTHY, *self._of_revisions(function), *self.said("runs", function), *self._of_jobs(function)]
         ticks = CronSim(function.schedule, (self.now - HISTORY).astimezone(self.zone))
         first: dict[int, str] = {}
         for tick in ticks:
             started = tick.astimezone(self.now.tzinfo) + timedelta(seconds=number(function.name, tick, below=20))
             if started > self.now:
                 return
-            rule = next((r for r in reversed(rules) if self.now - r.since <= started <= self.now - r.until), None)
-            kind = rule.kind if rule else ""
-            if rule and (rule.outcome == "skipped" or id(rule) in first):
-                if kind:
-                    yield Attempt(function, started, None, kind, first.get(id(rule), ""))
+            rule = next(r for r in reversed(rules) if self.now - r.since <= started <= self.now - r.until)
+            if rule.outcome == "skipped" or id(rule) in first:
+                if rule.kind:
+                    yield Attempt(function, started, None, rule.kind, first.get(id(rule), ""))
                 continue
             run = self._run(function, started, rule)
-            yield Attempt(function, started, run, kind)
-            if kind == "stuck":
+            yield Attempt(function, started, run, rule.kind)
+            if rule.kind == "stuck":
                 first[id(rule)] = run.id
 
     def _of_jobs(self, function: Function) -> list[Runs]:
         """The rules that follow from a job that somebody switched off, and that says when."""
-        job = self.jobs.get(function.name)
-        if not job or not job.changed or job.state not in ("PAUSED", "DISABLED"):
+        job = self.job(function)
+        if not job.changed or job.state not in ("PAUSED", "DISABLED"):
             return []
-        return [Runs(select=Select(name=function.name), outcome="skipped", since=_seconds(job.changed))]
+        return [Runs(select=Select(name=function.name), outcome="skipped", since=job.changed)]
 
     def _of_revisions(self, function: Function) -> list[Runs]:
         """The rules that follow from revisions with an error, each while it served."""
         pinned = max((pin.since for pin in self.said("traffic", function)), default=timedelta(0))
         every, deployed = Select(name=function.name), self.said("revisions", function)
-        ages = sorted((one.age for one in deployed), reverse=True)
         made = []
-        for one in deployed:
-            ends = [age for age in ages if age < one.age] + [pinned] * (pinned < one.age)
-            if one.error:
-                told = {"since": _seconds(one.age), "until": _seconds(max(ends, default=timedelta(0)))}
-                outcome = KINDS[one.kind].outcome if one.kind else "failed"
-                made.append(Runs(select=every, outcome=outcome, kind=one.kind, error=one.error, **told))
+        for one in (one for one in deployed if one.error):
+            until = max((end for end in (pinned, *(d.age for d in deployed)) if end < one.age), default=timedelta(0))
+            outcome = KINDS[one.kind].outcome if one.kind else "failed"
+            made.append(Runs(select=every, outcome=outcome, kind=one.kind, error=one.error, since=one.age, until=until))
         return made
 
-    def _run(self, function: Function, started: datetime, rule: Runs | None) -> Run:
-        kind = rule.kind if rule else ""
+    def _run(self, function: Function, started: datetime, rule: Runs) -> Run:
+        kind, status = rule.kind, rule.outcome
         took = timedelta(seconds=20 + number("took", function.name, started, below=70))
         if kind and KINDS[kind].whole_time:
             took = timedelta(seconds=function.timeout_s)
-        status = rule.outcome if rule else "success"
         if (status == "success" or kind) and started + took > self.now:
             status = "running"
         return Run(
@@ -201,7 +203,7 @@ class Story:
             started_at=started,
             finished_at=None if status == "running" else started + took,
             status=status,
-            error=_reported(kind, rule.error if rule else "") if status == "failed" else "",
+            error=_reported(kind, rule.error) if status == "failed" else "",
             records=50 + number("records", function.name, started, below=400) if status == "success" else 0,
             kind=kind,
             ended_at=started + took if kind and kind != "stuck" else None,
@@ -212,15 +214,16 @@ class Story:
         """Every log entry, oldest first: what runs say, what failed, and the world's own errors."""
         found = [e for run in self.runs for e in self.entries_of(run)]
         for function, at, run, kind, first in self.attempts:
-            found += self._lines(kind, function, at, first=first) if kind and not run else []
+            found += self.lines(kind, function, at, first=first) if kind and not run else []
         for rule in self.world.errors:
-            names = [f.name for f in self._selected(rule)]
+            functions = self._selected(rule)
             gap = (rule.since - rule.until) / max(rule.count, 1)
             for n in range(rule.count):
                 at = self.now - rule.since + gap * n + gap / 2
-                name = names[n % len(names)]
-                found += self._of_kind(rule.kind, name, at) if rule.kind else []
-                found += [Entry(at, name, rule.severity, rule.text, rule.payload)] if rule.text else []
+                function = functions[n % len(functions)]
+                text = rule.text or self.words.error(rule.kind, function)
+                told = self.lines(rule.kind, function, at) if rule.kind else []
+                found += told or [Entry(at, function.name, rule.severity, text, rule.payload)]
         bulk, name = self.world.bulk.errors, self.functions[-1].name
         gap, start = timedelta(seconds=72000) / max(bulk, 1), self.now - timedelta(seconds=72000)
         found += [Entry(start + gap * n, name, "ERROR", f"bulk error {n}") for n in range(1, bulk + 1)]
@@ -228,28 +231,20 @@ class Story:
 
     def entries_of(self, run: Run) -> Iterator[Entry]:
         """What one run says: that it started, and how it ended, or what the platform says of what stopped it."""
-        said = [(run.started_at, "INFO", f"Run {run.id} started.")]
+        name = run.function.name
+        yield Entry(run.started_at, name, "INFO", f"Run {run.id} started.", run=run.id)
         stopped = run.kind and KINDS[run.kind].lines
         if stopped and run.ended_at and run.ended_at <= self.now:
-            yield from self._lines(run.kind, run.function, run.ended_at, run.id)
+            yield from self.lines(run.kind, run.function, run.ended_at, run.id)
+        elif run.finished_at and run.status == "success":
+            yield Entry(run.finished_at, name, "INFO", f"Run {run.id} wrote {run.records} rows.", run=run.id)
         elif run.finished_at:
-            ok = run.status == "success"
-            words = f"wrote {run.records} rows." if ok else f"failed: {run.error}"
-            said.append((run.finished_at, "INFO" if ok else "ERROR", f"Run {run.id} {words}"))
-        for at, severity, text in said:
-            yield Entry(at, run.function.name, severity, text, run=run.id)
+            yield Entry(run.finished_at, name, "ERROR", f"Run {run.id} failed: {run.error}", run=run.id)
 
-    def _lines(self, kind: str, function: Function, at: datetime, run: str = "", first: str = "") -> list[Entry]:
+    def lines(self, kind: str, function: Function, at: datetime, run: str = "", first: str = "") -> list[Entry]:
         """What the platform writes of a failure."""
         told = self.words.lines(kind, function, at, first)
         return [Entry(w, function.name, x.severity, x.text, x.payload, run, status=x.status) for w, x in told]
-
-    def _of_kind(self, kind: str, name: str, at: datetime) -> list[Entry]:
-        """What one failure of that kind leaves in the log, without its run."""
-        function = next(f for f in self.inventory.functions if f.name == name)
-        if KINDS[kind].lines:
-            return self._lines(kind, function, at)
-        return [Entry(at, name, "ERROR", self.words.error(kind, function))]
 
     def modified(self, name: str) -> datetime:
         """When a table was last written to, or changed: by its functions' runs, or as the world says."""
@@ -258,13 +253,13 @@ class Story:
             for run in self.runs
             if name == self.inventory.runs or (name in run.function.tables and run.status == "success")
         ]
-        changed = [self.now - table.changed for table in self.world.tables if table.name == name and table.changed]
+        said = self.table(name)
+        changed = [self.now - said.changed] if said.changed else []
         return max((at for at in (*ends, *changed) if at <= self.now), default=self.now - HISTORY)
 
     def times(self, table: Table) -> list[datetime]:
         """When each row of a data table says it is from, oldest first: some for each successful run that writes it."""
-        state = next((s for s in self.world.tables if s.name == table.name), None)
-        newest = self.now - (state.stale if state else timedelta(0))
+        newest = self.now - self.table(table.name).stale
         return [
             at
             for run in self.runs
@@ -283,11 +278,6 @@ class Story:
         rules = [*self.said("runs", function), *self.said("revisions", function)]
         kind = next((r.kind for r in rules if error and r.kind and r.error == error), "")
         return Run(id_, function, started, finished, status, _reported(kind, error), records, kind, finished)
-
-
-def _seconds(ago: timedelta) -> str:
-    """A duration as a world writes it."""
-    return f"{round(ago.total_seconds())}s"
 
 
 def _reported(kind: str, error: str) -> str:

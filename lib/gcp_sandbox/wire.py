@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
+from zlib import crc32
 
 from gcp_sandbox.app import ApiError, Call
 
@@ -15,9 +16,19 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def millis(moment: datetime) -> str:
+    """Milliseconds since 1970 as the text that BigQuery's int64 fields are."""
+    return str(int(moment.timestamp() * 1000))
+
+
 def digest(*seed: object) -> str:
     """64 hexadecimal digits that always are the same for the same seed: for ids that only have to differ."""
     return sha256(repr(seed).encode()).hexdigest()
+
+
+def number(*seed: object, below: int) -> int:
+    """A number that looks random and always is the same for the same seed."""
+    return crc32(repr(seed).encode()) % below
 
 
 def etag(*seed: object) -> str:

@@ -65,7 +65,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -85,7 +85,9 @@ class BadWorld(ValueError):
 
 
 def duration(text: object) -> timedelta:
-    """Read "90s", "40m", "26h" or "2d"."""
+    """Read "90s", "40m", "26h" or "2d"; what is a timedelta already stays one."""
+    if isinstance(text, timedelta):
+        return text
     match = re.fullmatch(r"(\d+)([smhd])", str(text))
     if not match:
         raise ValueError(f"{text!r} is not a duration such as 40m, 26h or 2d")
@@ -102,26 +104,31 @@ Ago = Annotated[timedelta, BeforeValidator(duration)]
 Failure = Annotated[str, AfterValidator(_known)]
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
 class Select(Part):
     """Which functions: each field that is given must match."""
 
-    name: str | list[str] = ""
-    source_system: str | list[str] = ""
-    table: str | list[str] = ""
-    secret: str | list[str] = ""
+    name: Names = ()
+    source_system: Names = ()
+    table: Names = ()
+    secret: Names = ()
 
     def of(self, functions: Sequence[Function]) -> list[Function]:
         """The functions that match. Raises BadWorld when there are none."""
-        wanted = [(_list(self.name), lambda f: [f.name]), (_list(self.source_system), lambda f: [f.source_system])]
-        wanted += [(_list(self.table), lambda f: f.tables), (_list(self.secret), lambda f: f.secrets)]
-        found = [f for f in functions if all(not values or set(values) & set(get(f)) for values, get in wanted)]
+        found = [f for f in functions if self._matches(f)]
         if not found:
             raise BadWorld(f"select {self.model_dump(exclude_defaults=True)} selects no function")
         return found
 
-
-def _list(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) and value else list(value)
+    def _matches(self, f: Function) -> bool:
+        own = {"name": [f.name], "source_system": [f.source_system], "table": f.tables, "secret": f.secrets}
+        return all(set(wanted) & set(own[field]) for field, wanted in self if wanted)
 
 
 class Runs(Part):
@@ -270,7 +277,7 @@ class World(Part):
     """One world as its file says it; see the top of this module."""
 
     about: str
-    now: AwareDatetime
+    now: Annotated[AwareDatetime, AfterValidator(lambda now: now.astimezone(UTC))]
     runs: tuple[Runs, ...] = ()
     errors: tuple[Errors, ...] = ()
     functions: tuple[FunctionState, ...] = ()
@@ -287,10 +294,6 @@ class World(Part):
     deny: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     bulk: Bulk = Bulk()
-
-    @property
-    def clock(self) -> datetime:
-        return self.now.astimezone(UTC)
 
 
 def shipped() -> list[str]:

@@ -154,6 +154,24 @@ def test_refused(ask, expression, said):
         ask(f"SELECT {expression}")
 
 
+WRONG = [
+    ("SELECT statuss FROM {runs}", "Unrecognized name: statuss; Did you mean status. at .1:8"),
+    ("SELECT e.nope FROM {runs} AS e", "Name nope not found inside e at .1:10"),
+    ("SELECT status, COUNT(*) FROM {runs}", "references column status which is neither grouped nor aggregated at .1:8"),
+    ("SELECT status AS s FROM {runs}\nWHERE s = 'success'", "Unrecognized name: s at .2:7"),
+    ("SELECT 1 AS a, 2 AS a", "Duplicate column names"),
+    ("SELECT status FORM {runs}", "Syntax error: Unexpected"),
+    ("SELECT 'open", "Unclosed string literal at .1:8"),
+    ("SELECT * FROM sales_intelligence.nothing", "Not found: Table acme-test:sales_intelligence.nothing"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG, ids=[text for text, _ in WRONG])
+def test_a_wrong_query_is_told_where_it_is_wrong(ask, text, said):
+    with pytest.raises(GoogleAPICallError, match=said):
+        ask(text.format(runs="sales_intelligence.etl_runs"))
+
+
 @pytest.mark.parametrize("kind", list(rewrite._RULES), ids=lambda kind: kind.__name__)
 def test_without_any_one_rule_a_case_would_answer_otherwise(bq, monkeypatch, kind):
     x = QueryJobConfig(query_parameters=[ScalarQueryParameter("x", "STRING", "x")])

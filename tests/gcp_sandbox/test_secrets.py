@@ -10,7 +10,6 @@ from google.cloud.functions_v2 import FunctionServiceClient
 from google.cloud.run_v2 import RevisionsClient, ServicesClient
 from google.cloud.secretmanager import SecretManagerServiceClient
 
-from gcp_sandbox.secrets import crc32c
 from tests.gcp_sandbox.conftest import PROJECT, polled
 
 HERE = f"projects/{PROJECT}"
@@ -52,11 +51,6 @@ def test_access(secrets, version):
     assert last(found.name) == "2"
     assert found.payload.data == b"sandbox value 2 of gmail-oauth-token"
     assert found.payload.data_crc32c == google_crc32c.value(found.payload.data)
-
-
-@pytest.mark.parametrize("data", [b"", b"a", b"123456789", bytes(range(256))])
-def test_crc32c(data):
-    assert crc32c(data) == google_crc32c.value(data)
 
 
 def test_what_is_off_cannot_be_read(secrets):

@@ -36,7 +36,7 @@ def jobs_query(sandbox: Sandbox, call: Call, **_: str) -> dict:
     result = _result(job)
     int64 = bool(body.get("formatOptions", {}).get("useInt64Timestamp"))
     answer = _page_of(job, result, 0, int(body.get("maxResults") or _PAGE), int64)
-    times = {f"{word}Time": job.resource()["statistics"]["creationTime"] for word in ("creation", "start", "end")}
+    times = {f"{word}Time": wire.millis(job.created) for word in ("creation", "start", "end")}
     answer |= {"kind": "bigquery#queryResponse", "location": job.location, "statementType": result.kind, **times}
     return answer | {"totalBytesBilled": "0" if body.get("dryRun") else str(result.billed), "queryId": job.id}
 
@@ -67,7 +67,19 @@ def jobs_get(sandbox: Sandbox, _call: Call, job: str, **_: str) -> dict:
 @route("bigquery", "GET", f"{_PROJECT}/datasets/{{dataset}}", "bigquery.datasets.get")
 def datasets_get(sandbox: Sandbox, _call: Call, project: str, dataset: str) -> dict:
     """One dataset, as old as the project's tables."""
-    return _dataset(sandbox, sandbox.bigquery.catalog.dataset(project, dataset))
+    catalog = sandbox.bigquery.catalog
+    name, born = catalog.dataset(project, dataset), wire.millis(catalog.born)
+    return {
+        "kind": "bigquery#dataset",
+        "etag": wire.etag(name),
+        "id": f"{project}:{name}",
+        "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/datasets/{name}",
+        "datasetReference": {"projectId": project, "datasetId": name},
+        "location": catalog.location,
+        "type": "DEFAULT",
+        "creationTime": born,
+        "lastModifiedTime": born,
+    }
 
 
 @route("bigquery", "GET", _TABLES, "bigquery.tables.list")
@@ -75,8 +87,10 @@ def tables_list(sandbox: Sandbox, call: Call, project: str, dataset: str) -> dic
     """The tables and snapshots of a dataset by name, without those that have expired."""
     catalog = sandbox.bigquery.catalog
     listed = [catalog.resource(t, full=False) for t in catalog.of(catalog.dataset(project, dataset))]
-    answer = {"kind": "bigquery#tableList", "etag": wire.etag(listed), "totalItems": len(listed)}
-    return {**answer, **_cut(call, "tables", listed)}
+    start, most = _window(call)
+    answer: dict[str, Any] = {"kind": "bigquery#tableList", "etag": wire.etag(listed), "totalItems": len(listed)}
+    answer |= {"tables": listed[start : start + most]} if listed else {}
+    return {**answer, "nextPageToken": str(start + most)} if start + most < len(listed) else answer
 
 
 @route("bigquery", "GET", f"{_TABLES}/{{table}}", "bigquery.tables.get")
@@ -124,22 +138,6 @@ def _table(sandbox: Sandbox, names: dict[str, str]) -> Any:
     return sandbox.bigquery.catalog.find(Ref(names["project"], names["dataset"], names["table"]))
 
 
-def _dataset(sandbox: Sandbox, name: str) -> dict:
-    catalog = sandbox.bigquery.catalog
-    moment = str(int(catalog.born.timestamp() * 1000))
-    return {
-        "kind": "bigquery#dataset",
-        "etag": wire.etag(name),
-        "id": f"{catalog.project}:{name}",
-        "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{catalog.project}/datasets/{name}",
-        "datasetReference": {"projectId": catalog.project, "datasetId": name},
-        "location": catalog.location,
-        "type": "DEFAULT",
-        "creationTime": moment,
-        "lastModifiedTime": moment,
-    }
-
-
 def _job(sandbox: Sandbox, name: str) -> Job:
     job = sandbox.bigquery.jobs.get(name)
     if not job:
@@ -183,12 +181,6 @@ def _window(call: Call) -> tuple[int, int]:
     if not all(text.isdigit() for text in given):
         raise ApiError(400, "INVALID_ARGUMENT", f"Invalid page: {given}", "invalid")
     return int(given[0]), min(int(given[1]), _PAGE)
-
-
-def _cut(call: Call, key: str, listed: list[dict]) -> dict:
-    start, most = _window(call)
-    answer: dict[str, Any] = {key: listed[start : start + most]} if listed else {}
-    return {**answer, "nextPageToken": str(start + most)} if start + most < len(listed) else answer
 
 
 def _int64(call: Call) -> bool:

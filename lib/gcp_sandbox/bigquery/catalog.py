@@ -69,12 +69,9 @@ class Catalog:
 
     def _seed(self) -> None:
         story, inventory = self.sandbox.story, self.sandbox.inventory
-        states = {state.name: state for state in self.sandbox.world.tables}
         for table in inventory.tables:
-            self._make(
-                table.name, table.columns, list(seed.rows_of(table, story, story.times(table))), states.get(table.name)
-            )
-        self._make(inventory.runs, *seed.runs(story, story.runs), states.get(inventory.runs))
+            self._make(table.name, table.columns, list(seed.rows_of(table, story, story.times(table))))
+        self._make(inventory.runs, *seed.runs(story, story.runs))
 
     def _snapshot(self, said: Any) -> None:
         """What a backup some time ago left: a snapshot of each table, named after the team's day."""
@@ -86,14 +83,15 @@ class Catalog:
             self.con.execute(f"CREATE TABLE {made.name} AS SELECT * FROM {self.past.state(table, moment)}")
             self.keep(made)
 
-    def _make(self, name: str, columns: dict[str, str], rows: list[list[Any]], state: Any) -> None:
-        if state and state.absent:
+    def _make(self, name: str, columns: dict[str, str], rows: list[list[Any]]) -> None:
+        story = self.sandbox.story
+        said, table = story.table(name), Table(self.ref(name), self.born, story.modified(name))
+        if said.absent:
             return
-        story, table = self.sandbox.story, Table(self.ref(name), self.born, self.sandbox.story.modified(name))
         seed.fill(self.con, table.name, columns, rows)
         if name == self.sandbox.inventory.runs and story.world.bulk.runs:
             seed.more_runs(self.con, table.name, story)
-        for column in state.drop if state else ():
+        for column in said.drop:
             self.con.execute(f"ALTER TABLE {table.name} DROP COLUMN {values.quoted(column)}")
         self.keep(table)
 
@@ -142,17 +140,16 @@ class Catalog:
         table.modified = self.sandbox.tick()
         self.keep(table)
 
-    def add(self, run: Run) -> None:
+    def add(self, run: Run) -> Run:
         """Take in what one more run writes: its rows in its tables, and its own in the table of runs.
 
-        Raises ApiError 404 for a table of its own that is not there, after the run is written down as failed.
+        Returns the run as it is written down: failed where a table of its own is not there.
         """
         story, inventory = self.sandbox.story, self.sandbox.inventory
         own = [t for t in inventory.tables if t.name in run.function.tables]
         missing = next((self.ref(t.name) for t in own if not self.get(self.ref(t.name))), None)
-        gone = ApiError(404, "NOT_FOUND", f"Not found: Table {missing}", "notFound")
         if missing:
-            run = story.run(run.function, run.started_at, run.finished_at, f"404 {gone.message}")
+            run = story.run(run.function, run.started_at, run.finished_at, f"404 Not found: Table {missing}")
         columns, rows = seed.runs(story, [run])
         written = [(inventory.runs, columns, rows)]
         if run.status == "success":
@@ -165,8 +162,7 @@ class Catalog:
                 there = ", ".join(values.quoted(c) for c in columns if c in table.column_names)
                 self.con.execute(f"INSERT INTO {table.name} ({there}) SELECT {there} FROM {_ADDED}")
                 self.wrote(table)
-        if missing:
-            raise gone
+        return run
 
     def size(self, table: Table, columns: set[str] | None = None) -> int:
         """The logical bytes of some columns, or of all; counted once until the table is written."""
@@ -210,12 +206,12 @@ class Catalog:
             "id": str(ref),
             "tableReference": ref.resource,
             "type": "SNAPSHOT" if table.kind == "SNAPSHOT" else "TABLE",
-            "creationTime": millis(table.created),
+            "creationTime": wire.millis(table.created),
         }
         if table.labels:
             made["labels"] = table.labels
         if table.expires:
-            made["expirationTime"] = millis(table.expires)
+            made["expirationTime"] = wire.millis(table.expires)
         if not full:
             return made
         size = str(self.size(table))
@@ -228,21 +224,12 @@ class Catalog:
             "numBytes": size,
             "numTotalLogicalBytes": size,
             "numLongTermBytes": "0",
-            "lastModifiedTime": millis(table.modified),
+            "lastModifiedTime": wire.millis(table.modified),
             "location": self.location,
         }
         if table.base:
             word = table.kind.lower()
-            base = {"baseTableReference": table.base.resource, f"{word}Time": _stamp(table.created)}
-            made[f"{word}Definition"] = base
+            # With a fraction, without which `bq show` does not read it.
+            taken = table.created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            made[f"{word}Definition"] = {"baseTableReference": table.base.resource, f"{word}Time": taken}
         return made
-
-
-def millis(moment: datetime) -> str:
-    """Milliseconds since 1970 as the text that BigQuery's int64 fields are."""
-    return str(int(moment.timestamp() * 1000))
-
-
-def _stamp(moment: datetime) -> str:
-    """RFC 3339 with a fraction, without which `bq show` does not read it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
 _MEGABYTE = 1 << 20
+# What DuckDB says of a wrong query, and what BigQuery says; the last thing that it names is looked for in the query.
+_WORDS = {
+    r'Referenced (?:column|table) "(.+?)" not found': "Unrecognized name: {0}",
+    r'Table "(.+?)" does not have a column (?:named|with name) "(.+?)"': "Name {1} not found inside {0}",
+    r'column "(.+?)" must appear in the GROUP BY clause': (
+        "SELECT list expression references column {0} which is neither grouped nor aggregated"
+    ),
+    r"Unknown TimeZone '(.+?)'": "Invalid time zone: {0}",
+    r"Division by zero in expression \((.+?)\)\. Use": "division by zero: {0}",
+}
 
 
 @dataclass
@@ -36,7 +46,6 @@ class Result:
     processed: int = 0
     billed: int = 0
     target: Ref | None = None
-    operation: str = ""
 
 
 class Engine:
@@ -76,18 +85,14 @@ class Engine:
         if result.routines:
             missing = "{projectId}:{datasetId}.{routineId}".format(**result.routines[0])
             raise ApiError(404, "NOT_FOUND", f"Not found: Routine {missing}", "notFound")
-        context = self._context(nodes, asked)
-        names.hidden_aliases(statement, set(context.types))
+        types = {f["name"].lower(): f["type"] for ref in nodes for f in self.catalog.find(ref).fields}
+        context = Context(self.sandbox.now, values.parameters(asked), types)
+        names.hidden_aliases(statement, set(types))
         try:
             self._execute(statement, context, result, dry)
         except (duckdb.Error, UnsupportedError) as error:
             raise _google(error, statement, context) from None
         return result
-
-    def _context(self, nodes: dict[Ref, exp.Table], asked: dict) -> Context:
-        named = values.parameters(asked)
-        types = {f["name"].lower(): f["type"] for ref in nodes if (t := self.catalog.get(ref)) for f in t.fields}
-        return Context(self.sandbox.now, named, types)
 
     def _may_touch(self, result: Result) -> None:
         """Raises ApiError 403 for what the caller may not read or write, 404 for what is not there."""
@@ -107,12 +112,11 @@ class Engine:
 
     def _weigh(self, statement: Statement, nodes: dict[Ref, exp.Table], result: Result, cap: int) -> None:
         """Bytes processed and billed; each table that is read bills 10 MB at least. Raises ApiError above the cap."""
-        for ref, node in nodes.items():
-            table = self.catalog.get(ref)
-            if table and ref != result.target:
-                size = self.catalog.size(table, names.columns_read(statement, node, table.column_names))
-                result.processed += size
-                result.billed += max(10 * _MEGABYTE, -(-size // _MEGABYTE) * _MEGABYTE) if size else 0
+        for ref in result.read:
+            table = self.catalog.find(ref)
+            size = self.catalog.size(table, names.columns_read(statement, nodes[ref], table.column_names))
+            result.processed += size
+            result.billed += max(10 * _MEGABYTE, -(-size // _MEGABYTE) * _MEGABYTE) if size else 0
         if cap and result.billed > cap:
             message = f"Query exceeded limit for bytes billed: {cap}. {result.billed} or higher required."
             raise ApiError(400, "INVALID_ARGUMENT", message, "bytesBilledLimitExceeded")
@@ -120,7 +124,6 @@ class Engine:
     def _execute(self, statement: Statement, context: Context, result: Result, dry: bool) -> None:
         tree = rewrite(statement, context)
         if result.target:
-            result.operation = "ALTER"
             define.alter(self.catalog, self.catalog.writable(result.target), tree, dry)
             return
         columns = [name for name in tree.named_selects if name != "*"]
@@ -154,26 +157,20 @@ def _google(error: Exception, statement: Statement, context: Context) -> ApiErro
     said = str(error)
     if isinstance(error, UnsupportedError):
         return unsupported(said)
-    if match := re.search(r'(?:Referenced column|Referenced table) "(.+?)" not found', said):
-        near = "".join(f"; Did you mean {n}?" for n in get_close_matches(match[1].lower(), context.types, 1))
-        return invalid(f"Unrecognized name: {match[1]}{near}{_place(statement, match[1])}")
-    if match := re.search(r'Table "(.+?)" does not have a column (?:named|with name) "(.+?)"', said):
-        return invalid(f"Name {match[2]} not found inside {match[1]}{_place(statement, match[2])}")
-    if match := re.search(r'column "(.+?)" must appear in the GROUP BY clause', said):
-        why = "which is neither grouped nor aggregated"
-        return invalid(f"SELECT list expression references column {match[1]} {why}{_place(statement, match[1])}")
     if match := re.search(r"Function with name \"?(\w+)\"? does not exist", said):
         return unsupported(f"the function {match[1].upper()}")
-    if match := re.search(r"Unknown TimeZone '(.+?)'", said):
-        return invalid(f"Invalid time zone: {match[1]}")
-    if match := re.search(r"Division by zero in expression \((.+?)\)\. Use", said):
-        return invalid(f"division by zero: {match[1]}")
+    for pattern, words in _WORDS.items():
+        if match := re.search(pattern, said):
+            *_, name = match.groups()
+            known = context.types if words.startswith("Unrecognized") else ()
+            near = "".join(f"; Did you mean {n}?" for n in get_close_matches(name.lower(), known, 1))
+            return invalid(words.format(*match.groups()) + near + _place(statement, name))
     if isinstance(error, duckdb.ParserException | duckdb.NotImplementedException | duckdb.InternalException):
         return unsupported(f"this statement: {said.splitlines()[0]}")
     return invalid(re.sub(r"^[\w ]+ Error: ", "", said.splitlines()[0]))
 
 
 def _place(statement: Statement, name: str) -> str:
-    nodes = statement.tree.find_all(exp.Identifier) if statement.tree else ()
+    nodes = statement.tree.find_all(exp.Identifier)
     same = [n for n in nodes if n.name.lower() == name.lower() and isinstance(n.parent, exp.Column)]
     return statement.at(same[-1] if same else None)

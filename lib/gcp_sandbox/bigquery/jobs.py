@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
 from gcp_sandbox.app import ApiError
-from gcp_sandbox.bigquery.catalog import millis
 from gcp_sandbox.bigquery.engine import Result
 from gcp_sandbox.bigquery.sql import Ref, invalid, unsupported
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
 
-_COPY_PERMISSION = {
-    "SNAPSHOT": ("bigquery.tables.createSnapshot",),
-    "RESTORE": ("bigquery.tables.restoreSnapshot",),
-}
+_COPY_PERMISSION = {"SNAPSHOT": "bigquery.tables.createSnapshot", "RESTORE": "bigquery.tables.restoreSnapshot"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = ("query", "copy", "load", "extract")
 
@@ -45,10 +41,6 @@ class Job:
         named = {"jobId": self.id} if self.id else {}
         return {"projectId": self.project, "location": self.location, **named}
 
-    @property
-    def email(self) -> str:
-        return f"engineer@{self.project}.iam.gserviceaccount.com"
-
     def resource(self) -> dict:
         name = f"{self.project}:{self.location}.{self.id}"
         link = f"https://bigquery.googleapis.com/bigquery/v2/projects/{self.project}/jobs/{self.id}"
@@ -57,7 +49,7 @@ class Job:
             "etag": wire.etag(name),
             "id": name,
             "selfLink": f"{link}?location={self.location}",
-            "user_email": self.email,
+            "user_email": f"engineer@{self.project}.iam.gserviceaccount.com",
             "configuration": {**self.configuration, "jobType": self.type.upper()},
             "jobReference": self.reference,
             "statistics": self._statistics(),
@@ -71,7 +63,7 @@ class Job:
         return {"state": "DONE", "errorResult": said, "errors": [said]}
 
     def _statistics(self) -> dict:
-        times = {f"{word}Time": millis(self.created) for word in ("creation", "start", "end")}
+        times = {f"{word}Time": wire.millis(self.created) for word in ("creation", "start", "end")}
         if self.type == "copy":
             rows, size = self.copied
             return {**times, "copy": {"copiedRows": str(rows), "copiedLogicalBytes": str(size)}}
@@ -94,8 +86,8 @@ class Job:
         if dry:
             made["totalBytesProcessedAccuracy"] = "PRECISE"
             made["schema"] = {"fields": result.fields}
-        if result.operation and result.target:
-            made |= {"ddlOperationPerformed": result.operation, "ddlTargetTable": result.target.resource}
+        if result.target:
+            made |= {"ddlOperationPerformed": "ALTER", "ddlTargetTable": result.target.resource}
         return made
 
 
@@ -146,8 +138,9 @@ def _copy(sandbox: Sandbox, job: Job, dry: bool) -> None:
     (to, _), operation = _ref(asked["destinationTable"], sandbox.now), asked.get("operationType") or "COPY"
     if operation not in ("COPY", "CLONE", "SNAPSHOT", "RESTORE"):
         raise invalid(f"Invalid value for operationType: {operation}")
-    for permission in ("bigquery.tables.getData", *_COPY_PERMISSION.get(operation, ())):
-        engine.require(permission, source)
+    engine.require("bigquery.tables.getData", source)
+    if operation in _COPY_PERMISSION:
+        engine.require(_COPY_PERMISSION[operation], source)
     engine.catalog.find(source, located=True)
     engine.require("bigquery.tables.updateData" if engine.catalog.get(to) else "bigquery.tables.create", to)
     if asked.get("createDisposition") == "CREATE_NEVER":

@@ -17,12 +17,9 @@ def tables(statement: Statement, project: str, dataset: str) -> dict[Ref, exp.Ta
 
     Raises ApiError for a table without a dataset, a table function, and INFORMATION_SCHEMA.
     """
-    tree = statement.tree
     found: dict[Ref, exp.Table] = {}
-    if tree is None:
-        return found
-    ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
-    for node in tree.find_all(exp.Table):
+    ctes = {cte.alias for cte in statement.tree.find_all(exp.CTE)}
+    for node in statement.tree.find_all(exp.Table):
         if not node.db and node.name in ctes:
             continue
         if not isinstance(node.this, exp.Identifier):
@@ -40,7 +37,7 @@ def tables(statement: Statement, project: str, dataset: str) -> dict[Ref, exp.Ta
 def routines(statement: Statement, project: str) -> list[dict]:
     """The routines that a statement calls, as routine references. Raises ApiError for an unknown bare function."""
     found = []
-    for node in statement.tree.find_all(exp.Anonymous) if statement.tree else ():
+    for node in statement.tree.find_all(exp.Anonymous):
         if node.name.upper() in _UNTYPED:
             continue
         top: exp.Expression = node
@@ -68,7 +65,6 @@ def columns_read(statement: Statement, node: exp.Table, names: list[str]) -> set
 
     The table's own name as a value is a whole row.
     """
-    assert statement.tree is not None
     lower = {name.lower(): name for name in names}
     row = node.alias_or_name.lower()
     read = {
@@ -92,7 +88,7 @@ def columns_read(statement: Statement, node: exp.Table, names: list[str]) -> set
 
 def hidden_aliases(statement: Statement, known: set[str]) -> None:
     """Refuse a name that only an alias of the same SELECT gives, where GoogleSQL does not see aliases yet."""
-    for select in statement.tree.find_all(exp.Select) if statement.tree else ():
+    for select in statement.tree.find_all(exp.Select):
         sources = [s.this for s in (select.args.get("from_"), *(select.args.get("joins") or [])) if s]
         if not sources or not all(isinstance(s, exp.Table) and "ref" in s.meta for s in sources):
             continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gcp_sandbox.bigquery import values
 from gcp_sandbox.bigquery.sql import Ref, invalid
+from gcp_sandbox.wire import millis
 
 if TYPE_CHECKING:
     from gcp_sandbox.bigquery.catalog import Catalog, Table
@@ -39,18 +40,16 @@ class Past:
         born = self.catalog.born if self.kept.get(table.ref) else table.created
         oldest = max(born, self.sandbox.now - WINDOW)
         if not oldest <= moment <= self.sandbox.now:
-            millis = [int(m.timestamp() * 1000) for m in (moment, oldest)]
-            if moment < oldest:
-                words = f"for table {table.ref}@{millis[0]}. Cannot read before {millis[1]}."
-                raise invalid(f"Invalid snapshot time {millis[0]} {words}")
-            raise invalid(f"Invalid snapshot time {millis[0]} for table {table.ref}@{millis[0]}: it is in the future.")
+            words = f"Invalid snapshot time {millis(moment)} for table {table.ref}@{millis(moment)}"
+            why = f". Cannot read before {millis(oldest)}." if moment < oldest else ": it is in the future."
+            raise invalid(words + why)
         return self.state(table, moment)
 
     def state(self, table: Table, moment: datetime) -> str:
         """As `at`, for any moment."""
         states = self.kept.get(table.ref, [])
         found = next((name for until, name in states if moment <= until), table.name)
-        began, column = self.sandbox.world.clock, self.times.get(table.ref.table, "")
+        began, column = self.sandbox.world.now, self.times.get(table.ref.table, "")
         if moment >= began or table.ref.dataset != self.catalog.datasets[0] or column not in table.column_names:
             return found
         dated = next(f["type"] for f in table.fields if f["name"] == column) == "DATE"

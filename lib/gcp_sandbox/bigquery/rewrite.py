@@ -6,7 +6,7 @@ Nodes are replaced from the leaves up, so that a rewrite sees its arguments alre
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
@@ -23,13 +23,12 @@ class Context:
     """What a statement's meaning depends on: the clock, its parameters, the tables' column types by lower-case name."""
 
     now: datetime
-    named: dict[str, exp.Expression] = field(default_factory=dict)
-    types: dict[str, str] = field(default_factory=dict)
+    named: dict[str, exp.Expression]
+    types: dict[str, str]
 
 
 def rewrite(statement: Statement, context: Context) -> exp.Expression:
     """A copy of the statement's tree that means in DuckDB what the statement means in BigQuery."""
-    assert statement.tree is not None
     tree = statement.tree.copy()
     for node in reversed(list(tree.walk())):
         rule = _RULES.get(type(node))
@@ -58,14 +57,14 @@ def _parameter(node: exp.Parameter, context: Context) -> exp.Expression:
     return exp.Paren(this=value) if isinstance(node.parent, exp.Interval) else value
 
 
-def _now(context: Context) -> exp.Cast:
+def _now(_: exp.Expression, context: Context) -> exp.Cast:
     return cast(exp.Literal.string(context.now.isoformat()), "TIMESTAMPTZ")
 
 
 def _local_now(kind: str) -> Callable[[exp.Expression, Context], exp.Expression]:
     def rule(node: exp.Expression, context: Context) -> exp.Expression:
         zone = node.this.copy() if node.this else exp.Literal.string("UTC")
-        return cast(exp.AtTimeZone(this=_now(context), zone=zone), kind)
+        return cast(exp.AtTimeZone(this=_now(node, context), zone=zone), kind)
 
     return rule
 
@@ -107,12 +106,6 @@ def _format(node: exp.TimeToStr, _: Context) -> exp.Expression | None:
         local = exp.AtTimeZone(this=cast(node.this.this.copy(), "TIMESTAMPTZ"), zone=zone.copy())
         return exp.TimeToStr(this=cast(local, "TIMESTAMP"), format=layout.copy())
     return None
-
-
-def _parse_timestamp(node: exp.StrToTime, _: Context) -> exp.Expression:
-    if node.args.get("zone"):
-        raise unsupported("PARSE_TIMESTAMP with a time zone")
-    return cast(node.copy(), "TIMESTAMPTZ")
 
 
 def _divide(node: exp.Div, _: Context) -> exp.Expression:
@@ -163,11 +156,11 @@ def _refuse(what: str) -> Callable[[exp.Expression, Context], exp.Expression]:
     return rule
 
 
-def _with_zone(what: str) -> Callable[[exp.Expression, Context], exp.Expression | None]:
+def _without_zone(what: str, kind: str = "") -> Callable[[exp.Expression, Context], exp.Expression | None]:
     def rule(node: exp.Expression, _: Context) -> exp.Expression | None:
         if node.args.get("zone"):
             raise unsupported(f"{what} with a time zone")
-        return None
+        return cast(node.copy(), kind) if kind else None
 
     return rule
 
@@ -179,7 +172,7 @@ def _as(kind: str) -> Callable[[exp.Expression, Context], exp.Expression]:
 _RULES: dict[type, Callable[..., exp.Expression | None]] = {
     exp.Placeholder: _refuse("positional parameters"),
     exp.Parameter: _parameter,
-    exp.CurrentTimestamp: lambda _, context: _now(context),
+    exp.CurrentTimestamp: _now,
     exp.CurrentDate: _local_now("DATE"),
     exp.CurrentDatetime: _local_now("TIMESTAMP"),
     exp.CurrentTime: _local_now("TIME"),
@@ -189,10 +182,10 @@ _RULES: dict[type, Callable[..., exp.Expression | None]] = {
     exp.DateTrunc: _date_trunc,
     exp.Extract: _extract,
     exp.TimeToStr: _format,
-    exp.StrToTime: _parse_timestamp,
+    exp.StrToTime: _without_zone("PARSE_TIMESTAMP", "TIMESTAMPTZ"),
     exp.UnixSeconds: _unix_seconds,
     exp.UnixToTime: _as("TIMESTAMPTZ"),
-    exp.String: _with_zone("STRING"),
+    exp.String: _without_zone("STRING"),
     exp.Format: _refuse("FORMAT"),
     exp.SafeFunc: _refuse("SAFE. functions"),
     exp.NetFunc: _refuse("NET. functions"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlglot
 from sqlglot import exp
@@ -42,10 +42,13 @@ class Ref(NamedTuple):
 
 @dataclass
 class Statement:
-    """`kind` is BigQuery's statementType; only what this sandbox executes has a `tree`: a query, and ALTER TABLE."""
+    """`kind` is BigQuery's statementType; only what this sandbox executes has a `tree`: a query, and ALTER TABLE.
+
+    What reads the tree is only asked about a statement that has one.
+    """
 
     kind: str
-    tree: exp.Expression | None
+    tree: Any
     text: str
 
     def at(self, node: exp.Expression | None) -> str:
@@ -119,7 +122,8 @@ def _syntax(text: str, tokens: list[Token], error: ParseError) -> str:
     lines = text.split("\n")
     offset = sum(len(line) + 1 for line in lines[: where["line"] - 1]) + where["col"] - 1
     token = next((t for t in tokens if t.start <= offset <= t.end), None)
-    if token in (None, tokens[-1]) and where["description"].startswith(("Expect", "Required")):
+    expects = where["description"].startswith(("Expect", "Required"))
+    if token is None or (token == tokens[-1] and expects):
         return "Syntax error: Unexpected end of statement" + position(text, tokens[-1].end + 1)
     return f"Syntax error: Unexpected {_called(token)}" + position(text, token.start)
 

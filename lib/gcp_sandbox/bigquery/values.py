@@ -14,8 +14,10 @@ from gcp_sandbox.bigquery.sql import invalid, unsupported
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 # The REST API answers with the legacy names (https://cloud.google.com/bigquery/docs/reference/rest/v2/tables).
 _REST = {
+    **dict.fromkeys((*_INTEGERS, '"NULL"'), "INTEGER"),
     "VARCHAR": "STRING",
     "DOUBLE": "FLOAT",
     "FLOAT": "FLOAT",
@@ -27,18 +29,20 @@ _REST = {
     "BLOB": "BYTES",
     "JSON": "JSON",
     "INTERVAL": "INTERVAL",
-    '"NULL"': "INTEGER",
+    "DECIMAL": "NUMERIC",
+    "STRUCT": "RECORD",
 }
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 _WIDTHS = {"INTEGER": 8, "FLOAT": 8, "BOOLEAN": 1, "NUMERIC": 16}
 
 
 def field(name: str, kind: Any) -> dict:
     """A TableFieldSchema from a DuckDB column."""
-    text = str(kind)
     if kind.id == "list":
         return {**field(name, kind.children[0][1]), "mode": "REPEATED"}
-    made = {"name": name, "type": _rest_type(text), "mode": "NULLABLE"}
+    known = str(kind).partition("(")[0]
+    if known not in _REST:
+        raise unsupported(f"values of type {kind}")
+    made = {"name": name, "type": _REST[known], "mode": "NULLABLE"}
     if kind.id == "struct":
         made["fields"] = [field(child, inner) for child, inner in kind.children]
     return made
@@ -47,18 +51,6 @@ def field(name: str, kind: Any) -> dict:
 def fields(relation: Any) -> list[dict]:
     """The schema of a DuckDB relation."""
     return [field(n, k) for n, k in zip(relation.columns, relation.types, strict=True)]
-
-
-def _rest_type(text: str) -> str:
-    if text in _INTEGERS:
-        return "INTEGER"
-    if text.startswith("STRUCT"):
-        return "RECORD"
-    if text.startswith("DECIMAL"):
-        return "NUMERIC"
-    if text not in _REST:
-        raise unsupported(f"values of type {text}")
-    return _REST[text]
 
 
 def bytes_of(field: dict) -> str:
