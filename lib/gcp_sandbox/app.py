@@ -155,6 +155,7 @@ class App:
                 found, variables = self._match(call)
                 self.sandbox.iam.require(found.permission, found.api, variables)
                 answer = found.handler(self.sandbox, call, **variables)
+                self.sandbox.audit(found.permission, found.api, call.path)
         except ApiError as error:
             return error.response()
         return answer if isinstance(answer, Response) else _json(answer)

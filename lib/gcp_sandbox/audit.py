@@ -1,4 +1,4 @@
-"""Who changed what: the Admin Activity audit log of the changes that a world tells."""
+"""Who changed what: the Admin Activity audit log, of the changes that a world tells and of those that are made here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,21 @@ if TYPE_CHECKING:
 
 # A deployment is asked for this long before its revision is there: that is what its build takes.
 BUILD = timedelta(seconds=95)
+_SECRETS = "google.cloud.secretmanager.v1.SecretManagerService"
 _VERSIONS = {"ENABLED": "Enable", "DISABLED": "Disable", "DESTROYED": "Destroy"}
+
+# The permission that a call needed → what the audit log says was done.
+MADE = {
+    "cloudfunctions.functions.update": "google.cloud.functions.v2.FunctionService.UpdateFunction",
+    "run.services.update": "google.cloud.run.v2.Services.UpdateService",
+    "secretmanager.versions.add": f"{_SECRETS}.AddSecretVersion",
+    "secretmanager.versions.enable": f"{_SECRETS}.EnableSecretVersion",
+    "secretmanager.versions.disable": f"{_SECRETS}.DisableSecretVersion",
+    "secretmanager.versions.destroy": f"{_SECRETS}.DestroySecretVersion",
+    "cloudscheduler.jobs.pause": "google.cloud.scheduler.v1.CloudScheduler.PauseJob",
+    "cloudscheduler.jobs.enable": "google.cloud.scheduler.v1.CloudScheduler.ResumeJob",
+    "bigquery.tables.update": "google.cloud.bigquery.v2.TableService.PatchTable",
+}
 
 # How long ago, whose function it is ("": none's), and what.
 Told = tuple[timedelta, str, Change]
@@ -43,13 +57,12 @@ def _of_functions(sandbox: Sandbox) -> Iterator[Told]:
 
 
 def _of_secrets(sandbox: Sandbox) -> Iterator[Told]:
-    service = "google.cloud.secretmanager.v1.SecretManagerService"
     for secret in sandbox.world.secrets:
         name = f"projects/{sandbox.inventory.project_number}/secrets/{secret.name}"
         for n, one in enumerate(secret.versions, 1):
-            yield one.age, "", Change("secretmanager", f"{service}.AddSecretVersion", name, one.by)
+            yield one.age, "", Change("secretmanager", f"{_SECRETS}.AddSecretVersion", name, one.by)
             if one.changed:
-                method = f"{service}.{_VERSIONS[one.state]}SecretVersion"
+                method = f"{_SECRETS}.{_VERSIONS[one.state]}SecretVersion"
                 yield one.changed, "", Change("secretmanager", method, f"{name}/versions/{n}", one.by)
 
 
@@ -65,9 +78,16 @@ def _of_the_project(sandbox: Sandbox) -> Iterator[Told]:
         yield one.changed, "", Change("bigquery", "google.cloud.bigquery.v2.TableService.PatchTable", name, one.by)
 
 
+def made(sandbox: Sandbox, permission: str, api: str, path: str) -> Entry:
+    """The entry of a change that a call has just made; `permission` is one of MADE."""
+    resource = "projects/" + path.split("/projects/", 1)[1].partition(":")[0]
+    change = Change(api, MADE[permission], resource, f"caller@{sandbox.inventory.project}.iam.gserviceaccount.com")
+    return Entry(sandbox.now, "", "NOTICE", change.method, "change", change=change)
+
+
 def payload(change: Change) -> dict[str, Any]:
     """The protoPayload of one change."""
-    made: dict[str, Any] = {
+    drawn: dict[str, Any] = {
         "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
         "status": {},
         "authenticationInfo": {"principalEmail": change.by},
@@ -78,8 +98,8 @@ def payload(change: Change) -> dict[str, Any]:
     }
     if change.delta:
         policy = {"policyDelta": {"bindingDeltas": [dict(change.delta)]}}
-        made["serviceData"] = {"@type": "type.googleapis.com/google.iam.v1.logging.AuditData", **policy}
-    return made
+        drawn["serviceData"] = {"@type": "type.googleapis.com/google.iam.v1.logging.AuditData", **policy}
+    return drawn
 
 
 def resource(change: Change, sandbox: Sandbox) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from gcp_sandbox import audit
 from gcp_sandbox.app import HOSTS
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.functions import Functions
@@ -46,6 +47,11 @@ class Sandbox:
         """Move the clock by the second that a write takes, and return the new time."""
         self.now += timedelta(seconds=1)
         return self.now
+
+    def audit(self, permission: str, api: str, path: str) -> None:
+        """Log a change that a call has made, as the Admin Activity audit log does; of a read there is no entry."""
+        if permission in audit.MADE:
+            self.log.add(audit.made(self, permission, api, path))
 
     def serves(self, api: str, host: str) -> bool:
         """Whether a request to `host` may be for `api`; on loopback, where the CLIs come in, every Google API may."""

@@ -157,9 +157,19 @@ def _applied(store: Store, wanted: str) -> Refused | None:
 
 
 def newest_plan(store: Store, plan: str) -> bytes | None:
-    """The newest file of a plan, by the 12 characters that people type."""
+    """The newest file of a plan, by the 12 characters that people type. Raises Refused when it is damaged."""
     names = store.list(f"plans/{plan[:12]}")
-    return store.read(names[-1]) if names else None
+    raw = store.read(names[-1]) if names else None
+    try:
+        whole = raw is None or {"id", "content", "terms"} <= set(json.loads(raw))
+    except (ValueError, TypeError):
+        whole = False
+    if not whole:
+        said = "it is not what was written when the plan was made"
+        raise Refused(
+            f"the plan file {store.folder / names[-1]} is damaged", said, next="move it away, and plan again."
+        )
+    return raw
 
 
 def _unfinished(store: Store, wanted: str, plan: Plan, run: Run) -> Plan | None:

@@ -10,14 +10,14 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.errors import BadInput, Exit, NoAnswer, RunbookError
+from runbook.errors import BadInput, Exit, NoAnswer, Refused, RunbookError
 
 if TYPE_CHECKING:
     from runbook.runner import Ended
@@ -74,12 +74,22 @@ def _tell(ended: Ended) -> None:
         rows = [{name: found[name] for name in names} for found in report["findings"]]
         click.echo(f"{report['target'].upper()}  {report['project']}  {report['at']}  {report['world']}".rstrip())
         click.echo(f"\n{draw.text_table(rows)}\n\n{report['sentence']}")
-        todo = [f"{f['subject']}: {f['next']}" for f in report["findings"] if f["next"]]
-        for step in (*todo, *report["next"]):
+        for step in (*_todo(report["findings"]), *report["next"]):
             click.echo(f"Next: {step}")
     for line in ended.error:
         click.echo(line, err=True)
     click.echo(f"Record: {ended.folder / ended.record['runbook']}.ipynb")
+
+
+def _todo(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the findings say to do, each thing once, for whom."""
+    subjects: dict[str, list[str]] = {}
+    for found in findings:
+        if found["next"]:
+            subjects.setdefault(found["next"], []).append(found["subject"])
+    for step, names in subjects.items():
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        yield f"{', '.join(names[:2])}{more}: {step}"
 
 
 @main.command()
@@ -98,7 +108,10 @@ def approve(plan: str, role: str, reason: str, person: str | None, key: Path | N
 
     found = desk.find(plan)
     click.echo(found.text())
-    if not yes and sys.stdin.isatty():
+    if not yes and not sys.stdin.isatty():
+        said = "this is no terminal, so nobody can be asked"
+        raise Refused("nobody has agreed to sign", said, next="look at the plan above, then add --yes.")
+    if not yes:
         click.confirm(f"Sign as {role}?", abort=True)
     signed = found.sign(role, reason, person, key, override)
     click.echo(f"Signed by {signed.approver} as {role}; holds from {signed.not_before} to {signed.expires_at}.")
@@ -146,7 +159,7 @@ def _title(path: Path) -> dict[str, str]:
 @main.command()
 @_ENV
 @_WORLD
-@click.option("--port", default=0, help="Without it a free one is taken.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Without it a free one is taken.")
 def sandbox(environment: str | None, world: str, port: int) -> None:
     """Serve the sandbox on loopback, and print what points bq, gcloud, curl and Jupyter to it."""
     import tempfile

@@ -139,10 +139,9 @@ class _Case:
         rules = (self._region, self._gone, self._paused, self._refused, self._undeployed, self._words, self._stuck,
                  self._newest_change)  # fmt: skip
         found = next((cause for rule in rules if (cause := rule())), None) or self._unknown()
-        acted = self._acted(found.cause)
-        told = [f"changed after it last ran: {_told(c)}" for c in acted]
+        told = [f"changed after it last ran: {_told(c)}" for c in self._acted(found.cause)]
         symptom = f"{self.one.function.name}: {self.one.symptom}"
-        return replace(found, evidence=(symptom, *found.evidence, *told), acted=bool(acted))
+        return replace(found, evidence=(symptom, *found.evidence, *told), acted=found.acted or bool(told))
 
     def _made(self, cause: str, confidence: str, *evidence: str, key: str = "") -> Cause:
         name = self.one.function.name
@@ -262,10 +261,7 @@ class _Case:
         """Causes that say what they are; what changed before is further evidence."""
         system = self.one.function.source_system
         if cause == "secret":
-            off = self._off()
-            states = (f"{r['secret']}, version {r['version']}, is {r['state']}" for r in off)
-            key = off[0]["secret"] if off else system
-            return self._made(cause, "sure", said, *states, *map(_told, self._changed(self._of_secret)), key=key)
+            return self._secret(said)
         if cause == "permission":
             who = self._changed(lambda c: "IamPolicy" in c["what"])
             return self._made(cause, "sure", said, *map(_told, who), key=cause)
@@ -274,11 +270,26 @@ class _Case:
             return self._made(cause, "sure", said, lasts, key=system)
         return self._made(cause, "sure", said, key=system if cause == "auth_error" else "")
 
+    def _secret(self, said: str) -> Cause:
+        """A version cannot be read; where it was disabled and no newest one is now, that is mended and must be seen."""
+        off = self._off()
+        states = (f"{r['secret']}, version {r['version']}, is {r['state']}" for r in off)
+        key = off[0]["secret"] if off else self.one.function.source_system
+        made = self._made("secret", "sure", said, *states, *map(_told, self._changed(self._of_secret)), key=key)
+        whole = {r["secret"] for r in self._mine()} == set(self.one.function.secrets)
+        if off or not whole or not re.search("disabled", said, re.IGNORECASE):
+            return made
+        now = "the newest version of each of its secrets is enabled now"
+        return replace(made, evidence=(*made.evidence, now), acted=True)
+
     def _off(self) -> list[Row]:
         """The newest versions of its secrets, where they are not enabled."""
-        mine = [r for r in self.seen.secrets.rows if r["secret"] in self.one.function.secrets]
+        mine = self._mine()
         newest = {r["secret"]: r for r in sorted(mine, key=lambda r: r["version"])}
         return [r for r in mine if r is newest[r["secret"]] and r["state"] != "ENABLED"]
+
+    def _mine(self) -> list[Row]:
+        return [r for r in self.seen.secrets.rows if r["secret"] in self.one.function.secrets]
 
     def _dependency(self, said: str) -> Cause:
         """The other side answers with errors: sure when its own status page says so."""

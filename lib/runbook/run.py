@@ -94,10 +94,13 @@ class Run:
         self._facts += facts
         return facts[0] if len(one) == 1 and not several else Seen(dict(zip(asks, facts, strict=True)))
 
-    def check(self, check: Callable[..., Findings], *facts: Fact) -> Findings:
-        """Judge facts; the findings count in the verdict. Judging again replaces what this check found before."""
+    def check(self, check: Callable[..., Findings], *facts: Fact, **asked: Any) -> Findings:
+        """Judge facts, and what is asked where that matters; the findings count in the verdict.
+
+        Judging again replaces what this check found before.
+        """
         self._checked |= {id(fact) for fact in facts}
-        found = check(*facts, self.settings, self.moment)
+        found = check(*facts, self.settings, self.moment, **asked)
         self._findings[check.__name__] = found
         return found
 
@@ -218,7 +221,7 @@ class Run:
             return (*steps, f"when it is mended, check again: {again}")
         if worst is Verdict.ok:
             return ("nothing; the next scheduled run looks again.",)
-        return (f"follow the column “next”, then check again: {again}",)
+        return (f"when that is done, check again: {again}",)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         here = self.moment

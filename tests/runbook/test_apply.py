@@ -27,7 +27,7 @@ import runbook.source
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.serve import serve
 from gcp_sandbox.world import Fault, shipped
-from runbook import settings
+from runbook import desk, settings
 from runbook.cloud.connect import Cloud
 from runbook.cloud.door import Door, network
 from runbook.errors import DoorShut, NoRecord
@@ -687,3 +687,63 @@ def test_killed_and_applied_again(killed: Callable[..., Any], kill: tuple[str, s
 def _runs_before(place: Place, function: str) -> int:
     """How many runs of a function the world began with."""
     return sum(run.function.name == function for run in place.app.sandbox.story.runs)
+
+
+# --- What a person is told
+
+
+def test_a_disabled_secret_is_enabled_as_p1_proposes(place: Callable[..., Place], tmp_path: Path) -> None:
+    here = Place(tmp_path / "secret", world="p1_secret_disabled")
+    page = here.run("p1_response").names["page"]
+    words = page.steps[0]["command"].split()
+    given = dict(word.split("=") for word in words[words.index("-p") + 1 :: 2])
+    assert words[2] == "retire_secret"
+    done = here.applied("retire_secret", **{**given, "version": int(given["version"])})
+    assert here.app.sandbox.secrets.versions[given["secret"]][-1]["state"] == "ENABLED"
+    assert done.outcome.fates[-1][0] == "done"
+    after = here.run("p1_response").names["page"]
+    assert after.causes[0].acted
+    assert [step["command"].split()[2] for step in after.steps] == ["retry"] * len(after.causes[0].functions)
+
+
+def test_every_reader_of_a_rotated_secret_is_watched(place: Callable[..., Place]) -> None:
+    done = place().applied("rotate_secret")
+    found = done.names["run"]._findings["confirm"]
+    ran = [f.subject for f in found if f.check == "run since then"]
+    assert ran == ["gmail-sync", "calendar-sync"]
+
+
+def test_nobody_is_asked_to_sign_what_the_gates_stop(place: Callable[..., Place], tmp_path: Path) -> None:
+    here = Place(tmp_path / "running", world="still_running")
+    outcome = here.run("retry").outcome
+    assert outcome.result == "planned"
+    assert "gates stop it" in outcome.said
+    assert outcome.next[-1] == "then plan again."
+    assert not [step for step in outcome.next if "runbook approve" in step]
+
+
+def test_what_was_signed_early_says_from_when_it_holds(place: Callable[..., Place], tmp_path: Path) -> None:
+    here = Place(tmp_path / "early", world="outside_window")
+    first = here.plan("deploy")
+    assert "--override" in first.outcome.next[-2]
+    with here.here():
+        desk.find(first.id).sign("team-lead", "looks right", None, None, "")
+    outcome = here.go("deploy", first.id).outcome
+    assert outcome.result == "refused"
+    assert "is not approved yet" in outcome.said
+    assert "nobody has approved" not in outcome.said
+    assert "wait until 2026-03-" in outcome.next[0]
+
+
+@pytest.mark.parametrize("name", ["deploy", "rollback", "rotate_secret", "retire_secret", "scheduler"])
+def test_what_was_changed_stands_in_the_audit_log(place: Callable[..., Place], name: str) -> None:
+    here = place(name)
+    before = len(here.run("p1_response").names["seen"].changes.rows)
+    done = here.applied(name, **CHANGING[name])
+    rows = here.run("p1_response").names["seen"].changes.rows
+    said = [r["what"].rsplit(".", 1)[-1] for r in rows[: len(rows) - before]]
+    word = {"update function": "UpdateFunction", "route traffic": "UpdateService", "start with new secret": "UpdateService",
+            "add secret version": "AddSecretVersion", "set version state": "DisableSecretVersion",
+            "set job state": "PauseJob"}  # fmt: skip
+    made = [word[c.action] for c in done.outcome.plan.changes if c.action in word]
+    assert said == made[::-1]

@@ -45,7 +45,7 @@ def judged(check: str, case: dict[str, Any]) -> Findings:
     """What a check finds in a case."""
     system = SYSTEM.model_copy(update={"staging": case.get("staging", "")})
     given = [*facts(case), *([fact(case.get("rehearsal", []))] if check in REHEARSED else [])]
-    return getattr(checks, check)(*given, system, Moment(case.get("at", AT), SYSTEM.zone))
+    return getattr(checks, check)(*given, system, Moment(case.get("at", AT), SYSTEM.zone), **case.get("asked", {}))
 
 
 def facts(case: dict[str, Any]) -> list[Fact]:

@@ -252,6 +252,8 @@ def test_a_change_planned_approved_applied_refused_and_failed(cli: Cli, tmp_path
         planned = cli(f"run scheduler{given}", RUNBOOK_PERSON="casey")
         assert (planned.exit_code, "PLANNED: nothing was written" in planned.output) == (Exit.OK, True), planned.output
         plan = re.findall(r"runbook apply ([0-9a-f]{12})", planned.output)[0]
+        nobody = cli(f"approve {plan} --role team-lead --reason agreed", RUNBOOK_PERSON="avery")
+        assert (nobody.exit_code, "add --yes" in nobody.output) == (Exit.REFUSED, True), nobody.output
         shown = cli(f"approve {plan} --role team-lead --reason agreed --yes", RUNBOOK_PERSON="avery")
         assert "Signed by avery as team-lead" in shown.output, shown.output
         applied = cli(f"apply {plan}", RUNBOOK_PERSON="casey")

@@ -110,3 +110,15 @@ def test_where_nobody_can_be_asked_it_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stdin", io.StringIO("typed by nobody"))
     with pytest.raises(Refused, match="there is no value"):
         desk.secret(None, None, False)
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[]", b'{"id": 1}', b"", b"\xff"])
+def test_a_damaged_plan_file_is_refused_by_its_name(tmp_path: Path, damage: bytes, monkeypatch: Any) -> None:
+    place = Place(tmp_path / "records")
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(place.records))
+    first = place.plan("rollback")
+    [path] = (place.records / "sandbox" / "plans" / first.id).iterdir()
+    path.write_bytes(damage)
+    with pytest.raises(Refused, match="is damaged") as error:
+        desk.find(first.id)
+    assert str(path) in str(error.value)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from runbook.checks.daily import ALERT, OK, UNKNOWN, WARN, dark, held, one, unseen
 from runbook.moment import Moment
+from runbook.report import command
 from runbook.rows import Fact, Findings, Row, join
 from runbook.settings import Settings
 
@@ -51,20 +52,25 @@ def safe_to_rotate(
 def _pins(users: Fact) -> Findings:
     """A reader whose traffic is pinned would start anew with code that does not serve, and gain nothing by it."""
     limit = "the newest revision serves"
-    hint = "deploy a mended version, or release the pin: rollback -p revision=latest."
+    hint = "deploy a mended version, or release the pin: rollback with revision=latest."
     pinned = {row["function"]: row["revision"] for row in users.rows if row["_pinned"]}
     return join(one("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
 
 
 def safe_to_retire(
-    versions: Fact, users: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment
+    versions: Fact, users: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment, to: str = "disable"
 ) -> Findings:
-    """The newest version is enabled and proved in use: every reader started after it was made, and ran well since."""
+    """The newest version is enabled and proved in use: every reader started after it was made, and ran well since.
+
+    To enable a version again, `to`, takes nothing away from anybody, so there it is enough that the secret was seen.
+    """
     found = unseen("secret", versions, "exists")
-    if not found:
+    if to == "enable":
+        found = found or one("secret", "versions", f"{len(versions.rows)} seen", "exists", OK)
+    elif not found:
         newest = versions.rows[0] if versions.rows else None
         if newest and newest["state"] == "ENABLED":
-            found = _in_use(newest, users, runs)
+            found = _in_use(newest, users, runs, settings)
         else:
             hint = "`latest` never falls back: enable it, or rotate, before anything is disabled."
             state = f"version {newest['version']} is {newest['state']}" if newest else "there is none"
@@ -72,7 +78,7 @@ def safe_to_retire(
     return join((found, elevated(access, settings, moment)))
 
 
-def _in_use(newest: Row, users: Fact, runs: Fact) -> Findings:
+def _in_use(newest: Row, users: Fact, runs: Fact, settings: Settings) -> Findings:
     limit = f"started with version {newest['version']}, and ran well since"
     found, unknown = [_users(users)], unseen("new version in use", runs, limit)
     for row in users.rows:
@@ -83,7 +89,7 @@ def _in_use(newest: Row, users: Fact, runs: Fact) -> Findings:
             hint = "rotate_secret starts it anew."
         elif not any(r["started_at"] > row["since"] for r in good):
             verdict, value = (UNKNOWN if unknown else ALERT), "no good run seen since it started"
-            hint = f"runbook run retry -p function={name}"
+            hint = command("retry", {"environment": settings.environment, "function": name})
         found.append(one("new version in use", name, value, limit, verdict, hint))
     return join((*found, unknown))
 

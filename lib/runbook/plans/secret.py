@@ -63,7 +63,7 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     name, newest = request.secret, row_of(seen.versions, request.secret)["version"]
     rows, state = {r["version"]: r for r in seen.versions.rows}, STATES[request.to]
     other = "ENABLED" if request.to == "disable" else "DISABLED"
-    old = [v for v, r in rows.items() if v != newest and r["state"] == other]
+    old = [v for v, r in rows.items() if r["state"] == other and (v != newest or request.to == "enable")]
     wanted = request.version or max(old, default=0)
     relies = {f"version {v}": r["state"] for v, r in list(rows.items())[:5]}
     if not wanted:
