@@ -100,7 +100,7 @@ def _sections(incident: str, told: list[Told]) -> list[str]:
         f"# {incident}: draft of the post-mortem\n\n{system}",
         "## Timeline\n\n| began (UTC) | runbook | who | verdict | record |\n|---|---|---|---|---|\n" + "\n".join(runs),
         "## Impact\n\n" + _list(impact, "no record says that anything was broken"),
-        "## What was done, and by whom\n\n" + _list([line for t in told for line in _done(t)], "nothing was changed"),
+        "## What was done, and by whom\n\n" + _list([line for t in told for line in _done(t)], "no record of this incident names a change that was made"),
         "## Open questions\n\n" + _list([*unknown, *unended], "none that a record names"),
     ]
 

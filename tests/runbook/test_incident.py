@@ -64,7 +64,7 @@ def test_the_draft_says_what_the_records_say(place: Place) -> None:
     path = incident.draft(system, "INC-7")
     text = "\n".join("".join(c["source"]) for c in json.loads(path.read_text())["cells"])
     assert told[0].report["sentence"] in text
-    assert "nothing was changed" in text
+    assert "no record of this incident names a change" in text
     assert all(t.folder.name in text for t in told)
     assert "daily_check" not in text
     html = path.with_suffix(".html").read_text()
