@@ -23,6 +23,8 @@ from runbook.store import Store, Taken
 
 LASTS = timedelta(hours=24)
 
+NO_CHANGE = "no record of this incident names a change that was made"
+
 
 def open_p1(store: Store, incident: str, now: datetime) -> None:
     """Note in the record store that a P1 was seen; the first time counts. Raises BadParameter, NoRecord."""
@@ -100,7 +102,7 @@ def _sections(incident: str, told: list[Told]) -> list[str]:
         f"# {incident}: draft of the post-mortem\n\n{system}",
         "## Timeline\n\n| began (UTC) | runbook | who | verdict | record |\n|---|---|---|---|---|\n" + "\n".join(runs),
         "## Impact\n\n" + _list(impact, "no record says that anything was broken"),
-        "## What was done, and by whom\n\n" + _list([line for t in told for line in _done(t)], "no record of this incident names a change that was made"),
+        "## What was done, and by whom\n\n" + _list([line for t in told for line in _done(t)], NO_CHANGE),
         "## Open questions\n\n" + _list([*unknown, *unended], "none that a record names"),
     ]
 
