@@ -89,6 +89,8 @@ def why(sandbox: Sandbox, function: Function, revision: str) -> str:
     cured = {
         "": False,
         "secret": any(v["createTime"] > stamp(sandbox.world.now) for v in versions),
+        "enabled": all(sandbox.secrets.versions[name][-1]["state"] == "ENABLED" for name in function.secrets),
+        "timeout": int(made["timeout"].removesuffix("s")) > function.timeout_s,
         "memory": worker["resources"]["limits"]["memory"] != function.memory,
         "code": worker["image"] in services.built,
     }

@@ -83,6 +83,7 @@ KINDS: dict[str, Kind] = {
             ),
         ),
         code=4,
+        cure="timeout",
         whole_time=True,
     ),
     "crash": Kind(
@@ -127,7 +128,7 @@ KINDS: dict[str, Kind] = {
     "secret": Kind(
         error="google.api_core.exceptions.FailedPrecondition: 400 Secret Version "
         "[projects/{project_number}/secrets/{secret}/versions/{version}] is in {state} state.",
-        cure="secret",
+        cure="enabled",
     ),
     "permission": Kind(
         error={

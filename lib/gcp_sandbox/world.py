@@ -55,7 +55,8 @@ the words of its source system, or by the platform. The job gets the code that g
 
 A call of a function, or of its scheduler job, is one more run. It fails if its revision has an `error` or comes from a
 main.py with SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never run); or if a `runs` rule that
-reaches `now` says failed, until its `cure`: `secret` (a revision started with a newer version), `memory`, `code`.
+reaches `now` says failed, until its `cure`: `secret` (a revision started with a newer version), `enabled` (the newest
+version of each of its secrets is), `memory` (another), `timeout` (a longer one), `code`.
 
 Durations are a number and s, m, h or d, counted back from `now`. `select` names fields of a function: `name`,
 `source_system`, `table`, `secret`; each is one value or a list; `{}` is every function.
@@ -140,7 +141,7 @@ class Runs(Part):
     since: Ago = timedelta(days=8)
     until: Ago = timedelta(0)
     error: str = ""
-    cure: Literal["", "secret", "memory", "code"] = ""
+    cure: Literal["", "secret", "enabled", "memory", "timeout", "code"] = ""
 
     @model_validator(mode="after")
     def _says_what_became_of_it(self) -> Self:
