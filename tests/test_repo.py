@@ -29,7 +29,7 @@ LAYERS = {
     "material": {"errors", "source"},
     "plan": {"canonical", "draw", "errors", "rows", "settings"},
     "plans": PURE | {"plans", "request", "run"},
-    "actions": PURE | {"cloud", "facts", "material", "notify", "record", "store"},
+    "actions": PURE | {"actions", "cloud", "facts", "material", "notify", "record", "store"},
     "draw": {"rows", "errors"},
     "rows": {"draw", "errors"},
     "moment": {"errors"},

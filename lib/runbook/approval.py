@@ -266,16 +266,25 @@ def check(
             return tuple(s for s, _ in quorum)
     if glass := [s for s, _ in accepted.values() if s.break_glass]:
         return (glass[0],)
+    raise _not_approved(content, terms, by_role, early, why)
+
+
+def _not_approved(
+    content: Json, terms: Terms, by_role: Mapping[str, list], early: list[Statement], why: list[str]
+) -> Refused:
+    """The refusal: who has not signed, or from when on what was signed holds."""
     missing = [r for r, found in by_role.items() if not found and r not in {s.role for s in early}]
     why += [f"nobody has approved it as {role}" for role in missing]
-    plan = plan_id(content)[:12]
     why += ["one person, or one key, cannot sign for two roles"] if by_role and all(by_role.values()) else []
-    raise Refused(
-        f"{content['operation']} ({content['environment']}) is not approved{' yet' * (not missing)}: {plan}",
+    plan = plan_id(content)[:12]
+    hint = f"runbook approve {plan}, by: {', '.join(missing or terms.signers) or 'nobody yet, see params'}."
+    only_early = bool(early) and not missing
+    if only_early:
+        hint = f"wait until {max(s.not_before for s in early)}; or sign again with --override “why it cannot wait”."
+    return Refused(
+        f"{content['operation']} ({content['environment']}) is not approved{' yet' * only_early}: {plan}",
         "\n".join(why) or f"nobody is named who approves an operation of {terms.risk} risk",
-        next=f"runbook approve {plan}, by: {', '.join(missing or terms.signers) or 'nobody yet, see params'}."
-        if missing or not early
-        else f"wait until {max(s.not_before for s in early)}; or sign again with --override “why it cannot wait”.",
+        next=hint,
     )
 
 

@@ -1,0 +1,41 @@
+"""A message to people.
+
+No service tells whether it was read, so the record store notes that it was accepted; should that note be lost in a
+crash, the message is sent again: better twice than never.
+"""
+
+from __future__ import annotations
+
+from runbook import notify, record
+from runbook.actions.action import Action, Look, Send
+from runbook.canonical import canonical
+from runbook.cloud.connect import Cloud
+from runbook.facts.records import told_place
+from runbook.material import Material
+from runbook.plan import Change
+from runbook.store import Store
+
+
+def _look_message(cloud: Cloud, change: Change) -> Look:
+    raw = _told(cloud).read(told_place(change.details["once"], change.details["contact"]))
+    return Look("old", "not told yet") if raw is None else Look("new", "the message was accepted")
+
+
+def _told(cloud: Cloud) -> Store:
+    return Store(record.folder_of(cloud.settings))
+
+
+def _do_message(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
+    contact, title, text = (change.details[name] for name in ("contact", "title", "text"))
+    if cloud.target == "sandbox":  # nobody may be called by a rehearsal
+        body = {"title": title, "message": text, "type": "info"}
+        send("POST", f"https://inbox.example.com/messages/{contact}", body)
+    else:
+        notify.deliver(contact, title, text)
+    note = {"contact": contact, "at": record.now()}
+    _told(cloud).create(told_place(change.details["once"], contact), canonical(note))
+
+
+ACTIONS = {
+    "tell": Action(_look_message, _do_message),
+}

@@ -1,0 +1,113 @@
+"""Copies and columns of tables, by jobs (https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/insert)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from runbook.actions.action import Action, Look, Send
+from runbook.cloud.connect import Cloud
+from runbook.material import Material
+from runbook.plan import Change
+from runbook.rows import Row
+
+
+def _table(cloud: Cloud, dataset: str, table: str) -> Row:
+    return {"projectId": cloud.settings.project, "datasetId": dataset, "tableId": table}
+
+
+def _get_table(cloud: Cloud, dataset: str, table: str) -> Row | None:
+    from google.api_core.exceptions import NotFound
+
+    try:
+        path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{dataset}/tables/{table}"
+        return cloud.get("bigquery", path)
+    except NotFound as error:
+        if "dataset" in str(error.message).lower().partition("not found: ")[2][:10]:
+            raise
+        return None
+
+
+def _look_copy(cloud: Cloud, change: Change) -> Look:
+    at = change.details
+    found, job = _get_table(cloud, at["to_dataset"], at["to_table"]), _newest_job(cloud, change)
+    if found is None:
+        return _without(job, "it is not there")
+    base = found.get("snapshotDefinition", {}).get("baseTableReference", {}).get("tableId")
+    mine = base == at["table"] if at["type"] == "SNAPSHOT" else job is not None
+    if found.get("type", "TABLE") != at["type"] or not mine:
+        return Look("other", f"there is another {found.get('type')} of that name", found)
+    return Look("new", f"{int(found.get('numRows', 0)):,} rows", found)
+
+
+def _without(job: Row | None, said: str) -> Look:
+    """What the last job says while its effect is not there."""
+    status = job["status"] if job else {}
+    if job and status.get("state") != "DONE":
+        return Look("pending", "the job is running", job)
+    if error := status.get("errorResult"):
+        return Look("failed", error.get("message", "the job failed"), job or {})
+    return Look("old", said)
+
+
+def _newest_job(cloud: Cloud, change: Change) -> Row | None:
+    """The last job that was inserted for a change; each is named after it and numbered."""
+    from google.api_core.exceptions import NotFound
+
+    found = None
+    for number in range(1, TRIES + 1):
+        path = f"bigquery/v2/projects/{cloud.settings.project}/jobs/{change.details['job']}_{number}"
+        try:
+            found = cloud.get("bigquery", path, location=cloud.settings.region) | {"_number": number}
+        except NotFound:
+            return found
+    return found
+
+
+TRIES = 20  # jobs for one change; Google keeps them for months, and an id is good for one only
+
+
+def _do_copy(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
+    at = change.details
+    copy: Row = {
+        "sourceTable": _table(cloud, at["dataset"], at["table"] + at.get("at", "")),
+        "destinationTable": _table(cloud, at["to_dataset"], at["to_table"]),
+        "operationType": at["operation"],
+        "writeDisposition": "WRITE_EMPTY",
+    }
+    if at.get("keep_days"):
+        copy["destinationExpirationTime"] = f"{cloud.now()[0] + timedelta(days=at['keep_days']):%FT%TZ}"
+    _insert(send, cloud, change, {"copy": copy})
+
+
+def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> None:
+    """Insert a job whose id follows from the change, so that of two at the same time Google refuses one."""
+    from google.api_core.exceptions import BadRequest
+
+    project, last = cloud.settings.project, _newest_job(cloud, change)
+    name = f"{change.details['job']}_{last['_number'] + 1 if last else 1}"
+    job = {"jobReference": {"projectId": project, "jobId": name, "location": cloud.settings.region}}
+    url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs"
+    answer = send("POST", url, {**job, "configuration": configuration})
+    if error := answer.get("status", {}).get("errorResult"):
+        raise BadRequest(error.get("message", "the job failed"))
+
+
+def _look_column(cloud: Cloud, change: Change) -> Look:
+    at = change.details
+    found = _get_table(cloud, at["dataset"], at["table"]) or {}
+    fields = {f["name"]: (f["type"], f.get("mode", "NULLABLE")) for f in found.get("schema", {}).get("fields", [])}
+    if at["column"] not in fields:
+        return Look("old", "there is no such column", found)
+    return Look(
+        "new" if fields[at["column"]] == (at["type"], at["mode"]) else "other", str(fields[at["column"]]), found
+    )
+
+
+def _do_column(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
+    _insert(send, cloud, change, {"query": {"query": change.details["sql"], "useLegacySql": False}})
+
+
+ACTIONS = {
+    "copy table": Action(_look_copy, _do_copy),
+    "add column": Action(_look_column, _do_column),
+}
