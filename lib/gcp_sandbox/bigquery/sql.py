@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -74,6 +75,12 @@ def position(text: str, offset: int) -> str:
 
 def parse(text: str) -> Statement:
     """The statement of a query; several are a SCRIPT. Raises ApiError `Syntax error: … at [line:column]`."""
+    known = _parsed(text)
+    return replace(known, tree=known.tree and known.tree.copy())  # whoever executes it changes the tree
+
+
+@lru_cache(256)  # each query comes twice, first as a dry run
+def _parsed(text: str) -> Statement:
     try:
         tokens = sqlglot.tokenize(text, read="bigquery")
     except TokenError:
