@@ -123,5 +123,4 @@ def _said(sick: Sick, seen: Seen, state: Mapping[str, str]) -> tuple[str, ...]:
         r["text"] for r in seen.logs.rows if r["function"] == sick.function.name and r["at"] >= sick.since - SLACK
     ]
     logged += [state["message"]] if state.get("message") else []
-    noted = [text for text in sick.texts if not any(text in line or line in text for line in logged)]
-    return (*noted, *logged)
+    return (*sick.texts, *(line for line in logged if not any(text in line or line in text for text in sick.texts)))
