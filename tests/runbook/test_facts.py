@@ -642,6 +642,29 @@ def test_errors_stop_at_one_page(sandbox: Any, tmp_path: Any, count: int, rows: 
     assert (len(seen.rows), seen.more) == (rows, more)
 
 
+# The healthy world's now is 2026-03-11T08:30 in the team's time; what is asked for begins `hours` before `as_of`.
+@pytest.mark.parametrize(
+    ("ask", "hours", "as_of", "why"),
+    [
+        (facts.errors, 24, "", ""),
+        (facts.errors, 30 * 24, "", ""),
+        (facts.errors, 30 * 24 + 1, "", "keeps entries for 30 days by default"),
+        (facts.errors, 24, "2026-02-10T07:30:00", ""),
+        (facts.errors, 24, "2026-02-10T07:29:59", "keeps entries for 30 days by default"),
+        (facts.errors, 24, "2026-01-10T09:00", "keeps entries for 30 days by default"),
+        (facts.changes, 24, "2026-01-10T09:00", ""),
+        (facts.changes, 400 * 24, "", ""),
+        (facts.changes, 400 * 24 + 1, "", "keeps Admin Activity entries for 400 days"),
+        (facts.changes, 24, "2025-01-10T09:00", "keeps Admin Activity entries for 400 days"),
+    ],
+)
+def test_entries_that_are_deleted_by_now_are_a_gap(sandbox: Any, ask: Any, hours: int, as_of: str, why: str) -> None:
+    cloud, moment = sandbox("healthy", as_of)
+    gaps = look(ask(hours=hours), cloud, moment).gaps
+    assert [g.why for g in gaps] == [f"Cloud Logging {why}"] * bool(why)
+    assert all("gcloud logging buckets list" in g.next for g in gaps)
+
+
 def test_functions_say_which_location_did_not_answer(sandbox: Any) -> None:
     cloud, moment = sandbox("unreachable_region")
     seen = look(facts.functions(), cloud, moment)
