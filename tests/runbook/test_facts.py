@@ -109,6 +109,28 @@ def test_failures_are_the_newest_and_say_why(sandbox: Any, tmp_path: Any) -> Non
     assert {(r["function"], r["error"]) for r in seen.rows} == {("gmail-sync", "invalid_grant")}
 
 
+# Two functions of one system, and one that is alone in its own; which of their runs have no end, and of those, which are
+# outlived by a later success: (system, status, _outlived) → runs.
+ENDLESS = """runs:
+  - {select: {name: gmail-sync}, since: 4h, until: 2h, outcome: running}
+  - {select: {name: salesforce-accounts-sync}, since: 4h, outcome: running}
+  - {select: {name: calendar-sync}, since: 2h, outcome: running}
+"""
+
+
+@pytest.mark.parametrize(
+    ("drop", "salesforce"), [("", False), ("tables: [{name: etl_runs, drop: [function_name]}]", True)]
+)
+def test_a_run_without_an_end_is_outlived_by_a_later_success_of_the_same_function(
+    sandbox: Any, tmp_path: Any, drop: str, salesforce: bool
+) -> None:
+    seen = look(facts.etl_today(), *sandbox(world_file(tmp_path, ENDLESS + drop)))
+    endless = {(r["source_system"], r["_outlived"]): r["runs"] for r in seen.rows if r["status"] == "running"}
+    assert endless == {("gmail", True): 2, ("salesforce", salesforce): 1, ("google_calendar", False): 1}
+    assert {r["_outlived"] for r in seen.rows if r["status"] == "success"} == {False}
+    assert bool(seen.gaps) == bool(drop)
+
+
 def test_an_optional_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: Any) -> None:
     world = "tables: [{name: etl_runs, drop: [error_message, function_name]}]\nruns: [{select: {}, outcome: failed}]"
     cloud, moment = sandbox(world_file(tmp_path, world))
