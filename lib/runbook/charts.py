@@ -45,40 +45,53 @@ class Chart:
 
 
 def etl_week(run: Run, week: Fact) -> Chart:
-    """Successful and failed runs for each of the team's last seven days; a day without runs is a bar of height zero."""
+    """Successful and failed runs for each of the team's last seven days; a day without runs is a bar of height zero.
+
+    Today's bar is hatched: the day is not over.
+    """
     seen = {r["date"]: r for r in week.rows}
     days = [run.moment.today - timedelta(days=n) for n in range(6, -1, -1)]
-    rows = [{"date": d, **{k: seen.get(d, {}).get(k, 0) for k in ("success", "failed")}} for d in days]
+    rows = [{"date": d, **{k: seen.get(d, {}).get(k, 0) for k in ("success", "failed")}, "": ""} for d in days]
+    rows[-1][""] = "today so far"
 
     def paint(axes: Axes) -> None:
-        labels = [f"{r['date']:%a %d %b}" for r in rows]
+        labels = [f"{r['date']:%a %d %b}\n{r['']}" for r in rows]
         good, bad = [r["success"] for r in rows], [r["failed"] for r in rows]
-        axes.bar(labels, good, color=GOOD, label="success")
-        axes.bar(labels, bad, bottom=good, color=BAD, label="failed")
+        for bars in (
+            axes.bar(labels, good, color=GOOD, label="success"),
+            axes.bar(labels, bad, bottom=good, color=BAD, label="failed"),
+        ):
+            bars[-1].set(hatch="///", edgecolor="white", alpha=0.6)
         ok_from = run.settings.thresholds.etl_runs.ok_from
         axes.axhline(ok_from, color=LINE, linestyle="--", linewidth=1, label=f"ok from {ok_from:g} successful")
+        axes.set_ylim(0, 1.1 * max(ok_from, *(r["success"] + r["failed"] for r in rows)))
         axes.set_ylabel("runs per day")
 
     return _chart("ETL runs per day, last 7 days", week, rows, paint)
 
 
 def errors(run: Run, seen: Fact) -> Chart:
-    """Errors per hour over the last 24 h; titled as the newest 1,000 when there may be more."""
+    """Errors per hour over the last 24 h; titled as the newest 1,000 when there may be more.
+
+    No threshold is drawn, and the title says why: a line at its hourly share would be crossed by a single error.
+    """
     first = run.moment.ago(24)
     counts = Counter(int((r["at"] - first) / timedelta(hours=1)) for r in seen.rows)
     start = [first + timedelta(hours=n) for n in range(24)]
     rows = [{"hour from": run.moment.local(t), "errors": counts[n]} for n, t in enumerate(start)]
 
     def paint(axes: Axes) -> None:
-        limit = run.settings.thresholds.errors.alert_above
         axes.bar(range(24), [r["errors"] for r in rows], width=0.9, align="edge", color=BAD)
         axes.set_xticks(range(0, 24, 3), [f"{run.moment.local(start[n]):%a %H:%M}" for n in range(0, 24, 3)])
+        axes.set_ylim(0, 1.1 * max(counts.values()))
         axes.set_ylabel("errors per hour")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(f"hour beginning ({run.settings.time_zone})")
-        axes.plot([], [], " ", label=f"{len(seen.rows):,} in 24 h; alert above {limit:,}")
+        axes.plot([], [], " ", label=f"{len(seen.rows):,} in all")
 
     title = f"Errors per hour, newest {len(seen.rows):,}" if seen.more else "Errors per hour, last 24 h"
+    limit = run.settings.thresholds.errors.alert_above
+    title += f" (alert above {limit:,} in all; one hour has no limit)"
     return _chart(title, seen, [r for r in rows if r["errors"]], paint, empty="no errors in the last 24 h")
 
 
