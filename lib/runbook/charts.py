@@ -249,7 +249,7 @@ def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
         for r in rows:
             age = r["hours old"] or 0
             said = " no snapshot" if r["hours old"] is None else f" {age:.0f} h"
-            bars.append((r["table"], age, said, age > 24))
+            bars.append((r["table"], age, said, round(age) > 24))
         _bars(axes, bars, 24, "one day")
         axes.set_xlabel("age of the newest snapshot, hours")
 

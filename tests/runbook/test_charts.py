@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -10,8 +12,9 @@ from unittest.mock import patch
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from runbook import charts, facts
+from runbook import charts, checks, facts
 from runbook.facts.read import Ask, look
+from runbook.rows import Verdict
 
 
 @pytest.fixture
@@ -59,3 +62,17 @@ def test_errors_say_why_no_threshold_is_drawn(drawn: Any, world: str) -> None:
     text, axes = drawn(charts.errors, facts.errors(), world)
     assert text.startswith("Errors per hour, last 24 h (alert above 20 in all; one hour has no limit)")
     assert (axes is None) == (world == "no_etl")
+
+
+@pytest.mark.parametrize(("minutes", "bad"), [(24 * 60 + 29, False), (24 * 60 + 31, True)])
+def test_a_backup_is_red_when_the_gate_warns_of_it(sandbox: Any, minutes: int, bad: bool) -> None:
+    cloud, moment = sandbox()
+    run: Any = SimpleNamespace(settings=cloud.settings, moment=moment)
+    tables, snapshots = (look(ask, cloud, moment) for ask in (facts.tables(), facts.snapshots()))
+    aged = tuple({**row, "taken": moment.at - timedelta(minutes=minutes)} for row in snapshots.rows)
+    snapshots = replace(snapshots, rows=aged)
+    with patch.object(charts, "_bars", wraps=charts._bars) as bars:
+        charts.backups(run, tables, snapshots)
+    assert {red for *_, red in bars.call_args.args[1]} == {bad}
+    found = checks.safe_to_copy(tables, snapshots, replace(tables, rows=()), cloud.settings, moment)
+    assert (found[0].verdict is Verdict.warn) == bad
