@@ -155,7 +155,7 @@ def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
 
 
 def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) -> Chart:
-    """Errors per five minutes and failed runs, with each change and the first symptom marked.
+    """Log entries per five minutes and failed runs, with each change and the first symptom marked.
 
     Of the last six hours, or as far back as the first symptom if that is within a day.
     """
@@ -166,8 +166,8 @@ def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) 
     failed = [r["started_at"] for r in runs.rows if r["status"] == "failed" and r["started_at"] >= start]
     marks = [(c["at"], f"{c['what']} {c['resource'].split('/', 1)[-1]}") for c in changed.rows if c["at"] >= start]
     symptom = [(first, "first symptom")] if start <= first < run.moment.at else []
-    rows = [{"from": run.moment.local(start + n * step), "errors": counts[n], "change": ""} for n in counts]
-    rows += [{"from": run.moment.local(at), "errors": 0, "change": said} for at, said in (*symptom, *marks)]
+    rows = [{"from": run.moment.local(start + n * step), "entries": counts[n], "change": ""} for n in counts]
+    rows += [{"from": run.moment.local(at), "entries": 0, "change": said} for at, said in (*symptom, *marks)]
 
     def x(at: datetime) -> float:
         return (at - run.moment.at) / timedelta(hours=1)
@@ -191,8 +191,8 @@ def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) 
         axes.set_ylabel("entries per 5 min")
         axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is when this looks")
 
-    found = sorted(rows, key=lambda r: r["from"])
-    return _chart(f"What happened in the last {hours} hours", logged, found, paint, empty="no errors and no changes")
+    title = f"What happened in the last {hours} hours"
+    return _chart(title, logged, sorted(rows, key=lambda r: r["from"]), paint, empty="no log entries and no changes")
 
 
 def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: float) -> None:

@@ -656,6 +656,14 @@ def test_errors_come_from_every_kind_of_payload(sandbox: Any, tmp_path: Any) -> 
     assert not look(facts.errors(function="calendar-sync"), cloud, moment).rows
 
 
+@pytest.mark.parametrize(
+    ("severity", "name"),
+    [("ERROR", "errors"), ("CRITICAL", "errors"), ("WARNING", "log entries"), ("INFO", "log entries")],
+)
+def test_warnings_are_not_called_errors(sandbox: Any, severity: str, name: str) -> None:
+    assert look(facts.errors(severity=severity), *sandbox()).name == name
+
+
 @pytest.mark.parametrize(("count", "rows", "more"), [(999, 999, False), (1000, 1000, True), (1001, 1000, True)])
 def test_errors_stop_at_one_page(sandbox: Any, tmp_path: Any, count: int, rows: int, more: bool) -> None:
     world = f"errors: [{{select: {{}}, since: 20h, until: 1h, count: {count}, text: x}}]"

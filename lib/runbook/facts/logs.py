@@ -12,6 +12,7 @@ from runbook.moment import Moment
 from runbook.rows import Gap, Row
 
 PAGE = 1000
+_BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 # What the buckets _Default and _Required keep: https://cloud.google.com/logging/quotas#logs_retention_periods
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
@@ -21,14 +22,16 @@ def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> As
     """Rows `at, function, severity, text, _revision` of entries from `severity` up, newest first; at most 1,000.
 
     `more` is true when there may be others. Text comes from textPayload, jsonPayload or protoPayload. Both bounds of
-    time are always sent. A gap where the period begins before what Cloud Logging keeps.
+    time are always sent. A gap where the period begins before what Cloud Logging keeps. The fact is called "log
+    entries" where `severity` is below ERROR, because warnings are no errors.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         wanted = f"severity>={severity} {between(hours, moment)}"
         if function:
             wanted += f' resource.labels.service_name="{function}"'
-        return entries(cloud, "errors", wanted, _row, moment.ago(hours), KEPT)
+        name = "errors" if severity in _BAD else "log entries"
+        return entries(cloud, name, wanted, _row, moment.ago(hours), KEPT)
 
     return ask
 
