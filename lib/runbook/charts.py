@@ -45,40 +45,53 @@ class Chart:
 
 
 def etl_week(run: Run, week: Fact) -> Chart:
-    """Successful and failed runs for each of the team's last seven days; a day without runs is a bar of height zero."""
+    """Successful and failed runs for each of the team's last seven days; a day without runs is a bar of height zero.
+
+    Today's bar is hatched: the day is not over.
+    """
     seen = {r["date"]: r for r in week.rows}
     days = [run.moment.today - timedelta(days=n) for n in range(6, -1, -1)]
-    rows = [{"date": d, **{k: seen.get(d, {}).get(k, 0) for k in ("success", "failed")}} for d in days]
+    rows = [{"date": d, **{k: seen.get(d, {}).get(k, 0) for k in ("success", "failed")}, "": ""} for d in days]
+    rows[-1][""] = "today so far"
 
     def paint(axes: Axes) -> None:
-        labels = [f"{r['date']:%a %d %b}" for r in rows]
+        labels = [f"{r['date']:%a %d %b}\n{r['']}" for r in rows]
         good, bad = [r["success"] for r in rows], [r["failed"] for r in rows]
-        axes.bar(labels, good, color=GOOD, label="success")
-        axes.bar(labels, bad, bottom=good, color=BAD, label="failed")
+        for bars in (
+            axes.bar(labels, good, color=GOOD, label="success"),
+            axes.bar(labels, bad, bottom=good, color=BAD, label="failed"),
+        ):
+            bars[-1].set(hatch="///", edgecolor="white", alpha=0.6)
         ok_from = run.settings.thresholds.etl_runs.ok_from
         axes.axhline(ok_from, color=LINE, linestyle="--", linewidth=1, label=f"ok from {ok_from:g} successful")
+        axes.set_ylim(0, 1.1 * max(ok_from, *(r["success"] + r["failed"] for r in rows)))
         axes.set_ylabel("runs per day")
 
     return _chart("ETL runs per day, last 7 days", week, rows, paint)
 
 
 def errors(run: Run, seen: Fact) -> Chart:
-    """Errors per hour over the last 24 h; titled as the newest 1,000 when there may be more."""
+    """Errors per hour over the last 24 h; titled as the newest 1,000 when there may be more.
+
+    No threshold is drawn, and the title says why: a line at its hourly share would be crossed by a single error.
+    """
     first = run.moment.ago(24)
     counts = Counter(int((r["at"] - first) / timedelta(hours=1)) for r in seen.rows)
     start = [first + timedelta(hours=n) for n in range(24)]
     rows = [{"hour from": run.moment.local(t), "errors": counts[n]} for n, t in enumerate(start)]
 
     def paint(axes: Axes) -> None:
-        limit = run.settings.thresholds.errors.alert_above
         axes.bar(range(24), [r["errors"] for r in rows], width=0.9, align="edge", color=BAD)
         axes.set_xticks(range(0, 24, 3), [f"{run.moment.local(start[n]):%a %H:%M}" for n in range(0, 24, 3)])
+        axes.set_ylim(0, 1.1 * max(counts.values()))
         axes.set_ylabel("errors per hour")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(f"hour beginning ({run.settings.time_zone})")
-        axes.plot([], [], " ", label=f"{len(seen.rows):,} in 24 h; alert above {limit:,}")
+        axes.plot([], [], " ", label=f"{len(seen.rows):,} in all")
 
     title = f"Errors per hour, newest {len(seen.rows):,}" if seen.more else "Errors per hour, last 24 h"
+    limit = run.settings.thresholds.errors.alert_above
+    title += f" (alert above {limit:,} in all; one hour has no limit)"
     return _chart(title, seen, [r for r in rows if r["errors"]], paint, empty="no errors in the last 24 h")
 
 
@@ -142,7 +155,7 @@ def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
 
 
 def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) -> Chart:
-    """Errors per five minutes and failed runs, with each change and the first symptom marked.
+    """Log entries per five minutes and failed runs, with each change and the first symptom marked.
 
     Of the last six hours, or as far back as the first symptom if that is within a day.
     """
@@ -153,8 +166,8 @@ def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) 
     failed = [r["started_at"] for r in runs.rows if r["status"] == "failed" and r["started_at"] >= start]
     marks = [(c["at"], f"{c['what']} {c['resource'].split('/', 1)[-1]}") for c in changed.rows if c["at"] >= start]
     symptom = [(first, "first symptom")] if start <= first < run.moment.at else []
-    rows = [{"from": run.moment.local(start + n * step), "errors": counts[n], "change": ""} for n in counts]
-    rows += [{"from": run.moment.local(at), "errors": 0, "change": said} for at, said in (*symptom, *marks)]
+    rows = [{"from": run.moment.local(start + n * step), "entries": counts[n], "change": ""} for n in counts]
+    rows += [{"from": run.moment.local(at), "entries": 0, "change": said} for at, said in (*symptom, *marks)]
 
     def x(at: datetime) -> float:
         return (at - run.moment.at) / timedelta(hours=1)
@@ -178,8 +191,8 @@ def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) 
         axes.set_ylabel("entries per 5 min")
         axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is when this looks")
 
-    found = sorted(rows, key=lambda r: r["from"])
-    return _chart(f"What happened in the last {hours} hours", logged, found, paint, empty="no errors and no changes")
+    title = f"What happened in the last {hours} hours"
+    return _chart(title, logged, sorted(rows, key=lambda r: r["from"]), paint, empty="no log entries and no changes")
 
 
 def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: float) -> None:
@@ -236,7 +249,7 @@ def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
         for r in rows:
             age = r["hours old"] or 0
             said = " no snapshot" if r["hours old"] is None else f" {age:.0f} h"
-            bars.append((r["table"], age, said, age > 24))
+            bars.append((r["table"], age, said, round(age) > 24))
         _bars(axes, bars, 24, "one day")
         axes.set_xlabel("age of the newest snapshot, hours")
 

@@ -204,9 +204,16 @@ class Run:
         }
 
     def _next(self, worst: Verdict) -> tuple[str, ...]:
-        """What to do now: the runbook to run with its parameters filled in, and whom to call."""
+        """What to do now: the runbook to run with its parameters filled in, and whom to call.
+
+        A look back calls nobody, whatever it found: that may be over by now.
+        """
         if self._outcome and self._outcome.result != "applied":
             return self._outcome.next or ("nothing.",)
+        if self.moment.past:
+            then = f"{self.moment.local(self.moment.at):%Y-%m-%d %H:%M %Z}"
+            now = command(self.request.runbook, {k: v for k, v in self.request.values.items() if k != "as_of"})
+            return (f"this looked back at {then}, and says nothing about now; to look at now: {now}",)
         place = {k: self.request.values[k] for k in ("environment", "world") if k in self.request.values}
         again = (
             command("daily_check", place)

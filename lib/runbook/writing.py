@@ -69,6 +69,8 @@ class Writing:
     def _said(self, result: str, fates: list[tuple[Fate, str]]) -> str:
         if result == "applied":
             done = sum(fate == "done" for fate, _ in fates)
+            if len(fates) == 1:
+                return "the change is done, and was seen to be"
             return f"{done} of {len(fates)} changes are done, and were seen to be"
         number, fate, said = next(row for row in self._counted(fates) if row[1] != "done")
         return f"change {number} of {len(fates)}: {fate}, {said}"

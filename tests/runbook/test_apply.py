@@ -259,6 +259,17 @@ def test_one_of_two_signatures_is_not_enough(place: Callable[..., Place]) -> Non
     refused(here, here.go("rotate_secret", first.id), "nobody has approved it as security")
 
 
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ("sf_accounts", "the change is done, and was seen to be"),
+        ("sf_accounts,gmail_messages", "2 of 2 changes are done, and were seen to be"),
+    ],
+)
+def test_what_is_done_is_said_in_a_sentence(place: Callable[..., Place], tables: str, said: str) -> None:
+    assert place().run("backup", tables=tables, apply=True).outcome.said == said
+
+
 def test_low_risk_needs_a_word_only(place: Callable[..., Place]) -> None:
     here = place()
     assert here.run("backup").outcome.result == "planned"

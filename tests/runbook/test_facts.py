@@ -109,6 +109,28 @@ def test_failures_are_the_newest_and_say_why(sandbox: Any, tmp_path: Any) -> Non
     assert {(r["function"], r["error"]) for r in seen.rows} == {("gmail-sync", "invalid_grant")}
 
 
+# Two functions of one system, and one that is alone in its own; which of their runs have no end, and of those, which are
+# outlived by a later success: (system, status, _outlived) → runs.
+ENDLESS = """runs:
+  - {select: {name: gmail-sync}, since: 4h, until: 2h, outcome: running}
+  - {select: {name: salesforce-accounts-sync}, since: 4h, outcome: running}
+  - {select: {name: calendar-sync}, since: 2h, outcome: running}
+"""
+
+
+@pytest.mark.parametrize(
+    ("drop", "salesforce"), [("", False), ("tables: [{name: etl_runs, drop: [function_name]}]", True)]
+)
+def test_a_run_without_an_end_is_outlived_by_a_later_success_of_the_same_function(
+    sandbox: Any, tmp_path: Any, drop: str, salesforce: bool
+) -> None:
+    seen = look(facts.etl_today(), *sandbox(world_file(tmp_path, ENDLESS + drop)))
+    endless = {(r["source_system"], r["_outlived"]): r["runs"] for r in seen.rows if r["status"] == "running"}
+    assert endless == {("gmail", True): 2, ("salesforce", salesforce): 1, ("google_calendar", False): 1}
+    assert {r["_outlived"] for r in seen.rows if r["status"] == "success"} == {False}
+    assert bool(seen.gaps) == bool(drop)
+
+
 def test_an_optional_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: Any) -> None:
     world = "tables: [{name: etl_runs, drop: [error_message, function_name]}]\nruns: [{select: {}, outcome: failed}]"
     cloud, moment = sandbox(world_file(tmp_path, world))
@@ -634,12 +656,43 @@ def test_errors_come_from_every_kind_of_payload(sandbox: Any, tmp_path: Any) -> 
     assert not look(facts.errors(function="calendar-sync"), cloud, moment).rows
 
 
+@pytest.mark.parametrize(
+    ("severity", "name"),
+    [("ERROR", "errors"), ("CRITICAL", "errors"), ("WARNING", "log entries"), ("INFO", "log entries")],
+)
+def test_warnings_are_not_called_errors(sandbox: Any, severity: str, name: str) -> None:
+    assert look(facts.errors(severity=severity), *sandbox()).name == name
+
+
 @pytest.mark.parametrize(("count", "rows", "more"), [(999, 999, False), (1000, 1000, True), (1001, 1000, True)])
 def test_errors_stop_at_one_page(sandbox: Any, tmp_path: Any, count: int, rows: int, more: bool) -> None:
     world = f"errors: [{{select: {{}}, since: 20h, until: 1h, count: {count}, text: x}}]"
     cloud, moment = sandbox(world_file(tmp_path, world))
     seen = look(facts.errors(), cloud, moment)
     assert (len(seen.rows), seen.more) == (rows, more)
+
+
+# The healthy world's now is 2026-03-11T08:30 in the team's time; what is asked for begins `hours` before `as_of`.
+@pytest.mark.parametrize(
+    ("ask", "hours", "as_of", "why"),
+    [
+        (facts.errors, 24, "", ""),
+        (facts.errors, 30 * 24, "", ""),
+        (facts.errors, 30 * 24 + 1, "", "keeps entries for 30 days by default"),
+        (facts.errors, 24, "2026-02-10T07:30:00", ""),
+        (facts.errors, 24, "2026-02-10T07:29:59", "keeps entries for 30 days by default"),
+        (facts.errors, 24, "2026-01-10T09:00", "keeps entries for 30 days by default"),
+        (facts.changes, 24, "2026-01-10T09:00", ""),
+        (facts.changes, 400 * 24, "", ""),
+        (facts.changes, 400 * 24 + 1, "", "keeps Admin Activity entries for 400 days"),
+        (facts.changes, 24, "2025-01-10T09:00", "keeps Admin Activity entries for 400 days"),
+    ],
+)
+def test_entries_that_are_deleted_by_now_are_a_gap(sandbox: Any, ask: Any, hours: int, as_of: str, why: str) -> None:
+    cloud, moment = sandbox("healthy", as_of)
+    gaps = look(ask(hours=hours), cloud, moment).gaps
+    assert [g.why for g in gaps] == [f"Cloud Logging {why}"] * bool(why)
+    assert all("gcloud logging buckets list" in g.next for g in gaps)
 
 
 def test_functions_say_which_location_did_not_answer(sandbox: Any) -> None:

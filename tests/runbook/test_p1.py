@@ -209,7 +209,8 @@ def test_the_timeline_reaches_back_to_the_first_symptom(sandbox: Callable[..., A
     causes = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
     shown = charts.timeline(Stub(moment), seen.logs, seen.runs, seen.changes, causes)._repr_mimebundle_()  # type: ignore[arg-type]
     assert shown["image/png"].startswith(b"\x89PNG")
-    title, _, _, *lines = shown["text/plain"].splitlines()
+    title, head, _, *lines = shown["text/plain"].splitlines()
+    assert head.split() == ["from", "entries", "change"]
     assert title == f"What happened in the last {hours} hours"
     (symptom,) = (line for line in lines if line.endswith("  first symptom"))
     assert symptom.startswith(f"{causes[0].since:%Y-%m-%d %H:%M}")

@@ -18,12 +18,13 @@ ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.w
 def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -> Findings:
     """Successful runs of the team's day against `thresholds.etl_runs`; failed runs are a warning that names them.
 
-    So is a run that never ended. Until the day's first run must have ended (its schedule and timeout are in params),
-    too few is ok: not due yet.
+    So is a run that never ended, unless a later one succeeded. Until the day's first run must have ended (its schedule
+    and timeout are in params), too few is ok: not due yet.
     """
     limits = settings.thresholds.etl_runs
     limit = f"ok from {limits.ok_from}, alert at {limits.alert_at}"
-    if gone := unseen("ETL runs today", today, limit):
+    gone = unseen("ETL runs today", today, limit)
+    if gone and not today.rows:
         return gone
     good = sum(r["runs"] for r in today.rows if r["status"] == "success")
     due = first_due(settings, moment)
@@ -34,23 +35,30 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
         value += f"; not due yet (first by {moment.local(due):%H:%M})" if due else "; none is scheduled today"
     hint = "see which functions ran, then their logs; see the scheduler's jobs."
     found = one("ETL runs today", "all source systems", value, limit, verdict, hint)
-    return join((found, _failed(today, failures), _endless(today, settings, moment)))
+    return join((found, gone, _failed(today, failures), _endless(today, settings, moment)))
 
 
 def _endless(today: Fact, settings: Settings, moment: Moment) -> Findings:
-    """Runs that neither succeeded nor failed although the time limit of every function of their system has passed."""
+    """Runs that neither succeeded nor failed although the time limit of every function of their system has passed.
+
+    Those after which a later run succeeded are told, but no warning: nobody can write their end any more.
+    """
+    whose = "function" if settings.tables.etl_runs.function and not today.gaps else "source system"
     found = []
     for row in today.rows:
-        if row["status"] in ("success", "failed"):
-            continue
         limits = [f.timeout_s for f in settings.functions if f.source_system == row["source_system"]]
         limit = max(limits, default=3600)
-        if moment.at - row["latest"] > timedelta(seconds=limit):
-            value = f"{row['runs']} {row['status']}, newest since {moment.local(row['latest']):%H:%M}"
-            hint = "see whether the function still works, and its logs."
-            check = "ETL runs without an end"
-            found.append(Finding(check, row["source_system"], value, f"ended within {limit} s", WARN, hint))
-    return Findings(tuple(found))
+        if row["status"] in ("success", "failed") or moment.at - row["latest"] <= timedelta(seconds=limit):
+            continue
+        verdict = OK if row["_outlived"] else WARN
+        value = (
+            f"{row['runs']} without an end, status {row['status']}, newest since {moment.local(row['latest']):%H:%M}"
+        )
+        value += f"; a later run of the {whose} succeeded" if row["_outlived"] else ""
+        hint = "see whether the function still works, and its logs."
+        name, system = "ETL runs without an end", row["source_system"]
+        found.append(one(name, system, value, f"ended within {limit} s, or a later one succeeded", verdict, hint))
+    return join(found)
 
 
 def first_due(settings: Settings, moment: Moment) -> datetime | None:

@@ -95,14 +95,42 @@ def _in_use(newest: Row, users: Fact, runs: Fact, settings: Settings) -> Finding
 
 
 def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The tables were seen, the backup dataset is there, and one may; a table without a backup is a warning."""
+    """The tables were seen, the backup dataset is there, and one may.
+
+    A table without a backup of the last day is a warning, and so is one that params name and the dataset has not: the
+    first may be why one is here, and nothing can back up the second.
+    """
     found = join((unseen("tables", tables, "seen"), unseen("backups", snapshots, "seen")))
     if not found:
-        covered = {r["table"] for r in snapshots.rows}
-        bare = [r["table"] for r in tables.rows if r["table"] not in covered]
-        value = f"{len(tables.rows) - len(bare)} of {len(tables.rows)} tables have one"
-        found = one("backups", settings.datasets.backup, value, "a snapshot", WARN if bare else OK)
+        found = join((_backed_up(tables, snapshots, settings, moment), _known(tables, settings)))
     return join((found, elevated(access, settings, moment)))
+
+
+def _backed_up(tables: Fact, snapshots: Fact, settings: Settings, moment: Moment) -> Findings:
+    """How many tables have a backup of the last day, in whole hours: what runs daily is never on the second."""
+    newest: dict[str, float] = {}
+    for row in snapshots.rows:
+        hours = (moment.at - row["taken"]) / timedelta(hours=1)
+        newest[row["table"]] = min(hours, newest.get(row["table"], hours))
+    names = [r["table"] for r in tables.rows]
+    bare = [name for name in names if name not in newest]
+    old = {name: newest[name] for name in names if name in newest and round(newest[name]) > 24}
+    value = f"{len(names) - len(bare) - len(old)} of {len(names)} tables have one of the last day"
+    value += f"; none: {', '.join(bare)}" if bare else ""
+    value += f"; oldest: {max(old, key=old.__getitem__)}, {max(old.values()):.0f} h" if old else ""
+    verdict = WARN if bare or old else OK
+    return one("backups", settings.datasets.backup, value, "at most 24 h old", verdict, "runbook run backup")
+
+
+def _known(tables: Fact, settings: Settings) -> Findings:
+    """Every table that params name is in the dataset; nothing to find where that is so."""
+    known, there = settings.tables, {r["table"] for r in tables.rows}
+    named = {name for f in settings.functions for name in f.tables} | {t.name for t in known.freshness}
+    gone = sorted((named | {known.etl_runs.name, known.scores.name}) - there)
+    value = f"not there, so not backed up: {', '.join(gone)}"
+    hint = "correct the tables in params, or find out who deleted them."
+    limit = "every table that params name"
+    return one("tables", settings.datasets.main, value, limit, WARN, hint) if gone else Findings()
 
 
 def safe_to_alter(tables: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment) -> Findings:

@@ -39,7 +39,11 @@ def _optional(sql: str) -> dict[str, str]:
 
 
 def etl_today() -> Ask:
-    """Rows `source_system, status, runs, latest` of the team's day so far."""
+    """Rows `source_system, status, runs, latest, _outlived` of the team's day so far.
+
+    `_outlived`: these have no end, and a later run of the same function succeeded (of the same system where params name
+    no column with the function).
+    """
     return _runs("ETL runs today", "etl_today", 1)
 
 

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from runbook.cloud.connect import Cloud
 from runbook.facts.read import Answer, Ask, Read
 from runbook.moment import Moment
-from runbook.rows import Row
+from runbook.rows import Gap, Row
 
 PAGE = 1000
+_BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+# What the buckets _Default and _Required keep: https://cloud.google.com/logging/quotas#logs_retention_periods
+KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
+KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
 
 def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> Ask:
     """Rows `at, function, severity, text, _revision` of entries from `severity` up, newest first; at most 1,000.
 
     `more` is true when there may be others. Text comes from textPayload, jsonPayload or protoPayload. Both bounds of
-    time are always sent.
+    time are always sent. A gap where the period begins before what Cloud Logging keeps. The fact is called "log
+    entries" where `severity` is below ERROR, because warnings are no errors.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         wanted = f"severity>={severity} {between(hours, moment)}"
         if function:
             wanted += f' resource.labels.service_name="{function}"'
-        return entries(cloud, "errors", wanted, _row)
+        name = "errors" if severity in _BAD else "log entries"
+        return entries(cloud, name, wanted, _row, moment.ago(hours), KEPT)
 
     return ask
 
@@ -35,15 +41,32 @@ def between(hours: float, moment: Moment) -> str:
     return f'timestamp>="{moment.ago(hours):%FT%TZ}" timestamp<="{moment.at:%FT%TZ}"'
 
 
-def entries(cloud: Cloud, name: str, wanted: str, row: Callable[[Row], Row]) -> Read:
-    """A read of the entries that fit a filter, each made a row; newest first, at most 1,000."""
+def entries(
+    cloud: Cloud, name: str, wanted: str, row: Callable[[Row], Row], since: datetime, kept: tuple[int, str]
+) -> Read:
+    """A read of the entries that fit a filter, each made a row; newest first, at most 1,000.
+
+    `since` is when the period of the filter begins, `kept` how many days of entries there are, and the words for that.
+    """
 
     def see() -> Answer:
         rows = [row(entry) for entry in cloud.entries(wanted, PAGE)]
-        return Answer(rows, more=len(rows) == PAGE)
+        return Answer(rows, more=len(rows) == PAGE, gaps=_deleted(cloud, name, since, *kept))
 
     flags = f"--project={cloud.settings.project} --limit={PAGE} --format=json"
     return Read(name, f"gcloud logging read {shlex.quote(wanted)} {flags}", see)
+
+
+def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> tuple[Gap, ...]:
+    """A gap where entries since then may be deleted by now, because a deleted entry is not an error that never was.
+
+    Now is the clock of the answer just read: a run's own moment may lie in the past.
+    """
+    now = cloud.door.date or datetime.now(UTC)
+    if since >= now - timedelta(days=days):
+        return ()
+    look = f"gcloud logging buckets list --project={cloud.settings.project}"
+    return (Gap(name, why, f"look where older ones may be kept; {look} says for how long that is here."),)
 
 
 def _row(entry: Row) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 
 from runbook.cloud.connect import Cloud
 from runbook.cloud.unseen import Unseen
-from runbook.facts.logs import between, entries
+from runbook.facts.logs import KEPT_AUDIT, between, entries
 from runbook.facts.read import Answer, Ask, Read, each
 from runbook.moment import Moment
 from runbook.rows import Row
@@ -16,12 +16,14 @@ from runbook.rows import Row
 def changes(hours: float = 24) -> Ask:
     """Rows `at, who, what, resource` from the Admin Activity audit log, newest first, at most 1,000.
 
-    Admin Activity is always on (https://cloud.google.com/logging/docs/audit#admin-activity).
+    Admin Activity is always on (https://cloud.google.com/logging/docs/audit#admin-activity). A gap where the period
+    begins before what Cloud Logging keeps of it.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         log = f"projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity"
-        return entries(cloud, "changes", f'logName="{log}" {between(hours, moment)}', _change)
+        wanted = f'logName="{log}" {between(hours, moment)}'
+        return entries(cloud, "changes", wanted, _change, moment.ago(hours), KEPT_AUDIT)
 
     return ask
 

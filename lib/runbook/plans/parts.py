@@ -63,11 +63,16 @@ def message(contact: str, title: str, text: str, once: str = "") -> Change:
 
 
 def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
-    """A plan whose first changes tell contacts what is about to happen (guide: Pre-Maintenance Checklist)."""
+    """A plan whose first changes tell contacts what is about to happen (guide: Pre-Maintenance Checklist).
+
+    It is called by the runbook's name where the plan has one, else by its first change: an operation's name, such as
+    `secret`, says too little to who is told.
+    """
     if not plan.changes:
         return plan
     about = dict.fromkeys(change.resource for change in plan.changes)
-    title = f"{plan.operation} of {', '.join(about)} in {settings.environment} begins"
+    what = plan.place.get("runbook") or plan.changes[0].action
+    title = f"{settings.environment}: {what} begins: {', '.join(about)}"
     lines = [f"{c.action}, {c.resource}: {c.before} → {c.after}" for c in plan.changes]
     text = "\n".join([*lines, f"Reason: {plan.reason or 'none given'}"])
     return replace(plan, changes=(*(message(contact, title, text) for contact in contacts), *plan.changes))

@@ -1,6 +1,13 @@
--- Runs of the team's day, by source system and status.
-SELECT {source_system} AS source_system, {status} AS status, COUNT(*) AS runs, MAX({started_at}) AS latest
-FROM `{table}`
-WHERE {started_at} >= @since AND {started_at} <= @until
-GROUP BY source_system, status
-ORDER BY source_system, status
+-- Runs of the team's day, by source system and status. Runs that neither succeeded nor failed are counted apart where a
+-- later run of the same function succeeded: they are over, whatever their rows say. Where no column names the function
+-- it is NULL, so that a later run of the same system counts.
+SELECT source_system, status, COUNT(*) AS runs, MAX(started_at) AS latest, _outlived
+FROM (
+  SELECT {source_system} AS source_system, {status} AS status, {started_at} AS started_at,
+    COALESCE({status} NOT IN ('success', 'failed') AND {started_at} < MAX(IF({status} = 'success', {started_at}, NULL))
+      OVER (PARTITION BY {source_system}, {function}), FALSE) AS _outlived
+  FROM `{table}`
+  WHERE {started_at} >= @since AND {started_at} <= @until
+)
+GROUP BY source_system, status, _outlived
+ORDER BY source_system, status, _outlived
