@@ -215,11 +215,10 @@ class Run:
             now = command(self.request.runbook, {k: v for k, v in self.request.values.items() if k != "as_of"})
             return (f"this looked back at {then}, and says nothing about now; to look at now: {now}",)
         place = {k: self.request.values[k] for k in ("environment", "world") if k in self.request.values}
-        again = (
-            command("daily_check", place)
-            if self._outcome
-            else command(self.request.runbook, {**self.request.values, **self._again})
-        )
+        again = command(self.request.runbook, {**self.request.values, **self._again})
+        if self._outcome:  # what it changed is there now: in an incident the P1 page says whether it was enough
+            tied = {"incident": self.request.values.get("incident", "")}
+            again = command("p1_response" if tied["incident"] else "daily_check", place | tied)
         if worst is Verdict.alert:
             call = self.settings.contacts.get("on-call")
             steps = [f"call {call.who} ({call.when})."] if call else []

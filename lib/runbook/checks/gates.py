@@ -119,7 +119,8 @@ def _backed_up(tables: Fact, snapshots: Fact, settings: Settings, moment: Moment
     value += f"; none: {', '.join(bare)}" if bare else ""
     value += f"; oldest: {max(old, key=old.__getitem__)}, {max(old.values()):.0f} h" if old else ""
     verdict = WARN if bare or old else OK
-    return one("backups", settings.datasets.backup, value, "at most 24 h old", verdict, "runbook run backup")
+    hint = command("backup", {"environment": settings.environment})
+    return one("backups", settings.datasets.backup, value, "at most 24 h old", verdict, hint)
 
 
 def _known(tables: Fact, settings: Settings) -> Findings:
