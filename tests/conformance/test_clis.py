@@ -128,9 +128,10 @@ def rows(result: subprocess.CompletedProcess[str]) -> Any:
 
 
 def plain(row: dict[str, Any]) -> dict[str, str | None]:
-    """A row as text, the way `bq` prints it: times in UTC, nothing as None."""
+    """A row as text, the way `bq` prints it: times in UTC, nothing as None, truth in small letters."""
     times = {k: f"{v.astimezone(UTC):%F %T}" for k, v in row.items() if isinstance(v, datetime)}
-    return {k: None if v is None else str(v) for k, v in (row | times).items()}
+    truths = {k: str(v).lower() for k, v in row.items() if isinstance(v, bool)}
+    return {k: None if v is None else str(v) for k, v in (row | times | truths).items()}
 
 
 @pytest.mark.parametrize("name", sorted(FACTS))
