@@ -21,15 +21,18 @@ _WORDS = {
     Verdict.ok: ("OK", "everything that was looked at is as it should be"),
 }
 
+_THEN = {Verdict.alert: "needed a person then", Verdict.warn: "worked, but needed a look that day"}
+
 
 @dataclass(frozen=True)
 class Report:
-    """The end of a notebook; `about` says where and when, `next` is one step a line."""
+    """The end of a notebook; `about` says where and when, `next` is one step a line; `past` where it looked back."""
 
     about: Mapping[str, str]
     findings: Findings
     next: tuple[str, ...] = ()
     outcome: Outcome | None = None
+    past: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -45,6 +48,8 @@ class Report:
     def sentence(self) -> str:
         """The worst verdict in one sentence, with the first findings that cause it."""
         word, meaning = _WORDS[self.verdict]
+        if self.past and self.verdict in _THEN:
+            meaning = _THEN[self.verdict]
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.upper()

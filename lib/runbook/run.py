@@ -121,21 +121,20 @@ class Run:
             plan = make(self.request, seen, gates, self.settings, self.moment)
         except Refused as refusal:
             plan = Plan(self.request.runbook, "", (), {}, gates, refusal=refusal)
-        rule = self.settings.operations.get(plan.operation)
-        if rule:
-            plan = announced(plan, rule.tell, self.settings)
-        elif plan.changes:
-            said = f"operations.{plan.operation} is missing, so nobody knows who must sign"
-            plan = replace(plan, changes=(), refusal=Refused("params do not allow this", said, next="add its row."))
         given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply")}
         place = {
             **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},
             **{"project": self.settings.project, "target": self.cloud.target},
             "commit": record.commit() if self.cloud.target == "google" else "sandbox",
         }
+        rule = self.settings.operations.get(plan.operation)
+        if not rule and plan.changes:
+            said = f"operations.{plan.operation} is missing, so nobody knows who must sign"
+            plan = replace(plan, changes=(), refusal=Refused("params do not allow this", said, next="add its row."))
         window = self.settings.windows.get(rule.window) if rule else None
         preferred = f"{window.text}, {self.settings.time_zone}" if window else ""
-        return replace(plan, place=place, rule=rule, preferred=preferred)
+        plan = replace(plan, place=place, rule=rule, preferred=preferred)
+        return announced(plan, rule.tell, self.settings) if rule else plan
 
     def apply(self, plan: Plan) -> Outcome:
         """Without `approved_plan` only say what would be done; with it, refuse or do it. The only verb that writes."""
@@ -188,7 +187,7 @@ class Run:
         found = Findings((*found, *extra))
         if self._outcome and self._outcome.result == "refused":
             found = Findings((*found, *self._outcome.findings))
-        report = Report(self._about(), found, self._next(found.worst), self._outcome)
+        report = Report(self._about(), found, self._next(found.worst), self._outcome, self.moment.past)
         record.write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
         self.journal.write("CLOSE", verdict=report.verdict.name)
         return report

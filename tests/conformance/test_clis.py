@@ -369,7 +369,8 @@ def test_gcloud_knows_every_flag_of_the_lines_that_are_not_run(
     lines += facts.users(SECRET)(cloud, moment).line.splitlines()
     split = {**seen(side.cloud, "rollback", {})[1].service.rows[0], "_targets": {"latest": 90, "x": 10}, "pinned": True}
     given = Seen({**seen(side.cloud, "rollback", {})[1].facts, "service": Fact("service", (split,), "", moment.at)})
-    [change] = plans.rollback(request("rollback", {}), given, Findings(), cloud.settings, moment).changes
+    wanted = {"revision": given.revisions.rows[-1]["revision"]}
+    [change] = plans.rollback(request("rollback", wanted), given, Findings(), cloud.settings, moment).changes
     [release] = plans.rollback(
         request("rollback", {"revision": "latest"}), given, Findings(), cloud.settings, moment
     ).changes

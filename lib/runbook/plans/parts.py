@@ -63,16 +63,11 @@ def message(contact: str, title: str, text: str, once: str = "") -> Change:
 
 
 def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
-    """A plan whose first changes tell contacts what is about to happen (guide: Pre-Maintenance Checklist).
-
-    It is called by the runbook's name where the plan has one, else by its first change: an operation's name, such as
-    `secret`, says too little to who is told.
-    """
+    """A plan whose first changes tell contacts what is about to happen (guide: Pre-Maintenance Checklist)."""
     if not plan.changes:
         return plan
     about = dict.fromkeys(change.resource for change in plan.changes)
-    what = plan.place.get("runbook") or plan.changes[0].action
-    title = f"{settings.environment}: {what} begins: {', '.join(about)}"
+    title = f"{settings.environment}: {plan.place['runbook']} begins: {', '.join(about)}"
     lines = [f"{c.action}, {c.resource}: {c.before} → {c.after}" for c in plan.changes]
     text = "\n".join([*lines, f"Reason: {plan.reason or 'none given'}"])
     return replace(plan, changes=(*(message(contact, title, text) for contact in contacts), *plan.changes))
