@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import faulthandler
+import gc
 import json
 import os
 import secrets
@@ -24,10 +25,9 @@ from pathlib import Path
 from threading import Thread
 from typing import BinaryIO
 
+NETWORK = ("google.auth.transport.requests", "google.api_core.exceptions")
 READS = (
     "google.cloud.bigquery",
-    "google.api_core.exceptions",
-    "google.auth.transport.requests",
     "runbook.run",
     "runbook.facts",
     "runbook.checks",
@@ -38,9 +38,12 @@ _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 
 
 class Kernel:
-    """One kernel process; `warm` when the notebook uses this library. `start` turns it into a kernel."""
+    """One kernel process. `start` turns it into a kernel.
 
-    def __init__(self, warm: bool = True):
+    `place`: environment and world where the notebook uses this library, so that it can be made ready for them.
+    """
+
+    def __init__(self, place: tuple[str, str] | tuple[()] = ()):
         # A short path: the names of Unix sockets have about a hundred bytes. Only this user may enter it.
         self.folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self.connection_file = self.folder / "connection.json"
@@ -56,7 +59,7 @@ class Kernel:
         self.log = self.folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "runbook.kernel", self.connection_file, *(["warm"] if warm else [])],
+                [sys.executable, "-P", "-m", "runbook.kernel", self.connection_file, *place],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -121,15 +124,21 @@ class Kernel:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def main(connection_file: str, warm: bool) -> None:
+def main(connection_file: str, *place: str) -> None:
     """In the new process: import, wait for the word, become a kernel that lives no longer than its runner."""
     # The kernel never asks for input, and no child process may read what keeps it alive.
     life = os.fdopen(os.dup(0), "rb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    gc.disable()  # what is imported is never garbage, and to look through it again and again takes a tenth of the time
     faulthandler.enable(os.dup(2), all_threads=False)  # a kernel takes 2 for the output of cells
     from ipykernel import kernelapp
 
-    if warm:
+    if place:
+        _import(NETWORK)
+        with suppress(Exception):
+            from runbook.cloud.connect import ahead
+
+            ahead(*place)
         _import(READS)
     word = life.readline()
     if not word:
@@ -142,8 +151,8 @@ def main(connection_file: str, warm: bool) -> None:
         from runbook import material
 
         material.handed_over = base64.b64decode(said["secret"])
-    if warm:  # no chart comes before something was read, and whoever waits for a network can import meanwhile
-        Thread(target=_import, args=(CHARTS,), daemon=True).start()
+    # No chart comes before something was read, and whoever waits for a network can import meanwhile.
+    Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
 
@@ -155,6 +164,12 @@ def _import(names: Iterable[str]) -> None:
             import_module(name)
 
 
+def _import_the_rest(names: Iterable[str]) -> None:
+    _import(names)
+    gc.freeze()
+    gc.enable()
+
+
 def _end_with(life: BinaryIO, folder: Path) -> None:
     """The runner holds the other end of this pipe: when it closes, even by SIGKILL, nobody records what cells do."""
     life.read()
@@ -163,4 +178,4 @@ def _end_with(life: BinaryIO, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], "warm" in sys.argv[2:])
+    main(*sys.argv[1:])

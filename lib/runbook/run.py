@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook import draw, record, settings
-from runbook.cloud.connect import Cloud, connect
+from runbook.cloud.connect import Cloud, connect_now
 from runbook.cloud.query import select
 from runbook.errors import Refused
 from runbook.facts.read import Answer, Ask, Read, bq_line, look
@@ -33,8 +33,7 @@ def start(runbook: str, names: Mapping[str, Any]) -> Run:
     unknown = {name: names[name] for name in injected(names.get("In", [])) if name not in declared and name in names}
     wanted = request(runbook, {name: names[name] for name in declared if name in names} | unknown)
     system = settings.load(wanted.environment)
-    cloud = connect(system, wanted.world)
-    now, certain = cloud.now()
+    cloud, now, certain = connect_now(system, wanted.world)
     moment = moment_of(wanted.values.get("as_of", ""), now, system.zone)
     folder = Path(os.environ.get("RUNBOOK_RUN") or record.new_folder(system, runbook))
     journal = Journal(folder)

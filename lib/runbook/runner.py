@@ -64,7 +64,7 @@ def run(
     a record; everything else that can happen is in what is returned.
     """
     wanted, path = request(runbook, values), find(runbook)
-    with _stoppable() as stopped, _kernel(load_notebook(path)) as kernel:
+    with _stoppable() as stopped, _kernel(load_notebook(path), wanted) as kernel:
         nb = _prepared(path, {name: wanted.values[name] for name in values})
         return _execute(nb, wanted, kernel, stopped, cell_timeout, on_step, secret=secret)
 
@@ -88,7 +88,7 @@ def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
     return nb
 
 
-def _kernel(notebook: Mapping[str, Any], name: str = "") -> Kernel:
+def _kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -> Kernel:
     """Start a kernel for a notebook; it is this environment's own Python. Raises Broken when another is asked for."""
     asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
     if asked not in ("python3", "python"):
@@ -97,7 +97,8 @@ def _kernel(notebook: Mapping[str, Any], name: str = "") -> Kernel:
             "runbooks run on the Python of this environment, python3",
             next="choose the kernel python3 in Jupyter and save it, or leave out papermill's option -k.",
         )
-    return Kernel(warm=any("from runbook import" in source(c) for c in notebook["cells"] if c["cell_type"] == "code"))
+    ours = any("from runbook import" in source(c) for c in notebook["cells"] if c["cell_type"] == "code")
+    return Kernel((wanted.environment, wanted.values.get("world", "")) if ours else ())
 
 
 @contextmanager
@@ -216,7 +217,7 @@ class HonestEngine:
             wanted = request(str(_local(input_path) or input_path), nb.metadata.papermill.get("parameters") or {})
             place = nb.metadata.papermill.get("output_path")
             beside = _harmless(_local(place), _local(input_path))
-            with _stoppable() as stopped, _kernel(nb, kernel_name) as kernel:
+            with _stoppable() as stopped, _kernel(nb, wanted, kernel_name) as kernel:
                 on_step = progress() if progress_bar else None
                 ended = _execute(nb, wanted, kernel, stopped, execution_timeout, on_step, beside)
         except RunbookError as error:

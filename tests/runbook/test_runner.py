@@ -55,8 +55,8 @@ class Watched(Kernel):
 
     made: list[Kernel]
 
-    def __init__(self, warm: bool = True):
-        super().__init__(warm)
+    def __init__(self, *place: Any):
+        super().__init__(*place)
         self.made.append(self)
 
 

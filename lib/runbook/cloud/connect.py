@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent import futures
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbook.errors import BadInput, BadParameter, NoAnswer, NoCredentials, UnknownName
-from runbook.settings import nearest
+from runbook.settings import load, nearest
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from runbook.settings import Settings
 
 Target = Literal["google", "sandbox"]
+_AHEAD: dict[tuple[str, str], futures.Future[tuple[Cloud, datetime, bool]]] = {}
 
 
 def target(environment: str) -> Target:
@@ -45,6 +48,29 @@ def connect(settings: Settings, world: str = "") -> Cloud:
     return _in_process(settings, world)
 
 
+def connect_now(settings: Settings, world: str = "") -> tuple[Cloud, datetime, bool]:
+    """Connect and ask for the time, see `connect` and `Cloud.now`; or take what `ahead` has begun."""
+    begun = _AHEAD.pop((settings.environment, world), None)
+    with suppress(Exception):  # whatever it was, it happens again here, where somebody is told
+        if begun:
+            return begun.result()
+    return _asked(settings, world)
+
+
+def _asked(settings: Settings, world: str) -> tuple[Cloud, datetime, bool]:
+    cloud = connect(settings, world)
+    return (cloud, *cloud.now())
+
+
+def ahead(environment: str, world: str) -> None:
+    """Begin to connect and to ask for the time while this process still imports what it needs for more than that."""
+    if target(environment) == "sandbox" and not os.environ.get("RUNBOOK_SANDBOX"):
+        return  # it is in this process: nothing to wait for
+    pool = futures.ThreadPoolExecutor(1)
+    _AHEAD[environment, world] = pool.submit(lambda: _asked(load(environment), world))
+    pool.shutdown(wait=False)
+
+
 def check_world(environment: str, world: str) -> None:
     """Raise BadParameter for a world on Google, UnknownName for one that is not there."""
     if target(environment) == "google":
@@ -54,11 +80,12 @@ def check_world(environment: str, world: str) -> None:
             next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
         )
     try:
-        from gcp_sandbox.world import BadWorld, load, shipped
+        from gcp_sandbox.world import BadWorld, shipped
+        from gcp_sandbox.world import load as load_world
     except ImportError:
         return  # `sandbox_app` says what to install
     try:
-        load(world)
+        load_world(world)
     except BadWorld as error:
         raise UnknownName("that world cannot be used", str(error), next=nearest(world, shipped())) from None
 
