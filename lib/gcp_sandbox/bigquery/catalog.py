@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ class Catalog:
     def _seed(self) -> None:
         story, inventory = self.sandbox.story, self.sandbox.inventory
         for table in inventory.tables:
-            self._make(table.name, table.columns, list(seed.rows_of(table, story, story.times(table))))
+            self._make(table.name, table.columns, seed.rows_of(table, story, story.times(table)))
         self._make(inventory.runs, *seed.runs(story, story.runs))
 
     def _snapshot(self, said: Any) -> None:
@@ -83,7 +84,7 @@ class Catalog:
             self.con.execute(f"CREATE TABLE {made.name} AS SELECT * FROM {self.past.state(table, moment)}")
             self.keep(made)
 
-    def _make(self, name: str, columns: dict[str, str], rows: list[list[Any]]) -> None:
+    def _make(self, name: str, columns: dict[str, str], rows: Sequence[list[Any]]) -> None:
         story = self.sandbox.story
         said, table = story.table(name), Table(self.ref(name), self.born, story.modified(name))
         if said.absent:
@@ -153,7 +154,7 @@ class Catalog:
         columns, rows = seed.runs(story, [run])
         written = [(inventory.runs, columns, rows)]
         if run.status == "success":
-            written += [(t.name, t.columns, list(seed.rows_of(t, story, story.times_of(run)))) for t in own]
+            written += [(t.name, t.columns, seed.rows_of(t, story, story.times_of(run))) for t in own]
         for name, columns, rows in written:
             table = self.get(self.ref(name))
             if table:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 from sqlglot import exp
@@ -85,23 +87,32 @@ def more_runs(con: duckdb.DuckDBPyConnection, name: str, story: Story) -> None:
     )
 
 
-def rows_of(table: Table, story: Story, times: list[datetime]) -> Iterator[list[Any]]:
+def rows_of(table: Table, story: Story, times: list[datetime]) -> Sequence[list[Any]]:
     """The rows of one data table: one for each of its times, or a day's worth where the time is only a date."""
-    dated = table.columns.get(table.time_column) == "DATE"
-    for at in times:
-        for n in range(_ROWS_A_DATE if dated else 1):
-            yield [
-                _value(column, kind.upper(), at if column == table.time_column else None, (table.name, at, n), story)
-                for column, kind in table.columns.items()
-            ]
+    return _rows(table.name, tuple(table.columns.items()), table.time_column, tuple(times), story.zone)
 
 
-def _value(column: str, kind: str, at: datetime | None, seed: tuple, story: Story) -> Any:
+@lru_cache(256)  # the same in every world whose runs are the same
+def _rows(
+    name: str, columns: tuple[tuple[str, str], ...], dating: str, times: tuple[datetime, ...], zone: ZoneInfo
+) -> tuple[list[Any], ...]:
+    dated = dict(columns).get(dating) == "DATE"
+    return tuple(
+        [
+            _value(column, kind.upper(), at if column == dating else None, (name, at, n), zone)
+            for column, kind in columns
+        ]
+        for at in times
+        for n in range(_ROWS_A_DATE if dated else 1)
+    )
+
+
+def _value(column: str, kind: str, at: datetime | None, seed: tuple, zone: ZoneInfo) -> Any:
     moment = at or seed[1]
     if kind == "TIMESTAMP":
         return micros(moment)
     if kind == "DATE":
-        return moment.astimezone(story.zone).date().isoformat()
+        return moment.astimezone(zone).date().isoformat()
     some = number(column, *seed, below=100_000)
     plain = {"INT64": some % 1000, "FLOAT64": some / 1000, "BOOL": some % 2 == 0}
     return f"{column.removesuffix('_id')}-{some:05}" if kind == "STRING" else plain.get(kind)
