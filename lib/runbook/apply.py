@@ -12,9 +12,9 @@ import getpass
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from runbook.journal import Journal
 from runbook.material import Material
 from runbook.plan import Change, Outcome, Plan
 from runbook.rows import Verdict
-from runbook.store import Store, Taken
+from runbook.store import Store
 from runbook.writing import Writing
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def _planned(run: Run, plan: Plan, terms: approval.Terms, early: bool) -> Outcom
     file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
     file["terms"] = terms.model_dump()
     content = canonical(file)
-    name = f"plans/{plan.id}/{terms.not_before.lower().replace(':', '')}-{sha256(content).hexdigest()[:8]}.json"
-    with suppress(Taken):
-        store_of(run).create(name, content)
+    # Two people may plan the same: who approves must see the newest, with the terms of whoever asked last.
+    name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
+    store_of(run).create(name, content)
     record.publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")
     said = f"nothing was written. This is plan {plan.id}"
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
@@ -140,7 +140,7 @@ def _planned(run: Run, plan: Plan, terms: approval.Terms, early: bool) -> Outcom
         )
     if terms.incident:
         alone = f'runbook approve {plan.id} --role on-call --as {terms.requester} --reason "…"'
-        steps.append(f"or, while {terms.incident} is an open P1, on call and alone: {alone}")
+        steps.append(f"or, while {terms.incident} is an open P1, {terms.requester} alone, where on call: {alone}")
     return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
 
 

@@ -1,6 +1,6 @@
 """The record store as a folder: plans, approvals and nonces, each a file that is created once and never changed.
 
-    plans/<id>.json      approvals/<plan id>/<nonce>.json      nonces/<nonce>      store (the store's own name)
+    plans/<id>/<when>-….json    approvals/<plan id>/<nonce>.json    nonces/<nonce>    store (the store's own name)
 
 It is as trustworthy as the folder's permissions. What must hold for several machines (an approval is used once) needs a
 store that all of them share, see `shared`.

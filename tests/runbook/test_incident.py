@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook import incident, settings
+from runbook import desk, incident, settings
 from runbook.errors import BadParameter, UnknownName
 from runbook.store import Store
 from tests.runbook.changes import REQUESTER, Place
@@ -75,3 +75,17 @@ def test_the_draft_says_what_the_records_say(place: Place) -> None:
 def test_an_incident_without_records(place: Place) -> None:
     with pytest.raises(UnknownName, match="no record names INC-9"):
         incident.runs_of(settings.load("sandbox"), "INC-9")
+
+
+def test_of_two_who_plan_the_same_the_last_one_counts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.run("p1_response", incident="INC-7")
+    plans = []
+    for who in (REQUESTER, "blake", REQUESTER, "blake"):
+        monkeypatch.setattr("tests.runbook.changes.REQUESTER", who)
+        plans.append(place.plan("retry", incident="INC-7").outcome.plan.id)
+        with place.here():
+            assert desk.find(plans[-1]).file["terms"]["requester"] == who
+    assert len(set(plans)) == 1
+    with place.here():
+        signed = desk.find(plans[0]).sign("on-call", "it cannot wait until morning", "blake", None, "")
+    assert (signed.break_glass, signed.requester) == (True, "blake")
