@@ -167,7 +167,7 @@ def page(run: Run, seen: Seen) -> Page:
 
 def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
     """By the guide's table: how much of the system is sick, and whether it is a major feature."""
-    sick = {s.function.name for s in causes.sick}
+    sick = {s.function.name for s in causes.sick if not s.is_undeployed}  # what was there before still serves
     total = len(settings.functions)
     if any(c.cause == "region_outage" for c in causes):
         return "P1", f"{settings.region} is not there: {len(sick)} of {total} functions are known not to work"
@@ -175,6 +175,8 @@ def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
         return "P1", f"{len(sick)} of {total} functions do not work"
     if not sick and any(g.subject.startswith(WHOLE) for g in causes.blind):
         return "unknown", "nothing is broken that could be seen, and too much could not be seen"
+    if not sick and causes:
+        return "P4", "every function works; a deployment failed"
     if not sick:
         return "P4", "nothing is broken that could be seen" if causes.blind else "nothing is broken"
     scores = [f.name for f in settings.functions if settings.tables.scores.name in f.tables]

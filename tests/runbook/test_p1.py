@@ -139,10 +139,20 @@ def test_what_was_changed_after_it_last_ran_is_run_again_first(sandbox: Callable
 @pytest.mark.parametrize(
     ("world", "severity"),
     [("p1_region_outage", "P1"), ("unreachable_region", "unknown"), ("no_permission", "P4"), ("healthy", "P4"),
-     ("missing_function", "P2")],
+     ("missing_function", "P3")],
 )  # fmt: skip
 def test_severities(sandbox: Callable[..., Any], world: str, severity: str) -> None:
     assert page(*seen_in(sandbox, world)).severity == severity
+
+
+def test_a_failed_deployment_leaves_what_served_before(sandbox: Callable[..., Any], tmp_path: Path) -> None:
+    world = tmp_path / "failed.yaml"
+    failed = "functions: [{select: {name: account-scoring}, state: FAILED, message: Build failed}]"
+    world.write_text(f"like: healthy\nabout: A deployment failed.\n{failed}\n")
+    found = page(*seen_in(sandbox, str(world)))
+    assert (found.severity, found.why) == ("P4", "every function works; a deployment failed")
+    assert [c.cause for c in found.causes] == ["failed_deployment"]
+    assert found.findings.worst is Verdict.alert
 
 
 def test_what_is_broken_is_an_alert_also_when_nobody_knows_why(sandbox: Callable[..., Any]) -> None:

@@ -24,7 +24,7 @@ def gap(error: Exception, subject: str) -> Gap | None:
     if isinstance(error, google.TooManyRequests) or _reasons(error) & {"quotaExceeded", "rateLimitExceeded"}:
         return Gap(subject, _said(error), "wait a minute (ten for a quota), then run again.")
     if isinstance(error, google.Forbidden | google.Unauthorized):
-        return Gap(subject, _said(error), "ask for the role that step “Access” names.")
+        return Gap(subject, _said(error), "ask for the role that daily_check names under “access”.")
     if isinstance(error, google.RetryError):
         return gap(error.cause, subject) if isinstance(error.cause, Exception) else Gap(subject, "no answer in time")
     if isinstance(error, google.MethodNotImplemented):
