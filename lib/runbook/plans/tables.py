@@ -135,13 +135,7 @@ def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, mome
 def schema_change(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """ADD COLUMN, NULLABLE or REPEATED; empty if it is there. Raises Refused for anything else."""
     if request.operation != "add column":
-        signers = " and ".join(settings.operations["destructive"].signers)
-        today = f"{request.table}_{moment.today:%Y%m%d}"
-        raise Refused(
-            f"{request.operation!r} is not offered: it can lose data",
-            f"{signers} must approve it; a verified backup of today must exist first: {today}",
-            next=f"{again(request, 'backup', tables=request.table)}; then ask them.",
-        )
+        raise _not_offered(request, settings, moment)
     known = {r["table"]: r for r in rows_of(seen.tables, request.table)}
     if request.table not in known:
         raise Refused(
@@ -173,3 +167,14 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
     undo = "none: dropping a column is not offered; an empty one does no harm"
     change = Change("add column", f"{request.table}.{request.column}", "none", f"{kind}, empty", undo, line, details)
     return Plan("add_column", request.reason, (change,), relies, gates)
+
+
+def _not_offered(request: Request, settings: Settings, moment: Moment) -> Refused:
+    """Who must approve what can lose data, and what must exist first (guide: Schema Changes)."""
+    signers = " and ".join(settings.operations["destructive"].signers)
+    today = f"{request.table}_{moment.today:%Y%m%d}"
+    return Refused(
+        f"{request.operation!r} is not offered: it can lose data",
+        f"{signers} must approve it; a verified backup of today must exist first: {today}",
+        next=f"{again(request, 'backup', tables=request.table)}; then ask them.",
+    )
