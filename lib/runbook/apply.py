@@ -27,7 +27,7 @@ from runbook.errors import NoRecord, Refused
 from runbook.journal import Journal
 from runbook.material import Material
 from runbook.plan import Change, Outcome, Plan
-from runbook.rows import Verdict
+from runbook.rows import Row, Verdict
 from runbook.store import Store
 from runbook.writing import Writing
 
@@ -82,11 +82,12 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
             people = signers.signers_of(run.settings, run.cloud.target, store.folder.parent)
         found = approval.approvals_of(store, plan.whole_id)
         accepted = approval.check(plan.content, terms, found, people, now, opening=opening)
-        done, attempt = _applied(store, plan.id), _attempt(store.folder / "applied" / plan.id)
+        folder = _attempt(store.folder / "applied" / plan.id)
         try:
-            approval.consume(store, accepted, plan.whole_id, f"{plan.id}/{attempt.path.parent.name}", now)
+            approval.consume(store, accepted, plan.whole_id, f"{plan.id}/{folder.name}", now)
         except Refused as refusal:
-            raise done or refusal from None
+            raise _applied(store, plan.id) or refusal from None
+        attempt = _journal(folder)
         shown = ("approver", "role", "reason", "override", "review_by")
         by = [{name: getattr(s, name) for name in shown} for s in accepted]
         planned_in = json.loads(newest_plan(store, plan.id) or b"{}").get("record", "")
@@ -97,8 +98,7 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
 
 def _terms(run: Run, plan: Plan, now: datetime) -> tuple[datetime, approval.Terms]:
     """When the preferred time begins, and what it takes to apply; an incident counts while it is an open P1."""
-    window = run.settings.windows.get(plan.rule.window) if plan.rule.window else None
-    opening = approval.opens(window, now, run.settings.zone)
+    opening = approval.opens(run.settings.windows.get(plan.rule.window), now, run.settings.zone)
     named = run.request.values.get("incident", "")
     alone = bool(named) and plan.rule.alone_in_p1 and incident.is_open(store_of(run), named, now)
     return opening, approval.terms_of(plan.rule, person(), opening, named if alone else "")
@@ -201,8 +201,7 @@ def _stale(store: Store, wanted: str, plan: Plan) -> Refused:
             f"there is no plan {wanted}", "it was never made in this record store", next="plan, then approve."
         )
     before, now = json.loads(raw)["content"], plan.content
-    moved = [line for key in now for line in _moved(key, before.get(key), now[key])]
-    moved = [line for line in moved if ", details" not in line and ", undo" not in line] or moved
+    moved = [*_moved("", _read(before), _read(now))] or [*_moved("", before, now)]
     where = f"{plan.operation} ({plan.place.get('environment')})"
     return Refused(
         f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}",
@@ -211,10 +210,16 @@ def _stale(store: Store, wanted: str, plan: Plan) -> Refused:
     )
 
 
+def _read(content: Row) -> Row:
+    """What people read of a plan; its details say the same again, for the actions."""
+    names = ("action", "resource", "before", "after")
+    return {**content, "changes": [{name: change[name] for name in names} for change in content["changes"]]}
+
+
 def _moved(key: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for k in sorted({*old, *new}):
-            yield from _moved(f"{key}, {k}", old.get(k), new.get(k))
+            yield from _moved(f"{key}, {k}" if key else k, old.get(k), new.get(k))
     elif isinstance(old, list) and isinstance(new, list) and old != new:
         if len(old) != len(new):
             yield f"{key}: {len(old)} → {len(new)}"
@@ -245,17 +250,23 @@ def _lock(folder: Path, run: Run) -> Iterator[None]:
         lock.release()
 
 
-def _attempt(folder: Path) -> Journal:
-    """The journal of this plan's unfinished application, or a new one after those that were closed."""
+def _attempt(folder: Path) -> Path:
+    """The folder of this plan's unfinished application, or of one more after those that were closed.
+
+    It is not made before the approvals are used up: what was refused is no application.
+    """
     known = _attempts(folder)
     if known and not any(row["kind"] == "CLOSE" for row in known[-1].read()):
-        return known[-1]
-    new = folder / str(len(known) + 1)
+        return known[-1].path.parent
+    return folder / str(len(known) + 1)
+
+
+def _journal(folder: Path) -> Journal:
     try:
-        new.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NoRecord("the journal cannot be made", str(error), next="give another RUNBOOK_RECORDS.") from None
-    return Journal(new)
+    return Journal(folder)
 
 
 def _attempts(folder: Path) -> list[Journal]:

@@ -85,8 +85,7 @@ class Found:
             key = key or records / "sandbox" / "approvers" / who
         key = key or Path("~/.ssh/id_ed25519").expanduser()
         rule, now = self.system.operations[self.content["operation"]], self.now()
-        window = self.system.windows.get(rule.window) if rule.window else None
-        opening = approval.opens(window, now, self.system.zone)
+        opening = approval.opens(self.system.windows.get(rule.window), now, self.system.zone)
         more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
         return approval.approve(self.raw, who or person(), role, reason, key, override=override, **more)
 

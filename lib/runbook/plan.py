@@ -150,8 +150,8 @@ class Outcome:
     def _finding(self, change: Change, fate: Fate, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert
         verdict = {"done": Verdict.ok, "unknown": min(bad, Verdict.unknown)}.get(fate, bad)
-        hint = "tell them yourself." if change.optional else change.undo if change.undo.startswith("runbook") else ""
-        hint = "" if fate == "done" else hint
+        back = "" if change.undo.startswith("none") else change.undo
+        hint = "" if fate == "done" else "tell them yourself." if change.optional else back
         value = f"{change.action}: {fate}" + (f", {said}" if said else "")
         return Finding("change", change.resource, value, "done", verdict, hint)
 

@@ -84,7 +84,7 @@ class Writing:
             on = f"mend what it says; then runbook apply {self.plan.id} goes on under the same approvals"
         if result == "unknown":
             on = f"runbook apply {self.plan.id} looks again and goes on"
-        return (on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done)))
+        return (on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done) if not c.optional))
 
     def _one(self, number: int, change: Change) -> tuple[Fate, str]:
         slow = change.action == "run once"
