@@ -45,8 +45,9 @@ class Pattern(NamedTuple):
 class Cause:
     """`functions` are those that it makes sick, `since` when the first fell sick; `evidence` in sentences.
 
-    `acted`: something of theirs was changed after their last run, so nobody knows yet whether it still holds. Sick
-    functions with the same `cause` and `key` have one cause together.
+    `acted`: something of theirs was changed after their last run, so nobody knows yet whether it still holds. `detail`
+    is what its fix needs: the version that is disabled, or for how long a quota lasts. Sick functions with the same
+    `cause` and `key` have one cause together.
     """
 
     cause: str
@@ -56,6 +57,7 @@ class Cause:
     evidence: tuple[str, ...]
     key: str = ""
     acted: bool = False
+    detail: str = ""
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -77,10 +79,6 @@ class Causes(Sequence[Cause]):
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def plain(self) -> list[Row]:
-        """The causes as JSON-ready dicts."""
-        return [{**vars(c), "since": c.since.isoformat()} for c in self.rows]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         if self.rows:
@@ -161,7 +159,7 @@ class _Case:
 
     def _gone(self) -> Cause | None:
         """The list of functions was seen whole, and it is not there."""
-        if not self.one.is_gone:
+        if self.one.how != "gone":
             return None
         who = self._changed(lambda c: "DeleteFunction" in c["what"] and self._named(c))
         return self._made(
@@ -173,32 +171,34 @@ class _Case:
 
     def _paused(self) -> Cause | None:
         """Its job is paused or disabled, and it did not start since."""
-        name = self.one.function.name
-        state = next((j["state"] for j in self.seen.jobs.rows if j["name"] == name), "")
-        if state not in ("PAUSED", "DISABLED") or not self.one.never_started:
+        state = self._job().get("state")
+        if state not in ("PAUSED", "DISABLED") or self.one.how != "not started":
             return None
         early = self.one.since - timedelta(hours=48)
-        who = self._changed(lambda c: "Job" in c["what"] and c["resource"].endswith(f"/{name}"), early)
+        who = self._changed(lambda c: "Job" in c["what"] and self._named(c), early)
         return self._made("paused_scheduler", "sure", f"its job is {state}", *map(_told, who))
+
+    def _job(self) -> Row:
+        return next((j for j in self.seen.jobs.rows if j["name"] == self.one.function.name), {})
 
     def _refused(self) -> Cause | None:
         """It did not start because the scheduler's last call was refused (google.rpc.Code 7 and 16)."""
-        job = next((j for j in self.seen.jobs.rows if j["name"] == self.one.function.name), None)
-        if not job or job["code"] not in (7, 16) or not self.one.never_started:
+        code = self._job().get("code")
+        if code not in (7, 16) or self.one.how != "not started":
             return None
         who = self._changed(lambda c: "IamPolicy" in c["what"])
-        said = f"the scheduler's last call of each was refused, code {job['code']}"
+        said = f"the scheduler's last call of each was refused, code {code}"
         return self._made("permission", "sure", said, *map(_told, who), key="permission")
 
     def _undeployed(self) -> Cause | None:
         """Its last deployment failed, and what was there before still runs."""
-        if not self.one.is_undeployed:
+        if self.one.how != "not deployed":
             return None
         return self._made("failed_deployment", "sure", *self._quote(), *map(_told, self._changed(self._deploys)))
 
     def _stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and nobody said why."""
-        if not self.one.has_no_end or self.one.news(self.seen):
+        if self.one.how != "no end" or self.one.news(self.seen):
             return None
         said = f"its limit of {self.one.function.timeout_s} s has passed and nothing was logged"
         return self._made("stuck_etl", "likely", said)
@@ -206,7 +206,7 @@ class _Case:
     def _newest_change(self) -> Cause | None:
         """What it says is not known, but something of its own changed after its last good run: likely that."""
         good = self.one.last_good
-        if self.one.never_started or not good:
+        if self.one.how == "not started" or not good:
             return None
         kinds = (("crash_after_deploy", self._deploys), ("secret", self._of_secret), ("bad_data", self._of_table))
         for row in self._changed(lambda c: c["at"] > good and any(fits(c) for _, fits in kinds))[:1]:
@@ -217,7 +217,7 @@ class _Case:
 
     def _unknown(self) -> Cause:
         deployed = (f"it was changed shortly before, {_told(c)}" for c in self._changed(self._deploys))
-        key = "not started" if self.one.never_started else ""
+        key = "not started" if self.one.how == "not started" else ""
         return self._made("unknown", "unknown", *self._quote(), *deployed, "nothing that is known fits", key=key)
 
     # --- what was said
@@ -244,7 +244,7 @@ class _Case:
         cause = first.cause
         said = _quoted(text) + (f" ({counts[cause]} times)" if counts[cause] > 1 else "")
         if cause == "stuck_etl":
-            return self._made(cause, "sure" if self.one.has_no_end else "likely", said)
+            return self._made(cause, "sure" if self.one.how == "no end" else "likely", said)
         if cause in OUTRIGHT:
             return self._outright(cause, said)
         if cause == "dependency_outage":
@@ -266,8 +266,8 @@ class _Case:
             who = self._changed(lambda c: "IamPolicy" in c["what"])
             return self._made(cause, "sure", said, *map(_told, who), key=cause)
         if cause == "quota":
-            lasts = "it lasts for hours" if _FOR_HOURS.search(said) else "it lasts for seconds"
-            return self._made(cause, "sure", said, lasts, key=system)
+            lasts = "hours" if _FOR_HOURS.search(said) else "seconds"
+            return replace(self._made(cause, "sure", said, f"it lasts for {lasts}", key=system), detail=lasts)
         return self._made(cause, "sure", said, key=system if cause == "auth_error" else "")
 
     def _secret(self, said: str) -> Cause:
@@ -277,6 +277,8 @@ class _Case:
         key = off[0]["secret"] if off else self.one.function.source_system
         made = self._made("secret", "sure", said, *states, *map(_told, self._changed(self._of_secret)), key=key)
         whole = {r["secret"] for r in self._mine()} == set(self.one.function.secrets)
+        if off and off[0]["state"] == "DISABLED":
+            return replace(made, detail=str(off[0]["version"]))
         if off or not whole or not re.search("disabled", said, re.IGNORECASE):
             return made
         now = "the newest version of each of its secrets is enabled now"

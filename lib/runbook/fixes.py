@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
@@ -83,7 +82,7 @@ def _limit(cause: Cause, one: Function, near: Sequence[Row], line: Callable[...,
 
 
 def _quota(cause: Cause, moment: Moment) -> Step:
-    if "it lasts for hours" in cause.evidence:
+    if cause.detail == "hours":
         return "it comes back when the day's quota does; or ask the provider for a higher one", ""
     if moment.at - cause.since > timedelta(hours=1):
         return f"it has lasted since {cause.since:%H:%M}: call less often, or ask the provider for a higher limit", ""
@@ -93,14 +92,9 @@ def _quota(cause: Cause, moment: Moment) -> Step:
 def _credential(cause: Cause, one: Function, line: Callable[..., str]) -> list[Step]:
     """Enable the version that was disabled; where none was, a new credential for whichever secret it is."""
     secrets = [cause.key] if cause.key in one.secrets else one.secrets
-    off = re.search(r"version (\d+), is DISABLED", " ".join(cause.evidence))
-    if cause.cause == "secret" and off:
-        return [("enable the version again", line("retire_secret", secret=secrets[0], version=off[1], to="enable"))]
-    if not secrets:
-        return [("get a new credential, and rotate the secret", "")]
-    said = (
-        "get a new credential, and rotate the secret"
-        if len(secrets) == 1
-        else "get a new credential; if it is {}, rotate that"
-    )
-    return [(said.format(name), line("rotate_secret", secret=name)) for name in secrets]
+    if cause.cause == "secret" and cause.detail:
+        back = line("retire_secret", secret=secrets[0], version=cause.detail, to="enable")
+        return [("enable the version again", back)]
+    if len(secrets) > 1:
+        return [(f"get a new credential; if it is {s}, rotate that", line("rotate_secret", secret=s)) for s in secrets]
+    return [("get a new credential, and rotate the secret", "".join(line("rotate_secret", secret=s) for s in secrets))]

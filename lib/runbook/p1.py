@@ -106,8 +106,7 @@ class Page:
     @property
     def what_next(self) -> Shown:
         """The steps, one row each, with commands to copy."""
-        hidden = [{k: v for k, v in step.items() if k != "of"} for step in self.steps]
-        return Shown(draw.table(hidden, "nothing to do"))
+        return Shown(draw.table(self.steps, "nothing to do"))
 
     @property
     def whom_to_call(self) -> Shown:
@@ -115,9 +114,10 @@ class Page:
         return Shown(draw.table(self.people))
 
 
-def _notebook(line: str) -> str:
-    """The runbook that a command runs, "" for any other command."""
-    return line.split()[2] if line.startswith("runbook run ") else ""
+def _step(cause: str, do: str, line: str = "", of: tuple[str, ...] = ()) -> Row:
+    """A row of what to do; `notebook` is the runbook that the command runs, "" for any other command."""
+    notebook = line.split()[2] if line.startswith("runbook run ") else ""
+    return {"cause": cause, "do": do, "command": line, "notebook": notebook, "_of": of}
 
 
 def _few(names: Sequence[str]) -> str:
@@ -127,7 +127,7 @@ def _few(names: Sequence[str]) -> str:
 
 def _first(steps: Sequence[Row], cause: Cause) -> str:
     """The first step of a cause, with its command."""
-    mine = (s for s in steps if s["cause"] == cause.cause.replace("_", " ") and s["of"] == cause.functions)
+    mine = (s for s in steps if s["cause"] == cause.cause.replace("_", " ") and s["_of"] == cause.functions)
     return next((": ".join(filter(None, (s["do"], s["command"]))) for s in mine), "")
 
 
@@ -144,21 +144,11 @@ def page(run: Run, seen: Seen) -> Page:
     answer = run.moment.local(began + ANSWER[severity])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     steps = [
-        {
-            "cause": c.cause.replace("_", " "),
-            "do": said,
-            "command": line,
-            "notebook": _notebook(line),
-            "of": c.functions,
-        }
+        _step(c.cause.replace("_", " "), said, line, c.functions)
         for c in causes
         for said, line in fixes.steps(c, run.settings, run.moment, place, near)
     ]
-    steps += [
-        {"cause": f"not seen: {g.subject}", "do": g.next, "command": "", "notebook": "", "of": ()}
-        for g in causes.blind
-        if g.next
-    ]
+    steps += [_step(f"not seen: {g.subject}", g.next) for g in causes.blind if g.next]
     found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), near)
     noticed = f"{run.moment.local(began):%Y-%m-%dT%H:%M}"
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
@@ -167,11 +157,11 @@ def page(run: Run, seen: Seen) -> Page:
 
 def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
     """By the guide's table: how much of the system is sick, and whether it is a major feature."""
-    sick = {s.function.name for s in causes.sick if not s.is_undeployed}  # what was there before still serves
+    sick = {s.function.name for s in causes.sick if s.how != "not deployed"}  # what was there before still serves
     total = len(settings.functions)
     if any(c.cause == "region_outage" for c in causes):
         return "P1", f"{settings.region} is not there: {len(sick)} of {total} functions are known not to work"
-    if len(sick) * 2 >= total:
+    if sick and len(sick) * 2 >= total:
         return "P1", f"{len(sick)} of {total} functions do not work"
     if not sick and any(g.subject.startswith(WHOLE) for g in causes.blind):
         return "unknown", "nothing is broken that could be seen, and too much could not be seen"

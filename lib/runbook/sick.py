@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cronsim import CronSim
 
@@ -33,31 +33,19 @@ class Seen(NamedTuple):
     feeds: Fact
 
 
+How = Literal["failed", "no end", "not started", "gone", "not deployed"]
+
+
 @dataclass(frozen=True)
 class Sick:
-    """A function that does not work: how that shows, since when, and when it last worked."""
+    """A function that does not work: how that shows, also in words, since when, and when it last worked."""
 
     function: Function
+    how: How
     symptom: str
     since: datetime
     last_good: datetime | None
     texts: tuple[str, ...] = field(default=(), repr=False)
-
-    @property
-    def never_started(self) -> bool:
-        return self.symptom.startswith("not started")
-
-    @property
-    def is_gone(self) -> bool:
-        return self.symptom.startswith("does not exist")
-
-    @property
-    def is_undeployed(self) -> bool:
-        return self.symptom.startswith("its deployment")
-
-    @property
-    def has_no_end(self) -> bool:
-        return self.symptom.endswith("has no end")
 
     def news(self, seen: Seen) -> list[str]:
         """What was said since it fell sick and, numbers aside, not before."""
@@ -80,11 +68,12 @@ def find(seen: Seen, settings: Settings, moment: Moment) -> Iterator[Sick]:
         state = states.get(function.name, {})
         found = _by_runs(function, seen.runs, settings, moment)
         if not state and seen.functions.rows and not seen.functions.gaps:
-            was = found or Sick(function, "", moment.at, None)
-            found = replace(was, symptom="; ".join(filter(None, ("does not exist", was.symptom))))
-        elif found is None and state.get("state") in ("FAILED", "DELETING"):
-            symptom = "its deployment failed" if state["state"] == "FAILED" else "does not exist: it is being deleted"
-            found = Sick(function, symptom, state["updated"], None)
+            shown = f"does not exist; {found.symptom}" if found else "does not exist"
+            found = replace(found or Sick(function, "gone", "", moment.at, None), how="gone", symptom=shown)
+        elif found is None and state.get("state") == "FAILED":
+            found = Sick(function, "not deployed", "its deployment failed", state["updated"], None)
+        elif found is None and state.get("state") == "DELETING":
+            found = Sick(function, "gone", "it is being deleted", state["updated"], None)
         if found:
             yield replace(found, texts=_said(found, seen, state))
 
@@ -101,13 +90,13 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
             bad.append(run)
     good = next((r["started_at"] for r in runs if r["status"] == "success"), None)
     if bad:
-        open_since = f"a run of {bad[0]['started_at']:%H:%M} has no end"
-        symptom = f"{len(bad)} failed" if bad[0]["status"] == "failed" else open_since
-        return Sick(function, symptom, bad[-1]["started_at"], good, tuple(r["error"] for r in bad if r["error"]))
+        how: How = "failed" if bad[0]["status"] == "failed" else "no end"
+        symptom = f"{len(bad)} failed" if how == "failed" else f"a run of {bad[0]['started_at']:%H:%M} has no end"
+        return Sick(function, how, symptom, bad[-1]["started_at"], good, tuple(r["error"] for r in bad if r["error"]))
     if fact.gaps or (fact.more and not runs):
         return None  # what did not start cannot be told
     late = _missed(function, runs[0]["started_at"] if runs else None, settings, moment)
-    return Sick(function, f"not started, due {late:%H:%M}", late, good) if late else None
+    return Sick(function, "not started", f"not started, due {late:%H:%M}", late, good) if late else None
 
 
 def _missed(function: Function, newest: datetime | None, settings: Settings, moment: Moment) -> datetime | None:

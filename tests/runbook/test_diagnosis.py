@@ -55,9 +55,9 @@ def right(said: Cause, truths: tuple[Truth, ...]) -> bool:
 def test_a_shipped_outage(world: str) -> None:
     found = causes(world)
     assert found, world
-    assert right(found[0], SHIPPED[world]), found.plain()
+    assert right(found[0], SHIPPED[world]), found.rows
     assert {t.cause for t in SHIPPED[world]} <= {c.cause for c in found} | {a for t in SHIPPED[world] for a in t.also}
-    assert all(right(c, SHIPPED[world]) for c in found if c.confidence == "sure"), found.plain()
+    assert all(right(c, SHIPPED[world]) for c in found if c.confidence == "sure"), found.rows
 
 
 def _judge(name: object, world: dict[str, Any], truths: tuple[Truth, ...], folder: Path) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _judge(name: object, world: dict[str, Any], truths: tuple[Truth, ...], folde
         "two": any(hits[:2]),
         "sure": sure,
         "truth": truths,
-        "said": found.plain(),
+        "said": [vars(c) for c in found],
     }
 
 

@@ -61,7 +61,7 @@ def seen_in(make: Callable[..., Any], world: str) -> tuple[Seen, Moment]:
 def test_causes_of_a_world(sandbox: Callable[..., Any], world: str) -> None:
     seen, moment = seen_in(sandbox, world)
     found = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
-    assert {c.cause: set(c.functions) for c in found} == CAUSES[world], found.plain()
+    assert {c.cause: set(c.functions) for c in found} == CAUSES[world], found.rows
     assert all(c.evidence and c.since for c in found)
 
 

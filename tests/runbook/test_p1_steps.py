@@ -49,5 +49,5 @@ def test_what_is_proposed_ends_the_outage(tmp_path: Path, world: str) -> None:
         place.applied(proposed[0][0], **proposed[0][1])
         done.append(proposed[0][0])
     page = place.run("p1_response").names["page"]
-    assert not page.causes, (done, page.causes.plain())
+    assert not page.causes, (done, page.causes.rows)
     assert done.count("rollback") + done.count("deploy") <= 1, done
