@@ -28,7 +28,7 @@ LAYERS = {
     "source": {"errors"},
     "material": {"errors", "source"},
     "plan": {"canonical", "draw", "errors", "rows", "settings"},
-    "plans": PURE | {"plans", "request", "run"},
+    "plans": PURE | {"forms", "plans", "request", "run"},
     "actions": PURE | {"actions", "cloud", "facts", "material", "notify", "record", "store"},
     "draw": {"rows", "errors"},
     "rows": {"draw", "errors"},

@@ -60,7 +60,8 @@ def check(runbook: str, values: Mapping[str, Any], settings: Settings) -> None:
     for name, value in values.items():
         if name in _PATTERNS and (value or name in _NEEDED):
             pattern, other, hint = _PATTERNS[name]
-            _hold(bool(re.fullmatch(pattern, value, re.ASCII)) and _day(name, value), name, value, f"is {other}", hint)
+            good = bool(re.fullmatch(pattern, value, re.ASCII)) and (name != "date" or _is_day(value))
+            _hold(good, name, value, f"is {other}", hint)
         elif name in _RANGES:
             low, high, hint = _RANGES[name]
             _hold(low <= value <= high, name, value, f"lies outside {low} to {high}", hint)
@@ -70,13 +71,16 @@ def check(runbook: str, values: Mapping[str, Any], settings: Settings) -> None:
             _hold(value in words, name, value, "is not offered", f"give one of these: {', '.join(words)}.")
     if "function" in values:
         _known(values["function"], "function", [f.name for f in settings.functions], settings)
-    contacts = [name.strip() for name in values.get("tell", "").split(",") if name.strip()]
-    for name in contacts:
+    for name in names_of(values.get("tell", "")):
         _known(name, "contact", list(settings.contacts), settings)
-    if contacts:
         _hold(bool(values["incident"]), "tell", values["tell"], "is sent once an incident", "give -p incident=INC-…")
     if runbook == "restore":
         _one_source(values)
+
+
+def names_of(text: str) -> list[str]:
+    """Names that are written with commas, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def checked_incident(name: str) -> str:
@@ -100,10 +104,9 @@ def _hold(good: bool, name: str, value: object, observed: str, hint: str) -> Non
         raise BadParameter(f"{name}={value}", observed, next=hint)
 
 
-def _day(name: str, value: str) -> bool:
-    """Whether a date is one of the calendar; true for all other parameters."""
+def _is_day(value: str) -> bool:
     try:
-        return name != "date" or bool(date.fromisoformat(value))
+        return bool(date.fromisoformat(value))
     except ValueError:
         return False
 

@@ -15,10 +15,11 @@ import yaml
 from runbook import draw, fixes, limits, record
 from runbook.diagnosis import Cause, Causes, Pattern, diagnose
 from runbook.errors import Refused
+from runbook.forms import names_of
 from runbook.incident import open_p1
 from runbook.moment import Moment, moment_of
 from runbook.plan import Change, Plan
-from runbook.plans.parts import message, names_of, rows_of
+from runbook.plans.parts import message, rows_of
 from runbook.request import Request
 from runbook.rows import Finding, Findings, Row, Shown, Verdict
 from runbook.settings import QUICK, Settings

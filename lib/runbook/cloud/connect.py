@@ -36,12 +36,12 @@ def target(environment: str) -> Target:
 def connect(settings: Settings, world: str = "") -> Cloud:
     """Open the cloud of one environment; `world` names the sandbox's world ("" is `healthy`).
 
-    Raises what `check_world` and `sandbox_app` raise, NoCredentials, and NoAnswer when the sandbox at RUNBOOK_SANDBOX
-    does not answer.
+    Raises BadParameter for a world on Google, what `sandbox_app` raises, NoCredentials, and NoAnswer when the sandbox
+    at RUNBOOK_SANDBOX does not answer.
     """
-    if world:
-        check_world(settings.environment, world)
     if target(settings.environment) == "google":
+        if world:
+            check_world(settings.environment, world)
         return _google(settings)
     if url := os.environ.get("RUNBOOK_SANDBOX"):
         return _served(settings, url, world)

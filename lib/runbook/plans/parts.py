@@ -30,11 +30,6 @@ def row_of(fact: Fact, name: str) -> Row:
     raise Refused(f"nothing can be planned for {name}", f"{fact.name}: nothing there", next="mend that, run again.")
 
 
-def names_of(text: str) -> list[str]:
-    """Names that are written with commas, each once."""
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
 def again(request: Request, runbook: str, **values: Any) -> str:
     """The command that runs a runbook where this request is."""
     place = {name: request.values.get(name, "") for name in ("environment", "world")}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from runbook.errors import Refused
+from runbook.forms import names_of
 from runbook.moment import Moment
 from runbook.plan import Change, Plan
-from runbook.plans.parts import again, names_of, row_of, rows_of, run_once
+from runbook.plans.parts import again, row_of, rows_of, run_once
 from runbook.request import Request
 from runbook.rows import Findings
 from runbook.run import Seen

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from runbook.errors import Refused
+from runbook.forms import names_of
 from runbook.moment import Moment, moment_of
 from runbook.plan import Change, Plan
-from runbook.plans.parts import again, names_of, rows_of, tried
+from runbook.plans.parts import again, rows_of, tried
 from runbook.request import Request
 from runbook.rows import Findings, Row
 from runbook.run import Seen
