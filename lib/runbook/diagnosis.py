@@ -242,7 +242,7 @@ class _Case:
         counts = Counter(p.cause for p, _ in matched)
         first, text = min(matched, key=lambda m: self._rank(m[0], counts))
         cause = first.cause
-        said = _quoted(text) + (f" ({counts[cause]} times)" if counts[cause] > 1 else "")
+        said = _quoted(text) + (f" ({counts[cause]} lines say so)" if counts[cause] > 1 else "")
         if cause == "stuck_etl":
             return self._made(cause, "sure" if self.one.how == "no end" else "likely", said)
         if cause in OUTRIGHT:
