@@ -18,6 +18,7 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
     tables:                                    # newest row this long before the clock, or no such table, or column
       - {name: gmail_messages, stale: 30h, drop: [subject], changed: 31h}
       - {name: sf_accounts, absent: true}
+      - {name: etl_runs, filter: started_at}   # partitioned by this column, and every query must bound it
     jobs:                                      # Cloud Scheduler; code 0 is success, else a google.rpc.Code
       - {select: {name: gmail-sync}, state: PAUSED, code: 13}
       - {select: {name: gmail-sync}, state: PAUSED, changed: 5h}    # and since then it did not call its function
@@ -180,6 +181,7 @@ class TableState(Part):
     stale: Ago = timedelta(0)
     absent: bool = False
     drop: tuple[str, ...] = ()
+    filter: str = ""
     changed: Ago = timedelta(0)
     by: str = ""
 

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from runbook import approval, incident, record, signers
+from runbook.approval import newest_plan
 from runbook.canonical import canonical
 from runbook.errors import NoRecord, Refused
 from runbook.journal import Journal
 from runbook.material import Material
-from runbook.plan import Change, Outcome, Plan
+from runbook.plan import Outcome, Plan, change_of
 from runbook.rows import Row, Verdict
 from runbook.store import Store
 from runbook.writing import Writing
@@ -90,7 +91,8 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
         attempt = _journal(folder)
         shown = ("approver", "role", "reason", "override", "review_by")
         by = [{name: getattr(s, name) for name in shown} for s in accepted]
-        planned_in = json.loads(newest_plan(store, plan.id) or b"{}").get("record", "")
+        stored = newest_plan(store, plan.id)
+        planned_in = stored.file.record if stored else ""
         run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=str(attempt.path), approvals=by)
         outcome = Writing(run, plan, material, attempt).all(now)
         return replace(outcome, by=tuple(by), planned_in=planned_in)
@@ -124,6 +126,7 @@ def _planned(run: Run, plan: Plan, terms: approval.Terms, early: bool) -> Outcom
     file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
     file["terms"] = terms.model_dump()
     content = canonical(file)
+    approval.plan_of(content)  # what nobody could read is not put before anybody
     # Two people may plan the same: who approves must see the newest, with the terms of whoever asked last.
     name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
     store_of(run).create(name, content)
@@ -156,51 +159,40 @@ def _applied(store: Store, wanted: str) -> Refused | None:
     )
 
 
-def newest_plan(store: Store, plan: str) -> bytes | None:
-    """The newest file of a plan, by the 12 characters that people type. Raises Refused when it is damaged."""
-    names = store.list(f"plans/{plan[:12]}")
-    raw = store.read(names[-1]) if names else None
-    try:
-        whole = raw is None or {"id", "content", "terms"} <= set(json.loads(raw))
-    except (ValueError, TypeError):
-        whole = False
-    if not whole:
-        said = "it is not what was written when the plan was made"
-        raise Refused(
-            f"the plan file {store.folder / names[-1]} is damaged", said, next="move it away, and plan again."
-        )
-    return raw
-
-
 def _unfinished(store: Store, wanted: str, plan: Plan, run: Run) -> Plan | None:
     """The plan as it was approved, where applying it was begun and has not ended: what was done moved the plan of now.
 
-    None for any other, also for one that was made for another place or by other code.
+    None for any other, also for one that was made for another place or by other code. The file and the journal may be
+    anybody's: what comes back holds only actions of this runbook, and is applied only under signatures of exactly this.
+    Where nobody has to sign, today's plan must have every change of it, or find it done.
     """
-    raw = newest_plan(store, wanted)
-    if raw is None:
+    stored = newest_plan(store, wanted)
+    if stored is None:
         return None
-    file = json.loads(raw)
-    known = _attempts(store.folder / "applied" / file["id"][:12])
+    content, rule = stored.file.content, run.settings.operations.get(stored.file.content["operation"])
+    known = _attempts(store.folder / "applied" / stored.file.id[:12])
     rows = known[-1].read() if known else []
-    if not any(row["kind"] == "INTENT" for row in rows) or any(row["kind"] == "CLOSE" for row in rows):
+    begun = any(row.get("kind") == "INTENT" for row in rows) and not any(row.get("kind") == "CLOSE" for row in rows)
+    if not begun or rule is None:
         return None
-    content = file["content"]
-    changes = tuple(Change(**change, line="") for change in content["changes"])
-    was = {"operation": content["operation"], "reason": content["reason"], "relies_on": content["relies_on"]}
-    rule = run.settings.operations.get(content["operation"])
+    changes = tuple(change_of(row, run.request.runbook, content["operation"]) for row in content["changes"])
+    if not rule.signers and not {canonical(c.plain()) for c in changes} <= {
+        canonical(c.plain()) for c in (*plan.changes, *plan.there)
+    }:
+        return None
+    was = {name: content[name] for name in ("operation", "reason", "relies_on")}
     made = replace(plan, **was, changes=changes, rule=rule, refusal=None)
-    return made if made.whole_id == file["id"] and wanted in (made.id, made.whole_id) else None
+    return made if made.whole_id == stored.file.id and wanted in (made.id, made.whole_id) else None
 
 
 def _stale(store: Store, wanted: str, plan: Plan) -> Refused:
     """Why the approved plan is not the plan of now: every part that moved."""
-    raw = newest_plan(store, wanted)
-    if raw is None:
+    stored = newest_plan(store, wanted)
+    if stored is None:
         return Refused(
             f"there is no plan {wanted}", "it was never made in this record store", next="plan, then approve."
         )
-    before, now = json.loads(raw)["content"], plan.content
+    before, now = stored.file.content, plan.content
     moved = [*_moved("", _read(before), _read(now))] or [*_moved("", before, now)]
     where = f"{plan.operation} ({plan.place.get('environment')})"
     return Refused(

@@ -10,19 +10,21 @@ Approvals stop mistakes, stale plans and replays. Against somebody who may deplo
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from runbook.canonical import canonical, plan_id
 from runbook.errors import Refused
+from runbook.plan import change_of
 from runbook.settings import Operation, Part, Positive, Window
 from runbook.signers import Identity, Signers, sign
 from runbook.store import Store, Taken
@@ -79,11 +81,23 @@ class Terms(Part):
     alone_in_p1: bool
 
 
-class PlanFile(Part):
-    """A plan as it travels. `content`: operation, environment, project, target, commit, reason, changes, relies_on.
+class Content(Part):
+    """What the id of a plan is made of; see `plan.Plan.content`."""
 
-    `record` is the folder of the run that made it, for people to find.
-    """
+    operation: str
+    runbook: str
+    parameters: dict[str, str | int | float | bool]
+    environment: str
+    project: str
+    target: Literal["google", "sandbox"]
+    commit: str
+    reason: str
+    changes: list[dict[str, Any]]
+    relies_on: dict[str, Any]
+
+
+class PlanFile(Part):
+    """A plan as it travels. `content` is as `Content` says; `record` is the folder of the run that made it."""
 
     version: Literal[1] = Field(alias="schema")
     id: Id
@@ -188,20 +202,97 @@ def approve(
     return statement
 
 
+def plan_of(raw: bytes) -> PlanFile:
+    """A plan file that can be what it says. Raises Refused, so that nothing of it is believed before this.
+
+    Its id is that of its content; every change shows what it would do, and may be in a plan of its runbook; and nothing
+    in it is hidden from whoever reads it.
+    """
+    file = _load(raw, "plan", 2**20, PlanFile)
+    _hold((plan_id(file.content) == file.id, "the plan file was edited: its id is not that of its content"))
+    content = _load(canonical(file.content), "plan", 2**20, Content)
+    _hold((_plain(file.content), "the plan holds characters that are not printable text"))
+    for row in content.changes:
+        change_of(row, content.runbook, content.operation)
+    return file
+
+
+def _plain(data: Any) -> bool:
+    """Whether all text in data is printable, line ends aside."""
+    if isinstance(data, dict):
+        return all(map(_plain, (*data, *data.values())))
+    if isinstance(data, list):
+        return all(map(_plain, data))
+    return not isinstance(data, str) or data.replace("\n", "").isprintable()
+
+
+class Stored(NamedTuple):
+    """The newest usable file of a plan, and the names of those that are newer and damaged."""
+
+    raw: bytes
+    file: PlanFile
+    ignored: tuple[str, ...]
+
+
+def newest_plan(store: Store, plan: str) -> Stored | None:
+    """The newest file of a plan by its id, or by as much of that as people type, 12 characters at least.
+
+    None where there is none. Raises Refused where all are damaged.
+    """
+    if not re.fullmatch("[0-9a-f]{12,64}", plan):
+        return None
+    ignored: list[str] = []
+    for name in reversed(store.list(f"plans/{plan[:12]}")):
+        raw = store.read(name) or b""
+        try:
+            file = plan_of(raw)
+        except Refused as refusal:
+            ignored.append(f"{store.folder / name}: {refusal.what}")
+            continue
+        if file.id.startswith(plan):  # what is given beyond 12 characters must be right, too
+            return Stored(raw, file, tuple(ignored))
+    if ignored:
+        raise Refused(f"the plan {plan} is damaged", "\n".join(ignored), next="move it away, and plan again.")
+    return None
+
+
 def _plan(plan_file: bytes, rule: Operation, store: Store, now: datetime) -> tuple[PlanFile, Terms]:
     """A plan file and its terms as the settings have them. Raises Refused unless one agrees with the other."""
-    file = _load(plan_file, "plan", 2**20, PlanFile)
-    terms = terms_of(rule, file.terms.requester, clock(file.terms.not_before), file.terms.incident)
+    file = plan_of(plan_file)
+    terms = _terms(file, rule)
     expires = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
     google = file.content.get("target") == "google"
     _hold(
-        (plan_id(file.content) == file.id, "the plan file was edited: its id is not that of its content"),
         (rule.offered, "this operation is not offered: no runbook does it, so no approval can be given"),
         (file.terms == terms, "the terms in the plan file are not those of the settings: it was edited, or they were"),
         (now < expires, f"the plan expired at {_text(expires)}; make a new one"),
         (store.shared or not google, "an approval for Google belongs in the record store that all machines share"),
     )
     return file, terms
+
+
+def _terms(file: PlanFile, rule: Operation) -> Terms:
+    return terms_of(rule, file.terms.requester, clock(file.terms.not_before), file.terms.incident)
+
+
+def require_signature(file: PlanFile, rule: Operation, signers: Signers, store: Store, now: datetime) -> None:
+    """Raise Refused unless somebody who may sign this plan has signed it; whether that is enough, `check` says.
+
+    Its parameters decide what runs (a folder of code, say): before a signature they are anybody's who can write here.
+    """
+    why = [f"nobody has approved it as {role}" for role in rule.signers]
+    for raw in approvals_of(store, file.id):
+        try:
+            _accept(raw, file.content, _terms(file, rule), signers, now)
+        except Refused as refusal:
+            why.append(refusal.what)
+        else:
+            return
+    raise Refused(
+        f"{file.content['operation']} ({file.content['environment']}) is not approved: {file.id[:12]}",
+        "\n".join(why),
+        next=f"runbook approve {file.id[:12]}, by: {', '.join(rule.signers)}.",
+    )
 
 
 def _values(file: PlanFile, terms: Terms, person: str, role: str, reason: str, start: datetime) -> dict[str, Any]:

@@ -73,11 +73,11 @@ def _tell(ended: Ended) -> None:
         names = ("verdict", "check", "subject", "value", "limit")
         rows = [{name: found[name] for name in names} for found in report["findings"]]
         click.echo(f"{report['target'].upper()}  {report['project']}  {report['at']}  {report['world']}".rstrip())
-        click.echo(f"\n{draw.text_table(rows)}\n\n{report['sentence']}")
+        click.echo(f"\n{draw.text_table(rows)}\n\n{draw.visible(report['sentence'])}")
         for step in (*_todo(report["findings"]), *report["next"]):
-            click.echo(f"Next: {step}")
+            click.echo(draw.visible(f"Next: {step}"))
     for line in ended.error:
-        click.echo(line, err=True)
+        click.echo(draw.visible(line), err=True)
     click.echo(f"Record: {ended.folder / ended.record['runbook']}.ipynb")
 
 
@@ -107,6 +107,8 @@ def approve(plan: str, role: str, reason: str, person: str | None, key: Path | N
     from runbook import desk
 
     found = desk.find(plan)
+    for name in found.stored.ignored:
+        click.echo(f"Ignored, because it is damaged: {name}", err=True)
     click.echo(found.text())
     if not yes and not sys.stdin.isatty():
         said = "this is no terminal, so nobody can be asked"
@@ -130,6 +132,7 @@ def apply(plan: str, secret_file: Path | None, secret_env: str | None, secret_st
     from runbook import desk, runner
 
     found = desk.find(plan)
+    found.require_signature()
     secret = None
     if found.needs_secret:
         secret = desk.secret(secret_file, secret_env, secret_stdin)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,29 +13,38 @@ from typing import Any
 import click
 
 from runbook import approval, draw, record, settings, signers
-from runbook.apply import newest_plan, person
-from runbook.approval import Statement
+from runbook.apply import person
+from runbook.approval import Statement, Stored, newest_plan
 from runbook.cloud.connect import connect
 from runbook.errors import BadInput, BadSettings, Refused, UnknownName
-from runbook.settings import Settings
+from runbook.operations import TELL
+from runbook.settings import Operation, Settings
 from runbook.store import Store
 
 
 @dataclass(frozen=True)
 class Found:
-    """A plan file, and the environment whose store it is in."""
+    """A plan file that can be what it says, and the environment whose store it is in."""
 
     system: Settings
     store: Store
-    raw: bytes
+    stored: Stored
 
     @cached_property
     def file(self) -> dict[str, Any]:
-        return json.loads(self.raw)
+        return self.stored.file.model_dump()
 
     @property
     def content(self) -> dict[str, Any]:
         return self.file["content"]
+
+    @property
+    def rule(self) -> Operation:
+        """The row of params. Raises Refused where there is none."""
+        name = self.content["operation"]
+        if name not in self.system.operations:
+            raise Refused("params do not allow this", f"operations.{name} is missing", next="add its row.")
+        return self.system.operations[name]
 
     @property
     def runbook(self) -> str:
@@ -69,8 +77,19 @@ class Found:
         }
         names = ("action", "resource", "before", "after", "undo")
         changes = [{name: change[name] for name in names} for change in shown["changes"]]
+        about |= {
+            f"given {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
+        }
         head = draw.text_table([{"plan": key, self.file["id"][:12]: value} for key, value in about.items()])
-        return f"{head}\n\n{draw.text_table(changes)}\n"
+        texts = dict.fromkeys(c["details"]["text"] for c in shown["changes"] if c["action"] == TELL)
+        messages = "".join(f"\nWhat they are told:\n{draw.visible(text)}\n" for text in texts)
+        return f"{head}\n\n{draw.text_table(changes)}\n{messages}"
+
+    def require_signature(self) -> None:
+        """Raise Refused unless somebody who may has signed it, or nobody has to: nothing of it runs before that."""
+        if self.rule.signers:
+            people = signers.signers_of(self.system, self.content["target"], self.store.folder.parent)
+            approval.require_signature(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
     def now(self) -> datetime:
         """The time of the cloud that the plan is for."""
@@ -84,10 +103,10 @@ class Found:
             who = who or next((name for name, roles in signers.DEMO.items() if role in roles), person())
             key = key or records / "sandbox" / "approvers" / who
         key = key or Path("~/.ssh/id_ed25519").expanduser()
-        rule, now = self.system.operations[self.content["operation"]], self.now()
+        rule, now = self.rule, self.now()
         opening = approval.opens(self.system.windows.get(rule.window), now, self.system.zone)
         more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
-        return approval.approve(self.raw, who or person(), role, reason, key, override=override, **more)
+        return approval.approve(self.stored.raw, who or person(), role, reason, key, override=override, **more)
 
 
 def find(plan: str) -> Found:
@@ -100,9 +119,11 @@ def find(plan: str) -> Found:
             continue  # a template, say: no plan can have been made from it
         store = Store(record.folder_of(system), shared=system.records_shared)
         looked.append(str(store.folder))
-        raw = newest_plan(store, plan) if len(plan) >= 12 and plan.isalnum() else None
-        if raw and json.loads(raw)["id"].startswith(plan):  # what is given beyond 12 characters must be right, too
-            return Found(system, store, raw)
+        stored = newest_plan(store, plan)
+        if stored and stored.file.content["environment"] != environment:
+            raise Refused(f"the plan {plan} is for another environment", f"it was found in the store of {environment}")
+        if stored:
+            return Found(system, store, stored)
     raise UnknownName(
         f"there is no plan {plan!r}",
         f"looked in {', '.join(looked)}",

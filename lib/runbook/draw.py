@@ -38,6 +38,17 @@ class Block:
         return Block(self.html + other.html, "\n".join(t for t in (self.text, other.text) if t))
 
 
+def visible(text: str) -> str:
+    """A text in which nothing can hide: control, escape and bidi characters are written out, line ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else _written_out(c) for c in text)
+
+
+def _written_out(char: str) -> str:
+    return " " if char.isspace() and char not in "\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029" else ascii(char)[1:-1]
+
+
 def page(block: Block) -> dict[str, str]:
     """The MIME bundle of a block, as IPython wants it."""
     return {"text/html": block.html, "text/plain": block.text}
@@ -48,14 +59,16 @@ def show(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return visible(", ".join(map(str, value)))
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M %Z}"
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else visible(str(value))
+    )
 
 
 def text_table(rows: Sequence[Row]) -> str:
@@ -63,7 +76,7 @@ def text_table(rows: Sequence[Row]) -> str:
     rows = _shown(rows)
     if not rows:
         return ""
-    cells = [[str(name) for name in rows[0]]]
+    cells = [[visible(str(name)) for name in rows[0]]]
     cells += [[" ".join(show(row.get(name)).split()) for name in rows[0]] for row in rows]
     widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
     cells.insert(1, ["-" * width for width in widths])
@@ -75,7 +88,7 @@ def table(rows: Sequence[Row], empty: str = "no rows") -> Block:
     rows = _shown(rows)
     if not rows:
         return note(empty)
-    head = "".join(f'<th style="{_CELL}">{escape(str(name).replace("_", " "))}</th>' for name in rows[0])
+    head = "".join(f'<th style="{_CELL}">{escape(visible(str(name)).replace("_", " "))}</th>' for name in rows[0])
     body = "".join(f"<tr>{''.join(_cell(k, row.get(k)) for k in rows[0])}</tr>" for row in rows[:MOST_ROWS])
     shown = Block(
         f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
@@ -110,24 +123,26 @@ def _cell(name: str, value: Any) -> str:
 
 def note(text: str) -> Block:
     """One paragraph."""
+    text = visible(text)
     return Block(f'<p style="{_NOTE}">{escape(text)}</p>', text)
 
 
 def verbatim(text: str) -> Block:
     """Text to copy, with its lines as they are."""
+    text = visible(text)
     return Block(f'<pre style="{_CODE}">{escape(text)}</pre>', text)
 
 
 def banner(text: str, verdict: str) -> Block:
     """One line that must not be overlooked, in a verdict's colours."""
-    ink, paper = TINT[verdict]
+    (ink, paper), text = TINT[verdict], visible(text)
     style = f"margin:4px 0;padding:6px 12px;border-left:4px solid {ink};background:{paper};color:{ink};font-size:14px"
     return Block(f'<div style="{style}">{escape(text)}</div>', text)
 
 
 def by_hand(lines: Iterable[str]) -> Block:
     """The equivalent commands, folded away in HTML."""
-    text = "\n".join(lines)
+    text = visible("\n".join(lines))
     if not text:
         return Block("", "")
     summary = '<summary style="font-size:12px;color:#5f6368;cursor:pointer">The same by hand</summary>'

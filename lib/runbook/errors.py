@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from runbook.draw import visible
+
 
 class Exit(IntEnum):
     """Exit codes; the README's table of them is tested against this class."""
@@ -48,7 +50,7 @@ class RunbookError(Exception):
         lines += [f"  {line}" for line in self.observed.splitlines()]
         lines += [f"  {self.effect}"] if self.effect else []
         lines += [f"  Next: {self.next}"] if self.next else []
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
     def _render_traceback_(self) -> list[str]:
         """IPython shows these lines in place of a traceback."""

@@ -36,6 +36,7 @@ _PATTERNS = {  # parameter → (pattern, what another value is, what to give)
     "snapshot": (r"[\w -]{1,300}", "no name of a snapshot", "letters, digits, - and _ only."),
     "secret": (r"[A-Za-z0-9_-]{1,255}", "no name of a secret", "letters, digits, _ and - only."),
     "revision": (r"[a-z][a-z0-9-]{0,62}", "no name of a revision", "write it as the list of revisions does."),
+    "approved_plan": (r"[0-9a-f]{12,64}", "no id of a plan", "give the id that planning printed, 12 characters."),
     "entry_point": (r"[A-Za-z_]\w{0,99}", "no name of a function in main.py", "letters, digits and _ only."),
 }
 _NEEDED = ("column", "entry_point", "jobs", "secret")  # of the others "" means that nothing is asked

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runbook import draw
 from runbook.canonical import plan_id
+from runbook.errors import Refused
+from runbook.operations import TELL, allowed, text_of
 from runbook.rows import Finding, Findings, Row, Verdict
 
 if TYPE_CHECKING:
-    from runbook.errors import Refused
     from runbook.settings import Operation
 
 Fate = Literal["done", "failed", "unknown", "not attempted"]
@@ -21,29 +22,54 @@ _COLOUR = {"planned": "warn", "nothing to do": "ok", "applied": "ok", "unknown":
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that would be different: `action` on `resource`, from `before` to `after`.
+    """One thing that would be different: `action` with `details`, its arguments, from which its text is made.
 
     `undo` is the command that goes back, or "none: …" with the reason. `line` is the equivalent gcloud or bq command.
-    `details` is what the action needs beside that and must be signed too; nothing here is a time or an etag.
+    Nothing of a change is a time or an etag; what must be known of the moment before the write is in `notes`, which
+    are no part of the plan.
     """
 
     action: str
-    resource: str
-    before: str
-    after: str
+    details: Row
     undo: str
-    line: str
-    details: Row = field(default_factory=dict)
+    line: str = ""
+    notes: Row = field(default_factory=dict)
+
+    @property
+    def resource(self) -> str:
+        return text_of(self.action, self.details)[0]
+
+    @property
+    def before(self) -> str:
+        return text_of(self.action, self.details)[1]
+
+    @property
+    def after(self) -> str:
+        return text_of(self.action, self.details)[2]
 
     @property
     def optional(self) -> bool:
         """Whether what comes after it goes on without it: a rollback does not wait for a message to be accepted."""
-        return self.action == "tell"
+        return self.action == TELL
 
     def plain(self) -> Row:
         """What the plan's id is made of."""
         names = ("action", "resource", "before", "after", "undo", "details")
         return {name: getattr(self, name) for name in names}
+
+
+def change_of(row: Mapping[str, Any], runbook: str, operation: str) -> Change:
+    """A change as a plan file has it. Raises Refused unless its text is that of its arguments, and it may be there."""
+    try:
+        change = Change(row["action"], row["details"], row["undo"])
+        same = change.plain() == row
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        same = False
+    if not same:
+        raise Refused("the plan shows something else than it would do", "its file was not written by a runbook")
+    if not allowed(runbook, operation, change.action):
+        raise Refused(f"{operation} of {runbook} has no action {change.action!r}", "its file was edited")
+    return change
 
 
 @dataclass(frozen=True)

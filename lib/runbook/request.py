@@ -148,6 +148,13 @@ def _coerce(parameter: Parameter, value: object) -> Any:
     kind, name = parameter.type, parameter.name
     if kind is str and not isinstance(value, str):
         raise _wrong_type(parameter, value, f'quote it in a notebook; with papermill, pass it raw: -r {name} "…".')
+    if kind is str and not value.isprintable():  # it is shown to whoever approves
+        hidden = next(c for c in value if not c.isprintable())
+        raise BadParameter(
+            f"{name}={repr(value)[1:-1]}",
+            f"it contains {hidden!a}, which is not printable text",
+            next="write it as one plain line.",
+        )
     if kind is bool and str(value).lower() in _WORDS:
         return _WORDS[str(value).lower()]
     if kind in _NUMBERS and not isinstance(value, bool) and re.fullmatch(_NUMBERS[kind], str(value), re.ASCII):

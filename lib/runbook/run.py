@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,14 @@ from typing import Any
 from runbook import draw, record, settings
 from runbook.cloud.connect import Cloud, connect_now
 from runbook.cloud.query import select
-from runbook.errors import Refused
+from runbook.errors import Refused, RunbookError
 from runbook.facts.read import Answer, Ask, Read, bq_line, look
 from runbook.journal import Journal
 from runbook.moment import Moment, moment_of
 from runbook.plan import Outcome, Plan
 from runbook.report import Report, command
 from runbook.request import Request, injected, parameters, request
-from runbook.rows import Fact, Finding, Findings, Verdict, join
+from runbook.rows import Fact, Finding, Findings, Row, Verdict, join
 from runbook.settings import Settings
 
 
@@ -68,6 +69,15 @@ def _holes(fact: Fact) -> str:
     return "; ".join([*gone, *(f"{g.subject}: {g.why}" for g in fact.gaps)])
 
 
+def _done(rows: list[Row]) -> Iterator[str]:
+    """What the journal of a run says of each change that was begun, one a line."""
+    ends = {row["number"]: row["state"] for row in rows if row["kind"] == "CONFIRM"}
+    for row in rows:
+        if row["kind"] == "INTENT":
+            said = {"new": "done", None: "begun, not confirmed"}.get(ends.get(row["number"]), ends.get(row["number"]))
+            yield f"{row['number']}. {row['change']['action']}, {row['change']['resource']}: {said}"
+
+
 @dataclass
 class Run:
     """One run: its request, settings, moment and cloud. Shown, it says where and when this is."""
@@ -85,10 +95,24 @@ class Run:
     _outcome: Outcome | None = None
     _again: dict[str, str] = field(default_factory=dict)
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """An error in here tells what this run wrote before it, and never that nothing was changed."""
+        try:
+            yield
+        except RunbookError as error:
+            written = [row for row in self.journal.read() if row["kind"] == "WRITE"]
+            if written:
+                plan = written[0]["plan"]
+                error.effect = f"Before this, changes of plan {plan} were sent:"
+                error.effect += "".join(f"\n  {line}" for line in _done(self.journal.read()))
+                error.next = f"{error.next} Then: runbook apply {plan}, which looks again and goes on.".lstrip()
+            raise
+
     def read(self, *one: Ask, **several: Ask) -> Any:
         """Make reads, all at once. One unnamed read gives its Fact; named ones give a `Seen` with those names."""
         asks = {**{str(n): ask for n, ask in enumerate(one)}, **several}
-        with ThreadPoolExecutor(max_workers=len(asks)) as pool:
+        with self._told(), ThreadPoolExecutor(max_workers=len(asks)) as pool:
             facts = list(pool.map(lambda ask: look(ask, self.cloud, self.moment), asks.values()))
         self._facts += facts
         return facts[0] if len(one) == 1 and not several else Seen(dict(zip(asks, facts, strict=True)))
@@ -140,7 +164,8 @@ class Run:
         from runbook.apply import apply
         from runbook.material import Material
 
-        outcome = apply(self, plan, Material(self.request.values.get("source", "")))
+        with self._told():
+            outcome = apply(self, plan, Material(self.request.values.get("source", "")))
         if plan.operation != "notify":
             self._outcome = outcome
         elif outcome.result != "nothing to do":  # beside what the run is for
@@ -172,7 +197,9 @@ class Run:
         def see() -> Answer:
             return Answer(select(self.cloud, sql, values, {"query": "own"}))
 
-        return look(lambda *_: Read("own query", bq_line(self.cloud, sql, values), see, sql), self.cloud, self.moment)
+        asked = Read("own query", bq_line(self.cloud, sql, values), see, sql)
+        with self._told():
+            return look(lambda *_: asked, self.cloud, self.moment)
 
     def close(self) -> Report:
         """Sum up findings, gaps of facts that nobody checked, the verdict and the next step; writes report.json."""
@@ -187,8 +214,9 @@ class Run:
         if self._outcome and self._outcome.result == "refused":
             found = Findings((*found, *self._outcome.findings))
         report = Report(self._about(), found, self._next(found.worst), self._outcome, self.moment.past)
-        record.write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
-        self.journal.write("CLOSE", verdict=report.verdict.name)
+        with self._told():
+            record.write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
+            self.journal.write("CLOSE", verdict=report.verdict.name)
         return report
 
     def _about(self) -> dict[str, str]:

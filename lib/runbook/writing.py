@@ -13,10 +13,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook.actions import ACTIONS, Look
+from runbook.cloud.query import Absent, BadColumn
 from runbook.cloud.unseen import gap
-from runbook.errors import Broken, Refused
+from runbook.errors import Broken, Refused, RunbookError
 from runbook.journal import Journal
 from runbook.material import Material
+from runbook.operations import TELL
 from runbook.plan import Change, Fate, Outcome, Plan
 from runbook.rows import Row
 
@@ -90,18 +92,18 @@ class Writing:
         slow = change.action == "run once"
         change, sent = self._resumed(number, change)
         self.refused = False
-        if change.action == "tell" and "once" not in change.details:
-            once = f"{self.plan.id}-{self.journal.path.parent.name}"
-            change = replace(change, details={**change.details, "once": once})
+        if change.action == TELL:
+            change = replace(change, notes={"once": f"{self.plan.id}-{self.journal.path.parent.name}"})
         look = self._settled(change, wait=("pending", "old") if sent and slow else ("pending",))
         if look.state == "new":
             return "done", look.said
         if look.state not in ("old", "failed"):
             fate: Fate = "unknown" if look.state in ("pending", "unseen") else "failed"
             return fate, f"not started: {look.said}"
-        if slow and "since" not in change.details:
-            change = replace(change, details={**change.details, "since": look.data["newest"]})
-        self._write("INTENT", number=number, change=change.plain(), seen=look.said, undo=change.undo)
+        if slow and "since" not in change.notes:
+            change = replace(change, notes={"since": look.data["newest"]})
+        intent = {"change": change.plain(), "notes": change.notes, "seen": look.said, "undo": change.undo}
+        self._write("INTENT", number=number, **intent)
         said, refused = self._sent(number, change, look)
         if self.refused:  # by ourselves: nothing was sent
             return "failed", said
@@ -147,14 +149,16 @@ class Writing:
             ) from None
 
     def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
-        """A change with what an earlier attempt noted before it wrote, and whether that may have sent it.
+        """A change with when its function last ran before an earlier attempt, and whether that may have sent it.
 
-        What was refused is as if it had never been tried: its notes are of a moment that has passed.
+        Nothing else of the journal is believed: what is done is what the plan says. What was refused is as if it had
+        never been tried: its notes are of a moment that has passed.
         """
         noted, sent = change, False
         for row in self.journal.read():
             if row.get("number") == number and row["kind"] == "INTENT":
-                noted = replace(change, details=row["change"]["details"])
+                since = (row.get("notes") or {}).get("since")
+                noted = replace(change, notes={"since": since} if isinstance(since, str) else {})
             elif row.get("number") == number and row["kind"] == "WRITE":
                 sent = True
             elif row.get("number") == number and row["kind"] == "RESULT" and row.get("refused"):
@@ -178,9 +182,13 @@ class Writing:
             return ACTIONS[change.action].look(self.run.cloud, change)
         except Exception as error:
             missing = gap(error, change.resource)
-            if missing is None and not _is_answer(error):
+            if missing:
+                return Look("unseen", f"could not see: {missing.why}")
+            # A query that Google does not take is none, too: what was done stays done, and must be told.
+            if not _is_answer(error) and not isinstance(error, RunbookError | Absent | BadColumn):
                 raise
-            return Look("unseen", f"could not see: {missing.why if missing else str(error).splitlines()[0]}")
+            said = f"{error.what}: {error.observed}" if isinstance(error, RunbookError) else str(error)
+            return Look("unseen", f"could not see: {said.splitlines()[0]}")
 
     def _sender(self, number: int) -> Any:
         def send(method: str, url: str, body: Any = None, headers: Row | None = None) -> Row:

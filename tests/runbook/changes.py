@@ -340,7 +340,7 @@ def side(app: App, change: Change, runs: int) -> str:  # noqa: C901 - one branch
         marks = [
             r.get("annotations", {}).get("runbook/secret-version") for r in sandbox.services.revisions[at["service"]]
         ]
-        return {0: "old", 1: "new"}.get(marks.count(to), "twice")
+        return {0: "old", 1: "new"}.get(marks.count(f"{at['secret']}-{at['version']}"), "twice")
     if change.action == "tell":  # better twice than never, and nothing waits for it
         return "new" if [m for m in sandbox.messages if m["to"] == change.resource] else "old"
     if change.action == "copy table":

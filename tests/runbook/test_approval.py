@@ -20,6 +20,7 @@ from runbook import approval, settings, signers
 from runbook.approval import Statement, Terms, approvals_of, approve, check, consume, opens, terms_of
 from runbook.canonical import canonical, plan_id
 from runbook.errors import BadSettings, Exit, Refused, RunbookError
+from runbook.plan import Change
 from runbook.settings import Operation, Window
 from runbook.store import Store
 
@@ -37,6 +38,17 @@ RULES = {
     "deploy": Operation(risk="medium", signers=["team-lead"], valid_hours=24),
     "snapshot": Operation(risk="low", signers=[], valid_hours=24),
     "iam": Operation(risk="critical", signers=["security"], offered=False),
+}
+
+
+RUNBOOK = {"secret": "rotate_secret", "snapshot": "backup", "iam": "deploy"} | {n: n for n in ("rollback", "deploy")}
+_ONCE = Change("run once", {"function": "hubspot-sync"}, "none: what a run has written stays written")
+CHANGES = {
+    "secret": Change("add secret version", {"secret": "hubspot-api-key", "from": 3, "to": 4}, "disable 4"),
+    "rollback": Change("route traffic", {"service": "hubspot-sync", "from": {"a": 100}, "to": {"b": 100}}, "back to a"),
+    "deploy": _ONCE,
+    "snapshot": Change("set job state", {"job": "hubspot-sync", "from": "ENABLED", "to": "PAUSED"}, "resume it"),
+    "iam": _ONCE,
 }
 
 
@@ -76,7 +88,9 @@ class Case:
             "target": self.target,
             "commit": "c" * 40,
             "reason": "the token expired",
-            "changes": [{"action": "add", "resource": "hubspot-api-key", "before": 3, "after": 4, "undo": "disable 4"}],
+            "runbook": RUNBOOK[self.operation],
+            "parameters": {"environment": "production", "reason": "the token expired"},
+            "changes": [CHANGES[self.operation].plain()],
             "relies_on": {"versions": {"3": "ENABLED"}},
         }
 
@@ -467,6 +481,17 @@ def test_approvals_for_another_plan_are_not_used_up(case: Callable[..., Case]) -
 
 # --- attacks on approve -----------------------------------------------------------------------------------------------
 
+
+def _edited(**changes: Any) -> Callable[[Case], dict[str, Any]]:
+    """A plan whose first change was edited, under the id of its content as it is then."""
+
+    def spoil(plan: Case) -> dict[str, Any]:
+        plan.content["changes"][0].update(changes)
+        return {"plan_file": plan.plan()}
+
+    return spoil
+
+
 REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]] = {
     "edited content": ({}, lambda p: {"plan_file": p.plan(content=p.content | {"changes": []})}, "its id is not that of its content"),
     "edited id": ({}, lambda p: {"plan_file": p.plan(id="0" * 64)}, "its id is not that of its content"),
@@ -474,11 +499,22 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "signers emptied": ({}, lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "signers": []})}, "not those of the settings"),
     "terms with more": ({}, lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "sure": True})}, "no usable plan: 1 validation error for PlanFile terms.sure"),
     "another schema": ({}, lambda p: {"plan_file": p.plan(schema=2)}, "no usable plan"),
-    "content without a project": ({}, lambda p: (p.content.pop("project"), {"plan_file": p.plan()})[1], "no usable statement: 1 validation error for Statement project"),
+    "content without a project": ({}, lambda p: (p.content.pop("project"), {"plan_file": p.plan()})[1], "no usable plan: 1 validation error for Content project"),
     "plan of a far year": ({}, lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "not_before": "9999-12-31T23:59:59Z"})}, "no usable plan: 1 validation error for PlanFile terms.not_before"),
     "huge plan": ({}, lambda p: {"plan_file": b" " * (2**20 + 1)}, "no usable plan: it is larger than"),
     "expired plan": ({}, lambda p: {"plan_file": p.plan(), "now": NOW + 24 * HOUR, "opening": NOW + 24 * HOUR}, "the plan expired at 2026-03-11T16:00:00Z"),
-    "not offered": ({"operation": "iam"}, lambda p: {}, "is not offered"),
+    "not offered": ({"operation": "deploy"}, lambda p: {"rule": RULES["deploy"].model_copy(update={"offered": False})}, "is not offered"),
+    "shows another version than it adds": ({}, _edited(after="version 5, checksum verified"), "shows something else than it would do"),
+    "shows another secret than it changes": ({}, _edited(details={"secret": "salesforce-client-id", "from": 3, "to": 4}), "shows something else than it would do"),
+    "arguments beside those of the action": ({}, _edited(details={"secret": "hubspot-api-key", "from": 3, "to": {"4": 4}}), "shows something else than it would do"),
+    "no arguments": ({}, _edited(details=[]), "shows something else than it would do"),
+    "an action that there is not": ({}, _edited(action="delete table"), "shows something else than it would do"),
+    "a key more in a change": ({}, _edited(url="https://example.com"), "shows something else than it would do"),
+    "an action of another operation": ({}, lambda p: (p.content.update(changes=[CHANGES["rollback"].plain()]), {"plan_file": p.plan()})[1], "secret of rotate_secret has no action 'route traffic'"),
+    "a runbook of another operation": ({}, lambda p: (p.content.update(runbook="deploy"), {"plan_file": p.plan()})[1], "secret of deploy has no action"),
+    "a notebook by its path": ({}, lambda p: (p.content.update(runbook="/tmp/mine.ipynb"), {"plan_file": p.plan()})[1], "secret of /tmp/mine.ipynb has no action"),
+    "a reason that hides the plan": ({}, lambda p: (p.content.update(reason="fine\x1b[2K\x1b[1A"), {"plan_file": p.plan()})[1], "not printable"),
+    "a parameter that runs backwards": ({}, lambda p: (p.content["parameters"].update(reason="\u202eyako"), {"plan_file": p.plan()})[1], "not printable"),
     "not a signer": ({}, lambda p: {"person": "mallory", "key": p.keys / "mallory"}, "'mallory' is none of those who may sign"),
     "role is not theirs": ({}, lambda p: {"role": "security"}, "casey is not security"),
     "role is not asked for": ({}, lambda p: {"role": "team-lead"}, "team-lead is not asked to approve this"),

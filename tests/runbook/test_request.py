@@ -43,7 +43,7 @@ GOOD: list[tuple[str, object, object]] = [
     ("name", "08", "08"),
     ("name", "1234e567", "1234e567"),
     ("name", "false", "false"),
-    ("name", "x = 'y'; \n{z}", "x = 'y'; \n{z}"),
+    ("name", "x = 'y'; {z} ü 値", "x = 'y'; {z} ü 値"),
     ("count", "0", 0),
     ("count", "-12", -12),
     ("count", 7, 7),

@@ -78,7 +78,7 @@ class Engine:
         if statement.kind == "ALTER_TABLE":
             result.target = statement.tree.this.meta["ref"]
         result.read = [ref for ref in nodes if ref != result.target]
-        self._may_touch(result)
+        self._may_touch(result, nodes)
         self._weigh(statement, nodes, result, int(asked.get("maximumBytesBilled") or 0))
         if result.routines and dry:
             return result
@@ -94,13 +94,21 @@ class Engine:
             raise _google(error, statement, context) from None
         return result
 
-    def _may_touch(self, result: Result) -> None:
-        """Raises ApiError 403 for what the caller may not read or write, 404 for what is not there."""
+    def _may_touch(self, result: Result, nodes: dict[Ref, exp.Table]) -> None:
+        """Raises ApiError 403 for what the caller may not read or write, 404 for what is not there.
+
+        And 400 for a table that requires a filter on its partitions' column and does not get one
+        (https://cloud.google.com/bigquery/docs/querying-partitioned-tables#use_a_filter_that_lets_partitions_be_pruned).
+        """
         for ref in result.read:
             if not self.sandbox.iam.holds("bigquery.tables.getData"):
                 why = f"User does not have permission to query table {ref}, or perhaps it does not exist."
                 raise ApiError(403, "PERMISSION_DENIED", f"Access Denied: Table {ref}: {why}", "accessDenied")
             self.catalog.find(ref, located=True)
+            column = self.sandbox.story.table(ref.table).filter if ref.dataset == self.catalog.datasets[0] else ""
+            if column and not names.bounded(nodes[ref], column):
+                said = f"without a filter over column(s) '{column}' that can be used for partition elimination"
+                raise invalid(f"Cannot query over table '{str(ref).replace(':', '.')}' {said}")
         if result.target:
             self.require("bigquery.tables.update", result.target)
             self.catalog.writable(result.target)

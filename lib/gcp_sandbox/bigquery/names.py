@@ -86,6 +86,16 @@ def columns_read(statement: Statement, node: exp.Table, names: list[str]) -> set
     return read
 
 
+def bounded(node: exp.Table, column: str) -> bool:
+    """Whether the SELECT that reads a table compares this column with something that is no column."""
+    where = node.find_ancestor(exp.Select).args.get("where")
+    for part in where.find_all(exp.GT, exp.GTE, exp.LT, exp.LTE, exp.EQ, exp.Between) if where else ():
+        columns = [c.name.lower() for c in part.find_all(exp.Column)]
+        if columns == [column.lower()] and not part.find_ancestor(exp.Or, exp.Not):
+            return True
+    return False
+
+
 def hidden_aliases(statement: Statement, known: set[str]) -> None:
     """Refuse a name that only an alias of the same SELECT gives, where GoogleSQL does not see aliases yet."""
     for select in statement.tree.find_all(exp.Select):

@@ -17,8 +17,13 @@ from runbook.store import Store
 
 
 def _look_message(cloud: Cloud, change: Change) -> Look:
-    raw = _told(cloud).read(told_place(change.details["once"], change.details["contact"]))
+    raw = _told(cloud).read(told_place(_once(change), change.details["contact"]))
     return Look("old", "not told yet") if raw is None else Look("new", "the message was accepted")
+
+
+def _once(change: Change) -> str:
+    """What the message is sent for only once: the incident that its plan names, else the plan's application."""
+    return change.details.get("once") or change.notes["once"]
 
 
 def _told(cloud: Cloud) -> Store:
@@ -33,7 +38,7 @@ def _do_message(send: Send, cloud: Cloud, change: Change, look: Look, _: Materia
     else:
         notify.deliver(contact, title, text)
     note = {"contact": contact, "at": record.now()}
-    _told(cloud).create(told_place(change.details["once"], contact), canonical(note))
+    _told(cloud).create(told_place(_once(change), contact), canonical(note))
 
 
 ACTIONS = {

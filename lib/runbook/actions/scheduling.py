@@ -23,7 +23,7 @@ def _look_run(cloud: Cloud, change: Change) -> Look:
     newest = rows[0] if rows else {}
     stamp = newest["started_at"].isoformat() if newest else ""
     data = {"newest": stamp}
-    since = change.details.get("since")
+    since = change.notes.get("since")
     if since is None or stamp <= since:
         return Look("old", "no newer run", data)
     if newest["status"] not in ("success", "failed"):

@@ -112,7 +112,7 @@ def _look_restart(cloud: Cloud, change: Change) -> Look:
     if service.get("reconciling"):
         return Look("pending", "a new revision is starting", service)
     mark = service.get("template", {}).get("annotations", {}).get(MARK, "")
-    if mark == change.details["to"]:
+    if mark == _mark(change):
         ready = service.get("latestReadyRevision") == service.get("latestCreatedRevision")
         if not ready or condition.get("state") == "CONDITION_FAILED":
             return Look("failed", condition.get("message", "the new revision is not ready"), service)
@@ -125,9 +125,13 @@ def _look_restart(cloud: Cloud, change: Change) -> Look:
 MARK = "runbook/secret-version"
 
 
+def _mark(change: Change) -> str:
+    return f"{change.details['secret']}-{change.details['version']}"
+
+
 def _do_restart(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
     name = _service(cloud, change.details["service"])
-    marks = {**look.data.get("template", {}).get("annotations", {}), MARK: change.details["to"]}
+    marks = {**look.data.get("template", {}).get("annotations", {}), MARK: _mark(change)}
     body = {"name": name, "etag": look.data.get("etag", ""), "template": {"annotations": marks}}
     send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=template.annotations", body)
 

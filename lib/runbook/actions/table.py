@@ -7,6 +7,7 @@ from datetime import timedelta
 from runbook.actions.action import Action, Look, Send
 from runbook.cloud.connect import Cloud
 from runbook.material import Material
+from runbook.operations import LEGACY, add_column
 from runbook.plan import Change
 from runbook.rows import Row
 
@@ -33,8 +34,9 @@ def _look_copy(cloud: Cloud, change: Change) -> Look:
     if found is None:
         return _without(job, "it is not there")
     base = found.get("snapshotDefinition", {}).get("baseTableReference", {}).get("tableId")
-    mine = base == at["table"] if at["type"] == "SNAPSHOT" else job is not None
-    if found.get("type", "TABLE") != at["type"] or not mine:
+    snapshot = at["operation"] == "SNAPSHOT"
+    mine = base == at["table"] if snapshot else job is not None
+    if found.get("type", "TABLE") != ("SNAPSHOT" if snapshot else "TABLE") or not mine:
         return Look("other", f"there is another {found.get('type')} of that name", found)
     return Look("new", f"{int(found.get('numRows', 0)):,} rows", found)
 
@@ -55,12 +57,20 @@ def _newest_job(cloud: Cloud, change: Change) -> Row | None:
 
     found = None
     for number in range(1, TRIES + 1):
-        path = f"bigquery/v2/projects/{cloud.settings.project}/jobs/{change.details['job']}_{number}"
+        path = f"bigquery/v2/projects/{cloud.settings.project}/jobs/{_job(change)}_{number}"
         try:
             found = cloud.get("bigquery", path, location=cloud.settings.region) | {"_number": number}
         except NotFound:
             return found
     return found
+
+
+def _job(change: Change) -> str:
+    """What the jobs of a change are called, a number aside."""
+    at = change.details
+    if change.action == "add column":
+        return f"runbook_add_{at['table']}_{at['column']}"
+    return f"runbook_{'snapshot' if at['operation'] == 'SNAPSHOT' else 'restore'}_{at['to_table']}"
 
 
 TRIES = 20  # jobs for one change; Google keeps them for months, and an id is good for one only
@@ -84,7 +94,7 @@ def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> Non
     from google.api_core.exceptions import BadRequest
 
     project, last = cloud.settings.project, _newest_job(cloud, change)
-    name = f"{change.details['job']}_{last['_number'] + 1 if last else 1}"
+    name = f"{_job(change)}_{last['_number'] + 1 if last else 1}"
     job = {"jobReference": {"projectId": project, "jobId": name, "location": cloud.settings.region}}
     url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs"
     answer = send("POST", url, {**job, "configuration": configuration})
@@ -99,12 +109,15 @@ def _look_column(cloud: Cloud, change: Change) -> Look:
     if at["column"] not in fields:
         return Look("old", "there is no such column", found)
     return Look(
-        "new" if fields[at["column"]] == (at["type"], at["mode"]) else "other", str(fields[at["column"]]), found
+        "new" if fields[at["column"]] == (LEGACY.get(at["type"], at["type"]), at["mode"]) else "other",
+        str(fields[at["column"]]),
+        found,
     )
 
 
 def _do_column(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
-    _insert(send, cloud, change, {"query": {"query": change.details["sql"], "useLegacySql": False}})
+    sql = add_column(cloud.settings.project, change.details)
+    _insert(send, cloud, change, {"query": {"query": sql, "useLegacySql": False}})
 
 
 ACTIONS = {

@@ -107,6 +107,8 @@ def _reading(error: Any, sql: str) -> Exception:
     match = re.search(r"Unrecognized name: `?(\w+)`?|Name (\w+) not found inside", error.message)
     if match:
         return BadColumn(match[1] or match[2])
+    if "that can be used for partition elimination" in error.message:
+        return Unseen(error.message.split(": ", 1)[-1], "it must be read by a query that bounds that column.")
     if "Invalid snapshot time" in error.message:
         return Unseen(error.message.split(": ", 1)[-1], "BigQuery keeps the past of a table for seven days at most.")
     return Broken("BigQuery does not accept the query", f"{error.message.split(': ', 1)[-1]}\n{sql}")

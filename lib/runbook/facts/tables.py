@@ -14,6 +14,7 @@ from runbook.cloud.unseen import Unseen
 from runbook.errors import OverCap
 from runbook.facts.read import Answer, Ask, Read, attempt, bq_line, each, template
 from runbook.moment import Moment
+from runbook.operations import copied_at
 from runbook.rows import Row
 
 
@@ -129,10 +130,10 @@ def _counted(cloud: Cloud, copy: Row) -> Answer:
 def _side_by_side(cloud: Cloud, copy: Row, found: Row, checksum: str) -> tuple[str, dict[str, Value]]:
     """The query for a copy and its source, and its values; `found` is the copy's own resource."""
     values: dict[str, Value] = {}
-    if copy["type"] == "SNAPSHOT":
+    if copy["operation"] == "SNAPSHOT":
         values["at"] = _taken(found)
     elif "at" in copy:
-        values["at"] = datetime.fromtimestamp(int(copy["at"].removeprefix("@")) / 1000, UTC)
+        values["at"] = copied_at(copy)
     project = cloud.settings.project
     place = {
         "copy": f"{project}.{copy['to_dataset']}.{copy['to_table']}",

@@ -45,16 +45,14 @@ def run_once(function: str, settings: Settings) -> Change:
     """One run of a function, as the scheduler starts it: its own identity, its own arguments, no token of ours."""
     line = f"gcloud scheduler jobs run {function} --location={settings.region} --project={settings.project}"
     undo = "none: what a run has written stays written"
-    return Change(
-        "run once", function, "as it is", "one more run, ended with success", undo, line, {"function": function}
-    )
+    return Change("run once", {"function": function}, undo, line)
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:
     """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
     line = f"apprise -t {quote(title)} -b {quote(text)} ${address_variable(contact)}"
     details = {"contact": contact, "title": title, "text": text, **({"once": once} if once else {})}
-    return Change("tell", contact, "not told", f"told: {title}", "none: what was said stays said", line, details)
+    return Change("tell", details, "none: what was said stays said", line)
 
 
 def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:

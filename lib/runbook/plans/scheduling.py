@@ -47,5 +47,5 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
         line = f"gcloud scheduler jobs {request.to} {name} --location={settings.region} --project={settings.project}"
         undo = again(request, "scheduler", jobs=name, to=back)
         details = {"job": name, "from": before, "to": state}
-        changes.append(Change("set job state", name, before, state, undo, line, details))
+        changes.append(Change("set job state", details, undo, line))
     return Plan("scheduler", request.reason, tuple(changes), {n: rows[n]["state"] for n in names}, gates)

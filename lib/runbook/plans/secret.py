@@ -23,9 +23,7 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     undo = (
         again(request, "retire_secret", secret=name, version=new, to="disable") + ", once the old value is added again"
     )
-    before, after = f"newest is version {newest}", f"version {new}, checksum verified"
-    details = {"secret": name, "from": newest, "to": new}
-    changes = [Change("add secret version", name, before, after, undo, line, details)]
+    changes = [Change("add secret version", {"secret": name, "from": newest, "to": new}, undo, line)]
     readers: dict[str, Row] = {}
     for row in rows_of(seen.users, name):
         readers.setdefault(row["function"], row)  # one whose traffic is split is there once for each revision
@@ -50,9 +48,8 @@ def _started_anew(request: Request, version: int, reader: Row, settings: Setting
     function, revision = reader["function"], reader["revision"]
     line = f"gcloud run services update {function} {flags(settings)} {mark}"
     undo = again(request, "rollback", function=function, revision=revision)
-    after = f"a new revision that reads version {version}"
-    details = {"service": function, "to": f"{request.secret}-{version}"}
-    return Change("start with new secret", function, revision, after, undo, line, details)
+    details = {"service": function, "from": revision, "secret": request.secret, "version": version}
+    return Change("start with new secret", details, undo, line)
 
 
 def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -86,5 +83,4 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     line = f"gcloud secrets versions {request.to} {wanted} --secret={name} --project={settings.project}"
     undo = again(request, "retire_secret", secret=name, version=wanted, to=back)
     details = {"secret": name, "version": wanted, "from": before, "to": state}
-    change = Change("set version state", f"{name}, version {wanted}", before, state, undo, line, details)
-    return Plan("secret", request.reason, (change,), relies, gates)
+    return Plan("secret", request.reason, (Change("set version state", details, undo, line),), relies, gates)

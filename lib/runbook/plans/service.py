@@ -58,23 +58,17 @@ def _update(request: Request, was: Row, wanted: Row, now: Row, settings: Setting
     if "source" not in wanted:
         undo = again(request, "deploy", function=name, **parts) + " -p source="
     details = {"function": name, "from": parts, "to": wanted, "was": now["state"]}
-    return Change("update function", name, _words(parts), _words(wanted), undo, " ".join(words), details)
-
-
-def _words(parts: Row) -> str:
-    named = {"source": "source {}", "memory": "memory {}", "timeout_s": "timeout {} s"}
-    return ", ".join(named.get(k, "{}").format(str(v)[:12] or "not by a runbook") for k, v in parts.items())
+    return Change("update function", details, undo, " ".join(words))
 
 
 def _route(request: Request, now: Row, to: dict[str, int], settings: Settings) -> Change:
-    words = ", ".join(f"{name} {share} %" for name, share in to.items())
     line = _traffic_line(now["_service"], to, settings)
     back = now["serving"] if now["pinned"] else "latest"
     undo = again(request, "rollback", function=now["function"], revision=back)
     if len(now["_targets"]) > 1:
         undo = _traffic_line(now["_service"], now["_targets"], settings)
     details = {"service": now["_service"], "from": now["_targets"], "to": to}
-    return Change("route traffic", now["_service"], now["traffic"], words, undo, line, details)
+    return Change("route traffic", details, undo, line)
 
 
 def _traffic_line(service: str, to: dict[str, int], settings: Settings) -> str:

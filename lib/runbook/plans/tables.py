@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from runbook.errors import Refused
 from runbook.forms import names_of
 from runbook.moment import Moment, moment_of
+from runbook.operations import EPOCH, LEGACY, add_column
 from runbook.plan import Change, Plan
 from runbook.plans.parts import again, rows_of, tried
 from runbook.request import Request
@@ -17,9 +18,7 @@ from runbook.rows import Findings, Row
 from runbook.run import Seen
 from runbook.settings import Settings
 
-LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # as tables.get names them
 PAST = timedelta(days=7)  # a dataset may be set to keep less; then Google refuses the copy
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -44,11 +43,11 @@ def _snapshot(table: str, to: str, keep: int, settings: Settings) -> Change:
     one, other = f"{settings.project}:{data.main}.{table}", f"{settings.project}:{data.backup}.{to}"
     line = f"bq cp --snapshot --no_clobber --expiration={keep * 86400} {one} {other}"
     details = {
-        **{"dataset": data.main, "table": table, "to_dataset": data.backup, "to_table": to, "operation": "SNAPSHOT"},
-        **{"type": "SNAPSHOT", "keep_days": keep, "job": f"runbook_snapshot_{to}"},
+        **{"dataset": data.main, "table": table, "to_dataset": data.backup, "to_table": to},
+        **{"operation": "SNAPSHOT", "keep_days": keep},
     }
     undo = f"none needed: it expires after {keep} days; deleting it is not offered"
-    return Change("copy table", to, "none", f"a snapshot of {table}, kept {keep} days", undo, line, details)
+    return Change("copy table", details, undo, line)
 
 
 def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -64,9 +63,9 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
         other = "" if old.rows is None else ", with other rows"
         raise Refused(f"there is a table {to} already{other}", "nothing is overwritten", next="give another `into`.")
     data, where = settings.datasets, f"{settings.project}:{settings.datasets.main}"
-    details = {**old.details, "to_dataset": data.main, "to_table": to, "type": "TABLE", "job": f"runbook_restore_{to}"}
+    details = {**old.details, "to_dataset": data.main, "to_table": to}
     undo = f"none: bq rm -t {where}.{to} deletes a table, which is not offered"
-    change = (Change("copy table", to, "none", old.after, undo, f"{old.line} {where}.{to}", details),)
+    change = (Change("copy table", details, undo, f"{old.line} {where}.{to}"),)
     signers = " and ".join(settings.operations["destructive"].signers)
     swap = f"bq cp -f {where}.{to} {where}.{table}"
     notes = (f"not offered: {swap} puts it in place of the live table; {signers} must approve.", *old.notes)
@@ -81,7 +80,6 @@ class _Old:
     base: str
     rows: int | None
     name: str
-    after: str
     line: str
     relies: Row
     details: Row
@@ -96,8 +94,7 @@ def _of_snapshot(request: Request, seen: Seen, settings: Settings) -> _Old:
         raise Refused(f"there is no snapshot {name!r}", next=f"name one; the newest are: {known}.")
     line = f"bq cp --restore --no_clobber {settings.project}:{backup}.{name}"
     details = {"dataset": backup, "table": name, "operation": "RESTORE"}
-    after = f"the rows of {name}"
-    return _Old(rows[name]["table"], rows[name]["rows"], f"{name}_restored", after, line, {"snapshot": name}, details)
+    return _Old(rows[name]["table"], rows[name]["rows"], f"{name}_restored", line, {"snapshot": name}, details)
 
 
 def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, moment: Moment) -> _Old:
@@ -125,7 +122,6 @@ def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, mome
         table,
         None,  # how many rows it had is not known before it is there, so a table of that name is never taken for it
         re.sub(r"[^A-Za-z0-9_]", "_", f"{table}_{stamp}_restored"),
-        f"the rows that {table} had at {shown:%Y-%m-%d %H:%M:%S %Z}",
         f"bq cp --no_clobber '{settings.project}:{main}.{table}@{millis}'",
         {"table": table, "at": at.isoformat()},
         {"dataset": main, "table": table, "at": f"@{millis}", "operation": "COPY"},
@@ -154,20 +150,14 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
         )
     if there:
         return Plan("add_column", request.reason, (), relies, gates)
-    kind = f"ARRAY<{request.type}>" if request.mode == "REPEATED" else request.type
-    sql = f"ALTER TABLE `{settings.table(request.table)}` ADD COLUMN {request.column} {kind}"
     details = {
-        **{"dataset": settings.datasets.main, "table": request.table, "column": request.column, "mode": request.mode},
-        **{
-            "type": LEGACY.get(request.type, request.type),
-            "sql": sql,
-            "job": f"runbook_add_{request.table}_{request.column}",
-        },
+        **{"dataset": settings.datasets.main, "table": request.table, "column": request.column},
+        **{"type": request.type, "mode": request.mode},
     }
+    sql = add_column(settings.project, details)
     line = f"bq query --project_id={settings.project} --use_legacy_sql=false '{sql}'"
     undo = "none: dropping a column is not offered; an empty one does no harm"
-    change = Change("add column", f"{request.table}.{request.column}", "none", f"{kind}, empty", undo, line, details)
-    return Plan("add_column", request.reason, (change,), relies, gates)
+    return Plan("add_column", request.reason, (Change("add column", details, undo, line),), relies, gates)
 
 
 def _not_offered(request: Request, settings: Settings, moment: Moment) -> Refused:
