@@ -18,16 +18,17 @@ ROOT = Path(__file__).parents[1]
 LIB = ROOT / "lib"
 GOOGLE = {"requests", "google", "googleapiclient", "urllib3"}
 # Module of `runbook` → the modules of `runbook` that it may import; what is not here may import anything of `runbook`.
-PURE = {"canonical", "draw", "errors", "moment", "plan", "report", "rows", "settings"}
+PURE = {"canonical", "draw", "errors", "moment", "operations", "plan", "report", "rows", "settings"}
 LAYERS = {
-    "errors": set(),
+    "errors": {"draw"},
+    "operations": set(),
     "canonical": set(),
     "store": {"errors", "journal"},
     "signers": {"errors", "settings"},
-    "approval": {"errors", "settings", "canonical", "signers", "store"},
+    "approval": {"errors", "settings", "canonical", "plan", "signers", "store"},
     "source": {"errors"},
     "material": {"errors", "source"},
-    "plan": {"canonical", "draw", "errors", "rows", "settings"},
+    "plan": {"canonical", "draw", "errors", "operations", "rows", "settings"},
     "plans": PURE | {"forms", "plans", "request", "run"},
     "actions": PURE | {"actions", "cloud", "facts", "material", "notify", "record", "store"},
     "draw": {"rows", "errors"},

@@ -54,7 +54,7 @@ CANNOT_RUN = {
     "start with new secret": "gcloud run talks to the Knative API",
 }
 SECRET = "gmail-oauth-token"
-COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "type": "SNAPSHOT"}
+COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "operation": "SNAPSHOT"}
 COPY |= {"to_dataset": "sales_intelligence_backup", "to_table": "gmail_messages_20260310"}
 GIVEN = {
     "copies": ([COPY],),

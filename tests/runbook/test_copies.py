@@ -261,7 +261,7 @@ def test_copies_are_compared_at_the_same_time(sandbox: Any) -> None:
         together.wait(timeout=20)  # breaks, and raises, unless three are here at once
         return [{"copy": "x"}]
 
-    copy = {"dataset": "sales_intelligence", "to_dataset": "sales_intelligence_backup", "type": "SNAPSHOT"}
+    copy = {"dataset": "sales_intelligence", "to_dataset": "sales_intelligence_backup", "operation": "SNAPSHOT"}
     made = [copy | {"table": name, "to_table": f"{name}_20260310"} for name in TABLES]
     with patch("runbook.facts.tables.select", select):
         assert len(look(facts.copies(made), *sandbox()).rows) == 3

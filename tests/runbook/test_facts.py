@@ -183,7 +183,7 @@ def test_a_table_that_is_not_there_is_absent(sandbox: Any, tmp_path: Any) -> Non
 
 
 # Every read of a cloud, with what it is asked for; `source` asks none.
-COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "type": "SNAPSHOT"}
+COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "operation": "SNAPSHOT"}
 COPY |= {"to_dataset": "sales_intelligence_backup", "to_table": "gmail_messages_20260310"}
 GIVEN = {
     "copies": ([COPY],),
@@ -544,7 +544,7 @@ def test_the_checksum_is_the_sum_over_the_rows(sandbox: Any) -> None:
 def test_two_equal_rows_do_not_cancel_out(sandbox: Any) -> None:
     """One row twice more on one side, another row twice more on the other: for BIT_XOR these would be the same."""
     cloud, moment = sandbox()
-    con, copy = cloud.transport.app.sandbox.bigquery.catalog.con, COPY | {"type": "TABLE", "table": "copied"}
+    con, copy = cloud.transport.app.sandbox.bigquery.catalog.con, COPY | {"operation": "RESTORE", "table": "copied"}
     place = "sales_intelligence_backup.gmail_messages_20260310"
     post = "bigquery/v2/projects/acme-sales-sandbox/jobs"
     tables = [{"projectId": cloud.settings.project, "datasetId": d, "tableId": t} for d, t in
@@ -564,7 +564,7 @@ def test_two_empty_tables_are_the_same(sandbox: Any) -> None:
     con = cloud.transport.app.sandbox.bigquery.catalog.con
     for table in ("sales_intelligence.gmail_messages", "sales_intelligence_backup.gmail_messages_20260310"):
         con.execute(f"DELETE FROM {table}")
-    seen = look(facts.copies([{**COPY, "type": "TABLE"}]), cloud, moment)
+    seen = look(facts.copies([{**COPY, "operation": "RESTORE"}]), cloud, moment)
     assert equal(seen) == (True, True)
     assert (seen.rows[0]["copy_rows"], seen.rows[0]["copy_checksum"]) == (0, 0)
 
@@ -573,8 +573,8 @@ def test_two_empty_tables_are_the_same(sandbox: Any) -> None:
     ("more", "at"),
     [
         ({}, "TIMESTAMP:2026-03-10 13:30:00+00:00"),
-        ({"type": "TABLE", "at": "@1773149400250"}, "TIMESTAMP:2026-03-10 13:30:00.250000+00:00"),
-        ({"type": "TABLE", "dataset": "sales_intelligence_backup", "table": "sf_accounts_20260310"}, None),
+        ({"operation": "COPY", "at": "@1773149400250"}, "TIMESTAMP:2026-03-10 13:30:00.250000+00:00"),
+        ({"operation": "RESTORE", "dataset": "sales_intelligence_backup", "table": "sf_accounts_20260310"}, None),
     ],
     ids=["snapshot", "past", "restored"],
 )
@@ -623,7 +623,7 @@ def test_one_copy_that_is_not_seen_does_not_hide_the_others(sandbox: Any, tmp_pa
 def test_a_past_that_is_not_kept_is_a_gap(sandbox: Any, hours: int, kept: bool) -> None:
     cloud, moment = sandbox()
     at = f"@{int(moment.ago(hours).timestamp() * 1000)}"
-    seen = look(facts.copies([{**COPY, "type": "TABLE", "at": at}]), cloud, moment)
+    seen = look(facts.copies([{**COPY, "operation": "COPY", "at": at}]), cloud, moment)
     assert bool(seen.rows) == kept == (not seen.gaps)
     assert kept or "Cannot read before" in seen.gaps[0].why
 
