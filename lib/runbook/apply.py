@@ -33,7 +33,7 @@ from runbook.store import Store
 from runbook.writing import Writing
 
 if TYPE_CHECKING:
-    from runbook.run import Run
+    from runbook.context import Context
 
 
 def person() -> str:
@@ -41,12 +41,12 @@ def person() -> str:
     return os.environ.get("RUNBOOK_PERSON") or getpass.getuser()
 
 
-def store_of(run: Run) -> Store:
+def store_of(run: Context) -> Store:
     """The record store of a run's environment; on Google it is shared only where params say so."""
     return Store(record.folder_of(run.settings), shared=run.settings.records_shared)
 
 
-def apply(run: Run, plan: Plan, material: Material) -> Outcome:
+def apply(run: Context, plan: Plan, material: Material) -> Outcome:
     """Plan, refuse or apply; see the module. Raises NoRecord where it could not be journalled, and what is a bug."""
     try:
         return _apply(run, plan, material)
@@ -55,7 +55,7 @@ def apply(run: Run, plan: Plan, material: Material) -> Outcome:
         return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
 
 
-def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
+def _apply(run: Context, plan: Plan, material: Material) -> Outcome:
     wanted = run.request.values.get("approved_plan", "")
     given = run.request.values
     unsigned = plan.rule is not None and not plan.rule.signers and bool(given.get("apply") or given.get("tell"))
@@ -98,7 +98,7 @@ def _apply(run: Run, plan: Plan, material: Material) -> Outcome:
         return replace(outcome, by=tuple(by), planned_in=planned_in)
 
 
-def _terms(run: Run, plan: Plan, now: datetime) -> tuple[datetime, approval.Terms]:
+def _terms(run: Context, plan: Plan, now: datetime) -> tuple[datetime, approval.Terms]:
     """When the preferred time begins, and what it takes to apply; an incident counts while it is an open P1."""
     opening = approval.opens(run.settings.windows.get(plan.rule.window), now, run.settings.zone)
     named = run.request.values.get("incident", "")
@@ -118,7 +118,7 @@ def _unsafe(plan: Plan, material: Material, certain: bool) -> None:
         material.secret()  # refuses before an approval is used up
 
 
-def _planned(run: Run, plan: Plan, terms: approval.Terms, early: bool) -> Outcome:
+def _planned(run: Context, plan: Plan, terms: approval.Terms, early: bool) -> Outcome:
     """Put the plan into the store, for those who must approve it, and into the run's folder.
 
     Nobody is asked to sign what the gates would stop. `early`: the preferred time has not begun.
@@ -159,7 +159,7 @@ def _applied(store: Store, wanted: str) -> Refused | None:
     )
 
 
-def _unfinished(store: Store, wanted: str, plan: Plan, run: Run) -> Plan | None:
+def _unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | None:
     """The plan as it was approved, where applying it was begun and has not ended: what was done moved the plan of now.
 
     None for any other, also for one that was made for another place or by other code. The file and the journal may be
@@ -222,7 +222,7 @@ def _moved(key: str, old: Any, new: Any) -> Iterator[str]:
 
 
 @contextmanager
-def _lock(folder: Path, run: Run) -> Iterator[None]:
+def _lock(folder: Path, run: Context) -> Iterator[None]:
     """One writing run of an environment at a time. The system frees the lock when its owner's process ends.
 
     Raises Refused, naming the owner.

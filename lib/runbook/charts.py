@@ -20,9 +20,9 @@ from runbook.rows import Fact, Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from runbook.context import Context
     from runbook.diagnosis import Causes
     from runbook.p1 import Page
-    from runbook.run import Run
 
 LEAST_HOURS, MOST_HOURS = 6, 24  # that a timeline shows
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
@@ -44,7 +44,7 @@ class Chart:
         return {"image/png": self.png, "text/plain": f"{self.title}\n{draw.text_table(self.rows)}"}
 
 
-def etl_week(run: Run, week: Fact) -> Chart:
+def etl_week(run: Context, week: Fact) -> Chart:
     """Successful and failed runs for each of the team's last seven days; a day without runs is a bar of height zero.
 
     Today's bar is hatched: the day is not over.
@@ -70,7 +70,7 @@ def etl_week(run: Run, week: Fact) -> Chart:
     return _chart("ETL runs per day, last 7 days", week, rows, paint)
 
 
-def errors(run: Run, seen: Fact) -> Chart:
+def errors(run: Context, seen: Fact) -> Chart:
     """Errors per hour over the last 24 h; titled as the newest 1,000 when there may be more.
 
     No threshold is drawn, and the title says why: a line at its hourly share would be crossed by a single error.
@@ -95,7 +95,7 @@ def errors(run: Run, seen: Fact) -> Chart:
     return _chart(title, seen, [r for r in rows if r["errors"]], paint, empty="no errors in the last 24 h")
 
 
-def scores(run: Run, seen: Fact) -> Chart:
+def scores(run: Context, seen: Fact) -> Chart:
     """Scored accounts for each of the newest seven score dates, with the team's today marked."""
     rows = sorted(seen.rows, key=lambda r: r["score_date"])
 
@@ -111,7 +111,7 @@ def scores(run: Run, seen: Fact) -> Chart:
     return _chart("Account scores by date", seen, rows, paint)
 
 
-def freshness(run: Run, seen: Fact) -> Chart:
+def freshness(run: Context, seen: Fact) -> Chart:
     """The age of each table's newest row as a share of its own limit."""
     limits = {t.name: t.limit_hours for t in run.settings.tables.freshness}
     rows = [
@@ -132,7 +132,7 @@ def freshness(run: Run, seen: Fact) -> Chart:
     return _chart("Data freshness", seen, rows, paint, left=0.23)
 
 
-def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
+def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
     """Errors of the last 24 h by the revision that logged them, oldest revision first; the serving one is marked."""
     counts = Counter(r["_revision"] for r in logged.rows)
     rows = [
@@ -154,7 +154,7 @@ def revisions(run: Run, seen: Fact, logged: Fact) -> Chart:
     return _chart("Errors by revision, last 24 h", seen, rows, paint, left=0.27)
 
 
-def timeline(run: Run, logged: Fact, runs: Fact, changed: Fact, causes: Causes) -> Chart:
+def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Causes) -> Chart:
     """Log entries per five minutes and failed runs, with each change and the first symptom marked.
 
     Of the last six hours, or as far back as the first symptom if that is within a day.
@@ -208,7 +208,7 @@ def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: flo
             axes.text(left, top * (1.55 - 0.11 * row), said, fontsize=7, color=QUIET, va="center", bbox=_PAPER)
 
 
-def limits(run: Run, page: Page, *facts: Fact) -> Chart:
+def limits(run: Context, page: Page, *facts: Fact) -> Chart:
     """What the newest runs of functions that ran into a limit took and used, as a share of the limit that is deployed.
 
     `facts` are those that the page was made from.
@@ -236,7 +236,7 @@ def _against(row: Row) -> str:
     return f" {seen} of {row['limit']:,} {row['unit']}{' by params' * (row['limit by'] == 'params')}: {row['ended']}"
 
 
-def backups(run: Run, tables: Fact, snapshots: Fact) -> Chart:
+def backups(run: Context, tables: Fact, snapshots: Fact) -> Chart:
     """The age of each table's newest snapshot in hours; a table without one has no bar and says so."""
     newest: dict[str, Any] = {}
     for row in snapshots.rows:

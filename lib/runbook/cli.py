@@ -194,11 +194,11 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 @_WORLD
 def doctor(environment: str | None, world: str) -> None:
     """Say what is missing before runbooks can work on an environment."""
-    from runbook import draw
     from runbook.doctor import doctor as examine
+    from runbook.rows import findings_block
 
     found = examine(environment or "sandbox", world)
-    click.echo(draw.findings(found).text)
+    click.echo(findings_block(found).text)
     sys.exit(found.worst.exit)
 
 

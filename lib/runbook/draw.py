@@ -9,11 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from runbook.rows import Fact, Finding, Gap, Row
-
+Row = dict[str, Any]
 MOST_ROWS = 20
 TINT = {
     "ok": ("#1b5e20", "#e6f4ea"),
@@ -147,27 +145,3 @@ def by_hand(lines: Iterable[str]) -> Block:
         return Block("", "")
     summary = '<summary style="font-size:12px;color:#5f6368;cursor:pointer">The same by hand</summary>'
     return Block(f'<details>{summary}<pre style="{_CODE}">{escape(text)}</pre></details>', f"By hand:\n{text}")
-
-
-def gaps(found: Iterable[Gap]) -> Block:
-    """What could not be seen, one line each."""
-    block = Block("", "")
-    for gap in found:
-        block += banner(
-            f"Could not see {gap.subject}: {gap.why}" + (f" Next: {gap.next}" if gap.next else ""), "unknown"
-        )
-    return block
-
-
-def fact(seen: Fact) -> Block:
-    """One fact: its rows, what could not be seen, and the command that shows the same."""
-    empty = "nothing to show" if seen.gaps else "no rows"
-    absent = note(f"Not there: {', '.join(seen.absent)}") if seen.absent else Block("", "")
-    return table(seen.rows, empty) + absent + gaps(seen.gaps) + by_hand([seen.line])
-
-
-def findings(found: Sequence[Finding]) -> Block:
-    """Findings as one table, each with its verdict; a column `next` only where there is something to do."""
-    names = ["verdict", "check", "subject", "value", "limit"] + (["next"] if any(f.next for f in found) else [])
-    rows = [{n: f.verdict.name if n == "verdict" else getattr(f, n) for n in names} for f in found]
-    return table(rows, "no findings")

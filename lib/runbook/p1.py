@@ -21,13 +21,13 @@ from runbook.moment import Moment, moment_of
 from runbook.plan import Change, Plan
 from runbook.plans.parts import message, rows_of
 from runbook.request import Request
-from runbook.rows import Finding, Findings, Row, Shown, Verdict
+from runbook.rows import Finding, Findings, Row, Seen, Shown, Verdict
 from runbook.settings import QUICK, Settings
 from runbook.sick import Seen as Evidence
 from runbook.store import Store
 
 if TYPE_CHECKING:
-    from runbook.run import Run, Seen
+    from runbook.context import Context
 
 # The guide's table "Severity Levels": response times.
 ANSWER = {"P1": timedelta(minutes=15), "P2": timedelta(hours=1), "P3": timedelta(hours=4), "P4": timedelta(days=1)}
@@ -132,7 +132,7 @@ def _first(steps: Sequence[Row], cause: Cause) -> str:
     return next((": ".join(filter(None, (s["do"], s["command"]))) for s in mine), "")
 
 
-def page(run: Run, seen: Seen) -> Page:
+def page(run: Context, seen: Seen) -> Page:
     """Everything that can be said from what was seen."""
     facts = [getattr(seen, name) for name in Evidence._fields]
     causes = diagnose(Evidence(*facts), patterns(), run.settings, run.moment)
@@ -187,7 +187,7 @@ def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
     return [{"role": role, "who": settings.contacts[role].who, "for": settings.contacts[role].when} for role in known]
 
 
-def support_case(run: Run, found: Page) -> Shown:
+def support_case(run: Context, found: Page) -> Shown:
     """A support case's text, ready to paste."""
     head = f"Project {run.settings.project}, region {run.settings.region}. Severity {found.severity}: {found.why}."
     return Shown(draw.verbatim("\n".join((head, *_told(found)))))

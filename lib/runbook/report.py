@@ -11,7 +11,7 @@ from typing import Any
 from runbook import draw
 from runbook.errors import Exit
 from runbook.plan import Outcome
-from runbook.rows import Findings, Verdict
+from runbook.rows import Findings, Verdict, findings_block
 
 MIME = "application/vnd.runbook.report+json"
 _WORDS = {
@@ -74,7 +74,7 @@ class Report:
         }
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        block = draw.banner(self.sentence, self.verdict.name) + draw.findings(self.findings)
+        block = draw.banner(self.sentence, self.verdict.name) + findings_block(self.findings)
         for step in self.next:
             block += draw.note(f"Next: {step}")
         return {**draw.page(block), MIME: self.plain()}

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from runbook import draw
+from runbook.draw import Block, Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from runbook.errors import Exit
-
-Row = dict[str, Any]
 
 
 class Verdict(IntEnum):
@@ -41,6 +40,16 @@ class Gap:
     subject: str
     why: str
     next: str = ""
+
+
+def gap_block(found: Iterable[Gap]) -> Block:
+    """What could not be seen, one line each."""
+    block = Block("", "")
+    for gap in found:
+        block += draw.banner(
+            f"Could not see {gap.subject}: {gap.why}" + (f" Next: {gap.next}" if gap.next else ""), "unknown"
+        )
+    return block
 
 
 @dataclass(frozen=True)
@@ -80,20 +89,53 @@ class Fact:
 
     def newest(self, count: int) -> Shown:
         """The first `count` rows, for reads that put the newest first."""
-        return Shown(draw.table(self.rows[:count], self._empty) + draw.gaps(self.gaps))
+        return Shown(draw.table(self.rows[:count], self._empty) + gap_block(self.gaps))
 
     def count_by(self, column: str) -> Shown:
         """How many rows there are for each value of a column, most first."""
         counts = Counter(row[column] for row in self.rows)
         rows = [{column: value, "rows": n} for value, n in sorted(counts.items(), key=lambda c: (-c[1], str(c[0])))]
-        return Shown(draw.table(rows, self._empty) + draw.gaps(self.gaps))
+        return Shown(draw.table(rows, self._empty) + gap_block(self.gaps))
 
     @property
     def _empty(self) -> str:
         return "nothing to show" if self.gaps else "none"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return draw.page(draw.fact(self))
+        return draw.page(fact_block(self))
+
+
+def fact_block(seen: Fact) -> Block:
+    """One fact: its rows, what could not be seen, and the command that shows the same."""
+    empty = "nothing to show" if seen.gaps else "no rows"
+    absent = draw.note(f"Not there: {', '.join(seen.absent)}") if seen.absent else Block("", "")
+    return draw.table(seen.rows, empty) + absent + gap_block(seen.gaps) + draw.by_hand([seen.line])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The facts of one `run.read`, by the names that were given to them."""
+
+    facts: Mapping[str, Fact]
+
+    def __getattr__(self, name: str) -> Fact:
+        try:
+            return self.facts[name]
+        except KeyError:
+            raise AttributeError(f"nothing was read as {name!r}; there is {', '.join(self.facts)}") from None
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        rows = [{"fact": f.name, "rows": _count(f), "could not see": _holes(f)} for f in self.facts.values()]
+        return draw.page(draw.table(rows) + draw.by_hand(f.line for f in self.facts.values()))
+
+
+def _count(fact: Fact) -> str:
+    return f"≥ {len(fact.rows):,}" if fact.more else f"{len(fact.rows):,}"
+
+
+def _holes(fact: Fact) -> str:
+    gone = [f"{name} is not there" for name in fact.absent]
+    return "; ".join([*gone, *(f"{g.subject}: {g.why}" for g in fact.gaps)])
 
 
 @dataclass(frozen=True)
@@ -140,9 +182,16 @@ class Findings(Sequence[Finding]):
         return [asdict(f) | {"verdict": f.verdict.name} for f in self.rows]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return draw.page(draw.findings(self))
+        return draw.page(findings_block(self))
 
 
 def join(parts: Iterable[Findings]) -> Findings:
     """All findings of `parts`, in order."""
     return Findings(tuple(f for part in parts for f in part))
+
+
+def findings_block(found: Sequence[Finding]) -> Block:
+    """Findings as one table, each with its verdict; a column `next` only where there is something to do."""
+    names = ["verdict", "check", "subject", "value", "limit"] + (["next"] if any(f.next for f in found) else [])
+    rows = [{n: f.verdict.name if n == "verdict" else getattr(f, n) for n in names} for f in found]
+    return draw.table(rows, "no findings")

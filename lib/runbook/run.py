@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runbook import draw, record, settings
-from runbook.cloud.connect import Cloud, connect_now
+from runbook.cloud.connect import connect_now
 from runbook.cloud.query import select
-from runbook.errors import Refused, RunbookError
+from runbook.context import Context
+from runbook.errors import Refused
 from runbook.facts.read import Answer, Ask, Read, bq_line, look
+from runbook.facts.together import read
 from runbook.journal import Journal
-from runbook.moment import Moment, moment_of
+from runbook.moment import moment_of
+from runbook.next_steps import next_steps
 from runbook.plan import Outcome, Plan
-from runbook.report import Report, command
-from runbook.request import Request, injected, parameters, request
-from runbook.rows import Fact, Finding, Findings, Row, Verdict, join
-from runbook.settings import Settings
+from runbook.report import Report
+from runbook.request import injected, parameters, request
+from runbook.rows import Fact, Finding, Findings, Seen, Verdict, join
 
 
 def start(runbook: str, names: Mapping[str, Any]) -> Run:
@@ -43,98 +43,25 @@ def start(runbook: str, names: Mapping[str, Any]) -> Run:
     return run
 
 
-@dataclass(frozen=True)
-class Seen:
-    """The facts of one `run.read`, by the names that were given to them."""
-
-    facts: Mapping[str, Fact]
-
-    def __getattr__(self, name: str) -> Fact:
-        try:
-            return self.facts[name]
-        except KeyError:
-            raise AttributeError(f"nothing was read as {name!r}; there is {', '.join(self.facts)}") from None
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        rows = [{"fact": f.name, "rows": _count(f), "could not see": _holes(f)} for f in self.facts.values()]
-        return draw.page(draw.table(rows) + draw.by_hand(f.line for f in self.facts.values()))
-
-
-def _count(fact: Fact) -> str:
-    return f"≥ {len(fact.rows):,}" if fact.more else f"{len(fact.rows):,}"
-
-
-def _holes(fact: Fact) -> str:
-    gone = [f"{name} is not there" for name in fact.absent]
-    return "; ".join([*gone, *(f"{g.subject}: {g.why}" for g in fact.gaps)])
-
-
-def _done(rows: list[Row]) -> Iterator[str]:
-    """What the journal of a run says of each change that was begun, one a line."""
-    ends = {row["number"]: row["state"] for row in rows if row["kind"] == "CONFIRM"}
-    for row in rows:
-        if row["kind"] == "INTENT":
-            said = {"new": "done", None: "begun, not confirmed"}.get(ends.get(row["number"]), ends.get(row["number"]))
-            yield f"{row['number']}. {row['change']['action']}, {row['change']['resource']}: {said}"
-
-
 @dataclass
-class Run:
+class Run(Context):
     """One run: its request, settings, moment and cloud. Shown, it says where and when this is."""
 
-    request: Request
-    settings: Settings
-    cloud: Cloud
-    moment: Moment
-    certain: bool
-    folder: Path
-    journal: Journal
-    _facts: list[Fact] = field(default_factory=list)
-    _checked: set[int] = field(default_factory=set)
-    _findings: dict[str, Findings] = field(default_factory=dict)
-    _outcome: Outcome | None = None
-    _again: dict[str, str] = field(default_factory=dict)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """An error in here tells what this run wrote before it, and never that nothing was changed."""
-        try:
-            yield
-        except RunbookError as error:
-            written = [row for row in self.journal.read() if row["kind"] == "WRITE"]
-            if written:
-                plan = written[0]["plan"]
-                error.effect = f"Before this, changes of plan {plan} were sent:"
-                error.effect += "".join(f"\n  {line}" for line in _done(self.journal.read()))
-                error.next = f"{error.next} Then: runbook apply {plan}, which looks again and goes on.".lstrip()
-            raise
+    outcome: Outcome | None = None
 
     def read(self, *one: Ask, **several: Ask) -> Any:
         """Make reads, all at once. One unnamed read gives its Fact; named ones give a `Seen` with those names."""
         asks = {**{str(n): ask for n, ask in enumerate(one)}, **several}
-        with self._told(), ThreadPoolExecutor(max_workers=len(asks)) as pool:
-            facts = list(pool.map(lambda ask: look(ask, self.cloud, self.moment), asks.values()))
-        self._facts += facts
-        return facts[0] if len(one) == 1 and not several else Seen(dict(zip(asks, facts, strict=True)))
+        seen = read(self, asks)
+        return seen.facts["0"] if len(one) == 1 and not several else seen
 
     def check(self, check: Callable[..., Findings], *facts: Fact, **asked: Any) -> Findings:
         """Judge facts, and what is asked where that matters; the findings count in the verdict.
 
         Judging again replaces what this check found before.
         """
-        self._checked |= {id(fact) for fact in facts}
         found = check(*facts, self.settings, self.moment, **asked)
-        self._findings[check.__name__] = found
-        return found
-
-    def judge(self, name: str, found: Findings, *facts: Fact, again: Mapping[str, str] | None = None) -> None:
-        """Let findings that were made elsewhere, from these facts, count in the verdict.
-
-        `again` has values of parameters for looking again, such as when it was noticed.
-        """
-        self._checked |= {id(fact) for fact in facts}
-        self._findings[name] = found
-        self._again |= again or {}
+        return self.judge(check.__name__, found, *facts)
 
     def plan(self, make: Callable[..., Plan], seen: Seen, gates: Findings) -> Plan:
         """Make a plan; where there can be none, it says why and has no changes. Raises BadParameter."""
@@ -164,12 +91,12 @@ class Run:
         from runbook.apply import apply
         from runbook.material import Material
 
-        with self._told():
+        with self.told():
             outcome = apply(self, plan, Material(self.request.values.get("source", "")))
         if plan.operation != "notify":
-            self._outcome = outcome
+            self.outcome = outcome
         elif outcome.result != "nothing to do":  # beside what the run is for
-            self._findings["notify"] = outcome.findings
+            self.findings["notify"] = outcome.findings
         return outcome
 
     def confirm(self, outcome: Outcome) -> Findings:
@@ -185,7 +112,7 @@ class Run:
         elif not found:
             row = Finding("confirm", outcome.plan.operation, "nothing was applied, so nothing is asked", "", Verdict.ok)
             found = Findings((row,))
-        self._findings["confirm"] = found
+        self.findings["confirm"] = found
         return found
 
     def query(self, sql: str, **values: Any) -> Fact:
@@ -198,23 +125,25 @@ class Run:
             return Answer(select(self.cloud, sql, values, {"query": "own"}))
 
         asked = Read("own query", bq_line(self.cloud, sql, values), see, sql)
-        with self._told():
+        with self.told():
             return look(lambda *_: asked, self.cloud, self.moment)
 
     def close(self) -> Report:
         """Sum up findings, gaps of facts that nobody checked, the verdict and the next step; writes report.json."""
-        found = join(self._findings.values())
-        forgotten = [f for f in self._facts if id(f) not in self._checked]
+        found = join(self.findings.values())
+        forgotten = [f for f in self.facts if id(f) not in self.checked]
         extra = [
             Finding("not checked", g.subject, f"could not see: {g.why}", "seen", Verdict.unknown, g.next)
             for f in forgotten
             for g in f.gaps
         ]
         found = Findings((*found, *extra))
-        if self._outcome and self._outcome.result == "refused":
-            found = Findings((*found, *self._outcome.findings))
-        report = Report(self._about(), found, self._next(found.worst), self._outcome, self.moment.past)
-        with self._told():
+        if self.outcome and self.outcome.result == "refused":
+            found = Findings((*found, *self.outcome.findings))
+        report = Report(
+            self._about(), found, next_steps(self, self.outcome, found.worst), self.outcome, self.moment.past
+        )
+        with self.told():
             record.write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)
         return report
@@ -228,32 +157,6 @@ class Run:
             "world": self.cloud.world,
             "at": self.moment.at.isoformat(),
         }
-
-    def _next(self, worst: Verdict) -> tuple[str, ...]:
-        """What to do now: the runbook to run with its parameters filled in, and whom to call.
-
-        A look back calls nobody, whatever it found: that may be over by now.
-        """
-        if self._outcome and self._outcome.result != "applied":
-            return self._outcome.next or ("nothing.",)
-        if self.moment.past:
-            then = f"{self.moment.local(self.moment.at):%Y-%m-%d %H:%M %Z}"
-            now = command(self.request.runbook, {k: v for k, v in self.request.values.items() if k != "as_of"})
-            return (f"this looked back at {then}, and says nothing about now; to look at now: {now}",)
-        place = {k: self.request.values[k] for k in ("environment", "world") if k in self.request.values}
-        again = command(self.request.runbook, {**self.request.values, **self._again})
-        if self._outcome:  # what it changed is there now: in an incident the P1 page says whether it was enough
-            tied = {"incident": self.request.values.get("incident", "")}
-            again = command("p1_response" if tied["incident"] else "daily_check", place | tied)
-        if worst is Verdict.alert:
-            call = self.settings.contacts.get("on-call")
-            steps = [f"call {call.who} ({call.when})."] if call else []
-            if self.request.runbook != "p1_response":
-                steps.insert(0, f"find the cause: {command('p1_response', place)}")
-            return (*steps, f"when it is mended, check again: {again}")
-        if worst is Verdict.ok:
-            return ("nothing; the next scheduled run looks again.",)
-        return (f"when that is done, check again: {again}",)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         here = self.moment

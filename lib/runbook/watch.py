@@ -6,20 +6,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from runbook import checks, facts
+from runbook.context import Context
+from runbook.facts.together import read
 from runbook.moment import Moment
 from runbook.plan import Outcome
 from runbook.rows import Fact, Findings, Verdict, join
 
-if TYPE_CHECKING:
-    from runbook.run import Run
-
 EVERY_S = 15
 
 
-def since(run: Run, outcome: Outcome) -> Findings:
+def since(run: Context, outcome: Outcome) -> Findings:
     """Look at the plan's functions for as long as the settings say; ends early when something is wrong.
 
     The sandbox's clock stands still, so there one look is all.
@@ -33,19 +31,19 @@ def since(run: Run, outcome: Outcome) -> Findings:
         run.moment = Moment(now, run.moment.zone)
         hours = max((now - outcome.began).total_seconds(), 1) / 3600
         asks = {f"runs {name}": facts.runs_of(name, hours) for name in names}
-        seen = run.read(**asks, **{f"errors {name}": facts.errors(hours, name) for name in names})
+        seen = read(run, asks | {f"errors {name}": facts.errors(hours, name) for name in names})
         found = join(_since(run, outcome, seen.facts[f"runs {name}"], seen.facts[f"errors {name}"]) for name in names)
         if found.worst is Verdict.alert or time.monotonic() >= end:
             return found
         time.sleep(EVERY_S)
 
 
-def _since(run: Run, outcome: Outcome, runs: Fact, errors: Fact) -> Findings:
+def _since(run: Context, outcome: Outcome, runs: Fact, errors: Fact) -> Findings:
     fresh = replace(runs, rows=tuple(r for r in runs.rows if r["started_at"] > outcome.began))
     return checks.after_change(fresh, errors, run.settings, run.moment)
 
 
-def compared(run: Run, outcome: Outcome) -> Findings:
+def compared(run: Context, outcome: Outcome) -> Findings:
     """Compare every copied table of the plan that is done, or that was there before, with its source.
 
     So an application that is taken up again after a crash looks at all copies, not only at those that it made itself.
@@ -57,7 +55,5 @@ def compared(run: Run, outcome: Outcome) -> Findings:
     copies = {c.resource: c.details for c in (*plan.there, *done) if c.action == "copy table"}
     if not copies:
         return Findings()
-    seen = run.read(facts.copies(list(copies.values())))
-    found = checks.after_copy(seen, run.settings, run.moment)
-    run.judge("confirm", found, seen)
-    return found
+    seen = read(run, {"copies": facts.copies(list(copies.values()))}).copies
+    return run.judge("confirm", checks.after_copy(seen, run.settings, run.moment), seen)

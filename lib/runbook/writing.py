@@ -23,7 +23,7 @@ from runbook.plan import Change, Fate, Outcome, Plan
 from runbook.rows import Row
 
 if TYPE_CHECKING:
-    from runbook.run import Run
+    from runbook.context import Context
 
 PATIENCE_S = 900  # how long a change may take to settle on Google
 BRIEF_S = 60  # how long Google may go on to show what was before a write
@@ -39,7 +39,7 @@ class Writing:
     `refused`: the last write was, and had no effect, so that it can be tried again.
     """
 
-    run: Run
+    run: Context
     plan: Plan
     material: Material
     journal: Journal

@@ -35,8 +35,7 @@ from runbook.material import Material
 from runbook.moment import Moment
 from runbook.plan import Change
 from runbook.request import Request, request
-from runbook.rows import Fact, Findings
-from runbook.run import Seen
+from runbook.rows import Fact, Findings, Seen
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("bq") and shutil.which("gcloud")), reason="bq and gcloud are not installed here"

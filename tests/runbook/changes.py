@@ -181,7 +181,10 @@ class Place:
             return Cloud(system, "sandbox", self.wire, world="a test's")
 
         environment = {"RUNBOOK_RECORDS": str(self.records), "RUNBOOK_PERSON": REQUESTER}
-        pools = patch("runbook.run.ThreadPoolExecutor", Serial), patch("concurrent.futures.ThreadPoolExecutor", Serial)
+        pools = (
+            patch("runbook.facts.together.ThreadPoolExecutor", Serial),
+            patch("concurrent.futures.ThreadPoolExecutor", Serial),
+        )
         # Charts are drawn, but for their pictures' bytes: nobody looks at them here, and they cost more than all the rest.
         pixels = patch.object(FigureCanvasAgg, "print_png", lambda _canvas, file, **_: file.write(b"a picture"))
         with ExitStack() as stack:

@@ -88,7 +88,7 @@ def refused(place: Place, result: Result, *words: str) -> None:
     for word in words:
         assert word in result.outcome.said
     assert result.outcome.next
-    assert result.names["run"]._outcome is result.outcome
+    assert result.names["run"].outcome is result.outcome
     assert place.wire.writes == []
 
 
@@ -720,7 +720,7 @@ def test_a_disabled_secret_is_enabled_as_p1_proposes(place: Callable[..., Place]
 
 def test_every_reader_of_a_rotated_secret_is_watched(place: Callable[..., Place]) -> None:
     done = place().applied("rotate_secret")
-    found = done.names["run"]._findings["confirm"]
+    found = done.names["run"].findings["confirm"]
     ran = [f.subject for f in found if f.check == "run since then"]
     assert ran == ["gmail-sync", "calendar-sync"]
 

@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Place:
 def same_rows(result: Result) -> list[Finding]:
     """What the closing cell says about copied tables; the verdict of the run has it once as well."""
     assert result.error is None, error_of(result)
-    found = [f for f in result.names["run"]._findings["confirm"] if f.check == "same rows"]
+    found = [f for f in result.names["run"].findings["confirm"] if f.check == "same rows"]
     report = result.names["run"].close()
     assert [f for f in report.findings if f.check in ("same rows", "not checked")] == found
     return found

@@ -128,16 +128,16 @@ def test_a_note_that_cannot_be_read_stops_the_message_and_not_the_page(place: Pl
     path.write_bytes(note)
     ran = page(place, incident="INC-7", tell="on-call, team-lead")
     assert told(place) == ["on-call"]
-    [row] = [f for f in ran.names["run"]._findings["notify"] if f.check == "change"]
+    [row] = [f for f in ran.names["run"].findings["notify"] if f.check == "change"]
     assert "nothing can be planned for a message" in row.value
-    assert ran.names["run"]._outcome is None
+    assert ran.names["run"].outcome is None
     assert ran.names["page"].severity == "P1"
 
 
 def test_a_message_that_is_lost_is_a_warning_and_is_sent_again(place: Place) -> None:
     place.wire.fault = lambda wire, n, sent, go: _lost(wire, go) if sent.path.startswith("/messages/") else go()
     ran = page(place, incident="INC-7", tell="on-call")
-    [row] = [f for f in ran.names["run"]._findings["notify"] if f.check == "change"]
+    [row] = [f for f in ran.names["run"].findings["notify"] if f.check == "change"]
     assert (row.verdict.name, row.next) == ("warn", "tell them yourself.")
     place.wire.fault = None
     page(place, incident="INC-7", tell="on-call")

@@ -274,7 +274,7 @@ def honest(about: str, place: Place, result: Result, sides: list[str], changed: 
     if outcome.result == "unknown":
         assert any("runbook apply" in step for step in outcome.next), about
     if "report" in result.names or result.error is None:
-        told = result.names["run"]._findings.get("confirm")
+        told = result.names["run"].findings.get("confirm")
         assert told is None or (told.worst.name == "ok") <= (outcome.result not in ("failed", "unknown")), about
 
 
@@ -283,7 +283,7 @@ def compared(about: str, result: Result, made: Prepared, unseen: bool | None) ->
     outcome: Outcome | None = result.names.get("outcome")
     if outcome is None or result.error or outcome.result not in ("applied", "nothing to do"):
         return
-    found = [f for f in result.names["run"]._findings["confirm"] if f.check == "same rows"]
+    found = [f for f in result.names["run"].findings["confirm"] if f.check == "same rows"]
     copies = sorted(c.resource for c in made.changes if c.action == "copy table")
     assert sorted(f.subject for f in found) == copies, f"{about}: {found}"
     if copies:

@@ -223,7 +223,7 @@ def test_runs_may_want_a_bound_in_time(
         assert here.run(name).names["run"].close().verdict.name == "ok"
     else:
         done = here.applied(name, **CHANGING[name])
-        assert not [f for f in done.names["run"]._findings["confirm"] if f.verdict.name == "unknown"]
+        assert not [f for f in done.names["run"].findings["confirm"] if f.verdict.name == "unknown"]
 
 
 def test_after_a_write_no_error_says_that_nothing_was_changed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ from runbook.moment import Moment
 from runbook.plan import Change, Plan
 from runbook.plans.parts import again, row_of, rows_of, run_once
 from runbook.request import Request
-from runbook.rows import Findings
-from runbook.run import Seen
+from runbook.rows import Findings, Seen
 from runbook.settings import Settings
 
 STATES = {"pause": "PAUSED", "resume": "ENABLED"}

@@ -7,8 +7,7 @@ from runbook.moment import Moment
 from runbook.plan import Change, Plan
 from runbook.plans.parts import again, flags, row_of, rows_of, run_once, tried
 from runbook.request import Request
-from runbook.rows import Findings, Row
-from runbook.run import Seen
+from runbook.rows import Findings, Row, Seen
 from runbook.settings import Settings
 
 STATES = {"disable": "DISABLED", "enable": "ENABLED"}

@@ -14,8 +14,7 @@ from runbook.operations import EPOCH, LEGACY, add_column
 from runbook.plan import Change, Plan
 from runbook.plans.parts import again, rows_of, tried
 from runbook.request import Request
-from runbook.rows import Findings, Row
-from runbook.run import Seen
+from runbook.rows import Findings, Row, Seen
 from runbook.settings import Settings
 
 PAST = timedelta(days=7)  # a dataset may be set to keep less; then Google refuses the copy
