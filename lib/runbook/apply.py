@@ -11,9 +11,9 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from runbook import approval, incident, record, signers
-from runbook.approval import newest_plan
+from runbook.approval import Statement, newest_plan
 from runbook.canonical import canonical
 from runbook.errors import NoRecord, Refused
 from runbook.journal import Journal
@@ -49,66 +49,72 @@ def store_of(run: Context) -> Store:
 def apply(run: Context, plan: Plan, material: Material) -> Outcome:
     """Plan, refuse or apply; see the module. Raises NoRecord where it could not be journalled, and what is a bug."""
     try:
-        return _apply(run, plan, material)
+        plan = _wanted(run, plan)
+        if not plan.changes:
+            return Outcome(plan, "nothing to do", said=" ".join(plan.notes) or "everything already is as asked")
+        asked = _asked(run, plan)
+        if not asked.go:
+            return _planned(run, plan, asked)
+        _require_safe(plan, asked, material)
+        with nullcontext() if plan.operation == "notify" else _lock(store_of(run).folder, run):
+            approvals = _require_approved(run, plan, asked)
+            attempt = _begin(run, plan, asked, approvals)
+            return _execute(run, plan, material, attempt, asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
         return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
 
 
-def _apply(run: Context, plan: Plan, material: Material) -> Outcome:
-    wanted = run.request.values.get("approved_plan", "")
-    given = run.request.values
-    unsigned = plan.rule is not None and not plan.rule.signers and bool(given.get("apply") or given.get("tell"))
+@dataclass(frozen=True)
+class _Asked:
+    """What this run is asked to do with a plan: `go` is whether to apply it.
+
+    `now` is the cloud's time, or this machine's where it is not `certain`; `opening` when the preferred time begins.
+    """
+
+    go: bool
+    now: datetime
+    certain: bool
+    opening: datetime
+    terms: approval.Terms
+
+
+def _wanted(run: Context, plan: Plan) -> Plan:
+    """The plan of now, or the one whose application was begun and has not ended.
+
+    Raises Refused where there is none, and where the approved plan is another one or was applied already.
+    """
+    wanted, store = run.request.values.get("approved_plan", ""), store_of(run)
     if wanted not in ("", plan.id, plan.whole_id):
-        plan = _unfinished(store_of(run), wanted, plan, run) or plan
+        plan = _unfinished(store, wanted, plan, run) or plan
     moved = wanted not in ("", plan.id, plan.whole_id)
-    if moved and (done := _applied(store_of(run), wanted)):
+    if moved and (done := _applied(store, wanted)):
         raise done
     if plan.refusal:
         raise plan.refusal
     if moved:
-        raise _stale(store_of(run), wanted, plan)
-    if not plan.changes:
-        return Outcome(plan, "nothing to do", said=" ".join(plan.notes) or "everything already is as asked")
+        raise _stale(store, wanted, plan)
+    return plan
+
+
+def _asked(run: Context, plan: Plan) -> _Asked:
+    """Whether to apply, and under which terms; an incident counts while it is an open P1."""
+    given, rule = run.request.values, plan.rule
     now, certain = run.cloud.now()
-    opening, terms = _terms(run, plan, now)
-    if not wanted and not unsigned:
-        return _planned(run, plan, terms, opening > now)
-    message = plan.operation == "notify"  # needs no clock and stands in nobody's way
-    _unsafe(plan, material, (certain and run.certain) or message)
-    store = store_of(run)
-    with nullcontext() if message else _lock(store.folder, run):
-        people = None
-        if plan.rule.signers:
-            people = signers.signers_of(run.settings, run.cloud.target, store.folder.parent)
-        found = approval.approvals_of(store, plan.whole_id)
-        accepted = approval.check(plan.content, terms, found, people, now, opening=opening)
-        folder = _attempt(store.folder / "applied" / plan.id)
-        try:
-            approval.consume(store, accepted, plan.whole_id, f"{plan.id}/{folder.name}", now)
-        except Refused as refusal:
-            raise _applied(store, plan.id) or refusal from None
-        attempt = _journal(folder)
-        shown = ("approver", "role", "reason", "override", "review_by")
-        by = [{name: getattr(s, name) for name in shown} for s in accepted]
-        stored = newest_plan(store, plan.id)
-        planned_in = stored.file.record if stored else ""
-        run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=str(attempt.path), approvals=by)
-        outcome = Writing(run, plan, material, attempt).all(now)
-        return replace(outcome, by=tuple(by), planned_in=planned_in)
+    opening = approval.opens(run.settings.windows.get(rule.window), now, run.settings.zone)
+    named = given.get("incident", "")
+    alone = bool(named) and rule.alone_in_p1 and incident.is_open(store_of(run), named, now)
+    terms = approval.terms_of(rule, person(), opening, named if alone else "")
+    unsigned = not rule.signers and bool(given.get("apply") or given.get("tell"))
+    return _Asked(bool(given.get("approved_plan")) or unsigned, now, certain and run.certain, opening, terms)
 
 
-def _terms(run: Context, plan: Plan, now: datetime) -> tuple[datetime, approval.Terms]:
-    """When the preferred time begins, and what it takes to apply; an incident counts while it is an open P1."""
-    opening = approval.opens(run.settings.windows.get(plan.rule.window), now, run.settings.zone)
-    named = run.request.values.get("incident", "")
-    alone = bool(named) and plan.rule.alone_in_p1 and incident.is_open(store_of(run), named, now)
-    return opening, approval.terms_of(plan.rule, person(), opening, named if alone else "")
+def _require_safe(plan: Plan, asked: _Asked, material: Material) -> None:
+    """Raise Refused where the time is not the cloud's, a gate is not green, or a secret's value is missing.
 
-
-def _unsafe(plan: Plan, material: Material, certain: bool) -> None:
-    """Raise Refused where the time is not the cloud's, a gate is not green, or a secret's value is missing."""
-    if not certain:
+    A message needs no clock and stands in nobody's way.
+    """
+    if not asked.certain and plan.operation != "notify":
         said = "approvals hold until a time, and names have dates; this machine's own is not good enough"
         raise Refused("the cloud's clock could not be read", said, next="check the network, and run it again.")
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
@@ -118,25 +124,51 @@ def _unsafe(plan: Plan, material: Material, certain: bool) -> None:
         material.secret()  # refuses before an approval is used up
 
 
-def _planned(run: Context, plan: Plan, terms: approval.Terms, early: bool) -> Outcome:
+def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statement, ...]:
+    """The approvals under which this plan may be applied now; none where nobody has to sign. Raises Refused."""
+    store, people = store_of(run), None
+    if plan.rule.signers:
+        people = signers.signers_of(run.settings, run.cloud.target, store.folder.parent)
+    found = approval.approvals_of(store, plan.whole_id)
+    return approval.check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening)
+
+
+def _begin(run: Context, plan: Plan, asked: _Asked, approvals: Sequence[Statement]) -> Journal:
+    """Use the approvals up, and open the journal of this application, or of the one that was not finished."""
+    store = store_of(run)
+    folder = _attempt(store.folder / "applied" / plan.id)
+    try:
+        approval.consume(store, approvals, plan.whole_id, f"{plan.id}/{folder.name}", asked.now)
+    except Refused as refusal:
+        raise _applied(store, plan.id) or refusal from None
+    return _journal(folder)
+
+
+def _execute(
+    run: Context, plan: Plan, material: Material, attempt: Journal, asked: _Asked, approvals: Sequence[Statement]
+) -> Outcome:
+    """Let the executor write, and say under whose approvals it did."""
+    shown = ("approver", "role", "reason", "override", "review_by")
+    by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
+    stored = newest_plan(store_of(run), plan.id)
+    planned_in = stored.file.record if stored else ""
+    run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=str(attempt.path), approvals=by)
+    return replace(Writing(run, plan, material, attempt).all(asked.now), by=by, planned_in=planned_in)
+
+
+def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
     """Put the plan into the store, for those who must approve it, and into the run's folder.
 
-    Nobody is asked to sign what the gates would stop. `early`: the preferred time has not begun.
+    Nobody is asked to sign what the gates would stop.
     """
-    file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
-    file["terms"] = terms.model_dump()
-    content = canonical(file)
-    approval.plan_of(content)  # what nobody could read is not put before anybody
-    # Two people may plan the same: who approves must see the newest, with the terms of whoever asked last.
-    name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
-    store_of(run).create(name, content)
-    record.publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")
+    _put(run, plan, asked.terms)
     said = f"nothing was written. This is plan {plan.id}"
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         hint = bad[0].next or "mend what the gates say."
         return Outcome(plan, "planned", said=f"{said}; {len(bad)} gates stop it", next=(hint, "then plan again."))
+    terms = asked.terms
     steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in terms.signers]
-    if early and steps:
+    if asked.opening > asked.now and steps:
         begins = run.moment.local(approval.clock(terms.not_before))
         steps.append(
             f'what is signed holds from {begins:%a %H:%M} on; to apply it now, add --override "why it cannot wait"'
@@ -145,6 +177,18 @@ def _planned(run: Context, plan: Plan, terms: approval.Terms, early: bool) -> Ou
         alone = f'runbook approve {plan.id} --role on-call --as {terms.requester} --reason "…"'
         steps.append(f"or, while {terms.incident} is an open P1, {terms.requester} alone, where on call: {alone}")
     return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
+
+
+def _put(run: Context, plan: Plan, terms: approval.Terms) -> None:
+    """Write the plan file. Raises Refused for a plan that nobody could read, NoRecord."""
+    file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
+    file["terms"] = terms.model_dump()
+    content = canonical(file)
+    approval.plan_of(content)
+    # Two people may plan the same: who approves must see the newest, with the terms of whoever asked last.
+    name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
+    store_of(run).create(name, content)
+    record.publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
 def _applied(store: Store, wanted: str) -> Refused | None:

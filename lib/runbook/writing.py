@@ -10,7 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from runbook.actions import ACTIONS, Look
 from runbook.cloud.query import Absent, BadColumn
@@ -29,7 +29,29 @@ PATIENCE_S = 900  # how long a change may take to settle on Google
 BRIEF_S = 60  # how long Google may go on to show what was before a write
 PAUSE_S = 3
 LOOKS = 8  # in the sandbox, where each look is a step of what is under way
-_FATES: dict[str, Fate] = {"new": "done", "old": "failed", "failed": "failed", "other": "unknown"}
+
+Sent = Literal["no", "yes", "refused"]  # whether a write was sent; what Google refused had no effect
+# What becomes of a change, by how things look and whether its write was sent; where there is nothing, it is sent.
+STATUS: dict[tuple[str, Sent], Fate | None] = {
+    ("new", "no"): "done",
+    ("old", "no"): None,
+    ("failed", "no"): None,
+    ("pending", "no"): "unknown",
+    ("unseen", "no"): "unknown",
+    ("other", "no"): "failed",
+    ("new", "yes"): "done",
+    ("old", "yes"): "unknown",  # it may still come
+    ("failed", "yes"): "failed",
+    ("pending", "yes"): "unknown",
+    ("unseen", "yes"): "unknown",
+    ("other", "yes"): "unknown",
+    ("new", "refused"): "done",
+    ("old", "refused"): "failed",  # only who was refused can be sure that what is old now stays old
+    ("failed", "refused"): "failed",
+    ("pending", "refused"): "unknown",
+    ("unseen", "refused"): "unknown",
+    ("other", "refused"): "unknown",
+}
 
 
 @dataclass
@@ -95,11 +117,8 @@ class Writing:
         if change.action == TELL:
             change = replace(change, notes={"once": f"{self.plan.id}-{self.journal.path.parent.name}"})
         look = self._settled(change, wait=("pending", "old") if sent and slow else ("pending",))
-        if look.state == "new":
-            return "done", look.said
-        if look.state not in ("old", "failed"):
-            fate: Fate = "unknown" if look.state in ("pending", "unseen") else "failed"
-            return fate, f"not started: {look.said}"
+        if fate := STATUS[look.state, "no"]:
+            return fate, look.said if fate == "done" else f"not started: {look.said}"
         if slow and "since" not in change.notes:
             change = replace(change, notes={"since": look.data["newest"]})
         intent = {"change": change.plain(), "notes": change.notes, "seen": look.said, "undo": change.undo}
@@ -107,11 +126,10 @@ class Writing:
         said, refused = self._sent(number, change, look)
         if self.refused:  # by ourselves: nothing was sent
             return "failed", said
-        # Only who was refused can be sure that what is old now stays old.
         look = self._settled(change, wait=("pending", "unseen") if refused else ("pending", "unseen", "old"))
         self._write("CONFIRM", number=number, state=look.state, said=look.said)
         self.refused = refused and look.state == "old"
-        fate = "unknown" if look.state == "old" and not refused else _FATES.get(look.state, "unknown")
+        fate = STATUS[look.state, "refused" if refused else "yes"] or "unknown"
         return fate, "; ".join(t for t in (look.said, said if fate != "done" else "") if t)
 
     def _sent(self, number: int, change: Change, look: Look) -> tuple[str, bool]:
