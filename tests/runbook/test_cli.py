@@ -153,6 +153,17 @@ def test_mock_mode_rehearses_another_environment(cli: Cli, tmp_path: Path) -> No
     assert done.output.startswith("SANDBOX  acme-sales-live")
 
 
+def test_the_sample_code_is_refused_outside_the_sandbox(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook.runner.Kernel", None)  # the refusal comes before a kernel starts
+    done = cli("run deploy --env live -p source=sample", **params(tmp_path, "live"))
+    assert done.exit_code == Exit.BAD_INPUT, done.output
+    assert "source=sample is not allowed with --env live" in done.output
+    assert "Next: give the path of the function's git checkout" in done.output
+    assert not (tmp_path / "records").exists()
+
+
 def test_as_of_leaves_gaps(cli: Cli, tmp_path: Path) -> None:
     done = cli("run daily_check -p as_of=2026-03-10T09:00")
     assert done.exit_code == Exit.UNKNOWN, done.output
