@@ -39,6 +39,7 @@ class Functions:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         service = services.services[function.name]
         said = self.sandbox.story.state(function)
+        secrets = self.sandbox.story.references(function)
         message = {"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": said.message}
         return {
             "name": f"{inventory.place}/functions/{function.name}",
@@ -70,7 +71,17 @@ class Functions:
                 "environmentVariables": {"LOG_EXECUTION_ID": "true"},
                 "secretEnvironmentVariables": [
                     {"key": key, "projectId": inventory.project, "secret": secret, "version": version}
-                    for key, secret, version in secret_variables(function)
+                    for key, secret, version in secret_variables(secrets)
+                ],
+                "secretVolumes": [
+                    {
+                        "mountPath": f"/secrets/{r.secret}",
+                        "projectId": inventory.project,
+                        "secret": r.secret,
+                        "versions": [{"version": r.version, "path": "value"}],
+                    }
+                    for r in secrets
+                    if r.volume
                 ],
             },
         }

@@ -741,6 +741,24 @@ def test_nobody_is_asked_to_sign_what_the_gates_stop(place: Callable[..., Place]
     assert not [step for step in outcome.next if "runbook approve" in step]
 
 
+@pytest.mark.parametrize("volume", ["false", "true"])
+def test_a_version_that_a_serving_revision_names_is_not_cut_off(tmp_path: Path, volume: str) -> None:
+    world = tmp_path / "pinned.yaml"
+    named = f"{{select: {{name: gmail-sync}}, secret: gmail-oauth-token, version: 1, volume: {volume}}}"
+    versions = "secrets: [{name: gmail-oauth-token, versions: [{age: 700d}, {age: 400d}, {age: 365d}]}]"
+    world.write_text(f"like: healthy\nabout: x\n{versions}\nreferences: [{named}]\n")
+    here = Place(tmp_path / "records", world=str(world))
+    for name, given in (("retire_secret", {"version": 1}), ("rotate_secret", {})):
+        first = here.run(name, **given)
+        (found,) = (f for f in first.names["gates"] if f.verdict.name == "alert")
+        assert (found.subject, found.value[-15:]) == ("gmail-sync", "names version 1")
+        assert "at `latest`" in found.next
+        refused(here, here.go(name, first.id, **given), "it is not safe to start", "gmail-sync")
+    here.applied("retire_secret", version=2)
+    states = [v["state"] for v in here.app.sandbox.secrets.versions["gmail-oauth-token"]]
+    assert states == ["ENABLED", "DISABLED", "ENABLED"]
+
+
 def test_what_was_signed_early_says_from_when_it_holds(place: Callable[..., Place], tmp_path: Path) -> None:
     here = Place(tmp_path / "early", world="outside_window")
     first = here.plan("deploy", memory="1Gi")

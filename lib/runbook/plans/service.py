@@ -31,7 +31,7 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
         changes.append(_route(request, now, {"latest": 100}, settings))
     if changes and request.test_run:
         changes.append(run_once(name, settings))
-    notes = [] if wanted else ["No change is requested: give source, memory or timeout_s."]
+    notes = [] if wanted else ["no change is requested: give source, memory or timeout_s"]
     if now["pinned"]:
         notes.append(f"traffic is pinned to {now['serving']}: without releasing it, new code would get nothing.")
     if changes:
