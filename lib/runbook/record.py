@@ -247,14 +247,15 @@ def here() -> dict[str, Any]:
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return {"who": f"{_user()}@{socket.gethostname()}", "pid": os.getpid(), "commit": commit(), "versions": versions}
+    return {"who": f"{user()}@{socket.gethostname()}", "pid": os.getpid(), "commit": commit(), "versions": versions}
 
 
-def _user() -> str:
+def user() -> str:
+    """The name of this machine's user, or the number: in a container a user may have no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
-        return str(os.getuid())  # a container may run as a number that has no name
+        return str(os.getuid())
 
 
 def commit() -> str:

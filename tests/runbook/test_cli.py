@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
 import pytest
@@ -224,6 +226,36 @@ def test_the_run_of_a_served_sandbox(cli: Cli, tmp_path: Path) -> None:
         refused = cli("run daily_check --env live", RUNBOOK_SANDBOX=served.url, **other)
         assert refused.exit_code == Exit.BAD_INPUT
         assert "is another system" in refused.output
+
+
+NAMELESS = "import pwd\ndef none(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = none\n"
+
+
+WAYS = [("patched", ""), *([("another user", ""), ("another user", "/")] if os.geteuid() == 0 else [])]
+
+
+@pytest.mark.parametrize(("way", "home"), WAYS)
+def test_a_user_without_a_name_or_a_home(tmp_path: Path, way: str, home: str) -> None:
+    """As in a container that runs as a number: root really becomes user 12345, others find no name for their own."""
+    with TemporaryDirectory(dir="/tmp") as open_to_all:
+        Path(open_to_all).chmod(0o777)
+        env = {"PATH": os.environ["PATH"], "RUNBOOK_RECORDS": open_to_all} | ({"HOME": home} if home else {})
+        words, uid = [sys.executable, "-P", "-m", "runbook.cli"], os.getuid()
+        if way == "patched":
+            (tmp_path / "sitecustomize.py").write_text(NAMELESS)
+            env["PYTHONPATH"] = str(tmp_path)
+        else:  # it may read everything, because Python itself may lie in root's home
+            uid, reads = 12345, [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
+            words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *reads, *words]
+        for name in ("daily_check", "rollback"):
+            done = subprocess.run([*words, "run", name], env=env, capture_output=True, text=True, timeout=100)
+            assert (done.returncode, done.stderr) == (0, "")
+            (folder,) = Path(open_to_all, "sandbox").glob(f"*-{name}-*")
+            assert json.loads((folder / "record.json").read_text())["who"].startswith(f"{uid}@")
+        assert json.loads((folder / "plan.json").read_text())["terms"]["requester"] == str(uid)
+        done = subprocess.run([*words, "doctor"], env=env, capture_output=True, text=True, timeout=100)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ("No user exists for uid 12345" in done.stdout) == (way == "another user")
 
 
 def test_working_copies_are_empty_and_default_to_their_environment(
