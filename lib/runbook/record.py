@@ -50,8 +50,8 @@ PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "
 
 
 def folder_of(system: Settings) -> Path:
-    """Where the records of an environment are kept; RUNBOOK_RECORDS overrides the settings' folder."""
-    return settings.ROOT / (os.environ.get("RUNBOOK_RECORDS") or system.records) / system.environment
+    """Where the records of an environment are kept. Raises what `settings.records_variable` raises."""
+    return settings.ROOT / (settings.records_variable() or system.records) / system.environment
 
 
 def new_folder(system: Settings, runbook: str) -> Path:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copyfile
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
@@ -153,6 +154,29 @@ def test_mock_mode_rehearses_another_environment(cli: Cli, tmp_path: Path) -> No
     done = cli("run daily_check --env live --world no_etl", MOCK_MODE="1", **here)
     assert done.exit_code == Exit.ALERT, done.output
     assert done.output.startswith("SANDBOX  acme-sales-live")
+
+
+@pytest.mark.parametrize("address", ["gs://b/x", "file:///tmp/x", "S3+a.b-c://x"])
+@pytest.mark.parametrize(
+    "line",
+    ["run daily_check", "approve 123456789abc --role team-lead --reason x", "apply 123456789abc", "incident INC-1",
+     "doctor", "seal runbooks/daily_check.ipynb", "lab"],
+)  # fmt: skip
+def test_records_are_kept_in_a_directory(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, address: str
+) -> None:
+    monkeypatch.setattr("runbook.runner.Kernel", None)  # the refusal comes before a kernel starts
+    monkeypatch.setattr("runbook.lab.find_spec", lambda name: name)
+    monkeypatch.setattr(os, "execv", None)
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    (tmp_path / "runbooks").mkdir()
+    copyfile(settings.RUNBOOKS / "daily_check.ipynb", tmp_path / "runbooks/daily_check.ipynb")
+    monkeypatch.chdir(tmp_path)
+    done = cli(line, RUNBOOK_RECORDS=address, RUNBOOK_PARAMS=str(SANDBOX.parent))
+    assert done.exit_code == Exit.BAD_INPUT, done.output
+    assert f"RUNBOOK_RECORDS={address}" in done.output
+    assert "Next: set it to the path of a directory" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["runbooks"]
 
 
 def test_the_sample_code_is_refused_outside_the_sandbox(
