@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -215,9 +216,14 @@ def test_doctor(cli: Cli, world: str, code: int, words: str) -> None:
     assert words in done.output
 
 
-def test_sandbox_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("background", "number"), [(False, signal.SIGINT), (False, signal.SIGTERM), (True, signal.SIGTERM)]
+)
+def test_sandbox_serves_until_it_is_stopped(background: bool, number: int) -> None:
+    """A process inherits what its starter ignores; a shell ignores SIGINT for what it starts in the background."""
     words = [sys.executable, "-m", "runbook.cli", "sandbox", "--world", "no_etl"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    given = partial(signal.signal, signal.SIGINT, signal.SIG_IGN if background else signal.SIG_DFL)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=given) as process:
         assert process.stdout
         lines = iter(process.stdout.readline, "")
         exports = {}
@@ -229,11 +235,15 @@ def test_sandbox_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         about = json.load(urlopen(exports["RUNBOOK_SANDBOX"]))
         assert about["project"] == "acme-sales-sandbox"
         assert exports["CLOUDSDK_CORE_PROJECT"] == about["project"]
-        process.send_signal(signal.SIGINT)
         try:
+            if background:
+                process.send_signal(signal.SIGINT)
+                assert json.load(urlopen(exports["RUNBOOK_SANDBOX"])) == about
+            process.send_signal(number)
             assert process.wait(20) == 0
+            assert not Path(exports["BIGQUERYRC"]).exists()
         finally:
-            process.kill()  # where whoever runs the tests lets them ignore SIGINT
+            process.kill()
 
 
 def test_the_run_of_a_served_sandbox(cli: Cli, tmp_path: Path) -> None:
