@@ -39,7 +39,6 @@ class Functions:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         service = services.services[function.name]
         said = self.sandbox.story.state(function)
-        secrets = self.sandbox.story.references(function)
         message = {"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": said.message}
         return {
             "name": f"{inventory.place}/functions/{function.name}",
@@ -69,22 +68,23 @@ class Functions:
                 "ingressSettings": "ALLOW_ALL",
                 "serviceAccountEmail": inventory.account,
                 "environmentVariables": {"LOG_EXECUTION_ID": "true"},
-                "secretEnvironmentVariables": [
-                    {"key": key, "projectId": inventory.project, "secret": secret, "version": version}
-                    for key, secret, version in secret_variables(secrets)
-                ],
-                "secretVolumes": [
-                    {
-                        "mountPath": f"/secrets/{r.secret}",
-                        "projectId": inventory.project,
-                        "secret": r.secret,
-                        "versions": [{"version": r.version, "path": "value"}],
-                    }
-                    for r in secrets
-                    if r.volume
-                ],
+                **self._secrets(function),
             },
         }
+
+    def _secrets(self, function: Function) -> dict[str, Any]:
+        references, project = self.sandbox.story.references(function), self.sandbox.inventory.project
+        return {
+            "secretEnvironmentVariables": [
+                {"key": key, "projectId": project, "secret": secret, "version": version}
+                for key, secret, version in secret_variables(references)
+            ],
+            "secretVolumes": [
+                {"mountPath": f"/secrets/{r.secret}", "projectId": project, "secret": r.secret,
+                 "versions": [{"version": r.version, "path": "value"}]}
+                for r in references if r.volume
+            ],
+        }  # fmt: skip
 
     def build_name(self, *seed: str) -> str:
         """The full name of a build."""
