@@ -1,8 +1,8 @@
 """Execute the committed notebooks in the sandbox again, and write them without anything that changes from run to run.
 
 `make fix` calls it. What is kept: source, execution counts and outputs; what goes: timings, versions, widget state.
-Beside the runbooks themselves there is each of OUTAGES: a runbook in another world than the healthy one, made from the
-runbook every time, with nothing else changed.
+Beside the runbooks themselves there are EXAMPLES: a runbook with another value of one parameter, made from the runbook
+every time, with nothing else changed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 RUNBOOKS = Path(__file__).parents[1] / "runbooks"
-OUTAGES = {Path(__file__).parent / "outage" / "p1_response.ipynb": "p1_two_causes"}  # file → its world
+EXAMPLES = {  # file → the parameter that is not its default, and its value
+    Path(__file__).parent / "outage" / "p1_response.ipynb": ("world", "p1_two_causes"),
+    Path(__file__).parent / "example" / "deploy.ipynb": ("source", "sample"),
+}
 
 
-def in_world(runbook: NotebookNode, world: str) -> NotebookNode:
-    """The runbook with another default of its parameter `world`, and no other change of its source."""
+def example(runbook: NotebookNode, name: str, value: str) -> NotebookNode:
+    """The runbook with another default of one parameter whose default is "", and no other change of its source."""
     made = nbformat.from_dict(runbook)
     (cell,) = (c for c in made.cells if "parameters" in c.metadata.get("tags", []))
-    before, after = 'world: str = ""', f'world: str = "{world}"'
+    before, after = f'{name}: str = ""', f'{name}: str = "{value}"'
     if cell.source.count(before) != 1:
         raise ValueError(f"the parameters cell does not say {before} once")
     cell.source = cell.source.replace(before, after)
@@ -57,5 +60,5 @@ if __name__ == "__main__":
         os.environ["RUNBOOK_RECORDS"] = records
         for found in sorted(RUNBOOKS.glob("*.ipynb")):
             execute(nbformat.read(found, as_version=4), found)
-        for place, world in OUTAGES.items():
-            execute(in_world(nbformat.read(RUNBOOKS / place.name, as_version=4), world), place)
+        for place, given in EXAMPLES.items():
+            execute(example(nbformat.read(RUNBOOKS / place.name, as_version=4), *given), place)

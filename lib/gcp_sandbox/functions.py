@@ -68,12 +68,23 @@ class Functions:
                 "ingressSettings": "ALLOW_ALL",
                 "serviceAccountEmail": inventory.account,
                 "environmentVariables": {"LOG_EXECUTION_ID": "true"},
-                "secretEnvironmentVariables": [
-                    {"key": key, "projectId": inventory.project, "secret": secret, "version": version}
-                    for key, secret, version in secret_variables(function)
-                ],
+                **self._secrets(function),
             },
         }
+
+    def _secrets(self, function: Function) -> dict[str, Any]:
+        references, project = self.sandbox.story.references(function), self.sandbox.inventory.project
+        return {
+            "secretEnvironmentVariables": [
+                {"key": key, "projectId": project, "secret": secret, "version": version}
+                for key, secret, version in secret_variables(references)
+            ],
+            "secretVolumes": [
+                {"mountPath": f"/secrets/{r.secret}", "projectId": project, "secret": r.secret,
+                 "versions": [{"version": r.version, "path": "value"}]}
+                for r in references if r.volume
+            ],
+        }  # fmt: skip
 
     def build_name(self, *seed: str) -> str:
         """The full name of a build."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from gcp_sandbox.inventory import Function, Inventory
 from gcp_sandbox.wire import digest, etag, stamp
+from gcp_sandbox.world import SecretReference
 
-TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency", "containers")
+TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency")
+TEMPLATE += ("containers", "volumes")
 NOT_LISTENING = (
     "The user-provided container failed to start and listen on the port defined provided by the PORT=8080 environment "
     "variable within the allocated timeout. This can happen when the container port is misconfigured or if the timeout "
@@ -16,8 +19,9 @@ NOT_LISTENING = (
 )
 
 
-def template(function: Function, n: int, inventory: Inventory) -> dict[str, Any]:
+def template(function: Function, n: int, inventory: Inventory, secrets: Sequence[SecretReference]) -> dict[str, Any]:
     """What a revision of a function's `n`-th code is made from."""
+    files = [r for r in secrets if r.volume]
     return {
         "labels": labels(function),
         "serviceAccount": inventory.account,
@@ -28,10 +32,17 @@ def template(function: Function, n: int, inventory: Inventory) -> dict[str, Any]
                 "name": "worker",
                 "image": image(function.name, n, inventory),
                 "resources": {"limits": {"cpu": "0.3333", "memory": function.memory}},
-                "env": environment(secret_variables(function)),
+                "env": environment(secret_variables(secrets)),
+                "volumeMounts": [{"name": r.secret, "mountPath": f"/secrets/{r.secret}"} for r in files],
             }
         ],
+        "volumes": [_volume(r) for r in files],
     }
+
+
+def _volume(reference: SecretReference) -> dict[str, Any]:
+    items = [{"path": "value", "version": reference.version}]
+    return {"name": reference.secret, "secret": {"secret": reference.secret, "items": items}}
 
 
 def revision(path: str, n: int, made_from: dict[str, Any], created: datetime, failure: str) -> dict[str, Any]:
@@ -79,15 +90,16 @@ def environment(secrets: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
     ]
 
 
-def secrets_of(made_from: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The secrets in a template's or a revision's environment: (variable, secret, version as it is written)."""
-    references = [(e["name"], e.get("valueSource", {}).get("secretKeyRef")) for e in made_from["containers"][0]["env"]]
-    return [(key, r["secret"].rsplit("/", 1)[-1], r.get("version") or "latest") for key, r in references if r]
+def secrets_of(made_from: dict[str, Any]) -> list[tuple[str, str]]:
+    """The secrets in a template's or a revision's environment and volumes: (secret, version as it is written)."""
+    variables = [e.get("valueSource", {}).get("secretKeyRef") for e in made_from["containers"][0]["env"]]
+    files = [{**v["secret"], **item} for v in made_from.get("volumes", []) for item in v["secret"]["items"]]
+    return [(r["secret"].rsplit("/", 1)[-1], r.get("version") or "latest") for r in [*variables, *files] if r]
 
 
-def secret_variables(function: Function) -> list[tuple[str, str, str]]:
+def secret_variables(secrets: Sequence[SecretReference]) -> list[tuple[str, str, str]]:
     """The environment variables that hold a function's secrets: (variable, secret, version)."""
-    return [(secret.upper().replace("-", "_"), secret, "latest") for secret in function.secrets]
+    return [(r.secret.upper().replace("-", "_"), r.secret, r.version) for r in secrets if not r.volume]
 
 
 def labels(function: Function) -> dict[str, str]:

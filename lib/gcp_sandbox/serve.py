@@ -7,10 +7,11 @@ find their API by its path.
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -22,7 +23,10 @@ _OVERRIDES = ("bigquery", "cloudfunctions", "logging", "secretmanager", "cloudsc
 
 
 class Served:
-    """A sandbox that listens on 127.0.0.1 until it is closed: `with serve(app) as served: … served.url`."""
+    """A sandbox that listens on 127.0.0.1 until it is closed: `with serve(app) as served: … served.url`.
+
+    In the main thread SIGTERM ends it as Ctrl-C does: in the background a shell lets processes ignore SIGINT.
+    """
 
     def __init__(self, app: App, port: int = 0):
         # Bound here, because werkzeug would end the whole process when the port is taken.
@@ -31,13 +35,18 @@ class Served:
             "127.0.0.1", port, _alive(app), threaded=True, request_handler=_Quiet, fd=self.socket.fileno()
         )
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.thread = Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.before: Any = None
 
     def __enter__(self) -> Served:
         self.thread.start()
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGTERM, self.before)
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()

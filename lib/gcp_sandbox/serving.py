@@ -85,7 +85,8 @@ class Services:
         found = []
         for n, (age, failure, error) in enumerate(made, first):
             self.defects[image(function.name, n, self.inventory)] = error
-            made_from, created = template(function, n, self.inventory), self.sandbox.world.now - age
+            secrets = self.sandbox.story.references(function)
+            made_from, created = template(function, n, self.inventory, secrets), self.sandbox.world.now - age
             found.append(revision(self.path(function.name), n, made_from, created, failure))
         return found
 
@@ -184,7 +185,7 @@ class Services:
 
     def _read_secrets(self, made_from: dict) -> tuple[dict[str, dict], str]:
         found = {}
-        for _, secret, version in secrets_of(made_from):
+        for secret, version in secrets_of(made_from):
             try:
                 found[secret] = self.sandbox.secrets.enabled(secret, version)
             except ApiError as error:

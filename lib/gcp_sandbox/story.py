@@ -18,7 +18,7 @@ from cronsim import CronSim
 from gcp_sandbox.failures import KINDS, NOT_ENDED, Words
 from gcp_sandbox.inventory import Function, Inventory, Table
 from gcp_sandbox.wire import number
-from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, Select, TableState, World
+from gcp_sandbox.world import BadWorld, FunctionState, Job, Runs, SecretReference, Select, TableState, World
 
 HISTORY = timedelta(days=8)
 _HEALTHY = Runs(select=Select(), outcome="success")
@@ -105,6 +105,9 @@ class Story:
         parts = (*world.runs, *world.errors, *world.functions, *world.jobs, *world.revisions, *world.traffic)
         for part in (*parts, *world.deploys):
             part.select.of(inventory.functions)
+        for named in world.references:
+            if without := [f.name for f in named.select.of(inventory.functions) if named.secret not in f.secrets]:
+                raise BadWorld(f"references: {', '.join(without)} do not have the secret {named.secret}")
 
     @cached_property
     def functions(self) -> list[Function]:
@@ -144,6 +147,11 @@ class Story:
     def job(self, function: Function) -> Job:
         """The last word about a function's job."""
         return self.last("jobs", function) or Job(select=Select())
+
+    def references(self, function: Function) -> list[SecretReference]:
+        """How a function names each of its secrets; the last word about one wins."""
+        found = {secret: SecretReference(select=Select(), secret=secret) for secret in function.secrets}
+        return list((found | {said.secret: said for said in self.said("references", function)}).values())
 
     def table(self, name: str) -> TableState:
         """The last word about a table."""

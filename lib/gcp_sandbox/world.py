@@ -30,6 +30,8 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
       - {select: {name: gmail-sync}, outcome: healthcheck, message: "the words of a build's failure"}
     secrets:                                   # versions, oldest first; else an old one that is off and a new one
       - {name: hubspot-api-key, versions: [{age: 700d, state: DISABLED, changed: 6h}, {age: 365d}]}
+    references:                                # how a function names a secret; else each in a variable, as `latest`
+      - {select: {name: gmail-sync}, secret: gmail-oauth-token, version: 1}    # with `volume: true` as a file
     grants:                                    # changes of the project's IAM policy; else of the functions' account
       - {action: REMOVE, role: roles/bigquery.dataEditor, age: 50m, by: ann@acme.example, member: ""}
     incidents:                                 # on the status feeds; one that lasts until 0h is open
@@ -228,6 +230,13 @@ class Secret(Part):
     versions: tuple[SecretVersion, ...]
 
 
+class SecretReference(Part):
+    select: Select
+    secret: str
+    version: Annotated[str, BeforeValidator(str)] = "latest"
+    volume: bool = False
+
+
 class Grant(Part):
     action: Literal["ADD", "REMOVE"]
     role: str
@@ -290,6 +299,7 @@ class World(Part):
     traffic: tuple[Pin, ...] = ()
     deploys: tuple[Deploy, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    references: tuple[SecretReference, ...] = ()
     grants: tuple[Grant, ...] = ()
     incidents: tuple[Incident, ...] = ()
     snapshots: tuple[Snapshot, ...] = (Snapshot(age="24h"),)

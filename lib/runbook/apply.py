@@ -8,7 +8,6 @@ on under the same approvals until they expire.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 def person() -> str:
     """Who plans and applies here: RUNBOOK_PERSON, or this machine's user."""
-    return os.environ.get("RUNBOOK_PERSON") or getpass.getuser()
+    return os.environ.get("RUNBOOK_PERSON") or record.user()
 
 
 def store_of(run: Context) -> Store:

@@ -62,12 +62,13 @@ def _fix(
         return [_quota(cause, moment)]
     if cause.cause in ("secret", "auth_error"):
         return _credential(cause, one, line)
+    code = "sample" if settings.environment == "sandbox" else "PATH"
     where = f"--gen2 --region={settings.region} --project={settings.project} --limit=50"
     lines = {
         "crash_after_deploy": line("rollback", function=one.name),
         "paused_scheduler": line("scheduler", jobs=",".join(cause.functions), to="resume"),
         "stuck_etl": line("retry", function=one.name),
-        "failed_deployment": line("deploy", function=one.name),
+        "failed_deployment": line("deploy", function=one.name, source=code),
         "unknown": f"gcloud functions logs read {one.name} {where}",
     }
     return [(FIXES[cause.cause], lines.get(cause.cause, ""))]
@@ -78,7 +79,7 @@ def _limit(cause: Cause, one: Function, near: Sequence[Row], line: Callable[...,
     if not wanted:
         return why, ""
     option = {"memory_limit": "memory", "timeout": "timeout_s"}[cause.cause]
-    return f"{FIXES[cause.cause]} ({why})", line("deploy", function=one.name, **{option: wanted}) + " -p source="
+    return f"{FIXES[cause.cause]} ({why})", line("deploy", function=one.name, **{option: wanted})
 
 
 def _quota(cause: Cause, moment: Moment) -> Step:

@@ -64,7 +64,7 @@ class Kernel:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C in the terminal is for the runner, which passes it on
-                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder),
             )
 
     def __enter__(self) -> Kernel:
@@ -122,6 +122,20 @@ class Kernel:
         with suppress(BrokenPipeError):
             self._stdin.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _home(folder: Path) -> dict[str, str]:
+    """Where IPython, Jupyter and matplotlib may write when this user has no writable home folder, as in a container.
+
+    A HOME that is set stays: it may hold Google's credentials.
+    """
+    home = os.path.expanduser("~")  # "~" itself where HOME is not set and the user has no name
+    if os.path.isabs(home) and os.access(home, os.W_OK):
+        return {}
+    names = ["IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"]
+    own = dict.fromkeys([*names, *([] if os.path.isabs(home) else ["HOME"])], str(folder / "home"))
+    (folder / "home").mkdir()
+    return own | {name: os.environ[name] for name in own if os.environ.get(name)}
 
 
 def main(connection_file: str, *place: str) -> None:

@@ -50,8 +50,8 @@ PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "
 
 
 def folder_of(system: Settings) -> Path:
-    """Where the records of an environment are kept; RUNBOOK_RECORDS overrides the settings' folder."""
-    return settings.ROOT / (os.environ.get("RUNBOOK_RECORDS") or system.records) / system.environment
+    """Where the records of an environment are kept. Raises what `settings.records_variable` raises."""
+    return settings.ROOT / (settings.records_variable() or system.records) / system.environment
 
 
 def new_folder(system: Settings, runbook: str) -> Path:
@@ -247,14 +247,15 @@ def here() -> dict[str, Any]:
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return {"who": f"{_user()}@{socket.gethostname()}", "pid": os.getpid(), "commit": commit(), "versions": versions}
+    return {"who": f"{user()}@{socket.gethostname()}", "pid": os.getpid(), "commit": commit(), "versions": versions}
 
 
-def _user() -> str:
+def user() -> str:
+    """The name of this machine's user, or the number: in a container a user may have no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
-        return str(os.getuid())  # a container may run as a number that has no name
+        return str(os.getuid())
 
 
 def commit() -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook import forms, settings
-from runbook.cloud.connect import check_world
+from runbook.cloud.connect import check_world, target
 from runbook.errors import BadParameter, Broken, UnknownName
 from runbook.settings import nearest
 
@@ -140,6 +140,12 @@ def request(runbook: str, values: Mapping[str, object]) -> Request:
     settings.path_of(wanted["environment"])
     if wanted.get("world"):
         check_world(wanted["environment"], wanted["world"])
+    if wanted.get("source") == "sample" and target(wanted["environment"]) != "sandbox":
+        raise BadParameter(
+            f"source=sample is not allowed with --env {wanted['environment']}",
+            "sample is the sandbox's practice code; it would replace the code of a real function",
+            next="give the path of the function's git checkout, or leave source out to keep the code.",
+        )
     forms.check(notebook.stem, wanted, settings.load(wanted["environment"]))
     return Request(notebook.stem, wanted)
 

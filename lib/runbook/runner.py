@@ -103,10 +103,14 @@ def _kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -> Ker
 
 @contextmanager
 def _stoppable() -> Iterator[list[int]]:
-    """While inside, SIGINT, SIGTERM and SIGHUP are only noted, in this list, so that the record can be written."""
+    """While inside, SIGINT, SIGTERM and SIGHUP are only noted, in this list, so that the record can be written.
+
+    One that is ignored stays so: a shell ignores SIGINT for what it starts in the background, nohup ignores SIGHUP.
+    """
     stopped: list[int] = []
     here = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here else ()
+    known = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here else ()
+    numbers = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, lambda n, _: stopped.append(n)) for number in numbers}
     try:
         yield stopped

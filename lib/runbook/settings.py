@@ -7,6 +7,7 @@ that is checked here; values travel as query parameters.
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
@@ -18,7 +19,7 @@ import yaml
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from runbook.errors import BadSettings, UnknownName
+from runbook.errors import BadInput, BadSettings, UnknownName
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = ROOT / "runbooks"
@@ -39,6 +40,12 @@ def _cron(text: str) -> str:
     except CronSimError as error:
         raise ValueError(f"is no cron schedule: {error}") from None
     return text
+
+
+def _directory(path: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
+        raise ValueError("is an address; records are kept in a directory, so give its path")
+    return path
 
 
 def _words(pattern: str) -> Any:
@@ -207,7 +214,7 @@ class Settings(Part):
     project: ProjectId
     region: Location
     time_zone: Zone
-    records: str
+    records: Annotated[str, AfterValidator(_directory)]
     records_shared: bool = False
     staging: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]{0,62})?$")] = ""
     cost_cap_gib: Positive
@@ -308,9 +315,20 @@ def path_of(environment: str) -> Path:
     return path
 
 
+def records_variable() -> str:
+    """RUNBOOK_RECORDS, which overrides `records`; "" where it is not set. Raises BadInput for an address."""
+    path = os.environ.get("RUNBOOK_RECORDS", "")
+    try:
+        return _directory(path)
+    except ValueError as error:
+        hint = "set it to the path of a directory, or unset it."
+        raise BadInput(f"RUNBOOK_RECORDS={path}", str(error), next=hint) from None
+
+
 @cache
 def load(environment: str) -> Settings:
-    """Read and check params/<environment>.yaml. Raises UnknownName or BadSettings."""
+    """Read and check params/<environment>.yaml. Raises UnknownName, BadSettings, and what `records_variable` raises."""
+    records_variable()
     path = path_of(environment)
     raw = _yaml(path)
     if empty := sorted(_placeholders(raw)):

@@ -107,13 +107,18 @@ def sign(message: bytes, key: Path, target: str) -> str:
 
 
 def keygen(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run ssh-keygen on a message. Raises Refused where there is none, or after two minutes without an answer."""
+    """Run ssh-keygen on a message. Raises Refused where there is none, where this user has no name, which it needs, or
+    after two minutes without an answer."""
     if (program := shutil.which("ssh-keygen")) is None:
         raise Refused("there is no ssh-keygen on this machine", next="install OpenSSH (openssh-client); try again.")
     try:
-        return subprocess.run([program, *arguments], input=message, capture_output=True, timeout=120, check=False)
+        done = subprocess.run([program, *arguments], input=message, capture_output=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
         raise Refused("ssh-keygen did not answer for two minutes", next="touch the hardware key; try again.") from None
+    if b"No user exists for uid" in done.stderr:
+        said, hint = done.stderr.decode(errors="replace").strip(), "run it as a user that /etc/passwd names."
+        raise Refused("ssh-keygen does not work for a user without a name", said, next=hint)
+    return done
 
 
 class _Roles(Part):

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict, FailedPrecondition, Forbidden, NotFound
 from google.cloud import run_v2
+from google.cloud.functions_v2 import FunctionServiceClient
 from google.cloud.run_v2 import RevisionsClient, ServicesClient
 
 from tests.gcp_sandbox.conftest import INVENTORY, PROJECT, polled
@@ -50,6 +51,23 @@ def test_revisions_are_days_apart_newest_first_and_older_than_the_story(client, 
     assert all(one - other > timedelta(days=3) for one, other in pairwise(created))
     assert found[0].create_time.timestamp() < 1773235800 - 8 * 86400, "now is 1773235800"
     assert {r.conditions[0].state for r in found} == {GOOD}
+
+
+@pytest.mark.parametrize(("volume", "expected"), [("false", [("1", "", "")]), ("true", [("", "1", "value")])])
+def test_a_world_says_which_version_a_revision_names(cloud, told, volume, expected):
+    named = f"{{select: {{name: gmail-sync}}, secret: gmail-oauth-token, version: 1, volume: {volume}}}"
+    here = cloud(told(f"references: [{named}]"))
+    made = next(iter(here(RevisionsClient).list_revisions(parent=GMAIL)))
+    variables = [e.value_source.secret_key_ref for e in made.containers[0].env]
+    found = [(r.version, "", "") for r in variables if r.secret == "gmail-oauth-token"]
+    found += [("", i.version, i.path) for v in made.volumes for i in v.secret.items if v.secret.secret]
+    assert found == expected
+    assert [m.mount_path for m in made.containers[0].volume_mounts] == ["/secrets/gmail-oauth-token"] * len(
+        made.volumes
+    )
+    config = here(FunctionServiceClient).get_function(name=f"{HERE}/functions/gmail-sync").service_config
+    assert [v.version for v in config.secret_environment_variables] == [r[0] for r in expected if r[0]]
+    assert [v.version for s in config.secret_volumes for v in s.versions] == [r[1] for r in expected if r[1]]
 
 
 def test_a_revision_runs_what_the_inventory_says(client):

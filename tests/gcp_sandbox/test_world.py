@@ -68,6 +68,8 @@ def test_what_a_world_may_not_say(told, said, complaint):
         "revisions: [{select: {name: nobody}, age: 1h}]",
         "traffic: [{select: {name: nobody}}]",
         "deploys: [{select: {name: nobody}, outcome: build}]",
+        "references: [{select: {name: nobody}, secret: gmail-oauth-token}]",
+        "references: [{select: {name: gmail-sync}, secret: salesforce-client-id}]",
     ],
 )
 def test_a_world_that_selects_nothing_is_an_error(told, said):

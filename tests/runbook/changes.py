@@ -43,7 +43,7 @@ from runbook.request import load_notebook, source
 REQUESTER = "casey"  # who plans and applies; avery and blake sign
 # Everything that writes, with parameters that plan something in the healthy world.
 CHANGING: dict[str, dict[str, Any]] = {
-    "deploy": {"memory": "1Gi"},
+    "deploy": {"memory": "1Gi", "source": "sample"},
     "rollback": {},
     "rotate_secret": {},
     "retire_secret": {},

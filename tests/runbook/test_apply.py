@@ -186,13 +186,20 @@ def test_other_parameters_are_another_plan(place: Callable[..., Place]) -> None:
     refused(here, here.go("deploy", first.id, memory="1Gi", reason="why not"), "reason:  → why not")
 
 
+def test_more_memory_keeps_the_code(place: Callable[..., Place]) -> None:
+    first = place().plan("deploy", memory="1Gi", reason="it needs more")
+    (update,) = (c for c in first.outcome.plan.changes if c.action == "update function")
+    assert update.details["to"] == {"memory": "1Gi"}
+    assert [f.value for f in first.names["gates"] if f.check == "source"] == ["not changed: nothing to test"]
+
+
 def test_other_code_is_another_plan(place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
     here = place()
-    first = here.plan("deploy")
+    first = here.plan("deploy", source="sample")
     here.approve(first.id)
     found = runbook.source.look
     monkeypatch.setattr(runbook.source, "look", lambda folder: replace(found(folder), digest="f" * 40))
-    refused(here, here.go("deploy", first.id), "after: source ")
+    refused(here, here.go("deploy", first.id, source="sample"), "after: source ")
 
 
 def test_an_id_that_is_none(place: Callable[..., Place]) -> None:
@@ -218,10 +225,10 @@ def test_the_plan_of_another_runbook(place: Callable[..., Place]) -> None:
 )
 def test_what_is_not_safe_is_refused(place: Callable[..., Place], denied: str, words: str) -> None:
     here = place()
-    first = here.plan("deploy")
+    first = here.plan("deploy", memory="1Gi")
     here.approve(first.id)
     here.app.sandbox.iam.denied.add(denied)
-    refused(here, here.go("deploy", first.id), "it is not safe to start", words)
+    refused(here, here.go("deploy", first.id, memory="1Gi"), "it is not safe to start", words)
 
 
 @pytest.mark.parametrize("which", [1, 3])  # of the requests that tell the time: at the start, and before the writes
@@ -734,13 +741,31 @@ def test_nobody_is_asked_to_sign_what_the_gates_stop(place: Callable[..., Place]
     assert not [step for step in outcome.next if "runbook approve" in step]
 
 
+@pytest.mark.parametrize("volume", ["false", "true"])
+def test_a_version_that_a_serving_revision_names_is_not_cut_off(tmp_path: Path, volume: str) -> None:
+    world = tmp_path / "pinned.yaml"
+    named = f"{{select: {{name: gmail-sync}}, secret: gmail-oauth-token, version: 1, volume: {volume}}}"
+    versions = "secrets: [{name: gmail-oauth-token, versions: [{age: 700d}, {age: 400d}, {age: 365d}]}]"
+    world.write_text(f"like: healthy\nabout: x\n{versions}\nreferences: [{named}]\n")
+    here = Place(tmp_path / "records", world=str(world))
+    for name, given in (("retire_secret", {"version": 1}), ("rotate_secret", {})):
+        first = here.run(name, **given)
+        (found,) = (f for f in first.names["gates"] if f.verdict.name == "alert")
+        assert (found.subject, found.value[-15:]) == ("gmail-sync", "names version 1")
+        assert "at `latest`" in found.next
+        refused(here, here.go(name, first.id, **given), "it is not safe to start", "gmail-sync")
+    here.applied("retire_secret", version=2)
+    states = [v["state"] for v in here.app.sandbox.secrets.versions["gmail-oauth-token"]]
+    assert states == ["ENABLED", "DISABLED", "ENABLED"]
+
+
 def test_what_was_signed_early_says_from_when_it_holds(place: Callable[..., Place], tmp_path: Path) -> None:
     here = Place(tmp_path / "early", world="outside_window")
-    first = here.plan("deploy")
+    first = here.plan("deploy", memory="1Gi")
     assert "--override" in first.outcome.next[-2]
     with here.here():
         desk.find(first.id).sign("team-lead", "looks right", None, None, "")
-    outcome = here.go("deploy", first.id).outcome
+    outcome = here.go("deploy", first.id, memory="1Gi").outcome
     assert outcome.result == "refused"
     assert "is not approved yet" in outcome.said
     assert "nobody has approved" not in outcome.said

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
 import pytest
@@ -153,6 +157,40 @@ def test_mock_mode_rehearses_another_environment(cli: Cli, tmp_path: Path) -> No
     assert done.output.startswith("SANDBOX  acme-sales-live")
 
 
+@pytest.mark.parametrize("address", ["gs://b/x", "s3://b/x", "S3+a.b-c://x"])
+@pytest.mark.parametrize(
+    "line",
+    ["run daily_check", "approve 123456789abc --role team-lead --reason x", "apply 123456789abc", "incident INC-1",
+     "doctor", "seal runbooks/daily_check.ipynb", "lab"],
+)  # fmt: skip
+def test_records_are_kept_in_a_directory(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, address: str
+) -> None:
+    monkeypatch.setattr("runbook.runner.Kernel", None)  # the refusal comes before a kernel starts
+    monkeypatch.setattr("runbook.lab.find_spec", lambda name: name)
+    monkeypatch.setattr(os, "execv", None)
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    (tmp_path / "runbooks").mkdir()
+    copyfile(settings.RUNBOOKS / "daily_check.ipynb", tmp_path / "runbooks/daily_check.ipynb")
+    monkeypatch.chdir(tmp_path)
+    done = cli(line, RUNBOOK_RECORDS=address, RUNBOOK_PARAMS=str(SANDBOX.parent))
+    assert done.exit_code == Exit.BAD_INPUT, done.output
+    assert f"RUNBOOK_RECORDS={address}" in done.output
+    assert "Next: set it to the path of a directory" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["runbooks"]
+
+
+def test_the_sample_code_is_refused_outside_the_sandbox(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook.runner.Kernel", None)  # the refusal comes before a kernel starts
+    done = cli("run deploy --env live -p source=sample", **params(tmp_path, "live"))
+    assert done.exit_code == Exit.BAD_INPUT, done.output
+    assert "source=sample is not allowed with --env live" in done.output
+    assert "Next: give the path of the function's git checkout" in done.output
+    assert not (tmp_path / "records").exists()
+
+
 def test_as_of_leaves_gaps(cli: Cli, tmp_path: Path) -> None:
     done = cli("run daily_check -p as_of=2026-03-10T09:00")
     assert done.exit_code == Exit.UNKNOWN, done.output
@@ -178,9 +216,14 @@ def test_doctor(cli: Cli, world: str, code: int, words: str) -> None:
     assert words in done.output
 
 
-def test_sandbox_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("background", "number"), [(False, signal.SIGINT), (False, signal.SIGTERM), (True, signal.SIGTERM)]
+)
+def test_sandbox_serves_until_it_is_stopped(background: bool, number: int) -> None:
+    """A process inherits what its starter ignores; a shell ignores SIGINT for what it starts in the background."""
     words = [sys.executable, "-m", "runbook.cli", "sandbox", "--world", "no_etl"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    given = partial(signal.signal, signal.SIGINT, signal.SIG_IGN if background else signal.SIG_DFL)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=given) as process:
         assert process.stdout
         lines = iter(process.stdout.readline, "")
         exports = {}
@@ -192,11 +235,15 @@ def test_sandbox_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         about = json.load(urlopen(exports["RUNBOOK_SANDBOX"]))
         assert about["project"] == "acme-sales-sandbox"
         assert exports["CLOUDSDK_CORE_PROJECT"] == about["project"]
-        process.send_signal(signal.SIGINT)
         try:
+            if background:
+                process.send_signal(signal.SIGINT)
+                assert json.load(urlopen(exports["RUNBOOK_SANDBOX"])) == about
+            process.send_signal(number)
             assert process.wait(20) == 0
+            assert not Path(exports["BIGQUERYRC"]).exists()
         finally:
-            process.kill()  # where whoever runs the tests lets them ignore SIGINT
+            process.kill()
 
 
 def test_the_run_of_a_served_sandbox(cli: Cli, tmp_path: Path) -> None:
@@ -213,6 +260,36 @@ def test_the_run_of_a_served_sandbox(cli: Cli, tmp_path: Path) -> None:
         refused = cli("run daily_check --env live", RUNBOOK_SANDBOX=served.url, **other)
         assert refused.exit_code == Exit.BAD_INPUT
         assert "is another system" in refused.output
+
+
+NAMELESS = "import pwd\ndef none(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = none\n"
+
+
+WAYS = [("patched", ""), *([("another user", ""), ("another user", "/")] if os.geteuid() == 0 else [])]
+
+
+@pytest.mark.parametrize(("way", "home"), WAYS)
+def test_a_user_without_a_name_or_a_home(tmp_path: Path, way: str, home: str) -> None:
+    """As in a container that runs as a number: root really becomes user 12345, others find no name for their own."""
+    with TemporaryDirectory(dir="/tmp") as open_to_all:
+        Path(open_to_all).chmod(0o777)
+        env = {"PATH": os.environ["PATH"], "RUNBOOK_RECORDS": open_to_all} | ({"HOME": home} if home else {})
+        words, uid = [sys.executable, "-P", "-m", "runbook.cli"], os.getuid()
+        if way == "patched":
+            (tmp_path / "sitecustomize.py").write_text(NAMELESS)
+            env["PYTHONPATH"] = str(tmp_path)
+        else:  # it may read everything, because Python itself may lie in root's home
+            uid, reads = 12345, [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
+            words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *reads, *words]
+        for name in ("daily_check", "rollback"):
+            done = subprocess.run([*words, "run", name], env=env, capture_output=True, text=True, timeout=100)
+            assert (done.returncode, done.stderr) == (0, "")
+            (folder,) = Path(open_to_all, "sandbox").glob(f"*-{name}-*")
+            assert json.loads((folder / "record.json").read_text())["who"].startswith(f"{uid}@")
+        assert json.loads((folder / "plan.json").read_text())["terms"]["requester"] == str(uid)
+        done = subprocess.run([*words, "doctor"], env=env, capture_output=True, text=True, timeout=100)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ("No user exists for uid 12345" in done.stdout) == (way == "another user")
 
 
 def test_working_copies_are_empty_and_default_to_their_environment(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from hashlib import md5
 from typing import Any
@@ -358,6 +358,59 @@ def test_users_of_a_secret(sandbox: Any) -> None:
         assert (found["revision"], found["since"]) == (serving["revision"], serving["created"])
     nobody = look(facts.users("nope"), cloud, moment)
     assert (nobody.rows, nobody.gaps, nobody.absent) == ((), (), ())
+
+
+PINNED = "references: [{select: {name: gmail-sync}, secret: gmail-oauth-token, version: 1, volume: %s}]"
+
+
+@pytest.mark.parametrize("volume", ["false", "true"])
+def test_the_version_that_a_revision_names(sandbox: Any, tmp_path: Any, volume: str) -> None:
+    world = world_file(tmp_path, PINNED % volume)
+    seen = look(facts.users("gmail-oauth-token"), *sandbox(world))
+    assert {r["function"]: r["versions"] for r in seen.rows} == {"gmail-sync": ["1"], "calendar-sync": ["latest"]}
+
+
+def _env(revision: dict[str, Any]) -> Any:
+    revision["containers"][0]["env"] = [{"name": "T", "valueSource": {"secretKeyRef": {"secret": TOKEN}}}]
+
+
+def _elsewhere(revision: dict[str, Any]) -> Any:
+    revision["containers"] += [
+        {"env": [{"name": "T", "valueSource": {"secretKeyRef": {"secret": TOKEN, "version": "7"}}}]}
+    ]
+
+
+TOKEN = "projects/123/secrets/gmail-oauth-token"
+REVISIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
+    "without a version": (_env, ["latest"]),
+    "in a second container": (_elsewhere, ["7", "latest"]),
+    "a volume without items": (lambda r: r.update(volumes=[{"name": "v", "secret": {"secret": TOKEN}}]), ["latest"]),
+    "an alias": (
+        lambda r: r.update(volumes=[{"secret": {"secret": TOKEN, "items": [{"path": "p", "version": "prod"}]}}]),
+        ["latest", "prod"],
+    ),
+    "nowhere": (lambda r: r["containers"][0].pop("env"), []),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), REVISIONS.values(), ids=REVISIONS)
+def test_how_a_revision_may_name_a_secret(sandbox: Any, change: Callable[..., Any], expected: list[str]) -> None:
+    cloud, moment = sandbox()
+    change(cloud.transport.app.sandbox.services.revisions["gmail-sync"][-1])
+    seen = look(facts.users("gmail-oauth-token"), cloud, moment)
+    assert seen.rows[0]["versions"] == expected
+
+
+def test_a_revision_whose_secrets_cannot_be_read_is_unknown(sandbox: Any) -> None:
+    cloud, moment = sandbox()
+    revisions = cloud.transport.app.sandbox.services.revisions["gmail-sync"]
+    revisions[-1].pop("containers")
+    seen = look(facts.users("gmail-oauth-token"), cloud, moment)
+    assert not seen.rows
+    assert "does not show which secrets it reads" in seen.gaps[0].why
+    revisions.pop()
+    seen = look(facts.users("gmail-oauth-token"), cloud, moment)
+    assert "not every serving revision of gmail-sync" in seen.gaps[0].why
 
 
 def test_a_user_that_is_not_there(sandbox: Any, tmp_path: Any) -> None:

@@ -64,7 +64,7 @@ def test_memory_against_its_limit(sandbox: Callable[..., Any]) -> None:
         ("account-scoring", "Wed 07:30", "duration", _s(killed - newest["started_at"]), 540, "s", "out of memory"),
         ("account-scoring", "Wed 07:30", "memory", used, 1024, "MiB", "out of memory"),
     ]
-    assert fix(page) == (f"give it more memory (stopped at {used:,} MiB, it has 1,024 MiB)", "memory=2Gi -p source=")
+    assert fix(page) == (f"give it more memory (stopped at {used:,} MiB, it has 1,024 MiB)", "memory=2Gi")
 
 
 def _s(delta: Any) -> int:
@@ -77,7 +77,7 @@ def test_time_against_its_limit(sandbox: Callable[..., Any]) -> None:
     assert stopped == ("embeddings", "Wed 06:15", "duration", 300, 300, "s", "out of time")
     assert fix(page) == (
         "give it more time, or make it faster (stopped at 300 s, it has 300 s)",
-        "timeout_s=600 -p source=",
+        "timeout_s=600",
     )
 
 
@@ -135,7 +135,7 @@ def test_the_memory_that_is_proposed(
     seen = seen._replace(functions=with_limits(seen.functions, memory=deployed))
     page = page_of(seen, moment)
     assert [c.cause for c in page.causes] == ["memory_limit"]
-    assert fix(page)[1] == (f"{wanted} -p source=" if wanted else "")
+    assert fix(page)[1] == (f"{wanted}" if wanted else "")
     assert page.steps[-1]["do"] == "then run gmail-sync again"
     assert {r["limit by"] for r in page.near} == {"deployed"}
 
@@ -147,7 +147,7 @@ TIME = [(300, "timeout_s=600"), (540, ""), (310, "timeout_s=620"), (2000, ""), (
 def test_the_time_that_is_proposed(sandbox: Callable[..., Any], deployed: int, wanted: str) -> None:
     seen, moment = seen_in(sandbox, "p1_timeout")  # which was stopped at 300 s
     page = page_of(seen._replace(functions=with_limits(seen.functions, timeout_s=deployed)), moment)
-    assert fix(page)[1] == (f"{wanted} -p source=" if wanted else "")
+    assert fix(page)[1] == (f"{wanted}" if wanted else "")
     assert ("by now" in fix(page)[0]) == (deployed > 400)
 
 
@@ -165,7 +165,7 @@ def test_params_stand_in_by_name_where_nothing_was_seen(sandbox: Callable[..., A
     page = page_of(seen, moment)
     assert {r["limit by"] for r in page.near} == {"params"}
     assert "could not be seen" in fix(page)[0]
-    assert fix(page)[1] == "memory=2Gi -p source="
+    assert fix(page)[1] == "memory=2Gi"
 
 
 def test_a_limit_that_nobody_measured_still_has_its_row(sandbox: Callable[..., Any]) -> None:
@@ -176,7 +176,7 @@ def test_a_limit_that_nobody_measured_still_has_its_row(sandbox: Callable[..., A
     assert (memory["what"], memory["seen"], memory["limit"]) == ("memory", None, 1024)
     shown = charts.limits(Stub(moment), page, *seen)._repr_mimebundle_()  # type: ignore[arg-type]
     assert shown["image/png"].startswith(b"\x89PNG")
-    assert fix(page) == ("give it more memory (it has 1,024 MiB)", "memory=2Gi -p source=")
+    assert fix(page) == ("give it more memory (it has 1,024 MiB)", "memory=2Gi")
 
 
 def test_the_chart_has_the_numbers_as_text(sandbox: Callable[..., Any]) -> None:

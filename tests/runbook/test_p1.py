@@ -207,7 +207,7 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
     first, *_ = found.steps
     assert first["command"] == (
         "runbook run deploy --env sandbox --world stale_scores -p function=account-scoring -p memory=2Gi"
-        " -p incident=INC-7 -p source="
+        " -p incident=INC-7"
     )
     assert found.steps[1]["command"].endswith("-p function=account-scoring -p incident=INC-7")
     assert [p["role"] for p in found.people] == ["on-call", "team-lead"]

@@ -39,7 +39,7 @@ def gate(result: Result) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(
     ("name", "given"),
-    [("deploy", {"memory": "1Gi", "source": ""}), ("rotate_secret", {}), ("schema_change", {})],
+    [("deploy", {"memory": "1Gi"}), ("rotate_secret", {}), ("schema_change", {})],
 )
 def test_what_was_not_tried_in_staging_is_not_applied(
     places: tuple[Place, Place], name: str, given: dict[str, str]
@@ -77,13 +77,14 @@ def test_only_the_very_code_counts(places: tuple[Place, Place], monkeypatch: pyt
     live, staging = places
     monkeypatch.setattr(runbook.source, "run_tests", lambda *_: (True, "3 passed"))
     monkeypatch.setattr(runbook.source, "leaks", lambda *_: [])
-    first = staging.plan("deploy", environment="staging")
+    code = {"source": str(runbook.source.sample())}
+    first = staging.plan("deploy", environment="staging", **code)
     staging.approve(first.id)
-    assert staging.go("deploy", first.id, environment="staging").outcome.result == "applied"
-    assert [verdict for verdict, _ in gate(live.run("deploy", environment="live"))] == ["ok"]
+    assert staging.go("deploy", first.id, environment="staging", **code).outcome.result == "applied"
+    assert [verdict for verdict, _ in gate(live.run("deploy", environment="live", **code))] == ["ok"]
     found = runbook.source.look(runbook.source.sample())
     monkeypatch.setattr(runbook.source, "look", lambda _: found.__class__(**{**vars(found), "digest": "f" * 40}))
-    assert gate(live.run("deploy", environment="live")) == [("alert", "not yet")]
+    assert gate(live.run("deploy", environment="live", **code)) == [("alert", "not yet")]
 
 
 @pytest.mark.usefixtures("places")

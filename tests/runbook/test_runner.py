@@ -174,6 +174,12 @@ def test_no_room_for_a_record(monkeypatch: Any, tmp_path: Path) -> None:
 # --- what happens to a process of its own -----------------------------------------------------------------------------
 
 
+def in_the_foreground() -> None:
+    """A process inherits which signals are ignored; the tests themselves may run in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """A function that starts a process which runs one notebook and exits as it ended; its records go to tmp_path."""
@@ -183,6 +189,7 @@ def child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         code = "import json, sys; from runbook import runner; raise runner.run(sys.argv[1], json.loads(sys.argv[2]))"
         words = [sys.executable, "-c", code, str(NOTEBOOKS / f"{name}.ipynb"), json.dumps(values)]
         env = os.environ | {"RUNBOOK_RECORDS": str(tmp_path)}
+        options = {"preexec_fn": in_the_foreground, **options}
         made.append(subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True, **options))
         return made[-1]
 
@@ -239,6 +246,27 @@ def test_stopped_from_outside(
     else:
         assert kept["ended_at"] is None
         json.loads((folder / "never_ends.ipynb").read_text())
+
+
+def test_what_is_ignored_in_the_background_stays_ignored(child: Any, tmp_path: Path) -> None:
+    """A shell lets what it starts in the background ignore SIGINT, and nohup SIGHUP; SIGTERM still ends a run."""
+
+    def ignore() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+    mark = tmp_path / "mark"
+    runs = child("never_ends", {"mark": str(mark), "on_interrupt": "end"}, preexec_fn=ignore)
+    wait_for(mark.exists)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        runs.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        runs.wait(1)
+    runs.send_signal(signal.SIGTERM)
+    assert runs.wait(30) == 143, runs.communicate()
+    kept = json.loads(Path(json.loads(mark.read_text())["run"], "record.json").read_text())
+    assert kept["status"] == "terminated"
+    assert "stopped by SIGTERM" in kept["why"]
 
 
 @pytest.mark.parametrize(("wait", "cells"), [(False, [C, C, C, C, C, C]), (True, [C, C, C, C, F, P])])

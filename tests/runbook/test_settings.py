@@ -47,6 +47,7 @@ BAD = [
     ("signers: [manager],", "signers: [boss],", ["operations.add_column.signers: not under contacts: boss"]),
     ("ask: security ", "ask: nobody ", ["roles.ask: nobody is not under contacts"]),
     ("days: [sat, sun]", "days: [saturday]", ["windows.weekend.days.0"]),
+    ("records: records", "records: gs://b/x", ["records: is an address", "give its path", "'gs://b/x'"]),
     ("region: us-central1", "region: <your region>", ["still has placeholders", "region: <your region>"]),
     ("project: acme", "project: [", ["is not YAML"]),
     ("project: acme-sales-sandbox", "project: acme-sales-sandbox\nproject_id: x", ["project_id: unknown key. Did you mean project?"]),

@@ -38,14 +38,15 @@ def safe_to_run(service: Fact, runs: Fact, access: Fact, settings: Settings, mom
 def safe_to_rotate(
     versions: Fact, users: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment
 ) -> Findings:
-    """The secret is there, its readers are known and would get a new revision's traffic; tried in staging; one may."""
+    """The secret is there, its readers are known, get a new revision's traffic and name `latest`; tried in staging; one
+    may."""
     found = unseen("secret", versions, "exists")
     if not found:
         enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
         newest = versions.rows[0]["version"] if versions.rows else "none"
         value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {newest}"
         found = one("secret", "versions", value, "exists", OK)
-    parts = (found, _users(users), _pins(users), elevated(access, settings, moment))
+    parts = (found, _users(users), _pins(users), *map(_named, users.rows), elevated(access, settings, moment))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
@@ -57,10 +58,37 @@ def _pins(users: Fact) -> Findings:
     return join(one("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
 
 
+def _named(row: Row, retired: int = 0) -> Findings:
+    """Whether a reader's revision names other versions than `latest`, or none; nothing to find where it does not.
+
+    With `retired` only that version, and an alias, which may stand for it, is an alert: nothing else is cut off.
+    """
+    revision, others = row["revision"], [v for v in row["versions"] if v != "latest"]
+    limit = "reads `latest`"
+    if not row["versions"]:
+        hint = "find out which version its code reads; then name the secret in its deployment, or correct params."
+        return one("version in use", row["function"], f"{revision} names no version", limit, UNKNOWN, hint)
+    if not others:
+        return Findings()
+    cut = not retired or any(v == str(retired) or not v.isdigit() for v in others)
+    hint = "deploy it with this secret at `latest` (gcloud functions deploy --update-secrets)"
+    hint += ", or retire another version." if retired else ": a new version does not reach this revision."
+    value = f"{revision} names version {', '.join(others)}"
+    return one("version in use", row["function"], value, limit, ALERT if cut else WARN, hint)
+
+
 def safe_to_retire(
-    versions: Fact, users: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment, to: str = "disable"
+    versions: Fact,
+    users: Fact,
+    runs: Fact,
+    access: Fact,
+    settings: Settings,
+    moment: Moment,
+    to: str = "disable",
+    version: int = 0,
 ) -> Findings:
-    """The newest version is enabled and proved in use: every reader started after it was made, and ran well since.
+    """No reader names the version to retire, and every reader of `latest` started after the newest version was made and
+    ran well since. `version` 0 is the newest enabled one beside the newest.
 
     To enable a version again, `to`, takes nothing away from anybody, so there it is enough that the secret was seen.
     """
@@ -70,7 +98,10 @@ def safe_to_retire(
     elif not found:
         newest = versions.rows[0] if versions.rows else None
         if newest and newest["state"] == "ENABLED":
-            found = _in_use(newest, users, runs, settings)
+            old = (r["version"] for r in versions.rows[1:] if r["state"] == "ENABLED")
+            retired = version or max(old, default=-1)  # -1: there is none, so nothing is cut off
+            named = (_named(row, retired) for row in users.rows)
+            found = join((_in_use(newest, users, runs, settings), *named))
         else:
             hint = "`latest` never falls back: enable it, or rotate, before anything is disabled."
             state = f"version {newest['version']} is {newest['state']}" if newest else "there is none"
@@ -81,7 +112,7 @@ def safe_to_retire(
 def _in_use(newest: Row, users: Fact, runs: Fact, settings: Settings) -> Findings:
     limit = f"started with version {newest['version']}, and ran well since"
     found, unknown = [_users(users)], unseen("new version in use", runs, limit)
-    for row in users.rows:
+    for row in (r for r in users.rows if "latest" in r["versions"]):
         name, verdict, value, hint = row["function"], OK, "ran well", ""
         good = [r for r in runs.rows if r["function"] == name and r["status"] == "success"]
         if row["since"] < newest["created"]:
@@ -231,6 +262,8 @@ def _same_rows(row: Row) -> Findings:
 def _source(source: Fact) -> Findings:
     if seen := unseen("source", source, "tested, committed, reviewed, no secrets"):
         return seen
+    if not source.rows:
+        return one("source", "code", "not changed: nothing to test", "tested, committed, reviewed, no secrets", OK)
     found = []
     for row in source.rows:
         checks = [

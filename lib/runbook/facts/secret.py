@@ -59,9 +59,10 @@ def secrets() -> Ask:
 
 
 def users(secret: str) -> Ask:
-    """Rows `function, revision, since, traffic` of each revision that serves a function that has the secret by params.
+    """Rows `function, revision, since, traffic, versions` of each revision that serves a function with the secret.
 
-    `since` is when the revision was made: that is when it read its secrets. Of one function, most traffic comes first.
+    Params say which functions have it. `since` is when the revision was made: that is when it read its secrets.
+    `versions` are those that it names: `latest`, a number, or an alias. Of one function, most traffic comes first.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -69,9 +70,14 @@ def users(secret: str) -> Ask:
         line = "\n".join(f"gcloud run revisions list --service={name} {flags(cloud)}" for name in names)
 
         def one(name: str) -> Answer:
-            serving = (r for r in revisions(name)(cloud, moment).see().rows if r["traffic"])
+            serving = [r for r in revisions(name)(cloud, moment).see().rows if r["traffic"]]
+            if sum(r["traffic"] for r in serving) < 100:
+                raise Unseen(f"not every serving revision of {name} is among its newest hundred", "deploy it again.")
+            for blank in (r["revision"] for r in serving if r["_secrets"] is None):
+                next = f"look at it: gcloud run revisions describe {blank} {flags(cloud)}"
+                raise Unseen(f"{blank} does not show which secrets it reads", next)
             ordered = sorted(serving, key=lambda r: -r["traffic"])
-            return Answer([{"function": name, **_reader(r)} for r in ordered])
+            return Answer([{"function": name, **_reader(r, secret)} for r in ordered])
 
         def see() -> Answer:
             answer = each(names, one)
@@ -84,6 +90,7 @@ def users(secret: str) -> Ask:
     return ask
 
 
-def _reader(revision: Row) -> Row:
+def _reader(revision: Row, secret: str) -> Row:
     kept = {key: revision[key] for key in ("traffic", "_pinned")}
-    return {"revision": revision["revision"], "since": revision["created"], **kept}
+    versions = sorted({version for found, version in revision["_secrets"] if found == secret})
+    return {"revision": revision["revision"], "since": revision["created"], **kept, "versions": versions}

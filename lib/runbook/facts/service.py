@@ -120,4 +120,18 @@ def _revision(found: Row, shares: dict[str, int]) -> Row:
         "created": _time(found["createTime"]),
         "ready": ready.get("state") == "CONDITION_SUCCEEDED",
         "traffic": shares.get(name, 0),
+        "_secrets": _secrets(found),
     }
+
+
+def _secrets(revision: Row) -> list[tuple[str, str]] | None:
+    """The (secret, version) of each variable and each file of a revision; None where it shows no container.
+
+    Google's default for a version is `latest`.
+    """
+    if not revision.get("containers"):
+        return None
+    variables = [e.get("valueSource", {}).get("secretKeyRef") for c in revision["containers"] for e in c.get("env", [])]
+    volumes = [v["secret"] for v in revision.get("volumes", []) if "secret" in v]
+    files = [{**volume, **item} for volume in volumes for item in volume.get("items") or [{}]]
+    return [(_last(r["secret"]), r.get("version") or "latest") for r in [*variables, *files] if r]

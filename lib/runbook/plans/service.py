@@ -14,7 +14,8 @@ from runbook.settings import Settings
 def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Build and serve new code, and/or change memory or timeout; then one test run. Empty if all is as asked.
 
-    A pinned traffic split would give new code nothing, so releasing it is a change of its own. Raises Refused.
+    Without `source` the code stays. A pinned traffic split would give new code nothing, so releasing it is a change of
+    its own. Raises Refused.
     """
     name, now = request.function, row_of(seen.service, request.function)
     wanted: Row = {"memory": request.memory, "timeout_s": request.timeout_s}
@@ -29,15 +30,14 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
         changes.append(_route(request, now, {"latest": 100}, settings))
     if changes and request.test_run:
         changes.append(run_once(name, settings))
-    notes = (
-        [f"traffic is pinned to {now['serving']}: without releasing it, new code would get nothing."]
-        if now["pinned"]
-        else []
-    )
-    back = f"if it goes wrong: {again(request, 'rollback', function=name, revision=now['serving'])}"
+    notes = [] if wanted else ["no change is requested: give source, memory or timeout_s"]
+    if now["pinned"]:
+        notes.append(f"traffic is pinned to {now['serving']}: without releasing it, new code would get nothing.")
+    if changes:
+        notes.append(f"if it goes wrong: {again(request, 'rollback', function=name, revision=now['serving'])}")
     relies = {"serving revision": now["serving"], "traffic": now["traffic"], "state": now["state"]}
     relies |= tried(seen.rehearsal, settings, wanted.get("source", ""))
-    return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=(name,), notes=(*notes, back))
+    return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=(name,), notes=tuple(notes))
 
 
 def _update(request: Request, was: Row, wanted: Row, now: Row, settings: Settings) -> Change:
@@ -55,7 +55,7 @@ def _update(request: Request, was: Row, wanted: Row, now: Row, settings: Setting
         words.append(f"--source={now['_code']}")  # else gcloud may take the code of the folder that it is called in
     undo = again(request, "rollback", function=name, revision=now["serving"])
     if "source" not in wanted:
-        undo = again(request, "deploy", function=name, **parts) + " -p source="
+        undo = again(request, "deploy", function=name, **parts)
     details = {"function": name, "from": parts, "to": wanted, "was": now["state"]}
     return Change("update function", details, undo, " ".join(words))
 
