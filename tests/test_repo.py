@@ -21,7 +21,7 @@ GOOGLE = {"requests", "google", "googleapiclient", "urllib3"}
 PURE = {"canonical", "draw", "errors", "moment", "operations", "plan", "report", "rows", "settings"}
 LAYERS = {
     "errors": {"draw"},
-    "operations": set(),
+    "operations": {"settings"},
     "canonical": set(),
     "store": {"errors", "journal"},
     "signers": {"errors", "settings"},
@@ -42,7 +42,7 @@ LAYERS = {
     "diagnosis": PURE | {"sick"},
     "limits": PURE | {"diagnosis", "sick"},
     "cloud": PURE | {"cloud"},
-    "facts": PURE | {"cloud", "facts", "source", "journal", "record", "request", "store"},
+    "facts": PURE | {"context", "cloud", "facts", "source", "journal", "record", "request", "store"},
     "notify": {"errors", "settings"},
     "forms": PURE,
     "request": PURE | {"cloud", "forms"},  # which target an environment has, before a kernel starts

@@ -119,7 +119,7 @@ def _require_safe(plan: Plan, asked: _Asked, material: Material) -> None:
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
         raise Refused("it is not safe to start", lines, next=bad[0].next or "mend what the gates say, and plan again.")
-    if any(change.action == "add secret version" for change in plan.changes):
+    if any(change.args.needs_secret for change in plan.changes):
         material.secret()  # refuses before an approval is used up
 
 
@@ -246,7 +246,7 @@ def _stale(store: Store, wanted: str, plan: Plan) -> Refused:
 
 
 def _read(content: Row) -> Row:
-    """What people read of a plan; its details say the same again, for the actions."""
+    """What people read of a plan; its arguments say the same again, for the actions."""
     names = ("action", "resource", "before", "after")
     return {**content, "changes": [{name: change[name] for name in names} for change in content["changes"]]}
 

@@ -17,7 +17,7 @@ from runbook.apply import person
 from runbook.approval import Statement, Stored, newest_plan
 from runbook.cloud.connect import connect
 from runbook.errors import BadInput, BadSettings, Refused, UnknownName
-from runbook.operations import TELL
+from runbook.operations import ACTIONS, Tell
 from runbook.settings import Operation, Settings
 from runbook.store import Store
 
@@ -64,7 +64,7 @@ class Found:
     @property
     def needs_secret(self) -> bool:
         """Whether a change adds a version of a secret."""
-        return any(change["action"] == "add secret version" for change in self.content["changes"])
+        return any(ACTIONS[change["action"]].needs_secret for change in self.content["changes"])
 
     def text(self) -> str:
         """The plan as its approver must see it before signing."""
@@ -81,7 +81,7 @@ class Found:
             f"given {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
         }
         head = draw.text_table([{"plan": key, self.file["id"][:12]: value} for key, value in about.items()])
-        texts = dict.fromkeys(c["details"]["text"] for c in shown["changes"] if c["action"] == TELL)
+        texts = dict.fromkeys(c["args"]["message"] for c in shown["changes"] if c["action"] == Tell.action)
         messages = "".join(f"\nWhat they are told:\n{draw.visible(text)}\n" for text in texts)
         return f"{head}\n\n{draw.text_table(changes)}\n{messages}"
 
@@ -102,7 +102,7 @@ class Found:
         if target == "sandbox":
             who = who or next((name for name, roles in signers.DEMO.items() if role in roles), person())
             key = key or records / "sandbox" / "approvers" / who
-        key = key or Path("~/.ssh/id_ed25519").expanduser()
+        key = key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
         rule, now = self.rule, self.now()
         opening = approval.opens(self.system.windows.get(rule.window), now, self.system.zone)
         more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
@@ -115,8 +115,9 @@ def find(plan: str) -> Found:
     for environment in settings.environments():
         try:
             system = settings.load(environment)
-        except BadSettings:
-            continue  # a template, say: no plan can have been made from it
+        except BadSettings as error:  # a template, say: no plan can have been made from it
+            looked.append(f"not in that of {environment}: {error.what}")
+            continue
         store = Store(record.folder_of(system), shared=system.records_shared)
         looked.append(str(store.folder))
         stored = newest_plan(store, plan)
@@ -126,7 +127,7 @@ def find(plan: str) -> Found:
             return Found(system, store, stored)
     raise UnknownName(
         f"there is no plan {plan!r}",
-        f"looked in {', '.join(looked)}",
+        "looked in " + "; ".join(looked),
         next="a run that plans prints its id, 12 characters.",
     )
 

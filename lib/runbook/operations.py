@@ -1,57 +1,53 @@
-"""What each operation of params may consist of, and how a change reads: its text is made from its arguments alone.
+"""What can be changed: each action with its typed arguments, and the actions of which each operation may consist.
 
 What an approver sees and what is sent come from the same arguments, so that no plan can show one thing and do another.
-Pure.
+Whatever differs between actions is said here, as a property of theirs. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-Args = Mapping[str, Any]
+from runbook.settings import Part
+
 Text = tuple[str, str, str]  # resource, before, after
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # types as tables.get names them
-TELL = "tell"  # may come first in every operation
 
 
-class Allowed(NamedTuple):
-    """The runbooks that may plan an operation, and the actions of which it may consist, messages aside."""
+class Args(Part):
+    """The arguments of an action. `text` is what people read of it: resource, before and after.
 
-    runbooks: tuple[str, ...]
-    actions: tuple[str, ...]
-
-
-OPERATIONS = {
-    "add_column": Allowed(("schema_change",), ("add column",)),
-    "deploy": Allowed(("deploy",), ("update function", "route traffic", "run once")),
-    "notify": Allowed(("p1_response",), ()),
-    "restore": Allowed(("restore",), ("copy table",)),
-    "retry": Allowed(("retry",), ("run once",)),
-    "rollback": Allowed(("rollback",), ("route traffic",)),
-    "scheduler": Allowed(("scheduler",), ("set job state",)),
-    "secret": Allowed(
-        ("rotate_secret", "retire_secret"),
-        ("add secret version", "start with new secret", "run once", "set version state"),
-    ),
-    "snapshot": Allowed(("backup",), ("copy table",)),
-}
-
-
-def allowed(runbook: str, operation: str, action: str) -> bool:
-    """Whether a plan of this runbook and operation may hold this action."""
-    known = OPERATIONS.get(operation, Allowed((), ()))
-    return runbook in known.runbooks and action in (TELL, *known.actions)
-
-
-def text_of(action: str, args: Args) -> Text:
-    """Resource, before and after of a change, as people read it. Raises KeyError for an action that there is not.
-
-    Also raises KeyError, TypeError, ValueError or AttributeError for arguments that are not those of the action.
+    `optional`: what comes after it goes on without it. `is_a_run`: its effect is a run of a function, which shows late
+    and only by being newer. `needs_secret`: it takes a secret's value. `permissions` are those that its requests need
+    (https://cloud.google.com/iam/docs/permissions-reference).
     """
-    return _TEXTS[action](args)
+
+    action: ClassVar[str]
+    optional: ClassVar[bool] = False
+    is_a_run: ClassVar[bool] = False
+    needs_secret: ClassVar[bool] = False
+    permissions: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def text(self) -> Text:
+        raise NotImplementedError
+
+
+class RouteTraffic(Args):
+    """The traffic of a Cloud Run service; percent by revision, "latest" is whichever is newest and ready."""
+
+    action = "route traffic"
+    permissions = ("run.services.update",)
+    service: str
+    before: dict[str, int]
+    after: dict[str, int]
+
+    @property
+    def text(self) -> Text:
+        return self.service, shares(self.before), shares(self.after)
 
 
 def shares(targets: Mapping[str, int]) -> str:
@@ -59,7 +55,8 @@ def shares(targets: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {targets[name]} %" for name in sorted(targets, key=lambda n: (-targets[n], n)))
 
 
-_PARTS = {
+FunctionPart = Literal["memory", "timeout_s", "source", "runtime", "entry_point"]
+_PARTS: dict[FunctionPart, str] = {
     "memory": "memory {}",
     "timeout_s": "timeout {} s",
     "source": "source {}",
@@ -68,62 +65,221 @@ _PARTS = {
 }
 
 
-def _function(args: Args) -> Text:
-    return args["function"], _parts(args["from"]), _parts(args["to"])
+class UpdateFunction(Args):
+    """A deployment: only the parts that are named change. `source` is a digest; `was` the function's state before."""
+
+    action = "update function"
+    permissions = ("cloudfunctions.functions.update", "cloudfunctions.functions.sourceCodeSet")
+    function: str
+    before: dict[FunctionPart, str | int]
+    after: dict[FunctionPart, str | int]
+    was: str
+
+    @property
+    def text(self) -> Text:
+        return self.function, _parts(self.before), _parts(self.after)
 
 
-def _parts(parts: Args) -> str:
-    if unknown := set(parts) - set(_PARTS):
-        raise ValueError(f"a function has no {unknown.pop()}")
+def _parts(parts: Mapping[FunctionPart, str | int]) -> str:
     return ", ".join(t.format(str(parts[k])[:12] or "not by a runbook") for k, t in _PARTS.items() if k in parts)
 
 
-def _restart(args: Args) -> Text:
-    return args["service"], args["from"], f"a new revision that reads {args['secret']}, version {args['version']}"
+class Restart(Args):
+    """A new revision of a service, because a secret in an environment variable is read at its start only."""
+
+    action = "start with new secret"
+    permissions = ("run.services.update",)
+    service: str
+    revision: str
+    secret: str
+    version: int
+
+    @property
+    def text(self) -> Text:
+        return self.service, self.revision, f"a new revision that reads {self.secret}, version {self.version}"
+
+    @property
+    def mark(self) -> str:
+        """What the new revision carries, so that it is known again."""
+        return f"{self.secret}-{self.version}"
 
 
-def _version(args: Args) -> Text:
-    return args["secret"], f"newest is version {args['from']}", f"version {args['to']}, checksum verified"
+class RunOnce(Args):
+    """One run of a function, by its scheduler job."""
+
+    action = "run once"
+    is_a_run = True
+    permissions = ("cloudscheduler.jobs.run",)
+    function: str
+
+    @property
+    def text(self) -> Text:
+        return self.function, "as it is", "one more run, ended with success"
 
 
-def _copy(args: Args) -> Text:
-    table = args["table"]
-    after = {
-        "SNAPSHOT": f"a snapshot of {table}, kept {args.get('keep_days')} days",
-        "RESTORE": f"the rows of {table}",
-        "COPY": f"the rows that {table} had at {copied_at(args):%Y-%m-%d %H:%M:%S.%f} UTC".replace(".000000", ""),
-    }
-    return args["to_table"], "none", after[args["operation"]]
+class SetJobState(Args):
+    """Pause or resume a scheduler job."""
+
+    action = "set job state"
+    permissions = ("cloudscheduler.jobs.pause", "cloudscheduler.jobs.enable")
+    job: str
+    before: str
+    after: str
+
+    @property
+    def text(self) -> Text:
+        return self.job, self.before, self.after
 
 
-def copied_at(args: Args) -> datetime:
-    """The time, in UTC, of which a copy is; the beginning of time where it names none."""
-    return EPOCH + timedelta(milliseconds=int(str(args.get("at", "@0")).removeprefix("@")))
+class AddVersion(Args):
+    """A new version of a secret, by the numbers of the newest before and after."""
+
+    action = "add secret version"
+    needs_secret = True
+    permissions = ("secretmanager.versions.add",)
+    secret: str
+    before: int
+    after: int
+
+    @property
+    def text(self) -> Text:
+        return self.secret, f"newest is version {self.before}", f"version {self.after}, checksum verified"
 
 
-def _column(args: Args) -> Text:
-    return f"{args['table']}.{args['column']}", "none", f"{column_type(args)}, empty"
+class SetVersionState(Args):
+    """Disable or enable a version of a secret."""
+
+    action = "set version state"
+    permissions = ("secretmanager.versions.disable", "secretmanager.versions.enable")
+    secret: str
+    version: int
+    before: str
+    after: str
+
+    @property
+    def text(self) -> Text:
+        return f"{self.secret}, version {self.version}", self.before, self.after
 
 
-def column_type(args: Args) -> str:
-    """The type of a column in GoogleSQL."""
-    return f"ARRAY<{args['type']}>" if args["mode"] == "REPEATED" else str(args["type"])
+class CopyTable(Args):
+    """A snapshot of a table, a table from a snapshot, or a table as it was `at` a time ("@" and milliseconds)."""
+
+    action = "copy table"
+    permissions = ("bigquery.tables.create", "bigquery.tables.createSnapshot")
+    dataset: str
+    table: str
+    to_dataset: str
+    to_table: str
+    operation: Literal["SNAPSHOT", "RESTORE", "COPY"]
+    keep_days: int = 0
+    at: str = ""
+
+    @property
+    def text(self) -> Text:
+        after = {
+            "SNAPSHOT": f"a snapshot of {self.table}, kept {self.keep_days} days",
+            "RESTORE": f"the rows of {self.table}",
+            "COPY": f"the rows that {self.table} had at {self.copied_at:%Y-%m-%d %H:%M:%S.%f} UTC",
+        }
+        return self.to_table, "none", after[self.operation].replace(".000000 UTC", " UTC")
+
+    @property
+    def copied_at(self) -> datetime:
+        """The time, in UTC, of which the copy is; the beginning of time where it names none."""
+        return EPOCH + timedelta(milliseconds=int(self.at.removeprefix("@") or 0))
+
+    @property
+    def is_snapshot(self) -> bool:
+        return self.operation == "SNAPSHOT"
+
+    @property
+    def job(self) -> str:
+        """What its jobs are called, a number aside."""
+        return f"runbook_{'snapshot' if self.is_snapshot else 'restore'}_{self.to_table}"
 
 
-def add_column(project: str, args: Args) -> str:
-    """The statement that adds a column."""
-    return f"ALTER TABLE `{project}.{args['dataset']}.{args['table']}` ADD COLUMN {args['column']} {column_type(args)}"
+class AddColumn(Args):
+    """A column more; `type` in GoogleSQL."""
+
+    action = "add column"
+    permissions = ("bigquery.tables.update",)
+    dataset: str
+    table: str
+    column: str
+    type: str
+    mode: Literal["NULLABLE", "REPEATED"]
+
+    @property
+    def text(self) -> Text:
+        return f"{self.table}.{self.column}", "none", f"{self._kind}, empty"
+
+    @property
+    def _kind(self) -> str:
+        return f"ARRAY<{self.type}>" if self.mode == "REPEATED" else self.type
+
+    @property
+    def field(self) -> tuple[str, str]:
+        """Type and mode as tables.get names them."""
+        return LEGACY.get(self.type, self.type), self.mode
+
+    def sql(self, project: str) -> str:
+        """The statement."""
+        return f"ALTER TABLE `{project}.{self.dataset}.{self.table}` ADD COLUMN {self.column} {self._kind}"
+
+    @property
+    def job(self) -> str:
+        """What its jobs are called, a number aside."""
+        return f"runbook_add_{self.table}_{self.column}"
 
 
-_TEXTS: dict[str, Callable[[Args], Text]] = {
-    "add column": _column,
-    "add secret version": _version,
-    "copy table": _copy,
-    "route traffic": lambda a: (a["service"], shares(a["from"]), shares(a["to"])),
-    "run once": lambda a: (a["function"], "as it is", "one more run, ended with success"),
-    "set job state": lambda a: (a["job"], a["from"], a["to"]),
-    "set version state": lambda a: (f"{a['secret']}, version {a['version']}", a["from"], a["to"]),
-    "start with new secret": _restart,
-    TELL: lambda a: (a["contact"], "not told", f"told: {a['title']}"),
-    "update function": _function,
+class Tell(Args):
+    """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
+
+    action = "tell"
+    optional = True
+    contact: str
+    title: str
+    message: str
+    once: str = ""
+
+    @property
+    def text(self) -> Text:
+        return self.contact, "not told", f"told: {self.title}"
+
+
+ACTIONS: dict[str, type[Args]] = {
+    kind.action: kind
+    for kind in (AddColumn, AddVersion, CopyTable, Restart, RouteTraffic, RunOnce, SetJobState, SetVersionState, Tell,
+                 UpdateFunction)
+}  # fmt: skip
+
+
+class Operation(NamedTuple):
+    """The runbooks that may plan an operation, and the actions of which it may consist, messages aside."""
+
+    runbooks: tuple[str, ...]
+    actions: tuple[type[Args], ...]
+
+
+OPERATIONS = {
+    "add_column": Operation(("schema_change",), (AddColumn,)),
+    "deploy": Operation(("deploy",), (UpdateFunction, RouteTraffic, RunOnce)),
+    "notify": Operation(("p1_response",), ()),
+    "restore": Operation(("restore",), (CopyTable,)),
+    "retry": Operation(("retry",), (RunOnce,)),
+    "rollback": Operation(("rollback",), (RouteTraffic,)),
+    "scheduler": Operation(("scheduler",), (SetJobState,)),
+    "secret": Operation(("rotate_secret", "retire_secret"), (AddVersion, Restart, RunOnce, SetVersionState)),
+    "snapshot": Operation(("backup",), (CopyTable,)),
 }
+
+
+def allowed(runbook: str, operation: str, action: str) -> bool:
+    """Whether a plan of this runbook and operation may hold this action."""
+    known = OPERATIONS.get(operation, Operation((), ()))
+    return runbook in known.runbooks and action in {kind.action for kind in (Tell, *known.actions)}
+
+
+def arguments(action: str, given: Mapping[str, Any]) -> Args:
+    """The arguments of an action from plain data. Raises KeyError for an unknown action, ValueError for others."""
+    return ACTIONS[action].model_validate(dict(given))

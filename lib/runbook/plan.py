@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runbook import draw
 from runbook.canonical import plan_id
 from runbook.errors import Refused
-from runbook.operations import TELL, allowed, text_of
+from runbook.operations import Args, allowed, arguments
 from runbook.rows import Finding, Findings, Row, Verdict
 
 if TYPE_CHECKING:
@@ -22,46 +22,49 @@ _COLOUR = {"planned": "warn", "nothing to do": "ok", "applied": "ok", "unknown":
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that would be different: `action` with `details`, its arguments, from which its text is made.
+    """One thing that would be different: an action with its arguments, from which its text is made.
 
     `undo` is the command that goes back, or "none: …" with the reason. `line` is the equivalent gcloud or bq command.
     Nothing of a change is a time or an etag; what must be known of the moment before the write is in `notes`, which
     are no part of the plan.
     """
 
-    action: str
-    details: Row
+    args: Args
     undo: str
     line: str = ""
     notes: Row = field(default_factory=dict)
 
     @property
+    def action(self) -> str:
+        return self.args.action
+
+    @property
     def resource(self) -> str:
-        return text_of(self.action, self.details)[0]
+        return self.args.text[0]
 
     @property
     def before(self) -> str:
-        return text_of(self.action, self.details)[1]
+        return self.args.text[1]
 
     @property
     def after(self) -> str:
-        return text_of(self.action, self.details)[2]
+        return self.args.text[2]
 
     @property
     def optional(self) -> bool:
         """Whether what comes after it goes on without it: a rollback does not wait for a message to be accepted."""
-        return self.action == TELL
+        return self.args.optional
 
     def plain(self) -> Row:
         """What the plan's id is made of."""
-        names = ("action", "resource", "before", "after", "undo", "details")
-        return {name: getattr(self, name) for name in names}
+        text = {name: getattr(self, name) for name in ("action", "resource", "before", "after", "undo")}
+        return text | {"args": self.args.model_dump()}
 
 
 def change_of(row: Mapping[str, Any], runbook: str, operation: str) -> Change:
     """A change as a plan file has it. Raises Refused unless its text is that of its arguments, and it may be there."""
     try:
-        change = Change(row["action"], row["details"], row["undo"])
+        change = Change(arguments(row["action"], row["args"]), row["undo"])
         same = change.plain() == row
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         same = False

@@ -11,6 +11,7 @@ from runbook import checks, facts
 from runbook.context import Context
 from runbook.facts.together import read
 from runbook.moment import Moment
+from runbook.operations import CopyTable
 from runbook.plan import Outcome
 from runbook.rows import Fact, Findings, Verdict, join
 
@@ -52,7 +53,7 @@ def compared(run: Context, outcome: Outcome) -> Findings:
     if outcome.result in ("planned", "refused"):
         return Findings()
     done = [c for c, (fate, _) in zip(plan.changes, fates, strict=False) if fate == "done"]
-    copies = {c.resource: c.details for c in (*plan.there, *done) if c.action == "copy table"}
+    copies = {c.resource: c.args for c in (*plan.there, *done) if isinstance(c.args, CopyTable)}
     if not copies:
         return Findings()
     seen = read(run, {"copies": facts.copies(list(copies.values()))}).copies

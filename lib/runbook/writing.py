@@ -18,7 +18,6 @@ from runbook.cloud.unseen import gap
 from runbook.errors import Broken, Refused, RunbookError
 from runbook.journal import Journal
 from runbook.material import Material
-from runbook.operations import TELL
 from runbook.plan import Change, Fate, Outcome, Plan
 from runbook.rows import Row
 
@@ -111,15 +110,14 @@ class Writing:
         return (on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done) if not c.optional))
 
     def _one(self, number: int, change: Change) -> tuple[Fate, str]:
-        slow = change.action == "run once"
         change, sent = self._resumed(number, change)
         self.refused = False
-        if change.action == TELL:
+        if change.optional:
             change = replace(change, notes={"once": f"{self.plan.id}-{self.journal.path.parent.name}"})
-        look = self._settled(change, wait=("pending", "old") if sent and slow else ("pending",))
+        look = self._settled(change, wait=("pending", "old") if sent and change.args.is_a_run else ("pending",))
         if fate := STATUS[look.state, "no"]:
             return fate, look.said if fate == "done" else f"not started: {look.said}"
-        if slow and "since" not in change.notes:
+        if change.args.is_a_run and "since" not in change.notes:
             change = replace(change, notes={"since": look.data["newest"]})
         intent = {"change": change.plain(), "notes": change.notes, "seen": look.said, "undo": change.undo}
         self._write("INTENT", number=number, **intent)
@@ -190,7 +188,7 @@ class Writing:
             if on_google and n:
                 time.sleep(PAUSE_S)
             look = self._look(change)
-            patience = BRIEF_S if look.state == "old" and change.action != "run once" else PATIENCE_S
+            patience = BRIEF_S if look.state == "old" and not change.args.is_a_run else PATIENCE_S
             if look.state not in wait or (on_google and time.monotonic() - began > patience):
                 break
         return look

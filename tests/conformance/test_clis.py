@@ -33,6 +33,7 @@ from runbook.errors import Refused
 from runbook.facts.read import look
 from runbook.material import Material
 from runbook.moment import Moment
+from runbook.operations import CopyTable
 from runbook.plan import Change
 from runbook.request import Request, request
 from runbook.rows import Fact, Findings, Seen
@@ -56,7 +57,7 @@ SECRET = "gmail-oauth-token"
 COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "operation": "SNAPSHOT"}
 COPY |= {"to_dataset": "sales_intelligence_backup", "to_table": "gmail_messages_20260310"}
 GIVEN = {
-    "copies": ([COPY],),
+    "copies": ([CopyTable(**COPY)],),
     "revisions": ("gmail-sync",),
     "runs_of": ("gmail-sync",),
     "runs_of_users": (SECRET,),
@@ -297,7 +298,7 @@ def test_what_the_printed_lines_do_our_facts_see(side: Side) -> None:
     ]
     assert made["rows"] == tables["sf_accounts"]["rows"]
     assert made["expires"] - moment_of(side).at > timedelta(days=29)
-    copies = [c.details for c in side.planned if c.action == "copy table"]
+    copies = [c.args for c in side.planned if c.action == "copy table"]
     compared = look(facts.copies(copies), side.cloud, moment_of(side))
     assert len(compared.rows) == len(copies) == 3
     assert {f.verdict.name for f in checks.after_copy(compared, side.cloud.settings, moment_of(side))} == {"ok"}
@@ -314,10 +315,10 @@ def test_what_our_library_does_bq_and_gcloud_see(side: Side, monkeypatch: pytest
     monkeypatch.setenv("RUNBOOK_SECRET_ENV", "THE_NEW_VALUE")
     monkeypatch.setenv("THE_NEW_VALUE", "from our library")
     for change in side.planned:
-        if change.details.get("to", {}) and "source" in str(change.details.get("to")):
+        if "source" in str(getattr(change.args, "after", "")):
             continue  # a source is uploaded; tests/runbook/test_apply.py does that
         write(side.cloud, change)
-    [serving] = [c.details["to"] for c in side.planned if c.action == "route traffic"]
+    [serving] = [c.args.after for c in side.planned if c.action == "route traffic"]
     flags = f"--project={P} --format=json"
     asks = {
         "versions": f"gcloud secrets versions list {SECRET} {flags}",

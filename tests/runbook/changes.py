@@ -308,16 +308,17 @@ def side(app: App, change: Change, runs: int) -> str:  # noqa: C901 - one branch
 
     `runs` is how many runs the change's function had before.
     """
-    sandbox, at, to = app.sandbox, change.details, change.details.get("to")
+    sandbox, at = app.sandbox, change.args
+    old, new = getattr(at, "before", None), getattr(at, "after", None)
     if change.action == "route traffic":
-        service = sandbox.services.services[at["service"]]
+        service = sandbox.services.services[at.service]
         now = [
             {t.get("revision") or "latest": t["percent"] for t in service[key]}
             for key in ("traffic", "trafficStatuses")
         ]
-        return "moving" if service["reconciling"] else _side(now, [to, to], [at["from"]] * 2)
+        return "moving" if service["reconciling"] else _side(now, [new, new], [old] * 2)
     if change.action == "update function":
-        found = sandbox.functions.functions[at["function"]]
+        found = sandbox.functions.functions[at.function]
         now = {
             "source": found["labels"].get("runbook-source", ""),
             "runtime": found["buildConfig"]["runtime"],
@@ -325,32 +326,30 @@ def side(app: App, change: Change, runs: int) -> str:  # noqa: C901 - one branch
             "memory": found["serviceConfig"]["availableMemory"],
             "timeout_s": found["serviceConfig"]["timeoutSeconds"],
         }
-        moving = any(o.resource.endswith(f"/functions/{at['function']}") and not o.ended for o in _operations(app))
-        return "moving" if moving else _side({key: now[key] for key in to}, to, at["from"])
+        moving = any(o.resource.endswith(f"/functions/{at.function}") and not o.ended for o in _operations(app))
+        return "moving" if moving else _side({key: now[key] for key in new}, new, old)
     if change.action == "run once":
-        return {0: "old", 1: "new"}.get(runs_of(app, at["function"]) - runs, "twice")
+        return {0: "old", 1: "new"}.get(runs_of(app, at.function) - runs, "twice")
     if change.action == "set job state":
-        return _side(sandbox.jobs.jobs[at["job"]]["state"], to, at["from"])
+        return _side(sandbox.jobs.jobs[at.job]["state"], new, old)
     if change.action == "add secret version":
-        count = len(sandbox.secrets.versions[at["secret"]])
-        return "twice" if count > to else _side(count, to, at["from"])
+        count = len(sandbox.secrets.versions[at.secret])
+        return "twice" if count > new else _side(count, new, old)
     if change.action == "set version state":
-        return _side(sandbox.secrets.version(at["secret"], str(at["version"]))["state"], to, at["from"])
+        return _side(sandbox.secrets.version(at.secret, str(at.version))["state"], new, old)
     if change.action == "start with new secret":
-        service = sandbox.services.services[at["service"]]
+        service = sandbox.services.services[at.service]
         if service["reconciling"]:
             return "moving"
-        marks = [
-            r.get("annotations", {}).get("runbook/secret-version") for r in sandbox.services.revisions[at["service"]]
-        ]
-        return {0: "old", 1: "new"}.get(marks.count(f"{at['secret']}-{at['version']}"), "twice")
+        marks = [r.get("annotations", {}).get("runbook/secret-version") for r in sandbox.services.revisions[at.service]]
+        return {0: "old", 1: "new"}.get(marks.count(at.mark), "twice")
     if change.action == "tell":  # better twice than never, and nothing waits for it
         return "new" if [m for m in sandbox.messages if m["to"] == change.resource] else "old"
     if change.action == "copy table":
-        return "new" if (at["to_dataset"], at["to_table"]) in sandbox.bigquery.catalog.tables else "old"
+        return "new" if (at.to_dataset, at.to_table) in sandbox.bigquery.catalog.tables else "old"
     assert change.action == "add column"
-    columns = sandbox.bigquery.catalog.tables[at["dataset"], at["table"]].column_names
-    return "new" if at["column"] in columns else "old"
+    columns = sandbox.bigquery.catalog.tables[at.dataset, at.table].column_names
+    return "new" if at.column in columns else "old"
 
 
 def _operations(app: App) -> Any:

@@ -698,9 +698,9 @@ def test_killed_and_applied_again(killed: Callable[..., Any], kill: tuple[str, s
                 again = here.run(name, **given)
     assert again.error is None, error_of(again)
     assert again.outcome.result == "applied", again.outcome.said
-    runs = {c.details["function"]: _runs_before(here, c.details["function"]) for c in changes if c.action == "run once"}
+    runs = {c.args.function: _runs_before(here, c.args.function) for c in changes if c.action == "run once"}
     for change in changes:
-        assert side(here.app, change, runs.get(change.details.get("function", ""), 0)) == "new", change
+        assert side(here.app, change, runs.get(getattr(change.args, "function", ""), 0)) == "new", change
 
 
 def _runs_before(place: Place, function: str) -> int:

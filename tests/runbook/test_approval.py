@@ -20,6 +20,7 @@ from runbook import approval, settings, signers
 from runbook.approval import Statement, Terms, approvals_of, approve, check, consume, opens, terms_of
 from runbook.canonical import canonical, plan_id
 from runbook.errors import BadSettings, Exit, Refused, RunbookError
+from runbook.operations import AddVersion, RouteTraffic, RunOnce, SetJobState
 from runbook.plan import Change
 from runbook.settings import Operation, Window
 from runbook.store import Store
@@ -42,12 +43,12 @@ RULES = {
 
 
 RUNBOOK = {"secret": "rotate_secret", "snapshot": "backup", "iam": "deploy"} | {n: n for n in ("rollback", "deploy")}
-_ONCE = Change("run once", {"function": "hubspot-sync"}, "none: what a run has written stays written")
+_ONCE = Change(RunOnce(function="hubspot-sync"), "none: what a run has written stays written")
 CHANGES = {
-    "secret": Change("add secret version", {"secret": "hubspot-api-key", "from": 3, "to": 4}, "disable 4"),
-    "rollback": Change("route traffic", {"service": "hubspot-sync", "from": {"a": 100}, "to": {"b": 100}}, "back to a"),
+    "secret": Change(AddVersion(secret="hubspot-api-key", before=3, after=4), "disable 4"),
+    "rollback": Change(RouteTraffic(service="hubspot-sync", before={"a": 100}, after={"b": 100}), "back to a"),
     "deploy": _ONCE,
-    "snapshot": Change("set job state", {"job": "hubspot-sync", "from": "ENABLED", "to": "PAUSED"}, "resume it"),
+    "snapshot": Change(SetJobState(job="hubspot-sync", before="ENABLED", after="PAUSED"), "resume it"),
     "iam": _ONCE,
 }
 
@@ -505,9 +506,9 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "expired plan": ({}, lambda p: {"plan_file": p.plan(), "now": NOW + 24 * HOUR, "opening": NOW + 24 * HOUR}, "the plan expired at 2026-03-11T16:00:00Z"),
     "not offered": ({"operation": "deploy"}, lambda p: {"rule": RULES["deploy"].model_copy(update={"offered": False})}, "is not offered"),
     "shows another version than it adds": ({}, _edited(after="version 5, checksum verified"), "shows something else than it would do"),
-    "shows another secret than it changes": ({}, _edited(details={"secret": "salesforce-client-id", "from": 3, "to": 4}), "shows something else than it would do"),
-    "arguments beside those of the action": ({}, _edited(details={"secret": "hubspot-api-key", "from": 3, "to": {"4": 4}}), "shows something else than it would do"),
-    "no arguments": ({}, _edited(details=[]), "shows something else than it would do"),
+    "shows another secret than it changes": ({}, _edited(args={"secret": "salesforce-client-id", "before": 3, "after": 4}), "shows something else than it would do"),
+    "arguments beside those of the action": ({}, _edited(args={"secret": "hubspot-api-key", "before": 3, "after": 4, "url": "x"}), "shows something else than it would do"),
+    "no arguments": ({}, _edited(args=[]), "shows something else than it would do"),
     "an action that there is not": ({}, _edited(action="delete table"), "shows something else than it would do"),
     "a key more in a change": ({}, _edited(url="https://example.com"), "shows something else than it would do"),
     "an action of another operation": ({}, lambda p: (p.content.update(changes=[CHANGES["rollback"].plain()]), {"plan_file": p.plan()})[1], "secret of rotate_secret has no action 'route traffic'"),

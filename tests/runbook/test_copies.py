@@ -15,6 +15,7 @@ import yaml
 
 from runbook import facts, settings
 from runbook.facts.read import look
+from runbook.operations import CopyTable
 from runbook.rows import Finding, Verdict
 from tests.runbook.changes import Died, Next, Place, Result, Sent, Wire, error_of, someone
 
@@ -262,6 +263,6 @@ def test_copies_are_compared_at_the_same_time(sandbox: Any) -> None:
         return [{"copy": "x"}]
 
     copy = {"dataset": "sales_intelligence", "to_dataset": "sales_intelligence_backup", "operation": "SNAPSHOT"}
-    made = [copy | {"table": name, "to_table": f"{name}_20260310"} for name in TABLES]
+    made = [CopyTable(**copy, table=name, to_table=f"{name}_20260310") for name in TABLES]
     with patch("runbook.facts.tables.select", select):
         assert len(look(facts.copies(made), *sandbox()).rows) == 3

@@ -18,6 +18,7 @@ from google.cloud import bigquery
 
 from runbook import facts
 from runbook.facts.read import bq_line, look
+from runbook.operations import CopyTable
 from runbook.request import request
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -186,7 +187,7 @@ def test_a_table_that_is_not_there_is_absent(sandbox: Any, tmp_path: Any) -> Non
 COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "operation": "SNAPSHOT"}
 COPY |= {"to_dataset": "sales_intelligence_backup", "to_table": "gmail_messages_20260310"}
 GIVEN = {
-    "copies": ([COPY],),
+    "copies": ([CopyTable(**COPY)],),
     "revisions": ("gmail-sync",),
     "runs_of": ("gmail-sync",),
     "runs_of_users": ("gmail-oauth-token",),
@@ -547,7 +548,7 @@ def copied(sandbox: Any, spoil: str = "", copy: dict[str, Any] = COPY, **setting
     catalog = cloud.transport.app.sandbox.bigquery.catalog
     if spoil:
         catalog.con.execute(spoil.format(t=f"{copy['to_dataset']}.{copy['to_table']}"))
-    return look(facts.copies([copy]), cloud, moment), catalog
+    return look(facts.copies([CopyTable(**copy)]), cloud, moment), catalog
 
 
 def equal(seen: Any) -> tuple[bool, bool]:
@@ -605,11 +606,11 @@ def test_two_equal_rows_do_not_cancel_out(sandbox: Any) -> None:
     job = {"sourceTable": tables[0], "destinationTable": tables[1], "operationType": "RESTORE"}
     body = json.dumps({"configuration": {"copy": job}}).encode()
     cloud.write("POST", f"https://bigquery.googleapis.com/{post}", body)
-    assert equal(look(facts.copies([copy]), cloud, moment)) == (True, True)
+    assert equal(look(facts.copies([CopyTable(**copy)]), cloud, moment)) == (True, True)
     for table, which in (("sales_intelligence.copied", "min"), (place, "max")):
         one = f"INSERT INTO {table} FROM {table} WHERE id = (SELECT {which}(id) FROM {table})"
         con.execute(f"{one} LIMIT 1; {one} LIMIT 1")
-    assert equal(look(facts.copies([copy]), cloud, moment)) == (True, False)
+    assert equal(look(facts.copies([CopyTable(**copy)]), cloud, moment)) == (True, False)
 
 
 def test_two_empty_tables_are_the_same(sandbox: Any) -> None:
@@ -617,7 +618,7 @@ def test_two_empty_tables_are_the_same(sandbox: Any) -> None:
     con = cloud.transport.app.sandbox.bigquery.catalog.con
     for table in ("sales_intelligence.gmail_messages", "sales_intelligence_backup.gmail_messages_20260310"):
         con.execute(f"DELETE FROM {table}")
-    seen = look(facts.copies([{**COPY, "operation": "RESTORE"}]), cloud, moment)
+    seen = look(facts.copies([CopyTable(**COPY | {"operation": "RESTORE"})]), cloud, moment)
     assert equal(seen) == (True, True)
     assert (seen.rows[0]["copy_rows"], seen.rows[0]["copy_checksum"]) == (0, 0)
 
@@ -659,9 +660,9 @@ def test_what_the_checksum_costs_is_both_tables_and_without_it_nothing(sandbox: 
 
 def test_one_copy_that_is_not_seen_does_not_hide_the_others(sandbox: Any, tmp_path: Any) -> None:
     names = ["sf_accounts", "gmail_messages", "calendar_events", "hubspot_contacts"]
-    made = [{**COPY, "table": name, "to_table": f"{name}_20260310"} for name in names]
-    made[2]["to_table"] = "nothing"
-    made[3]["table"] = "nothing"
+    made = [CopyTable(**COPY | {"table": name, "to_table": f"{name}_20260310"}) for name in names]
+    made[2] = made[2].model_copy(update={"to_table": "nothing"})
+    made[3] = made[3].model_copy(update={"table": "nothing"})
     world = world_file(tmp_path, "faults: [{route: 'tables/sf_accounts_20260310$', status: 403}]")
     cloud, moment = sandbox(world)
     seen = look(facts.copies(made), cloud, moment)
@@ -676,7 +677,7 @@ def test_one_copy_that_is_not_seen_does_not_hide_the_others(sandbox: Any, tmp_pa
 def test_a_past_that_is_not_kept_is_a_gap(sandbox: Any, hours: int, kept: bool) -> None:
     cloud, moment = sandbox()
     at = f"@{int(moment.ago(hours).timestamp() * 1000)}"
-    seen = look(facts.copies([{**COPY, "operation": "COPY", "at": at}]), cloud, moment)
+    seen = look(facts.copies([CopyTable(**COPY | {"operation": "COPY", "at": at})]), cloud, moment)
     assert bool(seen.rows) == kept == (not seen.gaps)
     assert kept or "Cannot read before" in seen.gaps[0].why
 

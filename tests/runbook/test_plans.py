@@ -303,14 +303,14 @@ def test_who_must_be_told_first_is_told_first(name: str) -> None:
         assert change.optional
         assert (
             change.line
-            == f"apprise -t {quote(change.details['title'])} -b {quote(change.details['text'])} $RUNBOOK_NOTIFY_{change.resource.upper().replace('-', '_')}"
+            == f"apprise -t {quote(change.args.title)} -b {quote(change.args.message)} $RUNBOOK_NOTIFY_{change.resource.upper().replace('-', '_')}"
         )
-        assert all(f"{c.action}, {c.resource}: " in change.details["text"] for c in told.changes[len(rule.tell) :])
+        assert all(f"{c.action}, {c.resource}: " in change.args.message for c in told.changes[len(rule.tell) :])
 
 
 def test_the_title_of_a_message_says_what_begins_where(name: str) -> None:
     plan = whole(name, {})
-    titles = {c.details["title"] for c in plan.changes if c.action == "tell"}
+    titles = {c.args.title for c in plan.changes if c.action == "tell"}
     of = dict.fromkeys(c.resource for c in plan.changes if c.action != "tell")
     assert titles == ({f"sandbox: {name} begins: {', '.join(of)}"} if plan.rule and plan.rule.tell else set())
 

@@ -114,7 +114,7 @@ class Prepared:
 
     def sides(self, place: Place) -> list[str]:
         """On which side of each change that is needed the sandbox is."""
-        return [side(place.app, c, self.runs.get(c.details.get("function", ""), 0)) for c in self.changes]
+        return [side(place.app, c, self.runs.get(getattr(c.args, "function", ""), 0)) for c in self.changes]
 
     def go(self, place: Place, wrong: Wrong | None = None) -> Result:
         place.wire.seen.clear()
@@ -171,7 +171,7 @@ def prepare(name: str, folder: Path) -> Prepared:
     first = place.plan(name.split()[0], **given)
     place.approve(first.id)
     changes = tuple(c for c in first.names["plan"].changes if not c.optional)
-    runs = {n: runs_of(place.app, n) for c in changes if (n := c.details.get("function"))}
+    runs = {n: runs_of(place.app, n) for c in changes if (n := getattr(c.args, "function", ""))}
     made = Prepared(name, first.id, changes, records, Snapshot(place.app), runs, [])
     with made.place(folder / "case") as clean:
         assert set(made.sides(clean)) == {"old"}

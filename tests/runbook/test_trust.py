@@ -18,15 +18,16 @@ from runbook.errors import BadParameter, Exit, Refused
 from runbook.facts import read
 from runbook.facts.read import template
 from runbook.journal import Journal
+from runbook.operations import CopyTable, RouteTraffic, RunOnce, SetJobState
 from runbook.plan import Change, change_of
 from runbook.request import request
 
 from .changes import CHANGING, Place, Result, things
 
 SYSTEM = settings.load("sandbox")
-PAUSE = Change("set job state", {"job": "calendar-sync", "from": "ENABLED", "to": "PAUSED"}, "resume it")
+PAUSE = Change(SetJobState(job="calendar-sync", before="ENABLED", after="PAUSED"), "resume it")
 COPY = {"dataset": "sales_intelligence", "to_dataset": "sales_intelligence_backup", "operation": "SNAPSHOT"}
-SNAPSHOT = Change("copy table", COPY | {"table": "sf_accounts", "to_table": "mine", "keep_days": 1}, "none")
+SNAPSHOT = Change(CopyTable(**COPY, table="sf_accounts", to_table="mine", keep_days=1), "none")
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_what_nobody_signed_runs_no_code_that_it_names(place: Place, tmp_path: P
     marker = tmp_path / "it-ran"
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "test_it.py").write_text(f"open({str(marker)!r}, 'w')")
-    change = Change("run once", {"function": "gmail-sync"}, "none").plain()
+    change = Change(RunOnce(function="gmail-sync"), "none").plain()
     given = {"environment": "sandbox", "source": str(tmp_path / "code")}
     plan = forged(place, change, operation="deploy", runbook="deploy", parameters=given)
     done = CliRunner().invoke(main, ["apply", plan[:12]], env={"RUNBOOK_RECORDS": str(place.records)})
@@ -99,7 +100,7 @@ def test_what_nobody_signed_runs_no_code_that_it_names(place: Place, tmp_path: P
 
 
 def test_a_plan_belongs_to_the_environment_in_whose_store_it_lies(place: Place) -> None:
-    change = Change("route traffic", {"service": "gmail-sync", "from": {"a": 100}, "to": {"b": 100}}, "none").plain()
+    change = Change(RouteTraffic(service="gmail-sync", before={"a": 100}, after={"b": 100}), "none").plain()
     plan = forged(place, change, environment="production")
     with place.here(), pytest.raises(Refused, match="for another environment"):
         desk.find(plan)

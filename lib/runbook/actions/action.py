@@ -38,6 +38,6 @@ class Action:
 
 
 def side(now: object, change: Change, said: str, data: Row) -> Look:
-    """Old or new by comparing with the change's details; anything else is `other`."""
-    state: State = "new" if now == change.details["to"] else "old" if now == change.details["from"] else "other"
+    """Old or new by comparing with what the change says; anything else is `other`."""
+    state: State = "new" if now == change.args.after else "old" if now == change.args.before else "other"
     return Look(state, said, data)

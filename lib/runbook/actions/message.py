@@ -17,13 +17,13 @@ from runbook.store import Store
 
 
 def _look_message(cloud: Cloud, change: Change) -> Look:
-    raw = _told(cloud).read(told_place(_once(change), change.details["contact"]))
+    raw = _told(cloud).read(told_place(_once(change), change.args.contact))
     return Look("old", "not told yet") if raw is None else Look("new", "the message was accepted")
 
 
 def _once(change: Change) -> str:
     """What the message is sent for only once: the incident that its plan names, else the plan's application."""
-    return change.details.get("once") or change.notes["once"]
+    return change.args.once or change.notes["once"]
 
 
 def _told(cloud: Cloud) -> Store:
@@ -31,7 +31,7 @@ def _told(cloud: Cloud) -> Store:
 
 
 def _do_message(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
-    contact, title, text = (change.details[name] for name in ("contact", "title", "text"))
+    contact, title, text = change.args.contact, change.args.title, change.args.message
     if cloud.target == "sandbox":  # nobody may be called by a rehearsal
         body = {"title": title, "message": text, "type": "info"}
         send("POST", f"https://inbox.example.com/messages/{contact}", body)

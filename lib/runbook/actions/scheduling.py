@@ -19,7 +19,7 @@ def _look_run(cloud: Cloud, change: Change) -> Look:
     from runbook.cloud.query import select
     from runbook.facts.etl import newest_run
 
-    rows = select(cloud, *newest_run(cloud, change.details["function"]), {"query": "newest_run"})
+    rows = select(cloud, *newest_run(cloud, change.args.function), {"query": "newest_run"})
     newest = rows[0] if rows else {}
     stamp = newest["started_at"].isoformat() if newest else ""
     data = {"newest": stamp}
@@ -33,17 +33,17 @@ def _look_run(cloud: Cloud, change: Change) -> Look:
 
 
 def _do_run(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
-    send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.details['function'])}:run", {})
+    send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.function)}:run", {})
 
 
 def _look_job(cloud: Cloud, change: Change) -> Look:
-    found = cloud.get("cloudscheduler", f"v1/{_job(cloud, change.details['job'])}")
+    found = cloud.get("cloudscheduler", f"v1/{_job(cloud, change.args.job)}")
     return side(found.get("state"), change, str(found.get("state")), found)
 
 
 def _do_job(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
-    verb = "pause" if change.details["to"] == "PAUSED" else "resume"
-    send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.details['job'])}:{verb}", {})
+    verb = "pause" if change.args.after == "PAUSED" else "resume"
+    send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.job)}:{verb}", {})
 
 
 ACTIONS = {

@@ -16,7 +16,7 @@ def _secret(cloud: Cloud, name: str) -> str:
 
 def _look_version(cloud: Cloud, change: Change) -> Look:
     """Whether the version that would be added is there; a version number is given once and never again."""
-    name = _secret(cloud, change.details["secret"])
+    name = _secret(cloud, change.args.secret)
     found = cloud.items("secretmanager", f"v1/{name}/versions", "versions", pageSize=100)
     newest = max((int(v["name"].rsplit("/", 1)[1]) for v in found), default=0)
     return side(newest, change, f"newest is version {newest}", {"newest": newest})
@@ -27,19 +27,19 @@ def _do_version(send: Send, cloud: Cloud, change: Change, look: Look, material: 
 
     value = material.secret()
     payload = {"data": base64.b64encode(value).decode(), "dataCrc32c": str(google_crc32c.value(value))}
-    name = _secret(cloud, change.details["secret"])
+    name = _secret(cloud, change.args.secret)
     send("POST", f"https://secretmanager.googleapis.com/v1/{name}:addVersion", {"payload": payload})
 
 
 def _look_state(cloud: Cloud, change: Change) -> Look:
-    name = f"{_secret(cloud, change.details['secret'])}/versions/{change.details['version']}"
+    name = f"{_secret(cloud, change.args.secret)}/versions/{change.args.version}"
     found = cloud.get("secretmanager", f"v1/{name}")
     return side(found.get("state"), change, str(found.get("state")), found)
 
 
 def _do_state(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
-    verb = "disable" if change.details["to"] == "DISABLED" else "enable"
-    name = f"{_secret(cloud, change.details['secret'])}/versions/{change.details['version']}"
+    verb = "disable" if change.args.after == "DISABLED" else "enable"
+    name = f"{_secret(cloud, change.args.secret)}/versions/{change.args.version}"
     url = f"https://secretmanager.googleapis.com/v1/{name}:{verb}"
     send("POST", url, {"etag": look.data.get("etag", "")})
 

@@ -22,12 +22,12 @@ def targets(service: Row, key: str = "traffic") -> dict[str, int]:
 
 
 def _look_traffic(cloud: Cloud, change: Change) -> Look:
-    service = cloud.get("run", f"v2/{_service(cloud, change.details['service'])}")
+    service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
     now = targets(service)
     if service.get("reconciling") or targets(service, "trafficStatuses") != now:
         return Look("pending", "traffic is being routed", service)
     condition = service.get("terminalCondition", {})
-    if condition.get("state") == "CONDITION_FAILED" and now == change.details["to"]:
+    if condition.get("state") == "CONDITION_FAILED" and now == change.args.after:
         return Look("failed", condition.get("message", ""), service)
     return side(now, change, ", ".join(f"{name} {share} %" for name, share in now.items()), service)
 
@@ -38,9 +38,9 @@ def _do_traffic(send: Send, cloud: Cloud, change: Change, look: Look, _: Materia
         {"type": kind + "LATEST", "percent": share}
         if name == "latest"
         else {"type": kind + "REVISION", "revision": name, "percent": share}
-        for name, share in change.details["to"].items()
+        for name, share in change.args.after.items()
     ]
-    name = _service(cloud, change.details["service"])
+    name = _service(cloud, change.args.service)
     body = {"name": name, "etag": look.data.get("etag", ""), "traffic": wanted}
     send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=traffic", body)
 
@@ -63,7 +63,7 @@ def _function(cloud: Cloud, name: str) -> str:
 
 
 def _look_function(cloud: Cloud, change: Change) -> Look:
-    found = cloud.get("cloudfunctions", f"v2/{_function(cloud, change.details['function'])}")
+    found = cloud.get("cloudfunctions", f"v2/{_function(cloud, change.args.function)}")
     state = found.get("state")
     if state == "DEPLOYING":
         return Look("pending", "it is being deployed", found)
@@ -75,17 +75,17 @@ def _look_function(cloud: Cloud, change: Change) -> Look:
         "memory": service.get("availableMemory", ""),
         "timeout_s": service.get("timeoutSeconds", 0),
     }
-    now = {key: now[key] for key in change.details["to"]}
+    now = {key: now[key] for key in change.args.after}
     said = "; ".join(m.get("message", "") for m in found.get("stateMessages", []))
-    if state == "FAILED" and change.details["was"] != "FAILED":
+    if state == "FAILED" and change.args.was != "FAILED":
         return Look("failed", said or "its deployment failed", found)
-    if state == "FAILED" and now == change.details["to"]:
+    if state == "FAILED" and now == change.args.after:
         return Look("failed", said, found)
     return side(now, change, f"{state}, revision {service.get('revision', '?')}", found)
 
 
 def _do_function(send: Send, cloud: Cloud, change: Change, look: Look, material: Material) -> None:
-    to, name = change.details["to"], _function(cloud, change.details["function"])
+    to, name = change.args.after, _function(cloud, change.args.function)
     base = "https://cloudfunctions.googleapis.com/v2"
     mask = [_MASKS[key] for key in to if key in _MASKS]
     body: Row = {"name": name, "buildConfig": {}, "serviceConfig": {}}
@@ -97,7 +97,7 @@ def _do_function(send: Send, cloud: Cloud, change: Change, look: Look, material:
         place = send("POST", f"{base}/{name.rsplit('/', 2)[0]}/functions:generateUploadUrl", {})
         archive = material.archive()
         if hashlib.sha256(archive).hexdigest()[:40] != to["source"]:
-            raise Broken("the source changed since it was planned", change.details["function"], next="plan again.")
+            raise Broken("the source changed since it was planned", change.args.function, next="plan again.")
         send("PUT", place["uploadUrl"], archive, {"Content-Type": "application/zip"})
         mask += ["buildConfig.source.storageSource", "labels"]
         body["buildConfig"]["source"] = {"storageSource": place["storageSource"]}
@@ -107,12 +107,12 @@ def _do_function(send: Send, cloud: Cloud, change: Change, look: Look, material:
 
 def _look_restart(cloud: Cloud, change: Change) -> Look:
     """Whether the revision that serves was made with this rotation's mark: then it has read the secret anew."""
-    service = cloud.get("run", f"v2/{_service(cloud, change.details['service'])}")
+    service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
     condition = service.get("terminalCondition", {})
     if service.get("reconciling"):
         return Look("pending", "a new revision is starting", service)
     mark = service.get("template", {}).get("annotations", {}).get(MARK, "")
-    if mark == _mark(change):
+    if mark == change.args.mark:
         ready = service.get("latestReadyRevision") == service.get("latestCreatedRevision")
         if not ready or condition.get("state") == "CONDITION_FAILED":
             return Look("failed", condition.get("message", "the new revision is not ready"), service)
@@ -125,13 +125,9 @@ def _look_restart(cloud: Cloud, change: Change) -> Look:
 MARK = "runbook/secret-version"
 
 
-def _mark(change: Change) -> str:
-    return f"{change.details['secret']}-{change.details['version']}"
-
-
 def _do_restart(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
-    name = _service(cloud, change.details["service"])
-    marks = {**look.data.get("template", {}).get("annotations", {}), MARK: _mark(change)}
+    name = _service(cloud, change.args.service)
+    marks = {**look.data.get("template", {}).get("annotations", {}), MARK: change.args.mark}
     body = {"name": name, "etag": look.data.get("etag", ""), "template": {"annotations": marks}}
     send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=template.annotations", body)
 

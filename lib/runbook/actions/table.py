@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from runbook.actions.action import Action, Look, Send
+from runbook.actions.action import Action, Look, Send, State
 from runbook.cloud.connect import Cloud
 from runbook.material import Material
-from runbook.operations import LEGACY, add_column
 from runbook.plan import Change
 from runbook.rows import Row
 
@@ -29,14 +28,13 @@ def _get_table(cloud: Cloud, dataset: str, table: str) -> Row | None:
 
 
 def _look_copy(cloud: Cloud, change: Change) -> Look:
-    at = change.details
-    found, job = _get_table(cloud, at["to_dataset"], at["to_table"]), _newest_job(cloud, change)
+    at = change.args
+    found, job = _get_table(cloud, at.to_dataset, at.to_table), _newest_job(cloud, change)
     if found is None:
         return _without(job, "it is not there")
     base = found.get("snapshotDefinition", {}).get("baseTableReference", {}).get("tableId")
-    snapshot = at["operation"] == "SNAPSHOT"
-    mine = base == at["table"] if snapshot else job is not None
-    if found.get("type", "TABLE") != ("SNAPSHOT" if snapshot else "TABLE") or not mine:
+    mine = base == at.table if at.is_snapshot else job is not None
+    if found.get("type", "TABLE") != ("SNAPSHOT" if at.is_snapshot else "TABLE") or not mine:
         return Look("other", f"there is another {found.get('type')} of that name", found)
     return Look("new", f"{int(found.get('numRows', 0)):,} rows", found)
 
@@ -57,7 +55,7 @@ def _newest_job(cloud: Cloud, change: Change) -> Row | None:
 
     found = None
     for number in range(1, TRIES + 1):
-        path = f"bigquery/v2/projects/{cloud.settings.project}/jobs/{_job(change)}_{number}"
+        path = f"bigquery/v2/projects/{cloud.settings.project}/jobs/{change.args.job}_{number}"
         try:
             found = cloud.get("bigquery", path, location=cloud.settings.region) | {"_number": number}
         except NotFound:
@@ -65,27 +63,19 @@ def _newest_job(cloud: Cloud, change: Change) -> Row | None:
     return found
 
 
-def _job(change: Change) -> str:
-    """What the jobs of a change are called, a number aside."""
-    at = change.details
-    if change.action == "add column":
-        return f"runbook_add_{at['table']}_{at['column']}"
-    return f"runbook_{'snapshot' if at['operation'] == 'SNAPSHOT' else 'restore'}_{at['to_table']}"
-
-
 TRIES = 20  # jobs for one change; Google keeps them for months, and an id is good for one only
 
 
 def _do_copy(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
-    at = change.details
+    at = change.args
     copy: Row = {
-        "sourceTable": _table(cloud, at["dataset"], at["table"] + at.get("at", "")),
-        "destinationTable": _table(cloud, at["to_dataset"], at["to_table"]),
-        "operationType": at["operation"],
+        "sourceTable": _table(cloud, at.dataset, at.table + at.at),
+        "destinationTable": _table(cloud, at.to_dataset, at.to_table),
+        "operationType": at.operation,
         "writeDisposition": "WRITE_EMPTY",
     }
-    if at.get("keep_days"):
-        copy["destinationExpirationTime"] = f"{cloud.now()[0] + timedelta(days=at['keep_days']):%FT%TZ}"
+    if at.keep_days:
+        copy["destinationExpirationTime"] = f"{cloud.now()[0] + timedelta(days=at.keep_days):%FT%TZ}"
     _insert(send, cloud, change, {"copy": copy})
 
 
@@ -94,7 +84,7 @@ def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> Non
     from google.api_core.exceptions import BadRequest
 
     project, last = cloud.settings.project, _newest_job(cloud, change)
-    name = f"{_job(change)}_{last['_number'] + 1 if last else 1}"
+    name = f"{change.args.job}_{last['_number'] + 1 if last else 1}"
     job = {"jobReference": {"projectId": project, "jobId": name, "location": cloud.settings.region}}
     url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs"
     answer = send("POST", url, {**job, "configuration": configuration})
@@ -103,20 +93,17 @@ def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> Non
 
 
 def _look_column(cloud: Cloud, change: Change) -> Look:
-    at = change.details
-    found = _get_table(cloud, at["dataset"], at["table"]) or {}
+    at = change.args
+    found = _get_table(cloud, at.dataset, at.table) or {}
     fields = {f["name"]: (f["type"], f.get("mode", "NULLABLE")) for f in found.get("schema", {}).get("fields", [])}
-    if at["column"] not in fields:
+    if at.column not in fields:
         return Look("old", "there is no such column", found)
-    return Look(
-        "new" if fields[at["column"]] == (LEGACY.get(at["type"], at["type"]), at["mode"]) else "other",
-        str(fields[at["column"]]),
-        found,
-    )
+    state: State = "new" if fields[at.column] == at.field else "other"
+    return Look(state, str(fields[at.column]), found)
 
 
 def _do_column(send: Send, cloud: Cloud, change: Change, look: Look, _: Material) -> None:
-    sql = add_column(cloud.settings.project, change.details)
+    sql = change.args.sql(cloud.settings.project)
     _insert(send, cloud, change, {"query": {"query": sql, "useLegacySql": False}})
 
 

@@ -12,6 +12,7 @@ from runbook.errors import NoRecord
 from runbook.facts.read import Answer, Ask, Read
 from runbook.journal import Journal
 from runbook.moment import Moment
+from runbook.operations import UpdateFunction
 from runbook.request import Request
 from runbook.rows import Gap, Row
 from runbook.store import Store
@@ -79,6 +80,6 @@ def _applied(folder: Path, wanted: Row) -> Row | None:
         return None
     if _same(rows[0].get("parameters", {})) != wanted:
         return None
-    sources = [c["details"]["to"].get("source", "") for c in outcome["changes"] if c["action"] == "update function"]
+    sources = [c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action]
     at = datetime.fromisoformat(rows[0]["at"])
     return {"record": folder.name, "environment": report["environment"], "at": at, "_source": "".join(sources)}

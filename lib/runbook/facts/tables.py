@@ -14,7 +14,7 @@ from runbook.cloud.unseen import Unseen
 from runbook.errors import OverCap
 from runbook.facts.read import Answer, Ask, Read, attempt, bq_line, each, template
 from runbook.moment import Moment
-from runbook.operations import copied_at
+from runbook.operations import CopyTable
 from runbook.rows import Row
 
 
@@ -84,10 +84,10 @@ def _millis(text: Any) -> datetime | None:
     return datetime.fromtimestamp(int(text) / 1000, UTC) if text else None
 
 
-def copies(made: Sequence[Row]) -> Ask:
+def copies(made: Sequence[CopyTable]) -> Ask:
     """Rows `copy, copy_rows, source_rows, copy_checksum, source_checksum` of copied tables beside what they come from.
 
-    `made` are the details of `copy table` changes. The source of a snapshot is its base table as it was at the
+    `made` are the arguments of copies. The source of a snapshot is its base table as it was at the
     snapshot's own time, the source of a restored table is the snapshot, or the table at the moment that was asked for.
     Where the checksums would read more than the cost cap there are none, and `no_checksum` says so. A copy that is not
     there is absent; what could not be compared is a gap under the copy's name.
@@ -100,18 +100,18 @@ def copies(made: Sequence[Row]) -> Ask:
     return ask
 
 
-def _shown(cloud: Cloud, copy: Row) -> str:
-    return f"bq show --format=prettyjson {cloud.settings.project}:{copy['to_dataset']}.{copy['to_table']}"
+def _shown(cloud: Cloud, copy: CopyTable) -> str:
+    return f"bq show --format=prettyjson {cloud.settings.project}:{copy.to_dataset}.{copy.to_table}"
 
 
-def _compared(cloud: Cloud, copy: Row) -> Answer:
-    answer = attempt(lambda: _counted(cloud, copy), copy["to_table"], copy["to_table"])
+def _compared(cloud: Cloud, copy: CopyTable) -> Answer:
+    answer = attempt(lambda: _counted(cloud, copy), copy.to_table, copy.to_table)
     return answer if answer.line else replace(answer, line=_shown(cloud, copy))
 
 
-def _counted(cloud: Cloud, copy: Row) -> Answer:
+def _counted(cloud: Cloud, copy: CopyTable) -> Answer:
     """One copy: when it is of, then both sides in one query; without checksums where these cost too much."""
-    path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{copy['to_dataset']}/tables/{copy['to_table']}"
+    path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{copy.to_dataset}/tables/{copy.to_table}"
     found, why = cloud.get("bigquery", path), ""
     for checksum in (template("checksum"), "CAST(NULL AS NUMERIC)"):
         sql, values = _side_by_side(cloud, copy, found, checksum)
@@ -127,17 +127,17 @@ def _counted(cloud: Cloud, copy: Row) -> Answer:
     raise Unseen(why, "raise cost_cap_gib in params.")
 
 
-def _side_by_side(cloud: Cloud, copy: Row, found: Row, checksum: str) -> tuple[str, dict[str, Value]]:
+def _side_by_side(cloud: Cloud, copy: CopyTable, found: Row, checksum: str) -> tuple[str, dict[str, Value]]:
     """The query for a copy and its source, and its values; `found` is the copy's own resource."""
     values: dict[str, Value] = {}
-    if copy["operation"] == "SNAPSHOT":
+    if copy.is_snapshot:
         values["at"] = _taken(found)
-    elif "at" in copy:
-        values["at"] = copied_at(copy)
+    elif copy.at:
+        values["at"] = copy.copied_at
     project = cloud.settings.project
     place = {
-        "copy": f"{project}.{copy['to_dataset']}.{copy['to_table']}",
-        "source": f"{project}.{copy['dataset']}.{copy['table']}",
+        "copy": f"{project}.{copy.to_dataset}.{copy.to_table}",
+        "source": f"{project}.{copy.dataset}.{copy.table}",
     }
     past = "FOR SYSTEM_TIME AS OF @at" if values else ""
-    return template("copies").format(name=copy["to_table"], checksum=checksum, past=past, **place), values
+    return template("copies").format(name=copy.to_table, checksum=checksum, past=past, **place), values

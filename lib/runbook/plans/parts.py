@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any
 
 from runbook.errors import Refused
+from runbook.operations import RunOnce, Tell
 from runbook.plan import Change, Plan
 from runbook.report import command
 from runbook.request import Request
@@ -45,14 +46,14 @@ def run_once(function: str, settings: Settings) -> Change:
     """One run of a function, as the scheduler starts it: its own identity, its own arguments, no token of ours."""
     line = f"gcloud scheduler jobs run {function} --location={settings.region} --project={settings.project}"
     undo = "none: what a run has written stays written"
-    return Change("run once", {"function": function}, undo, line)
+    return Change(RunOnce(function=function), undo, line)
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:
     """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
     line = f"apprise -t {quote(title)} -b {quote(text)} ${address_variable(contact)}"
-    details = {"contact": contact, "title": title, "text": text, **({"once": once} if once else {})}
-    return Change("tell", details, "none: what was said stays said", line)
+    args = Tell(contact=contact, title=title, message=text, once=once)
+    return Change(args, "none: what was said stays said", line)
 
 
 def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runbook.errors import Refused
 from runbook.forms import names_of
 from runbook.moment import Moment
+from runbook.operations import SetJobState
 from runbook.plan import Change, Plan
 from runbook.plans.parts import again, row_of, rows_of, run_once
 from runbook.request import Request
@@ -45,6 +46,5 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
         back = "resume" if request.to == "pause" else "pause"
         line = f"gcloud scheduler jobs {request.to} {name} --location={settings.region} --project={settings.project}"
         undo = again(request, "scheduler", jobs=name, to=back)
-        details = {"job": name, "from": before, "to": state}
-        changes.append(Change("set job state", details, undo, line))
+        changes.append(Change(SetJobState(job=name, before=before, after=state), undo, line))
     return Plan("scheduler", request.reason, tuple(changes), {n: rows[n]["state"] for n in names}, gates)

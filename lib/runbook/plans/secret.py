@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runbook.errors import Refused
 from runbook.moment import Moment
+from runbook.operations import AddVersion, Restart, SetVersionState
 from runbook.plan import Change, Plan
 from runbook.plans.parts import again, flags, row_of, rows_of, run_once, tried
 from runbook.request import Request
@@ -22,7 +23,7 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     undo = (
         again(request, "retire_secret", secret=name, version=new, to="disable") + ", once the old value is added again"
     )
-    changes = [Change("add secret version", {"secret": name, "from": newest, "to": new}, undo, line)]
+    changes = [Change(AddVersion(secret=name, before=newest, after=new), undo, line)]
     readers: dict[str, Row] = {}
     for row in rows_of(seen.users, name):
         readers.setdefault(row["function"], row)  # one whose traffic is split is there once for each revision
@@ -47,8 +48,8 @@ def _started_anew(request: Request, version: int, reader: Row, settings: Setting
     function, revision = reader["function"], reader["revision"]
     line = f"gcloud run services update {function} {flags(settings)} {mark}"
     undo = again(request, "rollback", function=function, revision=revision)
-    details = {"service": function, "from": revision, "secret": request.secret, "version": version}
-    return Change("start with new secret", details, undo, line)
+    args = Restart(service=function, revision=revision, secret=request.secret, version=version)
+    return Change(args, undo, line)
 
 
 def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -81,5 +82,5 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
         return Plan("secret", request.reason, (), relies, gates)
     line = f"gcloud secrets versions {request.to} {wanted} --secret={name} --project={settings.project}"
     undo = again(request, "retire_secret", secret=name, version=wanted, to=back)
-    details = {"secret": name, "version": wanted, "from": before, "to": state}
-    return Plan("secret", request.reason, (Change("set version state", details, undo, line),), relies, gates)
+    args = SetVersionState(secret=name, version=wanted, before=before, after=state)
+    return Plan("secret", request.reason, (Change(args, undo, line),), relies, gates)

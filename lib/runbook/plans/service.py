@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runbook.errors import Refused
 from runbook.moment import Moment
+from runbook.operations import RouteTraffic, UpdateFunction
 from runbook.plan import Change, Plan
 from runbook.plans.parts import again, flags, row_of, rows_of, run_once, tried
 from runbook.request import Request
@@ -56,8 +57,8 @@ def _update(request: Request, was: Row, wanted: Row, now: Row, settings: Setting
     undo = again(request, "rollback", function=name, revision=now["serving"])
     if "source" not in wanted:
         undo = again(request, "deploy", function=name, **parts)
-    details = {"function": name, "from": parts, "to": wanted, "was": now["state"]}
-    return Change("update function", details, undo, " ".join(words))
+    args = UpdateFunction(function=name, before=parts, after=wanted, was=now["state"])
+    return Change(args, undo, " ".join(words))
 
 
 def _route(request: Request, now: Row, to: dict[str, int], settings: Settings) -> Change:
@@ -66,8 +67,7 @@ def _route(request: Request, now: Row, to: dict[str, int], settings: Settings) -
     undo = again(request, "rollback", function=now["function"], revision=back)
     if len(now["_targets"]) > 1:
         undo = _traffic_line(now["_service"], now["_targets"], settings)
-    details = {"service": now["_service"], "from": now["_targets"], "to": to}
-    return Change("route traffic", details, undo, line)
+    return Change(RouteTraffic(service=now["_service"], before=now["_targets"], after=to), undo, line)
 
 
 def _traffic_line(service: str, to: dict[str, int], settings: Settings) -> str:

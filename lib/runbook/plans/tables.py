@@ -10,7 +10,7 @@ from datetime import timedelta
 from runbook.errors import Refused
 from runbook.forms import names_of
 from runbook.moment import Moment, moment_of
-from runbook.operations import EPOCH, LEGACY, add_column
+from runbook.operations import EPOCH, LEGACY, AddColumn, CopyTable
 from runbook.plan import Change, Plan
 from runbook.plans.parts import again, rows_of, tried
 from runbook.request import Request
@@ -41,12 +41,10 @@ def _snapshot(table: str, to: str, keep: int, settings: Settings) -> Change:
     data = settings.datasets
     one, other = f"{settings.project}:{data.main}.{table}", f"{settings.project}:{data.backup}.{to}"
     line = f"bq cp --snapshot --no_clobber --expiration={keep * 86400} {one} {other}"
-    details = {
-        **{"dataset": data.main, "table": table, "to_dataset": data.backup, "to_table": to},
-        **{"operation": "SNAPSHOT", "keep_days": keep},
-    }
+    place = {"dataset": data.main, "table": table, "to_dataset": data.backup, "to_table": to}
+    args = CopyTable(**place, operation="SNAPSHOT", keep_days=keep)
     undo = f"none needed: it expires after {keep} days; deleting it is not offered"
-    return Change("copy table", details, undo, line)
+    return Change(args, undo, line)
 
 
 def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -62,9 +60,9 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
         other = "" if old.rows is None else ", with other rows"
         raise Refused(f"there is a table {to} already{other}", "nothing is overwritten", next="give another `into`.")
     data, where = settings.datasets, f"{settings.project}:{settings.datasets.main}"
-    details = {**old.details, "to_dataset": data.main, "to_table": to}
+    args = CopyTable(**old.args, to_dataset=data.main, to_table=to)
     undo = f"none: bq rm -t {where}.{to} deletes a table, which is not offered"
-    change = (Change("copy table", details, undo, f"{old.line} {where}.{to}"),)
+    change = (Change(args, undo, f"{old.line} {where}.{to}"),)
     signers = " and ".join(settings.operations["destructive"].signers)
     swap = f"bq cp -f {where}.{to} {where}.{table}"
     notes = (f"not offered: {swap} puts it in place of the live table; {signers} must approve.", *old.notes)
@@ -81,7 +79,7 @@ class _Old:
     name: str
     line: str
     relies: Row
-    details: Row
+    args: Row
     notes: tuple[str, ...] = ()
 
 
@@ -92,8 +90,8 @@ def _of_snapshot(request: Request, seen: Seen, settings: Settings) -> _Old:
         known = ", ".join(list(rows)[:5]) or "none"
         raise Refused(f"there is no snapshot {name!r}", next=f"name one; the newest are: {known}.")
     line = f"bq cp --restore --no_clobber {settings.project}:{backup}.{name}"
-    details = {"dataset": backup, "table": name, "operation": "RESTORE"}
-    return _Old(rows[name]["table"], rows[name]["rows"], f"{name}_restored", line, {"snapshot": name}, details)
+    args = {"dataset": backup, "table": name, "operation": "RESTORE"}
+    return _Old(rows[name]["table"], rows[name]["rows"], f"{name}_restored", line, {"snapshot": name}, args)
 
 
 def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, moment: Moment) -> _Old:
@@ -149,14 +147,12 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
         )
     if there:
         return Plan("add_column", request.reason, (), relies, gates)
-    details = {
-        **{"dataset": settings.datasets.main, "table": request.table, "column": request.column},
-        **{"type": request.type, "mode": request.mode},
-    }
-    sql = add_column(settings.project, details)
+    name = {"dataset": settings.datasets.main, "table": request.table, "column": request.column}
+    args = AddColumn(**name, type=request.type, mode=request.mode)
+    sql = args.sql(settings.project)
     line = f"bq query --project_id={settings.project} --use_legacy_sql=false '{sql}'"
     undo = "none: dropping a column is not offered; an empty one does no harm"
-    return Plan("add_column", request.reason, (Change("add column", details, undo, line),), relies, gates)
+    return Plan("add_column", request.reason, (Change(args, undo, line),), relies, gates)
 
 
 def _not_offered(request: Request, settings: Settings, moment: Moment) -> Refused:
