@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runbook.settings import Settings
 
 Target = Literal["google", "sandbox"]
+MOST_PAGES = 500
 _AHEAD: dict[tuple[str, str], futures.Future[tuple[Cloud, datetime, bool]]] = {}
 
 
@@ -115,12 +116,23 @@ def _google(settings: Settings) -> Cloud:
     from runbook.cloud.door import network
 
     try:
-        credentials, _ = google.auth.default(
-            scopes=["https://www.googleapis.com/auth/cloud-platform"], quota_project_id=settings.project
-        )
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     except DefaultCredentialsError as error:
         raise no_credentials(error) from None
-    return Cloud(settings, "google", network(), credentials)
+    return Cloud(settings, "google", network(), _billed(credentials))
+
+
+def _billed(credentials: Any) -> Any:
+    """Credentials without a quota project, but a person's own keep the one that they name.
+
+    With one, each call needs the permission serviceusage.services.use, which none of the required roles has
+    (https://cloud.google.com/docs/quotas/set-quota-project).
+    """
+    from google.oauth2.credentials import Credentials
+
+    if isinstance(credentials, Credentials) or not getattr(credentials, "quota_project_id", None):
+        return credentials
+    return credentials.with_quota_project(None)
 
 
 def no_credentials(error: Exception) -> NoCredentials:
@@ -197,6 +209,7 @@ class Cloud:
         """Let every request of a session go through the door: no other adapter stays mounted."""
         session.adapters.clear()
         session.mount("", self.door)
+        session.auth = lambda request: request  # else a .netrc of this machine may replace or add a credential
         return session
 
     @cached_property
@@ -205,6 +218,13 @@ class Cloud:
         from google.auth.transport.requests import AuthorizedSession
 
         return self._behind_the_door(AuthorizedSession(self.credentials))
+
+    @cached_property
+    def public(self) -> Any:
+        """A `requests` session without credentials, for status pages and signed URLs."""
+        import requests
+
+        return self._behind_the_door(requests.Session())
 
     @cached_property
     def bigquery(self) -> Any:
@@ -232,10 +252,11 @@ class Cloud:
         asked: dict[str, Any] = {"resourceNames": [f"projects/{self.settings.project}"], "filter": wanted}
         asked |= {"orderBy": "timestamp desc", "pageSize": min(most, 1000)}
         found: list[dict[str, Any]] = []
+        seen: set[str] = set()
         while True:
             answer = self.ask("logging", "v2/entries:list", asked)
-            found += answer.get("entries", [])
-            asked["pageToken"] = answer.get("nextPageToken", "")
+            found += _objects(answer, "entries")
+            asked["pageToken"] = _token(answer, seen)
             if len(found) >= most or not asked["pageToken"]:
                 return found[:most]
 
@@ -245,11 +266,7 @@ class Cloud:
         A signed upload URL must not carry our credentials
         (https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/generateUploadUrl).
         """
-        import requests
-
-        session = self.session
-        if method == "PUT":
-            session = self._behind_the_door(requests.Session())
+        session = self.public if method == "PUT" else self.session
         given = {"Content-Type": "application/json"} | (headers or {})
         with self.door.opened(method, url, body):
             response = session.request(method, url, data=body, headers=given, timeout=60)
@@ -257,17 +274,17 @@ class Cloud:
 
     def pages(self, api: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every page of a list, until one without a token. Raises as `get`."""
-        token = ""
+        token, seen = "", set[str]()
         while True:
             page = self.get(api, path, **query, **({"pageToken": token} if token else {}))
             yield page
-            token = page.get("nextPageToken", "")
+            token = _token(page, seen)
             if not token:
                 return
 
     def items(self, api: str, path: str, key: str, **query: Any) -> list[dict[str, Any]]:
         """All items of a list. Raises as `get`."""
-        return [item for page in self.pages(api, path, **query) for item in page.get(key, [])]
+        return [item for page in self.pages(api, path, **query) for item in _objects(page, key)]
 
     def now(self) -> tuple[datetime, bool]:
         """The cloud's own clock in UTC, from the Date header of a cheap read; False where it had to be this machine's.
@@ -293,10 +310,42 @@ class Cloud:
         return self.door.date, True
 
 
-def _answer(response: Any) -> dict[str, Any]:
-    """The JSON of an answer, {} for one without. Raises Google's own exceptions."""
-    if not response.ok:
-        from google.api_core.exceptions import from_http_response
+def _objects(page: dict[str, Any], key: str) -> list[Any]:
+    """A list of an answer, [] where there is none. Raises Unseen where that is another thing."""
+    from runbook.cloud.unseen import Unseen
 
-        raise from_http_response(response)
-    return response.json() if "json" in response.headers.get("Content-Type", "") else {}
+    found = page.get(key)
+    if not isinstance(found, list | None):
+        raise Unseen(f"`{key}` in the answer is no list", "run again; if it stays, report it.")
+    return found or []
+
+
+def _token(page: dict[str, Any], seen: set[str]) -> str:
+    """The token of the next page, "" on the last. Raises Unseen for one that leads nowhere new, or after too many."""
+    from runbook.cloud.unseen import Unseen
+
+    token = page.get("nextPageToken") or ""
+    if not isinstance(token, str) or token in seen or len(seen) == MOST_PAGES:
+        raise Unseen("the pages of this list do not end", "run again; if it stays, report it.")
+    seen |= {token} - {""}
+    return token
+
+
+def _answer(response: Any) -> dict[str, Any]:
+    """The JSON object of an answer, {} for an empty one. Raises Google's own exceptions; Unseen for another form."""
+    from google.api_core.exceptions import from_http_status
+
+    from runbook.cloud.unseen import Unseen
+
+    try:
+        body = response.json() if response.content else {}
+    except ValueError:
+        body = None
+    if response.ok and isinstance(body, dict):
+        return body
+    if response.ok:
+        raise Unseen("the answer is no JSON object", "see what stands between (a proxy, a portal), then run again.")
+    error = body.get("error") if isinstance(body, dict) else None
+    error = error if isinstance(error, dict) else {"message": response.text or response.reason}
+    lists = {k: error[k] for k in ("errors", "details") if isinstance(error.get(k), list)}
+    raise from_http_status(response.status_code, str(error.get("message", "no message")), response=response, **lists)

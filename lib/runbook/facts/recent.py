@@ -47,7 +47,7 @@ def feeds() -> Ask:
         urls = cloud.settings.feeds
 
         def one(name: str) -> Answer:
-            answer = cloud.session.get(urls[name], timeout=5)
+            answer = cloud.public.get(urls[name], timeout=5)
             answer.raise_for_status()
             try:
                 return Answer([{"feed": name, **row} for row in _open(answer.json())])
