@@ -15,10 +15,13 @@ from typing import TypeVar
 
 from runbook.cloud.connect import Cloud
 from runbook.cloud.query import Absent, BadColumn, Value, select, type_of
-from runbook.cloud.unseen import Unseen, gap
+from runbook.cloud.unseen import Unseen, gap, is_json
+from runbook.errors import Broken, DoorShut
+from runbook.facts.fields import moment_of, number, text
 from runbook.moment import Moment
 from runbook.rows import Fact, Gap, Row
 
+TRACEBACK = "Traceback (most recent call last)"
 SQL = Path(__file__).parents[1] / "sql"
 T = TypeVar("T")
 
@@ -72,7 +75,10 @@ def look(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
 
 def _local(value: object, moment: Moment) -> object:
     """Times are shown in the team's zone; they stay the same instants."""
-    return moment.local(value) if isinstance(value, datetime) else value
+    try:
+        return moment.local(value) if isinstance(value, datetime) else value
+    except OverflowError:  # the first or the last day that there is
+        return value
 
 
 def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
@@ -82,12 +88,20 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
     try:
         return see()
     except Exception as error:
-        if thing and isinstance(error, Absent | NotFound):
+        if thing and isinstance(error, Absent | NotFound) and is_json(error):
             return Answer((), absent=(thing,))
         missing = gap(error, subject)
         if missing is None:
             raise
         return Answer((), gaps=(missing,))
+
+
+def readable(name: str, found: Iterable[T], row: Callable[[T], Row | None], next: str) -> tuple[list[Row], list[Gap]]:
+    """The rows of what can be read, and a gap that says of how many that is not so."""
+    made = [row(one) for one in found]
+    rows = [one for one in made if one is not None]
+    lost = len(made) - len(rows)
+    return rows, [Gap(name, f"{lost} of {len(made)} cannot be read", next)] if lost else []
 
 
 def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], str] = str) -> Answer:
@@ -134,7 +148,7 @@ class Query:
         while True:
             sql = self.text(missing)
             try:
-                rows = select(cloud, sql, self.values, {"query": self.sql})
+                rows, lost = asked(cloud, self.name, sql, self.values, self.sql)
             except BadColumn as error:
                 if error.column not in columns - set(missing):
                     raise Unseen(f"{table} has no column {error.column}", "correct `tables` in params.") from None
@@ -144,7 +158,67 @@ class Query:
                     Gap(f"column {c} of {table}", "there is no such column", "correct `tables` in params.")
                     for c in missing
                 )
-                return Answer(rows, gaps=gaps, sql=sql)
+                return Answer(rows, gaps=(*gaps, *lost), sql=sql)
+
+
+# What the columns of the named queries are; any other is text. Without the needed ones a row says nothing.
+_KINDS: dict[str, Callable[[Row, str], object]] = {
+    **dict.fromkeys(("started_at", "finished_at", "latest", "newest"), lambda row, name: moment_of(row[name])),
+    **dict.fromkeys(("runs", "success", "failed", "accounts", "minutes_stale"), lambda row, name: _whole(row, name)),
+    **dict.fromkeys(("date", "score_date"), lambda row, name: row[name] if type(row[name]) is date else None),
+    "_outlived": lambda row, name: row[name] is True,
+    "error": lambda row, name: headline(text(row, name)),
+}
+_NEEDED = ("started_at", "latest", "runs", "success", "failed", "accounts", "date", "score_date", "table_name")
+
+
+def asked(
+    cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str
+) -> tuple[list[Row], tuple[Gap, ...]]:
+    """The rows of a named query, each column as what it is, and a gap for each column that is sometimes another thing.
+
+    Raises as `select`, but Unseen where BigQuery does not accept or confirm the query, or it costs too much.
+    """
+    try:
+        found = select(cloud, sql, values, {"query": label})
+    except DoorShut:
+        raise
+    except Broken as error:
+        raise Unseen(f"{error.what}: {error.observed.splitlines()[0]}", error.next or "report it.") from None
+    wrong: set[str] = set()
+    rows = [typed for row in found if (typed := _typed(row, wrong))]
+    return rows, tuple(Gap(f"{name}: {c}", "some values are of another type", _CORRECT) for c in sorted(wrong))
+
+
+_CORRECT = "correct `tables` in params."
+
+
+def _typed(row: Row, wrong: set[str]) -> Row | None:
+    """A row with each column as what it is; adds the names of those that are not to `wrong`."""
+    made = {name: None if v is None else _KINDS.get(name, text)(row, name) for name, v in row.items()}
+    wrong |= {name for name, value in row.items() if value is not None and made[name] in (None, "") and value != ""}
+    wrong |= {name for name in _NEEDED if name in row and made[name] is None}
+    for name in ("source_system", "status"):
+        if name in made:
+            made[name] = made[name] or "unknown"
+    spoilt = made.get("minutes_stale") is None and row.get("minutes_stale") is not None
+    return None if spoilt or any(made[name] is None for name in _NEEDED if name in row) else made
+
+
+def _whole(row: Row, name: str) -> int | None:
+    read = number(row, name, default=-1)
+    return read if read >= 0 else None
+
+
+def headline(said: str) -> str:
+    """A text with the line of its exception first, where it is a traceback: it may be cut later."""
+    start = said.find(TRACEBACK)
+    lines = said[start:].splitlines() if start >= 0 else []
+    frames = [n for n, line in enumerate(lines) if line.startswith((" ", TRACEBACK))]
+    if not frames or len(lines) <= frames[-1] + 1:
+        return said
+    first = frames[-1] + 1
+    return "\n".join((*lines[first:], said[:start].rstrip(), *lines[:first]))
 
 
 @cache
