@@ -133,17 +133,27 @@ def _not_active(row: dict, limit: str) -> Finding:
 
 
 def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The number of errors against `thresholds.errors`; at the cap of one page it is "at least"."""
+    """The number of the system's errors against `thresholds.errors`; at the cap of one page it is "at least".
+
+    What others in this project logged is counted apart, for information.
+    """
     limits = settings.thresholds.errors
     limit = f"ok below {limits.ok_below}, alert above {limits.alert_above}"
-    if gone := unseen("errors", seen, limit):
+    gone = unseen("errors", seen, limit)
+    if gone and not seen.rows:
         return gone
-    count = len(seen.rows)
+    ours = [r for r in seen.rows if r.get("_ours", True)]
+    count = len(ours)
     verdict = OK if count < limits.ok_below else ALERT if count > limits.alert_above else WARN
     value = f"≥ {count:,}" if seen.more else f"{count:,}"
-    if seen.more and verdict is not ALERT:
+    if (seen.more or gone) and verdict is not ALERT:
         verdict = UNKNOWN
-    return one("errors", "last 24 h", value, limit, verdict, "read the newest ones; start where most come from.")
+    found = one("errors", "last 24 h", value, limit, verdict, "read the newest ones; start where most come from.")
+    if count == len(seen.rows):
+        return join((found, gone))
+    names = Counter(r["function"] for r in seen.rows if not r.get("_ours", True)).most_common(3)
+    value = f"{len(seen.rows) - count:,}, most from {', '.join(name for name, _ in names)}"
+    return join((found, one("errors elsewhere", "last 24 h", value, "for information", OK), gone))
 
 
 def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from runbook.cloud.answer import answered, objects, token_of
 from runbook.errors import BadInput, BadParameter, NoAnswer, NoCredentials, UnknownName
 from runbook.settings import load, nearest
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from runbook.settings import Settings
 
 Target = Literal["google", "sandbox"]
-MOST_PAGES = 500
 _AHEAD: dict[tuple[str, str], futures.Future[tuple[Cloud, datetime, bool]]] = {}
 
 
@@ -237,11 +237,11 @@ class Cloud:
 
         Changes and their read-backs use the plain API: a write must be known to the byte before it is sent.
         """
-        return _answer(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
+        return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
 
     def ask(self, api: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """One of the few reads that are a POST. Raises Google's own exceptions."""
-        return _answer(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
+        return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
     def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
         """Log entries that fit a filter, newest first, at most `most`; an empty page with a token is not the end.
@@ -255,8 +255,8 @@ class Cloud:
         seen: set[str] = set()
         while True:
             answer = self.ask("logging", "v2/entries:list", asked)
-            found += _objects(answer, "entries")
-            asked["pageToken"] = _token(answer, seen)
+            found += objects(answer, "entries")
+            asked["pageToken"] = token_of(answer, seen)
             if len(found) >= most or not asked["pageToken"]:
                 return found[:most]
 
@@ -270,7 +270,7 @@ class Cloud:
         given = {"Content-Type": "application/json"} | (headers or {})
         with self.door.opened(method, url, body):
             response = session.request(method, url, data=body, headers=given, timeout=60)
-        return _answer(response)
+        return answered(response)
 
     def pages(self, api: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every page of a list, until one without a token. Raises as `get`."""
@@ -278,13 +278,13 @@ class Cloud:
         while True:
             page = self.get(api, path, **query, **({"pageToken": token} if token else {}))
             yield page
-            token = _token(page, seen)
+            token = token_of(page, seen)
             if not token:
                 return
 
     def items(self, api: str, path: str, key: str, **query: Any) -> list[dict[str, Any]]:
         """All items of a list. Raises as `get`."""
-        return [item for page in self.pages(api, path, **query) for item in _objects(page, key)]
+        return [item for page in self.pages(api, path, **query) for item in objects(page, key)]
 
     def now(self) -> tuple[datetime, bool]:
         """The cloud's own clock in UTC, from the Date header of a cheap read; False where it had to be this machine's.
@@ -308,44 +308,3 @@ class Cloud:
         if not self.door.date:
             return datetime.now(UTC).replace(microsecond=0), False
         return self.door.date, True
-
-
-def _objects(page: dict[str, Any], key: str) -> list[Any]:
-    """A list of an answer, [] where there is none. Raises Unseen where that is another thing."""
-    from runbook.cloud.unseen import Unseen
-
-    found = page.get(key)
-    if not isinstance(found, list | None):
-        raise Unseen(f"`{key}` in the answer is no list", "run again; if it stays, report it.")
-    return found or []
-
-
-def _token(page: dict[str, Any], seen: set[str]) -> str:
-    """The token of the next page, "" on the last. Raises Unseen for one that leads nowhere new, or after too many."""
-    from runbook.cloud.unseen import Unseen
-
-    token = page.get("nextPageToken") or ""
-    if not isinstance(token, str) or token in seen or len(seen) == MOST_PAGES:
-        raise Unseen("the pages of this list do not end", "run again; if it stays, report it.")
-    seen |= {token} - {""}
-    return token
-
-
-def _answer(response: Any) -> dict[str, Any]:
-    """The JSON object of an answer, {} for an empty one. Raises Google's own exceptions; Unseen for another form."""
-    from google.api_core.exceptions import from_http_status
-
-    from runbook.cloud.unseen import Unseen
-
-    try:
-        body = response.json() if response.content else {}
-    except ValueError:
-        body = None
-    if response.ok and isinstance(body, dict):
-        return body
-    if response.ok:
-        raise Unseen("the answer is no JSON object", "see what stands between (a proxy, a portal), then run again.")
-    error = body.get("error") if isinstance(body, dict) else None
-    error = error if isinstance(error, dict) else {"message": response.text or response.reason}
-    lists = {k: error[k] for k in ("errors", "details") if isinstance(error.get(k), list)}
-    raise from_http_status(response.status_code, str(error.get("message", "no message")), response=response, **lists)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from runbook.cloud.connect import Cloud
 from runbook.cloud.query import Absent, BadColumn, Value
 from runbook.cloud.unseen import Unseen, gap
-from runbook.facts.read import Answer, Ask, Query, Read, asked, bq_line, each, template
+from runbook.facts.read import Answer, Ask, Query, Read, bq_line, each, template
+from runbook.facts.typed import asked
 from runbook.moment import Moment
 from runbook.settings import Freshness
 

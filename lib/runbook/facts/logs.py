@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from runbook.cloud.connect import Cloud
 from runbook.facts.fields import last, mapping, text
 from runbook.facts.fields import moment as time_of
-from runbook.facts.read import TRACEBACK, Answer, Ask, Read, headline, readable
+from runbook.facts.read import Answer, Ask, Read, readable
+from runbook.facts.typed import TRACEBACK, headline
 from runbook.moment import Moment
 from runbook.rows import Gap, Row
 
