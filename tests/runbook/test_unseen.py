@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import google.auth
@@ -16,7 +17,10 @@ from runbook.cloud import connect
 from runbook.cloud.connect import Cloud
 from runbook.cloud.unseen import gap
 from runbook.facts.read import look
+from runbook.moment import Moment
 from tests.conformance.test_door import Wire
+
+NOW = Moment(datetime(2026, 3, 11, 13, 30, tzinfo=UTC), settings.load("sandbox").zone)
 
 
 class Answers(Wire):
@@ -88,23 +92,16 @@ def test_a_page_instead_of_an_error_is_told_by_its_title() -> None:
         failed(502, b"<!DOCTYPE html>\n<TITLE>502 Server Error</TITLE>...", "text/html").why == "502 502 Server Error"
     )
     cloud = Cloud(settings.load("sandbox"), "sandbox", Answers(404, b"<html><title>Blocked</title>", "text/html"))
-    moment = connect.datetime.now(connect.UTC)
     for ask in (facts.service("x"), facts.scores(), facts.freshness()):
-        seen = look(ask, cloud, connect_moment(moment))
+        seen = look(ask, cloud, NOW)
         assert (seen.absent, bool(seen.gaps)) == ((), True)
-
-
-def connect_moment(at: Any) -> Any:
-    from runbook.moment import Moment
-
-    return Moment(at, settings.load("sandbox").zone)
 
 
 @pytest.mark.parametrize("token", ["same", 7, {"a": 1}])
 def test_a_list_that_does_not_end_is_a_gap(token: Any) -> None:
     cloud = Cloud(settings.load("sandbox"), "sandbox", Answers(200, json.dumps({"nextPageToken": token}).encode()))
     for ask in (facts.functions(), facts.jobs(), facts.errors()):
-        [found] = look(ask, cloud, connect_moment(connect.datetime.now(connect.UTC))).gaps
+        [found] = look(ask, cloud, NOW).gaps
         assert "do not end" in found.why
 
 

@@ -101,14 +101,14 @@ def etl_week(week: Fact, settings: Settings, moment: Moment) -> Findings:
 def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """Every function of params exists and is ACTIVE; one that is not in params is a warning.
 
-    A function that is not listed while its location did not answer is unknown, not missing.
+    A function that is not listed while its location did not answer, or a function could not be read, is unknown.
     """
     expected, region = [f.name for f in settings.functions], settings.region
     limit = f"{len(expected)} functions, ACTIVE"
-    if seen.gaps and not any(g.subject.startswith("functions in ") for g in seen.gaps):
+    if seen.gaps and not seen.rows and not any(g.subject.startswith("functions in ") for g in seen.gaps):
         return unseen("functions", seen, limit)
     here = {r["name"]: r for r in seen.rows if r["region"] == region}
-    away = any(g.subject == f"functions in {region}" for g in seen.gaps)
+    away = any(g.subject in ("functions", f"functions in {region}") for g in seen.gaps)
     active = sum(here[n]["state"] == "ACTIVE" for n in expected if n in here)
     found = []
     for name in expected:
@@ -192,7 +192,8 @@ def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
 def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """Every scheduler job is ENABLED and its last attempt succeeded; none at all is an alert."""
     limit = "ENABLED, last attempt ok"
-    if gone := unseen("scheduler", seen, limit):
+    gone = unseen("scheduler", seen, limit)
+    if gone and not seen.rows:
         return gone
     found = []
     for row in seen.rows:
@@ -206,7 +207,8 @@ def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
         return one("scheduler", settings.region, "no jobs", limit, ALERT, "find out who deleted them.")
     good = len(seen.rows) - len(found)
     verdict = WARN if found else OK
-    return Findings((Finding("scheduler", settings.region, f"{good} of {len(seen.rows)} ok", limit, verdict), *found))
+    first = Finding("scheduler", settings.region, f"{good} of {len(seen.rows)} ok", limit, verdict)
+    return Findings((first, *found, *gone))
 
 
 def access(seen: Fact, settings: Settings, moment: Moment) -> Findings:

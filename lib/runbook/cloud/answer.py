@@ -38,7 +38,7 @@ def answered(response: Any) -> dict[str, Any]:
         return body
     if response.ok:
         raise Unseen("the answer is no JSON object", "see what stands between (a proxy, a portal), then run again.")
-    error = body.get("error") if isinstance(body, dict) else None
+    error = body.get("error", body) if isinstance(body, dict) else None
     error = error if isinstance(error, dict) else {"message": response.text or response.reason}
     lists = {k: error[k] for k in ("errors", "details") if isinstance(error.get(k), list)}
     raise from_http_status(response.status_code, str(error.get("message", "no message")), response=response, **lists)

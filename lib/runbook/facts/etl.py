@@ -134,7 +134,8 @@ def freshness() -> Ask:
 
         def rows(tables: list[Freshness]) -> Answer:
             found, gaps = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness")
-            return Answer(found, gaps=gaps)
+            names = {t.name for t in tables}
+            return Answer([row for row in found if row["table_name"] in names], gaps=gaps)
 
         def one(table: Freshness) -> Answer:
             try:
@@ -148,7 +149,7 @@ def freshness() -> Ask:
         def see() -> Answer:
             try:
                 whole = rows(tables)
-                if {r["table_name"] for r in whole.rows} == {t.name for t in tables} or whole.gaps:
+                if {r["table_name"] for r in whole.rows} == {t.name for t in tables}:
                     return whole
             except Exception as error:  # asked for each alone, the others are seen
                 if not isinstance(error, Absent | BadColumn) and not gap(error, ""):

@@ -13,6 +13,17 @@ from runbook.facts.fields import moment_of, number, text
 from runbook.rows import Gap, Row
 
 TRACEBACK = "Traceback (most recent call last)"
+# The columns that each named query answers.
+_COLUMNS = {
+    "etl_failures": {"started_at", "source_system", "function", "error"},
+    "etl_today": {"source_system", "status", "runs", "latest", "_outlived"},
+    "etl_week": {"date", "success", "failed"},
+    "freshness": {"table_name", "newest", "minutes_stale"},
+    "runs_of": {"started_at", "status", "finished_at", "error"},
+    "runs_of_many": {"function", "started_at", "status"},
+    "runs_recent": {"started_at", "function", "source_system", "status", "finished_at", "error"},
+    "scores": {"score_date", "accounts"},
+}
 # What the columns of the named queries are; any other is text. Without the needed ones a row says nothing.
 _KINDS: dict[str, Callable[[Row, str], object]] = {
     **dict.fromkeys(("started_at", "finished_at", "latest", "newest"), lambda row, name: moment_of(row[name])),
@@ -37,6 +48,8 @@ def asked(
         raise
     except Broken as error:
         raise Unseen(f"{error.what}: {error.observed.splitlines()[0]}", error.next or "report it.") from None
+    if lost := sorted({c for row in found for c in _COLUMNS[label] - set(row)}):
+        raise Unseen(f"the answer has no column {', '.join(lost)}", "run again; if it stays, report it.")
     wrong: set[str] = set()
     rows = [typed for row in found if (typed := _typed(row, wrong))]
     return rows, tuple(Gap(f"{name}: {c}", "some values are of another type", _CORRECT) for c in sorted(wrong))
