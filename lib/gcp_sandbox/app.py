@@ -153,12 +153,20 @@ class App:
         try:
             with self.lock:
                 found, variables = self._match(call)
-                self.sandbox.iam.require(found.permission, found.api, variables)
-                answer = found.handler(self.sandbox, call, **variables)
-                self.sandbox.audit(found.permission, found.api, call.path)
+                answer = self._handled(found, call, variables)
         except ApiError as error:
             return error.response()
         return answer if isinstance(answer, Response) else _json(answer)
+
+    def _handled(self, found: Route, call: Call, variables: dict) -> dict | Response:
+        try:
+            self.sandbox.iam.require(found.permission, found.api, variables)
+            answer = found.handler(self.sandbox, call, **variables)
+        except ApiError as error:
+            self.sandbox.audit(found.permission, found.api, call.path, error)
+            raise
+        self.sandbox.audit(found.permission, found.api, call.path, answer)
+        return answer
 
     def _match(self, call: Call) -> tuple[Route, dict]:
         for api, rules in self.maps.items():

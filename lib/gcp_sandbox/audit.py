@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from gcp_sandbox.app import ApiError
 from gcp_sandbox.story import Change, Entry
+from gcp_sandbox.wire import digest
 
 if TYPE_CHECKING:
     from gcp_sandbox.sandbox import Sandbox
@@ -14,11 +16,17 @@ if TYPE_CHECKING:
 # A deployment is asked for this long before its revision is there: that is what its build takes.
 BUILD = timedelta(seconds=95)
 _SECRETS = "google.cloud.secretmanager.v1.SecretManagerService"
+_UPDATE = "google.cloud.functions.v2.FunctionService.UpdateFunction"
+# google.rpc.Code of what a call was refused with.
+_CODES = {
+    "INVALID_ARGUMENT": 3, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7, "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9, "ABORTED": 10, "UNIMPLEMENTED": 12, "INTERNAL": 13, "UNAVAILABLE": 14,
+}  # fmt: skip
 _VERSIONS = {"ENABLED": "Enable", "DISABLED": "Disable", "DESTROYED": "Destroy"}
 
 # The permission that a call needed → what the audit log says was done.
 MADE = {
-    "cloudfunctions.functions.update": "google.cloud.functions.v2.FunctionService.UpdateFunction",
+    "cloudfunctions.functions.update": _UPDATE,
     "run.services.update": "google.cloud.run.v2.Services.UpdateService",
     "secretmanager.versions.add": f"{_SECRETS}.AddSecretVersion",
     "secretmanager.versions.enable": f"{_SECRETS}.EnableSecretVersion",
@@ -38,15 +46,29 @@ def entries(sandbox: Sandbox) -> Iterator[Entry]:
     deployer = f"deploy@{sandbox.inventory.project}.iam.gserviceaccount.com"
     for ago, function, change in (*_of_functions(sandbox), *_of_secrets(sandbox), *_of_the_project(sandbox)):
         at, by = sandbox.world.now - ago, change.by or deployer
-        yield Entry(at, function, "NOTICE", change.method, "change", change=change._replace(by=by))
+        yield _entry(at, function, change._replace(by=by))
+
+
+def _entry(at: datetime, function: str, change: Change) -> Entry:
+    return Entry(at, function, "ERROR" if change.code else "NOTICE", change.method, "change", change=change)
+
+
+def _operation(place: str, *seed: object) -> str:
+    return f"{place}/operations/operation-{digest('operation', *seed)[:13]}"
 
 
 def _of_functions(sandbox: Sandbox) -> Iterator[Told]:
     here, said = sandbox.inventory, sandbox.story.said
     for name, f in ((f.name, f) for f in here.functions):
+        function = f"{here.place}/functions/{name}"
         for one in said("revisions", f):
-            method = "google.cloud.functions.v2.FunctionService.UpdateFunction"
-            yield one.age + BUILD, name, Change("cloudfunctions", method, f"{here.place}/functions/{name}", one.by)
+            made = Change("cloudfunctions", _UPDATE, function, one.by, operation=_operation(here.place, name, one.age))
+            yield one.age + BUILD, name, made._replace(step="first")
+            failure = {"code": 3, "error": one.failure} if one.failure else {}
+            yield one.age, name, made._replace(step="last", **failure)
+        for one in said("denied", f):
+            why = f"Permission 'cloudfunctions.functions.update' denied on resource '{function}' (or it may not exist)."
+            yield one.age, name, Change("cloudfunctions", _UPDATE, function, one.by, code=7, error=why)
         for one in said("traffic", f):
             resource = f"namespaces/{here.project}/services/{name}"
             yield one.since, name, Change("run", "google.cloud.run.v1.Services.ReplaceService", resource, one.by)
@@ -78,18 +100,38 @@ def _of_the_project(sandbox: Sandbox) -> Iterator[Told]:
         yield one.changed, "", Change("bigquery", "google.cloud.bigquery.v2.TableService.PatchTable", name, one.by)
 
 
-def made(sandbox: Sandbox, permission: str, api: str, path: str) -> Entry:
-    """The entry of a change that a call has just made; `permission` is one of MADE."""
+def made(sandbox: Sandbox, permission: str, api: str, path: str, answer: Any) -> Entry:
+    """The entry of a change that a call has just made, or begun, or that was refused; `permission` is one of MADE."""
     resource = "projects/" + path.split("/projects/", 1)[1].partition(":")[0]
     change = Change(api, MADE[permission], resource, f"caller@{sandbox.inventory.project}.iam.gserviceaccount.com")
-    return Entry(sandbox.now, "", "NOTICE", change.method, "change", change=change)
+    if isinstance(answer, ApiError):
+        change = change._replace(code=_CODES.get(answer.status, 2), error=answer.message)
+    elif api == "cloudfunctions" and isinstance(answer, dict):
+        change = change._replace(operation=answer["name"], step="first")
+    return _entry(sandbox.now, "", change)
+
+
+def ended(sandbox: Sandbox, name: str, resource: str, error: ApiError | None) -> Entry:
+    """The entry of the end of a function's long-running operation."""
+    caller = f"caller@{sandbox.inventory.project}.iam.gserviceaccount.com"
+    change = Change("cloudfunctions", _UPDATE, resource, caller, operation=name, step="last")
+    if error:
+        change = change._replace(code=_CODES.get(error.status, 2), error=error.message)
+    return _entry(sandbox.now, "", change)
+
+
+def operation(change: Change) -> dict[str, Any] | None:
+    """Which long-running operation an entry is of, and which of its two."""
+    if not change.step:
+        return None
+    return {"id": change.operation, "producer": f"{change.api}.googleapis.com", change.step: True}
 
 
 def payload(change: Change) -> dict[str, Any]:
     """The protoPayload of one change."""
     drawn: dict[str, Any] = {
         "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
-        "status": {},
+        "status": {"code": change.code, "message": change.error} if change.code else {},
         "authenticationInfo": {"principalEmail": change.by},
         "requestMetadata": {"callerIp": "private"},
         "serviceName": f"{change.api}.googleapis.com",

@@ -29,6 +29,13 @@ _UNAUTHENTICATED = (
     f"header. Read more at {_RUN}/securing/authenticating Additional troubleshooting documentation can be found at: "
     f"{_RUN}/troubleshooting#unauthorized-client"
 )
+_TRACEBACK = """Exception on / [POST]
+Traceback (most recent call last):
+  File "/layers/google.python.pip/pip/lib/python3.11/site-packages/flask/app.py", line 1511, in wsgi_app
+    response = self.full_dispatch_request()
+  File "/workspace/main.py", line 41, in main
+    rows = [row["{column}"] for row in fetched]
+KeyError: '{column}'"""
 
 
 class Line(NamedTuple):
@@ -90,6 +97,11 @@ KINDS: dict[str, Kind] = {
         outcome="running",
         lines=(Line("Container called exit(1).", "WARNING"), Line(_CRASHED, payload="request", status=503)),
         code=14,
+        cure="code",
+    ),
+    "exception": Kind(
+        outcome="running",
+        lines=(Line(_TRACEBACK, "DEFAULT", "stderr"), Line("", payload="request", status=500)),
         cure="code",
     ),
     "stuck": Kind(

@@ -25,8 +25,8 @@ _SYSTEM = "run.googleapis.com%2Fvarlog%2Fsystem"
 _STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
 # The rest of LogEntry: a filter may name them, no entry of ours has them.
 _NEVER = (
-    "apphub", "apphubDestination", "apphubSource", "errorGroups", "metadata", "operation", "otel", "sourceLocation",
-    "spanId", "split", "trace", "traceSampled",
+    "apphub", "apphubDestination", "apphubSource", "metadata", "otel", "sourceLocation", "spanId", "split", "trace",
+    "traceSampled",
 )  # fmt: skip
 
 
@@ -47,9 +47,11 @@ class Log:
             "severity": lambda e: e.severity,
             "insertId": lambda e: digest(*e)[:24],
             "labels": self._labels,
-            "textPayload": lambda e: e.text if e.payload in ("text", "system", "request") else None,
+            "textPayload": lambda e: e.text or None if e.payload in ("text", "system", "request", "stderr") else None,
             "jsonPayload": lambda e: {"message": e.text, "logger": e.function} if e.payload == "json" else None,
             "protoPayload": self._proto,
+            "operation": lambda e: audit.operation(e.change) if e.change else None,
+            "errorGroups": _error_groups,
             "httpRequest": lambda e: self._request(e) if e.payload == "request" else None,
             **dict.fromkeys(_NEVER, lambda _e: None),
         }
@@ -71,6 +73,8 @@ class Log:
         """One entry as JSON."""
         found = {name: read(entry) for name, read in self.fields.items()}
         times = {name: stamp(found[name]) for name in ("timestamp", "receiveTimestamp")}
+        if entry.severity == "DEFAULT":
+            found["severity"] = None  # as an enum's zero, which is left out
         return {name: value for name, value in {**found, **times}.items() if value is not None}
 
     def read(self, wanted: Filter, size: int, newest_first: bool, start: int | None) -> tuple[list[dict], int | None]:
@@ -97,7 +101,12 @@ class Log:
         if entry.change:
             return None
         execution = number("execution", entry.run or entry, below=16**8)
-        return {"goog-managed-by": "cloudfunctions", "execution_id": f"{execution:08x}"}
+        return {
+            "goog-drz-cloudfunctions-id": entry.function,
+            "goog-drz-cloudfunctions-location": self.sandbox.inventory.region,
+            "goog-managed-by": "cloudfunctions",
+            "execution_id": f"{execution:08x}",
+        }
 
     def _request(self, entry: Entry) -> dict[str, Any]:
         return {
@@ -105,6 +114,7 @@ class Log:
             "requestUrl": f"{self.sandbox.services.uri(entry.function)}/",
             "status": entry.status,
             "userAgent": "Google-Cloud-Scheduler",
+            "latency": f"{number('latency', entry, below=3000) / 1000}s",
             "protocol": "HTTP/1.1",
         }
 
@@ -135,6 +145,12 @@ class Log:
             }
             self._resources[revision] = {"type": "cloud_run_revision", "labels": labels}
         return self._resources[revision]
+
+
+def _error_groups(entry: Entry) -> list[dict[str, str]] | None:
+    """The group in which Error Reporting puts a stack trace on stderr."""
+    crashed = entry.payload == "stderr" and "Traceback" in entry.text
+    return [{"id": digest("group", entry.function, entry.text)[:15]}] if crashed else None
 
 
 @route("logging", "POST", "/v2/entries:list", "logging.logEntries.list")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from gcp_sandbox import audit
 from gcp_sandbox.app import ApiError, Call, route
 from gcp_sandbox.wire import digest, not_found, page
 
@@ -82,7 +83,15 @@ class Operations:
         """A GET of a resource is a poll of what is under way there."""
         for operation in self.known.values():
             if operation.resource == resource and not operation.ended:
-                operation.step(self.sandbox.tick)
+                self.step(operation)
+
+    def step(self, operation: Operation) -> None:
+        """One poll; the end of a change of a function is in the audit log."""
+        before = operation.ended
+        operation.step(self.sandbox.tick)
+        if operation.ended and not before and operation.api == "cloudfunctions":
+            entry = audit.ended(self.sandbox, operation.name, operation.resource, operation.error)
+            self.sandbox.log.add(entry)
 
 
 def _get(sandbox: Sandbox, call: Call, location: str, operation: str, **_: str) -> dict:
@@ -90,7 +99,7 @@ def _get(sandbox: Sandbox, call: Call, location: str, operation: str, **_: str) 
     found = sandbox.operations.known.get(name)
     if not found or not sandbox.serves(found.api, call.host):
         raise not_found(f"Resource '{name}' was not found", name)
-    found.step(sandbox.tick)
+    sandbox.operations.step(found)
     return found.draw()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gcp_sandbox import audit
@@ -48,10 +48,10 @@ class Sandbox:
         self.now += timedelta(seconds=1)
         return self.now
 
-    def audit(self, permission: str, api: str, path: str) -> None:
-        """Log a change that a call has made, as the Admin Activity audit log does; of a read there is no entry."""
+    def audit(self, permission: str, api: str, path: str, answer: Any) -> None:
+        """Log a change that a call has made, or was refused, as Admin Activity does; of a read there is no entry."""
         if permission in audit.MADE:
-            self.log.add(audit.made(self, permission, api, path))
+            self.log.add(audit.made(self, permission, api, path, answer))
 
     def serves(self, api: str, host: str) -> bool:
         """Whether a request to `host` may be for `api`; on loopback, where the CLIs come in, every Google API may."""

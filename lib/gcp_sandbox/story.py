@@ -53,13 +53,20 @@ class Attempt(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Something that somebody changed: API, method and resource as Google names them, and what of an IAM policy."""
+    """Something that somebody changed: API, method and resource as Google names them, and what of an IAM policy.
+
+    `step` is "first" or "last" of a long-running `operation`; `code` and `error` are of a call that failed.
+    """
 
     api: str
     method: str
     resource: str
     by: str
     delta: tuple[tuple[str, str], ...] = ()
+    operation: str = ""
+    step: str = ""
+    code: int = 0
+    error: str = ""
 
 
 class Entry(NamedTuple):
@@ -102,7 +109,15 @@ class Story:
         for secret in world.secrets:
             if secret.name not in secrets:
                 raise BadWorld(f"secrets: {secret.name} is none of {', '.join(sorted(secrets))}")
-        parts = (*world.runs, *world.errors, *world.functions, *world.jobs, *world.revisions, *world.traffic)
+        parts = (
+            *world.runs,
+            *world.errors,
+            *world.functions,
+            *world.jobs,
+            *world.revisions,
+            *world.traffic,
+            *world.denied,
+        )
         for part in (*parts, *world.deploys):
             part.select.of(inventory.functions)
         for named in world.references:
@@ -236,7 +251,8 @@ class Story:
                 function = functions[n % len(functions)]
                 text = rule.text or self.words.error(rule.kind, function)
                 told = self.lines(rule.kind, function, at) if rule.kind else []
-                found += told or [Entry(at, function.name, rule.severity, text, rule.payload)]
+                severity = "DEFAULT" if rule.payload == "stderr" else rule.severity
+                found += told or [Entry(at, function.name, severity, text, rule.payload)]
         bulk, name = self.world.bulk.errors, self.functions[-1].name
         gap, start = timedelta(seconds=72000) / max(bulk, 1), self.now - timedelta(seconds=72000)
         found += [Entry(start + gap * n, name, "ERROR", f"bulk error {n}") for n in range(1, bulk + 1)]

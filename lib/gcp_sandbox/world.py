@@ -13,6 +13,7 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
     errors:                                    # log entries, evenly spread between since and until
       - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}
       - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # what that kind writes
+      - {select: {name: gmail-sync}, count: 1, text: "…", payload: stderr}             # without a severity
     functions:                                 # outcome `absent` removes the function (and its Run service)
       - {select: {name: account-scoring}, state: FAILED, message: "Container Healthcheck failed"}
     tables:                                    # newest row this long before the clock, or no such table, or column
@@ -28,6 +29,7 @@ last eight days with success, every job is ENABLED, every table is fresh, and no
       - {select: {name: gmail-sync}, back: 1, since: 26h}
     deploys:                                   # what deployments from now on come to: build or healthcheck (failures)
       - {select: {name: gmail-sync}, outcome: healthcheck, message: "the words of a build's failure"}
+    denied: [{select: {name: gmail-sync}, age: 40m, by: ann@acme.example}]    # deployments that were refused
     secrets:                                   # versions, oldest first; else an old one that is off and a new one
       - {name: hubspot-api-key, versions: [{age: 700d, state: DISABLED, changed: 6h}, {age: 365d}]}
     references:                                # how a function names a secret; else each in a variable, as `latest`
@@ -51,6 +53,7 @@ A `kind` of failure says what became of the run, unless `outcome` does, and what
 the words of its source system, or by the platform. The job gets the code that goes with it, unless `jobs` says one.
 
     auth  secret  permission  quota_seconds  quota_hours  bad_data  schema  dependency     its run failed and says why
+    exception                       it raised: a traceback on stderr without a severity, and the run has no end
     memory  timeout  crash          stopped from outside: it says nothing, and the run has no end, or `outcome: failed`
     stuck                           its first run has no end, and nothing stopped it; what is called after does nothing
     capacity  unauthenticated       refused before it was called: no run
@@ -162,7 +165,7 @@ class Errors(Part):
     kind: Failure = ""
     since: Ago = timedelta(hours=24)
     until: Ago = timedelta(0)
-    payload: Literal["text", "json", "proto"] = "text"
+    payload: Literal["text", "json", "proto", "stderr"] = "text"
     severity: Literal["WARNING", "ERROR", "CRITICAL"] = "ERROR"
 
     @model_validator(mode="after")
@@ -216,6 +219,12 @@ class Deploy(Part):
     select: Select
     outcome: Literal["build", "healthcheck"]
     message: str = ""
+
+
+class Denied(Part):
+    select: Select
+    age: Ago
+    by: str = ""
 
 
 class SecretVersion(Part):
@@ -298,6 +307,7 @@ class World(Part):
     revisions: tuple[Deployed, ...] = ()
     traffic: tuple[Pin, ...] = ()
     deploys: tuple[Deploy, ...] = ()
+    denied: tuple[Denied, ...] = ()
     secrets: tuple[Secret, ...] = ()
     references: tuple[SecretReference, ...] = ()
     grants: tuple[Grant, ...] = ()

@@ -71,12 +71,13 @@ def etl_week(run: Context, week: Fact) -> Chart:
 
 
 def errors(run: Context, seen: Fact) -> Chart:
-    """Errors per hour over the last 24 h; titled as the newest 1,000 when there may be more.
+    """The system's errors per hour over the last 24 h; titled as the newest 1,000 when there may be more.
 
     No threshold is drawn, and the title says why: a line at its hourly share would be crossed by a single error.
     """
     first = run.moment.ago(24)
-    counts = Counter(int((r["at"] - first) / timedelta(hours=1)) for r in seen.rows)
+    ours = [r for r in seen.rows if r["_ours"]]
+    counts = Counter(int((r["at"] - first) / timedelta(hours=1)) for r in ours)
     start = [first + timedelta(hours=n) for n in range(24)]
     rows = [{"hour from": run.moment.local(t), "errors": counts[n]} for n, t in enumerate(start)]
 
@@ -87,7 +88,7 @@ def errors(run: Context, seen: Fact) -> Chart:
         axes.set_ylabel("errors per hour")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(f"hour beginning ({run.settings.time_zone})")
-        axes.plot([], [], " ", label=f"{len(seen.rows):,} in all")
+        axes.plot([], [], " ", label=f"{len(ours):,} in all")
 
     title = f"Errors per hour, newest {len(seen.rows):,}" if seen.more else "Errors per hour, last 24 h"
     limit = run.settings.thresholds.errors.alert_above

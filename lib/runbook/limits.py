@@ -19,7 +19,16 @@ HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out
 EACH, ALL = 6, 24  # how many runs are looked at: of one function, of all together
 # https://cloud.google.com/run/docs/configuring/services/memory-limits, https://cloud.google.com/functions/quotas
 MOST = {"memory": 32 * 1024, "duration": 3600}
-_MIB = {"": 2**-20, "k": 1e3 / 2**20, "Ki": 2**-10, "M": 1e6 / 2**20, "Mi": 1, "G": 1e9 / 2**20, "Gi": 1024}
+_MIB = {
+    "": 2**-20,
+    "k": 1e3 / 2**20,
+    "K": 1e3 / 2**20,
+    "Ki": 2**-10,
+    "M": 1e6 / 2**20,
+    "Mi": 1,
+    "G": 1e9 / 2**20,
+    "Gi": 1024,
+}
 _USED = re.compile(r"limit of ([\d.]+ ?[KMG]i?)B? exceeded with ([\d.]+ ?[KMG]i?)B? used")
 _Point = tuple[datetime | None, float | None, float | None, str]  # when, seen, the limit at that time, how it ended
 
@@ -49,7 +58,8 @@ def near(causes: Causes, seen: Seen, patterns: Sequence[Pattern], settings: Sett
 
 def _against(what: str, function: Function, seen: Seen, points: Sequence[_Point]) -> Iterator[Row]:
     """Points, given newest first, against the limit that is deployed."""
-    live = next((r for r in seen.functions.rows if r["name"] == function.name and r["memory"] and r["timeout_s"]), None)
+    mine = (r for r in seen.functions.rows if r["name"] == function.name)
+    live = next((r for r in mine if mebibytes(r["memory"]) >= 1 and 0 < r["timeout_s"] < 1e6), None)
     memory, seconds = (live["memory"], live["timeout_s"]) if live else (function.memory, function.timeout_s)
     limit, unit = (round(mebibytes(memory)), "MiB") if what == "memory" else (seconds, "s")
     by = "deployed" if live else "params"
@@ -64,7 +74,7 @@ def _used(runs: Sequence[Row], lines: Sequence[Row]) -> Iterator[_Point]:
     """The memory that was used each time that a line, or where none does a run's row, tells it; newest first."""
     for said in ([(r["at"], r["text"]) for r in lines], [(r["started_at"], r["error"] or "") for r in runs]):
         found = [(at, match) for at, text in said if (match := _USED.search(text))]
-        for at, match in found:
+        for at, match in ((at, m) for at, m in found if mebibytes(m[1]) and mebibytes(m[2])):
             start = max((r["started_at"] for r in runs if r["started_at"] <= at), default=at)
             yield start, round(mebibytes(match[2])), mebibytes(match[1]), HIT["memory_limit"][1]
         if found:
@@ -83,7 +93,7 @@ def _took(runs: Sequence[Row], lines: Sequence[Row], patterns: Sequence[Pattern]
         ]
         if stops and ended != "success":
             end, ended = min(stops)
-        took = round((end - start).total_seconds()) if end else None
+        took = round((end - start).total_seconds()) if end and end >= start else None
         yield start, took, took, ended if end else "no end seen"
         later = start
 
@@ -95,9 +105,9 @@ def _limit(text: str, patterns: Sequence[Pattern]) -> str:
 
 
 def mebibytes(text: str) -> float:
-    """1024 of "1Gi", 488.3 of "512M"; a number alone is bytes, as in the API."""
-    number, unit = re.fullmatch(r"([\d.]+) ?(\w*?)", text).groups()  # type: ignore[union-attr]
-    return float(number) * _MIB[unit]
+    """1024 of "1Gi", 488.3 of "512M"; a number alone is bytes, as in the API; 0 of what is no amount."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?(\w*)", text)
+    return float(found[1]) * _MIB.get(found[2], 0) if found else 0
 
 
 def more(cause: str, function: str, rows: Sequence[Row]) -> tuple[str, str]:

@@ -71,9 +71,9 @@ def find(seen: Seen, settings: Settings, moment: Moment) -> Iterator[Sick]:
             shown = f"does not exist; {found.symptom}" if found else "does not exist"
             found = replace(found or Sick(function, "gone", "", moment.at, None), how="gone", symptom=shown)
         elif found is None and state.get("state") == "FAILED":
-            found = Sick(function, "not deployed", "its deployment failed", state["updated"], None)
+            found = Sick(function, "not deployed", "its deployment failed", state["updated"] or moment.at, None)
         elif found is None and state.get("state") == "DELETING":
-            found = Sick(function, "gone", "it is being deleted", state["updated"], None)
+            found = Sick(function, "gone", "it is being deleted", state["updated"] or moment.at, None)
         if found:
             yield replace(found, texts=_said(found, seen, state))
 

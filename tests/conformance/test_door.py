@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook import settings
+from runbook import facts, settings
 from runbook.cloud.connect import Cloud
-from runbook.cloud.door import Door, network
+from runbook.cloud.door import HOSTS, Door, Redirected, network
+from runbook.cloud.unseen import gap
 from runbook.errors import DoorShut
+from runbook.facts.read import look
+from runbook.moment import Moment
 
 from .discovery import APIS, methods
 
@@ -224,10 +228,10 @@ def test_what_was_opened_and_not_sent_is_shut_again() -> None:
 
 
 @pytest.mark.parametrize("where", [f"{P}/jobs", f"{P}/datasets", "https://example.com/"])
-def test_a_write_that_is_sent_elsewhere_ends_at_the_door(where: str) -> None:
+def test_a_redirect_of_a_write_is_not_followed(where: str) -> None:
     wire = Wire(moved=where)
     door = Door(wire)
-    with door.opened("POST", f"{P}/jobs", BODY), pytest.raises(DoorShut):
+    with door.opened("POST", f"{P}/jobs", BODY), pytest.raises(Redirected):
         through(door, "POST", f"{P}/jobs", data=BODY)
     assert wire.sent == [f"POST {P}/jobs"]
 
@@ -242,3 +246,75 @@ def test_on_google_a_read_is_tried_again_and_a_write_is_not() -> None:
     door = Cloud(settings.load("sandbox"), "google", network()).door
     assert door.transport.max_retries.total == 2  # type: ignore[attr-defined]
     assert door.writer.max_retries.total == 0  # type: ignore[attr-defined]
+
+
+# --- T1: the operator's token goes to Google's APIs and nowhere else
+
+SECRET = {
+    "Authorization": "Bearer t", "Cookie": "a=b", "X-Goog-Api-Key": "k", "X-Goog-User-Project": "p",
+    "X-Goog-Iam-Authorization-Token": "t",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_a_credential_to_any_host_but_googles_apis_is_refused(name: str) -> None:
+    wire, secret = Wire(), {name: SECRET[name]}
+    door = Door(wire, [FEED])
+    upload = "https://storage.googleapis.com/bucket/object?X-Goog-Signature=1"
+    assert shut(door, "GET", FEED, headers=secret)
+    with door.opened("PUT", upload, BODY):
+        assert shut(door, "PUT", upload, data=BODY, headers=secret)
+    assert not wire.sent
+    assert not shut(door, "GET", f"{P}/datasets/d", headers=secret)
+
+
+def test_status_pages_and_uploads_get_no_credential(tmp_path: Any, monkeypatch: Any) -> None:
+    from google.oauth2.credentials import Credentials
+
+    wire, system = Seen(), settings.load("sandbox")
+    (tmp_path / "netrc").write_text("default login casey password hunter2")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    cloud = Cloud(system, "sandbox", wire, Credentials("the-token"))
+    look(facts.feeds(), cloud, Moment(datetime(2026, 3, 11, tzinfo=UTC), system.zone))
+    cloud.write("PUT", "https://storage.googleapis.com/b/o", b"zip", {"Content-Type": "application/zip"})
+    cloud.get("run", "v2/projects/p/locations/l/services/s")
+    *public, google = wire.headers
+    assert len(public) == len(system.feeds) + 1
+    assert not [name for headers in public for name in headers if name.lower() in ("authorization", "cookie")]
+    assert google["authorization"] == "Bearer the-token"
+
+
+class Seen(Wire):
+    """Notes the headers, too."""
+
+    def __init__(self, **more: Any):
+        super().__init__(**more)
+        self.headers: list[Any] = []
+
+    def send(self, request: requests.PreparedRequest, **more: Any) -> requests.Response:
+        self.headers.append(request.headers)
+        response = super().send(request, **more)
+        response.headers["Date"] = "Wed, 11 Mar 2026 13:30:00 GMT"
+        response.headers["Content-Type"] = "application/json"
+        return response
+
+
+def test_only_googles_apis_tell_the_time() -> None:
+    door = Door(Seen(), [FEED])
+    through(door, "GET", FEED)
+    assert door.date is None
+    through(door, "GET", f"{P}/datasets/d")
+    assert door.date == datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
+    assert all(host.endswith(".googleapis.com") for host in HOSTS)
+
+
+@pytest.mark.parametrize("url", [FEED, f"{P}/datasets/d"])
+def test_a_redirect_of_a_read_is_not_followed_and_leaves_a_gap(url: str) -> None:
+    wire = Wire(moved="https://example.com/login")
+    with pytest.raises(Redirected) as raised:
+        through(Door(wire, [FEED]), "GET", url)
+    assert wire.sent == [f"GET {url}"]
+    found = gap(raised.value, "status of x")
+    assert found
+    assert "308" in found.why
+    assert "not followed" in found.why

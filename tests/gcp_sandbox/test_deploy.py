@@ -153,6 +153,7 @@ def test_what_a_dead_instance_logs(cloud):
     with pytest.raises(GoogleAPICallError):
         polled(operation)
     asked = {"resourceNames": [f"projects/{PROJECT}"], "orderBy": "timestamp desc", "pageSize": 2}
+    asked["filter"] = "resource.type=cloud_run_revision"
     found = here.session.post("https://logging.googleapis.com/v2/entries:list", json=asked).json()["entries"]
     assert {e["resource"]["labels"]["revision_name"] for e in found} == {revisions(here)[0].name.rsplit("/", 1)[1]}
     assert [e["textPayload"] for e in found if "textPayload" in e] == ["ModuleNotFoundError: No module named 'numpy'"]

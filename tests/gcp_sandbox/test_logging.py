@@ -175,7 +175,7 @@ def test_a_page_looks_at_no_entry_of_another_log(session, told, monkeypatch):
     world = told("revisions: [{select: {name: gmail-sync}, age: 2h}]\nbulk: {errors: 40}")
     url = "https://logging.googleapis.com/v2/entries:list"
     first = session(world).post(url, json=asked).json()
-    assert [e["logName"] for e in first["entries"]] == [log]
+    assert [e["logName"] for e in first["entries"]] == [log] * 2  # the begin and the end of one deployment
     assert "nextPageToken" not in first
     either = {**asked, "filter": f'logName="{log}" OR textPayload:"bulk error 1"'}
     assert "nextPageToken" in session(world).post(url, json=either).json()
@@ -243,6 +243,12 @@ CHANGES = [  # method, how long before the clock in minutes, resource, type of t
         f"projects/{PROJECT}/locations/us-central1/functions/gmail-sync",
         "cloud_function",
     ),
+    (
+        "FunctionService.UpdateFunction",
+        119,
+        f"projects/{PROJECT}/locations/us-central1/functions/gmail-sync",
+        "cloud_function",
+    ),
     ("run.v1.Services.ReplaceService", 60, f"namespaces/{PROJECT}/services/gmail-sync", "cloud_run_revision"),
     ("CloudScheduler.PauseJob", 50, "jobs/calendar-sync", "cloud_scheduler_job"),
     ("SecretManagerService.DisableSecretVersion", 40, "secrets/gmail-oauth-token/versions/1", "audited_resource"),
@@ -261,13 +267,36 @@ def test_changes_are_in_the_audit_log(entries, told):
         assert (entry["severity"], entry["resource"]["type"], "labels" in entry) == ("NOTICE", kind, False)
         assert payload["methodName"].endswith(method)
         assert payload["resourceName"].endswith(resource)
-        assert 0 <= (NOW - datetime.fromisoformat(entry["timestamp"])).total_seconds() - 60 * minutes < 60
-    assert [e["protoPayload"]["authenticationInfo"]["principalEmail"].split("@")[0] for e in found[1:3]] == [
+        assert 0 <= (NOW - datetime.fromisoformat(entry["timestamp"])).total_seconds() - 60 * minutes <= 60
+    assert [e["protoPayload"]["authenticationInfo"]["principalEmail"].split("@")[0] for e in found[1:4]] == [
+        "ann",
         "ann",
         "deploy",
     ]
-    delta = found[5]["protoPayload"]["serviceData"]["policyDelta"]["bindingDeltas"][0]
+    first, last = found[1]["operation"], found[2]["operation"]
+    assert (first["id"], first.get("first"), last.get("last")) == (last["id"], True, True)
+    assert [n for n, e in enumerate(found) if "operation" in e] == [1, 2]
+    delta = found[6]["protoPayload"]["serviceData"]["policyDelta"]["bindingDeltas"][0]
     assert (delta["action"], delta["role"]) == ("REMOVE", "roles/run.invoker")
+
+
+def test_a_deployment_that_was_refused(entries, told):
+    world = told("denied: [{select: {name: gmail-sync}, age: 1h, by: ann@acme.example}]")
+    [entry] = entries(f"severity>=ERROR {SINCE}", world=world)
+    assert entry.log_name.endswith("cloudaudit.googleapis.com%2Factivity")
+    assert entry.payload["status"]["code"] == 7
+    assert "denied" in entry.payload["status"]["message"]
+
+
+def test_a_traceback_on_stderr_has_a_group_and_no_severity(entries, told):
+    lines = ["[INFO] all is well", "Traceback (most recent call last)\\nKeyError"]
+    one = '{{select: {{name: gmail-sync}}, since: 2h, count: 1, payload: stderr, text: "{}"}}'
+    world = told(f"errors: [{', '.join(map(one.format, lines))}]")
+    drawn = [e.to_api_repr() for e in entries(f'log_id("run.googleapis.com/stderr") {SINCE}', world=world)]
+    assert {e["textPayload"].split()[0] for e in drawn} == {"[INFO]", "Traceback"}
+    assert len(entries(f'log_id("run.googleapis.com/stderr") severity=DEFAULT {SINCE}', world=world)) == 2
+    assert len(entries(f"errorGroups.id:* {SINCE}", world=world)) == 1
+    assert not entries(f'severity>=DEBUG textPayload:* log_id("run.googleapis.com/stderr") {SINCE}', world=world)
 
 
 def test_a_request_that_was_refused(entries, told):

@@ -214,6 +214,7 @@ def test_limits_are_read_from_what_is_deployed(sandbox: Callable[..., Any]) -> N
 
 
 AMOUNTS = {"1Gi": 1024, "512Mi": 512, "512M": 488.28125, "1G": 953.67431640625, "268435456": 256}
+AMOUNTS |= {"512 K": 0.48828125, "512k": 0.48828125, "": 0, "x": 0, "1.2.3G": 0, "9" * 400: 0, "5 Zi": 0}  # R17
 
 
 @pytest.mark.parametrize(("text", "mib"), AMOUNTS.items())

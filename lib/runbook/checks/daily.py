@@ -101,14 +101,14 @@ def etl_week(week: Fact, settings: Settings, moment: Moment) -> Findings:
 def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """Every function of params exists and is ACTIVE; one that is not in params is a warning.
 
-    A function that is not listed while its location did not answer is unknown, not missing.
+    A function that is not listed while its location did not answer, or a function could not be read, is unknown.
     """
     expected, region = [f.name for f in settings.functions], settings.region
     limit = f"{len(expected)} functions, ACTIVE"
-    if seen.gaps and not any(g.subject.startswith("functions in ") for g in seen.gaps):
+    if seen.gaps and not seen.rows and not any(g.subject.startswith("functions in ") for g in seen.gaps):
         return unseen("functions", seen, limit)
     here = {r["name"]: r for r in seen.rows if r["region"] == region}
-    away = any(g.subject == f"functions in {region}" for g in seen.gaps)
+    away = any(g.subject in ("functions", f"functions in {region}") for g in seen.gaps)
     active = sum(here[n]["state"] == "ACTIVE" for n in expected if n in here)
     found = []
     for name in expected:
@@ -133,17 +133,27 @@ def _not_active(row: dict, limit: str) -> Finding:
 
 
 def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The number of errors against `thresholds.errors`; at the cap of one page it is "at least"."""
+    """The number of the system's errors against `thresholds.errors`; at the cap of one page it is "at least".
+
+    What others in this project logged is counted apart, for information.
+    """
     limits = settings.thresholds.errors
     limit = f"ok below {limits.ok_below}, alert above {limits.alert_above}"
-    if gone := unseen("errors", seen, limit):
+    gone = unseen("errors", seen, limit)
+    if gone and not seen.rows:
         return gone
-    count = len(seen.rows)
+    ours = [r for r in seen.rows if r.get("_ours", True)]
+    count = len(ours)
     verdict = OK if count < limits.ok_below else ALERT if count > limits.alert_above else WARN
     value = f"≥ {count:,}" if seen.more else f"{count:,}"
-    if seen.more and verdict is not ALERT:
+    if (seen.more or gone) and verdict is not ALERT:
         verdict = UNKNOWN
-    return one("errors", "last 24 h", value, limit, verdict, "read the newest ones; start where most come from.")
+    found = one("errors", "last 24 h", value, limit, verdict, "read the newest ones; start where most come from.")
+    if count == len(seen.rows):
+        return join((found, gone))
+    names = Counter(r["function"] for r in seen.rows if not r.get("_ours", True)).most_common(3)
+    value = f"{len(seen.rows) - count:,}, most from {', '.join(name for name, _ in names)}"
+    return join((found, one("errors elsewhere", "last 24 h", value, "for information", OK), gone))
 
 
 def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -182,7 +192,8 @@ def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
 def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """Every scheduler job is ENABLED and its last attempt succeeded; none at all is an alert."""
     limit = "ENABLED, last attempt ok"
-    if gone := unseen("scheduler", seen, limit):
+    gone = unseen("scheduler", seen, limit)
+    if gone and not seen.rows:
         return gone
     found = []
     for row in seen.rows:
@@ -196,7 +207,8 @@ def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
         return one("scheduler", settings.region, "no jobs", limit, ALERT, "find out who deleted them.")
     good = len(seen.rows) - len(found)
     verdict = WARN if found else OK
-    return Findings((Finding("scheduler", settings.region, f"{good} of {len(seen.rows)} ok", limit, verdict), *found))
+    first = Finding("scheduler", settings.region, f"{good} of {len(seen.rows)} ok", limit, verdict)
+    return Findings((first, *found, *gone))
 
 
 def access(seen: Fact, settings: Settings, moment: Moment) -> Findings:

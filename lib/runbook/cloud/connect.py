@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from runbook.cloud.answer import answered, objects, token_of
 from runbook.errors import BadInput, BadParameter, NoAnswer, NoCredentials, UnknownName
 from runbook.settings import load, nearest
 
@@ -115,12 +116,23 @@ def _google(settings: Settings) -> Cloud:
     from runbook.cloud.door import network
 
     try:
-        credentials, _ = google.auth.default(
-            scopes=["https://www.googleapis.com/auth/cloud-platform"], quota_project_id=settings.project
-        )
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     except DefaultCredentialsError as error:
         raise no_credentials(error) from None
-    return Cloud(settings, "google", network(), credentials)
+    return Cloud(settings, "google", network(), _billed(credentials))
+
+
+def _billed(credentials: Any) -> Any:
+    """Credentials without a quota project, but a person's own keep the one that they name.
+
+    With one, each call needs the permission serviceusage.services.use, which none of the required roles has
+    (https://cloud.google.com/docs/quotas/set-quota-project).
+    """
+    from google.oauth2.credentials import Credentials
+
+    if isinstance(credentials, Credentials) or not getattr(credentials, "quota_project_id", None):
+        return credentials
+    return credentials.with_quota_project(None)
 
 
 def no_credentials(error: Exception) -> NoCredentials:
@@ -197,6 +209,7 @@ class Cloud:
         """Let every request of a session go through the door: no other adapter stays mounted."""
         session.adapters.clear()
         session.mount("", self.door)
+        session.auth = lambda request: request  # else a .netrc of this machine may replace or add a credential
         return session
 
     @cached_property
@@ -205,6 +218,13 @@ class Cloud:
         from google.auth.transport.requests import AuthorizedSession
 
         return self._behind_the_door(AuthorizedSession(self.credentials))
+
+    @cached_property
+    def public(self) -> Any:
+        """A `requests` session without credentials, for status pages and signed URLs."""
+        import requests
+
+        return self._behind_the_door(requests.Session())
 
     @cached_property
     def bigquery(self) -> Any:
@@ -217,11 +237,11 @@ class Cloud:
 
         Changes and their read-backs use the plain API: a write must be known to the byte before it is sent.
         """
-        return _answer(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
+        return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
 
     def ask(self, api: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """One of the few reads that are a POST. Raises Google's own exceptions."""
-        return _answer(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
+        return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
     def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
         """Log entries that fit a filter, newest first, at most `most`; an empty page with a token is not the end.
@@ -232,10 +252,11 @@ class Cloud:
         asked: dict[str, Any] = {"resourceNames": [f"projects/{self.settings.project}"], "filter": wanted}
         asked |= {"orderBy": "timestamp desc", "pageSize": min(most, 1000)}
         found: list[dict[str, Any]] = []
+        seen: set[str] = set()
         while True:
             answer = self.ask("logging", "v2/entries:list", asked)
-            found += answer.get("entries", [])
-            asked["pageToken"] = answer.get("nextPageToken", "")
+            found += objects(answer, "entries")
+            asked["pageToken"] = token_of(answer, seen)
             if len(found) >= most or not asked["pageToken"]:
                 return found[:most]
 
@@ -245,29 +266,25 @@ class Cloud:
         A signed upload URL must not carry our credentials
         (https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/generateUploadUrl).
         """
-        import requests
-
-        session = self.session
-        if method == "PUT":
-            session = self._behind_the_door(requests.Session())
+        session = self.public if method == "PUT" else self.session
         given = {"Content-Type": "application/json"} | (headers or {})
         with self.door.opened(method, url, body):
             response = session.request(method, url, data=body, headers=given, timeout=60)
-        return _answer(response)
+        return answered(response)
 
     def pages(self, api: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every page of a list, until one without a token. Raises as `get`."""
-        token = ""
+        token, seen = "", set[str]()
         while True:
             page = self.get(api, path, **query, **({"pageToken": token} if token else {}))
             yield page
-            token = page.get("nextPageToken", "")
+            token = token_of(page, seen)
             if not token:
                 return
 
     def items(self, api: str, path: str, key: str, **query: Any) -> list[dict[str, Any]]:
         """All items of a list. Raises as `get`."""
-        return [item for page in self.pages(api, path, **query) for item in page.get(key, [])]
+        return [item for page in self.pages(api, path, **query) for item in objects(page, key)]
 
     def now(self) -> tuple[datetime, bool]:
         """The cloud's own clock in UTC, from the Date header of a cheap read; False where it had to be this machine's.
@@ -291,12 +308,3 @@ class Cloud:
         if not self.door.date:
             return datetime.now(UTC).replace(microsecond=0), False
         return self.door.date, True
-
-
-def _answer(response: Any) -> dict[str, Any]:
-    """The JSON of an answer, {} for one without. Raises Google's own exceptions."""
-    if not response.ok:
-        from google.api_core.exceptions import from_http_response
-
-        raise from_http_response(response)
-    return response.json() if "json" in response.headers.get("Content-Type", "") else {}

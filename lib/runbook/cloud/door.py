@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any
@@ -55,13 +55,24 @@ _READS = [
     (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", r"[\w.-]+")))
     for method, host, path in map(str.split, READS.strip().splitlines())
 ]
+# Only these hosts may get a credential, and only their clocks count: status pages and upload URLs are none of them.
+HOSTS = frozenset(host for _, host, _ in _READS)
+_CREDENTIALS = frozenset(
+    ("authorization", "cookie", "proxy-authorization", "x-goog-api-key", "x-goog-iam-authority-selector",
+     "x-goog-iam-authorization-token", "x-goog-user-project")
+)  # fmt: skip
+
+
+class Redirected(requests.RequestException):
+    """A host answered with a redirect. It is not followed: nobody listed the place to which it points."""
 
 
 class Door(BaseAdapter):
     """Mounted on every session, in front of the `transport` that really sends. `feeds` are the status pages' URLs.
 
     Writes go to `writer`, which never tries again; `opened` lets one pass. `date` is what the cloud's clock said last,
-    in UTC. Raises DoorShut for anything that is not a listed read, before it is sent.
+    in UTC. Raises DoorShut for anything that is not a listed read, and for a credential to any host but Google's APIs,
+    before it is sent; Redirected for any answer of 3xx.
     """
 
     def __init__(self, transport: BaseAdapter, feeds: Iterable[str] = (), writer: BaseAdapter | None = None):
@@ -72,20 +83,21 @@ class Door(BaseAdapter):
         self._writes: set[tuple[str, str, str]] = set()
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
-        if self._takes(request):
-            return self.writer.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
-        if reason := self._refusal(request):
-            url = urlsplit(str(request.url))
+        url, write = urlsplit(str(request.url)), self._takes(request)
+        if reason := _credential_refusal(request, url.netloc) or ("" if write else self._refusal(request)):
             raise DoorShut(
                 f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make",
                 reason,
                 "Nothing was sent.",
                 "a runbook changes things only through `apply`; a new read belongs into the list in cloud/door.py.",
             )
-        response = self.transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
-        if stamp := response.headers.get("Date"):
-            self.date = parsedate_to_datetime(stamp)
-        self._learn(request, response)
+        transport = self.writer if write else self.transport
+        response = transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
+        if 300 <= response.status_code < 400:
+            raise Redirected(f"{url.hostname} answered {response.status_code}, a redirect, which is not followed")
+        if url.netloc in HOSTS and not write:
+            self.date = _clock(response.headers.get("Date")) or self.date
+            self._learn(request, response)
         return response
 
     @contextmanager
@@ -144,9 +156,28 @@ class Door(BaseAdapter):
         if request.method != "POST" or not _JOBS.fullmatch(url.path) or response.status_code != 200:
             return
         query = _dry_run(_body(request))
-        answer = response.json().get("statistics", {}).get("query", {})
-        if query and answer.get("statementType") == "SELECT" and not answer.get("referencedRoutines"):
+        try:
+            answer = response.json()["statistics"]["query"]
+            select = answer["statementType"] == "SELECT" and not answer.get("referencedRoutines")
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return  # an answer of another form shows nothing
+        if query and select:
             self._selects.add(_digest(query.encode()))
+
+
+def _credential_refusal(request: requests.PreparedRequest, host: str) -> str:
+    """Why a request's credentials may not go to this host, or "" when they may, or there are none."""
+    found = sorted({name.lower() for name in request.headers} & _CREDENTIALS)
+    return f"{', '.join(found)} may only be sent to Google's APIs" if found and host not in HOSTS else ""
+
+
+def _clock(stamp: str | None) -> datetime | None:
+    """The time of a Date header, None for none that can be read."""
+    try:
+        read = parsedate_to_datetime(stamp or "")
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def _body(request: requests.PreparedRequest) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
-from runbook.cloud.unseen import Unseen
+from runbook.cloud.unseen import Unseen, is_json
 from runbook.errors import Broken, OverCap
 from runbook.rows import Row
 
@@ -35,6 +36,16 @@ class BadColumn(Exception):
     column: str
 
 
+@contextmanager
+def readable() -> Iterator[None]:
+    """While Google's client reads an answer: it raises these for one of a form that it does not expect."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        why = f"BigQuery's answer cannot be read ({type(error).__name__})"
+        raise Unseen(why, "run again; if it stays, report it.") from None
+
+
 def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[str, str]) -> list[Row]:
     """The rows of one SELECT, in the order of its ORDER BY; times in UTC.
 
@@ -49,14 +60,15 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
     cap = cloud.settings.cost_cap
     config = bigquery.QueryJobConfig(maximum_bytes_billed=cap, use_legacy_sql=False, **given)
     try:
-        rows = cloud.bigquery.query_and_wait(
-            sql, job_config=config, retry=None, job_retry=None, api_timeout=20, wait_timeout=60
-        )
+        with readable():
+            rows = cloud.bigquery.query_and_wait(
+                sql, job_config=config, retry=None, job_retry=None, api_timeout=20, wait_timeout=60
+            )
+            return [dict(row.items()) for row in rows]
     except google.BadRequest as error:
         if billed := re.search(r"limit for bytes billed: \d+\. (\d+) or higher", error.message):
             raise _over(f"it is billed as {int(billed[1]) / 2**30:,.2f} GiB", cap) from None
         raise
-    return [dict(row.items()) for row in rows]
 
 
 def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
@@ -64,17 +76,21 @@ def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
     from google.api_core import exceptions as google
 
     try:
-        dry = cloud.bigquery.query(sql, config, retry=None, job_retry=None, timeout=20)
+        with readable():
+            dry = cloud.bigquery.query(sql, config, retry=None, job_retry=None, timeout=20)
+            kind, size = str(dry.statement_type), dry.total_bytes_processed or 0
     except google.NotFound as error:
+        if not is_json(error):
+            raise
         raise Absent(error.message.split(": ", 1)[-1]) from None
     except google.BadRequest as error:
         raise _reading(error, sql) from None
     if not cloud.door.is_select(sql):
-        what = "SELECT that calls a routine" if dry.statement_type == "SELECT" else str(dry.statement_type)
+        what = "SELECT that calls a routine" if kind == "SELECT" else kind
         raise Broken(f"only a SELECT without routines may run here; this is a {what}", sql)
     cap = cloud.settings.cost_cap
-    if dry.total_bytes_processed > cap:
-        raise _over(f"it reads {dry.total_bytes_processed / 2**30:,.2f} GiB", cap)
+    if size > cap:
+        raise _over(f"it reads {size / 2**30:,.2f} GiB", cap)
 
 
 def _over(what: str, cap: int) -> OverCap:

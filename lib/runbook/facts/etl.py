@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from runbook.cloud.connect import Cloud
-from runbook.cloud.query import Absent, BadColumn, Value, select
+from runbook.cloud.query import Absent, BadColumn, Value
 from runbook.cloud.unseen import Unseen, gap
 from runbook.facts.read import Answer, Ask, Query, Read, bq_line, each, template
+from runbook.facts.typed import asked
 from runbook.moment import Moment
 from runbook.settings import Freshness
 
@@ -132,17 +133,24 @@ def freshness() -> Ask:
         tables, values = cloud.settings.tables.freshness, {"at": moment.at}
 
         def rows(tables: list[Freshness]) -> Answer:
-            return Answer(select(cloud, _union(cloud, tables), values, {"query": "freshness"}))
+            found, gaps = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness")
+            names = {t.name for t in tables}
+            return Answer([row for row in found if row["table_name"] in names], gaps=gaps)
 
         def one(table: Freshness) -> Answer:
             try:
-                return rows([table])
+                found = rows([table])
+                if found.rows or found.gaps:
+                    return found
+                raise Unseen("the answer has no row for it", "run again.")
             except BadColumn as error:
                 raise Unseen(f"there is no column {error.column}", "correct `tables` in params.") from None
 
         def see() -> Answer:
             try:
-                return rows(tables)
+                whole = rows(tables)
+                if {r["table_name"] for r in whole.rows} == {t.name for t in tables}:
+                    return whole
             except Exception as error:  # asked for each alone, the others are seen
                 if not isinstance(error, Absent | BadColumn) and not gap(error, ""):
                     raise

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 from runbook.cloud.connect import Cloud
-from runbook.facts.read import Answer, Ask, Read
+from runbook.facts.fields import last, mapping, text
+from runbook.facts.fields import moment as time_of
+from runbook.facts.read import Answer, Ask, Read, readable
+from runbook.facts.typed import TRACEBACK, headline
 from runbook.moment import Moment
 from runbook.rows import Gap, Row
 
 PAGE = 1000
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+# Functions write what ended them to stderr, often as JSON without a severity.
+_CRASHED = (
+    'log_id("run.googleapis.com/stderr") AND severity=DEFAULT AND (errorGroups.id:*'
+    f' OR textPayload:"{TRACEBACK}" OR jsonPayload.message:"{TRACEBACK}")'
+)
+OTHER, NOBODY = "(other)", "unknown"  # for certain none of the system's functions, and perhaps one of them
+LONG = 20_000
 # What the buckets _Default and _Required keep: https://cloud.google.com/logging/quotas#logs_retention_periods
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
 
 def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> Ask:
-    """Rows `at, function, severity, text, _revision` of entries from `severity` up, newest first; at most 1,000.
+    """Rows `at, function, severity, text, _revision, _ours` of entries from `severity` up, newest first; at most 1,000.
 
-    `more` is true when there may be others. Text comes from textPayload, jsonPayload or protoPayload. Both bounds of
-    time are always sent. A gap where the period begins before what Cloud Logging keeps. The fact is called "log
-    entries" where `severity` is below ERROR, because warnings are no errors.
+    So are crashes that functions write to stderr without a severity. `_ours` is false for what no function in params
+    logged. `more` is true when there may be others. Both bounds of time are always sent. A gap where the period begins
+    before what Cloud Logging keeps. The fact is called "log entries" where `severity` is below ERROR, because warnings
+    are no errors.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        wanted = f"severity>={severity} {between(hours, moment)}"
+        wanted = f"(severity>={severity} OR ({_CRASHED})) {between(hours, moment)}"
         if function:
             wanted += f' resource.labels.service_name="{function}"'
         name = "errors" if severity in _BAD else "log entries"
-        return entries(cloud, name, wanted, _row, moment.ago(hours), KEPT)
+        names = {f.name for f in cloud.settings.functions}
+        return entries(cloud, name, wanted, lambda entry: _row(entry, names), moment.ago(hours), KEPT)
 
     return ask
 
@@ -42,19 +55,29 @@ def between(hours: float, moment: Moment) -> str:
 
 
 def entries(
-    cloud: Cloud, name: str, wanted: str, row: Callable[[Row], Row], since: datetime, kept: tuple[int, str]
+    cloud: Cloud,
+    name: str,
+    wanted: str,
+    row: Callable[[Row], Row | None],
+    since: datetime,
+    kept: tuple[int, str],
+    finish: Callable[[list[Row]], list[Row]] = list,
 ) -> Read:
-    """A read of the entries that fit a filter, each made a row; newest first, at most 1,000.
+    """A read of the entries that fit a filter, each made a row, then `finish`; newest first, at most 1,000.
 
     `since` is when the period of the filter begins, `kept` how many days of entries there are, and the words for that.
+    An entry of which `row` makes None cannot be read: a gap says how many.
     """
+    flags = f"--project={cloud.settings.project} --limit={PAGE} --format=json"
+    line = f"gcloud logging read {shlex.quote(wanted)} {flags}"
 
     def see() -> Answer:
-        rows = [row(entry) for entry in cloud.entries(wanted, PAGE)]
-        return Answer(rows, more=len(rows) == PAGE, gaps=_deleted(cloud, name, since, *kept))
+        found = cloud.entries(wanted, PAGE)
+        rows, lost = readable(name, found, row, "look at them with the command of this read.")
+        gaps = (*_deleted(cloud, name, since, *kept), *lost)
+        return Answer(finish(rows), more=len(found) == PAGE, gaps=gaps)
 
-    flags = f"--project={cloud.settings.project} --limit={PAGE} --format=json"
-    return Read(name, f"gcloud logging read {shlex.quote(wanted)} {flags}", see)
+    return Read(name, line, see)
 
 
 def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> tuple[Gap, ...]:
@@ -69,25 +92,72 @@ def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> t
     return (Gap(name, why, f"look where older ones may be kept; {look} says for how long that is here."),)
 
 
-def _row(entry: Row) -> Row:
-    labels = entry.get("resource", {}).get("labels", {})
-    return {
-        "at": datetime.fromisoformat(entry["timestamp"]),
-        "function": labels.get("service_name") or labels.get("function_name") or "(other)",
-        "severity": entry.get("severity", "DEFAULT"),
+def _row(entry: Row, names: Collection[str]) -> Row | None:
+    """The row of one entry, None for one without a time."""
+    at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
+    function = _function(entry)
+    return at and {
+        "at": at,
+        "function": function,
+        "severity": text(entry, "severity") or "DEFAULT",
         "text": _text(entry),
-        "_revision": labels.get("revision_name", ""),
+        "_revision": text(entry, "resource", "labels", "revision_name"),
+        "_ours": function == NOBODY or function in names,
     }
 
 
+def _function(entry: Row) -> str:
+    """Whose entry it is: a call that an administrator made is no function's, whatever it was about."""
+    kind, labels = text(entry, "resource", "type"), mapping(entry, "resource", "labels")
+    if kind == "cloud_scheduler_job":
+        job = last(entry, "jsonPayload", "jobName") or text(labels, "job_id")
+        return _target(text(entry, "jsonPayload", "url")) or job or NOBODY
+    if re.search(r"cloudaudit\.googleapis\.com(%2F|/)(activity|data_access|policy)", text(entry, "logName")):
+        return OTHER
+    keys = ("service_name", "function_name", "job_name")
+    name = text(entry, "labels", "goog-drz-cloudfunctions-id") or next((t for k in keys if (t := text(labels, k))), "")
+    return name or (NOBODY if kind in ("", "cloud_run_revision", "cloud_function") else OTHER)
+
+
+def _target(url: str) -> str:
+    """The function that a URL calls, "" where it calls none.
+
+    https://REGION-PROJECT.cloudfunctions.net/FUNCTION, https://SERVICE-HASH-REGION.a.run.app,
+    https://SERVICE-NUMBER.REGION.run.app.
+    """
+    found = re.match(r"https?://(?:[^/.]+---)?([^/.:?#]+)\.([^/:?#]+)(?::\d+)?/?([^/?#]*)", url)
+    if not found:
+        return ""
+    first, domain, path = found.groups()
+    if domain == "cloudfunctions.net":
+        return path
+    return first.rsplit("-", 2 if domain == "a.run.app" else 1)[0] if domain.endswith("run.app") else ""
+
+
 def _text(entry: Row) -> str:
-    """One line of text from an entry's textPayload (str), jsonPayload or protoPayload (dict)."""
-    payload = next((entry[k] for k in ("textPayload", "jsonPayload", "protoPayload") if k in entry), None)
-    if isinstance(payload, str):
-        return " ".join(payload.split())
-    if not isinstance(payload, dict):
-        return "(no text)"
-    status = payload.get("status") or {}
-    said = payload.get("message") or payload.get("msg") or payload.get("error") or status.get("message")
-    method = payload.get("methodName", "")
-    return " ".join(str(part) for part in (method, said) if part) or "(no text)"
+    """One line of text from an entry's textPayload, jsonPayload, protoPayload or httpRequest."""
+    parts = (text(entry, "textPayload"), _of_json(mapping(entry, "jsonPayload")), _of_call(entry), _of_request(entry))
+    said = next((part for part in parts if part), "")
+    return " ".join(headline(said).split())[:LONG] or "(no text)"
+
+
+def _of_json(payload: Row) -> str:
+    kind = text(payload, "@type").rsplit(".", 1)[-1]
+    if kind.startswith("Attempt"):  # Cloud Scheduler's
+        return ": ".join(t for t in (f"{kind} {text(payload, 'status')}".strip(), text(payload, "debugInfo")) if t)
+    paths = (("message",), ("msg",), ("error",), ("error", "message"), ("status", "message"))
+    return next((said for path in paths if (said := text(payload, *path))), "")
+
+
+def _of_call(entry: Row) -> str:
+    said = (text(entry, "protoPayload", "methodName"), text(entry, "protoPayload", "status", "message"))
+    return " ".join(part for part in said if part)
+
+
+def _of_request(entry: Row) -> str:
+    """Such as "500 POST /path, 1.2 s"."""
+    request = mapping(entry, "httpRequest")
+    path = re.sub(r"^https?://[^/?#]*|[?#].*", "", text(request, "requestUrl"))
+    took = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)s", text(request, "latency"))
+    line = " ".join(part for part in (text(request, "status"), text(request, "requestMethod"), path) if part)
+    return line + (f", {float(took[1]):.1f} s" if line and took else "")

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from runbook.cloud.connect import Cloud
-from runbook.cloud.query import Absent, BadColumn, Value, select, type_of
-from runbook.cloud.unseen import Unseen, gap
+from runbook.cloud.query import Absent, BadColumn, Value, type_of
+from runbook.cloud.unseen import Unseen, gap, is_json
+from runbook.facts.typed import asked
 from runbook.moment import Moment
 from runbook.rows import Fact, Gap, Row
 
@@ -72,7 +73,10 @@ def look(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
 
 def _local(value: object, moment: Moment) -> object:
     """Times are shown in the team's zone; they stay the same instants."""
-    return moment.local(value) if isinstance(value, datetime) else value
+    try:
+        return moment.local(value) if isinstance(value, datetime) else value
+    except OverflowError:  # the first or the last day that there is
+        return value
 
 
 def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
@@ -82,12 +86,20 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
     try:
         return see()
     except Exception as error:
-        if thing and isinstance(error, Absent | NotFound):
+        if thing and isinstance(error, Absent | NotFound) and is_json(error):
             return Answer((), absent=(thing,))
         missing = gap(error, subject)
         if missing is None:
             raise
         return Answer((), gaps=(missing,))
+
+
+def readable(name: str, found: Iterable[T], row: Callable[[T], Row | None], next: str) -> tuple[list[Row], list[Gap]]:
+    """The rows of what can be read, and a gap that says of how many that is not so."""
+    made = [row(one) for one in found]
+    rows = [one for one in made if one is not None]
+    lost = len(made) - len(rows)
+    return rows, [Gap(name, f"{lost} of {len(made)} cannot be read", next)] if lost else []
 
 
 def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], str] = str) -> Answer:
@@ -134,7 +146,7 @@ class Query:
         while True:
             sql = self.text(missing)
             try:
-                rows = select(cloud, sql, self.values, {"query": self.sql})
+                rows, lost = asked(cloud, self.name, sql, self.values, self.sql)
             except BadColumn as error:
                 if error.column not in columns - set(missing):
                     raise Unseen(f"{table} has no column {error.column}", "correct `tables` in params.") from None
@@ -144,7 +156,7 @@ class Query:
                     Gap(f"column {c} of {table}", "there is no such column", "correct `tables` in params.")
                     for c in missing
                 )
-                return Answer(rows, gaps=gaps, sql=sql)
+                return Answer(rows, gaps=(*gaps, *lost), sql=sql)
 
 
 @cache

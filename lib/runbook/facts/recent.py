@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
 from runbook.cloud.unseen import Unseen
+from runbook.facts.fields import field, items, mapping, number, text
+from runbook.facts.fields import moment as time_of
 from runbook.facts.logs import KEPT_AUDIT, between, entries
 from runbook.facts.read import Answer, Ask, Read, each
 from runbook.moment import Moment
 from runbook.rows import Row
 
+_ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.gserviceaccount\.com")
+
 
 def changes(hours: float = 24) -> Ask:
-    """Rows `at, who, what, resource` from the Admin Activity audit log, newest first, at most 1,000.
+    """Rows `at, who, what, resource` of successful changes from the Admin Activity audit log, newest first.
+
+    Made of at most 1,000 entries.
 
     Admin Activity is always on (https://cloud.google.com/logging/docs/audit#admin-activity). A gap where the period
     begins before what Cloud Logging keeps of it.
@@ -23,21 +30,47 @@ def changes(hours: float = 24) -> Ask:
     def ask(cloud: Cloud, moment: Moment) -> Read:
         log = f"projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity"
         wanted = f'logName="{log}" {between(hours, moment)}'
-        return entries(cloud, "changes", wanted, _change, moment.ago(hours), KEPT_AUDIT)
+        return entries(cloud, "changes", wanted, _change, moment.ago(hours), KEPT_AUDIT, _made)
 
     return ask
 
 
-def _change(entry: Row) -> Row:
-    payload = entry.get("protoPayload", {})
-    method, resource = payload.get("methodName", ""), payload.get("resourceName", "")
+def _change(entry: Row) -> Row | None:
+    """The row of one entry, None for one without a time, or that names neither what nor where."""
+    call = mapping(entry, "protoPayload")
+    at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
+    method, resource = text(call, "methodName"), text(call, "resourceName")
+    grants = [mapping(info).get("granted") for info in items(call, "authorizationInfo")]
+    if not at or not (method or resource):
+        return None
     return {
-        "at": datetime.fromisoformat(entry["timestamp"]),
-        "who": payload.get("authenticationInfo", {}).get("principalEmail", "unknown"),
-        "what": method.rsplit(".", 1)[-1],
+        "at": at,
+        "who": text(call, "authenticationInfo", "principalEmail") or "unknown",
+        "what": method.rsplit(".", 1)[-1] or "unknown",
         "resource": "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :]),
-        "_details": str(payload.get("request") or payload.get("serviceData") or ""),
+        "_details": str(call.get("request") or call.get("serviceData") or ""),
+        "_failed": number(call, "status", "code") != 0 or (False in grants and True not in grants),
+        "_operation": text(entry, "operation", "id"),
+        "_first": field(entry, "operation", "first") is True,
     }
+
+
+def _made(rows: list[Row]) -> list[Row]:
+    """The changes among calls: without those that failed or were denied, and each long-running operation once.
+
+    Such an operation has an entry for its begin and one for its end; the time is that of the begin. What Google's own
+    robots do follows from a call that has an entry of its own.
+    """
+    failed = {row["_operation"] for row in rows if row["_failed"]} - {""}
+    begun = {row["_operation"] for row in rows if row["_first"]}
+    return [
+        row
+        for row in rows
+        if not row["_failed"]
+        and row["_operation"] not in failed
+        and (row["_first"] or row["_operation"] not in begun)
+        and not _ROBOT.fullmatch(row["who"])
+    ]
 
 
 def feeds() -> Ask:
@@ -47,11 +80,11 @@ def feeds() -> Ask:
         urls = cloud.settings.feeds
 
         def one(name: str) -> Answer:
-            answer = cloud.session.get(urls[name], timeout=5)
+            answer = cloud.public.get(urls[name], timeout=5)
             answer.raise_for_status()
             try:
                 return Answer([{"feed": name, **row} for row in _open(answer.json())])
-            except (KeyError, ValueError):
+            except ValueError:
                 raise Unseen("the answer is not as documented", "look at the page yourself.") from None
 
         line = "\n".join(f"curl -s {url}" for url in urls.values())
@@ -61,37 +94,41 @@ def feeds() -> Ask:
 
 
 def _open(answer: Any) -> list[Row]:
-    """The open incidents of one of the three formats: Google's list, a Statuspage summary, a Salesforce instance."""
+    """The open incidents of one of the three formats: Google's list, a Statuspage summary, a Salesforce instance.
+
+    Raises ValueError for any other form, and where a list is not there that tells them.
+    """
     if isinstance(answer, list):
+        if not all(isinstance(i, dict) and (i.get("begin") or i.get("id")) for i in answer):
+            raise ValueError("no list of incidents")
         return [_google(i) for i in answer if not i.get("end")]
-    if "components" in answer:
-        return [
-            _statuspage(i) for i in answer.get("incidents", []) if i.get("status") not in ("resolved", "postmortem")
-        ]
-    kept = [i for i in answer.get("Incidents", []) if str(i.get("status", "")).lower() not in ("resolved", "closed")]
-    return [_salesforce(answer, i) for i in kept]
+    key = "incidents" if "page" in mapping(answer) or "components" in mapping(answer) else "Incidents"
+    quiet = text(answer, "status", "indicator") == "none" or text(answer, "status") == "OK"
+    listed = [] if quiet and field(answer, key) is None else field(answer, key)
+    if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
+        raise ValueError("no list of incidents")
+    kept = [i for i in listed if text(i, "status").lower() not in ("resolved", "postmortem", "closed")]
+    return [_statuspage(i) if key == "incidents" else _salesforce(answer, i) for i in kept]
 
 
-def _row(title: str, where: str, since: str | None, products: str) -> Row:
-    at = datetime.fromisoformat(since) if since else None
-    return {"title": title, "what": products, "where": where, "since": at}
+def _row(title: str, where: str, since: datetime | None, products: str) -> Row:
+    return {"title": title or "(no text)", "what": products, "where": where, "since": since}
 
 
 def _google(found: Row) -> Row:
-    where = ", ".join(place["id"] for place in found.get("currently_affected_locations", []))
-    products = ", ".join(p["title"] for p in found.get("affected_products", []))
-    return _row(found.get("external_desc", ""), where, found.get("begin"), products)
+    where = ", ".join(text(place, "id") for place in items(found, "currently_affected_locations"))
+    products = ", ".join(text(p, "title") for p in items(found, "affected_products"))
+    return _row(text(found, "external_desc"), where, time_of(found, "begin"), products)
 
 
 def _statuspage(found: Row) -> Row:
-    parts = ", ".join(c["name"] for c in found.get("components", []))
-    return _row(found.get("name", ""), "", found.get("started_at") or found.get("created_at"), parts)
+    parts = ", ".join(text(c, "name") for c in items(found, "components"))
+    return _row(text(found, "name"), "", time_of(found, "started_at") or time_of(found, "created_at"), parts)
 
 
 def _salesforce(answer: Row, found: Row) -> Row:
-    impacts = found.get("IncidentImpacts") or [{}]
-    said = found.get("message") or {}
-    title = said.get("pathToResolution") if isinstance(said, dict) else str(said)
-    title = title or impacts[0].get("type") or answer.get("status", "")
-    services = ", ".join(found.get("serviceKeys", []))
-    return _row(str(title), answer.get("key", ""), impacts[0].get("startTime") or found.get("createdAt"), services)
+    impact = next(iter(items(found, "IncidentImpacts")), {})
+    title = text(found, "message", "pathToResolution") or text(found, "message") or text(impact, "type")
+    services = ", ".join(map(str, items(found, "serviceKeys")))
+    since = time_of(impact, "startTime") or time_of(found, "createdAt")
+    return _row(title or text(answer, "status"), text(answer, "key"), since, services)

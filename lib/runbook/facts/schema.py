@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runbook.cloud.connect import Cloud
+from runbook.cloud.query import readable
 from runbook.facts.read import Answer, Ask, Read, each
 from runbook.moment import Moment
 
@@ -18,8 +19,9 @@ def schema() -> Ask:
         line = f"bq show --schema --format=prettyjson {system.project}:{system.datasets.main}.{names[0]}"
 
         def one(name: str) -> Answer:
-            table = cloud.bigquery.get_table(system.table(name), retry=None, timeout=20)
-            return Answer([{"table": name, "column": f.name, "type": f.field_type} for f in table.schema])
+            with readable():
+                table = cloud.bigquery.get_table(system.table(name), retry=None, timeout=20)
+                return Answer([{"table": name, "column": f.name, "type": f.field_type} for f in table.schema])
 
         return Read("tables and columns", line, lambda: each(names, one))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Any
 
+from runbook.cloud.answer import objects
 from runbook.cloud.connect import Cloud
 from runbook.cloud.unseen import Unseen
-from runbook.facts.read import Answer, Ask, Read, each
+from runbook.facts.fields import last, number, text
+from runbook.facts.fields import moment as time_of
+from runbook.facts.read import Answer, Ask, Read, each, readable
 from runbook.facts.service import flags, revisions
 from runbook.moment import Moment
 from runbook.rows import Row
@@ -17,23 +20,27 @@ def versions(secret: str) -> Ask:
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         path = f"v1/projects/{cloud.settings.project}/secrets/{secret}/versions"
+        line = f"gcloud secrets versions list {secret} --project={cloud.settings.project}"
 
         def see() -> Answer:
-            found = map(_version, cloud.items("secretmanager", path, "versions", pageSize=100))
-            return Answer(sorted(found, key=lambda r: -r["version"]))
+            found = cloud.items("secretmanager", path, "versions", pageSize=100)
+            rows, lost = readable(f"versions of {secret}", found, _version, f"look at them: {line}.")
+            return Answer(sorted(rows, key=lambda r: -r["version"]), gaps=tuple(lost))
 
-        line = f"gcloud secrets versions list {secret} --project={cloud.settings.project}"
         return Read("secret versions", line, see, thing=secret, forgets="Secret Manager")
 
     return ask
 
 
-def _version(found: Row) -> Row:
-    return {
-        "version": int(found["name"].rsplit("/", 1)[1]),
-        "state": found["state"],
-        "created": datetime.fromisoformat(found["createTime"]),
-    }
+def _version(found: Any) -> Row | None:
+    """The row of one version, None for one without a number or a time; some clients write the state as a number."""
+    version, created, state = (
+        number({"n": last(found, "name")}, "n"),
+        time_of(found, "createTime"),
+        text(found, "state"),
+    )
+    state = {"1": "ENABLED", "2": "DISABLED", "3": "DESTROYED"}.get(state, state) or "STATE_UNSPECIFIED"
+    return {"version": version, "state": state, "created": created} if version > 0 and created else None
 
 
 def secrets() -> Ask:
@@ -50,7 +57,9 @@ def secrets() -> Ask:
                 listed = cloud.get("secretmanager", f"v1/projects/{project}/secrets/{name}/versions", pageSize=25)
             except NotFound:
                 raise Unseen("there is no such secret", "correct `secrets` in params.") from None
-            return Answer([{"secret": name, **_version(v)} for v in listed.get("versions", [])])
+            found = objects(listed, "versions")
+            rows, lost = readable(f"versions of {name}", found, _version, "run again; if it stays, report it.")
+            return Answer([{"secret": name, **row} for row in rows], gaps=tuple(lost))
 
         lines = (f"gcloud secrets versions list {name} --project={project}" for name in names)
         return Read("secrets", "\n".join(lines), lambda: each(names, one), forgets="Secret Manager")

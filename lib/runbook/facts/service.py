@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
+from runbook.cloud.answer import objects
 from runbook.cloud.connect import Cloud
-from runbook.facts.read import Answer, Ask, Read
+from runbook.facts.fields import items, last, mapping, number, text
+from runbook.facts.fields import moment as time_of
+from runbook.facts.read import Answer, Ask, Read, readable
 from runbook.moment import Moment
 from runbook.rows import Row
 
@@ -22,7 +24,7 @@ def service(function: str) -> Ask:
             from google.api_core.exceptions import NotFound
 
             found = cloud.get("cloudfunctions", f"v2/{_place(cloud)}/functions/{function}")
-            name = found.get("serviceConfig", {}).get("service") or f"{_place(cloud)}/services/{function}"
+            name = text(found, "serviceConfig", "service") or f"{_place(cloud)}/services/{function}"
             try:
                 run = cloud.get("run", f"v2/{name}")
             except NotFound:  # a function whose first deployment failed
@@ -44,94 +46,95 @@ def flags(cloud: Cloud) -> str:
     return f"--region={cloud.settings.region} --project={cloud.settings.project}"
 
 
-def _last(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
-
-
 def _service(function: str, found: Row, run: Row) -> Row:
-    build, config = found.get("buildConfig", {}), found.get("serviceConfig", {})
-    wanted = _shares(run.get("traffic", []))
-    latest = _last(run.get("latestReadyRevision", ""))
+    build, config = mapping(found, "buildConfig"), mapping(found, "serviceConfig")
+    wanted = _shares(items(run, "traffic"))
+    latest = last(run, "latestReadyRevision")
     most = max(wanted, key=lambda name: wanted[name], default="")
-    env = run.get("template", {}).get("containers", [{}])[0].get("env", [])
-    place = build.get("source", {}).get("storageSource", {})
+    env = [e for c in items(run, "template", "containers")[:1] for e in items(c, "env")]
+    place = mapping(build, "source", "storageSource")
     return {
         "function": function,
-        "state": found.get("state", "UNKNOWN"),
-        "runtime": build.get("runtime", ""),
-        "entry_point": build.get("entryPoint", ""),
-        "memory": config.get("availableMemory", ""),
-        "timeout_s": config.get("timeoutSeconds", 0),
+        "state": text(found, "state") or "UNKNOWN",
+        "runtime": text(build, "runtime"),
+        "entry_point": text(build, "entryPoint"),
+        "memory": text(config, "availableMemory"),
+        "timeout_s": number(config, "timeoutSeconds"),
         "serving": latest if most == "latest" else most,
         "traffic": ", ".join(f"{name} {share} %" for name, share in wanted.items()),
         "pinned": any(name != "latest" for name in wanted),
-        "updated": _time(found.get("updateTime")),
+        "updated": time_of(found, "updateTime"),
         "_latest": latest,
         "_targets": wanted,
-        "_service": _last(run["name"]),
-        "_source": found.get("labels", {}).get("runbook-source", ""),
-        "_code": "gs://{bucket}/{object}".format(**{"bucket": "", "object": "", **place}),
-        "_secrets": sorted(s["secret"] for e in env if (s := e.get("valueSource", {}).get("secretKeyRef"))),
+        "_service": last(run, "name"),
+        "_source": text(found, "labels", "runbook-source"),
+        "_code": f"gs://{text(place, 'bucket')}/{text(place, 'object')}",
+        "_secrets": sorted(s for e in env if (s := text(e, "valueSource", "secretKeyRef", "secret"))),
         "_reconciling": bool(run.get("reconciling")),
     }
 
 
-def _shares(targets: list[Row]) -> dict[str, int]:
+def _shares(targets: list[Any]) -> dict[str, int]:
     """Percent by revision id; a target without traffic only gives a revision a URL of its own."""
     found: dict[str, int] = {}
     for target in targets:
-        if target.get("percent"):
-            name = target.get("revision") or "latest"
-            found[name] = found.get(name, 0) + target["percent"]
+        if percent := number(target, "percent"):
+            name = text(target, "revision") or "latest"
+            found[name] = found.get(name, 0) + percent
     return found
-
-
-def _time(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 def revisions(function: str) -> Ask:
     """Rows `revision, created, ready, traffic` of the newest hundred revisions, newest first; traffic in percent."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
+        line = f"gcloud run revisions list --service={function} {flags(cloud)}"
+
         def see() -> Answer:
             name = f"{_place(cloud)}/services/{function}"
             run = cloud.get("run", f"v2/{name}")
             listed = cloud.get("run", f"v2/{name}/revisions", pageSize=100)
-            shares = _shares(run.get("trafficStatuses", []))
-            latest = _last(run.get("latestReadyRevision", ""))
+            shares = _shares(items(run, "trafficStatuses"))
+            latest = last(run, "latestReadyRevision")
             shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
-            pinned = any(name != "latest" for name in _shares(run.get("traffic", [])))
-            rows = [_revision(r, shares) | {"_pinned": pinned} for r in listed.get("revisions", [])]
+            pinned = any(name != "latest" for name in _shares(items(run, "traffic")))
+            found = objects(listed, "revisions")
+            rows, lost = readable("revisions", found, lambda r: _revision(r, shares, pinned), f"look at them: {line}.")
             rows.sort(key=lambda r: (r["created"], r["revision"]), reverse=True)
-            return Answer(rows, more=bool(listed.get("nextPageToken")))
+            return Answer(rows, more=bool(listed.get("nextPageToken")), gaps=tuple(lost))
 
-        line = f"gcloud run revisions list --service={function} {flags(cloud)}"
         return Read("revisions", line, see, thing=function, forgets="Cloud Run")
 
     return ask
 
 
-def _revision(found: Row, shares: dict[str, int]) -> Row:
-    name = _last(found["name"])
-    ready = next((c for c in found.get("conditions", []) if c.get("type") == "Ready"), {})
+def _revision(found: Any, shares: dict[str, int], pinned: bool) -> Row | None:
+    """The row of one revision, None for one without a name or a time."""
+    name, created = last(found, "name"), time_of(found, "createTime")
+    ready = next((c for c in items(found, "conditions") if text(c, "type") == "Ready"), {})
+    if not name or not created:
+        return None
     return {
         "revision": name,
-        "created": _time(found["createTime"]),
-        "ready": ready.get("state") == "CONDITION_SUCCEEDED",
+        "created": created,
+        "ready": text(ready, "state") == "CONDITION_SUCCEEDED",
         "traffic": shares.get(name, 0),
+        "_pinned": pinned,
         "_secrets": _secrets(found),
     }
 
 
-def _secrets(revision: Row) -> list[tuple[str, str]] | None:
+def _secrets(revision: Any) -> list[tuple[str, str]] | None:
     """The (secret, version) of each variable and each file of a revision; None where it shows no container.
 
     Google's default for a version is `latest`.
     """
-    if not revision.get("containers"):
+    containers = items(revision, "containers")
+    if not containers:
         return None
-    variables = [e.get("valueSource", {}).get("secretKeyRef") for c in revision["containers"] for e in c.get("env", [])]
-    volumes = [v["secret"] for v in revision.get("volumes", []) if "secret" in v]
-    files = [{**volume, **item} for volume in volumes for item in volume.get("items") or [{}]]
-    return [(_last(r["secret"]), r.get("version") or "latest") for r in [*variables, *files] if r]
+    variables = [mapping(e, "valueSource", "secretKeyRef") for c in containers for e in items(c, "env")]
+    volumes = [mapping(v, "secret") for v in items(revision, "volumes")]
+    files = [
+        {**volume, **item} for volume in volumes for item in items(volume, "items") or [{}] if isinstance(item, dict)
+    ]
+    return [(last(r, "secret"), text(r, "version") or "latest") for r in [*variables, *files] if r]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Any
 
+from runbook.cloud.answer import objects
 from runbook.cloud.connect import Cloud
-from runbook.facts.read import Answer, Ask, Read
+from runbook.facts.fields import field, items, last, mapping, moment, number, text
+from runbook.facts.read import Answer, Ask, Read, readable
 from runbook.moment import Moment
 from runbook.rows import Gap, Row
 
@@ -21,30 +23,36 @@ def functions() -> Ask:
 
         def see() -> Answer:
             path = f"v2/projects/{project}/locations/-/functions"
-            rows: list[Row] = []
+            found: list[Any] = []
             away: set[str] = set()
             for page in cloud.pages("cloudfunctions", path, pageSize=1000):
-                away |= {name.rsplit("/", 1)[-1] for name in page.get("unreachable", [])}
-                rows += [_function(f) for f in page.get("functions", [])]
-            gaps = (Gap(f"functions in {place}", "the location did not answer", "run again.") for place in sorted(away))
-            return Answer(sorted(rows, key=lambda r: r["name"]), gaps=tuple(gaps))
+                away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
+                found += objects(page, "functions")
+            rows, lost = readable("functions", found, _function, "look at them: gcloud functions list --v2.")
+            gaps = [Gap(f"functions in {place}", "the location did not answer", "run again.") for place in sorted(away)]
+            return Answer(sorted(rows, key=lambda r: r["name"]), gaps=(*gaps, *lost))
 
         return Read("functions", f"gcloud functions list --v2 --project={project}", see, forgets="Cloud Functions")
 
     return ask
 
 
-def _function(found: Row) -> Row:
-    place, config = found["name"].split("/"), found.get("serviceConfig", {})
-    return {
-        "name": place[-1],
-        "region": place[3],
-        "state": found.get("state", "STATE_UNSPECIFIED"),
-        "memory": config.get("availableMemory", ""),
-        "timeout_s": config.get("timeoutSeconds", 0),
-        "updated": datetime.fromisoformat(found["updateTime"]),
-        "message": " ".join(m.get("message", "") for m in found.get("stateMessages", [])),
-    }
+def _function(found: Any) -> Row | None:
+    """The row of one function, None for one without a name."""
+    place = text(found, "name").split("/")
+    return (
+        {
+            "name": place[-1],
+            "region": place[3],
+            "state": text(found, "state") or "STATE_UNSPECIFIED",
+            "memory": text(found, "serviceConfig", "availableMemory"),
+            "timeout_s": number(found, "serviceConfig", "timeoutSeconds"),
+            "updated": moment(found, "updateTime"),
+            "message": " ".join(text(m, "message") for m in items(found, "stateMessages")),
+        }
+        if len(place) == 6 and place[-1]
+        else None
+    )
 
 
 def jobs() -> Ask:
@@ -55,8 +63,9 @@ def jobs() -> Ask:
 
         def see() -> Answer:
             path = f"v1/projects/{project}/locations/{region}/jobs"
-            rows = [_job(job) for job in cloud.items("cloudscheduler", path, "jobs", pageSize=500)]
-            return Answer(sorted(rows, key=lambda r: r["name"]))
+            found = cloud.items("cloudscheduler", path, "jobs", pageSize=500)
+            rows, lost = readable("scheduler jobs", found, _job, "look at them: gcloud scheduler jobs list.")
+            return Answer(sorted(rows, key=lambda r: r["name"]), gaps=tuple(lost))
 
         line = f"gcloud scheduler jobs list --location={region} --project={project}"
         return Read("scheduler jobs", line, see, forgets="Cloud Scheduler")
@@ -64,17 +73,22 @@ def jobs() -> Ask:
     return ask
 
 
-def _job(found: Row) -> Row:
-    last, status = found.get("lastAttemptTime"), found.get("status", {})
-    return {
-        "name": found["name"].rsplit("/", 1)[-1],
-        "state": found.get("state", "STATE_UNSPECIFIED"),
-        "schedule": found.get("schedule", ""),
-        "zone": found.get("timeZone", "UTC"),
-        "last_attempt": datetime.fromisoformat(last) if last else None,
-        "code": status.get("code", 0),
-        "message": status.get("message", ""),
-    }
+def _job(found: Any) -> Row | None:
+    """The row of one job, None for one without a name. A status that cannot be read is code 2, google.rpc's UNKNOWN."""
+    none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
+    return (
+        {
+            "name": last(found, "name"),
+            "state": text(found, "state") or "STATE_UNSPECIFIED",
+            "schedule": text(found, "schedule"),
+            "zone": text(found, "timeZone") or "UTC",
+            "last_attempt": moment(found, "lastAttemptTime"),
+            "code": 0 if none else number(found, "status", "code", default=2),
+            "message": text(found, "status", "message"),
+        }
+        if last(found, "name")
+        else None
+    )
 
 
 def access(operation: str = "") -> Ask:
@@ -92,7 +106,8 @@ def access(operation: str = "") -> Ask:
 
         def see() -> Answer:
             path = f"v3/projects/{project}:testIamPermissions"
-            held = set(cloud.ask("cloudresourcemanager", path, {"permissions": wanted}).get("permissions", []))
+            answer = cloud.ask("cloudresourcemanager", path, {"permissions": wanted})
+            held = {p for p in objects(answer, "permissions") if isinstance(p, str)}
             return Answer({"role": r, "permission": p, "held": p in held} for r, ps in roles.items() for p in ps)
 
         return Read("access", _line(project, wanted), see, forgets="IAM")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from runbook.cloud.connect import Cloud
 from runbook.cloud.query import Absent, Value, select
 from runbook.cloud.unseen import Unseen
 from runbook.errors import OverCap
-from runbook.facts.read import Answer, Ask, Read, attempt, bq_line, each, template
+from runbook.facts.fields import items, millis, number, text
+from runbook.facts.fields import moment as time_of
+from runbook.facts.read import Answer, Ask, Read, attempt, bq_line, each, readable, template
 from runbook.moment import Moment
 from runbook.operations import CopyTable
 from runbook.rows import Row
@@ -28,60 +30,74 @@ def snapshots() -> Ask:
     return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, lambda r: (-r["taken"].timestamp(), r["table"]))
 
 
-def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row], order: Callable[[Row], Any]) -> Ask:
+def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row | None], order: Callable[[Row], Any]) -> Ask:
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project, dataset = cloud.settings.project, getattr(cloud.settings.datasets, which)
         path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
+        line = f"bq ls --project_id={project} --max_results=1000 {project}:{dataset}"
 
         def see() -> Answer:
             listed = cloud.items("bigquery", path, "tables", maxResults=1000)
-            names = [t["tableReference"]["tableId"] for t in listed if t["type"] == kind]
+            names, nameless = readable(name, listed, _typed, f"look at them: {line}.")
+            wanted = [t["name"] for t in names if t["type"] == kind]
             # The whole resource of each, because a list does not tell rows and sizes.
             with futures.ThreadPoolExecutor(max_workers=10) as pool:
-                found = pool.map(lambda name: row(cloud.get("bigquery", f"{path}/{name}")), names)
-            return Answer(sorted(found, key=order))
+                found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), wanted))
+            rows, lost = readable(name, found, row, f"look at them: {line}.")
+            return Answer(sorted(rows, key=order), gaps=(*nameless, *lost))
 
-        line = f"bq ls --project_id={project} --max_results=1000 {project}:{dataset}"
         return Read(name, line, see, thing=dataset, forgets="a list of tables")
 
     return ask
 
 
-def _table(found: Row) -> Row:
-    return {
-        "table": found["tableReference"]["tableId"],
-        "rows": int(found.get("numRows", 0)),
-        "mb": round(int(found.get("numBytes", 0)) / 1e6, 1),
-        "changed": _millis(found.get("lastModifiedTime")),
-        "_created": _millis(found.get("creationTime")),
-        "_columns": {f["name"]: (f["type"], f.get("mode", "NULLABLE")) for f in _fields(found)},
-    }
+def _typed(listed: Any) -> Row | None:
+    name, kind = text(listed, "tableReference", "tableId"), text(listed, "type")
+    return {"name": name, "type": kind} if name and kind else None
 
 
-def _fields(found: Row) -> list[Row]:
-    return found.get("schema", {}).get("fields", [])
+def _size(found: Row) -> Row | None:
+    """How much a table holds, None where that is there and cannot be read."""
+    rows, size = (number(found, key, default=-1 if key in found else 0) for key in ("numRows", "numBytes"))
+    return {"rows": rows, "mb": round(size / 1e6, 1)} if rows >= 0 and size >= 0 else None
 
 
-def _snapshot(found: Row) -> Row:
-    made = found.get("snapshotDefinition", {})
-    return {
-        "snapshot": found["tableReference"]["tableId"],
-        "table": made.get("baseTableReference", {}).get("tableId", ""),
-        "rows": int(found.get("numRows", 0)),
-        "mb": round(int(found.get("numBytes", 0)) / 1e6, 1),
-        "taken": _taken(found),
-        "expires": _millis(found.get("expirationTime")),
-    }
+def _table(found: Row) -> Row | None:
+    """The row of one table, None for one without a name, a size or columns that can be read."""
+    name, size, fields = text(found, "tableReference", "tableId"), _size(found), items(found, "schema", "fields")
+    columns = {text(f, "name"): (text(f, "type"), text(f, "mode") or "NULLABLE") for f in fields}
+    return (
+        {
+            "table": name,
+            **size,
+            "changed": millis(found, "lastModifiedTime"),
+            "_created": millis(found, "creationTime"),
+            "_columns": columns,
+        }
+        if name and size and "" not in columns
+        else None
+    )
 
 
-def _taken(found: Row) -> datetime:
-    """Of when a snapshot is, in UTC."""
-    made = found.get("snapshotDefinition", {}).get("snapshotTime")
-    return datetime.fromisoformat(made) if made else datetime.fromtimestamp(int(found["creationTime"]) / 1000, UTC)
+def _snapshot(found: Row) -> Row | None:
+    """The row of one snapshot, None for one without a name, a size or a time that can be read."""
+    name, size, taken = text(found, "tableReference", "tableId"), _size(found), _taken(found)
+    return (
+        {
+            "snapshot": name,
+            "table": text(found, "snapshotDefinition", "baseTableReference", "tableId"),
+            **size,
+            "taken": taken,
+            "expires": millis(found, "expirationTime"),
+        }
+        if name and size and taken
+        else None
+    )
 
 
-def _millis(text: Any) -> datetime | None:
-    return datetime.fromtimestamp(int(text) / 1000, UTC) if text else None
+def _taken(found: Row) -> datetime | None:
+    """Of when a snapshot is, in UTC; None where it does not tell."""
+    return time_of(found, "snapshotDefinition", "snapshotTime") or millis(found, "creationTime")
 
 
 def copies(made: Sequence[CopyTable]) -> Ask:
@@ -131,7 +147,9 @@ def _side_by_side(cloud: Cloud, copy: CopyTable, found: Row, checksum: str) -> t
     """The query for a copy and its source, and its values; `found` is the copy's own resource."""
     values: dict[str, Value] = {}
     if copy.is_snapshot:
-        values["at"] = _taken(found)
+        if not (taken := _taken(found)):
+            raise Unseen("the copy does not tell of when it is", "run again; if it stays, report it.")
+        values["at"] = taken
     elif copy.at:
         values["at"] = copy.copied_at
     project = cloud.settings.project
