@@ -23,9 +23,9 @@ from time import perf_counter
 
 import gcp_sandbox
 from gcp_sandbox.serve import environment, serve
-from runbook import settings
+from runbook.config.load import load_settings
 
-SYSTEM = settings.load("sandbox")
+SYSTEM = load_settings("sandbox")
 SCRIPT = f"""
 bq query --use_legacy_sql=false 'SELECT source_system, status, started_at
 FROM `{SYSTEM.table("etl_runs")}`

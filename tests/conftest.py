@@ -29,12 +29,12 @@ os.environ["RUNBOOK_RECORDS"] = tempfile.mkdtemp(prefix="records-")
 @pytest.fixture
 def sandbox() -> Callable[..., tuple[Any, Any]]:
     """A function `sandbox(world, as_of)` → the Cloud and the Moment of a run in a sandbox of its own."""
-    from runbook import settings
     from runbook.cloud.connect import connect
-    from runbook.moment import moment_of
+    from runbook.config.load import load_settings
+    from runbook.model.moment import moment_of
 
     def make(world: str = "healthy", as_of: str = "") -> tuple[Any, Any]:
-        system = settings.load("sandbox")
+        system = load_settings("sandbox")
         cloud = connect(system, world)
         return cloud, moment_of(as_of, cloud.now()[0], system.zone)
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from gcp_sandbox.inventory import Function, Inventory
-from runbook import settings
+from runbook.config.load import load_settings
 
 
 class Truth(NamedTuple):
@@ -36,7 +36,7 @@ World = dict[str, Any]
 @cache
 def inventory() -> Inventory:
     """The practice system, as the sandbox gets it."""
-    return Inventory.model_validate(settings.load("sandbox").inventory())
+    return Inventory.model_validate(load_settings("sandbox").inventory())
 
 
 def _named(*parts: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runbook.request import parameters
+from runbook.config.parameters import declared_parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "runbooks").glob("*.ipynb"))
@@ -81,13 +81,13 @@ def test_title_cell(path: Path) -> None:
 
 
 def test_parameters_are_typed_and_explained(path: Path) -> None:
-    declared = parameters(path)
+    declared = declared_parameters(path)
     assert {"environment", "world"} <= set(declared)
     assert all(p.comment for p in declared.values())
 
 
 def test_code_cells_are_calls(path: Path) -> None:
-    declared = set(parameters(path))
+    declared = set(declared_parameters(path))
     started = False
     for cell in cells(path, "code"):
         text = source(cell)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runbook.errors import Exit
+from runbook.model.errors import Exit
 
 ROOT = Path(__file__).parents[1]
 LIB = ROOT / "lib"

@@ -1,4 +1,4 @@
-"""Runbooks as code: what a notebook may use. `start` opens a run; facts, checks and charts are modules of this package.
+"""Runbooks as code: everything that a notebook uses, imported when it is first used.
 
 from runbook import charts, checks, facts, start
 
@@ -10,18 +10,17 @@ run.close()
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
-if TYPE_CHECKING:
-    from runbook.run import start
-
-__all__ = ["start"]
+_NAMES = {name: f"runbook.{name}" for name in ("charts", "checks", "facts", "incidents", "plans")}
+_NAMES["start"] = "runbook.session.run"
+__all__ = sorted(_NAMES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import `start` when it is first used: the command line must not wait for what only a notebook needs."""
-    if name == "start":
-        from runbook.run import start
-
-        return start
-    raise AttributeError(f"module 'runbook' has no attribute {name!r}")
+    """Import a name when it is first used: the command line must not wait for what only a notebook needs."""
+    if name not in _NAMES:
+        raise AttributeError(f"module 'runbook' has no attribute {name!r}")
+    module = import_module(_NAMES[name])
+    return module.start if name == "start" else module

@@ -7,17 +7,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runbook.errors import RunbookError
+from runbook.model.errors import RunbookError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runbook.cloud.connect import Cloud
-    from runbook.journal import Journal
-    from runbook.moment import Moment
-    from runbook.request import Request
-    from runbook.rows import Fact, Findings, Row
-    from runbook.settings import Settings
+    from runbook.cloud.client import Cloud
+    from runbook.cloud.prefetch import Prefetch
+    from runbook.config.request import Request
+    from runbook.config.schema import Settings
+    from runbook.display.text import Row
+    from runbook.model.facts import Fact
+    from runbook.model.findings import Findings
+    from runbook.model.moment import Moment
+    from runbook.records.journal import Journal
+
+
+@dataclass
+class KernelContext:
+    """What the runner handed to this process, before the first cell: where the record is kept, a secret's value, and a
+    connection that was begun. Empty in a kernel that Jupyter started."""
+
+    directory: Path | None = None
+    secret: bytes | None = None
+    prefetch: Prefetch | None = None
+
+
+KERNEL = KernelContext()
 
 
 @dataclass

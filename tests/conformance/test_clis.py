@@ -25,18 +25,21 @@ import yaml
 
 import gcp_sandbox
 from gcp_sandbox.serve import environment, serve
-from runbook import checks, facts, plans, settings
-from runbook.actions import ACTIONS
-from runbook.cloud.connect import Cloud, connect
-from runbook.cloud.door import Loopback
-from runbook.errors import Refused
-from runbook.facts.read import look
-from runbook.material import Material
-from runbook.moment import Moment
-from runbook.operations import CopyTable
-from runbook.plan import Change
-from runbook.request import Request, request
-from runbook.rows import Fact, Findings, Seen
+from runbook import checks, facts, plans
+from runbook.apply.actions import ACTIONS
+from runbook.apply.secret_value import SecretValue
+from runbook.cloud.client import Cloud
+from runbook.cloud.connect import connect
+from runbook.cloud.transports import Loopback
+from runbook.config.load import load_settings
+from runbook.config.request import Request, request
+from runbook.facts.base import observe
+from runbook.model.errors import Refused
+from runbook.model.facts import Fact, Seen
+from runbook.model.findings import Findings
+from runbook.model.moment import Moment
+from runbook.model.operations import CopyTable
+from runbook.model.plan import Change
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("bq") and shutil.which("gcloud")), reason="bq and gcloud are not installed here"
@@ -93,7 +96,7 @@ REFUSED = {"the guide's own list command": "gcloud functions list --gen2 --regio
 
 @pytest.fixture(scope="module")
 def cloud() -> Any:
-    return connect(settings.load("sandbox"), "many_errors")
+    return connect(load_settings("sandbox"), "many_errors")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +107,7 @@ def moment(cloud: Any) -> Moment:
 @pytest.fixture(scope="module")
 def said(cloud: Any, moment: Moment, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Every command's result by its name: two at a time, because each takes a second of processor time."""
-    lines = {name: look(ask, cloud, moment).line for name, ask in FACTS.items()}
+    lines = {name: observe(ask, cloud, moment).line for name, ask in FACTS.items()}
     lines = {name: re.sub("^bq ", "bq --format=json ", line) for name, line in lines.items()} | GUIDE | REFUSED
     with serve(gcp_sandbox.app(cloud.settings.inventory(), "many_errors")) as served, ThreadPoolExecutor(2) as pool:
         run = shell(served.url, tmp_path_factory)
@@ -136,7 +139,7 @@ def plain(row: dict[str, Any]) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("name", sorted(FACTS))
 def test_the_printed_line_sees_what_the_fact_says(said: Any, cloud: Any, moment: Moment, name: str) -> None:
-    fact = look(FACTS[name], cloud, moment)
+    fact = observe(FACTS[name], cloud, moment)
     assert said[name].returncode == 0, said[name].stderr + said[name].stdout
     if name in ("functions", "jobs"):
         listed = re.findall(r"(?m)^(?:NAME: )?([a-z][a-z0-9-]+)(?: |$)", said[name].stdout)
@@ -187,10 +190,10 @@ def test_the_guides_command_works(said: Any, name: str) -> None:
 
 def test_values_of_the_guides_commands(said: Any, cloud: Any, moment: Moment) -> None:
     assert len(rows(said["functions of a region"])) == 13
-    assert len(rows(said["errors"])) == len(look(facts.errors(hours=10000), cloud, moment).rows)
-    scores = look(facts.scores(), cloud, moment)
+    assert len(rows(said["errors"])) == len(observe(facts.errors(hours=10000), cloud, moment).rows)
+    scores = observe(facts.scores(), cloud, moment)
     assert [r["f0_"] for r in rows(said["account scores"])] == [str(r["accounts"]) for r in scores.rows]
-    stale = {r["table_name"]: r["minutes_stale"] // 60 for r in look(facts.freshness(), cloud, moment).rows}
+    stale = {r["table_name"]: r["minutes_stale"] // 60 for r in observe(facts.freshness(), cloud, moment).rows}
     assert {r["table_name"]: int(r["hours_stale"]) for r in rows(said["data freshness"])}.items() <= stale.items()
 
 
@@ -233,7 +236,7 @@ def seen(cloud: Any, name: str, ask: dict[str, Any]) -> tuple[Request, Seen]:
         **{"runs": facts.runs_of(function), "versions": facts.versions(secret), "users": facts.users(secret)},
         **{"tables": facts.tables(), "snapshots": facts.snapshots(), "rehearsal": facts.rehearsal(wanted)},
     }
-    found = {key: look(one, cloud, at) for key, one in asks.items()}
+    found = {key: observe(one, cloud, at) for key, one in asks.items()}
     rows = tuple(CODE) if wanted.values.get("source") else ()
     return wanted, Seen(found | {"source": Fact("source", rows, "", at.at)})
 
@@ -247,7 +250,7 @@ class Side:
     """A served sandbox, our library's cloud of it, and a shell for bq and gcloud."""
 
     def __init__(self, url: str, folders: pytest.TempPathFactory):
-        self.cloud = Cloud(settings.load("sandbox"), "sandbox", Loopback(url))
+        self.cloud = Cloud(load_settings("sandbox"), "sandbox", Loopback(url))
         self.run = shell(url, folders)
         self.planned = [change for name, ask in CASES for change in changes(self.cloud, name, ask)]
 
@@ -268,7 +271,7 @@ class Side:
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     world = tmp_path_factory.mktemp("world") / "world.yaml"
     world.write_text(WORLD)
-    with serve(gcp_sandbox.app(settings.load("sandbox").inventory(), str(world))) as served:
+    with serve(gcp_sandbox.app(load_settings("sandbox").inventory(), str(world))) as served:
         yield Side(served.url, tmp_path_factory)
 
 
@@ -287,23 +290,25 @@ def test_what_the_printed_lines_do_our_facts_see(side: Side) -> None:
         assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
     # What stays planned: runs are always one more, a rotation one version more, and what could not be run.
     assert side.left() == {*CANNOT_RUN, "run once", "add secret version", "set version state"} & set(ACTIONS)
-    versions = look(facts.versions(SECRET), side.cloud, moment_of(side)).rows
+    versions = observe(facts.versions(SECRET), side.cloud, moment_of(side)).rows
     assert {r["version"]: r["state"] for r in versions} == {4: "ENABLED", 3: "ENABLED", 2: "DISABLED", 1: "ENABLED"}
-    jobs = {r["name"]: r["state"] for r in look(facts.jobs(), side.cloud, moment_of(side)).rows}
+    jobs = {r["name"]: r["state"] for r in observe(facts.jobs(), side.cloud, moment_of(side)).rows}
     assert (jobs["calendar-sync"], jobs["embeddings"]) == ("PAUSED", "ENABLED")
-    tables = {r["table"]: r for r in look(facts.tables(), side.cloud, moment_of(side)).rows}
+    tables = {r["table"]: r for r in observe(facts.tables(), side.cloud, moment_of(side)).rows}
     assert tables["sf_accounts"]["_columns"]["industry"] == ("STRING", "REPEATED")
     [made] = [
-        r for r in look(facts.snapshots(), side.cloud, moment_of(side)).rows if r["snapshot"] == "sf_accounts_20260311"
+        r
+        for r in observe(facts.snapshots(), side.cloud, moment_of(side)).rows
+        if r["snapshot"] == "sf_accounts_20260311"
     ]
     assert made["rows"] == tables["sf_accounts"]["rows"]
     assert made["expires"] - moment_of(side).at > timedelta(days=29)
     copies = [c.args for c in side.planned if c.action == "copy table"]
-    compared = look(facts.copies(copies), side.cloud, moment_of(side))
+    compared = observe(facts.copies(copies), side.cloud, moment_of(side))
     assert len(compared.rows) == len(copies) == 3
     assert {f.verdict.name for f in checks.after_copy(compared, side.cloud.settings, moment_of(side))} == {"ok"}
     for function in once:
-        newest = look(facts.runs_of(function), side.cloud, moment_of(side)).rows[0]
+        newest = observe(facts.runs_of(function), side.cloud, moment_of(side)).rows[0]
         assert newest["started_at"] > begin.at
 
 
@@ -355,7 +360,7 @@ def write(cloud: Any, change: Change) -> None:
         before = action.look(cloud, change)
         if before.state != "pending":
             break
-    action.do(send, cloud, change, before, Material())
+    action.do(send, cloud, change, before, SecretValue())
     for _ in range(10):
         if action.look(cloud, change).state != "pending":
             break

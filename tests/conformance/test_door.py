@@ -12,13 +12,15 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook import facts, settings
-from runbook.cloud.connect import Cloud
-from runbook.cloud.door import HOSTS, Door, Redirected, network
-from runbook.cloud.unseen import gap
-from runbook.errors import DoorShut
-from runbook.facts.read import look
-from runbook.moment import Moment
+from runbook import facts
+from runbook.cloud.client import Cloud
+from runbook.cloud.failures import gap
+from runbook.cloud.guard import HOSTS, ReadOnlyGuard, Redirected
+from runbook.cloud.transports import network
+from runbook.config.load import load_settings
+from runbook.facts.base import observe
+from runbook.model.errors import RequestBlocked
+from runbook.model.moment import Moment
 
 from .discovery import APIS, methods
 
@@ -64,7 +66,7 @@ class Wire(BaseAdapter):
     def close(self) -> None: ...
 
 
-def through(door: Door, method: str, url: str, **more: Any) -> requests.Response:
+def through(door: ReadOnlyGuard, method: str, url: str, **more: Any) -> requests.Response:
     session = requests.Session()
     session.adapters.clear()
     session.mount("", door)
@@ -76,9 +78,9 @@ def test_only_the_listed_reads_pass() -> None:
     for method, url in METHODS:
         wire = Wire()
         try:
-            through(Door(wire), method["httpMethod"], re.sub(r"\{\+?\w+\}", "x1", url), json={"a": 1})
+            through(ReadOnlyGuard(wire), method["httpMethod"], re.sub(r"\{\+?\w+\}", "x1", url), json={"a": 1})
             passed.add(method["id"])
-        except DoorShut:
+        except RequestBlocked:
             assert not wire.sent
     assert passed == READS, len(METHODS)
 
@@ -119,18 +121,18 @@ SELECT = {"statistics": {"query": {"statementType": "SELECT"}}}
 )
 def test_refused(method: str, url: str, body: Any) -> None:
     wire = Wire()
-    with pytest.raises(DoorShut):
-        through(Door(wire, [FEED]), method, url, json=body)
+    with pytest.raises(RequestBlocked):
+        through(ReadOnlyGuard(wire, [FEED]), method, url, json=body)
     assert not wire.sent
 
 
 def test_a_method_override_is_refused() -> None:
-    with pytest.raises(DoorShut):
-        through(Door(Wire()), "GET", f"{P}/datasets/d", headers={"X-HTTP-Method-Override": "DELETE"})
+    with pytest.raises(RequestBlocked):
+        through(ReadOnlyGuard(Wire()), "GET", f"{P}/datasets/d", headers={"X-HTTP-Method-Override": "DELETE"})
 
 
 def test_a_feed_passes() -> None:
-    assert through(Door(Wire(), [FEED]), "GET", FEED).status_code == 200
+    assert through(ReadOnlyGuard(Wire(), [FEED]), "GET", FEED).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -157,12 +159,12 @@ def test_a_feed_passes() -> None:
 )
 def test_a_query_passes_only_after_its_dry_run_was_a_select(answer: dict, body: dict, passes: bool) -> None:
     wire = Wire(answer)
-    door = Door(wire)
+    door = ReadOnlyGuard(wire)
     through(door, "POST", f"{P}/jobs", json=DRY)
     if passes:
         assert through(door, "POST", f"{P}/queries", json=body).status_code == 200
     else:
-        with pytest.raises(DoorShut):
+        with pytest.raises(RequestBlocked):
             through(door, "POST", f"{P}/queries", json=body)
         assert len(wire.sent) == 1
 
@@ -174,11 +176,11 @@ WRITES = [(m, re.sub(r"\{\+?\w+\}", "x1", url)) for m, url in METHODS if m["http
 BODY = b'{"a": 1}'
 
 
-def shut(door: Door, method: str, url: str, **more: Any) -> bool:
+def shut(door: ReadOnlyGuard, method: str, url: str, **more: Any) -> bool:
     """Whether a request is refused."""
     try:
         through(door, method, url, **more)
-    except DoorShut:
+    except RequestBlocked:
         return True
     return False
 
@@ -186,7 +188,7 @@ def shut(door: Door, method: str, url: str, **more: Any) -> bool:
 @pytest.mark.parametrize(("method", "url"), [(m["httpMethod"], u) for m, u in WRITES if m["id"] not in POSTS_THAT_READ])
 def test_a_write_passes_once_and_nothing_else_with_it(method: str, url: str) -> None:
     wire = Wire()
-    door = Door(Wire(), [FEED], writer=wire)
+    door = ReadOnlyGuard(Wire(), [FEED], writer=wire)
     other = "PUT" if method != "PUT" else "POST"
     assert shut(door, method, url, data=BODY)
     with door.opened(method, url, BODY):
@@ -209,7 +211,7 @@ def test_a_write_passes_once_and_nothing_else_with_it(method: str, url: str) -> 
 
 def test_while_one_is_open_every_other_method_stays_shut() -> None:
     wire = Wire()
-    door = Door(Wire(), writer=wire)
+    door = ReadOnlyGuard(Wire(), writer=wire)
     url = "https://run.googleapis.com/v2/projects/p/locations/l/services/s?updateMask=traffic"
     with door.opened("PATCH", url, BODY):
         passed = {m["id"] for m, u in WRITES if not shut(door, m["httpMethod"], u, data=BODY)}
@@ -220,7 +222,7 @@ def test_while_one_is_open_every_other_method_stays_shut() -> None:
 
 def test_what_was_opened_and_not_sent_is_shut_again() -> None:
     wire = Wire()
-    door = Door(wire)
+    door = ReadOnlyGuard(wire)
     with pytest.raises(RuntimeError), door.opened("POST", f"{P}/jobs", BODY):
         raise RuntimeError
     assert shut(door, "POST", f"{P}/jobs", data=BODY)
@@ -230,20 +232,20 @@ def test_what_was_opened_and_not_sent_is_shut_again() -> None:
 @pytest.mark.parametrize("where", [f"{P}/jobs", f"{P}/datasets", "https://example.com/"])
 def test_a_redirect_of_a_write_is_not_followed(where: str) -> None:
     wire = Wire(moved=where)
-    door = Door(wire)
+    door = ReadOnlyGuard(wire)
     with door.opened("POST", f"{P}/jobs", BODY), pytest.raises(Redirected):
         through(door, "POST", f"{P}/jobs", data=BODY)
     assert wire.sent == [f"POST {P}/jobs"]
 
 
 def test_text_and_bytes_are_the_same_body() -> None:
-    door = Door(Wire())
+    door = ReadOnlyGuard(Wire())
     with door.opened("POST", f"{P}/jobs", BODY):
         assert not shut(door, "POST", f"{P}/jobs", data=BODY.decode())
 
 
 def test_on_google_a_read_is_tried_again_and_a_write_is_not() -> None:
-    door = Cloud(settings.load("sandbox"), "google", network()).door
+    door = Cloud(load_settings("sandbox"), "google", network()).door
     assert door.transport.max_retries.total == 2  # type: ignore[attr-defined]
     assert door.writer.max_retries.total == 0  # type: ignore[attr-defined]
 
@@ -259,7 +261,7 @@ SECRET = {
 @pytest.mark.parametrize("name", SECRET)
 def test_a_credential_to_any_host_but_googles_apis_is_refused(name: str) -> None:
     wire, secret = Wire(), {name: SECRET[name]}
-    door = Door(wire, [FEED])
+    door = ReadOnlyGuard(wire, [FEED])
     upload = "https://storage.googleapis.com/bucket/object?X-Goog-Signature=1"
     assert shut(door, "GET", FEED, headers=secret)
     with door.opened("PUT", upload, BODY):
@@ -271,11 +273,11 @@ def test_a_credential_to_any_host_but_googles_apis_is_refused(name: str) -> None
 def test_status_pages_and_uploads_get_no_credential(tmp_path: Any, monkeypatch: Any) -> None:
     from google.oauth2.credentials import Credentials
 
-    wire, system = Seen(), settings.load("sandbox")
+    wire, system = Seen(), load_settings("sandbox")
     (tmp_path / "netrc").write_text("default login casey password hunter2")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     cloud = Cloud(system, "sandbox", wire, Credentials("the-token"))
-    look(facts.feeds(), cloud, Moment(datetime(2026, 3, 11, tzinfo=UTC), system.zone))
+    observe(facts.feeds(), cloud, Moment(datetime(2026, 3, 11, tzinfo=UTC), system.zone))
     cloud.write("PUT", "https://storage.googleapis.com/b/o", b"zip", {"Content-Type": "application/zip"})
     cloud.get("run", "v2/projects/p/locations/l/services/s")
     *public, google = wire.headers
@@ -300,7 +302,7 @@ class Seen(Wire):
 
 
 def test_only_googles_apis_tell_the_time() -> None:
-    door = Door(Seen(), [FEED])
+    door = ReadOnlyGuard(Seen(), [FEED])
     through(door, "GET", FEED)
     assert door.date is None
     through(door, "GET", f"{P}/datasets/d")
@@ -312,7 +314,7 @@ def test_only_googles_apis_tell_the_time() -> None:
 def test_a_redirect_of_a_read_is_not_followed_and_leaves_a_gap(url: str) -> None:
     wire = Wire(moved="https://example.com/login")
     with pytest.raises(Redirected) as raised:
-        through(Door(wire, [FEED]), "GET", url)
+        through(ReadOnlyGuard(wire, [FEED]), "GET", url)
     assert wire.sent == [f"GET {url}"]
     found = gap(raised.value, "status of x")
     assert found

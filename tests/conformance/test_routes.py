@@ -11,8 +11,8 @@ import requests
 import gcp_sandbox
 from gcp_sandbox import services  # noqa: F401  (registers the routes)
 from gcp_sandbox.app import HOSTS, ROUTES, Route
-from runbook import settings
 from runbook.cloud.inprocess import InProcess
+from runbook.config.load import load_settings
 
 from .discovery import APIS, document, methods, misfits, shape
 
@@ -80,7 +80,7 @@ def described(route: Route) -> tuple[str, dict[str, Any]] | None:
 
 def new_session() -> requests.Session:
     made = requests.Session()
-    made.mount("https://", InProcess(gcp_sandbox.app(settings.load("sandbox").inventory(), "many_errors")))
+    made.mount("https://", InProcess(gcp_sandbox.app(load_settings("sandbox").inventory(), "many_errors")))
     return made
 
 

@@ -6,8 +6,8 @@ import pytest
 import requests
 
 import gcp_sandbox
-from runbook import settings
 from runbook.cloud.inprocess import InProcess
+from runbook.config.load import load_settings
 
 INBOX = "https://inbox.example.com/messages"
 
@@ -15,7 +15,7 @@ INBOX = "https://inbox.example.com/messages"
 @pytest.fixture
 def session() -> requests.Session:
     made = requests.Session()
-    made.mount("https://", InProcess(gcp_sandbox.app(settings.load("sandbox").inventory())))
+    made.mount("https://", InProcess(gcp_sandbox.app(load_settings("sandbox").inventory())))
     return made
 
 

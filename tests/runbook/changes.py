@@ -32,13 +32,15 @@ import gcp_sandbox
 from gcp_sandbox.app import App
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.world import Fault
-from runbook import desk, settings
+from runbook.approvals.stored_plan import find
 from runbook.cloud import connect
-from runbook.cloud.connect import Cloud
+from runbook.cloud.client import Cloud
 from runbook.cloud.inprocess import InProcess
-from runbook.errors import RunbookError
-from runbook.plan import Change, Outcome
-from runbook.request import load_notebook, source
+from runbook.config.load import RUNBOOKS, load_settings
+from runbook.config.parameters import cell_source, load_notebook
+from runbook.model.errors import RunbookError
+from runbook.model.outcome import Outcome
+from runbook.model.plan import Change
 
 REQUESTER = "casey"  # who plans and applies; avery and blake sign
 # Everything that writes, with parameters that plan something in the healthy world.
@@ -170,7 +172,7 @@ class Place:
     wire: Wire = field(init=False)
 
     def __post_init__(self) -> None:
-        self.app = self.app or gcp_sandbox.app(settings.load("sandbox").inventory(), self.world)
+        self.app = self.app or gcp_sandbox.app(load_settings("sandbox").inventory(), self.world)
         self.wire = Wire(self.app)
 
     @contextmanager
@@ -182,7 +184,7 @@ class Place:
 
         environment = {"RUNBOOK_RECORDS": str(self.records), "RUNBOOK_PERSON": REQUESTER}
         pools = (
-            patch("runbook.facts.together.ThreadPoolExecutor", Serial),
+            patch("runbook.facts.base.ThreadPoolExecutor", Serial),
             patch("concurrent.futures.ThreadPoolExecutor", Serial),
         )
         # Charts are drawn, but for their pictures' bytes: nobody looks at them here, and they cost more than all the rest.
@@ -216,7 +218,7 @@ class Place:
     def approve(self, plan: str) -> None:
         """Everybody whom the plan needs signs it, with a reason not to wait for the preferred time."""
         with self.here():
-            found = desk.find(plan)
+            found = find(plan)
             for role in found.system.operations[found.content["operation"]].signers:
                 found.sign(role, "looks right", None, None, "it cannot wait")
 
@@ -256,9 +258,9 @@ def execute(runbook: str, given: Mapping[str, Any], show: bool = False, until: s
 @cache
 def cells(runbook: str) -> list[str]:
     """The code cells of a notebook, the one with the parameters first."""
-    found = [c for c in load_notebook(settings.RUNBOOKS / f"{runbook}.ipynb")["cells"] if c["cell_type"] == "code"]
+    found = [c for c in load_notebook(RUNBOOKS / f"{runbook}.ipynb")["cells"] if c["cell_type"] == "code"]
     assert "parameters" in found[0]["metadata"]["tags"]
-    return [source(cell) for cell in found]
+    return [cell_source(cell) for cell in found]
 
 
 @cache

@@ -20,18 +20,20 @@ from unittest.mock import patch
 
 import pytest
 import requests
+import runbook.source
 from filelock import FileLock
 
 import gcp_sandbox
-import runbook.source
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.serve import serve
 from gcp_sandbox.world import Fault, shipped
-from runbook import desk, settings
-from runbook.cloud.connect import Cloud
-from runbook.cloud.door import Door, network
-from runbook.errors import DoorShut, NoRecord
-from runbook.journal import Journal
+from runbook.approvals.stored_plan import find
+from runbook.cloud.client import Cloud
+from runbook.cloud.guard import ReadOnlyGuard
+from runbook.cloud.transports import network
+from runbook.config.load import RUNBOOKS, load_settings
+from runbook.model.errors import NoRecord, RequestBlocked
+from runbook.records.journal import Journal
 from tests.runbook.changes import (
     CHANGING,
     REQUESTER,
@@ -99,7 +101,7 @@ def refused(place: Place, result: Result, *words: str) -> None:
 def test_planning_writes_nothing(place: Callable[..., Place], world: str) -> None:
     here = place(world=world)
     before = things(here.app)
-    for name in sorted(path.stem for path in settings.RUNBOOKS.glob("*.ipynb")):
+    for name in sorted(path.stem for path in RUNBOOKS.glob("*.ipynb")):
         planned = here.run(name, show=True)
         assert planned.error is None, f"{name}: {error_of(planned)}"
         assert ("outcome" in planned.names) == (name in CHANGING)
@@ -260,9 +262,9 @@ def test_one_of_two_signatures_is_not_enough(place: Callable[..., Place]) -> Non
     here = place()
     first = here.plan("rotate_secret")
     with here.here():
-        from runbook import desk
+        from runbook.approvals.stored_plan import find
 
-        desk.find(first.id).sign("manager", "looks right", None, None, "it cannot wait")
+        find(first.id).sign("manager", "looks right", None, None, "it cannot wait")
     refused(here, here.go("rotate_secret", first.id), "nobody has approved it as security")
 
 
@@ -546,7 +548,7 @@ def test_after_a_crash_other_parameters_do_not_go_on(place: Callable[..., Place]
 def test_an_open_door_lets_one_request_pass_once(place: Callable[..., Place]) -> None:
     here = place()
     with here.here():
-        cloud = Cloud(settings.load("sandbox"), "sandbox", here.wire)
+        cloud = Cloud(load_settings("sandbox"), "sandbox", here.wire)
     other = f"{JOB.replace('gmail', 'calendar')}:pause"
     with cloud.door.opened("POST", f"{JOB}:pause", b"{}"):
         for method, url, body in (
@@ -554,13 +556,13 @@ def test_an_open_door_lets_one_request_pass_once(place: Callable[..., Place]) ->
             ("POST", f"{JOB}:pause", b'{"x":1}'),
             ("PUT", f"{JOB}:pause", b"{}"),
         ):
-            with pytest.raises(DoorShut):
+            with pytest.raises(RequestBlocked):
                 cloud.session.request(method, url, data=body)
         assert here.wire.seen == []
         assert cloud.session.post(f"{JOB}:pause", data=b"{}").ok
-        with pytest.raises(DoorShut):
+        with pytest.raises(RequestBlocked):
             cloud.session.post(f"{JOB}:pause", data=b"{}")
-    with pytest.raises(DoorShut):
+    with pytest.raises(RequestBlocked):
         cloud.session.post(f"{JOB}:resume", data=b"{}")
     assert [w.line for w in here.wire.writes] == [f"POST {JOB.removeprefix('https://')}:pause"]
 
@@ -586,7 +588,7 @@ def test_a_write_is_sent_once(place: Callable[..., Place], name: str, fault: dic
 
 
 def test_no_adapter_repeats_a_write_to_google() -> None:
-    cloud = Cloud(settings.load("sandbox"), "google", network(), credentials=object())
+    cloud = Cloud(load_settings("sandbox"), "google", network(), credentials=object())
     assert cloud.door.writer.max_retries.total == 0
     assert cloud.door.transport.max_retries.total == 2  # a read may be
 
@@ -597,7 +599,7 @@ def test_the_daily_check_never_opens_the_door(
 ) -> None:
     here = place()
     opened: list[Any] = []
-    monkeypatch.setattr(Door, "opened", lambda *given: opened.append(given))
+    monkeypatch.setattr(ReadOnlyGuard, "opened", lambda *given: opened.append(given))
     for host in ("bigquery", "logging", "cloudfunctions", "cloudscheduler", "cloudresourcemanager"):
         here.app.sandbox.faults = Faults([Fault(route=f" {host}", **fault)])
         ran = here.run("daily_check")
@@ -647,7 +649,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
 
 def _kill(name: str, kind: str, count: int, folder: Path) -> tuple[Place, str, Any]:
     """Plan and approve here, apply in a process, and kill it at a row of its journal. Ends when the sandbox is idle."""
-    app = gcp_sandbox.app(settings.load("sandbox").inventory(), "healthy")
+    app = gcp_sandbox.app(load_settings("sandbox").inventory(), "healthy")
     here, busy = Place(folder / "records", app=app), Busy(app)
     with LOCK:  # what `here` replaces is there for the whole process
         first = here.plan(name, **CHANGING[name])
@@ -764,7 +766,7 @@ def test_what_was_signed_early_says_from_when_it_holds(place: Callable[..., Plac
     first = here.plan("deploy", memory="1Gi")
     assert "--override" in first.outcome.next[-2]
     with here.here():
-        desk.find(first.id).sign("team-lead", "looks right", None, None, "")
+        find(first.id).sign("team-lead", "looks right", None, None, "")
     outcome = here.go("deploy", first.id, memory="1Gi").outcome
     assert outcome.result == "refused"
     assert "is not approved yet" in outcome.said

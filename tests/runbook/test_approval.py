@@ -16,14 +16,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runbook import approval, settings, signers
-from runbook.approval import Statement, Terms, approvals_of, approve, check, consume, opens, terms_of
-from runbook.canonical import canonical, plan_id
-from runbook.errors import BadSettings, Exit, Refused, RunbookError
-from runbook.operations import AddVersion, RouteTraffic, RunOnce, SetJobState
-from runbook.plan import Change
-from runbook.settings import Operation, Window
-from runbook.store import Store
+from runbook.approvals import verify
+from runbook.approvals.sign import approve
+from runbook.approvals.signers import NAMESPACES, Signers, demo_signers, load_signers, sign, signers_of
+from runbook.approvals.statement import Statement
+from runbook.approvals.terms import opens, terms_of
+from runbook.approvals.verify import approvals_of, check, consume
+from runbook.config.load import load_settings
+from runbook.config.schema import Window
+from runbook.model.canonical import canonical, plan_id
+from runbook.model.errors import BadSettings, Exit, Refused, RunbookError
+from runbook.model.operations import AddVersion, RouteTraffic, Rule, RunOnce, SetJobState
+from runbook.model.plan import Change
+from runbook.records.plans import Terms, clock
+from runbook.records.store import Store
 
 NOW = datetime(2026, 3, 10, 16, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -34,11 +40,11 @@ PEOPLE = {
     "kim": ["team-lead", "on-call"],
 }
 RULES = {
-    "secret": Operation(risk="high", signers=["manager", "security"], window="business_hours", valid_hours=24),
-    "rollback": Operation(risk="medium", signers=["team-lead"], valid_hours=4, alone_in_p1=True),
-    "deploy": Operation(risk="medium", signers=["team-lead"], valid_hours=24),
-    "snapshot": Operation(risk="low", signers=[], valid_hours=24),
-    "iam": Operation(risk="critical", signers=["security"], offered=False),
+    "secret": Rule(risk="high", signers=["manager", "security"], window="business_hours", valid_hours=24),
+    "rollback": Rule(risk="medium", signers=["team-lead"], valid_hours=4, alone_in_p1=True),
+    "deploy": Rule(risk="medium", signers=["team-lead"], valid_hours=24),
+    "snapshot": Rule(risk="low", signers=[], valid_hours=24),
+    "iam": Rule(risk="critical", signers=["security"], offered=False),
 }
 
 
@@ -97,7 +103,7 @@ class Case:
 
     def name(self, people: dict[str, str], options: str = "") -> None:
         """Write the signers' files: user → whose key."""
-        space = signers.NAMESPACES[self.target]
+        space = NAMESPACES[self.target]
         lines = [f'{p} namespaces="{space}"{options} {self.public(k)}' for p, k in people.items()]
         (self.signers / "allowed_signers").write_text("".join(lines))
         roles = {p: PEOPLE.get(p, ["manager"]) for p in people}
@@ -111,8 +117,8 @@ class Case:
         rule = RULES[self.operation]
         return terms_of(rule, self.requester, self.opening, self.incident).model_copy(update=self.changes)
 
-    def who(self) -> signers.Signers:
-        return signers.load(self.signers, self.target, "production", ("manager", "security", "team-lead", "on-call"))
+    def who(self) -> Signers:
+        return load_signers(self.signers, self.target, "production", ("manager", "security", "team-lead", "on-call"))
 
     def statement(self, person: str, role: str, **changes: Any) -> dict[str, Any]:
         start = changes.pop("start", NOW)
@@ -129,7 +135,7 @@ class Case:
     def raw(self, text: bytes, key: str, space: str = "") -> bytes:
         """An approval file for any text, signed by anybody's key."""
         target = space or self.target
-        return canonical({"statement": text.decode(), "signature": signers.sign(text, self.keys / key, target)})
+        return canonical({"statement": text.decode(), "signature": sign(text, self.keys / key, target)})
 
     def signed(self, person: str, role: str, key: str = "", **changes: Any) -> bytes:
         return self.raw(canonical(self.statement(person, role, **changes)), key or person)
@@ -243,7 +249,7 @@ def test_approvals_that_do_not_hold_do_no_harm(case: Callable[..., Case]) -> Non
 def test_a_fresh_approval_goes_before_a_used_one(case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = case(operation="deploy")
     for nonce in ("0" * 32, "f" * 32):
-        monkeypatch.setattr(approval, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
+        monkeypatch.setattr(verify, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
         plan.approve("casey", "team-lead")
         plan.approvals = approvals_of(plan.store, plan_id(plan.content))
         assert plan.apply()[0].nonce == nonce
@@ -251,7 +257,7 @@ def test_a_fresh_approval_goes_before_a_used_one(case: Callable[..., Case], monk
 
 
 def test_the_sandbox_accepts_its_own_people_and_a_store_of_its_own(keys: Path, tmp_path: Path) -> None:
-    who = signers.signers_of(settings.load("sandbox"), "sandbox", tmp_path)
+    who = signers_of(load_settings("sandbox"), "sandbox", tmp_path)
     store = Store(tmp_path / "store")
     plan = Case(keys, tmp_path, operation="deploy", target="sandbox")
     plan.content["environment"] = "sandbox"
@@ -373,7 +379,7 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "wildcard principal": (lambda p: p.name({"*": "mallory"}), "'*' must be one user name"),
     "anybody may write the signers": (lambda p: (p.signers / "allowed_signers").chmod(0o666), "anybody on this machine may write it"),
     "no signers": (lambda p: (p.signers / "allowed_signers").unlink(), "nobody may approve in production"),
-    "signers of another environment": (lambda p: setattr(p, "who", lambda: signers.load(p.signers, "google", "staging", ("manager", "security", "team-lead", "on-call"))), "these are not the signers for production"),
+    "signers of another environment": (lambda p: setattr(p, "who", lambda: load_signers(p.signers, "google", "staging", ("manager", "security", "team-lead", "on-call"))), "these are not the signers for production"),
     "quorum short": (lambda p: p.approvals.pop(), "nobody has approved it as security"),
     "empty approvals": (lambda p: p.give(), "nobody has approved it as manager"),
     "a role that the person has not": (lambda p: p.give(p.signed("casey", "security")), "casey is not security"),
@@ -454,7 +460,7 @@ def test_breaking_the_glass_without_a_right_to(case: Callable[..., Case], attack
 def test_one_key_under_two_names_is_no_quorum_however_it_got_there(case: Callable[..., Case]) -> None:
     plan = case()
     right = plan.who()
-    both = signers.Signers(
+    both = Signers(
         "google", "production", {"casey": right.keys["casey"], "drew": right.keys["casey"]}, right.roles, frozenset()
     )
     approvals = [plan.signed("casey", "manager"), plan.signed("drew", "security", key="casey")]
@@ -466,7 +472,7 @@ def test_one_key_under_two_names_is_no_quorum_however_it_got_there(case: Callabl
 def test_demo_keys_are_never_accepted_for_google(case: Callable[..., Case], tmp_path: Path) -> None:
     plan = case()
     demo = tmp_path / "sandbox" / "approvers"
-    signers.demo_signers(demo)
+    demo_signers(demo)
     for name in ("allowed_signers", "roles.yaml"):
         (plan.signers / name).write_text((demo / name).read_text())
     with pytest.raises(BadSettings, match="for the target google"):
@@ -528,7 +534,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "no key": ({}, lambda p: {"key": p.keys / "nobody"}, "did not sign"),
     "a second role": ({}, lambda p: (p.approve("robin", "security"), {"person": "robin", "key": p.keys / "robin"})[1], "robin has signed this plan already, as security"),
     "store of one machine": ({}, lambda p: {"store": Store(p.folder / "alone")}, "the record store that all machines share"),
-    "signers of the sandbox": ({}, lambda p: {"signers": signers.signers_of(settings.load("sandbox"), "sandbox", p.folder)}, "not the signers for the target google"),
+    "signers of the sandbox": ({}, lambda p: {"signers": signers_of(load_settings("sandbox"), "sandbox", p.folder)}, "not the signers for the target google"),
 }  # fmt: skip
 
 
@@ -617,4 +623,4 @@ def test_the_same_plan_has_the_same_id() -> None:
 def test_times_are_written_in_utc_whatever_zone_they_came_in(case: Callable[..., Case]) -> None:
     plan = case(now=NOW.astimezone(CHICAGO), opening=NOW.astimezone(CHICAGO))
     assert plan.approve("casey", "manager").not_before == "2026-03-10T16:00:00Z"
-    assert approval.clock("2026-03-10T16:00:00Z") == NOW
+    assert clock("2026-03-10T16:00:00Z") == NOW

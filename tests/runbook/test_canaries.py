@@ -18,9 +18,10 @@ import requests
 from werkzeug.wrappers import Request, Response
 
 from gcp_sandbox.serve import serve
-from runbook import material, runner
-from runbook.errors import Exit
-from runbook.material import Material
+from runbook.apply import secret_value
+from runbook.apply.secret_value import SecretValue
+from runbook.model.errors import Exit
+from runbook.runner import run
 from tests.runbook.changes import REQUESTER, Died, Next, Place, Result, Sent, Wire, error_of
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def said(result: Result) -> str:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     for name in ("RUNBOOK_SECRET_FILE", "RUNBOOK_SECRET_ENV"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(material, "handed_over", None)
+    monkeypatch.setattr(secret_value, "handed_over", None)
     return Place(tmp_path / "records")
 
 
@@ -87,7 +88,7 @@ def by_variable(value: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def by_hand(value: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(material, "handed_over", value)
+    monkeypatch.setattr(secret_value, "handed_over", value)
 
 
 GIVEN = {"file": by_file, "variable": by_variable, "pipe": by_hand}
@@ -191,7 +192,7 @@ def test_wherever_it_comes_from(
 
 @pytest.mark.parametrize("at", ["RESULT", "CONFIRM", "CLOSE"])
 def test_when_the_journal_fails(here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
-    from runbook.journal import Journal
+    from runbook.records.journal import Journal
 
     first, write = here.plan("rotate_secret"), Journal.write
     here.approve(first.id)
@@ -214,7 +215,7 @@ def test_the_value_is_read_once_and_only_in_memory(
     here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_file(VALUE, tmp_path, monkeypatch)
-    given = Material()
+    given = SecretValue()
     assert given.scrub(VALUE.decode()) == VALUE.decode()  # nothing was sent yet
     assert given.secret() == VALUE
     (tmp_path / "value").unlink()
@@ -269,7 +270,7 @@ def test_through_the_runner(
         monkeypatch.setenv("RUNBOOK_SANDBOX", served.url)
         monkeypatch.setenv("RUNBOOK_RECORDS", str(place.records))
         monkeypatch.setenv("RUNBOOK_PERSON", REQUESTER)
-        ended = runner.run("rotate_secret", {"approved_plan": plan}, secret=VALUE)
+        ended = run.run("rotate_secret", {"approved_plan": plan}, secret=VALUE)
     report = json.loads((ended.folder / "report.json").read_text())
     assert ended.exit == (Exit.ALERT if echoes else Exit.OK), ended.error
     assert {path.name for path in ended.folder.iterdir()} >= {
@@ -290,7 +291,7 @@ def test_through_the_command_line(approved: tuple[Place, str], echoes: bool) -> 
     place, plan = approved
     with serve(Echo(place.app) if echoes else place.app) as served:
         more = {"RUNBOOK_SANDBOX": served.url, "RUNBOOK_RECORDS": str(place.records), "RUNBOOK_PERSON": REQUESTER}
-        words = [sys.executable, "-m", "runbook.cli", "apply", plan, "--secret-stdin"]
+        words = [sys.executable, "-m", "runbook.cli.main", "apply", plan, "--secret-stdin"]
         done = subprocess.run(words, input=VALUE, env=os.environ | more, capture_output=True, timeout=120, check=False)
     assert done.returncode == (Exit.ALERT if echoes else Exit.OK), done.stderr.decode()
     unseen(VALUE, place.records, done.stdout.decode(), done.stderr.decode())

@@ -13,8 +13,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from runbook import charts, checks, facts
-from runbook.facts.read import Ask, look
-from runbook.rows import Verdict
+from runbook.facts.base import Ask, observe
+from runbook.model.findings import Verdict
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def drawn(sandbox: Any) -> Callable[..., tuple[str, Any]]:
 
         run: Any = SimpleNamespace(settings=cloud.settings, moment=moment)
         with patch.object(FigureCanvasAgg, "print_png", keep):
-            shown = chart(run, look(ask, cloud, moment))
+            shown = chart(run, observe(ask, cloud, moment))
         return shown._repr_mimebundle_()["text/plain"], axes[0] if axes else None
 
     return make
@@ -68,10 +68,10 @@ def test_errors_say_why_no_threshold_is_drawn(drawn: Any, world: str) -> None:
 def test_a_backup_is_red_when_the_gate_warns_of_it(sandbox: Any, minutes: int, bad: bool) -> None:
     cloud, moment = sandbox()
     run: Any = SimpleNamespace(settings=cloud.settings, moment=moment)
-    tables, snapshots = (look(ask, cloud, moment) for ask in (facts.tables(), facts.snapshots()))
+    tables, snapshots = (observe(ask, cloud, moment) for ask in (facts.tables(), facts.snapshots()))
     aged = tuple({**row, "taken": moment.at - timedelta(minutes=minutes)} for row in snapshots.rows)
     snapshots = replace(snapshots, rows=aged)
-    with patch.object(charts, "_bars", wraps=charts._bars) as bars:
+    with patch.object(charts, "_bars", wraps=charts.bars) as bars:
         charts.backups(run, tables, snapshots)
     assert {red for *_, red in bars.call_args.args[1]} == {bad}
     found = checks.safe_to_copy(tables, snapshots, replace(tables, rows=()), cloud.settings, moment)

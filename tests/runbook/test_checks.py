@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from runbook import checks, settings
-from runbook.moment import Moment
-from runbook.rows import Fact, Findings, Gap, Verdict
+from runbook import checks
+from runbook.config.load import load_settings
+from runbook.model.facts import Fact, Gap
+from runbook.model.findings import Findings, Verdict
+from runbook.model.moment import Moment
 
 FOLDER = Path(__file__).parent / "cases"
 CASES = {
@@ -20,7 +22,7 @@ CASES = {
     for check, cases in yaml.safe_load((FOLDER / f"{file}.yaml").read_text()).items()
     if check != "shared"
 }
-SYSTEM = settings.load("sandbox")
+SYSTEM = load_settings("sandbox")
 REHEARSED = ("safe_to_deploy", "safe_to_rotate", "safe_to_alter")  # their last fact is the trial in staging
 AT = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 

@@ -20,13 +20,14 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from runbook import settings
-from runbook.cli import main
-from runbook.errors import Exit
-from runbook.lab import working_copies
-from runbook.request import load_notebook, parameters, source
+from runbook.cli.lab import working_copies
+from runbook.cli.main import main
+from runbook.config import schema
+from runbook.config.load import ROOT, RUNBOOKS, load_settings
+from runbook.config.parameters import cell_source, declared_parameters, load_notebook
+from runbook.model.errors import Exit
 
-SANDBOX = settings.ROOT / "params/sandbox.yaml"
+SANDBOX = ROOT / "params/sandbox.yaml"
 Cli = Callable[..., Result]
 
 
@@ -35,12 +36,12 @@ def cli(tmp_path: Path) -> Cli:
     """A function `cli(line, **environment)`; records go to a folder of the test's own."""
 
     def run(line: str, **environment: str) -> Result:
-        settings.load.cache_clear()
+        load_settings.cache_clear()
         try:
             env = {"RUNBOOK_RECORDS": str(tmp_path / "records"), **environment}
             return CliRunner().invoke(main, line.split(), env=env)
         finally:
-            settings.load.cache_clear()
+            load_settings.cache_clear()
 
     return run
 
@@ -166,12 +167,12 @@ def test_mock_mode_rehearses_another_environment(cli: Cli, tmp_path: Path) -> No
 def test_records_are_kept_in_a_directory(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, address: str
 ) -> None:
-    monkeypatch.setattr("runbook.runner.Kernel", None)  # the refusal comes before a kernel starts
-    monkeypatch.setattr("runbook.lab.find_spec", lambda name: name)
+    monkeypatch.setattr("runbook.runner.run.Kernel", None)  # the refusal comes before a kernel starts
+    monkeypatch.setattr("runbook.cli.lab.find_spec", lambda name: name)
     monkeypatch.setattr(os, "execv", None)
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(schema, "ROOT", tmp_path)
     (tmp_path / "runbooks").mkdir()
-    copyfile(settings.RUNBOOKS / "daily_check.ipynb", tmp_path / "runbooks/daily_check.ipynb")
+    copyfile(RUNBOOKS / "daily_check.ipynb", tmp_path / "runbooks/daily_check.ipynb")
     monkeypatch.chdir(tmp_path)
     done = cli(line, RUNBOOK_RECORDS=address, RUNBOOK_PARAMS=str(SANDBOX.parent))
     assert done.exit_code == Exit.BAD_INPUT, done.output
@@ -183,7 +184,7 @@ def test_records_are_kept_in_a_directory(
 def test_the_sample_code_is_refused_outside_the_sandbox(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runbook.runner.Kernel", None)  # the refusal comes before a kernel starts
+    monkeypatch.setattr("runbook.runner.run.Kernel", None)  # the refusal comes before a kernel starts
     done = cli("run deploy --env live -p source=sample", **params(tmp_path, "live"))
     assert done.exit_code == Exit.BAD_INPUT, done.output
     assert "source=sample is not allowed with --env live" in done.output
@@ -202,7 +203,7 @@ def test_as_of_leaves_gaps(cli: Cli, tmp_path: Path) -> None:
 def test_list_tells_what_each_can_change(cli: Cli) -> None:
     done = cli("list")
     lines = done.output.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == sorted(p.stem for p in settings.RUNBOOKS.glob("*.ipynb"))
+    assert [line.split()[0] for line in lines[2:]] == sorted(p.stem for p in RUNBOOKS.glob("*.ipynb"))
     assert "?" not in done.output.replace("right?", "")
 
 
@@ -221,7 +222,7 @@ def test_doctor(cli: Cli, world: str, code: int, words: str) -> None:
 )
 def test_sandbox_serves_until_it_is_stopped(background: bool, number: int) -> None:
     """A process inherits what its starter ignores; a shell ignores SIGINT for what it starts in the background."""
-    words = [sys.executable, "-m", "runbook.cli", "sandbox", "--world", "no_etl"]
+    words = [sys.executable, "-m", "runbook.cli.main", "sandbox", "--world", "no_etl"]
     given = partial(signal.signal, signal.SIGINT, signal.SIG_IGN if background else signal.SIG_DFL)
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=given) as process:
         assert process.stdout
@@ -250,7 +251,7 @@ def test_the_run_of_a_served_sandbox(cli: Cli, tmp_path: Path) -> None:
     import gcp_sandbox
     from gcp_sandbox.serve import serve
 
-    system = settings.load("sandbox")
+    system = load_settings("sandbox")
     with serve(gcp_sandbox.app(system.inventory(), "no_etl")) as served:
         assert cli("run daily_check", RUNBOOK_SANDBOX=served.url).exit_code == Exit.ALERT
         refused = cli("run daily_check --world healthy", RUNBOOK_SANDBOX=served.url)
@@ -274,7 +275,7 @@ def test_a_user_without_a_name_or_a_home(tmp_path: Path, way: str, home: str) ->
     with TemporaryDirectory(dir="/tmp") as open_to_all:
         Path(open_to_all).chmod(0o777)
         env = {"PATH": os.environ["PATH"], "RUNBOOK_RECORDS": open_to_all} | ({"HOME": home} if home else {})
-        words, uid = [sys.executable, "-P", "-m", "runbook.cli"], os.getuid()
+        words, uid = [sys.executable, "-P", "-m", "runbook.cli.main"], os.getuid()
         if way == "patched":
             (tmp_path / "sitecustomize.py").write_text(NAMELESS)
             env["PYTHONPATH"] = str(tmp_path)
@@ -296,22 +297,22 @@ def test_working_copies_are_empty_and_default_to_their_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
-    monkeypatch.setattr("runbook.lab.find_spec", lambda name: name)
+    monkeypatch.setattr("runbook.cli.lab.find_spec", lambda name: name)
     for key, value in params(tmp_path, "live").items():
         monkeypatch.setenv(key, value)
     folder = working_copies("live")
-    committed = sorted(settings.RUNBOOKS.glob("*.ipynb"))
+    committed = sorted(RUNBOOKS.glob("*.ipynb"))
     assert [p.name for p in sorted(folder.iterdir())] == [p.name for p in committed]
     for path in committed:
         copy = load_notebook(folder / path.name)
-        assert parameters(folder / path.name)["environment"].default == "live"
+        assert declared_parameters(folder / path.name)["environment"].default == "live"
         assert not [c for c in copy["cells"] if c["cell_type"] == "code" and (c["outputs"] or c["execution_count"])]
-        same = [source(c) for c in load_notebook(path)["cells"]]
-        assert sum(a != source(c) for a, c in zip(same, copy["cells"], strict=True)) == 1
+        same = [cell_source(c) for c in load_notebook(path)["cells"]]
+        assert sum(a != cell_source(c) for a, c in zip(same, copy["cells"], strict=True)) == 1
 
 
 def test_lab_without_jupyterlab(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runbook.lab.find_spec", lambda name: None)
+    monkeypatch.setattr("runbook.cli.lab.find_spec", lambda name: None)
     done = cli("lab")
     assert done.exit_code == Exit.BAD_INPUT
     assert "make lab" in done.output
@@ -319,7 +320,7 @@ def test_lab_without_jupyterlab(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_is_in_the_readme_and_explains_itself(cli: Cli, command: str) -> None:
-    assert f"runbook {command}" in (settings.ROOT / "README.md").read_text()
+    assert f"runbook {command}" in (ROOT / "README.md").read_text()
     assert cli(f"{command} --help").exit_code == 0
     assert main.commands[command].help
 

@@ -13,10 +13,11 @@ import pytest
 import requests
 import yaml
 
-from runbook import facts, settings
-from runbook.facts.read import look
-from runbook.operations import CopyTable
-from runbook.rows import Finding, Verdict
+from runbook import facts
+from runbook.config.load import ROOT, load_settings
+from runbook.facts.base import observe
+from runbook.model.findings import Finding, Verdict
+from runbook.model.operations import CopyTable
 from tests.runbook.changes import Died, Next, Place, Result, Sent, Wire, error_of, someone
 
 TABLES = ("calendar_events", "gmail_messages", "sf_accounts")
@@ -141,12 +142,12 @@ def test_what_could_not_be_compared_is_unknown(place: Place, status: int) -> Non
 
 @pytest.fixture
 def cap_of_a_megabyte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    system = yaml.safe_load((settings.ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
+    system = yaml.safe_load((ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
     (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(system | {"cost_cap_gib": 1 / 1024}), encoding="utf-8")
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
-    settings.load.cache_clear()
+    load_settings.cache_clear()
     yield
-    settings.load.cache_clear()
+    load_settings.cache_clear()
 
 
 def test_above_the_cost_cap_the_numbers_are_compared_and_that_is_said(place: Place, cap_of_a_megabyte: None) -> None:
@@ -265,4 +266,4 @@ def test_copies_are_compared_at_the_same_time(sandbox: Any) -> None:
     copy = {"dataset": "sales_intelligence", "to_dataset": "sales_intelligence_backup", "operation": "SNAPSHOT"}
     made = [CopyTable(**copy, table=name, to_table=f"{name}_20260310") for name in TABLES]
     with patch("runbook.facts.tables.select", select):
-        assert len(look(facts.copies(made), *sandbox()).rows) == 3
+        assert len(observe(facts.copies(made), *sandbox()).rows) == 3

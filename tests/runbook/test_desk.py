@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from runbook import desk
-from runbook.errors import BadInput, Refused, UnknownName
+from runbook.approvals.stored_plan import find
+from runbook.cli.secret_prompt import ask_secret
+from runbook.model.errors import BadInput, Refused, UnknownName
 
 from .changes import Place
 
@@ -29,19 +30,19 @@ def test_a_plan_is_found_by_twelve_characters_or_all(planned: Any) -> None:
     plan = results["rollback"].outcome.plan
     with place.here():
         for given in (plan.id, plan.id + plan.whole_id[12:14], plan.whole_id):
-            found = desk.find(given)
+            found = find(given)
             assert found.content == json.loads(json.dumps(plan.content))
             assert (found.runbook, found.parameters["reason"]) == ("rollback", "the why")
         wrong = "0" if plan.whole_id[-1] != "0" else "1"
         for given in (plan.id[:11], plan.whole_id[:-1] + wrong, plan.id + "zz", plan.id.upper() + "/.."):
             with pytest.raises(UnknownName):
-                desk.find(given)
+                find(given)
 
 
 def test_a_plan_says_whether_it_needs_a_secret(planned: Any) -> None:
     place, results = planned
     with place.here():
-        assert {n: desk.find(r.id).needs_secret for n, r in results.items()} == {
+        assert {n: find(r.id).needs_secret for n, r in results.items()} == {
             "rollback": False,
             "rotate_secret": True,
         }
@@ -51,7 +52,7 @@ def test_what_is_shown_before_signing_is_all_that_is_signed(planned: Any) -> Non
     place, results = planned
     for name, result in results.items():
         with place.here():
-            text = desk.find(result.id).text()
+            text = find(result.id).text()
         plan = result.outcome.plan
         assert plan.id in text
         for change in plan.changes:
@@ -67,13 +68,13 @@ def test_what_is_shown_before_signing_is_all_that_is_signed(planned: Any) -> Non
 def test_a_role_that_the_plan_does_not_ask_for_cannot_sign(planned: Any) -> None:
     place, results = planned
     with place.here(), pytest.raises(Refused):
-        desk.find(results["rollback"].id).sign("security", "looks right", None, None, "now")
+        find(results["rollback"].id).sign("security", "looks right", None, None, "now")
 
 
 def test_the_sandboxs_people_sign_by_their_role(planned: Any) -> None:
     place, results = planned
     with place.here():
-        found = desk.find(results["rollback"].id)
+        found = find(results["rollback"].id)
         said = found.sign("team-lead", "looks right", None, None, "it cannot wait")
         assert said.approver in ("avery", "blake")
         assert (said.role, said.reason) == ("team-lead", "looks right")
@@ -83,33 +84,33 @@ def test_the_sandboxs_people_sign_by_their_role(planned: Any) -> None:
 @pytest.mark.parametrize("given", ["", "0123456789a", "0123456789ab", "../../secrets", "0" * 64])
 def test_a_plan_that_is_not_there(given: str) -> None:
     with pytest.raises(UnknownName, match="there is no plan"):
-        desk.find(given)
+        find(given)
 
 
 def test_a_secret_from_each_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v").write_bytes(b"file\n")
-    assert desk.secret(tmp_path / "v", None, False) == b"file\n"
+    assert ask_secret(tmp_path / "v", None, False) == b"file\n"
     monkeypatch.setenv("THE_VALUE", "variable")
-    assert desk.secret(None, "THE_VALUE", False) == b"variable"
+    assert ask_secret(None, "THE_VALUE", False) == b"variable"
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"stdin\n")))
-    assert desk.secret(None, None, True) == b"stdin\n"
+    assert ask_secret(None, None, True) == b"stdin\n"
 
 
 def test_a_secret_comes_from_one_place_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOT_THERE", raising=False)
     for given in [(tmp_path, "X", False), (tmp_path, None, True), (None, "X", True)]:
         with pytest.raises(BadInput, match="one place only"):
-            desk.secret(*given)
+            ask_secret(*given)
     with pytest.raises(BadInput, match="no environment variable NOT_THERE"):
-        desk.secret(None, "NOT_THERE", False)
+        ask_secret(None, "NOT_THERE", False)
     with pytest.raises(BadInput, match="cannot be read"):
-        desk.secret(tmp_path / "nope", None, False)
+        ask_secret(tmp_path / "nope", None, False)
 
 
 def test_where_nobody_can_be_asked_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("typed by nobody"))
     with pytest.raises(Refused, match="there is no value"):
-        desk.secret(None, None, False)
+        ask_secret(None, None, False)
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"id": 1}', b"", b"\xff"])
@@ -120,5 +121,5 @@ def test_a_damaged_plan_file_is_refused_by_its_name(tmp_path: Path, damage: byte
     [path] = (place.records / "sandbox" / "plans" / first.id).iterdir()
     path.write_bytes(damage)
     with pytest.raises(Refused, match="is damaged") as error:
-        desk.find(first.id)
+        find(first.id)
     assert str(path) in str(error.value)

@@ -17,12 +17,14 @@ import yaml
 
 import gcp_sandbox
 from gcp_sandbox.bigquery import seed
-from runbook import p1, settings
-from runbook.cloud.connect import Cloud
+from runbook import incidents
+from runbook.cloud.client import Cloud
 from runbook.cloud.inprocess import InProcess
-from runbook.diagnosis import Cause, Causes, diagnose
-from runbook.facts.read import look
-from runbook.moment import Moment
+from runbook.config.load import YAML_LOADER, load_settings
+from runbook.facts.base import observe
+from runbook.incidents.causes import Cause, Causes
+from runbook.incidents.diagnosis import diagnose
+from runbook.model.moment import Moment
 from tests.outages import SHIPPED, Truth, vary
 from tests.runbook.test_p1 import ASKS, Seen
 
@@ -37,11 +39,11 @@ def _only_the_table_of_runs_has_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def causes(world: str) -> Causes:
     """What is said about a world, given by name or file."""
-    system = settings.load("sandbox")
+    system = load_settings("sandbox")
     cloud = Cloud(system, "sandbox", InProcess(gcp_sandbox.app(system.inventory(), world)))
     moment = Moment(cloud.now()[0], system.zone)
-    seen = Seen(**{name: look(ask, cloud, moment) for name, ask in ASKS.items()})
-    return diagnose(seen, p1.patterns(), system, moment)
+    seen = Seen(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
+    return diagnose(seen, incidents.patterns(), system, moment)
 
 
 def right(said: Cause, truths: tuple[Truth, ...]) -> bool:
@@ -101,7 +103,7 @@ def test_outages_from_seeds(tmp_path: Path, record_property: Any) -> None:
 
 def test_outages_in_the_words_of_real_services(tmp_path: Path, record_property: Any) -> None:
     text = (Path(__file__).parent / "cases" / "outages.yaml").read_text(encoding="utf-8")
-    cases = yaml.load(text, Loader=settings.QUICK)
+    cases = yaml.load(text, Loader=YAML_LOADER)
     judged = []
     for case in cases:
         truths = tuple(

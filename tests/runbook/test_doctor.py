@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from runbook import doctor, settings, signers
-from runbook.cloud.connect import Cloud
-from runbook.rows import Finding
-from runbook.settings import Settings
+from runbook.approvals.signers import keygen
+from runbook.cli import doctor
+from runbook.cloud.client import Cloud
+from runbook.config.load import load_settings
+from runbook.config.schema import Settings
+from runbook.model.findings import Finding
 
-SYSTEM = settings.load("sandbox").model_copy(update={"environment": "live"})
+SYSTEM = load_settings("sandbox").model_copy(update={"environment": "live"})
 
 
 def real(system: Settings = SYSTEM) -> Cloud:
@@ -34,7 +36,7 @@ def said(found: Finding) -> tuple[str, str]:
 def test_approvers_of_a_real_system(approvers: Path, tmp_path: Path) -> None:
     [found] = doctor._approvers(SYSTEM, real())
     assert (found.verdict.name, "names no one" in found.value, bool(found.next)) == ("warn", True, True)
-    signers.keygen("-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key"))
+    keygen("-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key"))
     public = (tmp_path / "key.pub").read_text()
     (approvers / "allowed_signers").write_text(f'casey namespaces="runbook-approval" {public}')
     (approvers / "roles.yaml").write_text("people: {casey: [team-lead]}\n")

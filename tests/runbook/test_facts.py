@@ -17,9 +17,9 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
 
 from runbook import facts
-from runbook.facts.read import bq_line, look
-from runbook.operations import CopyTable
-from runbook.request import request
+from runbook.config.request import request
+from runbook.facts.base import bq_line, observe
+from runbook.model.operations import CopyTable
 
 CHICAGO = ZoneInfo("America/Chicago")
 # (world, as_of in the team's time): now; an evening whose UTC day is the next one; after midnight; around the change to
@@ -55,7 +55,7 @@ def test_etl_of_the_teams_day(sandbox: Any, world: str, as_of: str) -> None:
         r for r in raw(cloud, "etl_runs") if day(r["started_at"]) == day(moment.at) and r["started_at"] <= moment.at
     ]
     expected = Counter((r["source_system"], r["status"]) for r in runs)
-    seen = look(facts.etl_today(), cloud, moment)
+    seen = observe(facts.etl_today(), cloud, moment)
     assert {(r["source_system"], r["status"]): r["runs"] for r in seen.rows} == expected
     assert {r["latest"] for r in seen.rows} <= {r["started_at"] for r in runs}
     assert bool(expected) == (world == "healthy")
@@ -67,7 +67,7 @@ def test_etl_of_the_week(sandbox: Any, world: str, as_of: str) -> None:
     first = day(moment.at) - timedelta(days=6)
     runs = [r for r in raw(cloud, "etl_runs") if day(r["started_at"]) >= first and r["started_at"] <= moment.at]
     counts = Counter((day(r["started_at"]), r["status"]) for r in runs)
-    seen = look(facts.etl_week(), cloud, moment)
+    seen = observe(facts.etl_week(), cloud, moment)
     days = sorted({day(r["started_at"]) for r in runs})
     assert [r["date"] for r in seen.rows] == days
     assert [(r["success"], r["failed"]) for r in seen.rows] == [
@@ -79,14 +79,14 @@ def test_etl_of_the_week(sandbox: Any, world: str, as_of: str) -> None:
 def test_scores(sandbox: Any, world: str, as_of: str) -> None:
     cloud, moment = sandbox(world, as_of)
     dates = Counter(r["score_date"] for r in raw(cloud, "account_recommendations") if r["score_date"] <= day(moment.at))
-    seen = look(facts.scores(), cloud, moment)
+    seen = observe(facts.scores(), cloud, moment)
     assert [(r["score_date"], r["accounts"]) for r in seen.rows] == sorted(dates.items(), reverse=True)[:7]
 
 
 @pytest.mark.parametrize(("world", "as_of"), MOMENTS)
 def test_freshness(sandbox: Any, world: str, as_of: str) -> None:
     cloud, moment = sandbox(world, as_of)
-    seen = {r["table_name"]: r for r in look(facts.freshness(), cloud, moment).rows}
+    seen = {r["table_name"]: r for r in observe(facts.freshness(), cloud, moment).rows}
     assert list(seen) == sorted(t.name for t in cloud.settings.tables.freshness)
     for table in cloud.settings.tables.freshness:
         times = [r[table.column] for r in raw(cloud, table.name) if r[table.column] <= moment.at]
@@ -104,7 +104,7 @@ def world_file(tmp_path: Any, text: str) -> str:
 def test_failures_are_the_newest_and_say_why(sandbox: Any, tmp_path: Any) -> None:
     world = "runs: [{select: {source_system: gmail}, outcome: failed, error: invalid_grant}]"
     cloud, moment = sandbox(world_file(tmp_path, world))
-    seen = look(facts.etl_failures(), cloud, moment)
+    seen = observe(facts.etl_failures(), cloud, moment)
     failed = [r for r in raw(cloud, "etl_runs") if r["status"] == "failed" and day(r["started_at"]) == day(moment.at)]
     assert [r["started_at"] for r in seen.rows] == sorted((r["started_at"] for r in failed), reverse=True)
     assert {(r["function"], r["error"]) for r in seen.rows} == {("gmail-sync", "invalid_grant")}
@@ -125,7 +125,7 @@ ENDLESS = """runs:
 def test_a_run_without_an_end_is_outlived_by_a_later_success_of_the_same_function(
     sandbox: Any, tmp_path: Any, drop: str, salesforce: bool
 ) -> None:
-    seen = look(facts.etl_today(), *sandbox(world_file(tmp_path, ENDLESS + drop)))
+    seen = observe(facts.etl_today(), *sandbox(world_file(tmp_path, ENDLESS + drop)))
     endless = {(r["source_system"], r["_outlived"]): r["runs"] for r in seen.rows if r["status"] == "running"}
     assert endless == {("gmail", True): 2, ("salesforce", salesforce): 1, ("google_calendar", False): 1}
     assert {r["_outlived"] for r in seen.rows if r["status"] == "success"} == {False}
@@ -135,7 +135,7 @@ def test_a_run_without_an_end_is_outlived_by_a_later_success_of_the_same_functio
 def test_an_optional_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: Any) -> None:
     world = "tables: [{name: etl_runs, drop: [error_message, function_name]}]\nruns: [{select: {}, outcome: failed}]"
     cloud, moment = sandbox(world_file(tmp_path, world))
-    seen = look(facts.etl_failures(), cloud, moment)
+    seen = observe(facts.etl_failures(), cloud, moment)
     assert {g.subject.split()[1] for g in seen.gaps} == {"error_message", "function_name"}
     assert seen.rows
     assert {(r["function"], r["error"]) for r in seen.rows} == {(None, None)}
@@ -147,14 +147,14 @@ def test_columns_that_params_do_not_name_are_null_without_a_gap(sandbox: Any) ->
     runs = tables.etl_runs.model_copy(update=dict.fromkeys(("error", "function", "finished_at", "records"), ""))
     cloud.settings = cloud.settings.model_copy(update={"tables": tables.model_copy(update={"etl_runs": runs})})
     for ask in (facts.etl_today(), facts.etl_week(), facts.etl_failures()):
-        assert look(ask, cloud, moment).gaps == ()
-    assert look(facts.etl_today(), cloud, moment).rows
-    assert {(r["function"], r["error"]) for r in look(facts.etl_failures(), cloud, moment).rows} <= {(None, None)}
+        assert observe(ask, cloud, moment).gaps == ()
+    assert observe(facts.etl_today(), cloud, moment).rows
+    assert {(r["function"], r["error"]) for r in observe(facts.etl_failures(), cloud, moment).rows} <= {(None, None)}
 
 
 def test_a_required_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: Any) -> None:
     cloud, moment = sandbox(world_file(tmp_path, "tables: [{name: etl_runs, drop: [status]}]"))
-    seen = look(facts.etl_today(), cloud, moment)
+    seen = observe(facts.etl_today(), cloud, moment)
     assert not seen.rows
     assert "no column status" in seen.gaps[0].why
 
@@ -170,7 +170,7 @@ def test_one_bad_table_does_not_hide_the_others(
     sandbox: Any, tmp_path: Any, world: str, absent: list[str], gap: list[str]
 ) -> None:
     cloud, moment = sandbox(world_file(tmp_path, f"tables: [{world}]"))
-    seen = look(facts.freshness(), cloud, moment)
+    seen = observe(facts.freshness(), cloud, moment)
     assert list(seen.absent) == absent
     assert [g.subject for g in seen.gaps] == gap
     assert len(seen.rows) == len(cloud.settings.tables.freshness) - 1
@@ -178,7 +178,7 @@ def test_one_bad_table_does_not_hide_the_others(
 
 def test_a_table_that_is_not_there_is_absent(sandbox: Any, tmp_path: Any) -> None:
     cloud, moment = sandbox(world_file(tmp_path, "tables: [{name: etl_runs, absent: true}]"))
-    seen = look(facts.etl_today(), cloud, moment)
+    seen = observe(facts.etl_today(), cloud, moment)
     assert seen.absent == (cloud.settings.table("etl_runs"),)
     assert not seen.gaps
 
@@ -220,7 +220,7 @@ def test_every_read_that_fails_is_a_gap(sandbox: Any, tmp_path: Any, fault: str)
     for name, ask in ALL.items():
         if name in LOCAL:
             continue
-        seen = look(ask, cloud, moment)
+        seen = observe(ask, cloud, moment)
         assert not seen.rows, name
         assert not seen.absent, name
         assert seen.gaps, name
@@ -230,7 +230,7 @@ def test_every_read_that_fails_is_a_gap(sandbox: Any, tmp_path: Any, fault: str)
 def test_looking_back(sandbox: Any) -> None:
     cloud, moment = sandbox("healthy", "2026-03-10T08:30")
     for name, ask in ALL.items():
-        seen = look(ask, cloud, moment)
+        seen = observe(ask, cloud, moment)
         assert bool(seen.gaps) == (name in NO_PAST), name
         assert seen.seen_at == datetime(2026, 3, 10, 13, 30, tzinfo=UTC)
 
@@ -254,7 +254,7 @@ def test_the_line_of_a_query_gives_each_value_its_type(sandbox: Any) -> None:
 
 
 def row(sandbox: Any, world: str, ask: Any) -> dict[str, Any]:
-    [found] = look(ask, *sandbox(world)).rows
+    [found] = observe(ask, *sandbox(world)).rows
     return found
 
 
@@ -285,31 +285,31 @@ def test_a_function_without_a_service_never_served(sandbox: Any, tmp_path: Any) 
 
 @pytest.mark.parametrize("ask", [facts.service("nope"), facts.revisions("nope")])
 def test_what_is_not_there_is_absent(sandbox: Any, ask: Any) -> None:
-    seen = look(ask, *sandbox())
+    seen = observe(ask, *sandbox())
     assert (seen.rows, seen.gaps, seen.absent) == ((), (), ("nope",))
 
 
 def test_a_function_that_the_world_has_not(sandbox: Any) -> None:
     cloud, moment = sandbox("missing_function")
     names = {f.name for f in cloud.settings.functions} - {
-        r["name"] for r in look(facts.functions(), cloud, moment).rows
+        r["name"] for r in observe(facts.functions(), cloud, moment).rows
     }
     for name in names:
-        assert look(facts.service(name), cloud, moment).absent == (name,)
-        assert look(facts.revisions(name), cloud, moment).absent == (name,)
+        assert observe(facts.service(name), cloud, moment).absent == (name,)
+        assert observe(facts.revisions(name), cloud, moment).absent == (name,)
     assert len(names) == 1
 
 
 def test_revisions_are_newest_first_and_say_who_serves(sandbox: Any) -> None:
     for world, serving in (("healthy", 0), ("bad_deploy", 0), ("pinned_traffic", 1)):
         cloud, moment = sandbox(world)
-        seen = look(facts.revisions("gmail-sync"), cloud, moment)
+        seen = observe(facts.revisions("gmail-sync"), cloud, moment)
         made = [r["created"] for r in seen.rows]
         assert made == sorted(made, reverse=True)
         assert [r["traffic"] for r in seen.rows] == [100 if n == serving else 0 for n in range(len(made))]
         assert all(r["ready"] for r in seen.rows)
         assert {r["_pinned"] for r in seen.rows} == {world == "pinned_traffic"}
-        now = look(facts.service("gmail-sync"), cloud, moment).rows[0]
+        now = observe(facts.service("gmail-sync"), cloud, moment).rows[0]
         assert seen.rows[serving]["revision"] == now["serving"]
     assert len(seen.rows) > 2
     assert not seen.more
@@ -317,13 +317,13 @@ def test_revisions_are_newest_first_and_say_who_serves(sandbox: Any) -> None:
 
 def test_a_revision_that_never_became_ready(sandbox: Any, tmp_path: Any) -> None:
     world = "revisions: [{select: {name: gmail-sync}, age: 40m, failure: it did not listen}]"
-    seen = look(facts.revisions("gmail-sync"), *sandbox(world_file(tmp_path, world)))
+    seen = observe(facts.revisions("gmail-sync"), *sandbox(world_file(tmp_path, world)))
     assert [r["ready"] for r in seen.rows] == [False] + [True] * (len(seen.rows) - 1)
     assert seen.rows[1]["traffic"] == 100
 
 
 def test_a_tag_takes_no_traffic_away() -> None:
-    from runbook.facts.service import _shares
+    from runbook.facts.function import _shares
 
     targets = [{"revision": "a", "percent": 90}, {"revision": "a", "tag": "test"}, {"percent": 10}, {"tag": "x"}]
     assert _shares(targets) == {"a": 90, "latest": 10}
@@ -331,33 +331,33 @@ def test_a_tag_takes_no_traffic_away() -> None:
 
 
 def test_versions_are_newest_first(sandbox: Any) -> None:
-    seen = look(facts.versions("gmail-oauth-token"), *sandbox("old_secret"))
+    seen = observe(facts.versions("gmail-oauth-token"), *sandbox("old_secret"))
     assert [(r["version"], r["state"]) for r in seen.rows] == [(2, "ENABLED"), (1, "ENABLED")]
     assert seen.rows[0]["created"] == seen.seen_at - timedelta(days=365)
     assert "value" not in str(seen.rows)
-    healthy = look(facts.versions("gmail-oauth-token"), *sandbox())
+    healthy = observe(facts.versions("gmail-oauth-token"), *sandbox())
     assert [(r["version"], r["state"]) for r in healthy.rows] == [(2, "ENABLED"), (1, "DISABLED")]
-    assert look(facts.versions("nope"), *sandbox()).absent == ("nope",)
+    assert observe(facts.versions("nope"), *sandbox()).absent == ("nope",)
 
 
 def test_more_than_nine_versions_are_in_the_order_of_their_numbers(sandbox: Any, tmp_path: Any) -> None:
     versions = ", ".join(f"{{age: {d}d}}" for d in range(12, 0, -1))
     world = world_file(tmp_path, f"secrets: [{{name: gmail-oauth-token, versions: [{versions}]}}]")
-    seen = look(facts.versions("gmail-oauth-token"), *sandbox(world))
+    seen = observe(facts.versions("gmail-oauth-token"), *sandbox(world))
     assert [r["version"] for r in seen.rows] == list(range(12, 0, -1))
 
 
 def test_users_of_a_secret(sandbox: Any) -> None:
     cloud, moment = sandbox("pinned_traffic")
-    seen = look(facts.users("gmail-oauth-token"), cloud, moment)
+    seen = observe(facts.users("gmail-oauth-token"), cloud, moment)
     assert [(r["function"], r["traffic"], r["_pinned"]) for r in seen.rows] == [
         ("gmail-sync", 100, True),
         ("calendar-sync", 100, False),
     ]
     for found in seen.rows:
-        [serving] = [r for r in look(facts.revisions(found["function"]), cloud, moment).rows if r["traffic"]]
+        [serving] = [r for r in observe(facts.revisions(found["function"]), cloud, moment).rows if r["traffic"]]
         assert (found["revision"], found["since"]) == (serving["revision"], serving["created"])
-    nobody = look(facts.users("nope"), cloud, moment)
+    nobody = observe(facts.users("nope"), cloud, moment)
     assert (nobody.rows, nobody.gaps, nobody.absent) == ((), (), ())
 
 
@@ -367,7 +367,7 @@ PINNED = "references: [{select: {name: gmail-sync}, secret: gmail-oauth-token, v
 @pytest.mark.parametrize("volume", ["false", "true"])
 def test_the_version_that_a_revision_names(sandbox: Any, tmp_path: Any, volume: str) -> None:
     world = world_file(tmp_path, PINNED % volume)
-    seen = look(facts.users("gmail-oauth-token"), *sandbox(world))
+    seen = observe(facts.users("gmail-oauth-token"), *sandbox(world))
     assert {r["function"]: r["versions"] for r in seen.rows} == {"gmail-sync": ["1"], "calendar-sync": ["latest"]}
 
 
@@ -398,7 +398,7 @@ REVISIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
 def test_how_a_revision_may_name_a_secret(sandbox: Any, change: Callable[..., Any], expected: list[str]) -> None:
     cloud, moment = sandbox()
     change(cloud.transport.app.sandbox.services.revisions["gmail-sync"][-1])
-    seen = look(facts.users("gmail-oauth-token"), cloud, moment)
+    seen = observe(facts.users("gmail-oauth-token"), cloud, moment)
     assert seen.rows[0]["versions"] == expected
 
 
@@ -406,24 +406,24 @@ def test_a_revision_whose_secrets_cannot_be_read_is_unknown(sandbox: Any) -> Non
     cloud, moment = sandbox()
     revisions = cloud.transport.app.sandbox.services.revisions["gmail-sync"]
     revisions[-1].pop("containers")
-    seen = look(facts.users("gmail-oauth-token"), cloud, moment)
+    seen = observe(facts.users("gmail-oauth-token"), cloud, moment)
     assert not seen.rows
     assert "does not show which secrets it reads" in seen.gaps[0].why
     revisions.pop()
-    seen = look(facts.users("gmail-oauth-token"), cloud, moment)
+    seen = observe(facts.users("gmail-oauth-token"), cloud, moment)
     assert "not every serving revision of gmail-sync" in seen.gaps[0].why
 
 
 def test_a_user_that_is_not_there(sandbox: Any, tmp_path: Any) -> None:
     world = world_file(tmp_path, "functions: [{select: {name: calendar-sync}, state: absent}]")
-    seen = look(facts.users("gmail-oauth-token"), *sandbox(world))
+    seen = observe(facts.users("gmail-oauth-token"), *sandbox(world))
     assert [r["function"] for r in seen.rows] == ["gmail-sync"]
     assert seen.absent == ("calendar-sync",)
 
 
 def test_one_user_that_was_not_seen_is_a_gap_of_the_whole(sandbox: Any, tmp_path: Any) -> None:
     world = world_file(tmp_path, "faults: [{route: 'services/calendar-sync', status: 503}]")
-    seen = look(facts.users("gmail-oauth-token"), *sandbox(world))
+    seen = observe(facts.users("gmail-oauth-token"), *sandbox(world))
     assert not seen.rows
     assert len(seen.gaps) == 1
 
@@ -434,7 +434,7 @@ def test_runs_of_a_function(sandbox: Any, world: str) -> None:
     runs = [r for r in raw(cloud, "etl_runs") if r["function_name"] == "gmail-sync"]
     newest = sorted((r for r in runs if r["started_at"] >= moment.ago(24)), key=lambda r: r["started_at"], reverse=True)
     keys = ("started_at", "status", "finished_at")
-    seen = look(facts.runs_of("gmail-sync"), cloud, moment)
+    seen = observe(facts.runs_of("gmail-sync"), cloud, moment)
     assert [tuple(r[k] for k in keys) for r in seen.rows] == [tuple(r[k] for k in keys) for r in newest[:20]]
     assert [r["error"] for r in seen.rows] == [r["error_message"] for r in newest[:20]]
     first = seen.rows[0]
@@ -444,22 +444,22 @@ def test_runs_of_a_function(sandbox: Any, world: str) -> None:
         "bad_deploy": ("failed", False),
     }[world]
     assert seen.name == "runs of gmail-sync"
-    last_hour = look(facts.runs_of("gmail-sync", hours=1), cloud, moment)
+    last_hour = observe(facts.runs_of("gmail-sync", hours=1), cloud, moment)
     assert [r["started_at"] for r in last_hour.rows] == [
         r["started_at"] for r in newest if r["started_at"] >= moment.ago(1)
     ]
-    assert not look(facts.runs_of("nope"), cloud, moment).rows
+    assert not observe(facts.runs_of("nope"), cloud, moment).rows
 
 
 def test_runs_of_the_readers_of_a_secret(sandbox: Any) -> None:
     cloud, moment = sandbox("bad_deploy")
     readers = {"gmail-sync", "calendar-sync"}
     runs = [r for r in raw(cloud, "etl_runs") if r["function_name"] in readers and r["started_at"] >= moment.ago(48)]
-    seen = look(facts.runs_of_users("gmail-oauth-token"), cloud, moment)
+    seen = observe(facts.runs_of_users("gmail-oauth-token"), cloud, moment)
     expected = Counter((r["function_name"], r["started_at"], r["status"]) for r in runs)
     assert Counter((r["function"], r["started_at"], r["status"]) for r in seen.rows) == expected
     assert [r["started_at"] for r in seen.rows] == sorted((r["started_at"] for r in runs), reverse=True)
-    nobody = look(facts.runs_of_users("nope"), cloud, moment)
+    nobody = observe(facts.runs_of_users("nope"), cloud, moment)
     assert (nobody.rows, nobody.gaps) == ((), ())
 
 
@@ -469,14 +469,14 @@ def test_without_a_column_that_names_the_function_its_runs_are_a_gap(sandbox: An
     runs = tables.etl_runs.model_copy(update={"function": ""})
     cloud.settings = cloud.settings.model_copy(update={"tables": tables.model_copy(update={"etl_runs": runs})})
     for ask in (facts.runs_of("gmail-sync"), facts.runs_of_users("gmail-oauth-token")):
-        seen = look(ask, cloud, moment)
+        seen = observe(ask, cloud, moment)
         assert not seen.rows
         assert "no column that names the function" in seen.gaps[0].why
 
 
 def test_tables_and_their_columns(sandbox: Any) -> None:
     cloud, moment = sandbox()
-    seen = look(facts.tables(), cloud, moment)
+    seen = observe(facts.tables(), cloud, moment)
     assert [r["table"] for r in seen.rows] == sorted(r["table"] for r in seen.rows)
     for found in seen.rows:
         assert found["rows"] == sum(1 for _ in raw(cloud, found["table"]))
@@ -489,8 +489,8 @@ def test_tables_and_their_columns(sandbox: Any) -> None:
 
 def test_snapshots_are_newest_first(sandbox: Any, tmp_path: Any) -> None:
     cloud, moment = sandbox(world_file(tmp_path, "snapshots: [{age: 48h, keep: 7d}, {age: 24h, keep: 2d}]"))
-    tables = [r["table"] for r in look(facts.tables(), cloud, moment).rows]
-    seen = look(facts.snapshots(), cloud, moment)
+    tables = [r["table"] for r in observe(facts.tables(), cloud, moment).rows]
+    seen = observe(facts.snapshots(), cloud, moment)
     assert [r["snapshot"] for r in seen.rows] == [f"{t}_{d}" for d in (20260310, 20260309) for t in tables]
     assert [r["table"] for r in seen.rows] == tables * 2
     assert {(r["taken"], r["expires"]) for r in seen.rows} == {
@@ -501,7 +501,7 @@ def test_snapshots_are_newest_first(sandbox: Any, tmp_path: Any) -> None:
 
 def test_a_table_in_the_backup_dataset_is_no_snapshot_and_the_other_way_round(sandbox: Any) -> None:
     cloud, moment = sandbox()
-    before = [look(ask(), cloud, moment).rows for ask in (facts.tables, facts.snapshots)]
+    before = [observe(ask(), cloud, moment).rows for ask in (facts.tables, facts.snapshots)]
     place, data = {"projectId": cloud.settings.project}, cloud.settings.datasets
     live = place | {"datasetId": data.main, "tableId": "sf_accounts"}
     for kind, dataset in (("COPY", data.backup), ("SNAPSHOT", data.main)):
@@ -515,11 +515,11 @@ def test_a_table_in_the_backup_dataset_is_no_snapshot_and_the_other_way_round(sa
         assert "errorResult" not in answer["status"]
         path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{dataset}/tables/stray"
         assert cloud.get("bigquery", path)["type"] == {"COPY": "TABLE"}.get(kind, kind)
-    assert [look(ask(), cloud, moment).rows for ask in (facts.tables, facts.snapshots)] == before
+    assert [observe(ask(), cloud, moment).rows for ask in (facts.tables, facts.snapshots)] == before
 
 
 def test_no_snapshots_are_none_and_no_gap(sandbox: Any) -> None:
-    seen = look(facts.snapshots(), *sandbox("no_backup"))
+    seen = observe(facts.snapshots(), *sandbox("no_backup"))
     assert (seen.rows, seen.gaps, seen.absent) == ((), (), ())
 
 
@@ -527,13 +527,13 @@ def test_a_dataset_that_is_not_there(sandbox: Any) -> None:
     cloud, moment = sandbox()
     datasets = cloud.settings.datasets.model_copy(update={"backup": "nowhere"})
     cloud.settings = cloud.settings.model_copy(update={"datasets": datasets})
-    seen = look(facts.snapshots(), cloud, moment)
+    seen = observe(facts.snapshots(), cloud, moment)
     assert (seen.rows, seen.gaps, seen.absent) == ((), (), ("nowhere",))
 
 
 def test_a_table_that_was_not_seen_is_a_gap_of_the_whole(sandbox: Any, tmp_path: Any) -> None:
     world = world_file(tmp_path, "faults: [{route: 'tables/sf_accounts$', status: 403}]")
-    seen = look(facts.tables(), *sandbox(world))
+    seen = observe(facts.tables(), *sandbox(world))
     assert not seen.rows
     assert "403" in seen.gaps[0].why
 
@@ -548,7 +548,7 @@ def copied(sandbox: Any, spoil: str = "", copy: dict[str, Any] = COPY, **setting
     catalog = cloud.transport.app.sandbox.bigquery.catalog
     if spoil:
         catalog.con.execute(spoil.format(t=f"{copy['to_dataset']}.{copy['to_table']}"))
-    return look(facts.copies([CopyTable(**copy)]), cloud, moment), catalog
+    return observe(facts.copies([CopyTable(**copy)]), cloud, moment), catalog
 
 
 def equal(seen: Any) -> tuple[bool, bool]:
@@ -606,11 +606,11 @@ def test_two_equal_rows_do_not_cancel_out(sandbox: Any) -> None:
     job = {"sourceTable": tables[0], "destinationTable": tables[1], "operationType": "RESTORE"}
     body = json.dumps({"configuration": {"copy": job}}).encode()
     cloud.write("POST", f"https://bigquery.googleapis.com/{post}", body)
-    assert equal(look(facts.copies([CopyTable(**copy)]), cloud, moment)) == (True, True)
+    assert equal(observe(facts.copies([CopyTable(**copy)]), cloud, moment)) == (True, True)
     for table, which in (("sales_intelligence.copied", "min"), (place, "max")):
         one = f"INSERT INTO {table} FROM {table} WHERE id = (SELECT {which}(id) FROM {table})"
         con.execute(f"{one} LIMIT 1; {one} LIMIT 1")
-    assert equal(look(facts.copies([CopyTable(**copy)]), cloud, moment)) == (True, False)
+    assert equal(observe(facts.copies([CopyTable(**copy)]), cloud, moment)) == (True, False)
 
 
 def test_two_empty_tables_are_the_same(sandbox: Any) -> None:
@@ -618,7 +618,7 @@ def test_two_empty_tables_are_the_same(sandbox: Any) -> None:
     con = cloud.transport.app.sandbox.bigquery.catalog.con
     for table in ("sales_intelligence.gmail_messages", "sales_intelligence_backup.gmail_messages_20260310"):
         con.execute(f"DELETE FROM {table}")
-    seen = look(facts.copies([CopyTable(**COPY | {"operation": "RESTORE"})]), cloud, moment)
+    seen = observe(facts.copies([CopyTable(**COPY | {"operation": "RESTORE"})]), cloud, moment)
     assert equal(seen) == (True, True)
     assert (seen.rows[0]["copy_rows"], seen.rows[0]["copy_checksum"]) == (0, 0)
 
@@ -665,7 +665,7 @@ def test_one_copy_that_is_not_seen_does_not_hide_the_others(sandbox: Any, tmp_pa
     made[3] = made[3].model_copy(update={"table": "nothing"})
     world = world_file(tmp_path, "faults: [{route: 'tables/sf_accounts_20260310$', status: 403}]")
     cloud, moment = sandbox(world)
-    seen = look(facts.copies(made), cloud, moment)
+    seen = observe(facts.copies(made), cloud, moment)
     assert [r["copy"] for r in seen.rows] == ["gmail_messages_20260310"]
     assert seen.absent == ("nothing",)
     assert [g.subject for g in seen.gaps] == ["sf_accounts_20260310", "hubspot_contacts_20260310"]
@@ -677,7 +677,7 @@ def test_one_copy_that_is_not_seen_does_not_hide_the_others(sandbox: Any, tmp_pa
 def test_a_past_that_is_not_kept_is_a_gap(sandbox: Any, hours: int, kept: bool) -> None:
     cloud, moment = sandbox()
     at = f"@{int(moment.ago(hours).timestamp() * 1000)}"
-    seen = look(facts.copies([CopyTable(**COPY | {"operation": "COPY", "at": at})]), cloud, moment)
+    seen = observe(facts.copies([CopyTable(**COPY | {"operation": "COPY", "at": at})]), cloud, moment)
     assert bool(seen.rows) == kept == (not seen.gaps)
     assert kept or "Cannot read before" in seen.gaps[0].why
 
@@ -685,12 +685,12 @@ def test_a_past_that_is_not_kept_is_a_gap(sandbox: Any, hours: int, kept: bool) 
 def test_access_to_an_operation(sandbox: Any, tmp_path: Any) -> None:
     cloud, moment = sandbox(world_file(tmp_path, "deny: [run.services.update]"))
     for name, operation in cloud.settings.operations.items():
-        seen = look(facts.access(name), cloud, moment)
+        seen = observe(facts.access(name), cloud, moment)
         assert {r["role"] for r in seen.rows} == set(operation.roles)
         for found in seen.rows:
             assert found["permission"] in cloud.settings.roles.elevated[found["role"]]
             assert found["held"] == (found["permission"] != "run.services.update")
-    deploy = look(facts.access("deploy"), cloud, moment)
+    deploy = observe(facts.access("deploy"), cloud, moment)
     assert len(deploy.rows) == 6
     assert [r["held"] for r in deploy.rows].count(False) == 1
 
@@ -700,14 +700,14 @@ def test_errors_come_from_every_kind_of_payload(sandbox: Any, tmp_path: Any) -> 
     one = "{{select: {{name: gmail-sync}}, since: 2h, until: 1h, count: 2, text: kind {0} said so, payload: {0}}}"
     world = f"errors: [{', '.join(one.format(kind) for kind in kinds)}]"
     cloud, moment = sandbox(world_file(tmp_path, world))
-    seen = look(facts.errors(), cloud, moment)
+    seen = observe(facts.errors(), cloud, moment)
     assert len(seen.rows) == 6
     assert [r["at"] for r in seen.rows] == sorted((r["at"] for r in seen.rows), reverse=True)
     assert all(any(f"kind {kind} said so" in r["text"] for r in seen.rows) for kind in kinds)
     assert {r["function"] for r in seen.rows} == {"gmail-sync"}
     assert not seen.more
-    assert not look(facts.errors(hours=0.5), cloud, moment).rows
-    assert not look(facts.errors(function="calendar-sync"), cloud, moment).rows
+    assert not observe(facts.errors(hours=0.5), cloud, moment).rows
+    assert not observe(facts.errors(function="calendar-sync"), cloud, moment).rows
 
 
 @pytest.mark.parametrize(
@@ -715,14 +715,14 @@ def test_errors_come_from_every_kind_of_payload(sandbox: Any, tmp_path: Any) -> 
     [("ERROR", "errors"), ("CRITICAL", "errors"), ("WARNING", "log entries"), ("INFO", "log entries")],
 )
 def test_warnings_are_not_called_errors(sandbox: Any, severity: str, name: str) -> None:
-    assert look(facts.errors(severity=severity), *sandbox()).name == name
+    assert observe(facts.errors(severity=severity), *sandbox()).name == name
 
 
 @pytest.mark.parametrize(("count", "rows", "more"), [(999, 999, False), (1000, 1000, True), (1001, 1000, True)])
 def test_errors_stop_at_one_page(sandbox: Any, tmp_path: Any, count: int, rows: int, more: bool) -> None:
     world = f"errors: [{{select: {{}}, since: 20h, until: 1h, count: {count}, text: x}}]"
     cloud, moment = sandbox(world_file(tmp_path, world))
-    seen = look(facts.errors(), cloud, moment)
+    seen = observe(facts.errors(), cloud, moment)
     assert (len(seen.rows), seen.more) == (rows, more)
 
 
@@ -744,12 +744,12 @@ def test_errors_stop_at_one_page(sandbox: Any, tmp_path: Any, count: int, rows: 
 )
 def test_entries_that_are_deleted_by_now_are_a_gap(sandbox: Any, ask: Any, hours: int, as_of: str, why: str) -> None:
     cloud, moment = sandbox("healthy", as_of)
-    gaps = look(ask(hours=hours), cloud, moment).gaps
+    gaps = observe(ask(hours=hours), cloud, moment).gaps
     assert [g.why for g in gaps] == [f"Cloud Logging {why}"] * bool(why)
     assert all("gcloud logging buckets list" in g.next for g in gaps)
 
 
 def test_functions_say_which_location_did_not_answer(sandbox: Any) -> None:
     cloud, moment = sandbox("unreachable_region")
-    seen = look(facts.functions(), cloud, moment)
+    seen = observe(facts.functions(), cloud, moment)
     assert [g.subject for g in seen.gaps] == ["functions in us-central1"]

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from runbook import forms, settings
-from runbook.errors import BadInput, BadParameter, UnknownName
-from runbook.request import parameters, request
+from runbook.config.load import RUNBOOKS
+from runbook.config.parameters import declared_parameters
+from runbook.config.request import request
+from runbook.config.validation import _PATTERNS, _RANGES, _TIMES, _WORDS
+from runbook.model.errors import BadInput, BadParameter, UnknownName
 
-NAMES = {path.stem for path in settings.RUNBOOKS.glob("*.ipynb")}
+NAMES = {path.stem for path in RUNBOOKS.glob("*.ipynb")}
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("daily_check", {"as_of": "yesterday"}, "as_of=yesterday"),
     ("p1_response", {"detected_at": "8 o'clock"}, "detected_at=8 o'clock"),
@@ -61,9 +63,9 @@ def test_the_defaults_of_a_runbook_are_good(runbook: str) -> None:
 
 
 def test_every_form_is_of_a_parameter_that_there_is() -> None:
-    declared = {name: set(parameters(settings.RUNBOOKS / f"{name}.ipynb")) for name in NAMES}
+    declared = {name: set(declared_parameters(RUNBOOKS / f"{name}.ipynb")) for name in NAMES}
     everywhere = set().union(*declared.values())
-    assert {*forms._PATTERNS, *forms._RANGES, *forms._TIMES} <= everywhere
-    for name in forms._WORDS:
+    assert {*_PATTERNS, *_RANGES, *_TIMES} <= everywhere
+    for name in _WORDS:
         runbook, _, parameter = name.rpartition(" ")
         assert parameter in (declared[runbook] if runbook else everywhere)

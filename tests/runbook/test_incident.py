@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from runbook import desk, incident, settings
-from runbook.errors import BadParameter, UnknownName
-from runbook.store import Store
+from runbook.approvals.stored_plan import find
+from runbook.audit.postmortem import draft, runs_of
+from runbook.config.load import load_settings
+from runbook.incidents.opened import is_open, open_p1
+from runbook.model.errors import BadParameter, UnknownName
+from runbook.records.store import Store
 from tests.runbook.changes import REQUESTER, Place
 
 NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
@@ -24,18 +27,18 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 def test_it_is_open_for_a_day(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert not incident.is_open(store, "INC-7", NOW)
-    incident.open_p1(store, "INC-7", NOW)
-    incident.open_p1(store, "INC-7", NOW + timedelta(hours=9))  # the first time counts
-    assert incident.is_open(store, "INC-7", NOW + timedelta(hours=23, minutes=59))
-    assert not incident.is_open(store, "INC-7", NOW + timedelta(hours=24))
-    assert not incident.is_open(store, "INC-8", NOW)
+    assert not is_open(store, "INC-7", NOW)
+    open_p1(store, "INC-7", NOW)
+    open_p1(store, "INC-7", NOW + timedelta(hours=9))  # the first time counts
+    assert is_open(store, "INC-7", NOW + timedelta(hours=23, minutes=59))
+    assert not is_open(store, "INC-7", NOW + timedelta(hours=24))
+    assert not is_open(store, "INC-8", NOW)
 
 
 @pytest.mark.parametrize("name", ["7", "inc-7", "INC-", "INC-../x", "INC-7 ", "INC-a/b"])
 def test_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadParameter, match="no name of an incident"):
-        incident.is_open(Store(tmp_path), name, NOW)
+        is_open(Store(tmp_path), name, NOW)
 
 
 def test_alone_only_while_a_p1_is_open(place: Place) -> None:
@@ -58,10 +61,10 @@ def test_the_draft_says_what_the_records_say(place: Place) -> None:
     place.run("p1_response", incident="INC-7")
     place.run("retry", incident="INC-7")
     place.run("daily_check")
-    system = settings.load("sandbox")
-    told = incident.runs_of(system, "INC-7")
+    system = load_settings("sandbox")
+    told = runs_of(system, "INC-7")
     assert [t.rows[0]["runbook"] for t in told] == ["p1_response", "retry"]
-    path = incident.draft(system, "INC-7")
+    path = draft(system, "INC-7")
     text = "\n".join("".join(c["source"]) for c in json.loads(path.read_text())["cells"])
     assert told[0].report["sentence"] in text
     assert "no record of this incident names a change" in text
@@ -74,7 +77,7 @@ def test_the_draft_says_what_the_records_say(place: Place) -> None:
 
 def test_an_incident_without_records(place: Place) -> None:
     with pytest.raises(UnknownName, match="no record names INC-9"):
-        incident.runs_of(settings.load("sandbox"), "INC-9")
+        runs_of(load_settings("sandbox"), "INC-9")
 
 
 def test_of_two_who_plan_the_same_the_last_one_counts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,8 +87,8 @@ def test_of_two_who_plan_the_same_the_last_one_counts(place: Place, monkeypatch:
         monkeypatch.setattr("tests.runbook.changes.REQUESTER", who)
         plans.append(place.plan("retry", incident="INC-7").outcome.plan.id)
         with place.here():
-            assert desk.find(plans[-1]).file["terms"]["requester"] == who
+            assert find(plans[-1]).file["terms"]["requester"] == who
     assert len(set(plans)) == 1
     with place.here():
-        signed = desk.find(plans[0]).sign("on-call", "it cannot wait until morning", "blake", None, "")
+        signed = find(plans[0]).sign("on-call", "it cannot wait until morning", "blake", None, "")
     assert (signed.break_glass, signed.requester) == (True, "blake")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import Broken, NoRecord
-from runbook.journal import Journal
+from runbook.model.errors import Broken, NoRecord
+from runbook.records.journal import Journal
 
 
 def kinds(journal: Journal) -> list[str]:

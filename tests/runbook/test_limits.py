@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 
 from gcp_sandbox.sandbox import Sandbox
-from runbook import charts, facts, limits, p1
-from runbook.facts.read import look
-from runbook.rows import Fact, Gap
-from runbook.sick import Seen
+from runbook import charts, facts, incidents
+from runbook.facts.base import observe
+from runbook.incidents.affected import Seen
+from runbook.incidents.headroom import ALL, mebibytes, more
+from runbook.model.facts import Fact, Gap
 from tests.runbook.test_p1 import Stub, seen_in
 
 
-def page_of(seen: Seen, moment: Any) -> p1.Page:
-    return p1.page(Stub(moment), type("S", (), seen._asdict()))  # type: ignore[arg-type]
+def page_of(seen: Seen, moment: Any) -> incidents.Page:
+    return incidents.page(Stub(moment), type("S", (), seen._asdict()))  # type: ignore[arg-type]
 
 
 def with_limits(fact: Fact, **changed: Any) -> Fact:
@@ -26,14 +27,14 @@ def with_limits(fact: Fact, **changed: Any) -> Fact:
     return replace(fact, rows=tuple({**row, **changed} for row in fact.rows))
 
 
-def brief(page: p1.Page) -> list[tuple[Any, ...]]:
+def brief(page: incidents.Page) -> list[tuple[Any, ...]]:
     return [
         (r["function"], f"{r['run']:%a %H:%M}", r["what"], r["seen"], r["limit"], r["unit"], r["ended"])
         for r in page.near
     ]
 
 
-def fix(page: p1.Page) -> tuple[str, str]:
+def fix(page: incidents.Page) -> tuple[str, str]:
     """The first step of a page: its sentence, and what follows the function in its command."""
     return page.steps[0]["do"], page.steps[0]["command"].partition(" -p ")[2].partition(" -p ")[2]
 
@@ -109,7 +110,7 @@ def test_many_functions_share_the_room(sandbox: Callable[..., Any], tmp_path: Pa
     world = a_world(tmp_path, "runs: [{select: {}, since: 10h, kind: timeout}]")
     near = page_of(*seen_in(sandbox, world)).near
     assert len({r["function"] for r in near}) > 8
-    assert len(near) <= limits.ALL
+    assert len(near) <= ALL
 
 
 # What is deployed counts, not params (512Mi and 300 s there). Deployed, the line or the duration, the fix.
@@ -156,7 +157,7 @@ def test_no_more_time_than_there_is(sandbox: Callable[..., Any]) -> None:
     page = page_of(seen, moment)
     for limit, wanted in ((2400, "3600"), (3600, "")):
         rows = [{**r, "limit": limit, "seen": limit, "_then": limit} for r in page.near]
-        assert limits.more("timeout", "embeddings", rows)[0] == wanted
+        assert more("timeout", "embeddings", rows)[0] == wanted
 
 
 def test_params_stand_in_by_name_where_nothing_was_seen(sandbox: Callable[..., Any]) -> None:
@@ -207,7 +208,7 @@ def test_limits_are_read_from_what_is_deployed(sandbox: Callable[..., Any]) -> N
     live: Sandbox = cloud.transport.app.sandbox
     live.functions.functions["gmail-sync"]["serviceConfig"] |= {"availableMemory": "2Gi", "timeoutSeconds": 77}
     del live.functions.functions["embeddings"]["serviceConfig"]["availableMemory"]
-    rows = {r["name"]: (r["memory"], r["timeout_s"]) for r in look(facts.functions(), cloud, moment).rows}
+    rows = {r["name"]: (r["memory"], r["timeout_s"]) for r in observe(facts.functions(), cloud, moment).rows}
     assert rows["gmail-sync"] == ("2Gi", 77)
     assert rows["account-scoring"] == ("1Gi", 540)
     assert rows["embeddings"] == ("", 300)
@@ -219,4 +220,4 @@ AMOUNTS |= {"512 K": 0.48828125, "512k": 0.48828125, "": 0, "x": 0, "1.2.3G": 0,
 
 @pytest.mark.parametrize(("text", "mib"), AMOUNTS.items())
 def test_amounts(text: str, mib: float) -> None:
-    assert limits.mebibytes(text) == mib
+    assert mebibytes(text) == mib

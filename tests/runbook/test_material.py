@@ -9,9 +9,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from runbook import material, source
-from runbook.errors import Refused
-from runbook.material import FILE, LIMIT, NAME, Material
+from runbook.apply import secret_value
+from runbook.apply.secret_value import FILE, LIMIT, NAME, SecretValue
+from runbook.facts.source_code import archive, sample
+from runbook.model.errors import Refused
 
 VALUE = 'pä/ss+wörd="x" \\ 1'
 
@@ -20,40 +21,40 @@ VALUE = 'pä/ss+wörd="x" \\ 1'
 def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FILE, raising=False)
     monkeypatch.delenv(NAME, raising=False)
-    monkeypatch.setattr(material, "handed_over", None)
+    monkeypatch.setattr(secret_value, "handed_over", None)
 
 
 def test_without_a_value_it_is_refused() -> None:
     with pytest.raises(Refused, match="there is no value"):
-        Material().secret()
-    assert Material().scrub("text") == "text"
+        SecretValue().secret()
+    assert SecretValue().scrub("text") == "text"
 
 
 def test_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v").write_bytes(b"\xff\x00value\n")
     monkeypatch.setenv(FILE, str(tmp_path / "v"))
-    assert Material().secret() == b"\xff\x00value\n"
+    assert SecretValue().secret() == b"\xff\x00value\n"
 
 
 def test_from_a_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FILE, str(tmp_path / "nope"))
     with pytest.raises(Refused, match="cannot be read"):
-        Material().secret()
+        SecretValue().secret()
 
 
 def test_from_an_environment_variable_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "THE_VALUE")
     with pytest.raises(Refused, match="there is no value"):
-        Material().secret()
+        SecretValue().secret()
     monkeypatch.setenv("THE_VALUE", VALUE)
-    assert Material().secret() == VALUE.encode()
+    assert SecretValue().secret() == VALUE.encode()
 
 
 def test_what_was_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v").write_text("of the file")
     monkeypatch.setenv(FILE, str(tmp_path / "v"))
-    monkeypatch.setattr(material, "handed_over", b"handed over")
-    assert Material().secret() == b"handed over"
+    monkeypatch.setattr(secret_value, "handed_over", b"handed over")
+    assert SecretValue().secret() == b"handed over"
 
 
 @pytest.mark.parametrize(
@@ -61,12 +62,12 @@ def test_what_was_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
     [(b"", "no value"), (b" \n", "no value"), (b"x" * LIMIT, ""), (b"x" * (LIMIT + 1), "has 65,537 bytes")],
 )
 def test_what_is_no_value(monkeypatch: pytest.MonkeyPatch, value: bytes, refusal: str) -> None:
-    monkeypatch.setattr(material, "handed_over", value)
+    monkeypatch.setattr(secret_value, "handed_over", value)
     if not refusal:
-        assert Material().secret() == value
+        assert SecretValue().secret() == value
         return
     with pytest.raises(Refused, match=refusal):
-        Material().secret()
+        SecretValue().secret()
 
 
 @pytest.mark.parametrize(
@@ -86,8 +87,8 @@ def test_what_is_no_value(monkeypatch: pytest.MonkeyPatch, value: bytes, refusal
     ],
 )
 def test_no_form_of_it_stays_in_a_text(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr(material, "handed_over", VALUE.encode())
-    given = Material()
+    monkeypatch.setattr(secret_value, "handed_over", VALUE.encode())
+    given = SecretValue()
     given.secret()
     told = given.scrub(f"400 the value {form} is wrong")
     assert form not in told
@@ -96,11 +97,11 @@ def test_no_form_of_it_stays_in_a_text(monkeypatch: pytest.MonkeyPatch, form: st
 
 
 def test_the_last_line_break_does_not_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(material, "handed_over", b"the-value\n")
-    given = Material()
+    monkeypatch.setattr(secret_value, "handed_over", b"the-value\n")
+    given = SecretValue()
     given.secret()
     assert given.scrub("the-value is wrong") == "(a secret) is wrong"
 
 
 def test_the_archive_is_the_one_of_the_source() -> None:
-    assert Material("sample").archive() == source.archive(source.sample())
+    assert SecretValue("sample").archive() == archive(sample())

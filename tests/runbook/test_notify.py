@@ -14,9 +14,11 @@ import requests
 
 import gcp_sandbox
 from gcp_sandbox.serve import serve
-from runbook import notify, settings
-from runbook.errors import Refused
-from runbook.plans.parts import message
+from runbook.apply import notify
+from runbook.apply.notify import deliver
+from runbook.config.load import load_settings
+from runbook.model.errors import Refused
+from runbook.plans.base import message
 from tests.runbook.changes import Place, Result
 
 TOKEN = "T0KEN-of-a-hook"
@@ -25,7 +27,7 @@ TOKEN = "T0KEN-of-a-hook"
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """A served sandbox: its inbox is a plain JSON webhook."""
-    with serve(gcp_sandbox.app(settings.load("sandbox").inventory())) as served:
+    with serve(gcp_sandbox.app(load_settings("sandbox").inventory())) as served:
         yield served.url
 
 
@@ -44,7 +46,7 @@ def inbox(url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_message_arrives(inbox: Any) -> None:
-    notify.deliver("on-call", "INC-7, P1: “all” down", "line one\nline two")
+    deliver("on-call", "INC-7, P1: “all” down", "line one\nline two")
     [found] = inbox()
     assert (found["to"], found["title"]) == ("on-call", "INC-7, P1: “all” down")
     assert found["message"].split() == ["line", "one", "line", "two"]
@@ -77,7 +79,7 @@ def test_what_is_not_delivered_is_said_without_the_address(
     here = address.format(inbox=os.environ["RUNBOOK_NOTIFY_ON_CALL"], url=f"json{url.removeprefix('http')}")
     monkeypatch.setenv("RUNBOOK_NOTIFY_ON_CALL", here)
     with pytest.raises(Refused) as refusal:
-        notify.deliver("on-call", "title", "text")
+        deliver("on-call", "title", "text")
     said = str(refusal.value)
     assert "on-call was not told" in said
     assert words in said

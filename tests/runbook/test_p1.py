@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
-from runbook import charts, facts, p1, settings
-from runbook.diagnosis import diagnose
-from runbook.facts.read import look
-from runbook.moment import Moment
-from runbook.request import Request
-from runbook.rows import Fact, Gap, Verdict
-from runbook.sick import Seen
+from runbook import charts, facts, incidents
+from runbook.config.load import load_settings
+from runbook.config.request import Request
+from runbook.facts.base import observe
+from runbook.incidents import page
+from runbook.incidents.affected import Seen
+from runbook.incidents.diagnosis import diagnose
+from runbook.model.facts import Fact, Gap
+from runbook.model.findings import Verdict
+from runbook.model.moment import Moment
 
 ASKS = {
     "functions": facts.functions(),
@@ -44,7 +47,7 @@ class Stub:
     """As much of a run as the page needs."""
 
     def __init__(self, moment: Moment, **values: str):
-        self.settings, self.moment = settings.load("sandbox"), moment
+        self.settings, self.moment = load_settings("sandbox"), moment
         self.request = Request("p1_response", {"environment": "sandbox", "world": "", "incident": "", **values})
         self.judged: dict[str, Any] = {}
 
@@ -54,20 +57,20 @@ class Stub:
 
 def seen_in(make: Callable[..., Any], world: str) -> tuple[Seen, Moment]:
     cloud, moment = make(world)
-    return Seen(**{name: look(ask, cloud, moment) for name, ask in ASKS.items()}), moment
+    return Seen(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()}), moment
 
 
 @pytest.mark.parametrize("world", CAUSES)
 def test_causes_of_a_world(sandbox: Callable[..., Any], world: str) -> None:
     seen, moment = seen_in(sandbox, world)
-    found = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
+    found = diagnose(seen, incidents.patterns(), load_settings("sandbox"), moment)
     assert {c.cause: set(c.functions) for c in found} == CAUSES[world], found.rows
     assert all(c.evidence and c.since for c in found)
 
 
 def test_what_did_not_start_for_no_known_reason_is_one_unknown(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "quiet_morning")
-    (found,) = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
+    (found,) = diagnose(seen, incidents.patterns(), load_settings("sandbox"), moment)
     assert (found.cause, found.confidence) == ("unknown", "unknown")
     assert len(found.functions) > 3
     assert all("not started" in e or "nothing that is known" in e for e in found.evidence)
@@ -80,7 +83,7 @@ def test_what_the_newest_thousand_runs_do_not_show_is_not_told_as_missing(
     seen, moment = seen_in(sandbox, "healthy")
     newest = tuple(r for r in seen.runs.rows if r["function"] == "gmail-sync")
     seen = seen._replace(runs=replace(seen.runs, rows=newest, more=more))
-    found = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
+    found = diagnose(seen, incidents.patterns(), load_settings("sandbox"), moment)
     assert bool(found.sick) is not more
     assert any(gap.subject == "older runs" for gap in found.blind) is more
 
@@ -88,12 +91,14 @@ def test_what_the_newest_thousand_runs_do_not_show_is_not_told_as_missing(
 def test_the_cap_of_runs_is_noticed(sandbox: Callable[..., Any], tmp_path: Path) -> None:
     many = tmp_path / "many.yaml"
     many.write_text("about: Many runs.\nnow: 2026-03-11T13:30:00Z\nbulk: {runs: 20000}\n")
-    runs = [look(facts.recent_runs(hours), *sandbox(world)) for hours, world in ((10_000, str(many)), (48, "healthy"))]
+    runs = [
+        observe(facts.recent_runs(hours), *sandbox(world)) for hours, world in ((10_000, str(many)), (48, "healthy"))
+    ]
     assert [(len(r.rows) == 1000, r.more) for r in runs] == [(True, True), (False, False)]
 
 
-def page(seen: Seen, moment: Moment, **values: str) -> p1.Page:
-    return p1.page(Stub(moment, **values), type("S", (), seen._asdict()))  # type: ignore[arg-type]
+def page(seen: Seen, moment: Moment, **values: str) -> incidents.Page:
+    return incidents.page(Stub(moment, **values), type("S", (), seen._asdict()))  # type: ignore[arg-type]
 
 
 def test_a_function_that_is_gone_and_one_that_did_not_deploy(sandbox: Callable[..., Any]) -> None:
@@ -174,7 +179,7 @@ def test_nothing_seen_is_never_nothing_broken(sandbox: Callable[..., Any]) -> No
     _, moment = sandbox("healthy")
     gap = (Gap("everything", "no answer"),)
     blind = Seen(*(Fact(name, (), "", moment.at, gaps=gap) for name in Seen._fields))
-    found = p1.page(Stub(moment), type("S", (), blind._asdict()))  # type: ignore[arg-type]
+    found = incidents.page(Stub(moment), type("S", (), blind._asdict()))  # type: ignore[arg-type]
     assert found.findings.worst is Verdict.unknown
     assert "could be seen" in found.why
 
@@ -192,7 +197,7 @@ def test_the_page_comes_when_one_read_fails(sandbox: Callable[..., Any], name: s
     seen, moment = seen_in(sandbox, "stale_scores")
     lost = seen._replace(**{name: Fact(name, (), "", moment.at, gaps=(Gap(name, "no answer"),))})
     stub = Stub(moment)
-    found = p1.page(stub, type("S", (), lost._asdict()))  # type: ignore[arg-type]
+    found = incidents.page(stub, type("S", (), lost._asdict()))  # type: ignore[arg-type]
     assert any("no answer" in gap.why for gap in found.causes.blind)
     assert stub.judged["causes"].worst >= Verdict.unknown
 
@@ -201,7 +206,7 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "stale_scores")
     began = moment.at - timedelta(minutes=30)
     stub = Stub(moment, detected_at=f"{began:%FT%T}+00:00", incident="INC-7", world="stale_scores")
-    found = p1.page(stub, type("S", (), seen._asdict()))  # type: ignore[arg-type]
+    found = incidents.page(stub, type("S", (), seen._asdict()))  # type: ignore[arg-type]
     assert found.severity == "P2"
     assert found.answer_by.astimezone(UTC) == began + timedelta(hours=1)
     first, *_ = found.steps
@@ -216,7 +221,7 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(("world", "hours"), [("p1_memory_limit", 6), ("p1_stuck_etl", 9), ("p1_unknown", 13)])
 def test_the_timeline_reaches_back_to_the_first_symptom(sandbox: Callable[..., Any], world: str, hours: int) -> None:
     seen, moment = seen_in(sandbox, world)
-    causes = diagnose(seen, p1.patterns(), settings.load("sandbox"), moment)
+    causes = diagnose(seen, incidents.patterns(), load_settings("sandbox"), moment)
     shown = charts.timeline(Stub(moment), seen.logs, seen.runs, seen.changes, causes)._repr_mimebundle_()  # type: ignore[arg-type]
     assert shown["image/png"].startswith(b"\x89PNG")
     title, head, _, *lines = shown["text/plain"].splitlines()
@@ -273,12 +278,12 @@ TEXTS = {
 
 @pytest.mark.parametrize(("text", "cause"), TEXTS.items())
 def test_phrases(text: str, cause: str) -> None:
-    assert next(p.cause for p in p1.patterns() if p.says.search(text)) == cause
+    assert next(p.cause for p in incidents.patterns() if p.says.search(text)) == cause
 
 
 def test_the_patterns_of_a_team_are_one_file() -> None:
-    lines = (Path(p1.__file__).parent / "patterns.yaml").read_text()
-    assert len(re.findall(r"(?m)^- \{cause:", lines)) == len(p1.patterns())
+    lines = (Path(page.__file__).parent / "patterns.yaml").read_text()
+    assert len(re.findall(r"(?m)^- \{cause:", lines)) == len(incidents.patterns())
 
 
 def test_now_is_the_clouds(sandbox: Callable[..., Any]) -> None:

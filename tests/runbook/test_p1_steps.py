@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runbook.request import request
+from runbook.config.request import request
 from tests.outages import SHIPPED
 from tests.runbook.changes import Place
 

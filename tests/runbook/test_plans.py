@@ -21,17 +21,20 @@ from typing import Any
 import pytest
 import yaml
 
-from runbook import plans, record, settings
-from runbook.errors import BadParameter, Refused
-from runbook.moment import Moment
-from runbook.plan import Plan
-from runbook.request import request
-from runbook.rows import Fact, Finding, Findings, Gap, Verdict
-from runbook.run import Run, Seen
+from runbook import plans
+from runbook.config.load import load_settings
+from runbook.config.request import request
+from runbook.model.errors import BadParameter, Refused
+from runbook.model.facts import Fact, Gap, Seen
+from runbook.model.findings import Finding, Findings, Verdict
+from runbook.model.moment import Moment
+from runbook.model.plan import Plan
+from runbook.records import record
+from runbook.session.run import Run
 
 DATA = yaml.safe_load((Path(__file__).parent / "cases" / "plans.yaml").read_text())
 WORLD, CASES = DATA["world"], DATA["cases"]
-SYSTEM = settings.load("sandbox")
+SYSTEM = load_settings("sandbox")
 AT = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 MOMENT = Moment(AT, SYSTEM.zone)
 GATES = Findings((Finding("gate", "x", "y", "z", Verdict.ok),))

@@ -19,11 +19,12 @@ import pytest
 import requests
 import yaml
 
-from runbook import facts, settings
-from runbook.cloud.connect import Cloud
-from runbook.errors import NoCredentials
-from runbook.facts.read import look
-from runbook.moment import Moment
+from runbook import facts
+from runbook.cloud.client import Cloud
+from runbook.config.load import load_settings
+from runbook.facts.base import observe
+from runbook.model.errors import NoCredentials
+from runbook.model.moment import Moment
 from tests.conformance.test_door import Wire
 from tests.runbook.changes import Place
 
@@ -31,7 +32,7 @@ REAL = Path(__file__).parents[1] / "real"
 INDEX: dict[str, dict[str, Any]] = yaml.safe_load((REAL / "index.yaml").read_text(encoding="utf-8"))
 GIVEN = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(REAL.glob("*.json"))}
 NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
-SYSTEM = settings.load("sandbox")
+SYSTEM = load_settings("sandbox")
 LISTS = {"log": "entries", "audit": "entries", "function": "functions", "job": "jobs", "version": "versions"}
 
 
@@ -64,7 +65,7 @@ def _filled(response: requests.Response, status: int, value: Any) -> requests.Re
 def seen(ask: Any, value: Any, status: int = 200) -> Any:
     """The fact that is read where every answer is this one."""
     cloud = Cloud(SYSTEM, "sandbox", Answering(value, status))
-    return look(ask, cloud, Moment(NOW, SYSTEM.zone))
+    return observe(ask, cloud, Moment(NOW, SYSTEM.zone))
 
 
 def names(kind: str) -> list[str]:
@@ -280,7 +281,7 @@ def test_a_crash_without_a_severity_is_an_error_and_an_info_line_on_stderr_is_no
     sandbox: Any, told: Any, severity: str
 ) -> None:
     cloud, moment = sandbox(told(CRASHES))
-    fact = look(facts.errors(severity=severity), cloud, moment)
+    fact = observe(facts.errors(severity=severity), cloud, moment)
     assert {r["function"] for r in fact.rows} == {"gmail-sync"}
     crashed = [r for r in fact.rows if r["severity"] == "DEFAULT"]
     assert crashed
@@ -312,9 +313,9 @@ def test_a_refused_deployment_is_no_change_and_no_error_of_the_system(sandbox: A
     deployed = "revisions: [{select: {name: gmail-sync}, age: 3h, by: ann@acme.example}]\n"
     world = told(deployed + "denied: [{select: {name: gmail-sync}, age: 1h, by: bo@acme.example}]")
     cloud, moment = sandbox(world)
-    [change] = look(facts.changes(), cloud, moment).rows
+    [change] = observe(facts.changes(), cloud, moment).rows
     assert (change["what"], change["who"]) == ("UpdateFunction", "ann@acme.example")
-    [error] = look(facts.errors(), cloud, moment).rows
+    [error] = observe(facts.errors(), cloud, moment).rows
     assert (error["function"], error["_ours"]) == ("(other)", False)
 
 

@@ -14,13 +14,16 @@ from typing import Any
 
 import pytest
 
-from runbook import record, settings
-from runbook.errors import BadInput, NoRecord, UnknownName
-from runbook.report import MIME
-from runbook.request import Request
+from runbook.audit.seal import seal
+from runbook.config.load import RUNBOOKS, load_settings
+from runbook.config.request import Request
+from runbook.model.errors import BadInput, NoRecord, UnknownName
+from runbook.model.report import MIME
+from runbook.records.files import digest, probe, publish
+from runbook.records.record import RESERVED_BYTES, begin, finish, new_directory, read_report, write_report
 
 REQUEST = Request("daily_check", {"environment": "sandbox", "world": ""})
-RUNBOOK = settings.RUNBOOKS / "daily_check.ipynb"
+RUNBOOK = RUNBOOKS / "daily_check.ipynb"
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_publish_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
     place = tmp_path / "x.json"
     for content in (b"old", b"new", b""):
-        record.publish(place, content)
+        publish(place, content)
         assert place.read_bytes() == content
     assert list(tmp_path.iterdir()) == [place]
 
@@ -40,7 +43,7 @@ def test_publish_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
 def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
     """Another process reads while this one publishes; each time it finds one whole content."""
     place = tmp_path / "x"
-    record.publish(place, b"0" * 99_999)
+    publish(place, b"0" * 99_999)
     code = (
         "import pathlib, sys; place = pathlib.Path(sys.argv[1]); seen = set()\n"
         "while b'9' not in seen: text = place.read_bytes(); seen |= {text[:1]}; assert text == text[:1] * 99_999"
@@ -48,12 +51,12 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
     reader = subprocess.Popen([sys.executable, "-c", code, str(place)])
     while reader.poll() is None:
         for number in b"123456789":
-            record.publish(place, bytes([number]) * 99_999)
+            publish(place, bytes([number]) * 99_999)
     assert reader.returncode == 0
 
 
 def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
-    record.publish(tmp_path / "x", b"old")
+    publish(tmp_path / "x", b"old")
     code = "import pathlib, sys; from runbook import record; record.publish(pathlib.Path(sys.argv[1]), b'x' * 9999)"
     ended = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "x")],
@@ -61,7 +64,7 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert "runbook.errors.NoRecord: NoRecord: the record of this run cannot be written" in ended.stderr
+    assert "runbook.model.errors.NoRecord: NoRecord: the record of this run cannot be written" in ended.stderr
     assert "x: File too large\n  What was written before is still there." in ended.stderr
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x", b"old")]
 
@@ -72,9 +75,7 @@ def blocked(tmp: Path) -> Path:
     return tmp / "file" / "x"
 
 
-@pytest.mark.parametrize(
-    "write", [lambda p: record.probe(p), lambda p: record.publish(p, b"")], ids=["probe", "publish"]
-)
+@pytest.mark.parametrize("write", [lambda p: probe(p), lambda p: publish(p, b"")], ids=["probe", "publish"])
 def test_a_place_that_cannot_be_written(tmp_path: Path, write: Callable[[Path], None]) -> None:
     with pytest.raises(NoRecord) as raised:
         write(blocked(tmp_path))
@@ -83,39 +84,39 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, write: Callable[[Path], 
 
 
 def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
-    record.probe(tmp_path / "a" / "b")
+    probe(tmp_path / "a" / "b")
     assert [p.name for p in tmp_path.rglob("*")] == ["a", "b"]
 
 
 def test_folders_of_runs_have_names_of_their_own(records: Path) -> None:
-    system = settings.load("sandbox")
-    folders = {record.new_folder(system, "daily_check") for _ in range(9)}
+    system = load_settings("sandbox")
+    folders = {new_directory(system, "daily_check") for _ in range(9)}
     assert {f.parent for f in folders} == {records}
     assert len(folders) == 9
 
 
 def test_begin_says_running_and_finish_tells_the_rest(tmp_path: Path) -> None:
-    marker = record.begin(tmp_path, REQUEST)
+    marker = begin(tmp_path, REQUEST)
     kept = json.loads((tmp_path / "record.json").read_text())
     assert kept == marker
     assert (kept["how"], kept["status"], kept["ended_at"]) == ("runner", "running", None)
     assert kept["parameters"] == REQUEST.values
     assert kept["pid"] == os.getpid()
     (tmp_path / "daily_check.ipynb").write_text("{}")
-    record.write_report(tmp_path, {"verdict": "alert", "exit": 3, "attested": False})
-    whole = record.finish(tmp_path, marker, status="finished", why="all cells ran", exit=3, cells=[])
+    write_report(tmp_path, {"verdict": "alert", "exit": 3, "attested": False})
+    whole = finish(tmp_path, marker, status="finished", why="all cells ran", exit=3, cells=[])
     assert json.loads((tmp_path / "record.json").read_text()) == whole
     assert (whole["verdict"], whole["status"]) == ("alert", "finished")
     assert json.loads((tmp_path / "report.json").read_text())["attested"] is True
-    assert whole["sha256"] == {n: record.digest(tmp_path / n) for n in ("daily_check.ipynb", "report.json")}
-    assert not (tmp_path / record.ROOM).exists()
+    assert whole["sha256"] == {n: digest(tmp_path / n) for n in ("daily_check.ipynb", "report.json")}
+    assert not (tmp_path / RESERVED_BYTES).exists()
 
 
 @pytest.mark.parametrize("status", ["failed", "kernel_died", "timeout", "interrupted", "terminated"])
 def test_a_report_of_a_run_that_did_not_finish_does_not_count(tmp_path: Path, status: str) -> None:
-    marker = record.begin(tmp_path, REQUEST)
-    record.write_report(tmp_path, {"verdict": "ok", "exit": 0, "attested": False})
-    whole = record.finish(tmp_path, marker, status=status, why="", exit=1, cells=[])
+    marker = begin(tmp_path, REQUEST)
+    write_report(tmp_path, {"verdict": "ok", "exit": 0, "attested": False})
+    whole = finish(tmp_path, marker, status=status, why="", exit=1, cells=[])
     assert whole["verdict"] is None
     assert json.loads((tmp_path / "report.json").read_text())["attested"] is False
 
@@ -129,12 +130,12 @@ NO_REPORTS = [
 @pytest.mark.parametrize("text", NO_REPORTS)
 def test_what_is_no_report(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_text(text)
-    assert record.read_report(tmp_path) is None
+    assert read_report(tmp_path) is None
 
 
 def test_a_digest_is_that_of_sha256sum(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
-    assert record.digest(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert digest(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 # --- seal -------------------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_saved_notebook_becomes_a_record(records: Path, saved: Path) -> None:
-    folder = record.seal(saved)
+    folder = seal(saved)
     assert folder.parent == records
     assert sorted(p.name for p in folder.iterdir()) == ["daily_check.ipynb", "record.json", "report.json"]
     assert (folder / "daily_check.ipynb").read_bytes() == saved.read_bytes()
@@ -157,7 +158,7 @@ def test_a_saved_notebook_becomes_a_record(records: Path, saved: Path) -> None:
     assert {c["status"] for c in kept["cells"]} == {"completed"}
     assert [c["count"] for c in kept["cells"]] == [*range(1, len(kept["cells"]) + 1)]
     assert kept["cells"][-1]["step"] == "Verdict"
-    assert kept["sha256"] == {n: record.digest(folder / n) for n in ("daily_check.ipynb", "report.json")}
+    assert kept["sha256"] == {n: digest(folder / n) for n in ("daily_check.ipynb", "report.json")}
     assert (report["attested"], report["folder"], report["verdict"]) == (False, str(folder), "ok")
 
 
@@ -213,7 +214,7 @@ def test_what_cannot_be_sealed(records: Path, saved: Path, spoil: str) -> None:
     change(notebook)
     saved.write_text(json.dumps(notebook))
     with pytest.raises(BadInput) as raised:
-        record.seal(saved)
+        seal(saved)
     assert raised.value.what == "saved.ipynb cannot be sealed"
     assert said in raised.value.observed
     assert raised.value.effect == "No record was made."
@@ -225,15 +226,15 @@ def test_what_cannot_be_sealed(records: Path, saved: Path, spoil: str) -> None:
 def test_what_is_no_notebook_cannot_be_sealed(records: Path, saved: Path, content: str) -> None:
     saved.write_text(content)
     with pytest.raises(BadInput, match="cannot be sealed"):
-        record.seal(saved)
+        seal(saved)
     with pytest.raises(BadInput, match="cannot be sealed"):
-        record.seal(saved.with_name("absent.ipynb"))
+        seal(saved.with_name("absent.ipynb"))
     assert not records.exists()
 
 
 def test_a_committed_runbook_is_no_run(records: Path) -> None:
     with pytest.raises(BadInput, match="cannot be sealed") as raised:
-        record.seal(RUNBOOK)
+        seal(RUNBOOK)
     assert "a committed runbook" in raised.value.observed
 
 
@@ -243,15 +244,15 @@ def test_an_environment_that_is_gone(records: Path, saved: Path) -> None:
     code(notebook, 0)["source"] = 'environment: str = "gone"'
     saved.write_text(json.dumps(notebook))
     with pytest.raises(UnknownName):
-        record.seal(saved)
+        seal(saved)
 
 
 def test_a_record_is_made_once(records: Path, saved: Path) -> None:
-    folder = record.seal(saved)
+    folder = seal(saved)
     before = {p: p.read_bytes() for p in folder.iterdir()}
     for again in (saved, folder / "daily_check.ipynb"):
         with pytest.raises(BadInput) as raised:
-            record.seal(again)
+            seal(again)
         assert f"it has a record already: {folder / 'record.json'}" in raised.value.observed
     assert [*records.iterdir()] == [folder]
     assert {p: p.read_bytes() for p in folder.iterdir()} == before
@@ -259,11 +260,11 @@ def test_a_record_is_made_once(records: Path, saved: Path) -> None:
 
 def test_a_run_that_was_killed_is_not_sealed(records: Path) -> None:
     """Its notebook may look clean; its record says what is known."""
-    folder = record.new_folder(settings.load("sandbox"), "daily_check")
-    record.begin(folder, REQUEST)
+    folder = new_directory(load_settings("sandbox"), "daily_check")
+    begin(folder, REQUEST)
     shutil.copy(RUNBOOK, folder / "daily_check.ipynb")
     with pytest.raises(BadInput) as raised:
-        record.seal(folder / "daily_check.ipynb")
+        seal(folder / "daily_check.ipynb")
     assert "it has a record already" in raised.value.observed
 
 
@@ -271,5 +272,5 @@ def test_what_plain_papermill_injected_counts(records: Path, saved: Path) -> Non
     notebook = json.loads(saved.read_text())
     notebook["metadata"]["papermill"] = {"parameters": {"world": "many_errors"}}
     saved.write_text(json.dumps(notebook))
-    kept = json.loads((record.seal(saved) / "record.json").read_text())
+    kept = json.loads((seal(saved) / "record.json").read_text())
     assert kept["parameters"]["world"] == "many_errors"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import runbook.source
 import yaml
 
 import gcp_sandbox
-import runbook.source
-from runbook import settings
+from runbook.config.load import ROOT, load_settings
 from tests.runbook.changes import Place, Result
 
 GATE = "tried in staging"
@@ -20,17 +20,17 @@ GATE = "tried in staging"
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Place, Place]]:
     """Two environments, both rehearsed here: `live`, and `staging`, in which its changes are tried first."""
-    system = yaml.safe_load((settings.ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
+    system = yaml.safe_load((ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
     for name, more in (("live", {"staging": "staging"}), ("staging", {})):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(system | more))
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
     monkeypatch.setenv("MOCK_MODE", "1")
     monkeypatch.setenv("RUNBOOK_SECRET_ENV", "NEW_VALUE")
     monkeypatch.setenv("NEW_VALUE", "a new value")
-    settings.load.cache_clear()
-    live, staging = (gcp_sandbox.app(settings.load(name).inventory()) for name in ("live", "staging"))
+    load_settings.cache_clear()
+    live, staging = (gcp_sandbox.app(load_settings(name).inventory()) for name in ("live", "staging"))
     yield Place(tmp_path / "records", app=live), Place(tmp_path / "records", app=staging)
-    settings.load.cache_clear()
+    load_settings.cache_clear()
 
 
 def gate(result: Result) -> list[tuple[str, str]]:
@@ -91,6 +91,6 @@ def test_only_the_very_code_counts(places: tuple[Place, Place], monkeypatch: pyt
 def test_an_environment_is_not_its_own_staging() -> None:
     path = Path(os.environ["RUNBOOK_PARAMS"]) / "live.yaml"
     path.write_text(path.read_text().replace("staging: staging", "staging: live"))
-    settings.load.cache_clear()
+    load_settings.cache_clear()
     with pytest.raises(Exception, match="own staging environment"):
-        settings.load("live")
+        load_settings("live")

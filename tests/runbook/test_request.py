@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from runbook import settings
-from runbook.errors import BadParameter, Broken, RunbookError, UnknownName
-from runbook.request import find, injected, looks_secret, parameters, request
+from runbook.config.load import params_directory
+from runbook.config.parameters import declared_parameters, injected
+from runbook.config.request import find_runbook, request
+from runbook.config.secret_scan import looks_secret
+from runbook.model.errors import BadParameter, Broken, RunbookError, UnknownName
 
 DECLARED = """
 environment: str = "sandbox"  # params/<environment>.yaml
@@ -122,18 +124,18 @@ def test_what_is_not_there(tmp_path: Path, values: dict[str, object], error: typ
 
 def test_a_rehearsal_of_production_has_worlds(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("MOCK_MODE", "1")
-    shutil.copy(settings.folder() / "sandbox.yaml", tmp_path / "rehearsed.yaml")
+    shutil.copy(params_directory() / "sandbox.yaml", tmp_path / "rehearsed.yaml")
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
     found = request(notebook(tmp_path, DECLARED), {"environment": "rehearsed", "world": "healthy"})
     assert (found.environment, found.world) == ("rehearsed", "healthy")
 
 
 def test_runbooks_are_found_by_name_or_path(tmp_path: Path) -> None:
-    assert find("daily_check").name == "daily_check.ipynb"
+    assert find_runbook("daily_check").name == "daily_check.ipynb"
     assert request(notebook(tmp_path, DECLARED), {}).runbook == "mine"
     for name, hint in {"daily_chek": "did you mean daily_check?", str(tmp_path / "not.ipynb"): "there is: "}.items():
         with pytest.raises(UnknownName) as raised:
-            find(name)
+            find_runbook(name)
         assert hint in str(raised.value)
 
 
@@ -228,7 +230,7 @@ def test_what_is_no_notebook(tmp_path: Path, content: str) -> None:
 
 
 def test_declarations_are_read_with_their_comments(tmp_path: Path) -> None:
-    found = parameters(Path(notebook(tmp_path, DECLARED)))
+    found = declared_parameters(Path(notebook(tmp_path, DECLARED)))
     assert [(p.name, p.type, p.default, p.comment) for p in found.values()][2:4] == [
         ("name", str, "# x", "any text"),
         ("count", int, 3, "how many"),

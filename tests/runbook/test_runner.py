@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from runbook import record, runner
-from runbook.errors import BadInput, Broken, Exit, NoRecord, RunbookError
-from runbook.kernel import Kernel
+from runbook.model.errors import BadInput, Broken, Exit, NoRecord, RunbookError
+from runbook.records.files import digest
+from runbook.runner import execute, run
+from runbook.runner.kernel import Kernel
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 ROOT = Path(__file__).parents[2]
@@ -61,22 +62,22 @@ class Watched(Kernel):
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, runner.Ended]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, execute.RunResult]:
     """How each case ended; they run at the same time, as schedules do."""
     tmp, Watched.made = tmp_path_factory.mktemp("ran"), []
 
-    def one(case: str) -> runner.Ended:
+    def one(case: str) -> execute.RunResult:
         name, given, *_ = CASES[case]
         values = {key: value.format(tmp=tmp) for key, value in given.items()}
-        return runner.run(str(NOTEBOOKS / f"{name}.ipynb"), values, cell_timeout=2 if case == "timeout" else 30)
+        return run.run(str(NOTEBOOKS / f"{name}.ipynb"), values, cell_timeout=2 if case == "timeout" else 30)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(4) as pool:
-        patch.setattr(runner, "Kernel", Watched)
+        patch.setattr(run, "Kernel", Watched)
         return dict(zip(CASES, pool.map(one, CASES), strict=True))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_end_is_told_as_it_was(ran: dict[str, runner.Ended], case: str) -> None:
+def test_each_end_is_told_as_it_was(ran: dict[str, execute.RunResult], case: str) -> None:
     name, given, exit, status, cells, why = CASES[case]
     ended = ran[case]
     assert (ended.exit, ended.record["status"]) == (exit, status)
@@ -107,33 +108,33 @@ def whole_record(folder: Path, said: dict[str, Any]) -> None:
     assert list(said) == [*words, "status", "why", "verdict", "exit", "cells", "sha256"]
     assert said["started_at"] <= said["ended_at"]
     files = {p.name for p in folder.iterdir()} - {"record.json"}
-    assert said["sha256"] == {name: record.digest(folder / name) for name in files}
+    assert said["sha256"] == {name: digest(folder / name) for name in files}
 
 
-def test_nothing_is_left_behind(ran: dict[str, runner.Ended]) -> None:
+def test_nothing_is_left_behind(ran: dict[str, execute.RunResult]) -> None:
     assert len(Watched.made) == len(ran)
     assert [k.process.pid for k in Watched.made if k.alive or k.folder.exists()] == []
 
 
-def test_the_words_of_a_dying_kernel_are_kept(ran: dict[str, runner.Ended]) -> None:
+def test_the_words_of_a_dying_kernel_are_kept(ran: dict[str, execute.RunResult]) -> None:
     assert (
         "Fatal Python error: Segmentation fault" in (ran["kernel crashes"].folder / "kernel_crashes.ipynb").read_text()
     )
 
 
-def test_an_error_of_ours_is_printed_whole(ran: dict[str, runner.Ended]) -> None:
+def test_an_error_of_ours_is_printed_whole(ran: dict[str, execute.RunResult]) -> None:
     assert ran["raises one of ours"].error[0] == "Refused: the plan is stale"
     assert ran["raises one of ours"].error[-1] == "  Next: approve again."
     assert ran["raises"].error == ("The run did not finish in “Is the table there?”: ValueError: no such table",)
 
 
-def test_what_an_earlier_run_left_does_not_count(ran: dict[str, runner.Ended]) -> None:
+def test_what_an_earlier_run_left_does_not_count(ran: dict[str, execute.RunResult]) -> None:
     """A notebook that was run may be run again: its banner, its outputs and its counts go."""
     path = ran["raises"].folder / "raises.ipynb"
     old = json.loads(path.read_text())
     old["cells"][-1] |= {"execution_count": 9, "outputs": [{"output_type": "stream", "name": "stdout", "text": "old"}]}
     path.write_text(json.dumps(old))
-    again = json.loads((runner.run(str(path), {}).folder / path.name).read_text())
+    again = json.loads((run.run(str(path), {}).folder / path.name).read_text())
     assert json.dumps(again).count(BANNER) == 1
     assert (again["cells"][-1]["execution_count"], again["cells"][-1]["outputs"]) == (None, [])
 
@@ -154,10 +155,10 @@ REFUSED: list[tuple[str, dict[str, object], type[RunbookError]]] = [
 def test_refused_before_a_kernel(
     name: str, values: dict[str, object], error: type[RunbookError], monkeypatch: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(runner, "Kernel", lambda **_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(run, "Kernel", lambda **_: pytest.fail("a kernel was started"))
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
     with pytest.raises(error):
-        runner.run(str(NOTEBOOKS / f"{name}.ipynb"), values)
+        run.run(str(NOTEBOOKS / f"{name}.ipynb"), values)
     assert not (tmp_path / "records").exists()
 
 
@@ -165,9 +166,9 @@ def test_no_room_for_a_record(monkeypatch: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "file" / "records"))
     monkeypatch.setattr(Watched, "made", [], raising=False)
-    monkeypatch.setattr(runner, "Kernel", Watched)
+    monkeypatch.setattr(run, "Kernel", Watched)
     with pytest.raises(NoRecord):
-        runner.run(str(NOTEBOOKS / "ok.ipynb"), {})
+        run.run(str(NOTEBOOKS / "ok.ipynb"), {})
     assert not any(k.alive or k.folder.exists() for k in Watched.made)
 
 
@@ -381,7 +382,7 @@ def test_a_program_that_calls_papermill(tmp_path: Path, monkeypatch: Any) -> Non
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
     out = str(tmp_path / "out.ipynb")
     assert api.execute_notebook(OK, out, {}, engine_name="runbook").metadata.papermill.status == "finished"
-    with pytest.raises(runner.Ended) as ended:
+    with pytest.raises(execute.RunResult) as ended:
         api.execute_notebook(OK, out, {"exit_code": 3}, engine_name="runbook")
     assert ended.value.exit == Exit.ALERT
     with pytest.raises(BadInput):

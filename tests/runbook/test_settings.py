@@ -6,21 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from runbook import settings
-from runbook.errors import BadSettings, Exit, UnknownName
+from runbook.config.load import ROOT, load_settings
+from runbook.config.schema import Settings
+from runbook.model.errors import BadSettings, Exit, UnknownName
 
-GOOD = (settings.ROOT / "params" / "sandbox.yaml").read_text()
+GOOD = (ROOT / "params" / "sandbox.yaml").read_text()
 
 
-def load(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> settings.Settings:
+def load(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Settings:
     (folder / "mine.yaml").write_text(text)
     monkeypatch.setenv("RUNBOOK_PARAMS", str(folder))
-    settings.load.cache_clear()
-    return settings.load("mine")
+    load_settings.cache_clear()
+    return load_settings("mine")
 
 
 def test_the_sandbox_is_usable() -> None:
-    system = settings.load("sandbox")
+    system = load_settings("sandbox")
     assert len(system.functions) == 13
     assert system.cost_cap == 2**30
     assert system.table("etl_runs") == "acme-sales-sandbox.sales_intelligence.etl_runs"
@@ -73,20 +74,20 @@ def test_not_a_mapping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: st
 def test_not_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
-    settings.load.cache_clear()
+    load_settings.cache_clear()
     with pytest.raises(BadSettings, match="not YAML"):
-        settings.load("mine")
+        load_settings("mine")
 
 
 def test_a_missing_environment_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"did you mean sandbox\?"):
-        settings.load("sandbx")
+        load_settings("sandbx")
 
 
 def test_every_placeholder_of_production_is_named() -> None:
-    text = (settings.ROOT / "params" / "production.yaml").read_text()
+    text = (ROOT / "params" / "production.yaml").read_text()
     with pytest.raises(BadSettings) as refusal:
-        settings.load("production")
+        load_settings("production")
     named = [line for line in str(refusal.value).splitlines() if ": <" in line]
     assert len(named) == text.count("<") - text.count("# Fill") - text.count("every <placeholder>")
     assert any(line.strip().startswith("project: <") for line in named)
@@ -94,7 +95,7 @@ def test_every_placeholder_of_production_is_named() -> None:
 
 
 def test_production_filled_in_is_usable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    text = (settings.ROOT / "params" / "production.yaml").read_text()
+    text = (ROOT / "params" / "production.yaml").read_text()
     for placeholder, value in {
         "<your project id>": "acme-sales",
         "<the team's time zone, such as America/Chicago>": "Europe/Zurich",

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook import settings, signers
-from runbook.errors import BadSettings, Exit, Refused
+from runbook.approvals.signers import Signers, load_signers, sign, signers_of
+from runbook.config.load import ROOT, load_settings
+from runbook.model.errors import BadSettings, Exit, Refused
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 KNOWN = ("team-lead", "manager", "security", "on-call")
@@ -54,8 +55,8 @@ def folder(tmp_path: Path, keys: Callable[..., Path]) -> Path:
     return folder
 
 
-def load(folder: Path, target: str = "google") -> signers.Signers:
-    return signers.load(folder, target, "production", KNOWN)
+def load(folder: Path, target: str = "google") -> Signers:
+    return load_signers(folder, target, "production", KNOWN)
 
 
 def test_usable_signers(folder: Path) -> None:
@@ -186,20 +187,20 @@ def test_nobody_named_is_refused(folder: Path, text: str | None) -> None:
 
 def test_the_template_of_production_is_refused_until_it_is_filled_in() -> None:
     with pytest.raises(BadSettings, match=r"production/allowed_signers, line 3: is still a placeholder"):
-        load(settings.ROOT / "params" / "approvers" / "production")
+        load(ROOT / "params" / "approvers" / "production")
 
 
 def test_the_steps_of_the_readme_add_a_person(folder: Path, tmp_path: Path, keys: Callable[..., Path]) -> None:
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "runbook_approval").write_bytes(keys("lee").read_bytes())
     (tmp_path / ".ssh" / "runbook_approval.pub").write_text(public(keys("lee")) + "\n")
-    readme = (settings.ROOT / "params" / "approvers" / "README.md").read_text()
+    readme = (ROOT / "params" / "approvers" / "README.md").read_text()
     steps = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
     adding = steps[0].replace("user=casey", "user=lee")
     subprocess.run(["bash", "-euc", adding], cwd=folder, env={**os.environ, "HOME": str(tmp_path)}, check=True)
     who = load(folder)
     assert who.roles["lee"] == {"manager"}
-    signature = signers.sign(b"text", keys("lee"), "google")
+    signature = sign(b"text", keys("lee"), "google")
     (folder / "approval.json").write_text(
         '{"statement": "text", "signature": "' + signature.replace("\n", "\\n") + '"}'
     )
@@ -220,13 +221,13 @@ def test_a_signature_counts_for_its_text_person_key_and_namespace(
     with (folder / "roles.yaml").open("a") as file:
         file.write("  lee: [manager]\n")
     who = load(folder)
-    signed = signers.sign(b"text", key, "google")
+    signed = sign(b"text", key, "google")
     assert who.verify("lee", b"text", signed, NOW)[0] == public(key).split()[0].encode()
     refused = [
         ("lee", b"texts", signed, NOW, "does not fit"),
         ("casey", b"text", signed, NOW, "none of casey's"),
         ("nobody", b"text", signed, NOW, "'nobody' is none of those"),
-        ("lee", b"text", signers.sign(b"text", key, "sandbox"), NOW, "does not fit"),
+        ("lee", b"text", sign(b"text", key, "sandbox"), NOW, "does not fit"),
         ("lee", b"text", signed, datetime(2025, 12, 31, 23, 59, tzinfo=UTC), "may not sign at this time"),
         ("lee", b"text", signed, datetime(2026, 4, 1, 12, 0, tzinfo=UTC), "may not sign at this time"),
         ("lee", b"text", signed.replace("SSH", "PGP"), NOW, "no SSH signature"),
@@ -242,7 +243,7 @@ def test_a_signature_counts_for_its_text_person_key_and_namespace(
 def test_an_rsa_signature_must_use_sha2_512(folder: Path, keys: Callable[..., Path]) -> None:
     key = keys("lee-rsa", "-t", "rsa", "-b", "3072")
     (folder / "allowed_signers").write_text(f"casey {NS} {public(key)}\ndrew {NS} {public(keys('drew'))}\n")
-    signed = signers.sign(b"text", key, "google")
+    signed = sign(b"text", key, "google")
     lines = signed.splitlines()
     weak = base64.b64encode(base64.b64decode("".join(lines[1:-1])).replace(b"rsa-sha2-512", b"rsa-sha2-256")).decode()
     with pytest.raises(Refused, match="of an accepted kind"):
@@ -261,7 +262,7 @@ def test_hardware_keys_may_be_named(folder: Path) -> None:
 
 
 def test_a_revoked_key_signs_no_more(folder: Path, keys: Callable[..., Path]) -> None:
-    signed = signers.sign(b"text", keys("casey"), "google")
+    signed = sign(b"text", keys("casey"), "google")
     (folder / "revoked").write_text(f"# lost\n{public(keys('casey'))}\n")
     with pytest.raises(Refused, match="the key that signed for casey is revoked"):
         load(folder).verify("casey", b"text", signed, NOW)
@@ -272,7 +273,7 @@ def test_a_key_of_the_agent_signs(
 ) -> None:
     (tmp_path / "casey.pub").write_text(public(keys("casey")))
     with pytest.raises(Refused, match="did not sign"):
-        signers.sign(b"text", tmp_path / "casey.pub", "google")
+        sign(b"text", tmp_path / "casey.pub", "google")
     started = subprocess.run(
         ["ssh-agent", "-s", "-a", str(tmp_path / "agent")], capture_output=True, text=True, check=True
     )
@@ -280,7 +281,7 @@ def test_a_key_of_the_agent_signs(
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
     try:
         subprocess.run(["ssh-add", "-q", str(keys("casey"))], check=True)
-        signed = signers.sign(b"text", tmp_path / "casey.pub", "google")
+        signed = sign(b"text", tmp_path / "casey.pub", "google")
     finally:
         os.kill(int(pid[1]), 15)
     assert load(folder).verify("casey", b"text", signed, NOW)
@@ -289,32 +290,32 @@ def test_a_key_of_the_agent_signs(
 def test_without_ssh_keygen_nothing_is_approved(
     monkeypatch: pytest.MonkeyPatch, folder: Path, keys: Callable[..., Path]
 ) -> None:
-    signed = signers.sign(b"text", keys("casey"), "google")
+    signed = sign(b"text", keys("casey"), "google")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(Refused, match="no ssh-keygen on this machine"):
         load(folder).verify("casey", b"text", signed, NOW)
 
 
 def test_the_sandbox_has_two_people_of_its_own(tmp_path: Path, keys: Callable[..., Path]) -> None:
-    system = settings.load("sandbox")
-    who = signers.signers_of(system, "sandbox", tmp_path)
+    system = load_settings("sandbox")
+    who = signers_of(system, "sandbox", tmp_path)
     assert who.roles == {"avery": {"team-lead", "manager"}, "blake": {"security", "on-call"}}
     demo = tmp_path / "sandbox" / "approvers"
     assert (demo / "avery").stat().st_mode & 0o077 == 0
     before = (demo / "avery").read_bytes()
-    assert signers.signers_of(system, "sandbox", tmp_path) == who
+    assert signers_of(system, "sandbox", tmp_path) == who
     assert (demo / "avery").read_bytes() == before
     assert [p.name for p in demo.parent.iterdir()] == ["approvers"]
     with pytest.raises(BadSettings, match="for the target google it must say"):
-        signers.load(demo, "google", "production", KNOWN)
-    signed = signers.sign(b"text", demo / "avery", "sandbox")
+        load_signers(demo, "google", "production", KNOWN)
+    signed = sign(b"text", demo / "avery", "sandbox")
     assert who.verify("avery", b"text", signed, NOW)
 
 
 def test_signers_of_a_real_system_come_from_params(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    system = settings.load("sandbox").model_copy(update={"environment": "production"})
+    system = load_settings("sandbox").model_copy(update={"environment": "production"})
     monkeypatch.setenv("RUNBOOK_PARAMS", str(folder.parents[1]))
-    assert signers.signers_of(system, "google", tmp_path / "records").roles["drew"] == {"security"}
+    assert signers_of(system, "google", tmp_path / "records").roles["drew"] == {"security"}
     assert not (tmp_path / "records").exists()

@@ -16,10 +16,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runbook import facts, source
-from runbook.errors import BadParameter
-from runbook.facts.read import look
-from runbook.moment import Moment
+from runbook import facts
+from runbook.facts import source_code
+from runbook.facts.base import observe
+from runbook.facts.source_code import archive, inspect_source, leaks, run_tests
+from runbook.model.errors import BadParameter
+from runbook.model.moment import Moment
 
 KEY = "AKIA" + "IOSFODNN7" + "EXAMPLF"  # put together here, so that no scanner finds one in this file
 FILES = {
@@ -61,13 +63,13 @@ def checkout(tmp_path: Path) -> Path:
 def seen(folder: Path | str) -> Any:
     """The fact; it asks git and the files, and no cloud."""
     moment = Moment(datetime(2026, 3, 11, tzinfo=UTC), ZoneInfo("America/Chicago"))
-    return look(facts.source(str(folder)), None, moment)  # type: ignore[arg-type]
+    return observe(facts.source(str(folder)), None, moment)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def tested(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if its tests had passed, which takes two seconds each time."""
-    monkeypatch.setattr(source, "run_tests", lambda _: (True, "1 passed"))
+    monkeypatch.setattr(source_code, "run_tests", lambda _: (True, "1 passed"))
 
 
 # --- the archive
@@ -75,7 +77,7 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_archive_has_exactly_what_is_committed(checkout: Path) -> None:
     write(checkout, {"untracked.py": "x", ".gitignore": "ignored.txt\n", "ignored.txt": "x"})
-    with zipfile.ZipFile(io.BytesIO(source.archive(checkout))) as made:
+    with zipfile.ZipFile(io.BytesIO(archive(checkout))) as made:
         assert made.namelist() == sorted(FILES)
         assert {name: made.read(name).decode() for name in FILES} == FILES
         assert {info.date_time for info in made.infolist()} == {(1980, 1, 1, 0, 0, 0)}
@@ -83,55 +85,55 @@ def test_the_archive_has_exactly_what_is_committed(checkout: Path) -> None:
 
 
 def test_the_same_tree_has_the_same_digest(checkout: Path, tmp_path: Path) -> None:
-    first = source.look(checkout).digest
-    assert first == hashlib.sha256(source.archive(checkout)).hexdigest()[:40]
+    first = inspect_source(checkout).digest
+    assert first == hashlib.sha256(archive(checkout)).hexdigest()[:40]
     for name in FILES:
         os.utime(checkout / name, (1, 1))
-    assert source.look(checkout).digest == first
+    assert inspect_source(checkout).digest == first
     before = os.umask(0o077)
     try:
         git(tmp_path, "clone", "--quiet", str(checkout), "other")
     finally:
         os.umask(before)
-    assert source.look(tmp_path / "other").digest == first
+    assert inspect_source(tmp_path / "other").digest == first
     (checkout / "run.sh").chmod(0o755)
-    assert source.look(checkout).digest == first
+    assert inspect_source(checkout).digest == first
 
 
 def test_the_archive_is_the_same_bytes_on_every_machine(checkout: Path) -> None:
     """Stored, not deflated: what zlib makes of the same bytes depends on its build."""
-    assert source.look(checkout).digest == "0eee44ac607045023a473eba9828fd5b7e721b70"
-    with zipfile.ZipFile(io.BytesIO(source.archive(checkout))) as made:
+    assert inspect_source(checkout).digest == "0eee44ac607045023a473eba9828fd5b7e721b70"
+    with zipfile.ZipFile(io.BytesIO(archive(checkout))) as made:
         assert {info.compress_type for info in made.infolist()} == {zipfile.ZIP_STORED}
 
 
 @pytest.mark.parametrize("change", [{"main.py": FILES["main.py"] + " "}, {"new.py": ""}, {"a/deep/b.txt": "e\n"}])
 def test_another_tree_has_another_digest(checkout: Path, change: dict[str, str]) -> None:
-    first = source.look(checkout).digest
+    first = inspect_source(checkout).digest
     write(checkout, change)
     commit(checkout)
-    assert source.look(checkout).digest != first
+    assert inspect_source(checkout).digest != first
 
 
 def test_a_renamed_file_is_another_tree(checkout: Path) -> None:
-    first = source.look(checkout).digest
+    first = inspect_source(checkout).digest
     git(checkout, "mv", "run.sh", "walk.sh")
     commit(checkout)
-    assert source.look(checkout).digest != first
+    assert inspect_source(checkout).digest != first
 
 
 def test_the_folder_may_be_a_part_of_a_repository(checkout: Path) -> None:
     write(checkout, {f"functions/gmail/{name}": text for name, text in FILES.items()})
     commit(checkout)
-    alone, part = source.look(checkout), source.look(checkout / "functions" / "gmail")
+    alone, part = inspect_source(checkout), inspect_source(checkout / "functions" / "gmail")
     assert part.files == len(FILES)
     assert alone.files == 2 * len(FILES)
-    with zipfile.ZipFile(io.BytesIO(source.archive(checkout / "functions" / "gmail"))) as made:
+    with zipfile.ZipFile(io.BytesIO(archive(checkout / "functions" / "gmail"))) as made:
         assert made.namelist() == sorted(FILES)
     write(checkout, {"main.py": "elsewhere"})
-    assert source.look(checkout / "functions" / "gmail").dirty == ()
+    assert inspect_source(checkout / "functions" / "gmail").dirty == ()
     write(checkout, {"functions/gmail/main.py": "here"})
-    assert source.look(checkout / "functions" / "gmail").dirty == ("functions/gmail/main.py",)
+    assert inspect_source(checkout / "functions" / "gmail").dirty == ("functions/gmail/main.py",)
 
 
 # --- committed
@@ -147,24 +149,24 @@ def test_the_folder_may_be_a_part_of_a_repository(checkout: Path) -> None:
     ],
 )
 def test_what_is_not_committed_is_named(checkout: Path, change: dict[str, str], dirty: tuple[str, ...]) -> None:
-    assert source.look(checkout).dirty == ()
+    assert inspect_source(checkout).dirty == ()
     write(checkout, change)
-    assert source.look(checkout).dirty == dirty
+    assert inspect_source(checkout).dirty == dirty
 
 
 def test_deleted_and_staged_files_are_not_committed_either(checkout: Path) -> None:
     (checkout / "run.sh").unlink()
     write(checkout, {"new.py": "x"})
     git(checkout, "add", "new.py")
-    assert sorted(source.look(checkout).dirty) == ["new.py", "run.sh"]
+    assert sorted(inspect_source(checkout).dirty) == ["new.py", "run.sh"]
     git(checkout, "mv", "main.py", "moved.py")
-    assert sorted(source.look(checkout).dirty) == ["main.py", "moved.py", "new.py", "run.sh"]
+    assert sorted(inspect_source(checkout).dirty) == ["main.py", "moved.py", "new.py", "run.sh"]
 
 
 def test_the_persons_own_settings_hide_nothing(checkout: Path) -> None:
     git(checkout, "config", "status.showUntrackedFiles", "no")
     write(checkout, {"new.py": "x"})
-    assert source.look(checkout).dirty == ("new.py",)
+    assert inspect_source(checkout).dirty == ("new.py",)
 
 
 # --- reviewed
@@ -184,17 +186,17 @@ def test_the_persons_own_settings_hide_nothing(checkout: Path) -> None:
 )
 def test_a_trailer_says_who_reviewed(checkout: Path, message: str, review: str) -> None:
     commit(checkout, message, "--allow-empty")
-    assert source.look(checkout).review == review
+    assert inspect_source(checkout).review == review
 
 
 def test_a_merge_is_a_review(checkout: Path) -> None:
     git(checkout, "switch", "--quiet", "--create", "topic")
     write(checkout, {"new.py": "x"})
     commit(checkout, "Topic")
-    assert source.look(checkout).review == ""
+    assert inspect_source(checkout).review == ""
     git(checkout, "switch", "--quiet", "main")
     git(checkout, "merge", "--quiet", "--no-ff", "--message", "Merge pull request #7", "topic")
-    assert source.look(checkout).review == "merge: Merge pull request #7"
+    assert inspect_source(checkout).review == "merge: Merge pull request #7"
 
 
 # --- tested
@@ -220,7 +222,7 @@ def test_a_functions_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for n, test in enumerate(TESTS):
         write(tmp_path, {f"{n}/main.py": FILES["main.py"], f"{n}/test_main.py": test})
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(source.run_tests, [tmp_path / str(n) for n in range(len(TESTS))]))
+        found = list(pool.map(run_tests, [tmp_path / str(n) for n in range(len(TESTS))]))
     assert found == list(TESTS.values())
     assert not list(tmp_path.rglob("__pycache__"))
 
@@ -229,9 +231,9 @@ def test_tests_that_hang_are_ended_with_all_that_they_started(tmp_path: Path, mo
     python, mark = tmp_path / "python", tmp_path / "pid"
     python.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {mark}\nwait\n")
     python.chmod(0o755)
-    monkeypatch.setattr(source.sys, "executable", str(python))
+    monkeypatch.setattr(source_code.sys, "executable", str(python))
     began = time.monotonic()
-    assert source.run_tests(tmp_path, seconds=0.5) == (False, "the tests did not end within 0.5 s")
+    assert run_tests(tmp_path, seconds=0.5) == (False, "the tests did not end within 0.5 s")
     assert time.monotonic() - began < 10
     pid = int(mark.read_text())
     for _ in range(100):
@@ -263,12 +265,12 @@ def test_a_secret_in_the_code_is_found_and_not_shown(checkout: Path, tested: Non
 
 def test_a_false_alarm_can_be_marked(checkout: Path) -> None:
     write(checkout, {"main.py": f"KEY = '{KEY}'  # pragma: allowlist secret\n"})
-    assert source.leaks(checkout) == []
+    assert leaks(checkout) == []
 
 
 def test_what_is_not_committed_is_not_deployed_and_not_searched(checkout: Path) -> None:
     write(checkout, {"untracked.py": f"KEY = '{KEY}'\n"})
-    assert source.leaks(checkout) == []
+    assert leaks(checkout) == []
 
 
 # --- the fact
@@ -320,7 +322,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_without_pytest_the_tests_are_unknown(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "can_test", lambda: False)
+    monkeypatch.setattr(source_code, "can_test", lambda: False)
     fact = seen(checkout)
     assert not fact.rows
     assert "pytest is not installed" in fact.gaps[0].why

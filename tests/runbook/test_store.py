@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook.errors import NoRecord
-from runbook.store import LIMIT, Store, Taken
+from runbook.model.errors import NoRecord
+from runbook.records.store import LIMIT, Store, Taken
 
 
 def test_what_is_created_can_be_read_and_listed(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ store.create("nonces/a", b"x" * 100000)
 
 def test_what_is_created_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("runbook.store.sync_folder", synced.append)
+    monkeypatch.setattr("runbook.records.store.sync_folder", synced.append)
     Store(tmp_path).create("plans/b/c.json", b"")
     assert synced == [tmp_path, tmp_path / "plans", tmp_path / "plans" / "b"]
 

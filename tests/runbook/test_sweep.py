@@ -23,14 +23,18 @@ from unittest.mock import Mock, patch
 
 import pytest
 import requests
+import runbook.source
 import yaml
 
-import runbook.source
-from runbook import charts, record, settings
-from runbook.plan import Change, Outcome
-from runbook.rows import Findings
-from runbook.run import Run
-from runbook.signers import Signers
+from runbook import charts
+from runbook.approvals.signers import Signers
+from runbook.config.load import ROOT, load_settings
+from runbook.model.findings import Findings
+from runbook.model.outcome import Outcome
+from runbook.model.plan import Change
+from runbook.records import record
+from runbook.records.provenance import here
+from runbook.session.run import Run
 from tests.runbook.changes import (
     CHANGING,
     Died,
@@ -128,7 +132,7 @@ TABLES = {"gmail_messages", "calendar_events", "sf_accounts"}
 
 def small(folder: Path) -> str:
     """The practice system with a few of its functions and tables: a folder of params."""
-    system = yaml.safe_load((settings.ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
+    system = yaml.safe_load((ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
     system["functions"] = [f for f in system["functions"] if f["name"] in SYSTEM]
     system["tables"]["freshness"] = [t for t in system["tables"]["freshness"] if t["name"] in TABLES]
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(system), encoding="utf-8")
@@ -150,7 +154,7 @@ def fast(folder: Path) -> Iterator[None]:
         stack.enter_context(patch.dict(os.environ, RUNBOOK_PARAMS=small(folder)))
         stack.enter_context(patch.dict(os.environ, RUNBOOK_SECRET_ENV="NEW_VALUE", NEW_VALUE="a new value"))
         stack.enter_context(patch.object(os, "fsync", lambda _: None))
-        stack.enter_context(patch.object(record, "here", cache(record.here)))
+        stack.enter_context(patch.object(record, "here", cache(here)))
         stack.enter_context(patch.object(Signers, "verify", verify_once))
         for name in ("look", "run_tests", "leaks", "archive"):
             stack.enter_context(patch.object(runbook.source, name, cache(getattr(runbook.source, name))))
@@ -158,9 +162,9 @@ def fast(folder: Path) -> Iterator[None]:
             stack.enter_context(patch.object(charts, name, lambda *_: None))
         stack.enter_context(patch("gcp_sandbox.faults.time", Mock()))
         stack.enter_context(patch("requests.sessions.get_environ_proxies", lambda *_, **__: {}))
-        settings.load.cache_clear()
+        load_settings.cache_clear()
         yield
-    settings.load.cache_clear()
+    load_settings.cache_clear()
 
 
 def prepare(name: str, folder: Path) -> Prepared:

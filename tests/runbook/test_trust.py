@@ -10,21 +10,24 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from runbook import desk, draw, settings
-from runbook.approval import terms_of
-from runbook.canonical import canonical, plan_id
-from runbook.cli import main
-from runbook.errors import BadParameter, Exit, Refused
-from runbook.facts import read
-from runbook.facts.read import template
-from runbook.journal import Journal
-from runbook.operations import CopyTable, RouteTraffic, RunOnce, SetJobState
-from runbook.plan import Change, change_of
-from runbook.request import request
+from runbook.approvals.stored_plan import find
+from runbook.approvals.terms import terms_of
+from runbook.cli.main import main
+from runbook.cloud.connect import connect
+from runbook.config.load import load_settings
+from runbook.config.request import request
+from runbook.display import blocks
+from runbook.facts import base
+from runbook.facts.base import template
+from runbook.model.canonical import canonical, plan_id
+from runbook.model.errors import BadParameter, Exit, Refused
+from runbook.model.operations import CopyTable, RouteTraffic, RunOnce, SetJobState
+from runbook.model.plan import Change, change_of
+from runbook.records.journal import Journal
 
 from .changes import CHANGING, Place, Result, things
 
-SYSTEM = settings.load("sandbox")
+SYSTEM = load_settings("sandbox")
 PAUSE = Change(SetJobState(job="calendar-sync", before="ENABLED", after="PAUSED"), "resume it")
 COPY = {"dataset": "sales_intelligence", "to_dataset": "sales_intelligence_backup", "operation": "SNAPSHOT"}
 SNAPSHOT = Change(CopyTable(**COPY, table="sf_accounts", to_table="mine", keep_days=1), "none")
@@ -45,7 +48,7 @@ def forged(place: Place, change: dict[str, Any] | None = None, **content: Any) -
     }
     rule = SYSTEM.operations[content["operation"]]
     with place.here():
-        cloud = desk.connect(SYSTEM, "")
+        cloud = connect(SYSTEM, "")
         terms = terms_of(rule, "casey", cloud.now()[0]).model_dump()
     whole = plan_id(content)
     path = place.records / "sandbox" / "plans" / whole[:12] / "20990101t000000000000-00000000.json"
@@ -103,7 +106,7 @@ def test_a_plan_belongs_to_the_environment_in_whose_store_it_lies(place: Place) 
     change = Change(RouteTraffic(service="gmail-sync", before={"a": 100}, after={"b": 100}), "none").plain()
     plan = forged(place, change, environment="production")
     with place.here(), pytest.raises(Refused, match="for another environment"):
-        desk.find(plan)
+        find(plan)
 
 
 # --- what is applied (T3)
@@ -171,20 +174,20 @@ def test_what_hides_a_plan_is_refused_and_written_out(text: str) -> None:
         assert "not printable" in str(error.value)
         assert str(error.value).replace("\n", "").isprintable()
     shown = (
-        draw.table([{text: text, "verdict": text}]),
-        draw.note(text),
-        draw.banner(text, "ok"),
-        draw.by_hand([text]),
+        blocks.table([{text: text, "verdict": text}]),
+        blocks.note(text),
+        blocks.banner(text, "ok"),
+        blocks.by_hand([text]),
     )
-    for block in (*shown, draw.verbatim(text)):
+    for block in (*shown, blocks.verbatim(text)):
         for said in (block.html, block.text):
             assert said.replace("\n", "").isprintable()
 
 
 def test_what_people_write_stays_as_it_is() -> None:
     for text in ("déjà vu — “quoted” 値 🙂", "two\nlines"):
-        assert draw.visible(text) == text
-    assert draw.visible("a\tb\u00a0c") == "a b c"
+        assert text.visible(text) == text
+    assert text.visible("a\tb\u00a0c") == "a b c"
 
 
 def test_damaged_files_of_a_plan_are_ignored_and_named(place: Place) -> None:
@@ -194,7 +197,7 @@ def test_damaged_files_of_a_plan_are_ignored_and_named(place: Place) -> None:
     for damage in (b"{", b"[]", b"", b"\xff", path.read_bytes().replace(b"rollback", b"rollbakk")):
         newer.write_bytes(damage)
         with place.here():
-            found = desk.find(first.id)
+            found = find(first.id)
         assert found.content["runbook"] == "rollback"
         assert [line.startswith(str(newer)) for line in found.stored.ignored] == [True]
 
@@ -230,7 +233,7 @@ def test_runs_may_want_a_bound_in_time(
 def test_after_a_write_no_error_says_that_nothing_was_changed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     first = place.plan("rollback")
     place.approve(first.id)
-    monkeypatch.setattr(read, "template", lambda name: "SELECT nonsense(" if name == "runs_of" else template(name))
+    monkeypatch.setattr(base, "template", lambda name: "SELECT nonsense(" if name == "runs_of" else template(name))
     done = place.run("rollback", approved_plan=first.id)
     said = str(done.error)
     assert done.outcome.result == "applied"

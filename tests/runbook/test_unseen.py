@@ -12,15 +12,16 @@ import requests
 from google.oauth2.credentials import Credentials
 from google.oauth2.service_account import Credentials as ServiceAccount
 
-from runbook import facts, settings
-from runbook.cloud import connect
-from runbook.cloud.connect import Cloud
-from runbook.cloud.unseen import gap
-from runbook.facts.read import look
-from runbook.moment import Moment
+from runbook import facts
+from runbook.cloud.client import Cloud
+from runbook.cloud.connect import _google
+from runbook.cloud.failures import gap
+from runbook.config.load import load_settings
+from runbook.facts.base import observe
+from runbook.model.moment import Moment
 from tests.conformance.test_door import Wire
 
-NOW = Moment(datetime(2026, 3, 11, 13, 30, tzinfo=UTC), settings.load("sandbox").zone)
+NOW = Moment(datetime(2026, 3, 11, 13, 30, tzinfo=UTC), load_settings("sandbox").zone)
 
 
 class Answers(Wire):
@@ -38,7 +39,7 @@ class Answers(Wire):
 
 def failed(status: int, body: bytes, kind: str = "application/json") -> Any:
     """The gap that this answer to a read leaves."""
-    cloud = Cloud(settings.load("sandbox"), "sandbox", Answers(status, body, kind))
+    cloud = Cloud(load_settings("sandbox"), "sandbox", Answers(status, body, kind))
     with pytest.raises(Exception) as raised:  # noqa: PT011 - which one is what `gap` tells
         cloud.get("run", "v2/projects/p/locations/l/services/s")
     return gap(raised.value, "x")
@@ -91,17 +92,17 @@ def test_a_page_instead_of_an_error_is_told_by_its_title() -> None:
     assert (
         failed(502, b"<!DOCTYPE html>\n<TITLE>502 Server Error</TITLE>...", "text/html").why == "502 502 Server Error"
     )
-    cloud = Cloud(settings.load("sandbox"), "sandbox", Answers(404, b"<html><title>Blocked</title>", "text/html"))
+    cloud = Cloud(load_settings("sandbox"), "sandbox", Answers(404, b"<html><title>Blocked</title>", "text/html"))
     for ask in (facts.service("x"), facts.scores(), facts.freshness()):
-        seen = look(ask, cloud, NOW)
+        seen = observe(ask, cloud, NOW)
         assert (seen.absent, bool(seen.gaps)) == ((), True)
 
 
 @pytest.mark.parametrize("token", ["same", 7, {"a": 1}])
 def test_a_list_that_does_not_end_is_a_gap(token: Any) -> None:
-    cloud = Cloud(settings.load("sandbox"), "sandbox", Answers(200, json.dumps({"nextPageToken": token}).encode()))
+    cloud = Cloud(load_settings("sandbox"), "sandbox", Answers(200, json.dumps({"nextPageToken": token}).encode()))
     for ask in (facts.functions(), facts.jobs(), facts.errors()):
-        [found] = look(ask, cloud, NOW).gaps
+        [found] = observe(ask, cloud, NOW).gaps
         assert "do not end" in found.why
 
 
@@ -125,6 +126,6 @@ class Bot(ServiceAccount):
 def test_only_a_persons_own_quota_project_is_sent(monkeypatch: Any, credentials: Any, billed: str | None) -> None:
     asked: dict[str, Any] = {}
     monkeypatch.setattr(google.auth, "default", lambda **given: asked.update(given) or (credentials, "p"))
-    cloud = connect._google(settings.load("sandbox"))
+    cloud = _google(load_settings("sandbox"))
     assert cloud.credentials.quota_project_id == billed
     assert "quota_project_id" not in asked

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gcp_sandbox.world import shipped
-from runbook import record, runner
-from runbook.errors import Exit
+from runbook.model.errors import Exit
+from runbook.records.files import digest
+from runbook.runner import execute, run
 from tests.runbook.changes import Place
 
 # World → the daily check's verdict, its exit code, and the checks that have this verdict. A world that ships must be here.
@@ -59,11 +60,11 @@ RUN = ["healthy", "quiet_morning", "no_permission", "unreachable_region", "stale
 
 
 @pytest.fixture(scope="module")
-def ran() -> dict[str, runner.Ended]:
+def ran() -> dict[str, execute.RunResult]:
     """How the daily check ended in each world; two at a time, because each run keeps more than one core busy."""
 
-    def one(world: str) -> runner.Ended:
-        return runner.run("daily_check", {"world": world})
+    def one(world: str) -> execute.RunResult:
+        return run.run("daily_check", {"world": world})
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(RUN, pool.map(one, RUN), strict=True))
@@ -86,7 +87,7 @@ def test_the_daily_check_in_another_world(world: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("world", RUN)
-def test_the_daily_check_in_a_world(ran: dict[str, runner.Ended], world: str) -> None:
+def test_the_daily_check_in_a_world(ran: dict[str, execute.RunResult], world: str) -> None:
     verdict, exit, checks = EXPECTED[world]
     ended = ran[world]
     assert (ended.record["verdict"], ended.exit, ended.error) == (verdict, exit, ())
@@ -96,11 +97,11 @@ def test_the_daily_check_in_a_world(ran: dict[str, runner.Ended], world: str) ->
 
 
 @pytest.mark.parametrize("world", RUN)
-def test_its_record_is_complete(ran: dict[str, runner.Ended], world: str) -> None:
+def test_its_record_is_complete(ran: dict[str, execute.RunResult], world: str) -> None:
     ended = ran[world]
     kept = json.loads((ended.folder / "record.json").read_text())
     assert kept == ended.record
     assert (kept["status"], kept["exit"], kept["parameters"]["world"]) == ("finished", int(ended.exit), world)
     assert {c["status"] for c in kept["cells"]} == {"completed"}
     assert sorted(kept["sha256"]) == ["daily_check.ipynb", "journal.jsonl", "report.json"]
-    assert kept["sha256"] == {name: record.digest(ended.folder / name) for name in kept["sha256"]}
+    assert kept["sha256"] == {name: digest(ended.folder / name) for name in kept["sha256"]}

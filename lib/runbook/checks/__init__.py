@@ -1,9 +1,14 @@
-"""Checks: facts in, findings out. Each is a pure function `(facts…, settings, moment) -> Findings`."""
+"""What facts mean: each check is a pure function `(facts…, settings, moment) -> Findings`.
 
-from runbook.checks.daily import access, errors, etl_today, etl_week, freshness, functions, jobs, scores
+In: facts. Out: findings with a verdict; what was not seen is unknown, never ok. daily.py has the checks of the daily
+check, gates.py says whether a change may start, after.py whether it worked. Start with base.py, then daily.py.
+"""
+
+from __future__ import annotations
+
+from runbook.checks.after import after_change, after_copy
+from runbook.checks.daily import errors, etl_today, etl_week, freshness, functions, jobs, scores
 from runbook.checks.gates import (
-    after_change,
-    after_copy,
     safe_to_alter,
     safe_to_copy,
     safe_to_deploy,
@@ -13,7 +18,8 @@ from runbook.checks.gates import (
     safe_to_route,
     safe_to_run,
 )
-from runbook.checks.system import schema
+from runbook.checks.roles import access
+from runbook.checks.schema import schema
 
 __all__ = [
     "access",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from cronsim import CronSim
 
-from runbook.moment import Moment
-from runbook.rows import Fact, Finding, Findings, Verdict, join
-from runbook.settings import Settings
-
-ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.warn
+from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, one, unseen
+from runbook.config.schema import Settings
+from runbook.model.facts import Fact
+from runbook.model.findings import Finding, Findings, join
+from runbook.model.moment import Moment
 
 
 def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -209,37 +208,3 @@ def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     verdict = WARN if found else OK
     first = Finding("scheduler", settings.region, f"{good} of {len(seen.rows)} ok", limit, verdict)
     return Findings((first, *found, *gone))
-
-
-def access(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """This run's identity holds what the guide's required roles bring; a role that is missing says whom to ask."""
-    return held("access", seen, settings.roles.required, WARN, settings)
-
-
-def held(check: str, seen: Fact, roles: Iterable[str], lacking: Verdict, settings: Settings) -> Findings:
-    """Whether each role brings all its permissions, else the verdict `lacking`; it says of whom to ask for the role."""
-    if gone := unseen(check, seen, "held"):
-        return gone
-    ask = settings.contacts[settings.roles.ask].who
-    found = []
-    for role in roles:
-        missing = [r["permission"] for r in seen.rows if r["role"] == role and not r["held"]]
-        value = f"lacks {', '.join(missing)}" if missing else "held"
-        found.append(one(check, role, value, "held", lacking if missing else OK, f"ask {ask} for {role}."))
-    return join(found)
-
-
-def one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hint: str = "") -> Findings:
-    """One finding; its hint stands only where not all is ok."""
-    return Findings((Finding(check, subject, value, limit, verdict, "" if verdict is OK else hint),))
-
-
-def unseen(check: str, fact: Fact, limit: str) -> Findings:
-    """What a fact could not see, as unknown, and what is not there, as an alert; empty when it saw everything."""
-    gone = (one(check, name, "does not exist", limit, ALERT, "compare with params.") for name in fact.absent)
-    return join((*gone, dark(check, fact, limit)))
-
-
-def dark(check: str, fact: Fact, limit: str) -> Findings:
-    """What a fact could not see, as unknown; what is not there is left to the check."""
-    return join(one(check, g.subject, f"could not see: {g.why}", limit, UNKNOWN, g.next) for g in fact.gaps)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from runbook.checks.daily import ALERT, OK, UNKNOWN, WARN, dark, held, one, unseen
-from runbook.moment import Moment
-from runbook.report import command
-from runbook.rows import Fact, Findings, Row, join
-from runbook.settings import Settings
+from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, must, one, unseen
+from runbook.checks.roles import elevated
+from runbook.config.schema import Settings
+from runbook.display.text import Row
+from runbook.model.command import command
+from runbook.model.facts import Fact
+from runbook.model.findings import Findings, join
+from runbook.model.moment import Moment
 
 
 def safe_to_deploy(
@@ -26,7 +29,7 @@ def safe_to_route(service: Fact, revisions: Fact, access: Fact, settings: Settin
         ready = sum(r["ready"] for r in revisions.rows)
         value = f"{ready} of {len(revisions.rows)} ready"
         hint = "there is nothing to go back to; deploy a mended version."
-        found = _must("revisions", f"{ready} ready", value, "two or more", ready > 1, hint)
+        found = must("revisions", f"{ready} ready", value, "two or more", ready > 1, hint)
     return join((found, _still(service), elevated(access, settings, moment)))
 
 
@@ -188,12 +191,7 @@ def rehearsed(rehearsal: Fact, settings: Settings, moment: Moment, source: Fact 
     found = [row for row in rehearsal.rows if row["_source"] == digest]
     value = f"{found[0]['record']}, {moment.local(found[0]['at']):%Y-%m-%d %H:%M}" if found else "not yet"
     hint = f"run, approve and apply the same with --env {name} first."
-    return _must("tried in staging", name, value, limit, bool(found), hint)
-
-
-def elevated(access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """Whether this identity holds the elevated roles; a missing one says which to ask for, and of whom."""
-    return held("elevated access", access, dict.fromkeys(r["role"] for r in access.rows), ALERT, settings)
+    return must("tried in staging", name, value, limit, bool(found), hint)
 
 
 def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
@@ -212,53 +210,6 @@ def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
     return one("running now", name, f"{words}, past its limit of {timeout} s", limit, WARN, "it never wrote its end.")
 
 
-def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -> Findings:
-    """What happened since a change: `runs` and `errors` hold only what came after it began."""
-    name = runs.name.removeprefix("runs of ")
-    ran = unseen("run since then", runs, "success")
-    if not ran:
-        newest = runs.rows[0] if runs.rows else {"status": "none yet, so nothing is proved", "error": ""}
-        verdict = {"success": OK, "failed": ALERT}.get(newest["status"], WARN)
-        value = newest["status"] + (f": {newest['error']}" if newest["error"] else "")
-        hint = "go back." if verdict is ALERT else "wait for a run to end, then run daily_check."
-        ran = one("run since then", name, value, "success", verdict, hint)
-    logged = unseen("errors since then", errors, "none")
-    if not logged:
-        count = len(errors.rows)
-        said = f"{count}" + (f"; newest: {errors.rows[0]['text']}" if count else "")
-        logged = _must("errors since then", name, said, "none", not count, "read them.")
-    return join((ran, logged))
-
-
-def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
-    """Whether each copied table has the rows of its source: as many, and with the same checksum.
-
-    Equal counts without a checksum are a warning, not ok: it is less than was promised, and somebody may trust the copy
-    later; it stops nothing, and a higher cost cap mends it.
-    """
-    found = [_same_rows(row) for row in copies.rows]
-    hint = "find out who deleted it, and make it again."
-    gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, hint) for name in copies.absent]
-    return join((*found, *gone, dark("same rows", copies, _SOURCE)))
-
-
-_SOURCE = "as the source"
-
-
-def _same_rows(row: Row) -> Findings:
-    copied, source, verdict, hint = row["copy_rows"], row["source_rows"], OK, ""
-    value = f"{copied:,} rows {'=' if copied == source else '≠'} {source:,} rows"
-    if copied == source and row["copy_checksum"] is None:
-        verdict, hint = WARN, "raise cost_cap_gib in params to have the rows compared as well."
-        value += f"; no checksum: {row['no_checksum']}"
-    elif copied == source:
-        value += f", checksums {'equal' if row['copy_checksum'] == row['source_checksum'] else 'differ'}"
-    if copied != source or row["copy_checksum"] != row["source_checksum"]:
-        verdict = ALERT
-        hint = "do not rely on it: make another one. Rows that are streamed in can be missing for up to 90 minutes."
-    return one("same rows", row["copy"], value, _SOURCE, verdict, hint)
-
-
 def _source(source: Fact) -> Findings:
     if seen := unseen("source", source, "tested, committed, reviewed, no secrets"):
         return seen
@@ -275,7 +226,7 @@ def _source(source: Fact) -> Findings:
             ("secrets in code", "; ".join(row["looks like a secret"]) or "none", "none", not row["looks like a secret"],
              "take it out and rotate it; mark a false alarm with “pragma: allowlist secret”."),
         ]  # fmt: skip
-        found += [_must("source", *check) for check in checks]
+        found += [must("source", *check) for check in checks]
     return join(found)
 
 
@@ -283,7 +234,7 @@ def _way_back(service: Fact) -> Findings:
     found, hint = [_still(service)], "it never served; look at its last deployment."
     for row in service.rows:
         serving = row["serving"]
-        found.append(_must("way back", row["function"], serving or "none", "a revision serves", bool(serving), hint))
+        found.append(must("way back", row["function"], serving or "none", "a revision serves", bool(serving), hint))
     return join(found)
 
 
@@ -294,7 +245,7 @@ def _still(service: Fact) -> Findings:
     row = service.rows[0]
     moves = row["_reconciling"] or row["state"] == "DEPLOYING"
     value = "being changed right now" if moves else f"{row['state']}, {row['traffic']}"
-    return _must("service", row["function"], value, "at rest", not moves, "wait until it is done.")
+    return must("service", row["function"], value, "at rest", not moves, "wait until it is done.")
 
 
 def _active(service: Fact) -> Findings:
@@ -302,7 +253,7 @@ def _active(service: Fact) -> Findings:
         return seen
     row = service.rows[0]
     good = row["state"] == "ACTIVE"
-    return _must("service", row["function"], row["state"], "ACTIVE", good, "look at its last deployment.")
+    return must("service", row["function"], row["state"], "ACTIVE", good, "look at its last deployment.")
 
 
 def _users(users: Fact) -> Findings:
@@ -312,7 +263,3 @@ def _users(users: Fact) -> Findings:
     if not names:
         return one("readers", "functions", "none by params", "known", WARN, "find out who reads it.")
     return one("readers", "functions", names, "known", OK)
-
-
-def _must(check: str, subject: str, value: str, limit: str, good: bool, hint: str) -> Findings:
-    return one(check, subject, value, limit, OK if good else ALERT, hint)

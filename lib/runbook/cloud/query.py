@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from runbook.cloud.connect import Cloud
-from runbook.cloud.unseen import Unseen, is_json
-from runbook.errors import Broken, OverCap
-from runbook.rows import Row
+from runbook.cloud.client import Cloud
+from runbook.cloud.failures import CannotRead, is_json
+from runbook.display.text import Row
+from runbook.model.errors import Broken, OverCap
 
 Value = str | int | float | bool | date | datetime | Sequence[str]
+
 _TYPES: tuple[tuple[type, str], ...] = (
     (bool, "BOOL"),
     (int, "INT64"),
@@ -43,14 +44,14 @@ def readable() -> Iterator[None]:
         yield
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         why = f"BigQuery's answer cannot be read ({type(error).__name__})"
-        raise Unseen(why, "run again; if it stays, report it.") from None
+        raise CannotRead(why, "run again; if it stays, report it.") from None
 
 
 def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[str, str]) -> list[Row]:
     """The rows of one SELECT, in the order of its ORDER BY; times in UTC.
 
-    `values` are sent as query parameters. Raises Absent, BadColumn, OverCap, Unseen for a past that is not kept, Broken
-    for anything that is not a SELECT, and Google's own exceptions where there was no answer.
+    `values` are sent as query parameters. Absent, BadColumn, OverCap, CannotRead for a past that is not kept, and
+    Broken for anything that is not a SELECT, and Google's own exceptions where there was no answer.
     """
     from google.api_core import exceptions as google
     from google.cloud import bigquery
@@ -124,7 +125,9 @@ def _reading(error: Any, sql: str) -> Exception:
     if match:
         return BadColumn(match[1] or match[2])
     if "that can be used for partition elimination" in error.message:
-        return Unseen(error.message.split(": ", 1)[-1], "it must be read by a query that bounds that column.")
+        return CannotRead(error.message.split(": ", 1)[-1], "it must be read by a query that bounds that column.")
     if "Invalid snapshot time" in error.message:
-        return Unseen(error.message.split(": ", 1)[-1], "BigQuery keeps the past of a table for seven days at most.")
+        return CannotRead(
+            error.message.split(": ", 1)[-1], "BigQuery keeps the past of a table for seven days at most."
+        )
     return Broken("BigQuery does not accept the query", f"{error.message.split(': ', 1)[-1]}\n{sql}")

@@ -1,14 +1,23 @@
-"""Facts: what can be read. Each function returns a read that `run.read` makes; nothing is asked before that."""
+"""What can be read. Each function returns an `Ask`, which `run.read` makes; nothing is asked before that.
 
+In: a `Cloud` and the moment. Out: a `Fact` with rows, the equivalent command, and a gap for whatever could not be seen.
+Reading never raises for what an answer contains. SQL is in sql/. Start with base.py, then etl.py for an example.
+"""
+
+from __future__ import annotations
+
+from runbook.facts.access import access
+from runbook.facts.audit_log import changes
 from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, recent_runs, runs_of, runs_of_users, scores
+from runbook.facts.function import revisions, service
+from runbook.facts.functions import functions
 from runbook.facts.logs import errors
-from runbook.facts.recent import changes, feeds
 from runbook.facts.records import rehearsal, told
+from runbook.facts.scheduler import jobs
 from runbook.facts.schema import schema
-from runbook.facts.secret import secrets, users, versions
-from runbook.facts.service import revisions, service
-from runbook.facts.services import access, functions, jobs
+from runbook.facts.secrets import secrets, users, versions
 from runbook.facts.source import source
+from runbook.facts.status_pages import feeds
 from runbook.facts.tables import copies, snapshots, tables
 
 __all__ = [

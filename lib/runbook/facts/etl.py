@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runbook.cloud.connect import Cloud
+from runbook.cloud.client import Cloud
+from runbook.cloud.failures import CannotRead, gap
 from runbook.cloud.query import Absent, BadColumn, Value
-from runbook.cloud.unseen import Unseen, gap
-from runbook.facts.read import Answer, Ask, Query, Read, bq_line, each, template
+from runbook.config.schema import Freshness
+from runbook.facts.base import Answer, Ask, Query, Read, bq_line, each, template
 from runbook.facts.typed import asked
-from runbook.moment import Moment
-from runbook.settings import Freshness
+from runbook.model.moment import Moment
 
 MOST = 1000  # the LIMIT of runs_recent.sql
+
 _OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP"}
 
 
@@ -105,7 +106,7 @@ def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value])
     read = Query(name, sql, _parts(cloud) | {"function": runs.function or "NULL"}, values, optional).read(cloud)
 
     def unseen() -> Answer:
-        raise Unseen(f"{runs.name} has no column that names the function", "name it in params, if there is one.")
+        raise CannotRead(f"{runs.name} has no column that names the function", "name it in params, if there is one.")
 
     return read if runs.function else replace(read, see=unseen)
 
@@ -142,9 +143,9 @@ def freshness() -> Ask:
                 found = rows([table])
                 if found.rows or found.gaps:
                     return found
-                raise Unseen("the answer has no row for it", "run again.")
+                raise CannotRead("the answer has no row for it", "run again.")
             except BadColumn as error:
-                raise Unseen(f"there is no column {error.column}", "correct `tables` in params.") from None
+                raise CannotRead(f"there is no column {error.column}", "correct `tables` in params.") from None
 
         def see() -> Answer:
             try:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from runbook.rows import Row
+from runbook.display.text import Row
 
 LONGEST = 300_000  # characters of one text; Cloud Logging takes entries of 256 KB
+
 _YEARS = range(1971, 2200)  # other years are no times that happened: Google writes year 1 for "never"
 
 
@@ -58,7 +59,7 @@ def number(found: Any, *path: str, default: int = 0) -> int:
     return whole if abs(whole) < 2**63 else default
 
 
-def moment(found: Any, *path: str) -> datetime | None:
+def time_of(found: Any, *path: str) -> datetime | None:
     """A time, which is UTC where it names no zone; None for anything else."""
     return moment_of(field(found, *path))
 

@@ -7,25 +7,31 @@ import shlex
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
-from runbook.cloud.connect import Cloud
-from runbook.facts.fields import last, mapping, text
-from runbook.facts.fields import moment as time_of
-from runbook.facts.read import Answer, Ask, Read, readable
+from runbook.cloud.client import Cloud
+from runbook.display.text import Row
+from runbook.facts.base import Answer, Ask, Read, readable
+from runbook.facts.fields import last, mapping, text, time_of
 from runbook.facts.typed import TRACEBACK, headline
-from runbook.moment import Moment
-from runbook.rows import Gap, Row
+from runbook.model.facts import Gap
+from runbook.model.moment import Moment
 
 PAGE = 1000
+
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+
 # Functions write what ended them to stderr, often as JSON without a severity.
 _CRASHED = (
     'log_id("run.googleapis.com/stderr") AND severity=DEFAULT AND (errorGroups.id:*'
     f' OR textPayload:"{TRACEBACK}" OR jsonPayload.message:"{TRACEBACK}")'
 )
+
 OTHER, NOBODY = "(other)", "unknown"  # for certain none of the system's functions, and perhaps one of them
+
 LONG = 20_000
+
 # What the buckets _Default and _Required keep: https://cloud.google.com/logging/quotas#logs_retention_periods
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
+
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
 

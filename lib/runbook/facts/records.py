@@ -6,18 +6,21 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from runbook import record, settings
-from runbook.cloud.connect import Cloud
-from runbook.errors import NoRecord
-from runbook.facts.read import Answer, Ask, Read
-from runbook.journal import Journal
-from runbook.moment import Moment
-from runbook.operations import UpdateFunction
-from runbook.request import Request
-from runbook.rows import Gap, Row
-from runbook.store import Store
+from runbook.cloud.client import Cloud
+from runbook.config.load import load_settings
+from runbook.config.request import Request
+from runbook.display.text import Row
+from runbook.facts.base import Answer, Ask, Read
+from runbook.model.errors import NoRecord
+from runbook.model.facts import Gap
+from runbook.model.moment import Moment
+from runbook.model.operations import UpdateFunction
+from runbook.records.journal import Journal
+from runbook.records.record import read_report, records_directory
+from runbook.records.store import Store
 
 NEWEST = 200  # records of a runbook in staging that are looked at
+
 # Parameters in which a trial in staging may differ: where and why, and the path of a source, whose digest counts.
 _FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply", "source"}
 
@@ -26,7 +29,7 @@ def told(incident: str) -> Ask:
     """Rows `contact, at` of those who got a message about an incident, by name."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        store = Store(record.folder_of(cloud.settings))
+        store = Store(records_directory(cloud.settings))
 
         def see() -> Answer:
             rows, gaps = [], []
@@ -57,7 +60,7 @@ def rehearsal(asked: Request) -> Ask:
     def ask(cloud: Cloud, moment: Moment) -> Read:
         if not cloud.settings.staging:
             return Read("tried in staging", "grep staging: params/*.yaml  # none is named", lambda: Answer(()))
-        folder = record.folder_of(settings.load(cloud.settings.staging))
+        folder = records_directory(load_settings(cloud.settings.staging))
 
         def see() -> Answer:
             found = sorted(folder.glob(f"*-{asked.runbook}-*"), reverse=True)[:NEWEST]
@@ -74,7 +77,7 @@ def _same(values: Row) -> Row:
 
 def _applied(folder: Path, wanted: Row) -> Row | None:
     """What a run's folder tells, if it applied what is wanted and it went well. Raises Broken for a damaged journal."""
-    report, rows = record.read_report(folder) or {}, Journal(folder).read()
+    report, rows = read_report(folder) or {}, Journal(folder).read()
     outcome = report.get("outcome", {})
     if not rows or outcome.get("result") != "applied" or report["verdict"] not in ("ok", "warn"):
         return None

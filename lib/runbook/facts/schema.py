@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runbook.cloud.connect import Cloud
+from runbook.cloud.client import Cloud
 from runbook.cloud.query import readable
-from runbook.facts.read import Answer, Ask, Read, each
-from runbook.moment import Moment
+from runbook.facts.base import Answer, Ask, Read, each
+from runbook.model.moment import Moment
 
 
 def schema() -> Ask:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import subprocess
 
-from runbook import source as code
-from runbook.cloud.connect import Cloud
-from runbook.cloud.unseen import Unseen
-from runbook.facts.read import Answer, Ask, Read
-from runbook.moment import Moment
-from runbook.rows import Row
+from runbook.cloud.client import Cloud
+from runbook.cloud.failures import CannotRead
+from runbook.display.text import Row
+from runbook.facts.base import Answer, Ask, Read
+from runbook.facts.source_code import can_test, folder_of, inspect_source, leaks, run_tests
+from runbook.model.moment import Moment
 
 
 def source(folder: str) -> Ask:
@@ -30,22 +30,22 @@ def source(folder: str) -> Ask:
 
 
 def _row(folder: str) -> Row:
-    place = code.folder_of(folder)
-    if not code.can_test():
-        raise Unseen("pytest is not installed here, so its tests cannot be run", "pip install pytest.")
+    place = folder_of(folder)
+    if not can_test():
+        raise CannotRead("pytest is not installed here, so its tests cannot be run", "pip install pytest.")
     try:
-        found = code.look(place)
+        found = inspect_source(place)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or str(error)
-        raise Unseen(f"git cannot tell: {said.strip()}", "give the path of a git checkout.") from None
-    passed, line = code.run_tests(place)
+        raise CannotRead(f"git cannot tell: {said.strip()}", "give the path of a git checkout.") from None
+    passed, line = run_tests(place)
     return {
         "source": folder,
         "commit": found.commit[:12],
         "not committed": list(found.dirty),
         "review": found.review,
         "tests": line,
-        "looks like a secret": code.leaks(place),
+        "looks like a secret": leaks(place),
         "digest": found.digest[:12],
         "_passed": passed,
         "_digest": found.digest,

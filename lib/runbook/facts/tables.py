@@ -8,16 +8,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from runbook.cloud.connect import Cloud
+from runbook.cloud.client import Cloud
+from runbook.cloud.failures import CannotRead
 from runbook.cloud.query import Absent, Value, select
-from runbook.cloud.unseen import Unseen
-from runbook.errors import OverCap
-from runbook.facts.fields import items, millis, number, text
-from runbook.facts.fields import moment as time_of
-from runbook.facts.read import Answer, Ask, Read, attempt, bq_line, each, readable, template
-from runbook.moment import Moment
-from runbook.operations import CopyTable
-from runbook.rows import Row
+from runbook.display.text import Row
+from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, readable, template
+from runbook.facts.fields import items, millis, number, text, time_of
+from runbook.model.errors import OverCap
+from runbook.model.moment import Moment
+from runbook.model.operations import CopyTable
 
 
 def tables() -> Ask:
@@ -136,11 +135,11 @@ def _counted(cloud: Cloud, copy: CopyTable) -> Answer:
         except OverCap as error:
             why = error.observed
         except Absent as error:
-            raise Unseen(str(error), "its source has gone.") from None
+            raise CannotRead(str(error), "its source has gone.") from None
         else:
             row = rows[0] | ({"no_checksum": why} if why else {})
             return Answer((row,), sql=sql, line=bq_line(cloud, sql, values))
-    raise Unseen(why, "raise cost_cap_gib in params.")
+    raise CannotRead(why, "raise cost_cap_gib in params.")
 
 
 def _side_by_side(cloud: Cloud, copy: CopyTable, found: Row, checksum: str) -> tuple[str, dict[str, Value]]:
@@ -148,7 +147,7 @@ def _side_by_side(cloud: Cloud, copy: CopyTable, found: Row, checksum: str) -> t
     values: dict[str, Value] = {}
     if copy.is_snapshot:
         if not (taken := _taken(found)):
-            raise Unseen("the copy does not tell of when it is", "run again; if it stays, report it.")
+            raise CannotRead("the copy does not tell of when it is", "run again; if it stays, report it.")
         values["at"] = taken
     elif copy.at:
         values["at"] = copy.copied_at

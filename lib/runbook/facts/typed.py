@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 
-from runbook.cloud.connect import Cloud
+from runbook.cloud.client import Cloud
+from runbook.cloud.failures import CannotRead
 from runbook.cloud.query import Value, select
-from runbook.cloud.unseen import Unseen
-from runbook.errors import Broken, DoorShut
+from runbook.display.text import Row
 from runbook.facts.fields import moment_of, number, text
-from runbook.rows import Gap, Row
+from runbook.model.errors import Broken, RequestBlocked
+from runbook.model.facts import Gap
 
 TRACEBACK = "Traceback (most recent call last)"
+
 # The columns that each named query answers.
 _COLUMNS = {
     "etl_failures": {"started_at", "source_system", "function", "error"},
@@ -24,6 +26,7 @@ _COLUMNS = {
     "runs_recent": {"started_at", "function", "source_system", "status", "finished_at", "error"},
     "scores": {"score_date", "accounts"},
 }
+
 # What the columns of the named queries are; any other is text. Without the needed ones a row says nothing.
 _KINDS: dict[str, Callable[[Row, str], object]] = {
     **dict.fromkeys(("started_at", "finished_at", "latest", "newest"), lambda row, name: moment_of(row[name])),
@@ -32,6 +35,7 @@ _KINDS: dict[str, Callable[[Row, str], object]] = {
     "_outlived": lambda row, name: row[name] is True,
     "error": lambda row, name: headline(text(row, name)),
 }
+
 _NEEDED = ("started_at", "latest", "runs", "success", "failed", "accounts", "date", "score_date", "table_name")
 
 
@@ -40,16 +44,16 @@ def asked(
 ) -> tuple[list[Row], tuple[Gap, ...]]:
     """The rows of a named query, each column as what it is, and a gap for each column that is sometimes another thing.
 
-    Raises as `select`, but Unseen where BigQuery does not accept or confirm the query, or it costs too much.
+    Raises as `select`, but CannotRead where BigQuery does not accept or confirm the query, or it costs too much.
     """
     try:
         found = select(cloud, sql, values, {"query": label})
-    except DoorShut:
+    except RequestBlocked:
         raise
     except Broken as error:
-        raise Unseen(f"{error.what}: {error.observed.splitlines()[0]}", error.next or "report it.") from None
+        raise CannotRead(f"{error.what}: {error.observed.splitlines()[0]}", error.next or "report it.") from None
     if lost := sorted({c for row in found for c in _COLUMNS[label] - set(row)}):
-        raise Unseen(f"the answer has no column {', '.join(lost)}", "run again; if it stays, report it.")
+        raise CannotRead(f"the answer has no column {', '.join(lost)}", "run again; if it stays, report it.")
     wrong: set[str] = set()
     rows = [typed for row in found if (typed := _typed(row, wrong))]
     return rows, tuple(Gap(f"{name}: {c}", "some values are of another type", _CORRECT) for c in sorted(wrong))

@@ -1,8 +1,14 @@
-"""Plans: what would have to change. Each is a pure function `(request, seen, gates, settings, moment) -> Plan`."""
+"""What would have to change: each plan is a pure function `(request, seen, gates, settings, moment) -> Plan`.
 
+In: a request and the facts of this moment. Out: ordered changes with their way back, or a refusal. Nothing is written.
+Start with base.py, then functions.py for an example.
+"""
+
+from __future__ import annotations
+
+from runbook.plans.functions import deploy, rollback
 from runbook.plans.scheduling import retry, scheduler
-from runbook.plans.secret import retire_secret, rotate_secret
-from runbook.plans.service import deploy, rollback
+from runbook.plans.secrets import retire_secret, rotate_secret
 from runbook.plans.tables import backup, restore, schema_change
 
 __all__ = [

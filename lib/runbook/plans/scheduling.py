@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from runbook.errors import Refused
-from runbook.forms import names_of
-from runbook.moment import Moment
-from runbook.operations import SetJobState
-from runbook.plan import Change, Plan
-from runbook.plans.parts import again, row_of, rows_of, run_once
-from runbook.request import Request
-from runbook.rows import Findings, Seen
-from runbook.settings import Settings
+from runbook.config.request import Request
+from runbook.config.schema import Settings
+from runbook.config.validation import names_of
+from runbook.model.errors import Refused
+from runbook.model.facts import Seen
+from runbook.model.findings import Findings
+from runbook.model.moment import Moment
+from runbook.model.operations import SetJobState
+from runbook.model.plan import Change, Plan
+from runbook.plans.base import again, row_of, rows_of, run_once
 
 STATES = {"pause": "PAUSED", "resume": "ENABLED"}
 

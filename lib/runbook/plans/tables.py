@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from runbook.errors import Refused
-from runbook.forms import names_of
-from runbook.moment import Moment, moment_of
-from runbook.operations import EPOCH, LEGACY, AddColumn, CopyTable
-from runbook.plan import Change, Plan
-from runbook.plans.parts import again, rows_of, tried
-from runbook.request import Request
-from runbook.rows import Findings, Row, Seen
-from runbook.settings import Settings
+from runbook.config.request import Request
+from runbook.config.schema import Settings
+from runbook.config.validation import names_of
+from runbook.display.text import Row
+from runbook.model.errors import Refused
+from runbook.model.facts import Seen
+from runbook.model.findings import Findings
+from runbook.model.moment import Moment, moment_of
+from runbook.model.operations import EPOCH, LEGACY, AddColumn, CopyTable
+from runbook.model.plan import Change, Plan
+from runbook.plans.base import again, rows_of, tried
 
 PAST = timedelta(days=7)  # a dataset may be set to keep less; then Google refuses the copy
 

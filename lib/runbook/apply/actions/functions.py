@@ -1,0 +1,140 @@
+"""Traffic and new revisions of a service, and deployments of a function.
+
+https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services/patch and
+https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/patch
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from runbook.apply.actions.base import Action, Observation, Send, side
+from runbook.apply.secret_value import SecretValue
+from runbook.cloud.client import Cloud
+from runbook.display.text import Row
+from runbook.model.errors import Broken
+from runbook.model.plan import Change
+
+
+def targets(service: Row, key: str = "traffic") -> dict[str, int]:
+    """Percent of the traffic by revision id; "latest" is whichever is newest and ready."""
+    return {t.get("revision") or "latest": t.get("percent", 0) for t in service.get(key, []) if t.get("percent")}
+
+
+def _look_traffic(cloud: Cloud, change: Change) -> Observation:
+    service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
+    now = targets(service)
+    if service.get("reconciling") or targets(service, "trafficStatuses") != now:
+        return Observation("pending", "traffic is being routed", service)
+    condition = service.get("terminalCondition", {})
+    if condition.get("state") == "CONDITION_FAILED" and now == change.args.after:
+        return Observation("failed", condition.get("message", ""), service)
+    return side(now, change, ", ".join(f"{name} {share} %" for name, share in now.items()), service)
+
+
+def _do_traffic(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+    kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_"
+    wanted = [
+        {"type": kind + "LATEST", "percent": share}
+        if name == "latest"
+        else {"type": kind + "REVISION", "revision": name, "percent": share}
+        for name, share in change.args.after.items()
+    ]
+    name = _service(cloud, change.args.service)
+    body = {"name": name, "etag": look.data.get("etag", ""), "traffic": wanted}
+    send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=traffic", body)
+
+
+def _service(cloud: Cloud, name: str) -> str:
+    return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}/services/{name}"
+
+
+_MASKS = {
+    "runtime": "buildConfig.runtime",
+    "entry_point": "buildConfig.entryPoint",
+    "memory": "serviceConfig.availableMemory",
+    "timeout_s": "serviceConfig.timeoutSeconds",
+}
+
+LABEL = "runbook-source"  # on a function: which source its code was built from
+
+
+def _function(cloud: Cloud, name: str) -> str:
+    return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}/functions/{name}"
+
+
+def _look_function(cloud: Cloud, change: Change) -> Observation:
+    found = cloud.get("cloudfunctions", f"v2/{_function(cloud, change.args.function)}")
+    state = found.get("state")
+    if state == "DEPLOYING":
+        return Observation("pending", "it is being deployed", found)
+    build, service = found.get("buildConfig", {}), found.get("serviceConfig", {})
+    now = {
+        "source": found.get("labels", {}).get(LABEL, ""),
+        "runtime": build.get("runtime", ""),
+        "entry_point": build.get("entryPoint", ""),
+        "memory": service.get("availableMemory", ""),
+        "timeout_s": service.get("timeoutSeconds", 0),
+    }
+    now = {key: now[key] for key in change.args.after}
+    said = "; ".join(m.get("message", "") for m in found.get("stateMessages", []))
+    if state == "FAILED" and change.args.was != "FAILED":
+        return Observation("failed", said or "its deployment failed", found)
+    if state == "FAILED" and now == change.args.after:
+        return Observation("failed", said, found)
+    return side(now, change, f"{state}, revision {service.get('revision', '?')}", found)
+
+
+def _do_function(send: Send, cloud: Cloud, change: Change, look: Observation, material: SecretValue) -> None:
+    to, name = change.args.after, _function(cloud, change.args.function)
+    base = "https://cloudfunctions.googleapis.com/v2"
+    mask = [_MASKS[key] for key in to if key in _MASKS]
+    body: Row = {"name": name, "buildConfig": {}, "serviceConfig": {}}
+    for key in to:
+        if key in _MASKS:
+            part, field_ = _MASKS[key].split(".")
+            body[part][field_] = to[key]
+    if "source" in to:
+        place = send("POST", f"{base}/{name.rsplit('/', 2)[0]}/functions:generateUploadUrl", {})
+        archive = material.archive()
+        if hashlib.sha256(archive).hexdigest()[:40] != to["source"]:
+            raise Broken("the source changed since it was planned", change.args.function, next="plan again.")
+        send("PUT", place["uploadUrl"], archive, {"Content-Type": "application/zip"})
+        mask += ["buildConfig.source.storageSource", "labels"]
+        body["buildConfig"]["source"] = {"storageSource": place["storageSource"]}
+        body["labels"] = {**look.data.get("labels", {}), LABEL: to["source"]}
+    send("PATCH", f"{base}/{name}?updateMask={','.join(mask)}", body)
+
+
+def _look_restart(cloud: Cloud, change: Change) -> Observation:
+    """Whether the revision that serves was made with this rotation's mark: then it has read the secret anew."""
+    service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
+    condition = service.get("terminalCondition", {})
+    if service.get("reconciling"):
+        return Observation("pending", "a new revision is starting", service)
+    mark = service.get("template", {}).get("annotations", {}).get(MARK, "")
+    if mark == change.args.mark:
+        ready = service.get("latestReadyRevision") == service.get("latestCreatedRevision")
+        if not ready or condition.get("state") == "CONDITION_FAILED":
+            return Observation("failed", condition.get("message", "the new revision is not ready"), service)
+        return Observation("new", service["latestReadyRevision"].rsplit("/", 1)[1], service)
+    if condition.get("state") == "CONDITION_FAILED":
+        return Observation("failed", condition.get("message", ""), service)
+    return Observation("old", "it runs with the secret that it read before", service)
+
+
+MARK = "runbook/secret-version"
+
+
+def _do_restart(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+    name = _service(cloud, change.args.service)
+    marks = {**look.data.get("template", {}).get("annotations", {}), MARK: change.args.mark}
+    body = {"name": name, "etag": look.data.get("etag", ""), "template": {"annotations": marks}}
+    send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=template.annotations", body)
+
+
+ACTIONS = {
+    "route traffic": Action(_look_traffic, _do_traffic),
+    "update function": Action(_look_function, _do_function),
+    "start with new secret": Action(_look_restart, _do_restart),
+}

@@ -1,0 +1,48 @@
+"""A message to people.
+
+No service tells whether it was read, so the record store notes that it was accepted; should that note be lost in a
+crash, the message is sent again: better twice than never.
+"""
+
+from __future__ import annotations
+
+from runbook.apply.actions.base import Action, Observation, Send
+from runbook.apply.notify import deliver
+from runbook.apply.secret_value import SecretValue
+from runbook.cloud.client import Cloud
+from runbook.facts.records import told_place
+from runbook.model.canonical import canonical
+from runbook.model.plan import Change
+from runbook.records.files import now
+from runbook.records.record import records_directory
+from runbook.records.store import Store
+
+
+def _look_message(cloud: Cloud, change: Change) -> Observation:
+    raw = _told(cloud).read(told_place(_once(change), change.args.contact))
+    return Observation("old", "not told yet") if raw is None else Observation("new", "the message was accepted")
+
+
+def _once(change: Change) -> str:
+    """What the message is sent for only once: the incident that its plan names, else the plan's application."""
+    return change.args.once or change.notes["once"]
+
+
+def _told(cloud: Cloud) -> Store:
+    return Store(records_directory(cloud.settings))
+
+
+def _do_message(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+    contact, title, text = change.args.contact, change.args.title, change.args.message
+    if cloud.target == "sandbox":  # nobody may be called by a rehearsal
+        body = {"title": title, "message": text, "type": "info"}
+        send("POST", f"https://inbox.example.com/messages/{contact}", body)
+    else:
+        deliver(contact, title, text)
+    note = {"contact": contact, "at": now()}
+    _told(cloud).create(told_place(_once(change), contact), canonical(note))
+
+
+ACTIONS = {
+    "tell": Action(_look_message, _do_message),
+}

@@ -1,0 +1,52 @@
+"""A run of a function, by its scheduler job, and the states of jobs.
+
+https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs/run
+"""
+
+from __future__ import annotations
+
+from runbook.apply.actions.base import Action, Observation, Send, State, side
+from runbook.apply.secret_value import SecretValue
+from runbook.cloud.client import Cloud
+from runbook.model.plan import Change
+
+
+def _job(cloud: Cloud, name: str) -> str:
+    return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}/jobs/{name}"
+
+
+def _look_run(cloud: Cloud, change: Change) -> Observation:
+    from runbook.cloud.query import select
+    from runbook.facts.etl import newest_run
+
+    rows = select(cloud, *newest_run(cloud, change.args.function), {"query": "newest_run"})
+    newest = rows[0] if rows else {}
+    stamp = newest["started_at"].isoformat() if newest else ""
+    data = {"newest": stamp}
+    since = change.notes.get("since")
+    if since is None or stamp <= since:
+        return Observation("old", "no newer run", data)
+    if newest["status"] not in ("success", "failed"):
+        return Observation("pending", "it is running", data)
+    state: State = "new" if newest["status"] == "success" else "failed"
+    return Observation(state, f"a run ended with {newest['status']}", data)
+
+
+def _do_run(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+    send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.function)}:run", {})
+
+
+def _look_job(cloud: Cloud, change: Change) -> Observation:
+    found = cloud.get("cloudscheduler", f"v1/{_job(cloud, change.args.job)}")
+    return side(found.get("state"), change, str(found.get("state")), found)
+
+
+def _do_job(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+    verb = "pause" if change.args.after == "PAUSED" else "resume"
+    send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.job)}:{verb}", {})
+
+
+ACTIONS = {
+    "run once": Action(_look_run, _do_run),
+    "set job state": Action(_look_job, _do_job),
+}

@@ -1,0 +1,113 @@
+"""Copies and columns of tables, by jobs (https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/insert)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from runbook.apply.actions.base import Action, Observation, Send, State
+from runbook.apply.secret_value import SecretValue
+from runbook.cloud.client import Cloud
+from runbook.display.text import Row
+from runbook.model.plan import Change
+
+
+def _table(cloud: Cloud, dataset: str, table: str) -> Row:
+    return {"projectId": cloud.settings.project, "datasetId": dataset, "tableId": table}
+
+
+def _get_table(cloud: Cloud, dataset: str, table: str) -> Row | None:
+    from google.api_core.exceptions import NotFound
+
+    try:
+        path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{dataset}/tables/{table}"
+        return cloud.get("bigquery", path)
+    except NotFound as error:
+        if "dataset" in str(error.message).lower().partition("not found: ")[2][:10]:
+            raise
+        return None
+
+
+def _look_copy(cloud: Cloud, change: Change) -> Observation:
+    at = change.args
+    found, job = _get_table(cloud, at.to_dataset, at.to_table), _newest_job(cloud, change)
+    if found is None:
+        return _without(job, "it is not there")
+    base = found.get("snapshotDefinition", {}).get("baseTableReference", {}).get("tableId")
+    mine = base == at.table if at.is_snapshot else job is not None
+    if found.get("type", "TABLE") != ("SNAPSHOT" if at.is_snapshot else "TABLE") or not mine:
+        return Observation("other", f"there is another {found.get('type')} of that name", found)
+    return Observation("new", f"{int(found.get('numRows', 0)):,} rows", found)
+
+
+def _without(job: Row | None, said: str) -> Observation:
+    """What the last job says while its effect is not there."""
+    status = job["status"] if job else {}
+    if job and status.get("state") != "DONE":
+        return Observation("pending", "the job is running", job)
+    if error := status.get("errorResult"):
+        return Observation("failed", error.get("message", "the job failed"), job or {})
+    return Observation("old", said)
+
+
+def _newest_job(cloud: Cloud, change: Change) -> Row | None:
+    """The last job that was inserted for a change; each is named after it and numbered."""
+    from google.api_core.exceptions import NotFound
+
+    found = None
+    for number in range(1, TRIES + 1):
+        path = f"bigquery/v2/projects/{cloud.settings.project}/jobs/{change.args.job}_{number}"
+        try:
+            found = cloud.get("bigquery", path, location=cloud.settings.region) | {"_number": number}
+        except NotFound:
+            return found
+    return found
+
+
+TRIES = 20  # jobs for one change; Google keeps them for months, and an id is good for one only
+
+
+def _do_copy(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+    at = change.args
+    copy: Row = {
+        "sourceTable": _table(cloud, at.dataset, at.table + at.at),
+        "destinationTable": _table(cloud, at.to_dataset, at.to_table),
+        "operationType": at.operation,
+        "writeDisposition": "WRITE_EMPTY",
+    }
+    if at.keep_days:
+        copy["destinationExpirationTime"] = f"{cloud.now()[0] + timedelta(days=at.keep_days):%FT%TZ}"
+    _insert(send, cloud, change, {"copy": copy})
+
+
+def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> None:
+    """Insert a job whose id follows from the change, so that of two at the same time Google refuses one."""
+    from google.api_core.exceptions import BadRequest
+
+    project, last = cloud.settings.project, _newest_job(cloud, change)
+    name = f"{change.args.job}_{last['_number'] + 1 if last else 1}"
+    job = {"jobReference": {"projectId": project, "jobId": name, "location": cloud.settings.region}}
+    url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs"
+    answer = send("POST", url, {**job, "configuration": configuration})
+    if error := answer.get("status", {}).get("errorResult"):
+        raise BadRequest(error.get("message", "the job failed"))
+
+
+def _look_column(cloud: Cloud, change: Change) -> Observation:
+    at = change.args
+    found = _get_table(cloud, at.dataset, at.table) or {}
+    fields = {f["name"]: (f["type"], f.get("mode", "NULLABLE")) for f in found.get("schema", {}).get("fields", [])}
+    if at.column not in fields:
+        return Observation("old", "there is no such column", found)
+    state: State = "new" if fields[at.column] == at.field else "other"
+    return Observation(state, str(fields[at.column]), found)
+
+
+def _do_column(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+    sql = change.args.sql(cloud.settings.project)
+    _insert(send, cloud, change, {"query": {"query": sql, "useLegacySql": False}})
+
+
+ACTIONS = {
+    "copy table": Action(_look_copy, _do_copy),
+    "add column": Action(_look_column, _do_column),
+}

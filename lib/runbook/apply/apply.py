@@ -1,0 +1,184 @@
+"""The only writer: whether an approved plan may be applied, and by whose leave; `writing` then does it.
+
+    plan → same id? → gates? → lock → approvals? → use them up → one change after the other → CLOSE
+
+After a crash, applying the same plan again reads the same journal: what is done is seen to be done, and the rest goes
+on under the same approvals until they expire.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from runbook.apply.attempts import already_applied, lock, next_attempt, open_journal, store_of
+from runbook.apply.executor import Writing
+from runbook.apply.secret_value import SecretValue
+from runbook.apply.stale import stale, unfinished
+from runbook.approvals.signers import signers_of
+from runbook.approvals.statement import Statement
+from runbook.approvals.terms import opens, terms_of
+from runbook.approvals.verify import approvals_of, check, consume
+from runbook.incidents.opened import is_open
+from runbook.model.canonical import canonical
+from runbook.model.errors import Refused
+from runbook.model.findings import Verdict
+from runbook.model.outcome import Outcome
+from runbook.model.plan import Plan
+from runbook.records.files import publish
+from runbook.records.journal import Journal
+from runbook.records.people import person
+from runbook.records.plans import Terms, clock, newest_plan, plan_of
+
+if TYPE_CHECKING:
+    from runbook.context import Context
+
+
+def apply(run: Context, plan: Plan, material: SecretValue) -> Outcome:
+    """Plan, refuse or apply; see the module. Raises NoRecord where it could not be journalled, and what is a bug."""
+    try:
+        plan = _wanted(run, plan)
+        if not plan.changes:
+            return Outcome(plan, "nothing to do", said=" ".join(plan.notes) or "everything already is as asked")
+        asked = _asked(run, plan)
+        if not asked.go:
+            return _planned(run, plan, asked)
+        _require_safe(plan, asked, material)
+        with nullcontext() if plan.operation == "notify" else lock(store_of(run).folder, run):
+            approvals = _require_approved(run, plan, asked)
+            attempt = _begin(run, plan, asked, approvals)
+            return _execute(run, plan, material, attempt, asked, approvals)
+    except Refused as refusal:
+        said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
+        return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What this run is asked to do with a plan: `go` is whether to apply it.
+
+    `now` is the cloud's time, or this machine's where it is not `certain`; `opening` when the preferred time begins.
+    """
+
+    go: bool
+    now: datetime
+    certain: bool
+    opening: datetime
+    terms: Terms
+
+
+def _wanted(run: Context, plan: Plan) -> Plan:
+    """The plan of now, or the one whose application was begun and has not ended.
+
+    Raises Refused where there is none, and where the approved plan is another one or was applied already.
+    """
+    wanted, store = run.request.values.get("approved_plan", ""), store_of(run)
+    if wanted not in ("", plan.id, plan.whole_id):
+        plan = unfinished(store, wanted, plan, run) or plan
+    moved = wanted not in ("", plan.id, plan.whole_id)
+    if moved and (done := already_applied(store, wanted)):
+        raise done
+    if plan.refusal:
+        raise plan.refusal
+    if moved:
+        raise stale(store, wanted, plan)
+    return plan
+
+
+def _asked(run: Context, plan: Plan) -> _Asked:
+    """Whether to apply, and under which terms; an incident counts while it is an open P1."""
+    given, rule = run.request.values, plan.rule
+    now, certain = run.cloud.now()
+    opening = opens(run.settings.windows.get(rule.window), now, run.settings.zone)
+    named = given.get("incident", "")
+    alone = bool(named) and rule.alone_in_p1 and is_open(store_of(run), named, now)
+    terms = terms_of(rule, person(), opening, named if alone else "")
+    unsigned = not rule.signers and bool(given.get("apply") or given.get("tell"))
+    return _Asked(bool(given.get("approved_plan")) or unsigned, now, certain and run.certain, opening, terms)
+
+
+def _require_safe(plan: Plan, asked: _Asked, material: SecretValue) -> None:
+    """Raise Refused where the time is not the cloud's, a gate is not green, or a secret's value is missing.
+
+    A message needs no clock and stands in nobody's way.
+    """
+    if not asked.certain and plan.operation != "notify":
+        said = "approvals hold until a time, and names have dates; this machine's own is not good enough"
+        raise Refused("the cloud's clock could not be read", said, next="check the network, and run it again.")
+    if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
+        lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
+        raise Refused("it is not safe to start", lines, next=bad[0].next or "mend what the gates say, and plan again.")
+    if any(change.args.needs_secret for change in plan.changes):
+        material.secret()  # refuses before an approval is used up
+
+
+def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statement, ...]:
+    """The approvals under which this plan may be applied now; none where nobody has to sign. Raises Refused."""
+    store, people = store_of(run), None
+    if plan.rule.signers:
+        people = signers_of(run.settings, run.cloud.target, store.folder.parent)
+    found = approvals_of(store, plan.whole_id)
+    return check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening)
+
+
+def _begin(run: Context, plan: Plan, asked: _Asked, approvals: Sequence[Statement]) -> Journal:
+    """Use the approvals up, and open the journal of this application, or of the one that was not finished."""
+    store = store_of(run)
+    folder = next_attempt(store.folder / "applied" / plan.id)
+    try:
+        consume(store, approvals, plan.whole_id, f"{plan.id}/{folder.name}", asked.now)
+    except Refused as refusal:
+        raise already_applied(store, plan.id) or refusal from None
+    return open_journal(folder)
+
+
+def _execute(
+    run: Context, plan: Plan, material: SecretValue, attempt: Journal, asked: _Asked, approvals: Sequence[Statement]
+) -> Outcome:
+    """Let the executor write, and say under whose approvals it did."""
+    shown = ("approver", "role", "reason", "override", "review_by")
+    by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
+    stored = newest_plan(store_of(run), plan.id)
+    planned_in = stored.file.record if stored else ""
+    run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=str(attempt.path), approvals=by)
+    return replace(Writing(run, plan, material, attempt).all(asked.now), by=by, planned_in=planned_in)
+
+
+def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
+    """Put the plan into the store, for those who must approve it, and into the run's folder.
+
+    Nobody is asked to sign what the gates would stop.
+    """
+    _put(run, plan, asked.terms)
+    said = f"nothing was written. This is plan {plan.id}"
+    if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
+        hint = bad[0].next or "mend what the gates say."
+        return Outcome(plan, "planned", said=f"{said}; {len(bad)} gates stop it", next=(hint, "then plan again."))
+    terms = asked.terms
+    steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in terms.signers]
+    if asked.opening > asked.now and steps:
+        begins = run.moment.local(clock(terms.not_before))
+        steps.append(
+            f'what is signed holds from {begins:%a %H:%M} on; to apply it now, add --override "why it cannot wait"'
+        )
+    if terms.incident:
+        alone = f'runbook approve {plan.id} --role on-call --as {terms.requester} --reason "…"'
+        steps.append(f"or, while {terms.incident} is an open P1, {terms.requester} alone, where on call: {alone}")
+    return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
+
+
+def _put(run: Context, plan: Plan, terms: Terms) -> None:
+    """Write the plan file. Raises Refused for a plan that nobody could read, NoRecord."""
+    file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
+    file["terms"] = terms.model_dump()
+    content = canonical(file)
+    plan_of(content)
+    # Two people may plan the same: who approves must see the newest, with the terms of whoever asked last.
+    name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
+    store_of(run).create(name, content)
+    publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")

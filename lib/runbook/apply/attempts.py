@@ -1,0 +1,83 @@
+"""Applications of a plan: the lock of an environment, and the journal of each attempt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from runbook.model.errors import NoRecord, Refused
+from runbook.records.files import publish
+from runbook.records.journal import Journal
+from runbook.records.provenance import here
+from runbook.records.record import records_directory
+from runbook.records.store import Store
+
+if TYPE_CHECKING:
+    from runbook.context import Context
+
+
+def store_of(run: Context) -> Store:
+    """The record store of a run's environment; on Google it is shared only where params say so."""
+    return Store(records_directory(run.settings), shared=run.settings.records_shared)
+
+
+def already_applied(store: Store, wanted: str) -> Refused | None:
+    """That a plan was applied, where its last application ended well."""
+    known = attempts(store.folder / "applied" / wanted[:12])
+    rows = known[-1].read() if known else []
+    if not rows or rows[-1].get("result") != "applied":
+        return None
+    said = f"it ended at {rows[-1]['time'][:16]} UTC; its journal: {known[-1].path}"
+    return Refused(
+        f"plan {wanted[:12]} was applied already", said, next="nothing; to do the same again, plan it again."
+    )
+
+
+@contextmanager
+def lock(folder: Path, run: Context) -> Iterator[None]:
+    """One writing run of an environment at a time. The system frees the lock when its owner's process ends.
+
+    Raises Refused, naming the owner.
+    """
+    owner, lock = folder / "lock.owner", FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = owner.read_text(encoding="utf-8") if owner.exists() else "somebody"
+        raise Refused("another run is changing this environment", who, next="wait until it has ended.") from None
+    except OSError as error:
+        raise NoRecord("the environment cannot be locked", str(error), next="give another RUNBOOK_RECORDS.") from None
+    try:
+        publish(owner, f"{here()['who']}, process {os.getpid()}, run {run.folder.name}".encode())
+        yield
+    finally:
+        lock.release()
+
+
+def next_attempt(folder: Path) -> Path:
+    """The folder of this plan's unfinished application, or of one more after those that were closed.
+
+    It is not made before the approvals are used up: what was refused is no application.
+    """
+    known = attempts(folder)
+    if known and not any(row["kind"] == "CLOSE" for row in known[-1].read()):
+        return known[-1].path.parent
+    return folder / str(len(known) + 1)
+
+
+def open_journal(folder: Path) -> Journal:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NoRecord("the journal cannot be made", str(error), next="give another RUNBOOK_RECORDS.") from None
+    return Journal(folder)
+
+
+def attempts(folder: Path) -> list[Journal]:
+    """The journals of a plan's applications, oldest first."""
+    return [Journal(path) for path in sorted(folder.glob("[0-9]*"), key=lambda path: int(path.name))]

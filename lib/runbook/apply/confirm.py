@@ -1,0 +1,61 @@
+"""The closing checks (guide: Monitor during and after): what a function did and logged since a change began, and
+whether copied tables have the rows of their sources.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from runbook import checks, facts
+from runbook.context import Context
+from runbook.facts.base import observe_all
+from runbook.model.facts import Fact
+from runbook.model.findings import Findings, Verdict, join
+from runbook.model.moment import Moment
+from runbook.model.operations import CopyTable
+from runbook.model.outcome import Outcome
+
+EVERY_S = 15
+
+
+def since(run: Context, outcome: Outcome) -> Findings:
+    """Look at the plan's functions for as long as the settings say; ends early when something is wrong.
+
+    The sandbox's clock stands still, so there one look is all.
+    """
+    names, rule = outcome.plan.watch, outcome.plan.rule
+    if not names:
+        return Findings()
+    end = time.monotonic() + (rule.watch_s if rule and run.cloud.target == "google" else 0)
+    while True:
+        now = run.cloud.now()[0]
+        run.moment = Moment(now, run.moment.zone)
+        hours = max((now - outcome.began).total_seconds(), 1) / 3600
+        asks = {f"runs {name}": facts.runs_of(name, hours) for name in names}
+        seen = observe_all(run, asks | {f"errors {name}": facts.errors(hours, name) for name in names})
+        found = join(_since(run, outcome, seen.facts[f"runs {name}"], seen.facts[f"errors {name}"]) for name in names)
+        if found.worst is Verdict.alert or time.monotonic() >= end:
+            return found
+        time.sleep(EVERY_S)
+
+
+def _since(run: Context, outcome: Outcome, runs: Fact, errors: Fact) -> Findings:
+    fresh = replace(runs, rows=tuple(r for r in runs.rows if r["started_at"] > outcome.began))
+    return checks.after_change(fresh, errors, run.settings, run.moment)
+
+
+def compared(run: Context, outcome: Outcome) -> Findings:
+    """Compare every copied table of the plan that is done, or that was there before, with its source.
+
+    So an application that is taken up again after a crash looks at all copies, not only at those that it made itself.
+    """
+    plan, fates = outcome.plan, outcome.fates
+    if outcome.result in ("planned", "refused"):
+        return Findings()
+    done = [c for c, (fate, _) in zip(plan.changes, fates, strict=False) if fate == "done"]
+    copies = {c.resource: c.args for c in (*plan.there, *done) if isinstance(c.args, CopyTable)}
+    if not copies:
+        return Findings()
+    seen = observe_all(run, {"copies": facts.copies(list(copies.values()))}).copies
+    return run.judge("confirm", checks.after_copy(seen, run.settings, run.moment), seen)

@@ -1,0 +1,80 @@
+"""A plan that is not today's: one whose application was begun and has not ended, or one that is out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runbook.apply.attempts import attempts
+from runbook.display.text import Row
+from runbook.model.canonical import canonical
+from runbook.model.errors import Refused
+from runbook.model.plan import Plan, change_of
+from runbook.records.plans import newest_plan
+from runbook.records.store import Store
+
+if TYPE_CHECKING:
+    from runbook.context import Context
+
+
+def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | None:
+    """The plan as it was approved, where applying it was begun and has not ended: what was done moved the plan of now.
+
+    None for any other, also for one that was made for another place or by other code. The file and the journal may be
+    anybody's: what comes back holds only actions of this runbook, and is applied only under signatures of exactly this.
+    Where nobody has to sign, today's plan must have every change of it, or find it done.
+    """
+    stored = newest_plan(store, wanted)
+    if stored is None:
+        return None
+    content, rule = stored.file.content, run.settings.operations.get(stored.file.content["operation"])
+    known = attempts(store.folder / "applied" / stored.file.id[:12])
+    rows = known[-1].read() if known else []
+    begun = any(row.get("kind") == "INTENT" for row in rows) and not any(row.get("kind") == "CLOSE" for row in rows)
+    if not begun or rule is None:
+        return None
+    changes = tuple(change_of(row, run.request.runbook, content["operation"]) for row in content["changes"])
+    if not rule.signers and not {canonical(c.plain()) for c in changes} <= {
+        canonical(c.plain()) for c in (*plan.changes, *plan.there)
+    }:
+        return None
+    was = {name: content[name] for name in ("operation", "reason", "relies_on")}
+    made = replace(plan, **was, changes=changes, rule=rule, refusal=None)
+    return made if made.whole_id == stored.file.id and wanted in (made.id, made.whole_id) else None
+
+
+def stale(store: Store, wanted: str, plan: Plan) -> Refused:
+    """Why the approved plan is not the plan of now: every part that moved."""
+    stored = newest_plan(store, wanted)
+    if stored is None:
+        return Refused(
+            f"there is no plan {wanted}", "it was never made in this record store", next="plan, then approve."
+        )
+    before, now = stored.file.content, plan.content
+    moved = [*_moved("", _read(before), _read(now))] or [*_moved("", before, now)]
+    where = f"{plan.operation} ({plan.place.get('environment')})"
+    return Refused(
+        f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}",
+        "\n".join(f"changed: {line}" for line in moved),
+        next=f"look at “What will change?” again; approve {plan.id}, or stop.",
+    )
+
+
+def _read(content: Row) -> Row:
+    """What people read of a plan; its arguments say the same again, for the actions."""
+    names = ("action", "resource", "before", "after")
+    return {**content, "changes": [{name: change[name] for name in names} for change in content["changes"]]}
+
+
+def _moved(key: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for k in sorted({*old, *new}):
+            yield from _moved(f"{key}, {k}" if key else k, old.get(k), new.get(k))
+    elif isinstance(old, list) and isinstance(new, list) and old != new:
+        if len(old) != len(new):
+            yield f"{key}: {len(old)} → {len(new)}"
+        for n, (a, b) in enumerate(zip(old, new, strict=False), 1):
+            yield from _moved(f"{key} {n}", a, b)
+    elif old != new:
+        yield f"{key}: {old} → {new}"

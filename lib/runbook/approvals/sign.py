@@ -1,0 +1,84 @@
+"""One person signs one plan in one role."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from runbook.approvals.signers import Signers, sign
+from runbook.approvals.statement import Statement, same_person_key, statement_of
+from runbook.approvals.terms import current_terms
+from runbook.approvals.verify import rules, statements_of
+from runbook.model.canonical import canonical
+from runbook.model.errors import require
+from runbook.model.operations import Rule
+from runbook.records.plans import PlanFile, Terms, clock, plan_of, utc_text
+from runbook.records.store import Store
+
+
+def approve(
+    plan_file: bytes,
+    person: str,
+    role: str,
+    reason: str,
+    key: Path,
+    *,
+    rule: Rule,
+    signers: Signers,
+    store: Store,
+    now: datetime,
+    opening: datetime,
+    override: str = "",
+) -> Statement:
+    """Sign a plan as `person` in `role`, and put the approval into the store as approvals/<plan>/<nonce>.json.
+
+    It holds from the `opening` of the preferred window; with an `override` reason from now. `rule` and `opening` come
+    from the approver's own settings. Raises Refused.
+    """
+    file, terms = _plan(plan_file, rule, store, now)
+    override = override.strip() if opening > now else ""
+    values = _values(file, terms, person, role, reason.strip(), now if override else opening)
+    text = canonical(values | {"override": override, "store": store.name})
+    statement = statement_of(text)
+    require(*rules(statement, file.content, terms, signers))
+    for before in statements_of(store, file.id):
+        elsewhere = (
+            same_person_key(before.approver) == same_person_key(person)
+            and before.role != role
+            and now < clock(before.expires_at)
+        )
+        require((not elsewhere, f"{person} has signed this plan already, as {before.role}"))
+    signature = sign(text, key, statement.target)
+    signers.verify(person, text, signature, now)
+    name = f"approvals/{file.id}/{statement.nonce}.json"
+    store.create(name, canonical({"statement": text.decode(), "signature": signature}))
+    return statement
+
+
+def _plan(plan_file: bytes, rule: Rule, store: Store, now: datetime) -> tuple[PlanFile, Terms]:
+    """A plan file and its terms as the settings have them. Raises Refused unless one agrees with the other."""
+    file = plan_of(plan_file)
+    terms = current_terms(file, rule)
+    expires = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
+    google = file.content.get("target") == "google"
+    require(
+        (rule.offered, "this operation is not offered: no runbook does it, so no approval can be given"),
+        (file.terms == terms, "the terms in the plan file are not those of the settings: it was edited, or they were"),
+        (now < expires, f"the plan expired at {utc_text(expires)}; make a new one"),
+        (store.shared or not google, "an approval for Google belongs in the record store that all machines share"),
+    )
+    return file, terms
+
+
+def _values(file: PlanFile, terms: Terms, person: str, role: str, reason: str, start: datetime) -> dict[str, Any]:
+    alone = same_person_key(person) == same_person_key(terms.requester)
+    return {
+        **{name: file.content.get(name) for name in ("operation", "environment", "project", "target")},
+        **{"schema": 1, "plan": file.id, "risk": terms.risk, "requester": terms.requester},
+        **{"approver": person, "role": role, "break_glass": alone, "nonce": secrets.token_hex(16)},
+        "reason": f"{terms.incident}: {reason}" if alone and reason else reason,
+        "not_before": utc_text(start),
+        "expires_at": utc_text(start + timedelta(hours=terms.valid_hours)),
+    }

@@ -1,0 +1,61 @@
+"""What an approver signs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from runbook.model.canonical import canonical
+from runbook.model.errors import require
+from runbook.model.strict import Part
+from runbook.records.plans import Id, Line, When, clock, parse
+
+Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Statement(Part):
+    """What an approver signs: this plan, here, in this role, from and until when, to be used once and in one store."""
+
+    version: Literal[1] = Field(alias="schema")
+    plan: Id
+    operation: str
+    environment: str
+    project: str
+    target: Literal["google", "sandbox"]
+    risk: str
+    requester: str
+    approver: str
+    role: str
+    not_before: When
+    expires_at: When
+    nonce: Nonce
+    store: str
+    reason: Line
+    override: Line
+    break_glass: bool
+
+    @property
+    def review_by(self) -> datetime | None:
+        """Until when somebody else must have reviewed a break-glass approval; None for any other."""
+        return clock(self.not_before) + timedelta(hours=24) if self.break_glass else None
+
+
+class Approval(Part):
+    """The approval file."""
+
+    statement: str
+    signature: str
+
+
+def same_person_key(person: str) -> str:
+    """A user name, whether or not it is written as an e-mail address."""
+    return person.casefold().partition("@")[0]
+
+
+def statement_of(text: bytes) -> Statement:
+    """A statement from its text, which must be the canonical one. Raises Refused."""
+    statement = parse(text, "statement", 2**14, Statement)
+    require((canonical(statement.model_dump(by_alias=True)) == text, "the statement is not written canonically"))
+    return statement

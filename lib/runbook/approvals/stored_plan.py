@@ -1,0 +1,136 @@
+"""A plan in a record store: found by its id, shown to its approver, and signed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from runbook.approvals.sign import approve
+from runbook.approvals.signers import DEMO, signers_of
+from runbook.approvals.statement import Statement
+from runbook.approvals.terms import opens
+from runbook.approvals.verify import require_signature
+from runbook.cloud.connect import connect
+from runbook.config.load import environments, load_settings
+from runbook.config.schema import Settings
+from runbook.display.text import text_table, visible
+from runbook.model.errors import BadSettings, Refused, UnknownName
+from runbook.model.operations import ACTIONS, Rule, Tell
+from runbook.records.people import person
+from runbook.records.plans import Stored, clock, newest_plan
+from runbook.records.record import records_directory
+from runbook.records.store import Store
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plan file that can be what it says, and the environment whose store it is in."""
+
+    system: Settings
+    store: Store
+    stored: Stored
+
+    @cached_property
+    def file(self) -> dict[str, Any]:
+        return self.stored.file.model_dump()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return self.file["content"]
+
+    @property
+    def rule(self) -> Rule:
+        """The row of params. Raises Refused where there is none."""
+        name = self.content["operation"]
+        if name not in self.system.operations:
+            raise Refused("params do not allow this", f"operations.{name} is missing", next="add its row.")
+        return self.system.operations[name]
+
+    @property
+    def runbook(self) -> str:
+        return self.content["runbook"]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.content["parameters"]
+
+    @property
+    def _preferred(self) -> str:
+        """When it may be applied by what is signed now: the window in words, and its next opening."""
+        window = self.system.windows.get(self.file["terms"]["window"])
+        begins = clock(self.file["terms"]["not_before"]).astimezone(self.system.zone)
+        return f"{window.text}; from {begins:%a %Y-%m-%d %H:%M %Z}" if window else "any"
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether a change adds a version of a secret."""
+        return any(ACTIONS[change["action"]].needs_secret for change in self.content["changes"])
+
+    def text(self) -> str:
+        """The plan as its approver must see it before signing."""
+        terms, shown = self.file["terms"], self.content
+        about = {key: shown[key] for key in ("operation", "environment", "project", "target", "commit", "reason")}
+        about |= {"requester": terms["requester"], "risk": terms["risk"], "who must sign": ", ".join(terms["signers"])}
+        about |= {
+            "preferred time": self._preferred,
+            **{f"relies on {k}": v for k, v in shown["relies_on"].items()},
+        }
+        names = ("action", "resource", "before", "after", "undo")
+        changes = [{name: change[name] for name in names} for change in shown["changes"]]
+        about |= {
+            f"given {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
+        }
+        head = text_table([{"plan": key, self.file["id"][:12]: value} for key, value in about.items()])
+        texts = dict.fromkeys(c["args"]["message"] for c in shown["changes"] if c["action"] == Tell.action)
+        messages = "".join(f"\nWhat they are told:\n{visible(text)}\n" for text in texts)
+        return f"{head}\n\n{text_table(changes)}\n{messages}"
+
+    def require_signature(self) -> None:
+        """Raise Refused unless somebody who may has signed it, or nobody has to: nothing of it runs before that."""
+        if self.rule.signers:
+            people = signers_of(self.system, self.content["target"], self.store.folder.parent)
+            require_signature(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
+
+    def now(self) -> datetime:
+        """The time of the cloud that the plan is for."""
+        return connect(self.system, str(self.parameters.get("world", ""))).now()[0]
+
+    def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
+        """Sign and put the approval into the store. Raises Refused, BadSettings."""
+        target, records = self.content["target"], self.store.folder.parent
+        people = signers_of(self.system, target, records)
+        if target == "sandbox":
+            who = who or next((name for name, roles in DEMO.items() if role in roles), person())
+            key = key or records / "sandbox" / "approvers" / who
+        key = key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
+        rule, now = self.rule, self.now()
+        opening = opens(self.system.windows.get(rule.window), now, self.system.zone)
+        more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
+        return approve(self.stored.raw, who or person(), role, reason, key, override=override, **more)
+
+
+def find(plan: str) -> Found:
+    """A plan by its id, in whichever environment's store it is. Raises UnknownName."""
+    looked = []
+    for environment in environments():
+        try:
+            system = load_settings(environment)
+        except BadSettings as error:  # a template, say: no plan can have been made from it
+            looked.append(f"not in that of {environment}: {error.what}")
+            continue
+        store = Store(records_directory(system), shared=system.records_shared)
+        looked.append(str(store.folder))
+        stored = newest_plan(store, plan)
+        if stored and stored.file.content["environment"] != environment:
+            raise Refused(f"the plan {plan} is for another environment", f"it was found in the store of {environment}")
+        if stored:
+            return Found(system, store, stored)
+    raise UnknownName(
+        f"there is no plan {plan!r}",
+        "looked in " + "; ".join(looked),
+        next="a run that plans prints its id, 12 characters.",
+    )

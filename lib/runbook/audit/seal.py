@@ -1,0 +1,78 @@
+"""Turn a notebook that a person ran in Jupyter and saved into a record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runbook.config.load import RUNBOOKS, load_settings
+from runbook.config.parameters import declared_parameters, load_notebook
+from runbook.config.request import Request
+from runbook.model.errors import BadInput, Broken
+from runbook.records.files import digest, publish
+from runbook.records.notebook import steps
+from runbook.records.record import begin, finish, is_report, new_directory, records_directory, write_report
+
+
+def seal(notebook: Path) -> Path:
+    """Turn a notebook that a person ran in Jupyter and saved into a record, in a folder of its own, which is returned.
+
+    Raises BadInput unless it is the whole, clean run of a runbook, in order, that has no record yet; NoRecord.
+    """
+
+    def refused(observed: str, next: str = "restart the kernel, run all cells, save, and seal that.") -> BadInput:
+        return BadInput(f"{notebook.name} cannot be sealed", observed, "No record was made.", next)
+
+    try:
+        nb, declared = load_notebook(notebook), declared_parameters(notebook)
+    except Broken as error:
+        raise refused(f"{error.what}: {error.observed}", "seal the saved notebook of a run.") from None
+    if notebook.resolve().is_relative_to(RUNBOOKS):
+        raise refused("it is a committed runbook, not a run of it", "run a working copy: `make lab`.")
+    ran = list(steps(nb["cells"]))
+    fault, report = _fault([cell for _, cell, _ in ran]), _shown_report(ran[-1][1] if ran else {})
+    if fault or report is None:
+        raise refused(fault or "its last code cell shows no verdict of run.close()")
+    injected = nb.get("metadata", {}).get("papermill", {}).get("parameters", {})
+    given = {name: p.default for name, p in declared.items()} | injected
+    if report["environment"] != given.get("environment"):
+        raise refused(f"it ran on {report['environment']}, but its parameters now say {given.get('environment')}")
+    system, content = load_settings(report["environment"]), notebook.read_bytes()
+    for old in (notebook.parent / "record.json", *records_directory(system).glob("*/record.json")):
+        if old.exists() and (old.parent == notebook.parent or digest(notebook) in old.read_text(encoding="utf-8")):
+            raise refused(f"it has a record already: {old}", "nothing; a record is never written again.")
+    folder = new_directory(system, report["runbook"])
+    marker = begin(folder, Request(report["runbook"], given), "sealed")
+    publish(folder / f"{report['runbook']}.ipynb", content)
+    write_report(folder, report | {"folder": str(folder), "attested": False})
+    cells = [
+        {"id": cell.get("id", str(n)), "step": title, "status": "completed", "count": cell["execution_count"]}
+        for n, cell, title in ran
+    ]
+    why = "a person ran it in Jupyter; nobody watched"
+    finish(folder, marker, status="finished", why=why, exit=report["exit"], cells=cells)
+    return folder
+
+
+def _fault(cells: Sequence[Mapping[str, Any]]) -> str:
+    """Why these code cells are no whole and clean run from first to last; empty when they are one."""
+    counts = [cell.get("execution_count") for cell in cells]
+    failed = [o.get("ename") for cell in cells for o in cell.get("outputs", []) if o.get("output_type") == "error"]
+    if None in counts:
+        return f"{counts.count(None)} of {len(counts)} code cells never ran"
+    if failed:
+        return f"a cell failed: {failed[0]}"
+    return "" if counts == sorted(set(counts)) else f"its cells did not run from first to last, but as {counts}"
+
+
+def _shown_report(cell: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The report that a cell shows, if it says what a record needs."""
+    from runbook.model.report import MIME
+
+    data = next((o["data"][MIME] for o in cell.get("outputs", []) if MIME in o.get("data", {})), None)
+    if not is_report(data):
+        return None
+    names = [str(data.get(key, "")) for key in ("runbook", "environment")]
+    return data if all(re.fullmatch(r"[A-Za-z][\w-]*", name) for name in names) else None

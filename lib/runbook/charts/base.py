@@ -1,0 +1,79 @@
+"""Charts of facts: a title, units, the threshold drawn, and the same numbers as text for those who cannot see it.
+
+Drawn with matplotlib's figure alone (no pyplot: nothing global, half the import). The picture is a PNG, the text form
+is what tests compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from runbook.display import blocks
+from runbook.display.text import Row, text_table
+from runbook.model.facts import Fact
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture and the rows behind it; with nothing to plot, only a sentence that says why."""
+
+    title: str
+    rows: Sequence[Row]
+    png: bytes = b""
+    why: str = ""
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        if not self.png:
+            return blocks.page(blocks.note(f"{self.title}: {self.why}"))
+        return {"image/png": self.png, "text/plain": f"{self.title}\n{text_table(self.rows)}"}
+
+
+def draw_bars(
+    axes: Axes, bars: Iterable[tuple[str, float, str, bool]], limit: float, label: str, room: float = 1.15, **text: Any
+) -> None:
+    """Bars to the right, the first at the top, and their limit. Each has a name, a length, what stands at its end, and
+    whether it is bad; `room` is for what stands there."""
+    names, lengths, said, bad = zip(*bars, strict=True)
+    drawn = axes.barh(range(len(names)), lengths, color=[BAD if one else GOOD for one in bad])
+    axes.set_yticks(range(len(names)), names)
+    axes.bar_label(drawn, said, **text)
+    axes.axvline(limit, color=LINE, linestyle="--", linewidth=1, label=label)
+    axes.set_xlim(0, max([*lengths, limit]) * room)
+    axes.invert_yaxis()
+
+
+def chart(
+    title: str,
+    fact: Fact,
+    rows: Sequence[Row],
+    paint: Callable[[Axes], None],
+    empty: str = "no rows to plot",
+    height: float = 2.9,
+    left: float = 0.07,
+) -> Chart:
+    if not rows:
+        return Chart(title, rows, why="could not be seen" if fact.gaps else empty)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Margins are set and the canvas prints itself: a layout engine and savefig would each draw everything once more.
+    figure = Figure(figsize=(8.5, height), dpi=100)
+    axes = figure.add_subplot()
+    figure.subplots_adjust(left=left, right=0.985, top=1 - 0.32 / height, bottom=0.55 / height)
+    paint(axes)
+    axes.set_title(title + (" (incomplete)" if fact.gaps else ""), loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0)
+    png = BytesIO()
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    return Chart(title, rows, png.getvalue())

@@ -1,0 +1,104 @@
+"""Charts of the daily check."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from runbook.charts.base import BAD, GOOD, LINE, QUIET, Chart, chart, draw_bars
+from runbook.model.facts import Fact
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from runbook.context import Context
+
+
+def etl_week(run: Context, week: Fact) -> Chart:
+    """Successful and failed runs for each of the team's last seven days; a day without runs is a bar of height zero.
+
+    Today's bar is hatched: the day is not over.
+    """
+    seen = {r["date"]: r for r in week.rows}
+    days = [run.moment.today - timedelta(days=n) for n in range(6, -1, -1)]
+    rows = [{"date": d, **{k: seen.get(d, {}).get(k, 0) for k in ("success", "failed")}, "": ""} for d in days]
+    rows[-1][""] = "today so far"
+
+    def paint(axes: Axes) -> None:
+        labels = [f"{r['date']:%a %d %b}\n{r['']}" for r in rows]
+        good, bad = [r["success"] for r in rows], [r["failed"] for r in rows]
+        for bars in (
+            axes.bar(labels, good, color=GOOD, label="success"),
+            axes.bar(labels, bad, bottom=good, color=BAD, label="failed"),
+        ):
+            bars[-1].set(hatch="///", edgecolor="white", alpha=0.6)
+        ok_from = run.settings.thresholds.etl_runs.ok_from
+        axes.axhline(ok_from, color=LINE, linestyle="--", linewidth=1, label=f"ok from {ok_from:g} successful")
+        axes.set_ylim(0, 1.1 * max(ok_from, *(r["success"] + r["failed"] for r in rows)))
+        axes.set_ylabel("runs per day")
+
+    return chart("ETL runs per day, last 7 days", week, rows, paint)
+
+
+def errors(run: Context, seen: Fact) -> Chart:
+    """The system's errors per hour over the last 24 h; titled as the newest 1,000 when there may be more.
+
+    No threshold is drawn, and the title says why: a line at its hourly share would be crossed by a single error.
+    """
+    first = run.moment.ago(24)
+    ours = [r for r in seen.rows if r["_ours"]]
+    counts = Counter(int((r["at"] - first) / timedelta(hours=1)) for r in ours)
+    start = [first + timedelta(hours=n) for n in range(24)]
+    rows = [{"hour from": run.moment.local(t), "errors": counts[n]} for n, t in enumerate(start)]
+
+    def paint(axes: Axes) -> None:
+        axes.bar(range(24), [r["errors"] for r in rows], width=0.9, align="edge", color=BAD)
+        axes.set_xticks(range(0, 24, 3), [f"{run.moment.local(start[n]):%a %H:%M}" for n in range(0, 24, 3)])
+        axes.set_ylim(0, 1.1 * max(counts.values()))
+        axes.set_ylabel("errors per hour")
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel(f"hour beginning ({run.settings.time_zone})")
+        axes.plot([], [], " ", label=f"{len(ours):,} in all")
+
+    title = f"Errors per hour, newest {len(seen.rows):,}" if seen.more else "Errors per hour, last 24 h"
+    limit = run.settings.thresholds.errors.alert_above
+    title += f" (alert above {limit:,} in all; one hour has no limit)"
+    return chart(title, seen, [r for r in rows if r["errors"]], paint, empty="no errors in the last 24 h")
+
+
+def scores(run: Context, seen: Fact) -> Chart:
+    """Scored accounts for each of the newest seven score dates, with the team's today marked."""
+    rows = sorted(seen.rows, key=lambda r: r["score_date"])
+
+    def paint(axes: Axes) -> None:
+        days = [(r["score_date"] - run.moment.today).days for r in rows]
+        axes.bar(days, [r["accounts"] for r in rows], width=0.7, color=QUIET)
+        shown = range(min([*days, -6]), 1)
+        axes.set_xticks(shown, [f"{run.moment.today + timedelta(days=d):%a %d %b}" for d in shown])
+        oldest = -run.settings.thresholds.scores.warn_days
+        axes.axvline(oldest - 0.5, color=LINE, linestyle="--", linewidth=1, label="newest left of this: alert")
+        axes.set_ylabel("accounts scored")
+
+    return chart("Account scores by date", seen, rows, paint)
+
+
+def freshness(run: Context, seen: Fact) -> Chart:
+    """The age of each table's newest row as a share of its own limit."""
+    limits = {t.name: t.limit_hours for t in run.settings.tables.freshness}
+    rows = [
+        {"table": r["table_name"], "hours stale": r["minutes_stale"] / 60, "limit h": limits[r["table_name"]]}
+        for r in seen.rows
+        if r["minutes_stale"] is not None
+    ]
+
+    def paint(axes: Axes) -> None:
+        bars = []
+        for r in rows:
+            share = 100 * r["hours stale"] / r["limit h"]
+            name = f"{r['table']} (limit {r['limit h']:g} h)"
+            bars.append((name, share, f" {r['hours stale']:.1f} h", share > 100))
+        draw_bars(axes, bars, 100, "limit")
+        axes.set_xlabel("age of the newest row, % of the table's limit")
+
+    return chart("Data freshness", seen, rows, paint, left=0.23)

@@ -1,0 +1,107 @@
+"""Charts of the P1 page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import ceil, inf
+from typing import TYPE_CHECKING
+
+from runbook.charts.base import BAD, GOOD, LINE, QUIET, Chart, chart, draw_bars
+from runbook.display.text import Row
+from runbook.model.facts import Fact
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from runbook.context import Context
+    from runbook.incidents.causes import Causes
+    from runbook.incidents.page import Page
+
+
+LEAST_HOURS, MOST_HOURS = 6, 24  # that a timeline shows
+
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+
+
+def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Causes) -> Chart:
+    """Log entries per five minutes and failed runs, with each change and the first symptom marked.
+
+    Of the last six hours, or as far back as the first symptom if that is within a day.
+    """
+    first = min((c.since for c in causes if c.since), default=run.moment.at)
+    hours = max(LEAST_HOURS, min(MOST_HOURS, 1 + ceil((run.moment.at - first) / timedelta(hours=1))))
+    start, step = run.moment.ago(hours), timedelta(minutes=5)
+    counts = Counter(int((r["at"] - start) / step) for r in logged.rows if r["at"] >= start)
+    failed = [r["started_at"] for r in runs.rows if r["status"] == "failed" and r["started_at"] >= start]
+    marks = [(c["at"], f"{c['what']} {c['resource'].split('/', 1)[-1]}") for c in changed.rows if c["at"] >= start]
+    symptom = [(first, "first symptom")] if start <= first < run.moment.at else []
+    rows = [{"from": run.moment.local(start + n * step), "entries": counts[n], "change": ""} for n in counts]
+    rows += [{"from": run.moment.local(at), "entries": 0, "change": said} for at, said in (*symptom, *marks)]
+
+    def x(at: datetime) -> float:
+        return (at - run.moment.at) / timedelta(hours=1)
+
+    def paint(axes: Axes) -> None:
+        top = max([*counts.values(), 1])
+        if counts:
+            ago = [x(start + n * step) for n in counts]
+            axes.bar(ago, list(counts.values()), width=5 / 60, align="edge", color=BAD, label="log entries")
+        if failed:
+            axes.plot([*map(x, failed)], [top * 1.05] * len(failed), "x", color=LINE, label="failed run")
+        for at, said in symptom:
+            axes.axvline(x(at), color=LINE, linestyle="--", linewidth=1, label=said)
+        _mark(axes, sorted((x(at), said) for at, said in marks), hours, top)
+        axes.set_ylim(0, top * 1.62)
+        axes.set_xlim(-hours, 0)
+        ticks = range(0, -hours - 1, -ceil(hours / 9))
+        axes.set_xticks(ticks, [f"{run.moment.local(run.moment.ago(-n)):%H:%M}" for n in ticks])
+        axes.get_xticklabels()[0].set_ha("right")
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylabel("entries per 5 min")
+        axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is when this looks")
+
+    title = f"What happened in the last {hours} hours"
+    return chart(title, logged, sorted(rows, key=lambda r: r["from"]), paint, empty="no log entries and no changes")
+
+
+def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: float) -> None:
+    """A line for each change, and its name on the first of four rows where it covers no other; a table has them all."""
+    ends = [-inf] * 4
+    for n, (x, said) in enumerate(marks):
+        axes.axvline(x, color=QUIET, linewidth=1, zorder=1, label=None if n else "change")
+        wide = 0.0072 * hours * len(said)
+        left = min(x + 0.005 * hours, -wide)
+        row = next((n for n, end in enumerate(ends) if end < left), None)
+        if row is not None:
+            ends[row] = left + wide
+            axes.text(left, top * (1.55 - 0.11 * row), said, fontsize=7, color=QUIET, va="center", bbox=_PAPER)
+
+
+def limits(run: Context, page: Page, *facts: Fact) -> Chart:
+    """What the newest runs of functions that ran into a limit took and used, as a share of the limit that is deployed.
+
+    `facts` are those that the page was made from.
+    """
+    rows = page.near
+
+    def paint(axes: Axes) -> None:
+        bars = [(_of_run(r), 100 * (r["seen"] or 0) / r["limit"], _against(r), r["_hit"]) for r in rows]
+        draw_bars(axes, bars, 100, "limit", room=1.6, fontsize=8)
+        axes.plot([], [], "s", color=BAD, label="stopped by it")
+        axes.plot([], [], "s", color=GOOD, label="not stopped")
+        axes.set_xlabel("% of the limit that is deployed")
+
+    blind = next((f for f in facts if f.gaps), facts[0])
+    title = "Newest runs and their limits"
+    return chart(title, blind, rows, paint, empty="nothing ran into a limit", height=1 + 0.25 * len(rows), left=0.34)
+
+
+def _of_run(row: Row) -> str:
+    return f"{row['function']}, {row['what']}" + (f", {row['run']:%a %H:%M}" if row["run"] else "")
+
+
+def _against(row: Row) -> str:
+    seen = "not told" if row["seen"] is None else f"{row['seen']:,.0f}"
+    return f" {seen} of {row['limit']:,} {row['unit']}{' by params' * (row['limit by'] == 'params')}: {row['ended']}"

@@ -1,0 +1,57 @@
+"""Closing checks: what happened since a change, and whether copied tables have the rows of their sources."""
+
+from __future__ import annotations
+
+from runbook.checks.base import ALERT, OK, WARN, dark, must, one, unseen
+from runbook.config.schema import Settings
+from runbook.display.text import Row
+from runbook.model.facts import Fact
+from runbook.model.findings import Findings, join
+from runbook.model.moment import Moment
+
+
+def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -> Findings:
+    """What happened since a change: `runs` and `errors` hold only what came after it began."""
+    name = runs.name.removeprefix("runs of ")
+    ran = unseen("run since then", runs, "success")
+    if not ran:
+        newest = runs.rows[0] if runs.rows else {"status": "none yet, so nothing is proved", "error": ""}
+        verdict = {"success": OK, "failed": ALERT}.get(newest["status"], WARN)
+        value = newest["status"] + (f": {newest['error']}" if newest["error"] else "")
+        hint = "go back." if verdict is ALERT else "wait for a run to end, then run daily_check."
+        ran = one("run since then", name, value, "success", verdict, hint)
+    logged = unseen("errors since then", errors, "none")
+    if not logged:
+        count = len(errors.rows)
+        said = f"{count}" + (f"; newest: {errors.rows[0]['text']}" if count else "")
+        logged = must("errors since then", name, said, "none", not count, "read them.")
+    return join((ran, logged))
+
+
+def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
+    """Whether each copied table has the rows of its source: as many, and with the same checksum.
+
+    Equal counts without a checksum are a warning, not ok: it is less than was promised, and somebody may trust the copy
+    later; it stops nothing, and a higher cost cap mends it.
+    """
+    found = [_same_rows(row) for row in copies.rows]
+    hint = "find out who deleted it, and make it again."
+    gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, hint) for name in copies.absent]
+    return join((*found, *gone, dark("same rows", copies, _SOURCE)))
+
+
+_SOURCE = "as the source"
+
+
+def _same_rows(row: Row) -> Findings:
+    copied, source, verdict, hint = row["copy_rows"], row["source_rows"], OK, ""
+    value = f"{copied:,} rows {'=' if copied == source else '≠'} {source:,} rows"
+    if copied == source and row["copy_checksum"] is None:
+        verdict, hint = WARN, "raise cost_cap_gib in params to have the rows compared as well."
+        value += f"; no checksum: {row['no_checksum']}"
+    elif copied == source:
+        value += f", checksums {'equal' if row['copy_checksum'] == row['source_checksum'] else 'differ'}"
+    if copied != source or row["copy_checksum"] != row["source_checksum"]:
+        verdict = ALERT
+        hint = "do not rely on it: make another one. Rows that are streamed in can be missing for up to 90 minutes."
+    return one("same rows", row["copy"], value, _SOURCE, verdict, hint)

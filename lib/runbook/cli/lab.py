@@ -1,0 +1,41 @@
+"""Working copies: notebooks that people may run and change, in the records folder, never the committed ones."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from runbook.config.load import RUNBOOKS, load_settings
+from runbook.config.parameters import cell_source, load_notebook
+from runbook.model.errors import BadInput
+from runbook.records.files import probe, publish
+from runbook.records.record import records_directory
+
+
+def working_copies(environment: str) -> Path:
+    """Make a folder with a fresh copy of every runbook, without outputs, whose default is this environment.
+
+    Raises BadInput where JupyterLab is not installed, what `settings.load` raises, and NoRecord.
+    """
+    if not find_spec("jupyterlab"):
+        raise BadInput("JupyterLab is not installed", next="run `make lab`, or pip install -e '.[lab]'.")
+    folder = records_directory(load_settings(environment)) / f"lab-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    probe(folder)
+    for path in sorted(RUNBOOKS.glob("*.ipynb")):
+        copy = _copy(load_notebook(path), environment)
+        publish(folder / path.name, (json.dumps(copy, indent=1, ensure_ascii=False) + "\n").encode())
+    return folder
+
+
+def _copy(notebook: dict[str, Any], environment: str) -> dict[str, Any]:
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = cell_source(cell).replace(
+                'environment: str = "sandbox"', f'environment: str = "{environment}"'
+            )
+    return notebook

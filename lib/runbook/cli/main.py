@@ -1,0 +1,224 @@
+"""The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal`, `incident`, `lab`.
+
+Each command says what it did, where the record is and what to do next, and exits by `errors.Exit`. An error of ours is
+printed as its four lines, never as a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runbook.cli.output import print_result
+from runbook.model.errors import BadInput, Exit, NoAnswer, Refused, RunbookError
+
+_ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; without it: sandbox.")
+
+_WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world's file.")
+
+
+class _Group(click.Group):
+    """Shows our errors, and those of a command line that cannot be understood, with their exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RunbookError as error:
+            click.echo(error, err=True)
+            sys.exit(error.exit)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Runbooks as code: check, explain, and keep the record."""
+
+
+@main.command()
+@click.argument("name")
+@_ENV
+@_WORLD
+@click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
+def run(name: str, environment: str | None, world: str, given: Sequence[str]) -> None:
+    """Run a runbook, keep its record, and exit by its verdict."""
+    values: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or key in values:
+            raise BadInput(f"-p {key}", "it is given twice" if equals else "it has no =", next="write -p name=value.")
+        values[key] = value
+    values |= {k: v for k, v in (("environment", environment), ("world", world)) if v}
+    # Imported here: every other command would pay for it.
+    from runbook.runner.progress import progress
+    from runbook.runner.run import run as run_runbook
+
+    ended = run_runbook(name, values, progress())
+    print_result(ended)
+    sys.exit(ended.exit)
+
+
+@main.command()
+@click.argument("plan")
+@click.option("--role", required=True, help="In which role you sign, such as team-lead.")
+@click.option("--reason", required=True, help="Why you agree; it is part of what you sign.")
+@click.option(
+    "--as", "person", envvar="RUNBOOK_PERSON", help="Your name among the approvers; in the sandbox avery or blake."
+)
+@click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub.")
+@click.option("--override", default="", help="Why it must not wait for the preferred time.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def approve(plan: str, role: str, reason: str, person: str | None, key: Path | None, override: str, yes: bool) -> None:
+    """Show a plan, and sign it with your own SSH key."""
+    from runbook.approvals.stored_plan import find
+
+    found = find(plan)
+    for name in found.stored.ignored:
+        click.echo(f"Ignored, because it is damaged: {name}", err=True)
+    click.echo(found.text())
+    if not yes and not sys.stdin.isatty():
+        said = "this is no terminal, so nobody can be asked"
+        raise Refused("nobody has agreed to sign", said, next="look at the plan above, then add --yes.")
+    if not yes:
+        click.confirm(f"Sign as {role}?", abort=True)
+    signed = found.sign(role, reason, person, key, override)
+    click.echo(f"Signed by {signed.approver} as {role}; holds from {signed.not_before} to {signed.expires_at}.")
+    click.echo(f"Next: runbook apply {plan}")
+
+
+@main.command()
+@click.argument("plan")
+@click.option(
+    "--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Holds the new value."
+)
+@click.option("--secret-env", metavar="NAME", help="The environment variable that holds the new value.")
+@click.option("--secret-stdin", is_flag=True, help="The new value comes on standard input.")
+def apply(plan: str, secret_file: Path | None, secret_env: str | None, secret_stdin: bool) -> None:
+    """Plan again, and when that is what was approved, do it and confirm it."""
+    from runbook.approvals.stored_plan import find
+    from runbook.cli.secret_prompt import ask_secret
+    from runbook.runner.progress import progress
+    from runbook.runner.run import run as run_runbook
+
+    found = find(plan)
+    found.require_signature()
+    secret = None
+    if found.needs_secret:
+        secret = ask_secret(secret_file, secret_env, secret_stdin)
+    values = {**found.parameters, "approved_plan": plan}
+    ended = run_runbook(found.runbook, values, progress(), secret=secret)
+    print_result(ended)
+    sys.exit(ended.exit)
+
+
+@main.command("list")
+def list_runbooks() -> None:
+    """List the runbooks: what each is for, its safety class, and what it can change."""
+    from runbook.config.load import RUNBOOKS
+    from runbook.display.text import text_table
+
+    click.echo(text_table([_title(path) for path in sorted(RUNBOOKS.glob("*.ipynb"))]))
+
+
+def _title(path: Path) -> dict[str, str]:
+    """What the title cell of a runbook says about it."""
+    from runbook.config.parameters import cell_source, load_notebook
+
+    text = cell_source(load_notebook(path)["cells"][0])
+    fields = {key.lower(): value.strip() for key, value in re.findall(r"(?m)^\*\*(.+?):\*\* (.+)$", text)}
+    return {"runbook": path.stem} | {name: fields.get(name, "?") for name in ("class", "changes", "when")}
+
+
+@main.command()
+@_ENV
+@_WORLD
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Without it a free one is taken.")
+def sandbox(environment: str | None, world: str, port: int) -> None:
+    """Serve the sandbox on loopback, and print what points bq, gcloud, curl and Jupyter to it."""
+    import tempfile
+
+    from runbook.cloud.target import sandbox_app
+    from runbook.config.load import load_settings
+
+    system = load_settings(environment or "sandbox")
+    app = sandbox_app(system, world)
+    from gcp_sandbox import serve as serving  # not before it is known to be installed
+
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
+        try:
+            server = serving.serve(app, port)
+        except OSError as error:
+            raise NoAnswer(
+                f"port {port} cannot be used", error.strerror or str(error), next="give another --port, or none."
+            ) from None
+        with server as served, suppress(KeyboardInterrupt):
+            for key, value in serving.environment(served.url, system.project, Path(folder)).items():
+                click.echo(f"export {key}={shlex.quote(value)}")
+            click.echo(f"# {app.sandbox.world.about} Paste the lines above into another terminal; Ctrl-C ends it.")
+            sys.stdout.flush()
+            served.thread.join()
+
+
+@main.command()
+@_ENV
+@_WORLD
+def doctor(environment: str | None, world: str) -> None:
+    """Say what is missing before runbooks can work on an environment."""
+    from runbook.cli.doctor import doctor
+    from runbook.model.findings import findings_block
+
+    found = doctor(environment or "sandbox", world)
+    click.echo(findings_block(found).text)
+    sys.exit(found.worst.exit)
+
+
+@main.command()
+@click.argument("notebook", type=click.Path(path_type=Path))
+def seal(notebook: Path) -> None:
+    """Turn a saved Jupyter session into a record."""
+    from runbook.audit.seal import seal
+
+    click.echo(f"Record: {seal(notebook)}")
+
+
+@main.command()
+@click.argument("name")
+@_ENV
+def incident(name: str, environment: str | None) -> None:
+    """List the records of an incident in order, and write the draft of its post-mortem."""
+    from runbook.audit.postmortem import draft, runs_of
+    from runbook.config.load import load_settings
+    from runbook.display.text import text_table
+
+    system = load_settings(environment or "sandbox")
+    rows = [
+        {"began (UTC)": t.at[:19], "runbook": t.rows[0].get("runbook"), "verdict": t.report.get("verdict", "none"),
+         "record": t.folder.name}
+        for t in runs_of(system, name)
+    ]  # fmt: skip
+    click.echo(text_table(rows))
+    click.echo(f"Draft: {draft(system, name)}")
+
+
+@main.command()
+@_ENV
+def lab(environment: str | None) -> None:
+    """Open JupyterLab on working copies of the runbooks, in the records folder."""
+    from runbook.cli.lab import working_copies
+
+    folder = working_copies(environment or "sandbox")
+    click.echo(f"Working copies: {folder}")
+    try:
+        os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"])
+    except OSError as error:
+        raise BadInput("JupyterLab cannot be started", str(error), next="make lab installs it.") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main() or Exit.OK)

@@ -1,0 +1,161 @@
+"""The clients of one project, all behind one guard.
+
+Imports of Google's clients happen inside functions: they cost most of a second, and an error in the parameters should
+not wait for them. Only this package imports `requests` or Google's clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from runbook.cloud.answer import answered, objects, token_of
+from runbook.cloud.target import Target
+from runbook.model.errors import NoCredentials
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
+
+    from runbook.config.schema import Settings
+
+
+def no_credentials(error: Exception) -> NoCredentials:
+    """What to tell someone whose Application Default Credentials are missing or no longer good."""
+    return NoCredentials(
+        "no usable Google credentials on this machine",
+        str(error).splitlines()[0],
+        "Nothing was asked of Google Cloud.",
+        "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS.",
+    )
+
+
+@dataclass
+class Cloud:
+    """The clients of one project, all behind one door; `world` says what is true in a sandbox."""
+
+    settings: Settings
+    target: Target
+    transport: BaseAdapter
+    credentials: Any = None
+    world: str = ""
+
+    def __post_init__(self) -> None:
+        from google.auth.credentials import AnonymousCredentials
+
+        self.credentials = self.credentials or AnonymousCredentials()
+
+    @cached_property
+    def door(self) -> Any:
+        from requests.adapters import HTTPAdapter
+
+        from runbook.cloud.guard import ReadOnlyGuard
+
+        writer = HTTPAdapter() if self.target == "google" else None
+        return ReadOnlyGuard(self.transport, self.settings.feeds.values(), writer)
+
+    def _behind_the_door(self, session: Any) -> Any:
+        """Let every request of a session go through the door: no other adapter stays mounted."""
+        session.adapters.clear()
+        session.mount("", self.door)
+        session.auth = lambda request: request  # else a .netrc of this machine may replace or add a credential
+        return session
+
+    @cached_property
+    def session(self) -> Any:
+        """An authorised `requests` session."""
+        from google.auth.transport.requests import AuthorizedSession
+
+        return self._behind_the_door(AuthorizedSession(self.credentials))
+
+    @cached_property
+    def public(self) -> Any:
+        """A `requests` session without credentials, for status pages and signed URLs."""
+        import requests
+
+        return self._behind_the_door(requests.Session())
+
+    @cached_property
+    def bigquery(self) -> Any:
+        from google.cloud import bigquery
+
+        return bigquery.Client(project=self.settings.project, credentials=self.credentials, _http=self.session)
+
+    def get(self, api: str, path: str, **query: Any) -> dict[str, Any]:
+        """One GET of a Google API, as its documentation writes the answer. Raises Google's own exceptions.
+
+        Changes and their read-backs use the plain API: a write must be known to the byte before it is sent.
+        """
+        return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
+
+    def ask(self, api: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One of the few reads that are a POST. Raises Google's own exceptions."""
+        return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
+
+    def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
+        """Log entries that fit a filter, newest first, at most `most`; an empty page with a token is not the end.
+
+        Google's own client would ask for the metadata server, past the door, whenever it reads an entry
+        (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list). Raises Google's own exceptions.
+        """
+        asked: dict[str, Any] = {"resourceNames": [f"projects/{self.settings.project}"], "filter": wanted}
+        asked |= {"orderBy": "timestamp desc", "pageSize": min(most, 1000)}
+        found: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        while True:
+            answer = self.ask("logging", "v2/entries:list", asked)
+            found += objects(answer, "entries")
+            asked["pageToken"] = token_of(answer, seen)
+            if len(found) >= most or not asked["pageToken"]:
+                return found[:most]
+
+    def write(self, method: str, url: str, body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        """One write, sent once, through the door that opens for just this. Raises Google's own exceptions.
+
+        A signed upload URL must not carry our credentials
+        (https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/generateUploadUrl).
+        """
+        session = self.public if method == "PUT" else self.session
+        given = {"Content-Type": "application/json"} | (headers or {})
+        with self.door.opened(method, url, body):
+            response = session.request(method, url, data=body, headers=given, timeout=60)
+        return answered(response)
+
+    def pages(self, api: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Every page of a list, until one without a token. Raises as `get`."""
+        token, seen = "", set[str]()
+        while True:
+            page = self.get(api, path, **query, **({"pageToken": token} if token else {}))
+            yield page
+            token = token_of(page, seen)
+            if not token:
+                return
+
+    def items(self, api: str, path: str, key: str, **query: Any) -> list[dict[str, Any]]:
+        """All items of a list. Raises as `get`."""
+        return [item for page in self.pages(api, path, **query) for item in objects(page, key)]
+
+    def now(self) -> tuple[datetime, bool]:
+        """The cloud's own clock in UTC, from the Date header of a cheap read; False where it had to be this machine's.
+
+        Raises NoCredentials when the credentials are refused before anything could be asked.
+        """
+        import requests
+        from google.auth.exceptions import GoogleAuthError, TransportError
+
+        try:
+            name = f"projects/{self.settings.project}"
+            self.session.post(
+                f"https://cloudresourcemanager.googleapis.com/v3/{name}:testIamPermissions",
+                json={"permissions": ["bigquery.jobs.create"]},
+                timeout=10,
+            )
+        except (requests.RequestException, TransportError):
+            return datetime.now(UTC).replace(microsecond=0), False
+        except GoogleAuthError as error:
+            raise no_credentials(error) from None
+        if not self.door.date:
+            return datetime.now(UTC).replace(microsecond=0), False
+        return self.door.date, True

@@ -1,0 +1,204 @@
+"""The one door: every request to a cloud passes this adapter, and it lets through nothing but the listed reads.
+
+It sees method, host, path and body of each call of each client. A query passes only if this same door saw a dry run of
+the same text answer that it is a SELECT that calls no routine; a job only as a dry run. `tests/conformance` tries every
+method of Google's discovery documents on it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+
+from runbook.model.errors import RequestBlocked
+
+TIMEOUT_S = 20
+
+# One line a read: method, host without `.googleapis.com`, path; `*` is one segment.
+READS = """
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables/*
+    GET  bigquery             /bigquery/v2/projects/*/jobs/*
+    GET  bigquery             /bigquery/v2/projects/*/queries/*
+    GET  cloudfunctions       /v2/projects/*/locations/*/functions
+    GET  cloudfunctions       /v2/projects/*/locations/*/functions/*
+    GET  cloudscheduler       /v1/projects/*/locations/*/jobs
+    GET  cloudscheduler       /v1/projects/*/locations/*/jobs/*
+    GET  run                  /v2/projects/*/locations/*/services/*
+    GET  run                  /v2/projects/*/locations/*/services/*/revisions
+    GET  secretmanager        /v1/projects/*/secrets/*/versions
+    GET  secretmanager        /v1/projects/*/secrets/*/versions/*
+    POST cloudresourcemanager /v3/projects/*:testIamPermissions
+    POST logging              /v2/entries:list
+"""
+
+_JOBS = re.compile(r"/bigquery/v2/projects/[\w.-]+/jobs")
+
+_QUERIES = re.compile(r"/bigquery/v2/projects/[\w.-]+/queries")
+
+# What jobs.query may carry: nothing that names a destination, a session or a connection.
+_QUERY_KEYS = {
+    "formatOptions", "jobCreationMode", "jobTimeoutMs", "kind", "labels", "location", "maxResults",
+    "maximumBytesBilled", "parameterMode", "query", "queryParameters", "requestId", "timeoutMs", "useInt64Timestamp",
+    "useLegacySql", "useQueryCache",
+}  # fmt: skip
+
+_READS = [
+    (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", r"[\w.-]+")))
+    for method, host, path in map(str.split, READS.strip().splitlines())
+]
+
+# Only these hosts may get a credential, and only their clocks count: status pages and upload URLs are none of them.
+HOSTS = frozenset(host for _, host, _ in _READS)
+
+_CREDENTIALS = frozenset(
+    ("authorization", "cookie", "proxy-authorization", "x-goog-api-key", "x-goog-iam-authority-selector",
+     "x-goog-iam-authorization-token", "x-goog-user-project")
+)  # fmt: skip
+
+
+class Redirected(requests.RequestException):
+    """A host answered with a redirect. It is not followed: nobody listed the place to which it points."""
+
+
+class ReadOnlyGuard(BaseAdapter):
+    """Mounted on every session, in front of the `transport` that really sends. `feeds` are the status pages' URLs.
+
+    Writes go to `writer`, which never tries again; `opened` lets one pass. `date` is what the cloud's clock said last,
+    in UTC. Raises RequestBlocked for whatever is not a listed read, and for a credential to any host but Google's APIs,
+    before it is sent; Redirected for any answer of 3xx.
+    """
+
+    def __init__(self, transport: BaseAdapter, feeds: Iterable[str] = (), writer: BaseAdapter | None = None):
+        super().__init__()
+        self.transport, self.feeds, self.writer = transport, frozenset(feeds), writer or transport
+        self.date: datetime | None = None
+        self._selects: set[str] = set()
+        self._writes: set[tuple[str, str, str]] = set()
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        url, write = urlsplit(str(request.url)), self._takes(request)
+        if reason := _credential_refusal(request, url.netloc) or ("" if write else self._refusal(request)):
+            raise RequestBlocked(
+                f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make",
+                reason,
+                "Nothing was sent.",
+                "a runbook changes things only through `apply`; a new read belongs into the list in cloud/door.py.",
+            )
+        transport = self.writer if write else self.transport
+        response = transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
+        if 300 <= response.status_code < 400:
+            raise Redirected(f"{url.hostname} answered {response.status_code}, a redirect, which is not followed")
+        if url.netloc in HOSTS and not write:
+            self.date = _clock(response.headers.get("Date")) or self.date
+            self._learn(request, response)
+        return response
+
+    @contextmanager
+    def opened(self, method: str, url: str, body: bytes) -> Iterator[None]:
+        """Let exactly this request pass, once; `apply` is the only one to call this."""
+        key = (method, url, _digest(body))
+        self._writes.add(key)
+        try:
+            yield
+        finally:
+            self._writes.discard(key)
+
+    def _takes(self, request: requests.PreparedRequest) -> bool:
+        if not self._writes or "x-http-method-override" in request.headers:
+            return False
+        body = request.body or b""
+        key = (str(request.method), str(request.url), _digest(body.encode() if isinstance(body, str) else body))
+        found = key in self._writes
+        self._writes.discard(key)
+        return found
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def is_select(self, sql: str) -> bool:
+        """Whether a dry run has shown that this very text is a SELECT that calls no routine."""
+        return _digest(sql.encode()) in self._selects
+
+    def _refusal(self, request: requests.PreparedRequest) -> str:
+        """Why this request may not pass, or "" when it may."""
+        url, method = urlsplit(str(request.url)), request.method
+        if url.scheme != "https" or "x-http-method-override" in request.headers:
+            return "only https without a method override passes"
+        if method == "GET" and str(request.url) in self.feeds:
+            return ""
+        if any(m == method and h == url.netloc and p.fullmatch(url.path) for m, h, p in _READS):
+            return ""
+        if url.netloc == "bigquery.googleapis.com" and method == "POST" and url.query in ("", "prettyPrint=false"):
+            if _JOBS.fullmatch(url.path):
+                return "" if _dry_run(_body(request)) else "a job may only be inserted as a dry run of a query"
+            if _QUERIES.fullmatch(url.path):
+                return self._query_refusal(_body(request))
+        return "it is not in the list of reads"
+
+    def _query_refusal(self, body: dict[str, Any]) -> str:
+        if extra := set(body) - _QUERY_KEYS:
+            return f"a query may not carry {', '.join(sorted(extra))}"
+        if body.get("useLegacySql") is not False or not int(body.get("maximumBytesBilled") or 0):
+            return "a query needs useLegacySql=false and a maximumBytesBilled"
+        if not self.is_select(str(body.get("query"))):
+            return "no dry run has shown that this text is a SELECT without routines"
+        return ""
+
+    def _learn(self, request: requests.PreparedRequest, response: requests.Response) -> None:
+        url = urlsplit(str(request.url))
+        if request.method != "POST" or not _JOBS.fullmatch(url.path) or response.status_code != 200:
+            return
+        query = _dry_run(_body(request))
+        try:
+            answer = response.json()["statistics"]["query"]
+            select = answer["statementType"] == "SELECT" and not answer.get("referencedRoutines")
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return  # an answer of another form shows nothing
+        if query and select:
+            self._selects.add(_digest(query.encode()))
+
+
+def _credential_refusal(request: requests.PreparedRequest, host: str) -> str:
+    """Why a request's credentials may not go to this host, or "" when they may, or there are none."""
+    found = sorted({name.lower() for name in request.headers} & _CREDENTIALS)
+    return f"{', '.join(found)} may only be sent to Google's APIs" if found and host not in HOSTS else ""
+
+
+def _clock(stamp: str | None) -> datetime | None:
+    """The time of a Date header, None for none that can be read."""
+    try:
+        read = parsedate_to_datetime(stamp or "")
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def _body(request: requests.PreparedRequest) -> dict[str, Any]:
+    try:
+        body = json.loads(request.body or "{}")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _dry_run(body: dict[str, Any]) -> str:
+    """The text of a job that is nothing but the dry run of a query, else ""."""
+    job = body.get("configuration") or {}
+    alone = set(job) <= {"query", "dryRun", "labels", "jobTimeoutMs", "jobType"}
+    return str(job["query"].get("query", "")) if alone and job.get("dryRun") is True and job.get("query") else ""
+
+
+def _digest(text: bytes) -> str:
+    return sha256(text).hexdigest()

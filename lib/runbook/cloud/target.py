@@ -1,0 +1,72 @@
+"""Which cloud an environment is: Google, or the sandbox and its worlds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from runbook.config.request import Request, request
+from runbook.model.errors import BadInput, BadParameter, UnknownName, nearest
+
+if TYPE_CHECKING:
+    from runbook.config.schema import Settings
+
+
+Target = Literal["google", "sandbox"]
+
+
+def target(environment: str) -> Target:
+    """The environment `sandbox`, or MOCK_MODE=1 as in the guide, is the sandbox; everything else is Google."""
+    return "sandbox" if environment == "sandbox" or os.environ.get("MOCK_MODE") == "1" else "google"
+
+
+def check_world(environment: str, world: str) -> None:
+    """Raise BadParameter for a world on Google, UnknownName for one that is not there."""
+    if target(environment) == "google":
+        raise BadParameter(
+            f"world={world} with environment={environment}",
+            "only the sandbox has worlds; this environment is the real Google Cloud",
+            next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
+        )
+    try:
+        from gcp_sandbox.world import BadWorld, shipped
+        from gcp_sandbox.world import load as load_world
+    except ImportError:
+        return  # `sandbox_app` says what to install
+    try:
+        load_world(world)
+    except BadWorld as error:
+        raise UnknownName("that world cannot be used", str(error), next=nearest(world, shipped())) from None
+
+
+def request_on_target(runbook: str, values: Mapping[str, object]) -> Request:
+    """A request that fits its target. Raises what `request` and `check_world` raise, and BadParameter."""
+    wanted = request(runbook, values)
+    if wanted.values.get("world"):
+        check_world(wanted.environment, wanted.world)
+    if wanted.values.get("source") == "sample" and target(wanted.environment) != "sandbox":
+        raise BadParameter(
+            f"source=sample is not allowed with --env {wanted.environment}",
+            "sample is the sandbox's practice code; it would replace the code of a real function",
+            next="give the path of the function's git checkout, or leave source out to keep the code.",
+        )
+    return wanted
+
+
+def sandbox_app(settings: Settings, world: str) -> Any:
+    """The sandbox of one system in a world ("" is `healthy`).
+
+    Raises BadInput where it is not installed, UnknownName for a world that is not there or does not fit the system.
+    """
+    try:
+        import gcp_sandbox
+        from gcp_sandbox.world import BadWorld
+    except ImportError as error:
+        raise BadInput(
+            "the sandbox is not installed", str(error), next="install the extra: pip install -e '.[sandbox]'."
+        ) from None
+    try:
+        return gcp_sandbox.app(settings.inventory(), world or "healthy")
+    except BadWorld as error:
+        raise UnknownName("that world cannot be used", str(error), next="see lib/gcp_sandbox/world.py.") from None

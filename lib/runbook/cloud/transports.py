@@ -1,0 +1,34 @@
+"""Transports that really send: to Google, and to a served sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+
+def network() -> HTTPAdapter:
+    """The transport to Google: two more tries for an answer of 429 or 5xx and for none; every request is a read."""
+    retry = Retry(
+        total=2, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None,
+        raise_on_status=False,
+    )  # fmt: skip
+    return HTTPAdapter(pool_maxsize=16, max_retries=retry)
+
+
+class Loopback(HTTPAdapter):
+    """The transport to a served sandbox: the real host name stays in the Host header, the bytes go to `base`."""
+
+    def __init__(self, base: str):
+        super().__init__(pool_maxsize=16)
+        self.base = base.rstrip("/")
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        url = urlsplit(str(request.url))
+        inner = request.copy()
+        inner.headers["Host"] = url.netloc
+        inner.url = f"{self.base}{url.path}" + (f"?{url.query}" if url.query else "")
+        return super().send(inner, **{**options, "proxies": {}})

@@ -1,0 +1,83 @@
+"""The parameters that a notebook declares.
+
+They stand in the one cell tagged `parameters`: annotated literals of type str, int, float or bool, each with a comment.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import tokenize
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runbook.model.errors import Broken
+
+TYPES = {"str": str, "int": int, "float": float, "bool": bool}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One declared parameter; `type` is str, int, float or bool, `comment` says what it means."""
+
+    name: str
+    type: type
+    default: str | int | float | bool
+    comment: str
+
+
+def load_notebook(path: Path) -> dict[str, Any]:
+    """A notebook as JSON. Raises Broken when it cannot be read as one."""
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        return notebook | {"cells": list(notebook["cells"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Broken(
+            f"{path.name} is no notebook", f"{type(error).__name__}: {error}", next="restore the committed file."
+        ) from None
+
+
+def cell_source(cell: Mapping[str, Any]) -> str:
+    """A cell's text; on disk it may be one string or a list of lines."""
+    return "".join(cell.get("source", ""))
+
+
+def declared_parameters(notebook: Path) -> dict[str, Parameter]:
+    """The parameters that a notebook declares, in order. Raises Broken when they are not declared as they must be."""
+    tagged = [c for c in load_notebook(notebook)["cells"] if "parameters" in c.get("metadata", {}).get("tags", [])]
+    if len(tagged) != 1 or tagged[0]["cell_type"] != "code":
+        raise misdeclared(notebook, f"{len(tagged)} cells are tagged `parameters`; exactly one code cell must be")
+    text = cell_source(tagged[0])
+    try:
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+        found = [_declared(line, comments) for line in ast.parse(text).body]
+    except (SyntaxError, ValueError, tokenize.TokenError) as error:
+        raise misdeclared(notebook, str(error)) from None
+    return {p.name: p for p in found}
+
+
+def _declared(line: ast.stmt, comments: Mapping[int, str]) -> Parameter:
+    match line:
+        case ast.AnnAssign(target=ast.Name(id=name), annotation=ast.Name(id=kind), value=ast.expr() as value) if (
+            kind in TYPES
+        ):
+            default = ast.literal_eval(value)
+            if type(default) is not TYPES[kind]:
+                raise ValueError(f"line {line.lineno}: {name} says {kind}, its default is {type(default).__name__}")
+            return Parameter(name, TYPES[kind], default, comments.get(line.end_lineno or line.lineno, ""))
+    raise ValueError(f'line {line.lineno} is not like `name: str = "literal"  # what it means`')
+
+
+def misdeclared(notebook: Path, observed: str) -> Broken:
+    return Broken(f"{notebook.name} does not declare its parameters", observed, next="mend the notebook's first cells.")
+
+
+def injected(history: Iterable[str]) -> set[str]:
+    """The names that papermill assigned: it puts them into a cell that begins with the comment `# Parameters`."""
+    cells = [ast.parse(text).body for text in history if text.startswith("# Parameters\n")]
+    targets = [t for cell in cells for line in cell if isinstance(line, ast.Assign) for t in line.targets]
+    return {t.id for t in targets if isinstance(t, ast.Name)}

@@ -1,0 +1,258 @@
+"""What a runbook knows about a system: params/<environment>.yaml, checked before anything is asked of a cloud.
+
+The classes below are the documentation of the file's keys. Everything that ends up inside SQL or a URL is an identifier
+that is checked here; values travel as query parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from runbook.model.operations import Rule
+from runbook.model.strict import Count, Name, Part, Positive, words
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("is no time zone of the IANA database, such as America/Chicago") from None
+    return name
+
+
+def _cron(text: str) -> str:
+    try:
+        CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError(f"is no cron schedule: {error}") from None
+    return text
+
+
+def directory(path: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
+        raise ValueError("is an address; records are kept in a directory, so give its path")
+    return path
+
+
+ProjectId = words(r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+
+Location = words(r"^[a-z]+(-[a-z]+\d+)?$")
+
+Identifier = words(r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")
+
+OptionalIdentifier = words(r"^([A-Za-z_][A-Za-z0-9_]{0,299})?$")
+
+Clock = words(r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")
+
+Zone = Annotated[str, AfterValidator(_zone)]
+
+Cron = Annotated[str, AfterValidator(_cron)]
+
+
+class Datasets(Part):
+    main: Identifier
+    backup: Identifier
+
+
+class Function(Part):
+    """One of the functions that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds."""
+
+    name: Name
+    source_system: str
+    schedule: Cron
+    tables: list[Identifier] = Field([])
+    secrets: list[str] = Field([])
+    memory: str = "512Mi"
+    timeout_s: int = 300
+
+
+class EtlRuns(Part):
+    """The table of ETL runs: the columns that the guide shows, and those that a system may have ("" = it has not)."""
+
+    name: Identifier
+    source_system: Identifier
+    status: Identifier
+    started_at: Identifier
+    error: OptionalIdentifier = ""
+    function: OptionalIdentifier = ""
+    finished_at: OptionalIdentifier = ""
+    records: OptionalIdentifier = ""
+
+
+class Scores(Part):
+    """The table of account scores and its DATE column."""
+
+    name: Identifier
+    date: Identifier
+
+
+class Freshness(Part):
+    """A table whose newest `column` (TIMESTAMP) may be `limit_hours` hours old."""
+
+    name: Identifier
+    column: Identifier
+    limit_hours: Positive
+
+
+class Tables(Part):
+    etl_runs: EtlRuns
+    scores: Scores
+    freshness: list[Freshness]
+
+
+class RunsLimit(Part):
+    """Successful runs today: ok from `ok_from`, alert at `alert_at` or fewer, warn between."""
+
+    ok_from: Count
+    alert_at: Count
+
+
+class ErrorsLimit(Part):
+    """Errors in 24 h: ok below `ok_below`, alert above `alert_above`, warn between."""
+
+    ok_below: Count
+    alert_above: Count
+
+
+class ScoresLimit(Part):
+    """Age of the newest score in days: 0 is ok, up to `warn_days` warn, older alert."""
+
+    warn_days: Count
+
+
+class Thresholds(Part):
+    """The guide's table "What to Check"."""
+
+    etl_runs: RunsLimit
+    errors: ErrorsLimit
+    scores: ScoresLimit
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Thresholds:
+        if self.etl_runs.alert_at >= self.etl_runs.ok_from:
+            raise ValueError("etl_runs: alert_at must be below ok_from")
+        if self.errors.ok_below > self.errors.alert_above:
+            raise ValueError("errors: ok_below must not be above alert_above")
+        return self
+
+
+class Window(Part):
+    """A preferred time: `days` of the week, from `start` to `end` in the team's time zone."""
+
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
+    start: Clock
+    end: Clock
+
+    @property
+    def text(self) -> str:
+        """The window as people write it."""
+        days = "every day" if len(self.days) == 7 else ", ".join(self.days)
+        return f"{days} from {self.start} to {self.end}"
+
+
+class Roles(Part):
+    """Role → the permissions that it must bring here; `ask` is the contact who grants roles."""
+
+    required: dict[str, list[str]]
+    elevated: dict[str, list[str]]
+    ask: Name
+
+
+class Contact(Part):
+    who: str
+    when: str
+
+
+class Settings(Part):
+    """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`.
+
+    `records_shared`: every machine that may apply a change sees this same records folder. `staging`: the environment in
+    which changes are tried first, "" where there is none.
+    """
+
+    environment: Name
+    project: ProjectId
+    region: Location
+    time_zone: Zone
+    records: Annotated[str, AfterValidator(directory)]
+    records_shared: bool = False
+    staging: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]{0,62})?$")] = ""
+    cost_cap_gib: Positive
+    datasets: Datasets
+    functions: list[Function]
+    tables: Tables
+    thresholds: Thresholds
+    feeds: dict[Name, str]
+    windows: dict[str, Window]
+    operations: dict[str, Rule]
+    roles: Roles
+    contacts: dict[Name, Contact]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Settings:
+        names = [f.name for f in self.functions]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"functions: listed twice: {', '.join(sorted(twice))}")
+        for name, operation in self.operations.items():
+            if operation.window and operation.window not in self.windows:
+                raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
+            for key in ("signers", "tell"):
+                if missing := set(getattr(operation, key)) - set(self.contacts):
+                    raise ValueError(f"operations.{name}.{key}: not under contacts: {', '.join(sorted(missing))}")
+            if missing := set(operation.roles) - set(self.roles.elevated):
+                raise ValueError(f"operations.{name}.roles: not under roles.elevated: {', '.join(sorted(missing))}")
+        if self.roles.ask not in self.contacts:
+            raise ValueError(f"roles.ask: {self.roles.ask} is not under contacts")
+        if self.staging == self.environment:
+            raise ValueError("staging: an environment cannot be its own staging environment")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def cost_cap(self) -> int:
+        """The cost cap in bytes."""
+        return int(self.cost_cap_gib * 2**30)
+
+    def table(self, name: str) -> str:
+        """`project.dataset.table`, as SQL names it between backticks."""
+        return f"{self.project}.{self.datasets.main}.{name}"
+
+    def inventory(self) -> dict[str, Any]:
+        """The system as plain data for the sandbox: functions, tables with columns, feeds."""
+        runs = self.tables.etl_runs.model_dump(exclude={"name"})
+        scores = self.tables.scores
+        tables = [{"name": scores.name, "time_column": scores.date, "columns": _columns(scores.date, "DATE")}]
+        tables += [
+            {"name": t.name, "time_column": t.column, "columns": _columns(t.column, "TIMESTAMP")}
+            for t in self.tables.freshness
+        ]
+        return {
+            "project": self.project,
+            "region": self.region,
+            "time_zone": self.time_zone,
+            "dataset": self.datasets.main,
+            "backup_dataset": self.datasets.backup,
+            "functions": [f.model_dump() for f in self.functions],
+            "tables": tables,
+            "runs": self.tables.etl_runs.name,
+            "columns_of_runs": {meaning: column for meaning, column in runs.items() if column},
+            "feeds": self.feeds,
+        }
+
+
+def _columns(time_column: str, time_type: str) -> dict[str, str]:
+    return {"id": "STRING", "account_id": "STRING", time_column: time_type, "value": "FLOAT64"}
+
+
+def address_variable(contact: str) -> str:
+    """The environment variable that says where a contact is reached; several addresses stand there with spaces."""
+    return "RUNBOOK_NOTIFY_" + contact.upper().replace("-", "_")

@@ -1,0 +1,108 @@
+"""Rows as tables, for people: HTML with inline styles (they survive an untrusted notebook) and aligned text.
+
+Every drawing is a `Block`: the same content twice. Nothing here looks at a clock, so the same rows are the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from typing import Any
+
+from runbook.display.text import Row, public_columns, show, text_table, visible
+
+MOST_ROWS = 20
+
+TINT = {
+    "ok": ("#1b5e20", "#e6f4ea"),
+    "warn": ("#7a4f01", "#fef3d7"),
+    "unknown": ("#37474f", "#e8ebee"),
+    "alert": ("#8c1d18", "#fce4e2"),
+}
+
+_CELL = "padding:4px 12px 4px 0;text-align:left;vertical-align:top;border-bottom:1px solid #dadce0"
+
+_TABLE = "border-collapse:collapse;margin:4px 0 8px 0;font-size:13px"
+
+_NOTE = "margin:2px 0;font-size:13px"
+
+_CODE = "white-space:pre-wrap;overflow-wrap:anywhere;font-size:12px;margin:4px 0"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One thing to show, as HTML and as plain text."""
+
+    html: str
+    text: str
+
+    def __add__(self, other: Block) -> Block:
+        return Block(self.html + other.html, "\n".join(t for t in (self.text, other.text) if t))
+
+
+def page(block: Block) -> dict[str, str]:
+    """The MIME bundle of a block, as IPython wants it."""
+    return {"text/html": block.html, "text/plain": block.text}
+
+
+def table(rows: Sequence[Row], empty: str = "no rows") -> Block:
+    """A table of rows; a value under `verdict` is tinted. At most `MOST_ROWS`, and it says how many more there are."""
+    rows = public_columns(rows)
+    if not rows:
+        return note(empty)
+    head = "".join(f'<th style="{_CELL}">{escape(visible(str(name)).replace("_", " "))}</th>' for name in rows[0])
+    body = "".join(f"<tr>{''.join(_cell(k, row.get(k)) for k in rows[0])}</tr>" for row in rows[:MOST_ROWS])
+    shown = Block(
+        f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+        text_table(rows[:MOST_ROWS]),
+    )
+    more = len(rows) - MOST_ROWS
+    return shown + note(f"… and {more:,} more rows (all of them are in .frame)") if more > 0 else shown
+
+
+def _cell(name: str, value: Any) -> str:
+    text = escape(show(value))
+    if name == "verdict" and text in TINT:
+        ink, paper = TINT[text]
+        text = (
+            f'<b style="color:{ink};background:{paper};padding:1px 8px;border-radius:8px;white-space:nowrap">{text}</b>'
+        )
+    if name == "notebook" and text:  # beside this one: in the repository, and in Jupyter's working copies
+        text = f'<a href="{text}.ipynb">{text}</a>'
+    if name == "command":  # breaks between words only, not after each hyphen
+        words = " ".join(f'<span style="white-space:nowrap">{word}</span>' for word in text.split(" "))
+        text = f'<code style="font-size:12px;background:none;padding:0">{words}</code>'
+    style = ";white-space:nowrap" if isinstance(value, date) else ";white-space:pre-line" if "\n" in text else ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        style = ";text-align:right"
+    return f'<td style="{_CELL}{style}">{text}</td>'
+
+
+def note(text: str) -> Block:
+    """One paragraph."""
+    text = visible(text)
+    return Block(f'<p style="{_NOTE}">{escape(text)}</p>', text)
+
+
+def verbatim(text: str) -> Block:
+    """Text to copy, with its lines as they are."""
+    text = visible(text)
+    return Block(f'<pre style="{_CODE}">{escape(text)}</pre>', text)
+
+
+def banner(text: str, verdict: str) -> Block:
+    """One line that must not be overlooked, in a verdict's colours."""
+    (ink, paper), text = TINT[verdict], visible(text)
+    style = f"margin:4px 0;padding:6px 12px;border-left:4px solid {ink};background:{paper};color:{ink};font-size:14px"
+    return Block(f'<div style="{style}">{escape(text)}</div>', text)
+
+
+def by_hand(lines: Iterable[str]) -> Block:
+    """The equivalent commands, folded away in HTML."""
+    text = visible("\n".join(lines))
+    if not text:
+        return Block("", "")
+    summary = '<summary style="font-size:12px;color:#5f6368;cursor:pointer">The same by hand</summary>'
+    return Block(f'<details>{summary}<pre style="{_CODE}">{escape(text)}</pre></details>', f"By hand:\n{text}")

@@ -1,0 +1,41 @@
+"""What this run's identity may do (guide: Access Control)."""
+
+from __future__ import annotations
+
+from runbook.cloud.answer import objects
+from runbook.cloud.client import Cloud
+from runbook.facts.base import Answer, Ask, Read
+from runbook.model.moment import Moment
+
+
+def access(operation: str = "") -> Ask:
+    """Rows `role, permission, held`: what the guide's required roles bring, asked for this run's identity.
+
+    With an operation of the settings' matrix: the elevated roles that it needs.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        project, roles = cloud.settings.project, cloud.settings.roles.required
+        if operation:
+            elevated = cloud.settings.roles.elevated
+            roles = {role: elevated[role] for role in cloud.settings.operations[operation].roles}
+        wanted = sorted({p for permissions in roles.values() for p in permissions})
+
+        def see() -> Answer:
+            path = f"v3/projects/{project}:testIamPermissions"
+            answer = cloud.ask("cloudresourcemanager", path, {"permissions": wanted})
+            held = {p for p in objects(answer, "permissions") if isinstance(p, str)}
+            return Answer({"role": r, "permission": p, "held": p in held} for r, ps in roles.items() for p in ps)
+
+        return Read("access", _line(project, wanted), see, forgets="IAM")
+
+    return ask
+
+
+def _line(project: str, wanted: list[str]) -> str:
+    body = ",".join(f'"{p}"' for p in wanted)
+    return (
+        'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" -H "Content-Type: application/json" '
+        f"https://cloudresourcemanager.googleapis.com/v3/projects/{project}:testIamPermissions "
+        f"-d '{{\"permissions\":[{body}]}}'"
+    )

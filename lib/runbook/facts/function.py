@@ -1,0 +1,139 @@
+"""One function and the Cloud Run service behind it: code, memory, traffic, revisions (guide: Safe Deployment)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runbook.cloud.answer import objects
+from runbook.cloud.client import Cloud
+from runbook.display.text import Row
+from runbook.facts.base import Answer, Ask, Read, readable
+from runbook.facts.fields import items, last, mapping, number, text, time_of
+from runbook.model.moment import Moment
+
+
+def service(function: str) -> Ask:
+    """One row: `function, state, runtime, entry_point, memory, timeout_s, serving, traffic, pinned, updated`.
+
+    `serving` is the revision with most of the traffic; `pinned` is true where new code would not get all of it.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        def see() -> Answer:
+            from google.api_core.exceptions import NotFound
+
+            found = cloud.get("cloudfunctions", f"v2/{_place(cloud)}/functions/{function}")
+            name = text(found, "serviceConfig", "service") or f"{_place(cloud)}/services/{function}"
+            try:
+                run = cloud.get("run", f"v2/{name}")
+            except NotFound:  # a function whose first deployment failed
+                run = {"name": name}
+            return Answer([_service(function, found, run)])
+
+        line = f"gcloud functions describe {function} --v2 {flags(cloud)}"
+        return Read("service", line, see, thing=function, forgets="Cloud Functions")
+
+    return ask
+
+
+def _place(cloud: Cloud) -> str:
+    return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}"
+
+
+def flags(cloud: Cloud) -> str:
+    """Where the system is, as gcloud wants it."""
+    return f"--region={cloud.settings.region} --project={cloud.settings.project}"
+
+
+def _service(function: str, found: Row, run: Row) -> Row:
+    build, config = mapping(found, "buildConfig"), mapping(found, "serviceConfig")
+    wanted = _shares(items(run, "traffic"))
+    latest = last(run, "latestReadyRevision")
+    most = max(wanted, key=lambda name: wanted[name], default="")
+    env = [e for c in items(run, "template", "containers")[:1] for e in items(c, "env")]
+    place = mapping(build, "source", "storageSource")
+    return {
+        "function": function,
+        "state": text(found, "state") or "UNKNOWN",
+        "runtime": text(build, "runtime"),
+        "entry_point": text(build, "entryPoint"),
+        "memory": text(config, "availableMemory"),
+        "timeout_s": number(config, "timeoutSeconds"),
+        "serving": latest if most == "latest" else most,
+        "traffic": ", ".join(f"{name} {share} %" for name, share in wanted.items()),
+        "pinned": any(name != "latest" for name in wanted),
+        "updated": time_of(found, "updateTime"),
+        "_latest": latest,
+        "_targets": wanted,
+        "_service": last(run, "name"),
+        "_source": text(found, "labels", "runbook-source"),
+        "_code": f"gs://{text(place, 'bucket')}/{text(place, 'object')}",
+        "_secrets": sorted(s for e in env if (s := text(e, "valueSource", "secretKeyRef", "secret"))),
+        "_reconciling": bool(run.get("reconciling")),
+    }
+
+
+def _shares(targets: list[Any]) -> dict[str, int]:
+    """Percent by revision id; a target without traffic only gives a revision a URL of its own."""
+    found: dict[str, int] = {}
+    for target in targets:
+        if percent := number(target, "percent"):
+            name = text(target, "revision") or "latest"
+            found[name] = found.get(name, 0) + percent
+    return found
+
+
+def revisions(function: str) -> Ask:
+    """Rows `revision, created, ready, traffic` of the newest hundred revisions, newest first; traffic in percent."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        line = f"gcloud run revisions list --service={function} {flags(cloud)}"
+
+        def see() -> Answer:
+            name = f"{_place(cloud)}/services/{function}"
+            run = cloud.get("run", f"v2/{name}")
+            listed = cloud.get("run", f"v2/{name}/revisions", pageSize=100)
+            shares = _shares(items(run, "trafficStatuses"))
+            latest = last(run, "latestReadyRevision")
+            shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
+            pinned = any(name != "latest" for name in _shares(items(run, "traffic")))
+            found = objects(listed, "revisions")
+            rows, lost = readable("revisions", found, lambda r: _revision(r, shares, pinned), f"look at them: {line}.")
+            rows.sort(key=lambda r: (r["created"], r["revision"]), reverse=True)
+            return Answer(rows, more=bool(listed.get("nextPageToken")), gaps=tuple(lost))
+
+        return Read("revisions", line, see, thing=function, forgets="Cloud Run")
+
+    return ask
+
+
+def _revision(found: Any, shares: dict[str, int], pinned: bool) -> Row | None:
+    """The row of one revision, None for one without a name or a time."""
+    name, created = last(found, "name"), time_of(found, "createTime")
+    ready = next((c for c in items(found, "conditions") if text(c, "type") == "Ready"), {})
+    if not name or not created:
+        return None
+    return {
+        "revision": name,
+        "created": created,
+        "ready": text(ready, "state") == "CONDITION_SUCCEEDED",
+        "traffic": shares.get(name, 0),
+        "_pinned": pinned,
+        "_secrets": _secrets(found),
+    }
+
+
+def _secrets(revision: Any) -> list[tuple[str, str]] | None:
+    """The (secret, version) of each variable and each file of a revision; None where it shows no container.
+
+    Google's default for a version is `latest`.
+    """
+    containers = items(revision, "containers")
+    if not containers:
+        return None
+    variables = [mapping(e, "valueSource", "secretKeyRef") for c in containers for e in items(c, "env")]
+    volumes = [mapping(v, "secret") for v in items(revision, "volumes")]
+    files = [
+        {**volume, **item} for volume in volumes for item in items(volume, "items") or [{}] if isinstance(item, dict)
+    ]
+    return [(last(r, "secret"), text(r, "version") or "latest") for r in [*variables, *files] if r]

@@ -1,0 +1,56 @@
+"""Every function of the project, as Cloud Functions lists them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runbook.cloud.answer import objects
+from runbook.cloud.client import Cloud
+from runbook.display.text import Row
+from runbook.facts.base import Answer, Ask, Read, readable
+from runbook.facts.fields import items, last, number, text, time_of
+from runbook.model.facts import Gap
+from runbook.model.moment import Moment
+
+
+def functions() -> Ask:
+    """Rows `name, region, state, memory, timeout_s, updated, message` of every function of the project, in any region.
+
+    A location that did not answer is a gap: what lives there is unknown, not missing.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        project = cloud.settings.project
+
+        def see() -> Answer:
+            path = f"v2/projects/{project}/locations/-/functions"
+            found: list[Any] = []
+            away: set[str] = set()
+            for page in cloud.pages("cloudfunctions", path, pageSize=1000):
+                away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
+                found += objects(page, "functions")
+            rows, lost = readable("functions", found, _function, "look at them: gcloud functions list --v2.")
+            gaps = [Gap(f"functions in {place}", "the location did not answer", "run again.") for place in sorted(away)]
+            return Answer(sorted(rows, key=lambda r: r["name"]), gaps=(*gaps, *lost))
+
+        return Read("functions", f"gcloud functions list --v2 --project={project}", see, forgets="Cloud Functions")
+
+    return ask
+
+
+def _function(found: Any) -> Row | None:
+    """The row of one function, None for one without a name."""
+    place = text(found, "name").split("/")
+    return (
+        {
+            "name": place[-1],
+            "region": place[3],
+            "state": text(found, "state") or "STATE_UNSPECIFIED",
+            "memory": text(found, "serviceConfig", "availableMemory"),
+            "timeout_s": number(found, "serviceConfig", "timeoutSeconds"),
+            "updated": time_of(found, "updateTime"),
+            "message": " ".join(text(m, "message") for m in items(found, "stateMessages")),
+        }
+        if len(place) == 6 and place[-1]
+        else None
+    )

@@ -1,0 +1,145 @@
+"""A function's source folder: what git says of it, its own tests, secrets in it, and the archive that is deployed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from runbook.model.errors import BadParameter
+
+SAMPLE = "sample"  # the sandbox's own: a git checkout made from it when it is first asked for
+
+_WHEN = (1980, 1, 1, 0, 0, 0)
+
+_FIXED = {
+    **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+       for what, value in (("NAME", "Sample"), ("EMAIL", "sample@example.com"), ("DATE", "2026-01-05T12:00:00Z"))},
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """`digest` is of the archive; `review` names who reviewed the commit; `dirty` lists changed files."""
+
+    folder: Path
+    commit: str
+    dirty: tuple[str, ...]
+    review: str
+    digest: str
+    files: int
+
+
+def folder_of(source: str) -> Path:
+    """The folder that a parameter names; `sample` is the sandbox's. Raises BadParameter when it is no folder."""
+    if source == SAMPLE:
+        return sample()
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        raise BadParameter(f"source={source}", "is no folder", next="give the path of a clean git checkout.")
+    return path.resolve()
+
+
+@cache
+def sample() -> Path:
+    """A git checkout of the sandbox's sample function, with a reviewed commit that is the same everywhere."""
+    import gcp_sandbox
+
+    folder = Path(tempfile.mkdtemp(prefix="sample-"))
+    sample_code = Path(gcp_sandbox.__file__).parent / "sample"
+    shutil.copytree(sample_code, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for words in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--no-gpg-sign", "--message=Sync Gmail\n\nReviewed-by: Blake <blake@example.com>"],
+    ):
+        git(folder, *words)
+    return folder
+
+
+def git(folder: Path, *words: str) -> str:
+    """What a git command prints. Raises subprocess.CalledProcessError and FileNotFoundError."""
+    env = os.environ | (_FIXED if folder.name.startswith("sample-") else {}) | {"LC_ALL": "C"}
+    env.pop("GIT_DIR", None)
+    done = subprocess.run(["git", "-C", str(folder), *words], env=env, capture_output=True, text=True, check=True)
+    return done.stdout.rstrip("\n")
+
+
+def inspect_source(folder: Path) -> Source:
+    """What there is. Raises subprocess.CalledProcessError where the folder is in no git checkout."""
+    status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal", "--", ".")
+    dirty = tuple(entry[3:] for entry in git(folder, *status).split("\0") if entry)
+    head = git(folder, "log", "-1", "--format=%H%n%P%n%B")
+    commit, parents, message = (head + "\n\n").split("\n", 2)
+    trailer = re.findall(r"(?mi)^(?:reviewed|approved)-by: *([^<\n]+)", message)
+    review = ", ".join(t.strip() for t in trailer) or (
+        f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
+    )
+    content = archive(folder)
+    return Source(folder, commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], len(_files(folder)))
+
+
+def _files(folder: Path) -> list[str]:
+    names = git(folder, "ls-files", "-z", "--", ".").split("\0")
+    return sorted(name for name in names if name and (folder / name).is_file())
+
+
+def archive(folder: Path) -> bytes:
+    """The committed files as a zip that is the same for the same tree: sorted, without times, owners or compression.
+
+    Two builds of zlib may compress the same bytes differently, and a plan must have one id on every machine.
+    """
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name in _files(folder):
+            info = zipfile.ZipInfo(name, _WHEN)
+            info.external_attr, info.create_system = 0o644 << 16, 3
+            made.writestr(info, (folder / name).read_bytes())
+    return out.getvalue()
+
+
+def run_tests(folder: Path, seconds: float = 120) -> tuple[bool, str]:
+    """Run the function's own tests with MOCK_MODE=1: whether they passed, and pytest's last line without durations."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-c", os.devnull]
+    command += ["--rootdir", str(folder), str(folder)]
+    keep = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
+    env = {k: os.environ[k] for k in keep if k in os.environ} | {"MOCK_MODE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **pipes) as tests:
+        try:
+            said, wrong = tests.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(tests.pid, signal.SIGKILL)  # what the tests started, too: it would keep the pipes open
+            return False, f"the tests did not end within {seconds:g} s"
+    last = next(iter(reversed(said.strip().splitlines())), wrong.strip()[-200:])
+    return tests.returncode == 0, re.sub(r" in [\d.]+s.*| *=+ *", "", last)
+
+
+def can_test() -> bool:
+    """Whether pytest is installed here."""
+    return find_spec("pytest") is not None
+
+
+def leaks(folder: Path) -> list[str]:
+    """Places that look like a secret, as `file:line, kind`, by detect-secrets; never the value."""
+    from detect_secrets import SecretsCollection
+    from detect_secrets.settings import default_settings
+
+    found = SecretsCollection(root=str(folder))
+    with default_settings():
+        for name in _files(folder):
+            found.scan_file(name)
+    return sorted(f"{name}:{secret.line_number}, {secret.type}" for name, secret in found)

@@ -1,0 +1,74 @@
+"""Open incidents on the status pages of those on whom the system depends (guide: P1 Playbook)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from runbook.cloud.client import Cloud
+from runbook.cloud.failures import CannotRead
+from runbook.display.text import Row
+from runbook.facts.base import Answer, Ask, Read, each
+from runbook.facts.fields import field, items, mapping, text, time_of
+from runbook.model.moment import Moment
+
+
+def feeds() -> Ask:
+    """Rows `feed, title, where, since` of every incident that is open; a feed that does not answer is a gap."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        urls = cloud.settings.feeds
+
+        def one(name: str) -> Answer:
+            answer = cloud.public.get(urls[name], timeout=5)
+            answer.raise_for_status()
+            try:
+                return Answer([{"feed": name, **row} for row in _open(answer.json())])
+            except ValueError:
+                raise CannotRead("the answer is not as documented", "look at the page yourself.") from None
+
+        line = "\n".join(f"curl -s {url}" for url in urls.values())
+        return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), forgets="a status page")
+
+    return ask
+
+
+def _open(answer: Any) -> list[Row]:
+    """The open incidents of one of the three formats: Google's list, a Statuspage summary, a Salesforce instance.
+
+    Raises ValueError for any other form, and where a list is not there that tells them.
+    """
+    if isinstance(answer, list):
+        if not all(isinstance(i, dict) and (i.get("begin") or i.get("id")) for i in answer):
+            raise ValueError("no list of incidents")
+        return [_google(i) for i in answer if not i.get("end")]
+    key = "incidents" if "page" in mapping(answer) or "components" in mapping(answer) else "Incidents"
+    quiet = text(answer, "status", "indicator") == "none" or text(answer, "status") == "OK"
+    listed = [] if quiet and field(answer, key) is None else field(answer, key)
+    if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
+        raise ValueError("no list of incidents")
+    kept = [i for i in listed if text(i, "status").lower() not in ("resolved", "postmortem", "closed")]
+    return [_statuspage(i) if key == "incidents" else _salesforce(answer, i) for i in kept]
+
+
+def _row(title: str, where: str, since: datetime | None, products: str) -> Row:
+    return {"title": title or "(no text)", "what": products, "where": where, "since": since}
+
+
+def _google(found: Row) -> Row:
+    where = ", ".join(text(place, "id") for place in items(found, "currently_affected_locations"))
+    products = ", ".join(text(p, "title") for p in items(found, "affected_products"))
+    return _row(text(found, "external_desc"), where, time_of(found, "begin"), products)
+
+
+def _statuspage(found: Row) -> Row:
+    parts = ", ".join(text(c, "name") for c in items(found, "components"))
+    return _row(text(found, "name"), "", time_of(found, "started_at") or time_of(found, "created_at"), parts)
+
+
+def _salesforce(answer: Row, found: Row) -> Row:
+    impact = next(iter(items(found, "IncidentImpacts")), {})
+    title = text(found, "message", "pathToResolution") or text(found, "message") or text(impact, "type")
+    services = ", ".join(map(str, items(found, "serviceKeys")))
+    since = time_of(impact, "startTime") or time_of(found, "createdAt")
+    return _row(title or text(answer, "status"), text(answer, "key"), since, services)

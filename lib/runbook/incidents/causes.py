@@ -1,0 +1,82 @@
+"""Causes of an outage, the likeliest first, each with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from runbook.display import blocks
+from runbook.incidents.affected import FailingFunction
+from runbook.model.facts import Gap
+
+TELLING = 8  # pieces of evidence that are shown of one cause
+
+CONFIDENCE = ("sure", "likely", "possible", "unknown")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """`functions` are those that it makes sick, `since` when the first fell sick; `evidence` in sentences.
+
+    `acted`: something of theirs was changed after their last run, so nobody knows yet whether it still holds. `detail`
+    is what its fix needs: the version that is disabled, or for how long a quota lasts. Failing functions with the same
+    `cause` and `key` have one cause together.
+    """
+
+    cause: str
+    functions: tuple[str, ...]
+    since: datetime
+    confidence: str
+    evidence: tuple[str, ...]
+    key: str = ""
+    acted: bool = False
+    detail: str = ""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """As much of the evidence as people read."""
+        rest = len(self.evidence) - TELLING
+        return self.evidence if rest < 2 else (*self.evidence[:TELLING], f"and {rest} more")
+
+
+@dataclass(frozen=True)
+class Causes(Sequence[Cause]):
+    """Causes, the likeliest first; `sick` are all sick functions, `blind` what could not be seen."""
+
+    rows: tuple[Cause, ...]
+    sick: tuple[FailingFunction, ...] = ()
+    blind: tuple[Gap, ...] = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        if self.rows:
+            block = blocks.table(
+                {"no": n, "cause": c.cause.replace("_", " "), "confidence": c.confidence, "since": c.since,
+                 "functions": c.functions, "evidence": " ·\n".join(c.told)}
+                for n, c in enumerate(self.rows, 1)
+            )  # fmt: skip
+        elif self.blind:
+            block = blocks.banner("Nothing is broken that could be seen.", "unknown")
+        else:
+            block = blocks.banner("Nothing is broken.", "ok")
+        for gap in self.blind:
+            block += blocks.banner(f"Could not see {gap.subject}: {gap.why}", "unknown")
+        return blocks.page(block)
+
+
+def merged(a: Cause, b: Cause) -> Cause:
+    surer = min((a, b), key=lambda c: CONFIDENCE.index(c.confidence))
+    return replace(
+        surer,
+        functions=a.functions + b.functions,
+        since=min(a.since, b.since),
+        evidence=tuple(dict.fromkeys(a.evidence + b.evidence)),
+        acted=a.acted and b.acted,
+    )

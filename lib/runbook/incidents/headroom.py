@@ -1,0 +1,145 @@
+"""How close functions came to their limits: what their runs took and used, against what is deployed. Pure.
+
+Only functions are looked at whose cause is a limit. What is deployed counts, not what params say it should be; params
+stand in, and are named, where the cloud could not be seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from runbook.config.schema import Function, Settings
+from runbook.display.text import Row
+from runbook.incidents.affected import Evidence
+from runbook.incidents.causes import Causes
+from runbook.incidents.signatures import Pattern
+
+HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}
+
+EACH, ALL = 6, 24  # how many runs are looked at: of one function, of all together
+
+# https://cloud.google.com/run/docs/configuring/services/memory-limits, https://cloud.google.com/functions/quotas
+MOST = {"memory": 32 * 1024, "duration": 3600}
+
+_MIB = {
+    "": 2**-20,
+    "k": 1e3 / 2**20,
+    "K": 1e3 / 2**20,
+    "Ki": 2**-10,
+    "M": 1e6 / 2**20,
+    "Mi": 1,
+    "G": 1e9 / 2**20,
+    "Gi": 1024,
+}
+
+_USED = re.compile(r"limit of ([\d.]+ ?[KMG]i?)B? exceeded with ([\d.]+ ?[KMG]i?)B? used")
+
+_Point = tuple[datetime | None, float | None, float | None, str]  # when, seen, the limit at that time, how it ended
+
+
+def headroom_of(causes: Causes, seen: Evidence, patterns: Sequence[Pattern], settings: Settings) -> tuple[Row, ...]:
+    """Rows `function, run, what, seen, limit, unit, limit by, ended`, oldest first; none where nothing hit a limit.
+
+    `what` is memory (MiB, as the platform's lines state it) or duration (s). `seen` is None where nobody told; each
+    limit that was hit has a row.
+    """
+    known = {f.name: f for f in settings.functions}
+    hit = [(c.cause, known[name]) for c in causes if c.cause in HIT for name in c.functions]
+    each = max(1, min(EACH, ALL // max(1, len(hit))))
+    rows: list[Row] = []
+    for cause, function in hit:
+        lines = [r for r in seen.logs.rows if r["function"] == function.name]
+        runs = [r for r in seen.runs.rows if r["function"] == function.name]
+        points = {"duration": list(_took(runs, lines, patterns))}
+        if cause == "memory_limit":
+            points["memory"] = list(_used(runs, lines))
+        what, ended = HIT[cause]
+        points[what] = points[what] or [(None, None, None, ended)]
+        for part, found in points.items():
+            rows += _against(part, function, seen, found[:each])
+    return tuple(rows)
+
+
+def _against(what: str, function: Function, seen: Evidence, points: Sequence[_Point]) -> Iterator[Row]:
+    """Points, given newest first, against the limit that is deployed."""
+    mine = (r for r in seen.functions.rows if r["name"] == function.name)
+    live = next((r for r in mine if mebibytes(r["memory"]) >= 1 and 0 < r["timeout_s"] < 1e6), None)
+    memory, seconds = (live["memory"], live["timeout_s"]) if live else (function.memory, function.timeout_s)
+    limit, unit = (round(mebibytes(memory)), "MiB") if what == "memory" else (seconds, "s")
+    by = "deployed" if live else "params"
+    for when, value, then, ended in reversed(points):
+        yield {
+            **{"function": function.name, "run": when, "what": what, "seen": value, "limit": limit, "unit": unit},
+            **{"limit by": by, "ended": ended, "_then": then, "_hit": (what, ended) in HIT.values()},
+        }
+
+
+def _used(runs: Sequence[Row], lines: Sequence[Row]) -> Iterator[_Point]:
+    """The memory that was used each time that a line, or where none does a run's row, tells it; newest first."""
+    for said in ([(r["at"], r["text"]) for r in lines], [(r["started_at"], r["error"] or "") for r in runs]):
+        found = [(at, match) for at, text in said if (match := _USED.search(text))]
+        for at, match in ((at, m) for at, m in found if mebibytes(m[1]) and mebibytes(m[2])):
+            start = max((r["started_at"] for r in runs if r["started_at"] <= at), default=at)
+            yield start, round(mebibytes(match[2])), mebibytes(match[1]), HIT["memory_limit"][1]
+        if found:
+            return
+
+
+def _took(runs: Sequence[Row], lines: Sequence[Row], patterns: Sequence[Pattern]) -> Iterator[_Point]:
+    """How long runs took, newest first. A run that is stopped cannot write its end: the line about it tells when."""
+    later = None
+    for run in runs:
+        start, end, ended = run["started_at"], run["finished_at"], run["status"]
+        stops = [
+            (r["at"], HIT[cause][1])
+            for r in lines
+            if start <= r["at"] and (not later or r["at"] < later) and (cause := _limit(r["text"], patterns))
+        ]
+        if stops and ended != "success":
+            end, ended = min(stops)
+        took = round((end - start).total_seconds()) if end and end >= start else None
+        yield start, took, took, ended if end else "no end seen"
+        later = start
+
+
+def _limit(text: str, patterns: Sequence[Pattern]) -> str:
+    """The limit that a line tells of, "" for any other line."""
+    cause = next((p.cause for p in patterns if p.says.search(text)), "")
+    return cause if cause in HIT else ""
+
+
+def mebibytes(text: str) -> float:
+    """1024 of "1Gi", 488.3 of "512M"; a number alone is bytes, as in the API; 0 of what is no amount."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?(\w*)", text)
+    return float(found[1]) * _MIB.get(found[2], 0) if found else 0
+
+
+def more(cause: str, function: str, rows: Sequence[Row]) -> tuple[str, str]:
+    """What to raise a limit to, and why in words; "" where it was raised since then, or can be no higher.
+
+    At least twice what is deployed, and enough for what was seen.
+    """
+    what = HIT[cause][0]
+    mine = [r for r in rows if (r["function"], r["what"]) == (function, what)]
+    limit, unit = mine[-1]["limit"], mine[-1]["unit"]
+    hits = [r for r in mine if r["_hit"] and r["seen"]]
+    seen = max((r["seen"] for r in hits), default=0)
+    told = f"stopped at {seen:,.0f} {unit}, it has {limit:,} {unit}" if hits else f"it has {limit:,} {unit}"
+    if mine[-1]["limit by"] == "params":
+        told += " by params; what is deployed could not be seen"
+    if hits and hits[-1]["_then"] < 0.9 * limit:
+        return "", f"{told} by now"
+    if limit >= MOST[what]:
+        return "", f"{told}, the most that there is"
+    wanted = 2 * limit
+    while wanted < seen:
+        wanted *= 2
+    wanted = min(wanted, MOST[what])
+    return amount(wanted) if what == "memory" else str(wanted), told
+
+
+def amount(mib: int) -> str:
+    """Mebibytes as gcloud writes them: "2Gi", "768Mi"."""
+    return f"{mib // 1024}Gi" if mib % 1024 == 0 else f"{mib}Mi"

@@ -1,0 +1,202 @@
+"""The P1 page: how bad it is, why, what to do next and whom to call (guide: Incident Response, Contacts)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from runbook.config.request import Request
+from runbook.config.schema import Settings
+from runbook.config.validation import names_of
+from runbook.display import blocks
+from runbook.display.text import Row, show
+from runbook.incidents.affected import Evidence
+from runbook.incidents.causes import Cause, Causes
+from runbook.incidents.diagnosis import diagnose
+from runbook.incidents.headroom import headroom_of
+from runbook.incidents.opened import open_p1
+from runbook.incidents.remedies import remedy_steps
+from runbook.incidents.signatures import patterns
+from runbook.model.errors import Refused
+from runbook.model.facts import Seen, Shown
+from runbook.model.findings import Finding, Findings, Verdict
+from runbook.model.moment import Moment, moment_of
+from runbook.model.plan import Change, Plan
+from runbook.plans.base import message, rows_of
+from runbook.records.record import records_directory
+from runbook.records.store import Store
+
+if TYPE_CHECKING:
+    from runbook.context import Context
+
+
+# The guide's table "Severity Levels": response times.
+ANSWER = {"P1": timedelta(minutes=15), "P2": timedelta(hours=1), "P3": timedelta(hours=4), "P4": timedelta(days=1)}
+
+ANSWER["unknown"] = ANSWER["P1"]
+
+ENGINEERS = {"bad_data": "team-lead", "unknown": "team-lead", "permission": "security", "region_outage": "gcp-support"}
+
+COLOUR = {"P1": Verdict.alert, "P2": Verdict.alert, "P3": Verdict.warn, "unknown": Verdict.unknown}
+
+WHOLE = ("functions", "runs of")  # facts without which nobody can tell that nothing is broken
+
+
+@dataclass(frozen=True)
+class Page:
+    """A severity, its causes, and the steps for each; `findings` are the same for the verdict.
+
+    `near` is what ran into a limit, against that limit (see runbook.limits).
+    """
+
+    severity: str
+    why: str
+    answer_by: datetime
+    causes: Causes
+    steps: tuple[Row, ...]
+    people: tuple[Row, ...]
+    near: tuple[Row, ...] = ()
+
+    @property
+    def findings(self) -> Findings:
+        """The severity, one finding for each cause, and an unknown for each thing that could not be seen."""
+        if not self.causes and not self.causes.blind:
+            return Findings((Finding("cause", "all functions", "nothing is broken", "none", Verdict.ok),))
+        rows = []
+        if self.causes or self.severity == "unknown":
+            verdict = Verdict.alert if self.causes else Verdict.unknown
+            by = f"answer by {show(self.answer_by)}"
+            rows = [Finding("severity", self.severity, self.why, by, verdict)]
+        rows += [
+            Finding("cause", _few(c.functions), f"{c.cause.replace('_', ' ')} ({c.confidence})", "none",
+                    Verdict.alert, _first(self.steps, c))
+            for c in self.causes
+        ]  # fmt: skip
+        rows += [
+            Finding("seen", g.subject, f"could not see: {g.why}", "all of it", Verdict.unknown, g.next)
+            for g in self.causes.blind
+        ]
+        return Findings(tuple(rows))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        verdict = COLOUR.get(self.severity, Verdict.ok).name
+        text = f"{'Severity ' * (self.severity == 'unknown')}{self.severity}: {self.why}"
+        if self.causes or self.severity == "unknown":
+            text += f". Answer by {show(self.answer_by)}"
+        return blocks.page(blocks.banner(text, verdict))
+
+    def notice(self, request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+        """A message to each contact in `request.tell` who was not told of this incident yet, or why there is none."""
+        empty = Plan("notify", "", (), {}, Findings(), notes=("nobody is named in `tell`.",))
+        try:
+            changes = self._messages(names_of(request.tell), request.incident, seen, settings)
+        except Refused as refusal:
+            return replace(empty, refusal=refusal)
+        if request.tell and not changes:
+            return replace(empty, notes=("everybody who is named was told already.",))
+        return replace(empty, changes=changes, notes=())
+
+    def _messages(self, contacts: Sequence[str], incident: str, seen: Seen, settings: Settings) -> tuple[Change, ...]:
+        told = {row["contact"] for row in rows_of(seen.told, "a message")} if contacts else set()
+        title = f"{incident}, {self.severity}: {self.why}"
+        lines = [f"{settings.project}, {settings.region}. Answer by {show(self.answer_by)}.", *_told(self)]
+        return tuple(message(c, title, "\n".join(lines), incident) for c in contacts if c not in told)
+
+    @property
+    def what_next(self) -> Shown:
+        """The steps, one row each, with commands to copy."""
+        return Shown(blocks.table(self.steps, "nothing to do"))
+
+    @property
+    def whom_to_call(self) -> Shown:
+        """Contacts by role, and the text of a support case."""
+        return Shown(blocks.table(self.people))
+
+
+def _step(cause: str, do: str, line: str = "", of: tuple[str, ...] = ()) -> Row:
+    """A row of what to do; `notebook` is the runbook that the command runs, "" for any other command."""
+    notebook = line.split()[2] if line.startswith("runbook run ") else ""
+    return {"cause": cause, "do": do, "command": line, "notebook": notebook, "_of": of}
+
+
+def _few(names: Sequence[str]) -> str:
+    """Up to three names; of more, two and how many more: a line must fit a screen."""
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def _first(steps: Sequence[Row], cause: Cause) -> str:
+    """The first step of a cause, with its command."""
+    mine = (s for s in steps if s["cause"] == cause.cause.replace("_", " ") and s["_of"] == cause.functions)
+    return next((": ".join(filter(None, (s["do"], s["command"]))) for s in mine), "")
+
+
+def page(run: Context, seen: Seen) -> Page:
+    """Everything that can be said from what was seen."""
+    facts = [getattr(seen, name) for name in Evidence._fields]
+    causes = diagnose(Evidence(*facts), patterns(), run.settings, run.moment)
+    near = headroom_of(causes, Evidence(*facts), patterns(), run.settings)
+    detected = run.request.values.get("detected_at", "")
+    began = moment_of(detected, run.moment.at, run.settings.zone).at
+    severity, why = _severity(causes, run.settings)
+    if severity == "P1" and (named := run.request.values.get("incident", "")):
+        open_p1(Store(records_directory(run.settings)), named, run.moment.at)
+    answer = run.moment.local(began + ANSWER[severity])
+    place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
+    steps = [
+        _step(c.cause.replace("_", " "), said, line, c.functions)
+        for c in causes
+        for said, line in remedy_steps(c, run.settings, run.moment, place, near)
+    ]
+    steps += [_step(f"not seen: {g.subject}", g.next) for g in causes.blind if g.next]
+    found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), near)
+    noticed = f"{run.moment.local(began):%Y-%m-%dT%H:%M}"
+    run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
+    return found
+
+
+def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
+    """By the guide's table: how much of the system is sick, and whether it is a major feature."""
+    sick = {s.function.name for s in causes.sick if s.how != "not deployed"}  # what was there before still serves
+    total = len(settings.functions)
+    if any(c.cause == "region_outage" for c in causes):
+        return "P1", f"{settings.region} is not there: {len(sick)} of {total} functions are known not to work"
+    if sick and len(sick) * 2 >= total:
+        return "P1", f"{len(sick)} of {total} functions do not work"
+    if not sick and any(g.subject.startswith(WHOLE) for g in causes.blind):
+        return "unknown", "nothing is broken that could be seen, and too much could not be seen"
+    if not sick and causes:
+        return "P4", "every function works; a deployment failed"
+    if not sick:
+        return "P4", "nothing is broken that could be seen" if causes.blind else "nothing is broken"
+    scores = [f.name for f in settings.functions if settings.tables.scores.name in f.tables]
+    systems = {f.source_system for f in settings.functions}
+    down = [s for s in sorted(systems) if all(f.name in sick for f in settings.functions if f.source_system == s)]
+    if set(scores) & sick:
+        return "P2", f"account scoring does not work ({_few(sorted(sick))})"
+    if down or len(sick) > 2:
+        return "P2", f"{', '.join(down) or f'{len(sick)} functions'} down: {_few(sorted(sick))}"
+    return "P3", f"{len(sick)} of {total} functions down: {_few(sorted(sick))}"
+
+
+def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
+    roles = ["on-call"] if severity in ("P1", "P2") else []
+    roles += [ENGINEERS[c.cause] for c in causes if c.cause in ENGINEERS]
+    known = [role for role in dict.fromkeys([*roles, "team-lead"]) if role in settings.contacts]
+    return [{"role": role, "who": settings.contacts[role].who, "for": settings.contacts[role].when} for role in known]
+
+
+def support_case(run: Context, found: Page) -> Shown:
+    """A support case's text, ready to paste."""
+    head = f"Project {run.settings.project}, region {run.settings.region}. Severity {found.severity}: {found.why}."
+    return Shown(blocks.verbatim("\n".join((head, *_told(found)))))
+
+
+def _told(found: Page) -> list[str]:
+    """The causes, one a line, and what could not be seen."""
+    lines = [
+        f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {show(c.since)}: {'; '.join(c.told)}"
+        for c in found.causes
+    ]
+    return [*lines, *(f"- could not see {g.subject}: {g.why}" for g in found.causes.blind)]

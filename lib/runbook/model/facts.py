@@ -1,0 +1,121 @@
+"""What was read: facts with their rows, and the gaps in them. Plain data; nothing here reads or writes anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from runbook.display import blocks
+from runbook.display.blocks import Block
+from runbook.display.text import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that could not be seen: `subject` what, `why` in the answer's words, `next` what to do about it."""
+
+    subject: str
+    why: str
+    next: str = ""
+
+
+def gap_block(found: Iterable[Gap]) -> Block:
+    """What could not be seen, one line each."""
+    block = Block("", "")
+    for gap in found:
+        block += blocks.banner(
+            f"Could not see {gap.subject}: {gap.why}" + (f" Next: {gap.next}" if gap.next else ""), "unknown"
+        )
+    return block
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A view of a fact, ready to be displayed."""
+
+    block: blocks.Block
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return blocks.page(self.block)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What was read: `rows` in a defined order, times in the team's zone. `line` is the equivalent command.
+
+    `more` is true where the read stopped at its cap and there may be more rows. `gaps` lists what was not seen:
+    rows that are there may be used, a number over all of them may not. `absent` names what the cloud says is not
+    there.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    line: str
+    seen_at: datetime
+    sql: str = ""
+    gaps: tuple[Gap, ...] = ()
+    more: bool = False
+    absent: tuple[str, ...] = ()
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows))
+
+    def newest(self, count: int) -> Shown:
+        """The first `count` rows, for reads that put the newest first."""
+        return Shown(blocks.table(self.rows[:count], self._empty) + gap_block(self.gaps))
+
+    def count_by(self, column: str) -> Shown:
+        """How many rows there are for each value of a column, most first."""
+        counts = Counter(row[column] for row in self.rows)
+        rows = [{column: value, "rows": n} for value, n in sorted(counts.items(), key=lambda c: (-c[1], str(c[0])))]
+        return Shown(blocks.table(rows, self._empty) + gap_block(self.gaps))
+
+    @property
+    def _empty(self) -> str:
+        return "nothing to show" if self.gaps else "none"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return blocks.page(fact_block(self))
+
+
+def fact_block(seen: Fact) -> Block:
+    """One fact: its rows, what could not be seen, and the command that shows the same."""
+    empty = "nothing to show" if seen.gaps else "no rows"
+    absent = blocks.note(f"Not there: {', '.join(seen.absent)}") if seen.absent else Block("", "")
+    return blocks.table(seen.rows, empty) + absent + gap_block(seen.gaps) + blocks.by_hand([seen.line])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The facts of one `run.read`, by the names that were given to them."""
+
+    facts: Mapping[str, Fact]
+
+    def __getattr__(self, name: str) -> Fact:
+        try:
+            return self.facts[name]
+        except KeyError:
+            raise AttributeError(f"nothing was read as {name!r}; there is {', '.join(self.facts)}") from None
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        rows = [{"fact": f.name, "rows": _count(f), "could not see": _holes(f)} for f in self.facts.values()]
+        return blocks.page(blocks.table(rows) + blocks.by_hand(f.line for f in self.facts.values()))
+
+
+def _count(fact: Fact) -> str:
+    return f"≥ {len(fact.rows):,}" if fact.more else f"{len(fact.rows):,}"
+
+
+def _holes(fact: Fact) -> str:
+    gone = [f"{name} is not there" for name in fact.absent]
+    return "; ".join([*gone, *(f"{g.subject}: {g.why}" for g in fact.gaps)])

@@ -1,0 +1,88 @@
+"""What checks say of facts: findings, each with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from runbook.display import blocks
+from runbook.display.blocks import Block
+from runbook.display.text import Row
+from runbook.model.errors import Exit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Verdict(IntEnum):
+    """How good a finding is, in order; `unknown` is never ok and never the same as zero."""
+
+    ok = 0
+    warn = 1
+    unknown = 2
+    alert = 3
+
+    @property
+    def exit(self) -> Exit:
+        return {Verdict.alert: Exit.ALERT, Verdict.unknown: Exit.UNKNOWN}.get(self, Exit.OK)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of a check: `value` as seen, `limit` in words, `next` what to do when the verdict is not ok."""
+
+    check: str
+    subject: str
+    value: str
+    limit: str
+    verdict: Verdict
+    next: str = ""
+
+
+@dataclass(frozen=True)
+class Findings(Sequence[Finding]):
+    """The findings of one or more checks, in the order in which they were made."""
+
+    rows: tuple[Finding, ...] = field(default=())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.rows)
+
+    @property
+    def worst(self) -> Verdict:
+        """The worst verdict; `unknown` when there are no findings, because nothing was looked at."""
+        return max((f.verdict for f in self.rows), default=Verdict.unknown)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The findings as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.plain())
+
+    def plain(self) -> list[Row]:
+        """The findings as JSON-ready dicts."""
+        return [asdict(f) | {"verdict": f.verdict.name} for f in self.rows]
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return blocks.page(findings_block(self))
+
+
+def join(parts: Iterable[Findings]) -> Findings:
+    """All findings of `parts`, in order."""
+    return Findings(tuple(f for part in parts for f in part))
+
+
+def findings_block(found: Sequence[Finding]) -> Block:
+    """Findings as one table, each with its verdict; a column `next` only where there is something to do."""
+    names = ["verdict", "check", "subject", "value", "limit"] + (["next"] if any(f.next for f in found) else [])
+    rows = [{n: f.verdict.name if n == "verdict" else getattr(f, n) for n in names} for f in found]
+    return blocks.table(rows, "no findings")

@@ -1,0 +1,309 @@
+"""What can be changed: each action with its typed arguments, and the actions of which each operation may consist.
+
+What an approver sees and what is sent come from the same arguments, so that no plan can show one thing and do another.
+Whatever differs between actions is said here, as a property of theirs. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from runbook.model.strict import Count, Name, Part, Positive
+
+Text = tuple[str, str, str]  # resource, before, after
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # types as tables.get names them
+
+
+class Args(Part):
+    """The arguments of an action. `text` is what people read of it: resource, before and after.
+
+    `optional`: what comes after it goes on without it. `is_a_run`: its effect is a run of a function, which shows late
+    and only by being newer. `needs_secret`: it takes a secret's value. `permissions` are those that its requests need
+    (https://cloud.google.com/iam/docs/permissions-reference).
+    """
+
+    action: ClassVar[str]
+    optional: ClassVar[bool] = False
+    is_a_run: ClassVar[bool] = False
+    needs_secret: ClassVar[bool] = False
+    permissions: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def text(self) -> Text:
+        raise NotImplementedError
+
+
+class RouteTraffic(Args):
+    """The traffic of a Cloud Run service; percent by revision, "latest" is whichever is newest and ready."""
+
+    action = "route traffic"
+    permissions = ("run.services.update",)
+    service: str
+    before: dict[str, int]
+    after: dict[str, int]
+
+    @property
+    def text(self) -> Text:
+        return self.service, shares(self.before), shares(self.after)
+
+
+def shares(targets: Mapping[str, int]) -> str:
+    """A traffic split in words, the largest share first."""
+    return ", ".join(f"{name} {targets[name]} %" for name in sorted(targets, key=lambda n: (-targets[n], n)))
+
+
+FunctionPart = Literal["memory", "timeout_s", "source", "runtime", "entry_point"]
+
+_PARTS: dict[FunctionPart, str] = {
+    "memory": "memory {}",
+    "timeout_s": "timeout {} s",
+    "source": "source {}",
+    "runtime": "{}",
+    "entry_point": "{}",
+}
+
+
+class UpdateFunction(Args):
+    """A deployment: only the parts that are named change. `source` is a digest; `was` the function's state before."""
+
+    action = "update function"
+    permissions = ("cloudfunctions.functions.update", "cloudfunctions.functions.sourceCodeSet")
+    function: str
+    before: dict[FunctionPart, str | int]
+    after: dict[FunctionPart, str | int]
+    was: str
+
+    @property
+    def text(self) -> Text:
+        return self.function, _parts(self.before), _parts(self.after)
+
+
+def _parts(parts: Mapping[FunctionPart, str | int]) -> str:
+    return ", ".join(t.format(str(parts[k])[:12] or "not by a runbook") for k, t in _PARTS.items() if k in parts)
+
+
+class Restart(Args):
+    """A new revision of a service, because a secret in an environment variable is read at its start only."""
+
+    action = "start with new secret"
+    permissions = ("run.services.update",)
+    service: str
+    revision: str
+    secret: str
+    version: int
+
+    @property
+    def text(self) -> Text:
+        return self.service, self.revision, f"a new revision that reads {self.secret}, version {self.version}"
+
+    @property
+    def mark(self) -> str:
+        """What the new revision carries, so that it is known again."""
+        return f"{self.secret}-{self.version}"
+
+
+class RunOnce(Args):
+    """One run of a function, by its scheduler job."""
+
+    action = "run once"
+    is_a_run = True
+    permissions = ("cloudscheduler.jobs.run",)
+    function: str
+
+    @property
+    def text(self) -> Text:
+        return self.function, "as it is", "one more run, ended with success"
+
+
+class SetJobState(Args):
+    """Pause or resume a scheduler job."""
+
+    action = "set job state"
+    permissions = ("cloudscheduler.jobs.pause", "cloudscheduler.jobs.enable")
+    job: str
+    before: str
+    after: str
+
+    @property
+    def text(self) -> Text:
+        return self.job, self.before, self.after
+
+
+class AddVersion(Args):
+    """A new version of a secret, by the numbers of the newest before and after."""
+
+    action = "add secret version"
+    needs_secret = True
+    permissions = ("secretmanager.versions.add",)
+    secret: str
+    before: int
+    after: int
+
+    @property
+    def text(self) -> Text:
+        return self.secret, f"newest is version {self.before}", f"version {self.after}, checksum verified"
+
+
+class SetVersionState(Args):
+    """Disable or enable a version of a secret."""
+
+    action = "set version state"
+    permissions = ("secretmanager.versions.disable", "secretmanager.versions.enable")
+    secret: str
+    version: int
+    before: str
+    after: str
+
+    @property
+    def text(self) -> Text:
+        return f"{self.secret}, version {self.version}", self.before, self.after
+
+
+class CopyTable(Args):
+    """A snapshot of a table, a table from a snapshot, or a table as it was `at` a time ("@" and milliseconds)."""
+
+    action = "copy table"
+    permissions = ("bigquery.tables.create", "bigquery.tables.createSnapshot")
+    dataset: str
+    table: str
+    to_dataset: str
+    to_table: str
+    operation: Literal["SNAPSHOT", "RESTORE", "COPY"]
+    keep_days: int = 0
+    at: str = ""
+
+    @property
+    def text(self) -> Text:
+        after = {
+            "SNAPSHOT": f"a snapshot of {self.table}, kept {self.keep_days} days",
+            "RESTORE": f"the rows of {self.table}",
+            "COPY": f"the rows that {self.table} had at {self.copied_at:%Y-%m-%d %H:%M:%S.%f} UTC",
+        }
+        return self.to_table, "none", after[self.operation].replace(".000000 UTC", " UTC")
+
+    @property
+    def copied_at(self) -> datetime:
+        """The time, in UTC, of which the copy is; the beginning of time where it names none."""
+        return EPOCH + timedelta(milliseconds=int(self.at.removeprefix("@") or 0))
+
+    @property
+    def is_snapshot(self) -> bool:
+        return self.operation == "SNAPSHOT"
+
+    @property
+    def job(self) -> str:
+        """What its jobs are called, a number aside."""
+        return f"runbook_{'snapshot' if self.is_snapshot else 'restore'}_{self.to_table}"
+
+
+class AddColumn(Args):
+    """A column more; `type` in GoogleSQL."""
+
+    action = "add column"
+    permissions = ("bigquery.tables.update",)
+    dataset: str
+    table: str
+    column: str
+    type: str
+    mode: Literal["NULLABLE", "REPEATED"]
+
+    @property
+    def text(self) -> Text:
+        return f"{self.table}.{self.column}", "none", f"{self._kind}, empty"
+
+    @property
+    def _kind(self) -> str:
+        return f"ARRAY<{self.type}>" if self.mode == "REPEATED" else self.type
+
+    @property
+    def field(self) -> tuple[str, str]:
+        """Type and mode as tables.get names them."""
+        return LEGACY.get(self.type, self.type), self.mode
+
+    def sql(self, project: str) -> str:
+        """The statement."""
+        return f"ALTER TABLE `{project}.{self.dataset}.{self.table}` ADD COLUMN {self.column} {self._kind}"
+
+    @property
+    def job(self) -> str:
+        """What its jobs are called, a number aside."""
+        return f"runbook_add_{self.table}_{self.column}"
+
+
+class Tell(Args):
+    """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
+
+    action = "tell"
+    optional = True
+    contact: str
+    title: str
+    message: str
+    once: str = ""
+
+    @property
+    def text(self) -> Text:
+        return self.contact, "not told", f"told: {self.title}"
+
+
+ACTIONS: dict[str, type[Args]] = {
+    kind.action: kind
+    for kind in (AddColumn, AddVersion, CopyTable, Restart, RouteTraffic, RunOnce, SetJobState, SetVersionState, Tell,
+                 UpdateFunction)
+}  # fmt: skip
+
+
+class Allowed(NamedTuple):
+    """The runbooks that may plan an operation, and the actions of which it may consist, messages aside."""
+
+    runbooks: tuple[str, ...]
+    actions: tuple[type[Args], ...]
+
+
+OPERATIONS = {
+    "add_column": Allowed(("schema_change",), (AddColumn,)),
+    "deploy": Allowed(("deploy",), (UpdateFunction, RouteTraffic, RunOnce)),
+    "notify": Allowed(("p1_response",), ()),
+    "restore": Allowed(("restore",), (CopyTable,)),
+    "retry": Allowed(("retry",), (RunOnce,)),
+    "rollback": Allowed(("rollback",), (RouteTraffic,)),
+    "scheduler": Allowed(("scheduler",), (SetJobState,)),
+    "secret": Allowed(("rotate_secret", "retire_secret"), (AddVersion, Restart, RunOnce, SetVersionState)),
+    "snapshot": Allowed(("backup",), (CopyTable,)),
+}
+
+
+def allowed(runbook: str, operation: str, action: str) -> bool:
+    """Whether a plan of this runbook and operation may hold this action."""
+    known = OPERATIONS.get(operation, Allowed((), ()))
+    return runbook in known.runbooks and action in {kind.action for kind in (Tell, *known.actions)}
+
+
+def arguments(action: str, given: Mapping[str, Any]) -> Args:
+    """The arguments of an action from plain data. Raises KeyError for an unknown action, ValueError for others."""
+    return ACTIONS[action].model_validate(dict(given))
+
+
+class Rule(Part):
+    """A row of the guide's approval matrix: every role in `signers` must sign; a signature holds `valid_hours` hours.
+
+    `roles` are the elevated roles that it needs. `alone_in_p1`: during an open P1 the on-call requester alone.
+    `offered: false`: no runbook does it. `watch_s`: for how long the closing checks look on. `tell`: contacts who get a
+    message before anything else happens.
+    """
+
+    risk: Literal["low", "medium", "high", "critical"]
+    signers: list[Name]
+    roles: list[str] = Field([])
+    window: str = ""
+    valid_hours: Positive = 24
+    alone_in_p1: bool = False
+    watch_s: Count = 0
+    offered: bool = True
+    tell: list[Name] = Field([])

@@ -1,0 +1,86 @@
+"""What became of a plan, change by change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from runbook.display import blocks
+from runbook.display.text import Row
+from runbook.model.findings import Finding, Findings, Verdict
+from runbook.model.plan import Change, Plan
+
+ChangeStatus = Literal["done", "failed", "unknown", "not attempted"]
+
+Result = Literal["planned", "nothing to do", "refused", "applied", "failed", "unknown"]
+
+_COLOUR = {"planned": "warn", "nothing to do": "ok", "applied": "ok", "unknown": "unknown"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan. `fates` has one entry for each change; `said` explains, `next` is one step a line.
+
+    `by` has a row for each approval that was used, `planned_in` is the folder of the run that made the plan.
+    """
+
+    plan: Plan
+    result: Result
+    fates: tuple[tuple[ChangeStatus, str], ...] = ()
+    said: str = ""
+    next: tuple[str, ...] = ()
+    began: Any = None
+    by: tuple[Row, ...] = ()
+    planned_in: str = ""
+
+    @property
+    def findings(self) -> Findings:
+        """The outcome as findings of the verdict."""
+        if self.result in ("planned", "nothing to do"):
+            return Findings((Finding("change", self.plan.operation, self.result, "as asked", Verdict.ok),))
+        if self.result == "refused":
+            row = Finding(
+                "change", self.plan.operation, f"refused: {self.said.splitlines()[0]}", "approved", Verdict.alert
+            )
+            return Findings((row,))
+        pairs = zip(self.plan.changes, self.fates, strict=True)
+        return Findings(tuple(self._finding(change, fate, said) for change, (fate, said) in pairs))
+
+    def _finding(self, change: Change, fate: ChangeStatus, said: str) -> Finding:
+        bad = Verdict.warn if change.optional else Verdict.alert
+        verdict = {"done": Verdict.ok, "unknown": min(bad, Verdict.unknown)}.get(fate, bad)
+        back = "" if change.undo.startswith("none") else change.undo
+        hint = "" if fate == "done" else "tell them yourself." if change.optional else back
+        value = f"{change.action}: {fate}" + (f", {said}" if said else "")
+        return Finding("change", change.resource, value, "done", verdict, hint)
+
+    def plain(self) -> Row:
+        """The outcome as JSON-ready data."""
+        return {
+            "plan": self.plan.whole_id,
+            "operation": self.plan.operation,
+            "result": self.result,
+            "said": self.said,
+            "planned_in": self.planned_in,
+            "approvals": list(self.by),
+            "changes": [
+                {**c.plain(), "fate": fate, "said": said}
+                for c, (fate, said) in zip(self.plan.changes, self.fates, strict=False)
+            ],
+        }
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        block = blocks.banner(f"{self.result.upper()}: {self.said}".rstrip(": "), _COLOUR.get(self.result, "alert"))
+        if self.fates:
+            rows = [
+                {"no": n, "change": c.action, "of": c.resource, "fate": fate, "": said}
+                for n, (c, (fate, said)) in enumerate(zip(self.plan.changes, self.fates, strict=True), 1)
+            ]
+            block += blocks.table(rows)
+        if self.by:
+            block += blocks.table(self.by)
+        if self.planned_in:
+            block += blocks.note(f"Plan {self.plan.id} was made in {self.planned_in}.")
+        for step in self.next:
+            block += blocks.note(f"Next: {step}")
+        return blocks.page(block)

@@ -1,0 +1,80 @@
+"""What a run says at its end: all findings, the worst verdict in one sentence, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runbook.display import blocks
+from runbook.model.errors import Exit
+from runbook.model.findings import Findings, Verdict, findings_block
+from runbook.model.outcome import Outcome
+
+MIME = "application/vnd.runbook.report+json"
+
+_WORDS = {
+    Verdict.alert: ("ALERT", "needs a person now"),
+    Verdict.unknown: ("UNKNOWN", "something could not be seen, so this is not an all-clear"),
+    Verdict.warn: ("WARN", "works, but look at it today"),
+    Verdict.ok: ("OK", "everything that was looked at is as it should be"),
+}
+
+_THEN = {Verdict.alert: "needed a person then", Verdict.warn: "worked, but needed a look that day"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The end of a notebook; `about` says where and when, `next` is one step a line; `past` where it looked back."""
+
+    about: Mapping[str, str]
+    findings: Findings
+    next: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    past: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.findings.worst
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code: by the verdict, except that a refusal has its own."""
+        refused = self.outcome is not None and self.outcome.result == "refused"
+        return Exit.REFUSED if refused else self.verdict.exit
+
+    @property
+    def sentence(self) -> str:
+        """The worst verdict in one sentence, with the first findings that cause it."""
+        word, meaning = _WORDS[self.verdict]
+        if self.past and self.verdict in _THEN:
+            meaning = _THEN[self.verdict]
+        if self.outcome:
+            meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
+            word = self.outcome.result.upper()
+        counts = Counter(f.verdict for f in self.findings)
+        told = ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
+        worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
+        causes = "; ".join(f"{f.check}, {f.subject}: {f.value}" for f in worst[:3])
+        more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
+        return f"{word}: {meaning} ({told})." + (f" {causes}{more}." if causes else "")
+
+    def plain(self) -> dict[str, Any]:
+        """The report as JSON-ready data."""
+        made = {"outcome": self.outcome.plain()} if self.outcome else {}
+        return {
+            **self.about,
+            **made,
+            "verdict": self.verdict.name,
+            "exit": int(self.exit),
+            "sentence": self.sentence,
+            "next": list(self.next),
+            "findings": self.findings.plain(),
+        }
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        block = blocks.banner(self.sentence, self.verdict.name) + findings_block(self.findings)
+        for step in self.next:
+            block += blocks.note(f"Next: {step}")
+        return {**blocks.page(block), MIME: self.plain()}

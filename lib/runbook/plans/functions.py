@@ -1,0 +1,131 @@
+"""Plans for a function's code, its limits and its traffic (guide: Deployment Checklist, Rollback Procedure)."""
+
+from __future__ import annotations
+
+from runbook.config.request import Request
+from runbook.config.schema import Settings
+from runbook.display.text import Row
+from runbook.model.errors import Refused
+from runbook.model.facts import Seen
+from runbook.model.findings import Findings
+from runbook.model.moment import Moment
+from runbook.model.operations import RouteTraffic, UpdateFunction
+from runbook.model.plan import Change, Plan
+from runbook.plans.base import again, flags, row_of, rows_of, run_once, tried
+
+
+def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Build and serve new code, and/or change memory or timeout; then one test run. Empty if all is as asked.
+
+    Without `source` the code stays. A pinned traffic split would give new code nothing, so releasing it is a change of
+    its own. Raises Refused.
+    """
+    name, now = request.function, row_of(seen.service, request.function)
+    wanted: Row = {"memory": request.memory, "timeout_s": request.timeout_s}
+    for row in rows_of(seen.source, name):
+        wanted |= {"source": row["_digest"], "runtime": request.runtime, "entry_point": request.entry_point}
+    was = {"source": now["_source"], **{k: now[k] for k in ("runtime", "entry_point", "memory", "timeout_s")}}
+    wanted = {key: value for key, value in wanted.items() if value not in ("", 0, None)}
+    changes: list[Change] = []
+    if any(was[key] != value for key, value in wanted.items()):
+        changes.append(_update(request, was, wanted, now, settings))
+    if changes and now["pinned"]:
+        changes.append(_route(request, now, {"latest": 100}, settings))
+    if changes and request.test_run:
+        changes.append(run_once(name, settings))
+    notes = [] if wanted else ["no change is requested: give source, memory or timeout_s"]
+    if now["pinned"]:
+        notes.append(f"traffic is pinned to {now['serving']}: without releasing it, new code would get nothing.")
+    if changes:
+        notes.append(f"if it goes wrong: {again(request, 'rollback', function=name, revision=now['serving'])}")
+    relies = {"serving revision": now["serving"], "traffic": now["traffic"], "state": now["state"]}
+    relies |= tried(seen.rehearsal, settings, wanted.get("source", ""))
+    return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=(name,), notes=tuple(notes))
+
+
+def _update(request: Request, was: Row, wanted: Row, now: Row, settings: Settings) -> Change:
+    name = request.function
+    parts = {k: was[k] for k in wanted}
+    words = [f"gcloud functions deploy {name} --gen2 {flags(settings)}"]
+    options = {
+        "source": "--source=.",
+        "runtime": "--runtime={}",
+        "entry_point": "--entry-point={}",
+        "memory": "--memory={}",
+    }
+    words += [options.get(key, "--timeout={}s").format(value) for key, value in wanted.items()]
+    if "source" not in wanted:
+        words.append(f"--source={now['_code']}")  # else gcloud may take the code of the folder that it is called in
+    undo = again(request, "rollback", function=name, revision=now["serving"])
+    if "source" not in wanted:
+        undo = again(request, "deploy", function=name, **parts)
+    args = UpdateFunction(function=name, before=parts, after=wanted, was=now["state"])
+    return Change(args, undo, " ".join(words))
+
+
+def _route(request: Request, now: Row, to: dict[str, int], settings: Settings) -> Change:
+    line = _traffic_line(now["_service"], to, settings)
+    back = now["serving"] if now["pinned"] else "latest"
+    undo = again(request, "rollback", function=now["function"], revision=back)
+    if len(now["_targets"]) > 1:
+        undo = _traffic_line(now["_service"], now["_targets"], settings)
+    return Change(RouteTraffic(service=now["_service"], before=now["_targets"], after=to), undo, line)
+
+
+def _traffic_line(service: str, to: dict[str, int], settings: Settings) -> str:
+    shares = ",".join(f"{'LATEST' if name == 'latest' else name}={share}" for name, share in to.items())
+    where = "--to-latest" if to == {"latest": 100} else f"--to-revisions={shares}"
+    return f"gcloud run services update-traffic {service} {flags(settings)} {where}"
+
+
+def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Route all traffic to an earlier revision; empty if it is there already.
+
+    `request.revision` empty means the newest ready revision older than the serving one, `latest` releases a pin. Raises
+    Refused when there is none, the named one is not ready, or none is named and the traffic is pinned already.
+    """
+    now = row_of(seen.service, request.function)
+    target = _revision(request.revision, now, seen)
+    to = {target: 100}
+    changes = () if now["_targets"] == to else (_route(request, now, to, settings),)
+    notes = ()
+    if target != "latest":
+        notes = (
+            "this pins the traffic: a later `gcloud functions deploy` gets none of it. Our deploy runbook releases the "
+            f"pin; so does {again(request, 'rollback', function=now['function'], revision='latest')}",
+        )
+    relies = {"serving revision": now["serving"], "traffic": now["traffic"]}
+    return Plan("rollback", request.reason, changes, relies, gates, watch=(request.function,), notes=notes)
+
+
+def _revision(wanted: str, now: Row, seen: Seen) -> str:
+    if wanted == "latest":
+        return wanted
+    rows = list(rows_of(seen.revisions, now["function"]))
+    if wanted:
+        found = next((r for r in rows if r["revision"] == wanted), None)
+        if found is None or not found["ready"]:
+            why = "there is no such revision" if found is None else "it never became ready"
+            raise Refused(
+                f"{wanted} cannot serve",
+                why,
+                next=f"ready are: {', '.join(r['revision'] for r in rows if r['ready'])}.",
+            )
+        return wanted
+    ready = [r["revision"] for r in rows if r["ready"]]
+    if now["pinned"]:
+        raise Refused(
+            f"traffic of {now['function']} is pinned already: {now['traffic']}",
+            "somebody rolled it back, or shares it out; which revision comes next is for a person to say",
+            next=f"run it again and look; or name a revision, of these: {', '.join(ready)}, latest.",
+        )
+    names = [r["revision"] for r in rows]
+    older = rows[names.index(now["serving"]) + 1 :] if now["serving"] in names else []
+    earlier = next((r["revision"] for r in older if r["ready"]), None)
+    if earlier is None:
+        raise Refused(
+            f"{now['function']} has no earlier revision to go back to",
+            f"serving is {now['serving']}; of {len(rows)} revisions none is older and ready",
+            next="deploy a mended version.",
+        )
+    return earlier

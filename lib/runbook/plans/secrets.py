@@ -1,0 +1,88 @@
+"""Plans for secrets (guide: Updating Secrets). No plan holds a value; destroying a version is not offered."""
+
+from __future__ import annotations
+
+from runbook.config.request import Request
+from runbook.config.schema import Settings
+from runbook.display.text import Row
+from runbook.model.errors import Refused
+from runbook.model.facts import Seen
+from runbook.model.findings import Findings
+from runbook.model.moment import Moment
+from runbook.model.operations import AddVersion, Restart, SetVersionState
+from runbook.model.plan import Change, Plan
+from runbook.plans.base import again, flags, row_of, rows_of, run_once, tried
+
+STATES = {"disable": "DISABLED", "enable": "ENABLED"}
+
+
+def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Add a version; then each function that reads the secret starts anew with it, and is run once. Old ones stay."""
+    name = request.secret
+    newest = row_of(seen.versions, name)["version"]
+    new = newest + 1
+    line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
+    undo = (
+        again(request, "retire_secret", secret=name, version=new, to="disable") + ", once the old value is added again"
+    )
+    changes = [Change(AddVersion(secret=name, before=newest, after=new), undo, line)]
+    readers: dict[str, Row] = {}
+    for row in rows_of(seen.users, name):
+        readers.setdefault(row["function"], row)  # one whose traffic is split is there once for each revision
+    for function, row in readers.items():
+        changes += [_started_anew(request, new, row, settings), run_once(function, settings)]
+    notes = (
+        "`latest` never falls back: if the new value is wrong, disabling it leaves the readers without any. The way "
+        "back is to add the old value again, as a newer version.",
+        "the old version stays enabled until it is disabled, which comes next when all readers ran well: "
+        + again(request, "retire_secret", secret=name, version=newest),
+    )
+    relies = {f"version {r['version']}": r["state"] for r in seen.versions.rows[:5]}
+    relies |= tried(seen.rehearsal, settings)
+    return Plan("secret", request.reason, tuple(changes), relies, gates, watch=tuple(readers), notes=notes)
+
+
+def _started_anew(request: Request, version: int, reader: Row, settings: Settings) -> Change:
+    """A new revision of a function, because a secret in an environment variable is read at its start only."""
+    mark = (
+        f"--update-labels=runbook-secret-version={version}"  # gcloud copies labels into the template, annotations not
+    )
+    function, revision = reader["function"], reader["revision"]
+    line = f"gcloud run services update {function} {flags(settings)} {mark}"
+    undo = again(request, "rollback", function=function, revision=revision)
+    args = Restart(service=function, revision=revision, secret=request.secret, version=version)
+    return Change(args, undo, line)
+
+
+def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Disable an old version once the new one is proved in use, or enable one again; `version` 0 is the newest such.
+
+    Empty when there is none, or it is so already. Raises Refused.
+    """
+    name, newest = request.secret, row_of(seen.versions, request.secret)["version"]
+    rows, state = {r["version"]: r for r in seen.versions.rows}, STATES[request.to]
+    other = "ENABLED" if request.to == "disable" else "DISABLED"
+    old = [v for v, r in rows.items() if r["state"] == other and (v != newest or request.to == "enable")]
+    wanted = request.version or max(old, default=0)
+    relies = {f"version {v}": r["state"] for v, r in list(rows.items())[:5]}
+    if not wanted:
+        return Plan("secret", request.reason, (), relies, gates)
+    if wanted not in rows or rows[wanted]["state"] == "DESTROYED":
+        raise Refused(
+            f"{name} has no version {wanted} that could change",
+            f"versions: {', '.join(map(str, rows))}",
+            next="name another.",
+        )
+    if wanted == newest and request.to == "disable":
+        raise Refused(
+            f"version {wanted} is the newest of {name}",
+            "`latest` never falls back to an older one: its readers would fail",
+            next="rotate_secret first.",
+        )
+    before, back = rows[wanted]["state"], "enable" if request.to == "disable" else "disable"
+    if before == state:
+        return Plan("secret", request.reason, (), relies, gates)
+    line = f"gcloud secrets versions {request.to} {wanted} --secret={name} --project={settings.project}"
+    undo = again(request, "retire_secret", secret=name, version=wanted, to=back)
+    args = SetVersionState(secret=name, version=wanted, before=before, after=state)
+    return Plan("secret", request.reason, (Change(args, undo, line),), relies, gates)

@@ -1,0 +1,146 @@
+"""One execution with its record: begun before the first cell, finished after whatever happens.
+
+`runbook run` and `papermill --engine runbook in.ipynb out.ipynb` both end here, so that record, notebook and exit code
+tell the same truth.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook.config.load import load_settings
+from runbook.config.parameters import cell_source
+from runbook.config.request import Request
+from runbook.model import errors
+from runbook.model.errors import Broken, Exit, NoRecord, RunbookError
+from runbook.records.files import publish
+from runbook.records.record import begin, finish, new_directory, read_report
+from runbook.runner.kernel import Kernel
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from runbook.runner.execution import Execution, OnStep
+
+
+_EXITS = {
+    "failed": Exit.BROKEN,
+    "kernel_died": Exit.KERNEL_DIED,
+    "timeout": Exit.TIMEOUT,
+    "interrupted": Exit.INTERRUPTED,
+    "terminated": Exit.TERMINATED,
+}
+
+
+class RunResult(SystemExit):
+    """How a run ended: its exit code, its folder, what record.json says, and the lines of the error that stopped it.
+
+    A SystemExit, because that is what makes papermill's command line exit by the verdict, and write nothing more.
+    """
+
+    def __init__(self, exit: Exit, folder: Path, record: Mapping[str, Any], error: tuple[str, ...] = ()):
+        super().__init__(int(exit))
+        self.exit, self.folder, self.record, self.error = exit, folder, record, error
+
+
+def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -> Kernel:
+    """Start a kernel for a notebook; it is this environment's own Python. Raises Broken when another is asked for."""
+    asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
+    if asked not in ("python3", "python"):
+        raise Broken(
+            f"this notebook asks for the kernel {asked!r}",
+            "runbooks run on the Python of this environment, python3",
+            next="choose the kernel python3 in Jupyter and save it, or leave out papermill's option -k.",
+        )
+    ours = any("from runbook import" in cell_source(c) for c in notebook["cells"] if c["cell_type"] == "code")
+    return Kernel((wanted.environment, wanted.values.get("world", "")) if ours else ())
+
+
+@contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """While inside, SIGINT, SIGTERM and SIGHUP are only noted, in this list, so that the record can be written.
+
+    One that is ignored stays so: a shell ignores SIGINT for what it starts in the background, nohup ignores SIGHUP.
+    """
+    stopped: list[int] = []
+    here = threading.current_thread() is threading.main_thread()
+    known = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here else ()
+    numbers = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda n, _: stopped.append(n)) for number in numbers}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def execute(
+    nb: NotebookNode,
+    wanted: Request,
+    kernel: Kernel,
+    stopped: Sequence[int],
+    timeout: float | None,
+    on_step: OnStep | None = None,
+    beside: Path | None = None,
+    secret: bytes | None = None,
+) -> RunResult:
+    """Run the cells between the two writes of record.json; the second one comes whatever happens.
+
+    The notebook is kept in the run's folder, and `beside` when papermill was told a place for it.
+    """
+    from runbook.runner.execution import Execution
+
+    execution = Execution(nb, stopped)
+    folder = new_directory(load_settings(wanted.environment), wanted.runbook)
+    marker = begin(folder, wanted)
+    save = partial(_save, nb, [folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])])
+    try:
+        kernel.start(folder, secret)
+        save()
+        execution.run(kernel, save, on_step or (lambda *_: None), timeout)
+    except NoRecord as error:
+        execution.end("failed", f"{error.what}: {error.observed}")
+    except Exception as error:  # noqa: BLE001 - a fault of our own must not leave a record that says "running"
+        execution.end("failed", f"the runner itself failed: {type(error).__name__}: {error}")
+    kernel.stop()
+    report = read_report(folder)
+    if report is None:
+        execution.fail("it never gave a verdict: no cell called run.close()")
+    execution.close()
+    try:
+        save()
+    except NoRecord as error:  # what is there is an earlier save, or none
+        execution.fail(f"{error.what}: {error.observed}")
+    exit, lines = _result(execution, report)
+    whole = finish(folder, marker, exit=int(exit), **execution.seen())
+    return RunResult(exit, folder, whole, lines)
+
+
+def _save(nb: NotebookNode, places: Sequence[Path]) -> None:
+    from nbformat.v4 import writes_json
+
+    # nbformat's own function validates every time, which is most of a save's cost.
+    content = (writes_json(nb) + "\n").encode()
+    for place in places:
+        publish(place, content)
+
+
+def _result(execution: Execution, report: Mapping[str, Any] | None) -> tuple[Exit, tuple[str, ...]]:
+    """The exit code, and what to print: the report's, or by what stopped the run.
+
+    An error of this library brings its own code and is printed as it is, any other in one line.
+    """
+    if execution.status == "finished" and report:
+        return Exit(report["exit"]), ()
+    raised = getattr(errors, execution.error.ename, None) if execution.error else None
+    if isinstance(raised, type) and issubclass(raised, RunbookError) and execution.status == "failed":
+        return raised.exit, tuple(execution.error.traceback)
+    step = next((s.title for s in execution.steps if s.status == "failed"), "")
+    line = f"The run did not finish{f' in “{step}”' if step else ''}: {execution.why}"
+    return _EXITS[execution.status], (line,)

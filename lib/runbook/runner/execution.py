@@ -1,0 +1,222 @@
+"""Running the cells of a notebook and saying truthfully what became of each.
+
+A cell is completed only when it has an execution count and its end was seen here. When the kernel dies, a cell takes
+too long, or someone stops the run, the cell that was running has failed, with an error output that says why, and the
+cells after it stay pending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty
+from typing import Any, Literal
+
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_output
+
+from runbook.model.errors import NoRecord
+from runbook.records.files import now
+from runbook.records.notebook import steps
+from runbook.runner.kernel import Kernel
+
+# Hears how many cells of how many ended, and the title of the next; that is "" when the run has ended, however.
+OnStep = Callable[[int, int, str], None]
+
+Status = Literal["running", "finished", "failed", "kernel_died", "timeout", "interrupted", "terminated"]
+
+STARTING = 60  # seconds until a kernel that does not answer counts as dead
+
+GRACE = 2  # seconds for a cell to end after it was interrupted
+
+TICK = 0.1  # seconds until a signal is noticed
+
+SAVE_EVERY = 1  # seconds between saves while cells run
+
+BANNER = "papermill-error-cell-tag"  # papermill removes cells with this tag when it runs a notebook again
+
+
+@dataclass
+class Step:
+    """One code cell: `title` is the last H2 above it, `seconds` how long it ran."""
+
+    index: int
+    id: str
+    title: str
+    status: Literal["pending", "running", "completed", "failed"] = "pending"
+    began: float = 0
+    seconds: float | None = None
+
+
+class Execution:
+    """What becomes of one notebook. `why` is one sentence; `error` the failed cell's error output, if it has one.
+
+    `stopped` holds the signals that asked for an end; whoever handles them may add one at any time.
+    """
+
+    def __init__(self, notebook: NotebookNode, stopped: Sequence[int] = ()):
+        self.notebook, self.stopped = notebook, stopped
+        self.status: Status = "running"
+        self.why = ""
+        self.error: NotebookNode | None = None
+        for cell in notebook.cells:
+            if cell.cell_type == "code":  # an earlier run may have left something
+                cell.outputs, cell.execution_count = [], None
+        self.steps = [Step(n, cell.get("id", str(n)), title) for n, cell, title in steps(notebook.cells)]
+        self._note(start_time=now(), end_time=None)
+        for step in self.steps:
+            self._mark(step, "pending", start_time=None, end_time=None, duration=None)
+
+    def seen(self) -> dict[str, Any]:
+        """What record.json says of the run and of each code cell."""
+        cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in self.steps]
+        return {"status": self.status, "why": self.why, "cells": cells}
+
+    def run(self, kernel: Kernel, save: Callable[[], None], on_step: OnStep, timeout: float | None) -> None:
+        """Run all cells in a kernel that is starting, one after another, until the first that does not complete.
+
+        `save` is called about once a second, and when it raises NoRecord the run ends; `timeout` is in seconds for
+        each cell.
+        """
+        asyncio.run(self._run(kernel, save, on_step, timeout))
+
+    def end(self, status: Status, why: str, words: Sequence[str] = ()) -> None:
+        """Note how the run ended, also in the cell that was running.
+
+        The first word counts, except that being stopped explains whatever comes of it.
+        """
+        if self.status != "running":
+            return
+        if self.stopped:
+            status = "interrupted" if self.stopped[0] == signal.SIGINT else "terminated"
+            why = f"stopped by {signal.Signals(self.stopped[0]).name} while it ran"
+        self.status, self.why = status, why
+        for step in self.steps:
+            if step.status == "running":
+                cell = self._mark(step, "failed")
+                if not any(o.output_type == "error" for o in cell.outputs):
+                    cell.outputs.append(new_output("error", ename=status, evalue=why, traceback=[why, *words]))
+                self.error = next(o for o in cell.outputs if o.output_type == "error")
+
+    def fail(self, why: str) -> None:
+        """Note that a run whose cells all completed did not finish after all."""
+        if self.status == "finished":
+            self.status, self.why = "failed", why
+
+    def close(self) -> None:
+        """Note the end in the notebook; where that did not finish, a line at its top says so."""
+        self._note(end_time=now())
+        if self.status == "finished":
+            return
+        where = "".join(f" in “{s.title}”" for s in self.steps if s.status == "failed" and s.title)
+        never = sum(s.status == "pending" for s in self.steps)
+        rest = f" {never} of {len(self.steps)} cells never ran." if never else ""
+        text = f"**This run did not finish{where}:** {self.why}.{rest} Do not read it as an all-clear."
+        self.notebook.cells.insert(0, new_markdown_cell(text, metadata={"tags": [BANNER]}))
+
+    def _note(self, **times: str | None) -> None:
+        """Note how the run stands where papermill's readers look for it."""
+        failed = None if self.status == "running" else self.status != "finished"
+        self.notebook.metadata.papermill.update(status=self.status, exception=failed, **times)
+
+    def _mark(self, step: Step, status: str, **more: Any) -> NotebookNode:
+        """Note what becomes of a cell, also where papermill's readers look for it; returns the cell."""
+        step.status = status
+        if status == "running":
+            step.began, more = time.monotonic(), {"start_time": now()}
+        elif status != "pending":
+            step.seconds = round(time.monotonic() - step.began, 3)
+            more = {"end_time": now(), "duration": step.seconds}
+        cell = self.notebook.cells[step.index]
+        known = cell.metadata.get("papermill", {})
+        cell.metadata["papermill"] = {**known, "status": status, "exception": status == "failed", **more}
+        return cell
+
+    async def _run(self, kernel: Kernel, save: Callable[[], None], on_step: OnStep, timeout: float | None) -> None:
+        cells = asyncio.create_task(self._cells(kernel, on_step, timeout))
+        watch = asyncio.create_task(self._watch(kernel, save, cells))
+        try:
+            await cells
+        finally:
+            watch.cancel()
+
+    async def _watch(self, kernel: Kernel, save: Callable[[], None], cells: asyncio.Task) -> None:
+        """Save now and then. When that fails, end; when someone stops the run, let the running cell tidy up first."""
+        saved = time.monotonic()
+        try:
+            while not self.stopped:
+                await asyncio.sleep(TICK)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    save()
+                    saved = time.monotonic()
+            kernel.interrupt()
+            await asyncio.sleep(GRACE)
+        except NoRecord as error:
+            self.end("failed", f"{error.what}: {error.observed}")
+        cells.cancel()
+
+    async def _cells(self, kernel: Kernel, on_step: OnStep, timeout: float | None) -> None:
+        # What nbclient logs, it then raises; who runs this hears it once.
+        client = NotebookClient(
+            self.notebook, km=_manager(kernel), timeout=timeout, record_timing=False, force_raise_errors=True,
+            skip_cells_with_tag="", iopub_timeout=30, raise_on_iopub_timeout=True,
+        )  # fmt: skip
+        client.log.disabled = True
+        try:
+            client.kc = client.km.client()
+            self.notebook.metadata["language_info"] = await _connect(kernel, client.kc)
+            for number, step in enumerate(self.steps):
+                if not self.stopped:
+                    on_step(number, len(self.steps), step.title)
+                    cell = self._mark(step, "running")
+                    await client.async_execute_cell(cell, step.index)
+                    if cell.execution_count is None:
+                        raise DeadKernelError
+                    self._mark(step, "completed")
+            self.end("finished", "all cells ran")
+        except CellExecutionError as error:
+            first = error.evalue.partition("\n")[0].removeprefix(f"{error.ename}: ")
+            self.end("failed", f"{error.ename}: {first}".removesuffix(": "))
+        except CellTimeoutError:
+            self.end("timeout", f"a cell did not end within {timeout or client.iopub_timeout:g} seconds")
+        except (DeadKernelError, asyncio.CancelledError):
+            self.end("kernel_died", f"the kernel died: {kernel.death}", kernel.log_tail())
+        finally:
+            client.kc.stop_channels()
+            on_step(len(self.steps), len(self.steps), "")
+
+
+async def _connect(kernel: Kernel, client: AsyncKernelClient) -> dict[str, Any]:
+    """Connect once the kernel listens, and return what it says about its language.
+
+    What it publishes before it has heard of this client would be lost, so it is asked until its answer comes both ways.
+    """
+    deadline = time.monotonic() + STARTING
+    while not kernel.listens and kernel.alive and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    client.start_channels()
+    client.allow_stdin = False
+    while kernel.alive and time.monotonic() < deadline:
+        client.kernel_info()
+        with suppress(Empty):
+            await client.get_iopub_msg(timeout=1)
+            return (await client.get_shell_msg(timeout=1))["content"]["language_info"]
+    raise DeadKernelError
+
+
+def _manager(kernel: Kernel) -> AsyncKernelManager:
+    """Make jupyter_client treat a process that is already there as its own."""
+    manager = AsyncKernelManager(connection_file=str(kernel.connection_file))
+    manager.load_connection_file()
+    manager.provisioner = LocalProvisioner(parent=manager, kernel_id="runbook")
+    manager.provisioner.process = kernel.process
+    return manager

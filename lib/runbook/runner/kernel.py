@@ -1,0 +1,203 @@
+"""The Python process that runs a notebook's cells: started first, warmed while nobody waits, gone with its runner.
+
+A kernel costs about a second of imports. So the runner starts this process before it imports papermill, as `python -m
+runbook.kernel`; it imports what every runbook needs on the other core, and becomes a kernel only when the runner says
+so. It is always this environment's own Python: kernelspecs, which anybody may put into a home folder, are not asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import faulthandler
+import gc
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+from typing import BinaryIO
+
+from runbook.context import KERNEL
+
+NETWORK = ("google.auth.transport.requests", "google.api_core.exceptions")
+
+READS = (
+    "google.cloud.bigquery",
+    "runbook.session.run",
+    "runbook.facts",
+    "runbook.checks",
+)
+
+CHARTS = ("runbook.charts", "matplotlib.figure")
+
+_ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
+
+_SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
+
+
+class Kernel:
+    """One kernel process. `start` turns it into a kernel.
+
+    `place`: environment and world where the notebook uses this library, so that it can be made ready for them.
+    """
+
+    def __init__(self, place: tuple[str, str] | tuple[()] = ()):
+        # A short path: the names of Unix sockets have about a hundred bytes. Only this user may enter it.
+        self.folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp" if os.path.isdir("/tmp") else None))
+        self.connection_file = self.folder / "connection.json"
+        connection = {
+            **{f"{name}_port": n for n, name in enumerate(_SOCKETS, 1)},
+            "transport": "ipc",
+            "ip": str(self.folder / "k"),
+            "key": secrets.token_hex(32),
+            "signature_scheme": "hmac-sha256",
+            "kernel_name": "python3",
+        }
+        self.connection_file.write_text(json.dumps(connection), encoding="utf-8")
+        self.log = self.folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the runner, which passes it on
+                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder),
+            )
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, run: Path, secret: bytes | None) -> None:
+        """Let the process become a kernel that keeps its record in the folder `run`; a secret is only in its memory."""
+        value = None if secret is None else base64.b64encode(secret).decode()
+        word = {"run": str(run), "cwd": os.getcwd(), "secret": value}
+        with suppress(BrokenPipeError):  # it died already; whoever waits for it will see that
+            self._stdin.write(json.dumps(word).encode() + b"\n")
+            self._stdin.flush()
+
+    @property
+    def _stdin(self) -> BinaryIO:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    @property
+    def listens(self) -> bool:
+        """Whether all its sockets are there, so that a client which connects now is heard at once."""
+        return all((self.folder / f"k-{n}").exists() for n in range(1, len(_SOCKETS) + 1))
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the cell that runs."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGINT)
+
+    @property
+    def death(self) -> str:
+        """How the process ended, by the name of the signal or its exit code."""
+        code = self.process.poll()
+        if code is None:
+            return "it did not answer"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def log_tail(self) -> list[str]:
+        """The last 40 lines of what the process wrote outside of cells, for people who wonder why it died."""
+        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+
+    def stop(self) -> None:
+        """Kill the process and its children, and remove its files. Does nothing the second time."""
+        if not self.folder.exists():
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _home(folder: Path) -> dict[str, str]:
+    """Where IPython, Jupyter and matplotlib may write when this user has no writable home folder, as in a container.
+
+    A HOME that is set stays: it may hold Google's credentials.
+    """
+    home = os.path.expanduser("~")  # "~" itself where HOME is not set and the user has no name
+    if os.path.isabs(home) and os.access(home, os.W_OK):
+        return {}
+    names = ["IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"]
+    own = dict.fromkeys([*names, *([] if os.path.isabs(home) else ["HOME"])], str(folder / "home"))
+    (folder / "home").mkdir()
+    return own | {name: os.environ[name] for name in own if os.environ.get(name)}
+
+
+def main(connection_file: str, *place: str) -> None:
+    """In the new process: import, wait for the word, become a kernel that lives no longer than its runner."""
+    # The kernel never asks for input, and no child process may read what keeps it alive.
+    life = os.fdopen(os.dup(0), "rb", buffering=0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    gc.disable()  # what is imported is never garbage, and to look through it again and again takes a tenth of the time
+    faulthandler.enable(os.dup(2), all_threads=False)  # a kernel takes 2 for the output of cells
+    from ipykernel import kernelapp
+
+    if place:
+        prepare(*place)
+    word = life.readline()
+    if not word:
+        _end_with(life, Path(connection_file).parent)
+    Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
+    said = json.loads(word)
+    KERNEL.directory = Path(said["run"])
+    KERNEL.secret = None if said["secret"] is None else base64.b64decode(said["secret"])
+    os.chdir(said["cwd"])
+    # No chart comes before something was read, and whoever waits for a network can import meanwhile.
+    Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()
+    sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
+    kernelapp.launch_new_instance()
+
+
+def prepare(environment: str, world: str) -> None:
+    """Import what every runbook reads with, and begin to connect meanwhile."""
+    _import(NETWORK)
+    with suppress(Exception):  # as in `_import`
+        from runbook.cloud.prefetch import prefetch
+
+        KERNEL.prefetch = prefetch(environment, world)
+    _import(READS)
+
+
+def _import(names: Iterable[str]) -> None:
+    # Whatever is missing or broken is better told by the cell that needs it.
+    with suppress(Exception):
+        for name in names:
+            import_module(name)
+
+
+def _import_the_rest(names: Iterable[str]) -> None:
+    _import(names)
+    gc.freeze()
+    gc.enable()
+
+
+def _end_with(life: BinaryIO, folder: Path) -> None:
+    """The runner holds the other end of this pipe: when it closes, even by SIGKILL, nobody records what cells do."""
+    life.read()
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

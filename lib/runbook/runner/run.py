@@ -1,0 +1,59 @@
+"""Run a runbook: parameters are refused before a kernel starts, and papermill prepares the notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook.cloud.target import request_on_target
+from runbook.config.parameters import load_notebook
+from runbook.config.request import find_runbook
+from runbook.model.errors import Broken
+from runbook.runner.engine import RunbookEngine
+from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from runbook.runner.execution import OnStep
+
+
+CELL_TIMEOUT = 900  # seconds that one cell may take, where nobody says otherwise
+
+
+def run(
+    runbook: str,
+    values: Mapping[str, object],
+    on_step: OnStep | None = None,
+    cell_timeout: float | None = CELL_TIMEOUT,
+    secret: bytes | None = None,
+) -> RunResult:
+    """Run a runbook with values as they were typed; a `secret` reaches the kernel's memory and nothing else.
+
+    Raises BadInput before a kernel starts, Broken for a notebook that is none, and NoRecord when there is no room for
+    a record; everything else that can happen is in what is returned.
+    """
+    wanted, path = request_on_target(runbook, values), find_runbook(runbook)
+    with stoppable() as stopped, start_kernel(load_notebook(path), wanted) as kernel:
+        nb = _prepared(path, {name: wanted.values[name] for name in values})
+        return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, secret=secret)
+
+
+def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
+    """A notebook with its parameters, as papermill does it. Raises Broken when that cannot read it."""
+    import nbformat
+    import papermill
+    from papermill.engines import papermill_engines
+
+    # Also where the package was not installed, so that its entry point is not there.
+    papermill_engines.register("runbook", RunbookEngine)
+    try:
+        nb = nbformat.read(path, as_version=4)
+    except Exception as error:  # noqa: BLE001 - it raises what it stumbles over
+        raise Broken(f"{path.name} is no notebook", f"{type(error).__name__}: {error}") from None
+    # Not the path: papermill would format the braces in it.
+    quiet = {"prepare_only": True, "progress_bar": False, "kernel_name": "python3", "language": "python"}
+    nb = papermill.execute_notebook(nb, None, given, engine_name="runbook", **quiet)
+    nb.metadata.papermill["input_path"] = str(path)
+    return nb

@@ -1,0 +1,183 @@
+"""A run, as a notebook drives it: start, read, check, plan, apply, confirm, close. Each verb delegates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runbook.cloud.prefetch import connect_now
+from runbook.cloud.query import select
+from runbook.cloud.target import request_on_target
+from runbook.config.load import RUNBOOKS, load_settings
+from runbook.config.parameters import declared_parameters, injected
+from runbook.context import KERNEL, Context
+from runbook.display import blocks
+from runbook.facts.base import Answer, Ask, Read, bq_line, observe, observe_all
+from runbook.model.errors import Refused
+from runbook.model.facts import Fact, Seen
+from runbook.model.findings import Finding, Findings, Verdict, join
+from runbook.model.moment import moment_of
+from runbook.model.outcome import Outcome
+from runbook.model.plan import Plan
+from runbook.model.report import Report
+from runbook.records.journal import Journal
+from runbook.records.provenance import commit
+from runbook.records.record import new_directory, write_report
+from runbook.session.next_steps import next_steps
+
+
+def start(runbook: str, names: Mapping[str, Any]) -> Run:
+    """Open a run of `runbook`; `names` are the notebook's globals, of which only its declared parameters are read.
+
+    Checks the parameters, reads the settings, connects, takes the time from the cloud's clock, and makes the run's
+    folder. Raises BadInput before anything is asked, NoAnswer and NoRecord.
+    """
+    declared = declared_parameters(RUNBOOKS / f"{runbook}.ipynb")
+    unknown = {name: names[name] for name in injected(names.get("In", [])) if name not in declared and name in names}
+    wanted = request_on_target(runbook, {name: names[name] for name in declared if name in names} | unknown)
+    system = load_settings(wanted.environment)
+    cloud, now, certain = connect_now(system, wanted.world, KERNEL.prefetch)
+    moment = moment_of(wanted.values.get("as_of", ""), now, system.zone)
+    folder = KERNEL.directory or new_directory(system, runbook)
+    journal = Journal(folder)
+    run = Run(wanted, system, cloud, moment, certain, folder, journal)
+    journal.write("START", runbook=runbook, parameters=wanted.values, target=cloud.target, at=moment.at.isoformat())
+    return run
+
+
+@dataclass
+class Run(Context):
+    """One run: its request, settings, moment and cloud. Shown, it says where and when this is."""
+
+    outcome: Outcome | None = None
+
+    def read(self, *one: Ask, **several: Ask) -> Any:
+        """Make reads, all at once. One unnamed read gives its Fact; named ones give a `Seen` with those names."""
+        asks = {**{str(n): ask for n, ask in enumerate(one)}, **several}
+        seen = observe_all(self, asks)
+        return seen.facts["0"] if len(one) == 1 and not several else seen
+
+    def check(self, check: Callable[..., Findings], *facts: Fact, **asked: Any) -> Findings:
+        """Judge facts, and what is asked where that matters; the findings count in the verdict.
+
+        Judging again replaces what this check found before.
+        """
+        found = check(*facts, self.settings, self.moment, **asked)
+        return self.judge(check.__name__, found, *facts)
+
+    def plan(self, make: Callable[..., Plan], seen: Seen, gates: Findings) -> Plan:
+        """Make a plan; where there can be none, it says why and has no changes. Raises BadParameter."""
+        from runbook.plans.base import announced
+
+        try:
+            plan = make(self.request, seen, gates, self.settings, self.moment)
+        except Refused as refusal:
+            plan = Plan(self.request.runbook, "", (), {}, gates, refusal=refusal)
+        given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply")}
+        place = {
+            **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},
+            **{"project": self.settings.project, "target": self.cloud.target},
+            "commit": commit() if self.cloud.target == "google" else "sandbox",
+        }
+        rule = self.settings.operations.get(plan.operation)
+        if not rule and plan.changes:
+            said = f"operations.{plan.operation} is missing, so nobody knows who must sign"
+            plan = replace(plan, changes=(), refusal=Refused("params do not allow this", said, next="add its row."))
+        window = self.settings.windows.get(rule.window) if rule else None
+        preferred = f"{window.text}, {self.settings.time_zone}" if window else ""
+        plan = replace(plan, place=place, rule=rule, preferred=preferred)
+        return announced(plan, rule.tell, self.settings) if rule else plan
+
+    def apply(self, plan: Plan) -> Outcome:
+        """Without `approved_plan` only say what would be done; with it, refuse or do it. The only verb that writes."""
+        from runbook.apply.apply import apply
+        from runbook.apply.secret_value import SecretValue
+
+        with self.told():
+            outcome = apply(self, plan, SecretValue(self.request.values.get("source", "")))
+        if plan.operation != "notify":
+            self.outcome = outcome
+        elif outcome.result != "nothing to do":  # beside what the run is for
+            self.findings["notify"] = outcome.findings
+        return outcome
+
+    def confirm(self, outcome: Outcome) -> Findings:
+        """What became of each change, of the function since then and of the rows that were copied.
+
+        Asks nothing when nothing was applied, except about copies that were there already.
+        """
+        from runbook.apply.confirm import compared, since
+
+        found = compared(self, outcome)
+        if outcome.result in ("applied", "failed", "unknown"):
+            found = Findings((*outcome.findings, *since(self, outcome), *found))
+        elif not found:
+            row = Finding("confirm", outcome.plan.operation, "nothing was applied, so nothing is asked", "", Verdict.ok)
+            found = Findings((row,))
+        self.findings["confirm"] = found
+        return found
+
+    def query(self, sql: str, **values: Any) -> Fact:
+        """Run one SELECT of your own, with values for its @parameters, behind the same door and cost cap.
+
+        Raises OverCap, and Broken when it is not a SELECT; what could not be seen is a gap of the Fact.
+        """
+
+        def see() -> Answer:
+            return Answer(select(self.cloud, sql, values, {"query": "own"}))
+
+        asked = Read("own query", bq_line(self.cloud, sql, values), see, sql)
+        with self.told():
+            return observe(lambda *_: asked, self.cloud, self.moment)
+
+    def close(self) -> Report:
+        """Sum up findings, gaps of facts that nobody checked, the verdict and the next step; writes report.json."""
+        found = join(self.findings.values())
+        forgotten = [f for f in self.facts if id(f) not in self.checked]
+        extra = [
+            Finding("not checked", g.subject, f"could not see: {g.why}", "seen", Verdict.unknown, g.next)
+            for f in forgotten
+            for g in f.gaps
+        ]
+        found = Findings((*found, *extra))
+        if self.outcome and self.outcome.result == "refused":
+            found = Findings((*found, *self.outcome.findings))
+        report = Report(
+            self._about(), found, next_steps(self, self.outcome, found.worst), self.outcome, self.moment.past
+        )
+        with self.told():
+            write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
+            self.journal.write("CLOSE", verdict=report.verdict.name)
+        return report
+
+    def _about(self) -> dict[str, str]:
+        return {
+            "runbook": self.request.runbook,
+            "environment": self.settings.environment,
+            "target": self.cloud.target,
+            "project": self.settings.project,
+            "world": self.cloud.world,
+            "at": self.moment.at.isoformat(),
+        }
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        here = self.moment
+        rows = {
+            "runbook": self.request.runbook,
+            "environment": self.settings.environment,
+            "project": f"{self.settings.project}, {self.settings.region}",
+            "looking at": f"{here.local(here.at):%A %Y-%m-%d %H:%M %Z} ({here.at:%Y-%m-%d %H:%M} UTC)"
+            + (", looking back" if here.past else ", now"),
+            "today": f"{here.today}, the team's day in {self.settings.time_zone}",
+        }
+        if self.cloud.target == "sandbox":
+            top = blocks.banner(f"SANDBOX: practice data, not the real system. World: {self.cloud.world}", "warn")
+        else:
+            writes = self.request.values.get("approved_plan") or self.request.values.get("apply")
+            what = "this run may change it, as approved" if writes else "this run only reads"
+            top = blocks.banner(f"Google Cloud: the real system; {what}.", "warn" if writes else "unknown")
+            rows |= {"run": self.folder.name, "code": commit()}
+        if not self.certain:
+            top += blocks.banner("No Google API answered; the time is this machine's.", "unknown")
+        return blocks.page(top + blocks.table([{"where and when": k, " ": v} for k, v in rows.items()]))
