@@ -32,14 +32,15 @@ FAULTS = [
     ("lib/runbook/sql/etl_week.sql", "DATE({started_at}, @zone)", "DATE({started_at})", WEEK),
     ("lib/runbook/sql/etl_today.sql", "{started_at} <= @until", "TRUE", DAY),
     ("lib/runbook/moment.py", "self.at.astimezone(self.zone).date()", "self.at.date()", DAY),
-    ("lib/runbook/facts/logs.py", 'status.get("message")', 'status.get("code")', ERRORS),
-    ("lib/runbook/facts/logs.py", "more=len(rows) == PAGE", "more=False", PAGE),
+    ("lib/runbook/facts/logs.py", '"status", "message")', '"status", "code")', ERRORS),
+    ("lib/runbook/facts/logs.py", "more=len(found) == PAGE", "more=False", PAGE),
     ("lib/runbook/sql/checksum.sql", "SUM(CAST(CAST(", "SUM(DISTINCT CAST(CAST(", PAIRS),
     ("lib/runbook/sql/copies.sql", " {past})", ")", COPIES),
     ("lib/runbook/watch.py", "(*plan.there, *done)", "done", COPIES),
     ("lib/runbook/plans/tables.py", "if at < oldest", "if at <= oldest", PLANS),
     ("lib/runbook/cloud/door.py", "m == method and h == url.netloc", "h == url.netloc", DOOR),
-    ("lib/runbook/cloud/door.py", 'answer.get("statementType") == "SELECT"', "answer", DOOR),
+    ("lib/runbook/cloud/door.py", 'answer["statementType"] == "SELECT"', "answer", DOOR),
+    ("lib/runbook/cloud/door.py", "if found and host not in HOSTS", "if False", DOOR),
 ]
 
 

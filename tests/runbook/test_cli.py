@@ -97,12 +97,6 @@ BAD = {
         "start it with `runbook sandbox`",
         Exit.BROKEN,
     ),
-    "over the cost cap": (
-        "run daily_check",
-        lambda p: params(p, cost_cap_gib=1e-8),
-        "would read more than the cost cap",
-        Exit.BROKEN,
-    ),
     "records in a file": (
         "run daily_check",
         lambda p: ((p / "file").write_text("") and {}) or {"RUNBOOK_RECORDS": str(p / "file" / "x")},

@@ -73,8 +73,11 @@ class CannotRead(Exception):
         self.why, self.next = why, next
 
 
-def gap(error: Exception, subject: str) -> Gap | None:
-    """The gap that a failed read leaves, in Google's words; None when the error is no gap and must be raised."""
+def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
+    """The gap that a failed read leaves, in Google's words; None when the error is no gap and must be raised.
+
+    A 501 is one only of a `read`, and only from Google: the sandbox says so what it lacks.
+    """
     import requests
     from google.api_core import exceptions as google
     from google.auth.exceptions import GoogleAuthError, TransportError
@@ -84,8 +87,10 @@ def gap(error: Exception, subject: str) -> Gap | None:
     if isinstance(error, CannotRead):
         return Gap(subject, error.why, error.next)
     if isinstance(error, google.RetryError):
-        return gap(error.cause, subject) if isinstance(error.cause, Exception) else Gap(subject, "no answer in time")
-    if isinstance(error, google.MethodNotImplemented) and "gcp_sandbox" in str(error):
+        return (
+            gap(error.cause, subject, read) if isinstance(error.cause, Exception) else Gap(subject, "no answer in time")
+        )
+    if isinstance(error, google.MethodNotImplemented) and (not read or "gcp_sandbox" in str(error)):
         return None
     if isinstance(error, google.GoogleAPICallError):
         return Gap(subject, _said(error), _next(error))

@@ -92,7 +92,7 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
     except Exception as error:
         if thing and isinstance(error, Absent | NotFound) and is_json(error):
             return Answer((), absent=(thing,))
-        missing = gap(error, subject)
+        missing = gap(error, subject, read=True)
         if missing is None:
             raise
         return Answer((), gaps=(missing,))

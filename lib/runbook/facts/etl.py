@@ -153,7 +153,7 @@ def freshness() -> Ask:
                 if {r["table_name"] for r in whole.rows} == {t.name for t in tables}:
                     return whole
             except Exception as error:  # asked for each alone, the others are seen
-                if not isinstance(error, Absent | BadColumn) and not gap(error, ""):
+                if not isinstance(error, Absent | BadColumn) and not gap(error, "", read=True):
                     raise
             return each(tables, one, lambda table: table.name)
 

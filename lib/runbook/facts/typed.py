@@ -35,7 +35,7 @@ _KINDS: dict[str, Callable[[Row, str], object]] = {
     "_outlived": lambda row, name: row[name] is True,
     "error": lambda row, name: headline(text(row, name)),
 }
-
+_CORRECT = "correct `tables` in params."
 _NEEDED = ("started_at", "latest", "runs", "success", "failed", "accounts", "date", "score_date", "table_name")
 
 
@@ -51,15 +51,12 @@ def asked(
     except RequestBlocked:
         raise
     except Broken as error:
-        raise CannotRead(f"{error.what}: {error.observed.splitlines()[0]}", error.next or "report it.") from None
+        raise CannotRead(f"{error.what}: {' '.join(error.observed.splitlines()[:1])}", error.next or "report it.") from None
     if lost := sorted({c for row in found for c in _COLUMNS[label] - set(row)}):
         raise CannotRead(f"the answer has no column {', '.join(lost)}", "run again; if it stays, report it.")
     wrong: set[str] = set()
     rows = [typed for row in found if (typed := _typed(row, wrong))]
     return rows, tuple(Gap(f"{name}: {c}", "some values are of another type", _CORRECT) for c in sorted(wrong))
-
-
-_CORRECT = "correct `tables` in params."
 
 
 def _typed(row: Row, wrong: set[str]) -> Row | None:
