@@ -20,7 +20,6 @@ from unittest.mock import patch
 
 import pytest
 import requests
-import runbook.source
 from filelock import FileLock
 
 import gcp_sandbox
@@ -32,6 +31,7 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.guard import ReadOnlyGuard
 from runbook.cloud.transports import network
 from runbook.config.load import RUNBOOKS, load_settings
+from runbook.facts import source_code
 from runbook.model.errors import NoRecord, RequestBlocked
 from runbook.records.journal import Journal
 from tests.runbook.changes import (
@@ -64,15 +64,15 @@ BIGQUERY = f"{GOOGLE.format('bigquery')}/bigquery/v2/projects/acme-sales-sandbox
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source is looked at once: its own tests take a second."""
-    for name in ("look", "run_tests", "leaks", "archive"):
-        monkeypatch.setattr(runbook.source, name, _once(name))
+    for name in ("inspect_source", "run_tests", "leaks", "archive"):
+        monkeypatch.setattr(source_code, name, _once(name))
     monkeypatch.setenv("RUNBOOK_SECRET_ENV", "NEW_VALUE")
     monkeypatch.setenv("NEW_VALUE", "a new value")
 
 
 @cache
 def _once(name: str) -> Callable[..., Any]:
-    return cache(getattr(runbook.source, name))
+    return cache(getattr(source_code, name))
 
 
 @pytest.fixture
@@ -199,8 +199,8 @@ def test_other_code_is_another_plan(place: Callable[..., Place], monkeypatch: py
     here = place()
     first = here.plan("deploy", source="sample")
     here.approve(first.id)
-    found = runbook.source.look
-    monkeypatch.setattr(runbook.source, "look", lambda folder: replace(found(folder), digest="f" * 40))
+    found = source_code.inspect_source
+    monkeypatch.setattr(source_code, "inspect_source", lambda folder: replace(found(folder), digest="f" * 40))
     refused(here, here.go("deploy", first.id, source="sample"), "after: source ")
 
 

@@ -17,16 +17,16 @@ import yaml
 
 import gcp_sandbox
 from gcp_sandbox.bigquery import seed
-from runbook import incidents
 from runbook.cloud.client import Cloud
 from runbook.cloud.inprocess import InProcess
 from runbook.config.load import YAML_LOADER, load_settings
 from runbook.facts.base import observe
 from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
+from runbook.incidents.signatures import patterns
 from runbook.model.moment import Moment
 from tests.outages import SHIPPED, Truth, vary
-from tests.runbook.test_p1 import ASKS, Seen
+from tests.runbook.test_p1 import ASKS, Evidence
 
 SEEDS = range(200)
 
@@ -42,8 +42,8 @@ def causes(world: str) -> Causes:
     system = load_settings("sandbox")
     cloud = Cloud(system, "sandbox", InProcess(gcp_sandbox.app(system.inventory(), world)))
     moment = Moment(cloud.now()[0], system.zone)
-    seen = Seen(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
-    return diagnose(seen, incidents.patterns(), system, moment)
+    seen = Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
+    return diagnose(seen, patterns(), system, moment)
 
 
 def right(said: Cause, truths: tuple[Truth, ...]) -> bool:

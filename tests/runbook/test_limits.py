@@ -12,13 +12,14 @@ import pytest
 from gcp_sandbox.sandbox import Sandbox
 from runbook import charts, facts, incidents
 from runbook.facts.base import observe
-from runbook.incidents.affected import Seen
+from runbook.incidents.affected import Evidence
 from runbook.incidents.headroom import ALL, mebibytes, more
+from runbook.incidents.page import Page
 from runbook.model.facts import Fact, Gap
 from tests.runbook.test_p1 import Stub, seen_in
 
 
-def page_of(seen: Seen, moment: Any) -> incidents.Page:
+def page_of(seen: Evidence, moment: Any) -> Page:
     return incidents.page(Stub(moment), type("S", (), seen._asdict()))  # type: ignore[arg-type]
 
 
@@ -27,14 +28,14 @@ def with_limits(fact: Fact, **changed: Any) -> Fact:
     return replace(fact, rows=tuple({**row, **changed} for row in fact.rows))
 
 
-def brief(page: incidents.Page) -> list[tuple[Any, ...]]:
+def brief(page: Page) -> list[tuple[Any, ...]]:
     return [
         (r["function"], f"{r['run']:%a %H:%M}", r["what"], r["seen"], r["limit"], r["unit"], r["ended"])
         for r in page.near
     ]
 
 
-def fix(page: incidents.Page) -> tuple[str, str]:
+def fix(page: Page) -> tuple[str, str]:
     """The first step of a page: its sentence, and what follows the function in its command."""
     return page.steps[0]["do"], page.steps[0]["command"].partition(" -p ")[2].partition(" -p ")[2]
 

@@ -15,9 +15,10 @@ from runbook import charts, facts, incidents
 from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.facts.base import observe
-from runbook.incidents import page
-from runbook.incidents.affected import Seen
+from runbook.incidents.affected import Evidence
 from runbook.incidents.diagnosis import diagnose
+from runbook.incidents.page import Page
+from runbook.incidents.signatures import patterns
 from runbook.model.facts import Fact, Gap
 from runbook.model.findings import Verdict
 from runbook.model.moment import Moment
@@ -55,22 +56,22 @@ class Stub:
         self.judged[name], self.again = found, again
 
 
-def seen_in(make: Callable[..., Any], world: str) -> tuple[Seen, Moment]:
+def seen_in(make: Callable[..., Any], world: str) -> tuple[Evidence, Moment]:
     cloud, moment = make(world)
-    return Seen(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()}), moment
+    return Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()}), moment
 
 
 @pytest.mark.parametrize("world", CAUSES)
 def test_causes_of_a_world(sandbox: Callable[..., Any], world: str) -> None:
     seen, moment = seen_in(sandbox, world)
-    found = diagnose(seen, incidents.patterns(), load_settings("sandbox"), moment)
+    found = diagnose(seen, patterns(), load_settings("sandbox"), moment)
     assert {c.cause: set(c.functions) for c in found} == CAUSES[world], found.rows
     assert all(c.evidence and c.since for c in found)
 
 
 def test_what_did_not_start_for_no_known_reason_is_one_unknown(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "quiet_morning")
-    (found,) = diagnose(seen, incidents.patterns(), load_settings("sandbox"), moment)
+    (found,) = diagnose(seen, patterns(), load_settings("sandbox"), moment)
     assert (found.cause, found.confidence) == ("unknown", "unknown")
     assert len(found.functions) > 3
     assert all("not started" in e or "nothing that is known" in e for e in found.evidence)
@@ -83,7 +84,7 @@ def test_what_the_newest_thousand_runs_do_not_show_is_not_told_as_missing(
     seen, moment = seen_in(sandbox, "healthy")
     newest = tuple(r for r in seen.runs.rows if r["function"] == "gmail-sync")
     seen = seen._replace(runs=replace(seen.runs, rows=newest, more=more))
-    found = diagnose(seen, incidents.patterns(), load_settings("sandbox"), moment)
+    found = diagnose(seen, patterns(), load_settings("sandbox"), moment)
     assert bool(found.sick) is not more
     assert any(gap.subject == "older runs" for gap in found.blind) is more
 
@@ -97,7 +98,7 @@ def test_the_cap_of_runs_is_noticed(sandbox: Callable[..., Any], tmp_path: Path)
     assert [(len(r.rows) == 1000, r.more) for r in runs] == [(True, True), (False, False)]
 
 
-def page(seen: Seen, moment: Moment, **values: str) -> incidents.Page:
+def page(seen: Evidence, moment: Moment, **values: str) -> Page:
     return incidents.page(Stub(moment, **values), type("S", (), seen._asdict()))  # type: ignore[arg-type]
 
 
@@ -178,7 +179,7 @@ def test_what_could_not_be_seen_has_a_next_step(sandbox: Callable[..., Any]) -> 
 def test_nothing_seen_is_never_nothing_broken(sandbox: Callable[..., Any]) -> None:
     _, moment = sandbox("healthy")
     gap = (Gap("everything", "no answer"),)
-    blind = Seen(*(Fact(name, (), "", moment.at, gaps=gap) for name in Seen._fields))
+    blind = Evidence(*(Fact(name, (), "", moment.at, gaps=gap) for name in Evidence._fields))
     found = incidents.page(Stub(moment), type("S", (), blind._asdict()))  # type: ignore[arg-type]
     assert found.findings.worst is Verdict.unknown
     assert "could be seen" in found.why
@@ -192,7 +193,7 @@ def test_without_functions_or_runs_the_severity_is_unknown(sandbox: Callable[...
     assert found.findings[0].verdict is Verdict.unknown
 
 
-@pytest.mark.parametrize("name", Seen._fields)
+@pytest.mark.parametrize("name", Evidence._fields)
 def test_the_page_comes_when_one_read_fails(sandbox: Callable[..., Any], name: str) -> None:
     seen, moment = seen_in(sandbox, "stale_scores")
     lost = seen._replace(**{name: Fact(name, (), "", moment.at, gaps=(Gap(name, "no answer"),))})
@@ -221,7 +222,7 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(("world", "hours"), [("p1_memory_limit", 6), ("p1_stuck_etl", 9), ("p1_unknown", 13)])
 def test_the_timeline_reaches_back_to_the_first_symptom(sandbox: Callable[..., Any], world: str, hours: int) -> None:
     seen, moment = seen_in(sandbox, world)
-    causes = diagnose(seen, incidents.patterns(), load_settings("sandbox"), moment)
+    causes = diagnose(seen, patterns(), load_settings("sandbox"), moment)
     shown = charts.timeline(Stub(moment), seen.logs, seen.runs, seen.changes, causes)._repr_mimebundle_()  # type: ignore[arg-type]
     assert shown["image/png"].startswith(b"\x89PNG")
     title, head, _, *lines = shown["text/plain"].splitlines()
@@ -278,12 +279,12 @@ TEXTS = {
 
 @pytest.mark.parametrize(("text", "cause"), TEXTS.items())
 def test_phrases(text: str, cause: str) -> None:
-    assert next(p.cause for p in incidents.patterns() if p.says.search(text)) == cause
+    assert next(p.cause for p in patterns() if p.says.search(text)) == cause
 
 
 def test_the_patterns_of_a_team_are_one_file() -> None:
-    lines = (Path(page.__file__).parent / "patterns.yaml").read_text()
-    assert len(re.findall(r"(?m)^- \{cause:", lines)) == len(incidents.patterns())
+    lines = (Path(incidents.__file__).parent / "patterns.yaml").read_text()
+    assert len(re.findall(r"(?m)^- \{cause:", lines)) == len(patterns())
 
 
 def test_now_is_the_clouds(sandbox: Callable[..., Any]) -> None:

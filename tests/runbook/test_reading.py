@@ -373,7 +373,7 @@ def test_a_query_over_the_cost_cap_is_a_gap_and_the_rest_goes_on(sandbox: Any) -
     cloud, moment = sandbox()
     cloud.settings = cloud.settings.model_copy(update={"cost_cap_gib": 1e-8})
     for ask in (facts.etl_today(), facts.freshness(), facts.recent_runs()):
-        fact = look(ask, cloud, moment)
+        fact = observe(ask, cloud, moment)
         assert not fact.rows
         assert all("more than the cost cap" in g.why and "raise cost_cap_gib" in g.next for g in fact.gaps)
         assert fact.gaps

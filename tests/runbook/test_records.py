@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import runbook.source
 import yaml
 
 import gcp_sandbox
 from runbook.config.load import ROOT, load_settings
+from runbook.facts import source_code
 from tests.runbook.changes import Place, Result
 
 GATE = "tried in staging"
@@ -75,15 +75,15 @@ def other(name: str) -> dict[str, str]:
 
 def test_only_the_very_code_counts(places: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch) -> None:
     live, staging = places
-    monkeypatch.setattr(runbook.source, "run_tests", lambda *_: (True, "3 passed"))
-    monkeypatch.setattr(runbook.source, "leaks", lambda *_: [])
-    code = {"source": str(runbook.source.sample())}
+    monkeypatch.setattr(source_code, "run_tests", lambda *_: (True, "3 passed"))
+    monkeypatch.setattr(source_code, "leaks", lambda *_: [])
+    code = {"source": str(source_code.sample())}
     first = staging.plan("deploy", environment="staging", **code)
     staging.approve(first.id)
     assert staging.go("deploy", first.id, environment="staging", **code).outcome.result == "applied"
     assert [verdict for verdict, _ in gate(live.run("deploy", environment="live", **code))] == ["ok"]
-    found = runbook.source.look(runbook.source.sample())
-    monkeypatch.setattr(runbook.source, "look", lambda _: found.__class__(**{**vars(found), "digest": "f" * 40}))
+    found = source_code.inspect_source(source_code.sample())
+    monkeypatch.setattr(source_code, "inspect_source", lambda _: found.__class__(**{**vars(found), "digest": "f" * 40}))
     assert gate(live.run("deploy", environment="live", **code)) == [("alert", "not yet")]
 
 

@@ -23,12 +23,12 @@ from unittest.mock import Mock, patch
 
 import pytest
 import requests
-import runbook.source
 import yaml
 
 from runbook import charts
 from runbook.approvals.signers import Signers
 from runbook.config.load import ROOT, load_settings
+from runbook.facts import source_code
 from runbook.model.findings import Findings
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Change
@@ -156,8 +156,8 @@ def fast(folder: Path) -> Iterator[None]:
         stack.enter_context(patch.object(os, "fsync", lambda _: None))
         stack.enter_context(patch.object(record, "here", cache(here)))
         stack.enter_context(patch.object(Signers, "verify", verify_once))
-        for name in ("look", "run_tests", "leaks", "archive"):
-            stack.enter_context(patch.object(runbook.source, name, cache(getattr(runbook.source, name))))
+        for name in ("inspect_source", "run_tests", "leaks", "archive"):
+            stack.enter_context(patch.object(source_code, name, cache(getattr(source_code, name))))
         for name in ("backups", "revisions"):
             stack.enter_context(patch.object(charts, name, lambda *_: None))
         stack.enter_context(patch("gcp_sandbox.faults.time", Mock()))

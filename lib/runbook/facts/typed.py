@@ -51,7 +51,9 @@ def asked(
     except RequestBlocked:
         raise
     except Broken as error:
-        raise CannotRead(f"{error.what}: {' '.join(error.observed.splitlines()[:1])}", error.next or "report it.") from None
+        raise CannotRead(
+            f"{error.what}: {' '.join(error.observed.splitlines()[:1])}", error.next or "report it."
+        ) from None
     if lost := sorted({c for row in found for c in _COLUMNS[label] - set(row)}):
         raise CannotRead(f"the answer has no column {', '.join(lost)}", "run again; if it stays, report it.")
     wrong: set[str] = set()
