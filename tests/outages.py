@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from gcp_sandbox.inventory import Function, Inventory
+from gcp_sandbox.world.inventory import Function, Inventory
 from runbook.config.load import load_settings
 
 

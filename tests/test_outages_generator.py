@@ -12,9 +12,9 @@ import pytest
 from cronsim import CronSim
 
 import gcp_sandbox.services  # noqa: F401  # registers every route
-from gcp_sandbox.failures import KINDS, mebibytes
 from gcp_sandbox.sandbox import Sandbox
-from gcp_sandbox.world import World, load, shipped
+from gcp_sandbox.world.failures import KINDS, mebibytes
+from gcp_sandbox.world.schema import World, load, shipped
 from tests.outages import CAUSES, SHIPPED, Truth, inventory, vary
 
 SEEDS = range(280)

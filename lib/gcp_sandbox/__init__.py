@@ -2,22 +2,21 @@
 
     wsgi = gcp_sandbox.app(inventory, world="healthy")
 
-`inventory` is plain data (gcp_sandbox/inventory.py), a world is a YAML file (gcp_sandbox/world.py). Nothing here knows
-who calls: HTTP is the contract.
+`inventory` is plain data (world/inventory.py), a world is a YAML file (world/schema.py). Nothing here knows who calls:
+HTTP is the contract. app.py answers, sandbox.py has the state, services/ the APIs. Start with app.py.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# First of all: the import of a submodule sets its name on the package, and would later replace the function below.
 from gcp_sandbox.app import App
 
 
 def app(inventory: dict[str, Any], world: str = "healthy") -> Any:
     """The WSGI app of one fresh project. Raises BadWorld, and pydantic's ValidationError for a bad inventory."""
-    from gcp_sandbox.inventory import Inventory
     from gcp_sandbox.sandbox import Sandbox
-    from gcp_sandbox.world import load
+    from gcp_sandbox.world.inventory import Inventory
+    from gcp_sandbox.world.schema import load
 
     return App(Sandbox(Inventory.model_validate(inventory), load(world)))

@@ -23,8 +23,8 @@ from threading import Lock
 
 from werkzeug.wrappers import Response
 
-from gcp_sandbox.app import ApiError, Call
-from gcp_sandbox.world import Fault
+from gcp_sandbox.http import ApiError, Call
+from gcp_sandbox.world.schema import Fault
 
 # HTTP status → canonical name, BigQuery's reason, words.
 _ERRORS = {

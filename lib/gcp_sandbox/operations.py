@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gcp_sandbox import audit
-from gcp_sandbox.app import ApiError, Call, route
+from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.wire import digest, not_found, page
 
 if TYPE_CHECKING:
-    from gcp_sandbox.sandbox import Sandbox
+    from gcp_sandbox.state import State
+
 
 POLLS = 3
+
 _CODES = {"INVALID_ARGUMENT": 3, "FAILED_PRECONDITION": 9, "INTERNAL": 13}
+
 _TYPES = {
     "cloudfunctions": ("google.cloud.functions.v2.OperationMetadata", "google.cloud.functions.v2.Function"),
     "run": ("google.cloud.run.v2.Service", "google.cloud.run.v2.Service"),
@@ -67,7 +69,7 @@ class Operation:
 class Operations:
     """Every operation by its name, oldest first."""
 
-    def __init__(self, sandbox: Sandbox):
+    def __init__(self, sandbox: State):
         self.sandbox = sandbox
         self.known: dict[str, Operation] = {}
 
@@ -90,11 +92,10 @@ class Operations:
         before = operation.ended
         operation.step(self.sandbox.tick)
         if operation.ended and not before and operation.api == "cloudfunctions":
-            entry = audit.ended(self.sandbox, operation.name, operation.resource, operation.error)
-            self.sandbox.log.add(entry)
+            self.sandbox.operation_ended(operation.name, operation.resource, operation.error)
 
 
-def _get(sandbox: Sandbox, call: Call, location: str, operation: str, **_: str) -> dict:
+def _get(sandbox: State, call: Call, location: str, operation: str, **_: str) -> dict:
     name = f"projects/{sandbox.inventory.project}/locations/{location}/operations/{operation}"
     found = sandbox.operations.known.get(name)
     if not found or not sandbox.serves(found.api, call.host):
@@ -103,7 +104,7 @@ def _get(sandbox: Sandbox, call: Call, location: str, operation: str, **_: str) 
     return found.draw()
 
 
-def _list(sandbox: Sandbox, call: Call, **_: str) -> dict:
+def _list(sandbox: State, call: Call, **_: str) -> dict:
     """Newest first, without a step: to find an operation whose name was lost."""
     known = [o.draw() for o in reversed(sandbox.operations.known.values()) if sandbox.serves(o.api, call.host)]
     return page(call, "operations", known, 100)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
-from gcp_sandbox.app import ApiError, Call
+from gcp_sandbox.http import ApiError, Call
 
 
 def stamp(moment: datetime) -> str:

@@ -9,8 +9,11 @@ import pytest
 import requests
 
 import gcp_sandbox
-from gcp_sandbox import services  # noqa: F401  (registers the routes)
-from gcp_sandbox.app import HOSTS, ROUTES, Route
+from gcp_sandbox.http import (
+    HOSTS,
+    ROUTES,
+    Route,
+)
 from runbook.cloud.inprocess import InProcess
 from runbook.config.load import load_settings
 

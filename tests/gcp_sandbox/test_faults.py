@@ -10,9 +10,9 @@ import pytest
 import requests
 from werkzeug.wrappers import Response
 
-from gcp_sandbox.app import Call
 from gcp_sandbox.faults import Faults
-from gcp_sandbox.world import Fault
+from gcp_sandbox.http import Call
+from gcp_sandbox.world.schema import Fault
 from tests.gcp_sandbox.conftest import PROJECT
 
 ROOT = f"https://cloudfunctions.googleapis.com/v2/projects/{PROJECT}/locations/us-central1"

@@ -6,7 +6,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Forbidden
 from google.cloud.resourcemanager_v3 import ProjectsClient
 
-from gcp_sandbox.app import HOSTS, ROUTES
+from gcp_sandbox.http import HOSTS, ROUTES
 from tests.gcp_sandbox.conftest import PROJECT
 
 HERE = f"projects/{PROJECT}/locations/us-central1"

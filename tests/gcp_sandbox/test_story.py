@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gcp_sandbox.inventory import Inventory
-from gcp_sandbox.story import Story
-from gcp_sandbox.world import load
+from gcp_sandbox.world.inventory import Inventory
+from gcp_sandbox.world.schema import load
+from gcp_sandbox.world.story import Story
 from tests.gcp_sandbox.conftest import INVENTORY
 
 NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)

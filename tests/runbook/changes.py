@@ -31,7 +31,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 import gcp_sandbox
 from gcp_sandbox.app import App
 from gcp_sandbox.faults import Faults
-from gcp_sandbox.world import Fault
+from gcp_sandbox.world.schema import Fault
 from runbook.approvals.stored_plan import find
 from runbook.cloud import connect
 from runbook.cloud.client import Cloud

@@ -25,7 +25,7 @@ from filelock import FileLock
 import gcp_sandbox
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.serve import serve
-from gcp_sandbox.world import Fault, shipped
+from gcp_sandbox.world.schema import Fault, shipped
 from runbook.approvals.stored_plan import find
 from runbook.cloud.client import Cloud
 from runbook.cloud.guard import ReadOnlyGuard

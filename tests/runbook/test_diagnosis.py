@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import gcp_sandbox
-from gcp_sandbox.bigquery import seed
+from gcp_sandbox.services.bigquery import seed
 from runbook.cloud.client import Cloud
 from runbook.cloud.inprocess import InProcess
 from runbook.config.load import YAML_LOADER, load_settings

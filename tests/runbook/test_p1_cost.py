@@ -72,7 +72,9 @@ def test_an_outage_asks_no_more_than_a_good_day(tmp_path: Path, world: str) -> N
 
 @pytest.mark.parametrize("more", [987, 988, 1300, 2000])
 def test_requests_grow_by_pages_of_functions_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int) -> None:
-    monkeypatch.setattr("gcp_sandbox.bigquery.seed.HISTORY", timedelta(0))  # so that the many runs are of today, too
+    monkeypatch.setattr(
+        "gcp_sandbox.services.bigquery.seed.HISTORY", timedelta(0)
+    )  # so that the many runs are of today, too
     world = tmp_path / "bulk.yaml"
     world.write_text(f"like: healthy\nbulk: {{functions: {more}, runs: 400000, errors: 120000}}\n")
     found, done = requests(tmp_path, str(world))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gcp_sandbox.world import shipped
+from gcp_sandbox.world.schema import shipped
 from runbook.model.errors import Exit
 from runbook.records.files import digest
 from runbook.runner import execute, run

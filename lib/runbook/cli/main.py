@@ -148,17 +148,17 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 
     system = load_settings(environment or "sandbox")
     app = sandbox_app(system, world)
-    from gcp_sandbox import serve as serving  # not before it is known to be installed
+    from gcp_sandbox import serve  # not before it is known to be installed
 
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         try:
-            server = serving.serve(app, port)
+            server = serve.serve(app, port)
         except OSError as error:
             raise NoAnswer(
                 f"port {port} cannot be used", error.strerror or str(error), next="give another --port, or none."
             ) from None
         with server as served, suppress(KeyboardInterrupt):
-            for key, value in serving.environment(served.url, system.project, Path(folder)).items():
+            for key, value in serve.environment(served.url, system.project, Path(folder)).items():
                 click.echo(f"export {key}={shlex.quote(value)}")
             click.echo(f"# {app.sandbox.world.about} Paste the lines above into another terminal; Ctrl-C ends it.")
             sys.stdout.flush()

@@ -30,12 +30,11 @@ def check_world(environment: str, world: str) -> None:
             next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
         )
     try:
-        from gcp_sandbox.world import BadWorld, shipped
-        from gcp_sandbox.world import load as load_world
+        from gcp_sandbox.world.schema import BadWorld, load, shipped
     except ImportError:
         return  # `sandbox_app` says what to install
     try:
-        load_world(world)
+        load(world)
     except BadWorld as error:
         raise UnknownName("that world cannot be used", str(error), next=nearest(world, shipped())) from None
 
@@ -61,7 +60,7 @@ def sandbox_app(settings: Settings, world: str) -> Any:
     """
     try:
         import gcp_sandbox
-        from gcp_sandbox.world import BadWorld
+        from gcp_sandbox.world.schema import BadWorld
     except ImportError as error:
         raise BadInput(
             "the sandbox is not installed", str(error), next="install the extra: pip install -e '.[sandbox]'."
@@ -69,4 +68,6 @@ def sandbox_app(settings: Settings, world: str) -> Any:
     try:
         return gcp_sandbox.app(settings.inventory(), world or "healthy")
     except BadWorld as error:
-        raise UnknownName("that world cannot be used", str(error), next="see lib/gcp_sandbox/world.py.") from None
+        raise UnknownName(
+            "that world cannot be used", str(error), next="see lib/gcp_sandbox/world/schema.py."
+        ) from None

@@ -1,0 +1,107 @@
+"""A request, an answer that is an error, and the routes: what every API of the sandbox is written with.
+
+A route is declared with the path that its API's discovery document gives it; a handler returns a JSON object or raises
+`ApiError`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+HOSTS = {
+    "bigquery": "bigquery.googleapis.com",
+    "logging": "logging.googleapis.com",
+    "cloudfunctions": "cloudfunctions.googleapis.com",
+    "run": "run.googleapis.com",
+    "secretmanager": "secretmanager.googleapis.com",
+    "cloudscheduler": "cloudscheduler.googleapis.com",
+    "cloudresourcemanager": "cloudresourcemanager.googleapis.com",
+    "storage": "storage.googleapis.com",
+    "inbox": "inbox.example.com",  # no API of Google's: services/inbox.py
+}
+
+
+class ApiError(Exception):
+    """An answer that is an error, in Google's words.
+
+    `status` is the canonical name ("NOT_FOUND"), `reason` BigQuery's own ("notFound"); an answer with a reason also
+    carries the `errors` list that the BigQuery API adds (https://cloud.google.com/bigquery/docs/error-messages).
+    """
+
+    def __init__(self, code: int, status: str, message: str, reason: str = "", details: list[dict] | None = None):
+        super().__init__(message)
+        self.code, self.status, self.message, self.reason, self.details = code, status, message, reason, details or []
+
+    def response(self) -> Response:
+        """Google's error envelope."""
+        error: dict[str, Any] = {"code": self.code, "message": self.message, "status": self.status}
+        if self.reason:
+            error["errors"] = [{"message": self.message, "domain": "global", "reason": self.reason}]
+        if self.details:
+            error["details"] = self.details
+        return json_response({"error": error}, self.code)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, as a handler sees it: `args` is the query string, `body` the JSON object that was sent.
+
+    An operation that a `stuck` call begins never ends.
+    """
+
+    method: str
+    host: str
+    path: str
+    args: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    data: bytes = b""
+    stuck: bool = False
+
+    @cached_property
+    def body(self) -> dict:
+        if not self.data:
+            return {}
+        try:
+            value = json.loads(self.data)
+        except ValueError as error:
+            raise ApiError(400, "INVALID_ARGUMENT", f"Invalid JSON payload received: {error}") from None
+        if not isinstance(value, dict):
+            raise ApiError(400, "INVALID_ARGUMENT", "Invalid JSON payload received: an object is expected.")
+        return value
+
+
+Handler = Callable[..., "dict | Response"]
+
+
+@dataclass(frozen=True)
+class Route:
+    """`path` is written as in the discovery document, from the root: "/v2/projects/{project}/locations/…:verb"."""
+
+    api: str
+    method: str
+    path: str
+    handler: Handler
+    permission: str = ""
+
+
+ROUTES: list[Route] = []
+
+
+def route(api: str, method: str, path: str, permission: str = "") -> Callable[[Handler], Handler]:
+    """Register a handler `(sandbox, call, **path variables)`; the caller must hold `permission` on the project."""
+
+    def register(handler: Handler) -> Handler:
+        ROUTES.append(Route(api, method, path, handler, permission))
+        return handler
+
+    return register
+
+
+def json_response(value: dict, code: int = 200) -> Response:
+    return Response(json.dumps(value), code, content_type="application/json; charset=UTF-8")

@@ -1,0 +1,11 @@
+"""Every API of the sandbox, a module or a directory each: importing this package registers their routes.
+
+In: requests as Google's clients send them. Out: answers in the shapes that Google gives; bigquery/ executes SQL on
+DuckDB. Start with secrets.py, which is small, then functions/ and run/.
+"""
+
+from gcp_sandbox.services import feeds, iam, inbox, scheduler, secrets  # noqa: F401
+from gcp_sandbox.services.bigquery import api, document  # noqa: F401
+from gcp_sandbox.services.functions import call, deploy, functions  # noqa: F401
+from gcp_sandbox.services.logging import logging  # noqa: F401
+from gcp_sandbox.services.run import run  # noqa: F401

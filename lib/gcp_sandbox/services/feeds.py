@@ -1,0 +1,174 @@
+"""The public status feeds of the systems that the functions depend on, in their own formats.
+
+Google's list of incidents (one without an `end` is open), HubSpot's Statuspage summary, Salesforce's instance status:
+quiet, but for the world's `incidents`.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wrappers import Response
+
+from gcp_sandbox.http import Call, route
+from gcp_sandbox.wire import digest, stamp
+from gcp_sandbox.world.schema import Incident
+
+if TYPE_CHECKING:
+    from gcp_sandbox.state import State
+
+
+_IMPACTS = {"low": "SERVICE_INFORMATION", "medium": "SERVICE_DISRUPTION", "high": "SERVICE_OUTAGE"}
+
+# Statuspage: an incident's impact, and what its components are.
+_STATUSES = {
+    "low": ("minor", "degraded_performance", "Partially Degraded Service"),
+    "medium": ("major", "partial_outage", "Partial System Outage"),
+    "high": ("critical", "major_outage", "Major Service Outage"),
+}
+
+_TITLES = {
+    "us-central1": "Iowa (us-central1)",
+    "us-east1": "South Carolina (us-east1)",
+    "us-east4": "Northern Virginia (us-east4)",
+    "europe-west1": "Belgium (europe-west1)",
+    "asia-northeast1": "Tokyo (asia-northeast1)",
+}
+
+# A healthy feed of Google's is not an empty one.
+_LONG_OVER = Incident(
+    feed="google", of=("Google Cloud Logging",), locations=("us-east4",), since="12d", until="286h", severity="low"
+)
+
+
+def _told(sandbox: State, feed: str, open_only: bool = False) -> list[Incident]:
+    """The incidents of one feed, those that began last first."""
+    found = [i for i in sandbox.world.incidents if i.feed == feed and not (open_only and i.until)]
+    return sorted(found, key=lambda i: i.since)
+
+
+@route("feeds", "GET", "/incidents.json")
+def google(sandbox: State, _call: Call) -> Response:
+    """What the world tells, newest first, and one incident long over."""
+    found = [_incident(said, sandbox.world.now) for said in (*_told(sandbox, "google"), _LONG_OVER)]
+    # The one answer that is a list at its top, so it is written here.
+    return Response(json.dumps(found), content_type="application/json")
+
+
+def _incident(said: Incident, clock: datetime) -> dict[str, Any]:
+    """One incident as Google lists it."""
+    begin, end = stamp(clock - said.since), stamp(clock - said.until) if said.until else None
+    last = end or stamp(clock - said.since + timedelta(minutes=6))
+    words = f"{' and '.join(said.of)}: elevated error rates in {', '.join(said.locations) or 'several regions'}"
+    id_, impact = digest(words, begin)[:20], _IMPACTS[said.severity]
+    update = {
+        "created": last,
+        "modified": last,
+        "when": last,
+        "text": "Resolved." if end else "Our engineering team continues to investigate the issue.",
+        "status": "AVAILABLE" if end else impact,
+    }
+    places = [{"title": _TITLES.get(name, name), "id": name} for name in said.locations]
+    return {
+        "id": id_,
+        "begin": begin,
+        "created": begin,
+        **({"end": end} if end else {}),
+        "modified": last,
+        "external_desc": words,
+        "updates": [update],
+        "most_recent_update": update,
+        "status_impact": impact,
+        "severity": said.severity,
+        "service_name": said.of[0] if len(said.of) == 1 else "Multiple Products",
+        "affected_products": [{"title": name, "id": digest("product", name)[:20]} for name in said.of],
+        "uri": f"incidents/{id_}",
+        "currently_affected_locations": [] if end else places,
+        "previously_affected_locations": places if end else [],
+    }
+
+
+@route("feeds", "GET", "/api/v2/summary.json")
+def statuspage(sandbox: State, call: Call) -> dict:
+    """A Statuspage summary with the incidents that are open (https://status.hubspot.com/api/v2/summary.json)."""
+    now, told = stamp(sandbox.now), _told(sandbox, "hubspot", open_only=True)
+    components: dict[str, dict[str, Any]] = {
+        "APIs": {"id": digest(call.host)[:12], "name": "APIs", "status": "operational", "updated_at": now}
+    }
+    incidents = []
+    for said in told:
+        impact, status, _ = _STATUSES[said.severity]
+        begin = stamp(sandbox.world.now - said.since)
+        for name in said.of:
+            id_ = components.get(name, {}).get("id") or digest(call.host, name)[:12]
+            components[name] = {"id": id_, "name": name, "status": status, "updated_at": begin}
+        incidents.append(_open(said, impact, begin, [components[name] for name in said.of]))
+    worst = max(told, key=lambda i: list(_STATUSES).index(i.severity), default=None)
+    indicator, _, description = _STATUSES[worst.severity] if worst else ("none", "", "All Systems Operational")
+    return {
+        "page": {
+            "id": digest("page", call.host)[:12],
+            "name": "HubSpot",
+            "url": f"https://{call.host}",
+            "updated_at": now,
+        },
+        "components": list(components.values()),
+        "incidents": incidents,
+        "scheduled_maintenances": [],
+        "status": {"indicator": indicator, "description": description},
+    }
+
+
+def _open(said: Incident, impact: str, begin: str, components: list[dict[str, Any]]) -> dict[str, Any]:
+    """One open incident as a Statuspage shows it."""
+    words, id_ = f"Issues with {' and '.join(said.of)}", digest("hubspot", begin, said.of)[:12]
+    update = {"id": digest("update", id_)[:12], "status": "investigating", "body": words, "created_at": begin}
+    return {
+        "id": id_,
+        "name": words,
+        "status": "investigating",
+        "impact": impact,
+        "created_at": begin,
+        "updated_at": begin,
+        "started_at": begin,
+        "monitoring_at": None,
+        "resolved_at": None,
+        "incident_updates": [update],
+        "components": components,
+    }
+
+
+@route("feeds", "GET", "/v1/instances/{instance}/status")
+def salesforce(sandbox: State, _call: Call, instance: str) -> dict:
+    """The status of one Salesforce instance (https://api.status.salesforce.com/v1/docs/)."""
+    told = [i for i in _told(sandbox, "salesforce", open_only=True) if instance in i.of]
+    major = any(i.severity == "high" for i in told)
+    return {
+        "key": instance,
+        "location": "NA",
+        "environment": "production",
+        "status": ("MAJOR" if major else "MINOR") + "_INCIDENT_CORE" if told else "OK",
+        "isActive": True,
+        "Incidents": [_disruption(sandbox, said) for said in told],
+        "Maintenances": [],
+        "GeneralMessages": [],
+    }
+
+
+def _disruption(sandbox: State, said: Incident) -> dict[str, Any]:
+    """One open incident of a Salesforce instance."""
+    begin = stamp(sandbox.world.now - said.since)
+    impact = {"startTime": begin, "endTime": None, "severity": "major" if said.severity == "high" else "minor"}
+    return {
+        "id": 20_000_000 + int(digest("salesforce", begin)[:5], 16),
+        "affectsAll": False,
+        "isCore": True,
+        "createdAt": begin,
+        "updatedAt": begin,
+        "instanceKeys": list(said.of),
+        "serviceKeys": ["coreService"],
+        "IncidentImpacts": [{**impact, "type": "serviceDisruption"}],
+        "IncidentEvents": [{"type": "investigating", "createdAt": begin, "message": "We are investigating."}],
+    }

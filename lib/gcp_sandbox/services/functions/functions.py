@@ -1,0 +1,143 @@
+"""Cloud Functions v2: what is deployed, and in which state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.services.run.revisions import secret_variables
+from gcp_sandbox.wire import digest, not_found, page
+from gcp_sandbox.world.inventory import Function
+
+if TYPE_CHECKING:
+    from gcp_sandbox.state import State
+
+
+_LOCATIONS = "/v2/projects/{project}/locations"
+
+FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
+
+
+class Functions:
+    """Every function by name: what was deployed is kept here, what serves is read from its Run service."""
+
+    def __init__(self, sandbox: State):
+        self.sandbox = sandbox
+        self.functions = {f.name: self._make(f) for f in sandbox.story.functions}
+
+    def draw(self, name: str) -> dict[str, Any]:
+        """One function as the API shows it at this moment."""
+        found, service = self.functions[name], self.sandbox.services.services[name]
+        newest = service["latestCreatedRevision"].rsplit("/", 1)[1]
+        serving = self.sandbox.services.target(name)
+        live = {
+            "revision": newest,
+            "allTrafficOnLatestRevision": serving == service["latestReadyRevision"].rsplit("/", 1)[1],
+        }
+        return {**found, "serviceConfig": {**found["serviceConfig"], **live}}
+
+    def _make(self, function: Function) -> dict[str, Any]:
+        inventory, services = self.sandbox.inventory, self.sandbox.services
+        service = services.services[function.name]
+        said = self.sandbox.story.state(function)
+        message = {"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": said.message}
+        return {
+            "name": f"{inventory.place}/functions/{function.name}",
+            "environment": "GEN_2",
+            "state": said.state,
+            **({"stateMessages": [message]} if said.message else {}),
+            "createTime": service["createTime"],
+            "updateTime": services.revisions[function.name][-1]["createTime"],
+            "labels": {"deployment-tool": "cli-gcloud", "source-system": function.source_system},
+            "url": f"https://{inventory.region}-{inventory.project}.cloudfunctions.net/{function.name}",
+            "buildConfig": {
+                "build": self.build_name(function.name),
+                "runtime": function.runtime,
+                "entryPoint": "main",
+                "source": self.source(function.name),
+                "sourceProvenance": {"resolvedStorageSource": self.source(function.name)["storageSource"]},
+                "dockerRegistry": "ARTIFACT_REGISTRY",
+            },
+            "serviceConfig": {
+                "service": service["name"],
+                "uri": service["uri"],
+                "timeoutSeconds": function.timeout_s,
+                "availableMemory": function.memory,
+                "availableCpu": "0.3333",
+                "maxInstanceCount": 1,
+                "maxInstanceRequestConcurrency": 1,
+                "ingressSettings": "ALLOW_ALL",
+                "serviceAccountEmail": inventory.account,
+                "environmentVariables": {"LOG_EXECUTION_ID": "true"},
+                **self._secrets(function),
+            },
+        }
+
+    def _secrets(self, function: Function) -> dict[str, Any]:
+        references, project = self.sandbox.story.references(function), self.sandbox.inventory.project
+        return {
+            "secretEnvironmentVariables": [
+                {"key": key, "projectId": project, "secret": secret, "version": version}
+                for key, secret, version in secret_variables(references)
+            ],
+            "secretVolumes": [
+                {"mountPath": f"/secrets/{r.secret}", "projectId": project, "secret": r.secret,
+                 "versions": [{"version": r.version, "path": "value"}]}
+                for r in references if r.volume
+            ],
+        }  # fmt: skip
+
+    def build_name(self, *seed: str) -> str:
+        """The full name of a build."""
+        here = self.sandbox.inventory
+        return f"projects/{here.project_number}/locations/{here.region}/builds/{digest('build', *seed)[:32]}"
+
+    def source(self, name: str, *seed: str) -> dict[str, Any]:
+        """Where the source of a function's deployment is kept; each deployment is one more generation."""
+        here = self.sandbox.inventory
+        bucket = f"gcf-v2-sources-{here.project_number}-{here.region}"
+        generation = str(10**15 + int(digest("source", name, *seed)[:10], 16))
+        return {"storageSource": {"bucket": bucket, "object": f"{name}/function-source.zip", "generation": generation}}
+
+
+@route("cloudfunctions", "GET", FUNCTIONS, "cloudfunctions.functions.list")
+def list_functions(sandbox: State, call: Call, project: str, location: str) -> dict:
+    """A location that cannot be reached is named, and its functions are not in the list."""
+    region, functions = sandbox.inventory.region, sandbox.functions
+    asked = [u for u in sandbox.world.unreachable if location in ("-", u)]
+    here = location in ("-", region) and region not in asked
+    drawn = [functions.draw(name) for name in functions.functions] if here else []
+    answer = page(_without_generation(call), "functions", drawn, 1000)
+    names = [f"projects/{sandbox.inventory.project}/locations/{u}" for u in asked]
+    return {**answer, "unreachable": names} if names else answer
+
+
+def _without_generation(call: Call) -> Call:
+    """Every function here is of the second generation: that filter, which gcloud sends, changes nothing."""
+    args = {k: v for k, v in call.args.items() if (k, v) != ("filter", 'environment="GEN_2"')}
+    return replace(call, args=args)
+
+
+@route("cloudfunctions", "GET", f"{FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")
+def get_function(sandbox: State, _call: Call, project: str, location: str, function: str) -> dict:
+    """One function; where its location cannot be reached the answer is 503, not 404."""
+    sandbox.operations.watch(known(sandbox, location, function)["name"])
+    return sandbox.functions.draw(function)
+
+
+def known(sandbox: State, location: str, function: str) -> dict:
+    """One function as it is kept. Raises ApiError 404 and 503."""
+    if location in sandbox.world.unreachable:
+        raise ApiError(503, "UNAVAILABLE", f"The service is currently unavailable in {location}.")
+    if function not in sandbox.functions.functions or location != sandbox.inventory.region:
+        name = f"projects/{sandbox.inventory.project}/locations/{location}/functions/{function}"
+        raise not_found(f"Resource '{name}' was not found", name)
+    return sandbox.functions.functions[function]
+
+
+@route("cloudfunctions", "GET", _LOCATIONS, "cloudfunctions.locations.list")
+def list_locations(sandbox: State, call: Call, project: str) -> dict:
+    """The one region that the project uses; gcloud asks for it before it lists functions."""
+    here = sandbox.inventory
+    return page(call, "locations", [{"name": here.place, "locationId": here.region}], 1000)

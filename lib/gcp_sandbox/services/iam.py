@@ -1,0 +1,147 @@
+"""Who may do what: the caller holds every permission but those that the world denies.
+
+The words of a refusal differ from API to API; they are what a user sees, so each is as its API says it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from gcp_sandbox.http import HOSTS, ApiError, Call, route
+
+if TYPE_CHECKING:
+    from gcp_sandbox.state import State
+
+
+_PERMISSION = re.compile(
+    r"(artifactregistry|bigquery|cloudbuild|cloudfunctions|cloudscheduler|iam|logging|monitoring|resourcemanager|run"
+    r"|secretmanager|serviceusage|storage)\.\w+\.\w+"
+)
+
+_WORDS = {
+    "secretmanager": "Permission '{permission}' denied for resource '{resource}' (or it may not exist).",
+    "cloudscheduler": (
+        'The principal (user or service account) lacks IAM permission "{permission}" for the resource "{resource}" '
+        "(or the resource may not exist)."
+    ),
+    "run": "Permission '{permission}' denied on resource '{resource}' (or resource may not exist).",
+    "logging": "Permission denied for all log views",
+    "cloudresourcemanager": "The caller does not have permission",
+}
+
+_OTHER_WORDS = "Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
+
+
+class Iam:
+    """The permissions of the one caller that this project knows."""
+
+    def __init__(self, sandbox: State):
+        self.sandbox = sandbox
+        self.denied = set(sandbox.world.deny)
+
+    def holds(self, permission: str) -> bool:
+        return permission not in self.denied
+
+    def require(self, permission: str, api: str, variables: dict[str, str]) -> None:
+        """Raise ApiError 403, in the words of `api`, unless the project is ours and the caller holds `permission`.
+
+        `permission` "" asks for none. `variables` are the route's, in the order of the path: they name the resource.
+        """
+        project = variables.get("project", self.sandbox.inventory.project)
+        if project not in (self.sandbox.inventory.project, self.sandbox.inventory.project_number):
+            raise _no_project(api, project)
+        if permission and not self.holds(permission):
+            raise _denied(permission, api, {**variables, "project": project})
+
+    def act_as(self, api: str) -> None:
+        """Raise ApiError 403 unless the caller may deploy code that runs as the functions' service account."""
+        if not self.holds("iam.serviceAccounts.actAs"):
+            account = self.sandbox.inventory.account
+            message = (
+                "Caller is missing permission 'iam.serviceaccounts.actAs' on service account "
+                f"projects/-/serviceAccounts/{account}. Grant the role 'roles/iam.serviceAccountUser' to the caller on "
+                f"the service account {account}."
+            )
+            raise ApiError(403, "PERMISSION_DENIED", message, details=[_info(api, "IAM_PERMISSION_DENIED")])
+
+
+def _no_project(api: str, project: str) -> ApiError:
+    if api == "bigquery":
+        return ApiError(404, "NOT_FOUND", f"Not found: Project {project}", "notFound")
+    message = f"Permission denied on resource project {project}."
+    return ApiError(403, "PERMISSION_DENIED", message, details=[_info(api, "CONSUMER_INVALID", consumer=project)])
+
+
+def _denied(permission: str, api: str, variables: dict[str, str]) -> ApiError:
+    if api == "bigquery":
+        return ApiError(403, "PERMISSION_DENIED", _bigquery_words(permission, variables), "accessDenied")
+    resource = "/".join(f"{kind}s/{name}" for kind, name in variables.items())
+    message = _WORDS.get(api, _OTHER_WORDS).format(permission=permission, resource=resource)
+    info = _info(api, "IAM_PERMISSION_DENIED", permission=permission, resource=resource)
+    return ApiError(403, "PERMISSION_DENIED", message, details=[info])
+
+
+def _bigquery_words(permission: str, variables: dict[str, str]) -> str:
+    project, dataset, table = (variables.get(key, "") for key in ("project", "dataset", "table"))
+    if dataset:
+        kind, name = ("Table", f"{project}:{dataset}.{table}") if table else ("Dataset", f"{project}:{dataset}")
+        denied = f"Permission {permission} denied on {kind.lower()} {name} (or it may not exist)."
+        return f"Access Denied: {kind} {name}: {denied}"
+    return f"Access Denied: Project {project}: User does not have {permission} permission in project {project}."
+
+
+def _info(api: str, reason: str, **metadata: str) -> dict[str, Any]:
+    return {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": HOSTS[api],
+        "metadata": metadata,
+    }
+
+
+def _test(sandbox: State, call: Call, **_: str) -> dict:
+    """Which of the permissions in the body the caller holds; a name that Google would not know is an error."""
+    asked = call.body.get("permissions", [])
+    for permission in asked:
+        if not _PERMISSION.fullmatch(permission):
+            raise ApiError(400, "INVALID_ARGUMENT", f"Permission {permission} is not valid for this resource.")
+    held = [permission for permission in asked if sandbox.iam.holds(permission)]
+    return {"permissions": held} if held else {}
+
+
+for _api, _path in (
+    ("cloudresourcemanager", "/v3/projects/{project}"),
+    ("cloudresourcemanager", "/v1/projects/{project}"),
+    ("cloudfunctions", "/v2/projects/{project}/locations/{location}/functions/{function}"),
+    ("run", "/v2/projects/{project}/locations/{location}/services/{service}"),
+    ("secretmanager", "/v1/projects/{project}/secrets/{secret}"),
+    ("bigquery", "/bigquery/v2/projects/{project}/datasets/{dataset}/tables/{table}"),
+):
+    route(_api, "POST", f"{_path}:testIamPermissions")(_test)
+
+
+@route("cloudresourcemanager", "GET", "/v1/projects/{project}", "resourcemanager.projects.get")
+def project_v1(sandbox: State, _call: Call, **_: str) -> dict:
+    """The older form, which `gcloud projects describe` asks for."""
+    project_id = sandbox.inventory.project
+    return {
+        "projectNumber": sandbox.inventory.project_number,
+        "projectId": project_id,
+        "name": project_id,
+        "lifecycleState": "ACTIVE",
+        "createTime": "2023-05-04T09:00:00Z",
+    }
+
+
+@route("cloudresourcemanager", "GET", "/v3/projects/{project}", "resourcemanager.projects.get")
+def project(sandbox: State, _call: Call, **_: str) -> dict:
+    """The project's id and number, as the client library reads them."""
+    project_id = sandbox.inventory.project
+    return {
+        "name": f"projects/{sandbox.inventory.project_number}",
+        "projectId": project_id,
+        "displayName": project_id,
+        "state": "ACTIVE",
+        "createTime": "2023-05-04T09:00:00Z",
+    }

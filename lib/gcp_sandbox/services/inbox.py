@@ -1,0 +1,30 @@
+"""Where messages to people end up in a sandbox: nobody is called, and everybody can read what would have been sent.
+
+The form is that of a plain JSON webhook, https://appriseit.com/services/json/: `title`, `message`, `type`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.wire import stamp
+
+if TYPE_CHECKING:
+    from gcp_sandbox.state import State
+
+
+@route("inbox", "POST", "/messages/{contact}")
+def receive(sandbox: State, call: Call, contact: str) -> dict:
+    """Keep one message."""
+    if not call.body.get("message"):
+        raise ApiError(400, "INVALID_ARGUMENT", "message is missing")
+    kept = {name: str(call.body.get(name, "")) for name in ("title", "message", "type")}
+    sandbox.messages.append({"at": stamp(sandbox.tick()), "to": contact, **kept})
+    return {}
+
+
+@route("inbox", "GET", "/messages")
+def read(sandbox: State, _call: Call) -> dict:
+    """Every message since the sandbox began, oldest first."""
+    return {"messages": sandbox.messages}

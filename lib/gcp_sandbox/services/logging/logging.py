@@ -1,0 +1,199 @@
+"""Cloud Logging v2: entries as second-generation functions write them, read with the Logging query language."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.services.logging import audit
+from gcp_sandbox.services.logging.log_filter import Filter, compiled
+from gcp_sandbox.wire import digest, number, stamp
+from gcp_sandbox.world.story import Entry
+
+if TYPE_CHECKING:
+    from gcp_sandbox.state import State
+
+
+# One call looks at this many entries at most; what it has not found by then, the next page may hold.
+SCAN = 50_000
+
+_AUDIT = "cloudaudit.googleapis.com%2Fsystem_event"
+
+_ACTIVITY = "cloudaudit.googleapis.com%2Factivity"
+
+_REQUESTS = "run.googleapis.com%2Frequests"
+
+_SYSTEM = "run.googleapis.com%2Fvarlog%2Fsystem"
+
+_STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
+
+# The rest of LogEntry: a filter may name them, no entry of ours has them.
+_NEVER = (
+    "apphub", "apphubDestination", "apphubSource", "metadata", "otel", "sourceLocation", "spanId", "split", "trace",
+    "traceSampled",
+)  # fmt: skip
+
+
+class Log:
+    """Every entry of the project, oldest first, drawn as JSON only when it is asked for."""
+
+    def __init__(self, sandbox: State):
+        self.sandbox = sandbox
+        self.project = sandbox.inventory.project
+        self.entries = sorted([*sandbox.story.entries, *audit.entries(sandbox)])
+        self._by_log: dict[str, list[Entry]] = {}
+        self._resources: dict[str, dict] = {}
+        self.fields: dict[str, Callable[[Entry], Any]] = {
+            "logName": self._log_name,
+            "resource": self._resource,
+            "timestamp": lambda e: e.at,
+            "receiveTimestamp": lambda e: e.at + timedelta(milliseconds=100 + number("seen", e.at, below=300)),
+            "severity": lambda e: e.severity,
+            "insertId": lambda e: digest(*e)[:24],
+            "labels": self._labels,
+            "textPayload": lambda e: e.text or None if e.payload in ("text", "system", "request", "stderr") else None,
+            "jsonPayload": lambda e: {"message": e.text, "logger": e.function} if e.payload == "json" else None,
+            "protoPayload": self._proto,
+            "operation": lambda e: audit.operation(e.change) if e.change else None,
+            "errorGroups": _error_groups,
+            "httpRequest": lambda e: self._request(e) if e.payload == "request" else None,
+            **dict.fromkeys(_NEVER, lambda _e: None),
+        }
+
+    def add(self, entry: Entry) -> None:
+        """Take in an entry of this moment: no other is newer."""
+        self.entries.append(entry)
+        self._by_log.clear()
+
+    def _of(self, log: str) -> list[Entry]:
+        """The entries of one log, found again without looking at the others; "" is every log."""
+        if not log:
+            return self.entries
+        if log not in self._by_log:
+            self._by_log[log] = [e for e in self.entries if self._log_name(e).casefold() == log]
+        return self._by_log[log]
+
+    def draw(self, entry: Entry) -> dict[str, Any]:
+        """One entry as JSON."""
+        found = {name: read(entry) for name, read in self.fields.items()}
+        times = {name: stamp(found[name]) for name in ("timestamp", "receiveTimestamp")}
+        if entry.severity == "DEFAULT":
+            found["severity"] = None  # as an enum's zero, which is left out
+        return {name: value for name, value in {**found, **times}.items() if value is not None}
+
+    def read(self, wanted: Filter, size: int, newest_first: bool, start: int | None) -> tuple[list[dict], int | None]:
+        """Up to `size` matching entries from position `start` on, and the position to go on from (None: the end)."""
+        entries = self._of(wanted.log)
+        low = bisect_left(entries, wanted.since, key=lambda e: e.at)
+        high = bisect_right(entries, wanted.until, key=lambda e: e.at)
+        step, end = (-1, low - 1) if newest_first else (1, high)
+        at = start if start is not None else (high - 1 if newest_first else low)
+        found: list[dict] = []
+        for seen, n in enumerate(range(at, end, step)):
+            if len(found) == size or seen == SCAN:
+                return found, n
+            if wanted.matches(entries[n]):
+                found.append(self.draw(entries[n]))
+        return found, None
+
+    def _log_name(self, entry: Entry) -> str:
+        named = {"proto": _AUDIT, "system": _SYSTEM, "request": _REQUESTS, "change": _ACTIVITY}
+        log = named.get(entry.payload) or _STREAMS[entry.severity != "INFO"]
+        return f"projects/{self.project}/logs/{log}"
+
+    def _labels(self, entry: Entry) -> dict[str, str] | None:
+        if entry.change:
+            return None
+        execution = number("execution", entry.run or entry, below=16**8)
+        return {
+            "goog-drz-cloudfunctions-id": entry.function,
+            "goog-drz-cloudfunctions-location": self.sandbox.inventory.region,
+            "goog-managed-by": "cloudfunctions",
+            "execution_id": f"{execution:08x}",
+        }
+
+    def _request(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "requestMethod": "POST",
+            "requestUrl": f"{self.sandbox.services.uri(entry.function)}/",
+            "status": entry.status,
+            "userAgent": "Google-Cloud-Scheduler",
+            "latency": f"{number('latency', entry, below=3000) / 1000}s",
+            "protocol": "HTTP/1.1",
+        }
+
+    def _proto(self, entry: Entry) -> dict[str, Any] | None:
+        if entry.change:
+            return audit.payload(entry.change)
+        if entry.payload != "proto":
+            return None
+        return {
+            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+            "serviceName": "run.googleapis.com",
+            "methodName": "/InternalServices.ReplaceInternalService",
+            "resourceName": f"namespaces/{self.project}/services/{entry.function}",
+            "status": {"code": 13, "message": entry.text},
+        }
+
+    def _resource(self, entry: Entry) -> dict[str, Any]:
+        if entry.change:
+            return audit.resource(entry.change, self.sandbox)
+        revision = entry.revision or self.sandbox.services.serving(entry.function, entry.at)
+        if revision not in self._resources:
+            labels = {
+                "project_id": self.project,
+                "location": self.sandbox.inventory.region,
+                "service_name": entry.function,
+                "revision_name": revision,
+                "configuration_name": entry.function,
+            }
+            self._resources[revision] = {"type": "cloud_run_revision", "labels": labels}
+        return self._resources[revision]
+
+
+def _error_groups(entry: Entry) -> list[dict[str, str]] | None:
+    """The group in which Error Reporting puts a stack trace on stderr."""
+    crashed = entry.payload == "stderr" and "Traceback" in entry.text
+    return [{"id": digest("group", entry.function, entry.text)[:15]}] if crashed else None
+
+
+@route("logging", "POST", "/v2/entries:list", "logging.logEntries.list")
+def list_entries(sandbox: State, call: Call) -> dict:
+    """A page of the entries that a filter matches; a page may be empty and still name a next one (see SCAN)."""
+    body = call.body
+    names = body.get("resourceNames") or [f"projects/{p}" for p in body.get("projectIds", [])]
+    if not names:
+        raise ApiError(400, "INVALID_ARGUMENT", "The request must name at least one resource in resource_names.")
+    for name in names:
+        sandbox.iam.require("", "logging", {"project": name.removeprefix("projects/")})
+    order, text = body.get("orderBy") or "timestamp asc", body.get("filter", "")
+    if order not in ("timestamp", "timestamp asc", "timestamp desc"):
+        raise ApiError(400, "INVALID_ARGUMENT", f"order_by must be timestamp asc or timestamp desc: {order}")
+    query = digest(order, text)[:12]
+    size = int(body.get("pageSize") or 50)
+    if size < 0:
+        raise ApiError(400, "INVALID_ARGUMENT", f"page_size must not be negative: {size}")
+    wanted = compiled(text, sandbox.log.fields)
+    start = _position(body.get("pageToken", ""), query)
+    found, more = sandbox.log.read(wanted, min(size, 1000), order.endswith("desc"), start)
+    answer: dict[str, Any] = {"entries": found} if found else {}
+    return answer if more is None else {**answer, "nextPageToken": f"{query}-{more}"}
+
+
+def _position(token: str, query: str) -> int | None:
+    if not token:
+        return None
+    seen, _, position = token.partition("-")
+    if seen != query or not position.isdigit():
+        raise ApiError(400, "INVALID_ARGUMENT", "page_token does not belong to this filter and order_by.")
+    return int(position)
+
+
+@route("logging", "GET", "/v2/projects/{project}/logs", "logging.logs.list")
+def list_logs(sandbox: State, _call: Call, project: str) -> dict:
+    """The logs that functions of the second generation write to, and the one of what somebody changed."""
+    logs = (_ACTIVITY, _AUDIT, _REQUESTS, *_STREAMS, _SYSTEM)
+    return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in logs]}

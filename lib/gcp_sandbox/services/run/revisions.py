@@ -1,0 +1,130 @@
+"""Cloud Run revisions as JSON: what a function's code, memory, time limit and secrets make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from gcp_sandbox.wire import digest, etag, stamp
+from gcp_sandbox.world.inventory import Function, Inventory
+from gcp_sandbox.world.schema import SecretReference
+
+TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency")
+
+TEMPLATE += ("containers", "volumes")
+
+NOT_LISTENING = (
+    "The user-provided container failed to start and listen on the port defined provided by the PORT=8080 environment "
+    "variable within the allocated timeout. This can happen when the container port is misconfigured or if the timeout "
+    "is too short. The health check timeout can be extended. Logs for this revision might contain more information."
+)
+
+
+def template(function: Function, n: int, inventory: Inventory, secrets: Sequence[SecretReference]) -> dict[str, Any]:
+    """What a revision of a function's `n`-th code is made from."""
+    files = [r for r in secrets if r.volume]
+    return {
+        "labels": labels(function),
+        "serviceAccount": inventory.account,
+        "timeout": f"{function.timeout_s}s",
+        "maxInstanceRequestConcurrency": 1,
+        "containers": [
+            {
+                "name": "worker",
+                "image": image(function.name, n, inventory),
+                "resources": {"limits": {"cpu": "0.3333", "memory": function.memory}},
+                "env": environment(secret_variables(secrets)),
+                "volumeMounts": [{"name": r.secret, "mountPath": f"/secrets/{r.secret}"} for r in files],
+            }
+        ],
+        "volumes": [_volume(r) for r in files],
+    }
+
+
+def _volume(reference: SecretReference) -> dict[str, Any]:
+    items = [{"path": "value", "version": reference.version}]
+    return {"name": reference.secret, "secret": {"secret": reference.secret, "items": items}}
+
+
+def revision(path: str, n: int, made_from: dict[str, Any], created: datetime, failure: str) -> dict[str, Any]:
+    """Revision `n` of the service at `path`; one with a `failure` never became ready."""
+    service, at = path.rsplit("/", 1)[1], stamp(created)
+    name = revision_id(service, n)
+    return {
+        "name": f"{path}/revisions/{name}",
+        "uid": uid(name),
+        "generation": "1",
+        "observedGeneration": "1",
+        **{key: made_from[key] for key in TEMPLATE if key in made_from},
+        "createTime": at,
+        "updateTime": at,
+        "service": service,
+        "conditions": [condition("Ready", at, failure), condition("ContainerHealthy", at, failure)],
+        "etag": etag(name),
+    }
+
+
+def revision_id(service: str, n: int) -> str:
+    """The name that Google gives: the service, a running number and three letters."""
+    return f"{service}-{n:05}-{letters(service, n)}"
+
+
+def condition(kind: str, at: str, failure: str = "") -> dict[str, str]:
+    """A condition that has succeeded, or failed with a message."""
+    if not failure:
+        return {"type": kind, "state": "CONDITION_SUCCEEDED", "lastTransitionTime": at}
+    found = {"type": kind, "state": "CONDITION_FAILED", "message": failure, "lastTransitionTime": at}
+    return {**found, "severity": "ERROR", "revisionReason": "HEALTH_CHECK_CONTAINER_ERROR"}
+
+
+def image(name: str, n: int, inventory: Inventory) -> str:
+    """Where the build of a function's `n`-th code is kept."""
+    return f"{inventory.region}-docker.pkg.dev/{inventory.project}/gcf-artifacts/{name}:version_{n}"
+
+
+def environment(secrets: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """A container's environment: each secret is (variable, secret, version)."""
+    plain = [{"name": "LOG_EXECUTION_ID", "value": "true"}]
+    return plain + [
+        {"name": key, "valueSource": {"secretKeyRef": {"secret": secret, "version": version}}}
+        for key, secret, version in secrets
+    ]
+
+
+def secrets_of(made_from: dict[str, Any]) -> list[tuple[str, str]]:
+    """The secrets in a template's or a revision's environment and volumes: (secret, version as it is written)."""
+    variables = [e.get("valueSource", {}).get("secretKeyRef") for e in made_from["containers"][0]["env"]]
+    files = [{**v["secret"], **item} for v in made_from.get("volumes", []) for item in v["secret"]["items"]]
+    return [(r["secret"].rsplit("/", 1)[-1], r.get("version") or "latest") for r in [*variables, *files] if r]
+
+
+def secret_variables(secrets: Sequence[SecretReference]) -> list[tuple[str, str, str]]:
+    """The environment variables that hold a function's secrets: (variable, secret, version)."""
+    return [(r.secret.upper().replace("-", "_"), r.secret, r.version) for r in secrets if not r.volume]
+
+
+def labels(function: Function) -> dict[str, str]:
+    """The labels by which a service is known to be a function's."""
+    return {"goog-managed-by": "cloudfunctions", "goog-cloudfunctions-runtime": function.runtime}
+
+
+def letters(*seed: object, size: int = 3) -> str:
+    """Letters that always are the same for the same seed."""
+    return "".join(chr(ord("a") + int(d, 16)) for d in digest("letters", *seed)[:size])
+
+
+def uid(*seed: object) -> str:
+    """A UUID that always is the same for the same seed."""
+    d = digest("uid", *seed)
+    return f"{d[:8]}-{d[8:12]}-4{d[13:16]}-a{d[17:20]}-{d[20:32]}"
+
+
+def last(resource: dict[str, Any]) -> str:
+    """The last part of a resource's name."""
+    return resource["name"].rsplit("/", 1)[1]
+
+
+def ready(made: dict[str, Any]) -> bool:
+    """Whether a revision can serve."""
+    return made["conditions"][0]["state"] == "CONDITION_SUCCEEDED"

@@ -1,0 +1,195 @@
+"""The Cloud Run service and the revisions behind each function, and which of them serves.
+
+A function's newest good revision is older than the story, so that every log entry and run is its own, unless the world
+has newer ones. A revision reads its secrets when it is made, as an instance does when it starts: what happens to a
+version afterwards does not reach it, and a version that cannot be read then makes it fail.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from gcp_sandbox.http import ApiError
+from gcp_sandbox.services.run.revisions import (
+    TEMPLATE,
+    condition,
+    image,
+    labels,
+    last,
+    letters,
+    ready,
+    revision,
+    revision_id,
+    secrets_of,
+    template,
+    uid,
+)
+from gcp_sandbox.wire import etag, number, stamp
+from gcp_sandbox.world.inventory import Function
+from gcp_sandbox.world.story import HISTORY, Entry
+
+if TYPE_CHECKING:
+    from gcp_sandbox.state import State
+
+
+LATEST, REVISION = (f"TRAFFIC_TARGET_ALLOCATION_TYPE_{kind}" for kind in ("LATEST", "REVISION"))
+
+_STARTED = (
+    "Starting new instance. Reason: DEPLOYMENT_ROLLOUT - Instance started due to traffic shifting between revisions "
+    "due to deployment, traffic split adjustment, or deployment health check."
+)
+
+
+class Services:
+    """Every Run service by the name of its function, with its revisions, oldest first, as JSON resources.
+
+    `defects` says with which error the code in an image fails. Of what was made since the world began, `built` are the
+    images, and `started_with` says which versions of its secrets a revision has read.
+    """
+
+    def __init__(self, sandbox: State):
+        self.sandbox, self.inventory = sandbox, sandbox.inventory
+        self.defects: dict[str, str] = {}
+        self.built: set[str] = set()
+        self.started_with: dict[str, dict[str, dict]] = {}
+        self.revisions = {f.name: self._revisions(f) for f in sandbox.story.functions}
+        self.services = {f.name: self._service(f) for f in sandbox.story.functions}
+        self._live = {f.name: self._history(f) for f in sandbox.story.functions}
+
+    def serving(self, name: str, at: datetime) -> str:
+        """The id of the revision that answered at that moment; a function that is gone had one, too."""
+        live = self._live.get(name) or [(at, revision_id(name, 1))]
+        return next((found for since, found in reversed(live) if since <= at), live[0][1])
+
+    def path(self, name: str) -> str:
+        """The full name of a service."""
+        return f"{self.inventory.place}/services/{name}"
+
+    def uri(self, name: str) -> str:
+        """The address that a call goes to: a hash of the project, and the initials of the region."""
+        initials = "".join(part[0] for part in self.inventory.region.split("-"))
+        return f"https://{name}-{letters(self.inventory.project, size=10)}-{initials}.a.run.app"
+
+    def find(self, name: str, revision: str) -> dict[str, Any] | None:
+        """One revision by its id."""
+        return next((r for r in self.revisions.get(name, []) if last(r) == revision), None)
+
+    def _revisions(self, function: Function) -> list[dict]:
+        count = 2 + number("revisions", function.name, below=2)
+        first = 1 + number("first", function.name, below=60)
+        made = [(HISTORY + timedelta(days=2 + 9 * (count - n), hours=n), "", "") for n in range(count)]
+        said = self.sandbox.story.state(function)
+        if said.state == "FAILED":
+            made.append((timedelta(hours=3), said.message, ""))
+        made += [(d.age, d.failure, d.error) for d in self.sandbox.story.said("revisions", function)]
+        made.sort(reverse=True)
+        found = []
+        for n, (age, failure, error) in enumerate(made, first):
+            self.defects[image(function.name, n, self.inventory)] = error
+            secrets = self.sandbox.story.references(function)
+            made_from, created = template(function, n, self.inventory, secrets), self.sandbox.world.now - age
+            found.append(revision(self.path(function.name), n, made_from, created, failure))
+        return found
+
+    def _service(self, function: Function) -> dict:
+        revisions, name = self.revisions[function.name], function.name
+        newest, good = revisions[-1], next(r for r in reversed(revisions) if ready(r))
+        pins = self.sandbox.story.said("traffic", function)
+        traffic: list[dict] = [{"type": LATEST, "percent": 100}]
+        if pins:
+            traffic = [{"type": REVISION, "revision": last(revisions[-1 - pins[-1].back]), "percent": 100}]
+        changed = max([newest["createTime"], *(stamp(self.sandbox.world.now - pin.since) for pin in pins)])
+        generation = str(len(revisions) + len(pins))
+        return {
+            "name": self.path(name),
+            "uid": uid(name),
+            "generation": generation,
+            "observedGeneration": generation,
+            "labels": labels(function),
+            "createTime": revisions[0]["createTime"],
+            "updateTime": changed,
+            "ingress": "INGRESS_TRAFFIC_ALL",
+            "launchStage": "GA",
+            "template": {key: newest[key] for key in TEMPLATE if key in newest},
+            "traffic": traffic,
+            "trafficStatuses": traffic,
+            "terminalCondition": condition("Ready", changed, newest["conditions"][0].get("message", "")),
+            "latestReadyRevision": good["name"],
+            "latestCreatedRevision": newest["name"],
+            "uri": self.uri(name),
+            "urls": [self.uri(name)],
+            "reconciling": False,
+            "etag": etag(name, generation),
+        }
+
+    def _history(self, function: Function) -> list[tuple[datetime, str]]:
+        """Which revision served since when; a pin outlives the revisions that were made after it."""
+        good = [r for r in self.revisions[function.name] if ready(r)]
+        found = [(datetime.fromisoformat(r["createTime"]), last(r)) for r in good]
+        for pin in self.sandbox.story.said("traffic", function):
+            since = self.sandbox.world.now - pin.since
+            found = [f for f in found if f[0] < since] + [(since, last(self.revisions[function.name][-1 - pin.back]))]
+        return found
+
+    def target(self, name: str, tag: str = "") -> str:
+        """The id of the revision that a call gets: the tag's, or the one with most of the traffic; "" is none."""
+        targets = [t for t in self.services[name]["trafficStatuses"] if not tag or t.get("tag") == tag]
+        if not targets:
+            return ""
+        most = max(targets, key=lambda t: t.get("percent", 0))
+        return most.get("revision") or self.services[name]["latestReadyRevision"].rsplit("/", 1)[1]
+
+    def begin(self, name: str, **changes: Any) -> None:
+        """A change of the service is under way: it shows what is wanted, and still does what it did."""
+        service = self.services[name]
+        service |= {"generation": str(int(service["generation"]) + 1), "reconciling": True, **changes}
+        service["terminalCondition"] = {"type": "Ready", "state": "CONDITION_RECONCILING"}
+        service["etag"] = etag(name, service["generation"], "begun")
+
+    def settle(self, name: str, failure: str = "") -> None:
+        """A change is done, or has failed and left the traffic as it was."""
+        service, now = self.services[name], stamp(self.sandbox.now)
+        service |= {"observedGeneration": service["generation"], "updateTime": now, "reconciling": False}
+        service["terminalCondition"] = condition("Ready", now, failure)
+        service["etag"] = etag(name, service["generation"])
+        if failure:
+            return
+        uri = service["uri"].removeprefix("https://")
+        service["trafficStatuses"] = [
+            {**t, "uri": f"https://{t['tag']}---{uri}"} if "tag" in t else t for t in service["traffic"]
+        ]
+        self._live[name].append((self.sandbox.now, self.target(name)))
+
+    def release(self, name: str, made_from: dict[str, Any], defect: str | None = None, failure: str = "") -> str:
+        """Make a revision, and say why it cannot serve, or "". `defect` tells of new code; None keeps the old."""
+        n = int(self.revisions[name][-1]["name"].rsplit("-", 2)[1]) + 1
+        if defect is not None:
+            built = image(name, n, self.inventory)
+            made_from = {**made_from, "containers": [{**made_from["containers"][0], "image": built}]}
+            self.defects[built] = defect
+            self.built.add(built)
+        versions, unreadable = self._read_secrets(made_from)
+        why = failure or unreadable
+        message = f"Revision '{revision_id(name, n)}' is not ready and cannot serve traffic. {why}" if why else ""
+        made = revision(self.path(name), n, made_from, self.sandbox.now, message)
+        self.revisions[name].append(made)
+        self.started_with[last(made)] = versions
+        service = self.services[name]
+        service |= {"template": made_from, "latestCreatedRevision": made["name"]}
+        if not message:
+            service["latestReadyRevision"] = made["name"]
+            self.sandbox.log.add(Entry(self.sandbox.now, name, "INFO", _STARTED, "system", revision=last(made)))
+            return ""
+        words = f"Ready condition status changed to False for Service {name} with message: {message}"
+        self.sandbox.log.add(Entry(self.sandbox.now, name, "ERROR", words, "proto", revision=last(made)))
+        return message
+
+    def _read_secrets(self, made_from: dict) -> tuple[dict[str, dict], str]:
+        found = {}
+        for secret, version in secrets_of(made_from):
+            try:
+                found[secret] = self.sandbox.secrets.enabled(secret, version)
+            except ApiError as error:
+                return found, error.message
+        return found, ""

@@ -1,0 +1,144 @@
+"""Cloud Scheduler v1: one job for each function, with its name and schedule, in the inventory's time zone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cronsim import CronSim
+
+from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.services.functions.call import invoke
+from gcp_sandbox.wire import not_found, number, page, stamp
+from gcp_sandbox.world.failures import KINDS
+from gcp_sandbox.world.inventory import Function
+
+if TYPE_CHECKING:
+    from gcp_sandbox.state import State
+
+
+_JOBS = "/v1/projects/{project}/locations/{location}/jobs"
+
+_NOT_FOUND = 5
+
+_DEADLINE = 4
+
+# What a function answers → google.rpc.Code.
+_CODES = {200: 0, 429: 8, 500: 13}
+
+
+class Jobs:
+    """Every job by name, as JSON resources. A function that is gone leaves its job behind, which then finds nothing."""
+
+    def __init__(self, sandbox: State):
+        self.sandbox = sandbox
+        story = sandbox.story
+        self.last_run = {run.function.name: run.started_at for run in story.runs}
+        self.last_attempt = {attempt.function.name: attempt for attempt in story.attempts}
+        gone = [f for f in sandbox.inventory.functions if story.state(f).state == "absent"]
+        self.jobs = {f.name: self._draw(f) for f in [*story.functions, *gone]}
+
+    def _draw(self, function: Function) -> dict[str, Any]:
+        inventory, services = self.sandbox.inventory, self.sandbox.services
+        said = self.sandbox.story.job(function)
+        code = said.code or self._code(function)
+        # A job that fails may never get as far as a run, so its last attempt is its last tick.
+        failing = said.state == "ENABLED" and code != 0
+        last = self._tick(function, reverse=True) if failing else self.last_run.get(function.name)
+        uri = services.uri(function.name)
+        changed = said.changed or timedelta(days=40 + number(function.name, below=90))
+        return {
+            "name": f"{inventory.place}/jobs/{function.name}",
+            "description": f"Runs {function.name}",
+            "schedule": function.schedule,
+            "timeZone": inventory.time_zone,
+            "state": said.state,
+            **({"lastAttemptTime": stamp(last), "status": {"code": code} if code else {}} if last else {}),
+            "scheduleTime": stamp(self._tick(function)),
+            "userUpdateTime": stamp(self.sandbox.story.now - changed),
+            "attemptDeadline": f"{function.timeout_s}s",
+            "retryConfig": {
+                "maxRetryDuration": "0s",
+                "minBackoffDuration": "5s",
+                "maxBackoffDuration": "3600s",
+                "maxDoublings": 5,
+            },
+            "httpTarget": {
+                "uri": uri,
+                "httpMethod": "POST",
+                "oidcToken": {"serviceAccountEmail": inventory.account, "audience": uri},
+            },
+        }
+
+    def _code(self, function: Function) -> int:
+        """What its last attempt came to."""
+        if self.sandbox.story.state(function).state == "absent":
+            return _NOT_FOUND
+        found = self.last_attempt.get(function.name)
+        if not found or not found.kind:
+            return _CODES[500] if found and found.run and found.run.status == "failed" else 0
+        if found.kind == "stuck" and found.run:
+            return _DEADLINE if found.at + timedelta(seconds=function.timeout_s) < self.sandbox.story.now else 0
+        ended = found.run is None or (found.run.ended_at and found.run.ended_at <= self.sandbox.story.now)
+        return KINDS[found.kind].code if ended else 0
+
+    def _tick(self, function: Function, reverse: bool = False) -> datetime:
+        """When the schedule is next due, or was last."""
+        story = self.sandbox.story
+        return next(CronSim(function.schedule, story.now.astimezone(story.zone), reverse=reverse))
+
+
+@route("cloudscheduler", "GET", _JOBS, "cloudscheduler.jobs.list")
+def list_jobs(sandbox: State, call: Call, project: str, location: str) -> dict:
+    """The jobs of the region; there is no list over all regions."""
+    jobs = list(sandbox.jobs.jobs.values()) if location == sandbox.inventory.region else []
+    return page(call, "jobs", jobs, 500)
+
+
+@route("cloudscheduler", "GET", f"{_JOBS}/{{job}}", "cloudscheduler.jobs.get")
+def get_job(sandbox: State, _call: Call, project: str, location: str, job: str) -> dict:
+    """One job with its schedule, state and last attempt."""
+    if job not in sandbox.jobs.jobs or location != sandbox.inventory.region:
+        raise not_found("Job not found.", f"projects/{sandbox.inventory.project}/locations/{location}/jobs/{job}")
+    return sandbox.jobs.jobs[job]
+
+
+@route("cloudscheduler", "POST", f"{_JOBS}/{{job}}:run", "cloudscheduler.jobs.run")
+def run_job(sandbox: State, call: Call, **names: str) -> dict:
+    """Call the function now, whatever the schedule and the state of the job."""
+    job, name = get_job(sandbox, call, **names), names["job"]
+    rules = [r for f in sandbox.inventory.functions if f.name == name for r in sandbox.story.said("runs", f)]
+    if name not in sandbox.services.services:
+        code = _NOT_FOUND
+    elif rules and not rules[-1].until and rules[-1].outcome == "skipped":
+        # The world's own: this job does not get as far as its function.
+        code = job.get("status", {}).get("code", 0)
+    else:
+        status, _ = invoke(sandbox, name, sandbox.services.target(name))
+        code = _CODES[status]
+    job |= {"lastAttemptTime": stamp(sandbox.tick()), "status": {"code": code} if code else {}}
+    return job
+
+
+def _switch(verb: str, before: str, after: str) -> Callable[..., dict]:
+    def handler(sandbox: State, call: Call, **names: str) -> dict:
+        """Pause or resume one job; it must be in the other state."""
+        job = get_job(sandbox, call, **names)
+        if job["state"] != before:
+            message = f"Job state must be {before} for {verb} to be called, but it is {job['state']}."
+            raise ApiError(400, "FAILED_PRECONDITION", message)
+        job |= {"state": after, "userUpdateTime": stamp(sandbox.tick())}
+        return job
+
+    return handler
+
+
+# Resuming a job has a permission of another name: https://cloud.google.com/scheduler/docs/reference/rest
+route("cloudscheduler", "POST", f"{_JOBS}/{{job}}:pause", "cloudscheduler.jobs.pause")(
+    _switch("PauseJob", "ENABLED", "PAUSED")
+)
+
+route("cloudscheduler", "POST", f"{_JOBS}/{{job}}:resume", "cloudscheduler.jobs.enable")(
+    _switch("ResumeJob", "PAUSED", "ENABLED")
+)

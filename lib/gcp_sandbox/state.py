@@ -1,0 +1,57 @@
+"""One project in one world, as its services see each other: its clock, its story, and who else is there."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from gcp_sandbox.faults import Faults
+from gcp_sandbox.http import HOSTS
+from gcp_sandbox.world.inventory import Inventory
+from gcp_sandbox.world.schema import World
+from gcp_sandbox.world.story import Story
+
+_LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+
+
+class State:
+    """What every service may use. `uploads` are the zips that were uploaded, by "bucket/object"; an upload URL that
+    nobody used yet has None.
+
+    The services themselves are classes of `services`, which this module must not know: `sandbox.Sandbox` has them.
+    """
+
+    iam: Any
+    operations: Any
+    bigquery: Any
+    log: Any
+    functions: Any
+    services: Any
+    secrets: Any
+    jobs: Any
+
+    def __init__(self, inventory: Inventory, world: World):
+        self.inventory, self.world = inventory, world
+        self.now: datetime = world.now
+        self.story = Story(inventory, world)
+        self.faults = Faults(world.faults)
+        self.messages: list[dict[str, str]] = []
+        self.uploads: dict[str, bytes | None] = {}
+
+    def tick(self) -> datetime:
+        """Move the clock by the second that a write takes, and return the new time."""
+        self.now += timedelta(seconds=1)
+        return self.now
+
+    def serves(self, api: str, host: str) -> bool:
+        """Whether a request to `host` may be for `api`; on loopback, where the CLIs come in, every Google API may."""
+        if api == "feeds":
+            return host in {urlsplit(url).hostname for url in self.inventory.feeds.values()}
+        if api == "call":
+            return host.endswith(".a.run.app")
+        return host == HOSTS[api] or host in _LOOPBACK
+
+    def operation_ended(self, name: str, resource: str, error: Any) -> None:
+        """Log the end of a long-running operation."""
+        raise NotImplementedError

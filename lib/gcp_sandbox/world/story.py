@@ -1,0 +1,316 @@
+"""What happened: the runs, log entries and table rows that follow from an inventory and a world.
+
+Everything derives from names and times, never from chance, so the same world always tells the same story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+from itertools import takewhile
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from gcp_sandbox.wire import number
+from gcp_sandbox.world.failures import KINDS, NOT_ENDED
+from gcp_sandbox.world.inventory import Function, Inventory, Table
+from gcp_sandbox.world.schema import BadWorld, FunctionState, Job, Runs, SecretReference, Select, TableState, World
+from gcp_sandbox.world.words import Words
+
+HISTORY = timedelta(days=8)
+
+_HEALTHY = Runs(select=Select(), outcome="success")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a function; `finished_at` is None while it is still running, or was stopped from outside.
+
+    `kind` is the kind of its failure (failures.py), `ended_at` when that took place.
+    """
+
+    id: str
+    function: Function
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    error: str
+    records: int
+    kind: str = ""
+    ended_at: datetime | None = None
+
+
+class Attempt(NamedTuple):
+    """One time that the scheduler called a function: its run, or why there is none."""
+
+    function: Function
+    at: datetime
+    run: Run | None
+    kind: str = ""
+    first: str = ""
+
+
+class Change(NamedTuple):
+    """Something that somebody changed: API, method and resource as Google names them, and what of an IAM policy.
+
+    `step` is "first" or "last" of a long-running `operation`; `code` and `error` are of a call that failed.
+    """
+
+    api: str
+    method: str
+    resource: str
+    by: str
+    delta: tuple[tuple[str, str], ...] = ()
+    operation: str = ""
+    step: str = ""
+    code: int = 0
+    error: str = ""
+
+
+class Entry(NamedTuple):
+    """One log entry before it is drawn as JSON; `payload` names its form, `run` is the id of its run.
+
+    `revision` "" is the one that served at that moment. `status` is the answer to a request, `change` what was changed.
+    """
+
+    at: datetime
+    function: str
+    severity: str
+    text: str
+    payload: str = "text"
+    run: str = ""
+    revision: str = ""
+    status: int = 0
+    change: Change | None = None
+
+
+@lru_cache(1024)  # the same in every world of that moment
+def _starts(name: str, schedule: str, now: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """When a job called its function in the last eight days: each tick of its schedule, and up to 20 seconds."""
+    ticks = takewhile(lambda tick: tick <= now, CronSim(schedule, (now - HISTORY).astimezone(zone)))
+    starts = (tick.astimezone(now.tzinfo) + timedelta(seconds=number(name, tick, below=20)) for tick in ticks)
+    return tuple(start for start in starts if start <= now)
+
+
+class Story:
+    """What the inventory's functions did in one world. Raises BadWorld where the world names what is not there."""
+
+    def __init__(self, inventory: Inventory, world: World):
+        self.inventory, self.world, self.now = inventory, world, world.now
+        self.zone = ZoneInfo(inventory.time_zone)
+        self.words = Words(inventory, world)
+        known = {t.name for t in inventory.tables} | {inventory.runs}
+        for state in world.tables:
+            if state.name not in known:
+                raise BadWorld(f"tables: {state.name} is none of {', '.join(sorted(known))}")
+        secrets = {s for f in inventory.functions for s in f.secrets}
+        for secret in world.secrets:
+            if secret.name not in secrets:
+                raise BadWorld(f"secrets: {secret.name} is none of {', '.join(sorted(secrets))}")
+        parts = (
+            *world.runs,
+            *world.errors,
+            *world.functions,
+            *world.jobs,
+            *world.revisions,
+            *world.traffic,
+            *world.denied,
+        )
+        for part in (*parts, *world.deploys):
+            part.select.of(inventory.functions)
+        for named in world.references:
+            if without := [f.name for f in named.select.of(inventory.functions) if named.secret not in f.secrets]:
+                raise BadWorld(f"references: {', '.join(without)} do not have the secret {named.secret}")
+
+    @cached_property
+    def functions(self) -> list[Function]:
+        """The functions that exist: the inventory's without the absent ones, then those of `bulk`."""
+        here = [f for f in self.inventory.functions if self.state(f).state != "absent"]
+        model = self.inventory.functions[0]
+        more = [
+            model.model_copy(update={"name": f"bulk-{n:04}", "tables": (), "schedule": "0 0 1 1 *"})
+            for n in range(self.world.bulk.functions)
+        ]
+        return here + more
+
+    def function(self, name: str) -> Function:
+        """One of the functions that exist."""
+        return next(f for f in self.functions if f.name == name)
+
+    def said(self, part: str, function: Function) -> list:
+        """What one list of the world says about one function, in its order; a `kind` in that function's words."""
+        rules = [rule for rule in getattr(self.world, part) if function in self._selected(rule)]
+        return [self._in_words(rule, function) if getattr(rule, "kind", "") else rule for rule in rules]
+
+    def _in_words(self, rule: Any, function: Function) -> Any:
+        kind = KINDS[rule.kind]
+        said: dict[str, Any] = {"error": rule.error or self.words.error(rule.kind, function)}
+        if isinstance(rule, Runs):
+            said |= {"outcome": rule.outcome or kind.outcome, "cure": rule.cure or kind.cure}
+        return rule.model_copy(update=said)
+
+    def last(self, part: str, function: Function) -> Any:
+        """The last word of one list of the world about one function, which wins where there can be only one."""
+        return next(reversed(self.said(part, function)), None)
+
+    def state(self, function: Function) -> FunctionState:
+        """The last word about a function itself."""
+        return self.last("functions", function) or FunctionState(select=Select(), state="ACTIVE")
+
+    def job(self, function: Function) -> Job:
+        """The last word about a function's job."""
+        return self.last("jobs", function) or Job(select=Select())
+
+    def references(self, function: Function) -> list[SecretReference]:
+        """How a function names each of its secrets; the last word about one wins."""
+        found = {secret: SecretReference(select=Select(), secret=secret) for secret in function.secrets}
+        return list((found | {said.secret: said for said in self.said("references", function)}).values())
+
+    def table(self, name: str) -> TableState:
+        """The last word about a table."""
+        return next((said for said in reversed(self.world.tables) if said.name == name), TableState(name=name))
+
+    def _selected(self, part: object) -> list[Function]:
+        return part.select.of(self.inventory.functions)  # type: ignore[attr-defined]
+
+    @cached_property
+    def attempts(self) -> list[Attempt]:
+        """Every time in the last eight days that a job called its function, or should have, by function and time."""
+        return [attempt for function in self.functions for attempt in self._attempts_of(function)]
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every run of the last eight days, oldest first."""
+        found = [attempt.run for attempt in self.attempts if attempt.run]
+        return sorted(found, key=lambda run: (run.started_at, run.function.name))
+
+    def _attempts_of(self, function: Function) -> Iterator[Attempt]:
+        rules = [_HEALTHY, *self._of_revisions(function), *self.said("runs", function), *self._of_jobs(function)]
+        first: dict[int, str] = {}
+        for started in _starts(function.name, function.schedule, self.now, self.zone):
+            rule = next(r for r in reversed(rules) if self.now - r.since <= started <= self.now - r.until)
+            if rule.outcome == "skipped" or id(rule) in first:
+                if rule.kind:
+                    yield Attempt(function, started, None, rule.kind, first.get(id(rule), ""))
+                continue
+            run = self._run(function, started, rule)
+            yield Attempt(function, started, run, rule.kind)
+            if rule.kind == "stuck":
+                first[id(rule)] = run.id
+
+    def _of_jobs(self, function: Function) -> list[Runs]:
+        """The rules that follow from a job that somebody switched off, and that says when."""
+        job = self.job(function)
+        if not job.changed or job.state not in ("PAUSED", "DISABLED"):
+            return []
+        return [Runs(select=Select(name=function.name), outcome="skipped", since=job.changed)]
+
+    def _of_revisions(self, function: Function) -> list[Runs]:
+        """The rules that follow from revisions with an error, each while it served."""
+        pinned = max((pin.since for pin in self.said("traffic", function)), default=timedelta(0))
+        every, deployed = Select(name=function.name), self.said("revisions", function)
+        made = []
+        for one in (one for one in deployed if one.error):
+            until = max((end for end in (pinned, *(d.age for d in deployed)) if end < one.age), default=timedelta(0))
+            outcome = KINDS[one.kind].outcome if one.kind else "failed"
+            made.append(Runs(select=every, outcome=outcome, kind=one.kind, error=one.error, since=one.age, until=until))
+        return made
+
+    def _run(self, function: Function, started: datetime, rule: Runs) -> Run:
+        kind, status = rule.kind, rule.outcome
+        took = timedelta(seconds=20 + number("took", function.name, started, below=70))
+        if kind and KINDS[kind].whole_time:
+            took = timedelta(seconds=function.timeout_s)
+        if (status == "success" or kind) and started + took > self.now:
+            status = "running"
+        return Run(
+            id=f"{function.name}-{started:%Y%m%d%H%M}",
+            function=function,
+            started_at=started,
+            finished_at=None if status == "running" else started + took,
+            status=status,
+            error=_reported(kind, rule.error) if status == "failed" else "",
+            records=50 + number("records", function.name, started, below=400) if status == "success" else 0,
+            kind=kind,
+            ended_at=started + took if kind and kind != "stuck" else None,
+        )
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Every log entry, oldest first: what runs say, what failed, and the world's own errors."""
+        found = [e for run in self.runs for e in self.entries_of(run)]
+        for function, at, run, kind, first in self.attempts:
+            found += self.lines(kind, function, at, first=first) if kind and not run else []
+        for rule in self.world.errors:
+            functions = self._selected(rule)
+            gap = (rule.since - rule.until) / max(rule.count, 1)
+            for n in range(rule.count):
+                at = self.now - rule.since + gap * n + gap / 2
+                function = functions[n % len(functions)]
+                text = rule.text or self.words.error(rule.kind, function)
+                told = self.lines(rule.kind, function, at) if rule.kind else []
+                severity = "DEFAULT" if rule.payload == "stderr" else rule.severity
+                found += told or [Entry(at, function.name, severity, text, rule.payload)]
+        bulk, name = self.world.bulk.errors, self.functions[-1].name
+        gap, start = timedelta(seconds=72000) / max(bulk, 1), self.now - timedelta(seconds=72000)
+        found += [Entry(start + gap * n, name, "ERROR", f"bulk error {n}") for n in range(1, bulk + 1)]
+        return sorted(found)
+
+    def entries_of(self, run: Run) -> Iterator[Entry]:
+        """What one run says: that it started, and how it ended, or what the platform says of what stopped it."""
+        name = run.function.name
+        yield Entry(run.started_at, name, "INFO", f"Run {run.id} started.", run=run.id)
+        stopped = run.kind and KINDS[run.kind].lines
+        if stopped and run.ended_at and run.ended_at <= self.now:
+            yield from self.lines(run.kind, run.function, run.ended_at, run.id)
+        elif run.finished_at and run.status == "success":
+            yield Entry(run.finished_at, name, "INFO", f"Run {run.id} wrote {run.records} rows.", run=run.id)
+        elif run.finished_at:
+            yield Entry(run.finished_at, name, "ERROR", f"Run {run.id} failed: {run.error}", run=run.id)
+
+    def lines(self, kind: str, function: Function, at: datetime, run: str = "", first: str = "") -> list[Entry]:
+        """What the platform writes of a failure."""
+        told = self.words.lines(kind, function, at, first)
+        return [Entry(w, function.name, x.severity, x.text, x.payload, run, status=x.status) for w, x in told]
+
+    def modified(self, name: str) -> datetime:
+        """When a table was last written to, or changed: by its functions' runs, or as the world says."""
+        ends = [
+            run.finished_at or run.started_at
+            for run in self.runs
+            if name == self.inventory.runs or (name in run.function.tables and run.status == "success")
+        ]
+        said = self.table(name)
+        changed = [self.now - said.changed] if said.changed else []
+        return max((at for at in (*ends, *changed) if at <= self.now), default=self.now - HISTORY)
+
+    def times(self, table: Table) -> list[datetime]:
+        """When each row of a data table says it is from, oldest first: some for each successful run that writes it."""
+        newest = self.now - self.table(table.name).stale
+        return [
+            at
+            for run in self.runs
+            if table.name in run.function.tables and run.status == "success" and run.started_at <= newest
+            for at in self.times_of(run)
+        ]
+
+    def times_of(self, run: Run) -> list[datetime]:
+        """When each row that one run writes to a table says it is from, oldest first."""
+        return [run.started_at - timedelta(minutes=3 * n) for n in range(1 + number(run.id, below=4), 0, -1)]
+
+    def run(self, function: Function, started: datetime, finished: datetime, error: str) -> Run:
+        """One more run, that was asked for and is over."""
+        status, id_ = ("failed" if error else "success"), f"{function.name}-{started:%Y%m%d%H%M%S}"
+        records = 0 if error else 50 + number("records", function.name, started, below=400)
+        rules = [*self.said("runs", function), *self.said("revisions", function)]
+        kind = next((r.kind for r in rules if error and r.kind and r.error == error), "")
+        return Run(id_, function, started, finished, status, _reported(kind, error), records, kind, finished)
+
+
+def _reported(kind: str, error: str) -> str:
+    """The error in a run's row: what was stopped from outside could not write one."""
+    return NOT_ENDED if kind and KINDS[kind].lines else error
