@@ -1,0 +1,125 @@
+"""The layout shows the architecture: an order of layers that nobody breaks, small modules, a drawing that is true."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests import layout
+from tests.layout import LIB, ORDER, ROOT, edges, imports, layer, modules
+
+PACKAGES = list(ORDER)
+GOOGLE = {"requests", "google", "googleapiclient", "urllib3"}
+# Where an error of Google's is told from an answer.
+KNOW_ERRORS = {"facts", "apply"}
+# These know neither files nor clocks nor clouds.
+PURE = re.compile(
+    r"runbook\.(display|model|checks|plans)\b|runbook\.config\.validation"
+    r"|runbook\.incidents\.(affected|causes|diagnosis|headroom|remedies)"
+)
+IMPURE = {"os", "pathlib", "time", "subprocess", "socket", "io", "random"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_has_a_layer(package: str) -> None:
+    assert {layer(name) for name in edges(package)} == set(ORDER[package].split())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_imports_what_stands_to_its_right(package: str) -> None:
+    place = {name: n for n, name in enumerate(ORDER[package].split())}
+    wrong = [
+        f"{name} → {to}"
+        for name, others in edges(package).items()
+        for to in others
+        if place[layer(to)] > place[layer(name)]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_import_goes_in_a_circle(package: str) -> None:
+    assert next(layout.circles(edges(package)), None) is None
+
+
+def test_a_circle_would_be_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}
+    assert [way for way in layout.circles(graph) if way[0] == "b"] == [["b", "c", "b"]]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nobody_imports_the_root_of_their_own_package(package: str) -> None:
+    names = [name for name, path in modules(package).items() if name != package for i in imports(path) if i.name == package]
+    assert names == ["runbook.apply.confirm", "runbook.cli.doctor"] if package == "runbook" else []
+
+
+def test_only_the_cloud_knows_google() -> None:
+    for name, path in modules("runbook").items():
+        found = {i.name for i in imports(path) if i.name.split(".")[0] in GOOGLE and not i.typing}
+        if layer(name) != "cloud":
+            assert found <= ({"google.api_core.exceptions"} if layer(name) in KNOW_ERRORS else set()), name
+
+
+def test_pure_modules_are_pure() -> None:
+    for name, path in modules("runbook").items():
+        if PURE.match(name):
+            assert not {i.name.split(".")[0] for i in imports(path)} & IMPURE, name
+
+
+def test_only_the_executor_knows_the_actions() -> None:
+    for name, others in edges("runbook").items():
+        if any(to.startswith("runbook.apply.actions") for to in others):
+            assert name == "runbook.apply.executor" or name.startswith("runbook.apply.actions"), name
+
+
+def test_the_sandbox_does_not_know_runbook() -> None:
+    for name, path in modules("gcp_sandbox").items():
+        assert not [i for i in imports(path) if i.name.split(".")[0] == "runbook"], name
+
+
+def test_notebooks_import_from_the_root_only() -> None:
+    for path in [*ROOT.glob("runbooks/*.ipynb"), *ROOT.glob("tests/*/*.ipynb")]:
+        found = set(re.findall(r"(?:from|import) (runbook[\w.]*)", path.read_text(encoding="utf-8")))
+        assert found <= {"runbook"}, path.name
+
+
+def test_the_drawing_in_contributing_is_true() -> None:
+    assert layout.drawing() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), "make fix draws it again"
+
+
+def test_every_directory_says_what_is_in_it() -> None:
+    for path in LIB.glob("*/**/__init__.py"):
+        said = path.read_text(encoding="utf-8").split('"""')[1].strip().splitlines()
+        assert 3 <= len(said) <= 10, path
+        assert any("Start with" in line or "Start there" in line for line in said) or path.parent.parent == LIB, path
+
+
+def test_budgets(record_property: Any) -> None:
+    said, over = [], []
+    for package, most in layout.BUDGET.items():
+        sizes = {name: len(layout.code_lines(path)) for name, path in modules(package).items()}
+        rooms: Counter[str] = Counter()
+        for name, path in modules(package).items():
+            rooms[str(path.parent.relative_to(LIB))] += sizes[name]
+        largest = max(rooms, key=lambda name: rooms[name])
+        long = {f"{name}.{f}": n for name, path in modules(package).items() for f, n in layout.functions(path)}
+        over += [f"{package}: {sum(sizes.values())} of {most}"] if sum(sizes.values()) > most else []
+        over += [f"{name}: {n}" for name, n in rooms.items() if n > layout.DIRECTORY]
+        over += [f"{name}: {n}" for name, n in sizes.items() if n > layout.MODULE]
+        over += [f"{name}: {n}" for name, n in long.items() if n > layout.FUNCTION]
+        said.append(
+            f"{package}: {sum(sizes.values()):,} of {most:,} lines of code, and {layout.data_lines(package):,} of data; "
+            f"largest directory {largest} {rooms[largest]:,} of {layout.DIRECTORY:,}, module {max(sizes.values())} of "
+            f"{layout.MODULE}, function {max(long.values())} of {layout.FUNCTION}"
+        )
+    record_property("summary", "\n".join(said))
+    assert over == []
+
+
+def test_the_formatter_has_no_exemptions() -> None:
+    mark = "# fm" + "t:"
+    places = [*LIB.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    assert [str(p.relative_to(ROOT)) for p in places if mark in p.read_text(encoding="utf-8")] == []
