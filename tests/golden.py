@@ -16,6 +16,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from tests.layout import write_drawing
+
 RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 EXAMPLES = {  # file → the parameter that is not its default, and its value
     Path(__file__).parent / "outage" / "p1_response.ipynb": ("world", "p1_two_causes"),
@@ -54,7 +56,8 @@ def execute(notebook: NotebookNode, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_RUN", "RUNBOOK_SANDBOX", "MOCK_MODE"):
+    write_drawing()
+    for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_SANDBOX", "MOCK_MODE"):
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as records:
         os.environ["RUNBOOK_RECORDS"] = records

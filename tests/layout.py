@@ -65,7 +65,7 @@ def imports(path: Path) -> tuple[Import, ...]:
 
 def layer(name: str) -> str:
     """The layer of a module: the first part below its package, "" for the package itself."""
-    return (name.split(".") + [""])[1]
+    return [*name.split("."), ""][1]
 
 
 def edges(package: str) -> dict[str, set[str]]:

@@ -36,7 +36,7 @@ FAULTS = [
     ("lib/runbook/facts/logs.py", "more=len(found) == PAGE", "more=False", PAGE),
     ("lib/runbook/facts/sql/checksum.sql", "SUM(CAST(CAST(", "SUM(DISTINCT CAST(CAST(", PAIRS),
     ("lib/runbook/facts/sql/copies.sql", " {past})", ")", COPIES),
-    ("lib/runbook/apply/confirm.py", "(*plan.there, *done)", "done", COPIES),
+    ("lib/runbook/apply/confirm.py", "(*plan.already_applied, *done)", "done", COPIES),
     ("lib/runbook/plans/tables.py", "if at < oldest", "if at <= oldest", PLANS),
     ("lib/runbook/cloud/guard.py", "m == method and h == url.netloc", "h == url.netloc", DOOR),
     ("lib/runbook/cloud/guard.py", 'answer["statementType"] == "SELECT"', "answer", DOOR),

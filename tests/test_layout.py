@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from typing import Any
@@ -52,7 +53,9 @@ def test_a_circle_would_be_found() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nobody_imports_the_root_of_their_own_package(package: str) -> None:
-    names = [name for name, path in modules(package).items() if name != package for i in imports(path) if i.name == package]
+    names = [
+        name for name, path in modules(package).items() if name != package for i in imports(path) if i.name == package
+    ]
     assert names == ["runbook.apply.confirm", "runbook.cli.doctor"] if package == "runbook" else []
 
 
@@ -81,7 +84,11 @@ def test_the_sandbox_does_not_know_runbook() -> None:
 
 
 def test_notebooks_import_from_the_root_only() -> None:
-    for path in [*ROOT.glob("runbooks/*.ipynb"), *ROOT.glob("tests/*/*.ipynb")]:
+    for path in [
+        *ROOT.glob("runbooks/*.ipynb"),
+        *ROOT.glob("tests/outage/*.ipynb"),
+        *ROOT.glob("tests/example/*.ipynb"),
+    ]:
         found = set(re.findall(r"(?:from|import) (runbook[\w.]*)", path.read_text(encoding="utf-8")))
         assert found <= {"runbook"}, path.name
 
@@ -95,6 +102,20 @@ def test_every_directory_says_what_is_in_it() -> None:
         said = path.read_text(encoding="utf-8").split('"""')[1].strip().splitlines()
         assert 3 <= len(said) <= 10, path
         assert any("Start with" in line or "Start there" in line for line in said) or path.parent.parent == LIB, path
+
+
+@pytest.mark.parametrize("name", [name for package in PACKAGES for name in modules(package)])
+def test_public_names_have_docstrings(name: str) -> None:
+    tree = ast.parse(modules(name.split(".")[0])[name].read_text(encoding="utf-8"))
+    public = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")]
+    bare = [n.name for n in public if not ast.get_docstring(n) and (isinstance(n, ast.FunctionDef) or _has_body(n))]
+    assert not bare
+    assert ast.get_docstring(tree) or not tree.body
+
+
+def _has_body(node: ast.ClassDef) -> bool:
+    """Whether a class does more than list its fields."""
+    return any(isinstance(part, ast.FunctionDef) for part in node.body)
 
 
 def test_budgets(record_property: Any) -> None:

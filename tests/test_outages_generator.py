@@ -43,7 +43,7 @@ def last_run(sandbox: Sandbox, name: str):
     return next((r for r in reversed(sandbox.story.runs) if r.function.name == name), None)
 
 
-def sick(sandbox: Sandbox) -> set[str]:
+def failing(sandbox: Sandbox) -> set[str]:
     """The functions whose last call has not come to a good end, though it had the time to."""
     found = set()
     for function in sandbox.story.functions:
@@ -86,7 +86,7 @@ def test_what_is_wrong_shows_and_nothing_else_does(case):
     sandbox, truths = outage(case)
     wrong = [name for truth in truths for name in truth.functions]
     assert len(wrong) == len(set(wrong)), "each function has one cause"
-    assert sick(sandbox) == set(wrong)
+    assert failing(sandbox) == set(wrong)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -190,8 +190,8 @@ def test_decoys_touch_nothing_that_is_wrong(case):
         ]
         assert bool(off) == (truth.cause == "secret")
         systems = {f.source_system for f in inventory().functions if f.name in truth.functions}
-        near = [i for i in sandbox.world.incidents if not i.until and _near(i, systems)]
-        assert not near or truth.cause in ("dependency_outage", "region_outage")
+        headroom = [i for i in sandbox.world.incidents if not i.until and _near(i, systems)]
+        assert not headroom or truth.cause in ("dependency_outage", "region_outage")
 
 
 def _near(incident, systems: set[str]) -> bool:

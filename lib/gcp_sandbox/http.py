@@ -104,4 +104,5 @@ def route(api: str, method: str, path: str, permission: str = "") -> Callable[[H
 
 
 def json_response(value: dict, code: int = 200) -> Response:
+    """An answer in JSON."""
     return Response(json.dumps(value), code, content_type="application/json; charset=UTF-8")

@@ -48,7 +48,7 @@ class Context:
     settings: Settings
     cloud: Cloud
     moment: Moment
-    certain: bool
+    clock_trusted: bool
     folder: Path
     journal: Journal
     facts: list[Fact] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Context:
         return found
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def errors_tell_what_was_written(self) -> Iterator[None]:
         """An error in here tells what this run wrote before it, and never that nothing was changed."""
         try:
             yield

@@ -278,7 +278,7 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
 def test_every_kind_of_change_has_a_line_that_is_tried(side: Side) -> None:
     assert {name for name, _ in CASES} == set(plans.__all__)
     # A message is sent by apprise's command, which tests/runbook/test_notify.py runs.
-    assert {change.action for change in side.planned} == set(ACTIONS) - {"tell"}
+    assert {change.action for change in side.planned} == set(ACTIONS) - {"notify"}
 
 
 def test_what_the_printed_lines_do_our_facts_see(side: Side) -> None:

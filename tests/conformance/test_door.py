@@ -66,10 +66,10 @@ class Wire(BaseAdapter):
     def close(self) -> None: ...
 
 
-def through(door: ReadOnlyGuard, method: str, url: str, **more: Any) -> requests.Response:
+def through(guard: ReadOnlyGuard, method: str, url: str, **more: Any) -> requests.Response:
     session = requests.Session()
     session.adapters.clear()
-    session.mount("", door)
+    session.mount("", guard)
     return session.request(method, url, **more)
 
 
@@ -159,13 +159,13 @@ def test_a_feed_passes() -> None:
 )
 def test_a_query_passes_only_after_its_dry_run_was_a_select(answer: dict, body: dict, passes: bool) -> None:
     wire = Wire(answer)
-    door = ReadOnlyGuard(wire)
-    through(door, "POST", f"{P}/jobs", json=DRY)
+    guard = ReadOnlyGuard(wire)
+    through(guard, "POST", f"{P}/jobs", json=DRY)
     if passes:
-        assert through(door, "POST", f"{P}/queries", json=body).status_code == 200
+        assert through(guard, "POST", f"{P}/queries", json=body).status_code == 200
     else:
         with pytest.raises(RequestBlocked):
-            through(door, "POST", f"{P}/queries", json=body)
+            through(guard, "POST", f"{P}/queries", json=body)
         assert len(wire.sent) == 1
 
 
@@ -176,10 +176,10 @@ WRITES = [(m, re.sub(r"\{\+?\w+\}", "x1", url)) for m, url in METHODS if m["http
 BODY = b'{"a": 1}'
 
 
-def shut(door: ReadOnlyGuard, method: str, url: str, **more: Any) -> bool:
+def shut(guard: ReadOnlyGuard, method: str, url: str, **more: Any) -> bool:
     """Whether a request is refused."""
     try:
-        through(door, method, url, **more)
+        through(guard, method, url, **more)
     except RequestBlocked:
         return True
     return False
@@ -188,86 +188,89 @@ def shut(door: ReadOnlyGuard, method: str, url: str, **more: Any) -> bool:
 @pytest.mark.parametrize(("method", "url"), [(m["httpMethod"], u) for m, u in WRITES if m["id"] not in POSTS_THAT_READ])
 def test_a_write_passes_once_and_nothing_else_with_it(method: str, url: str) -> None:
     wire = Wire()
-    door = ReadOnlyGuard(Wire(), [FEED], writer=wire)
+    guard = ReadOnlyGuard(Wire(), [FEED], writer=wire)
     other = "PUT" if method != "PUT" else "POST"
-    assert shut(door, method, url, data=BODY)
-    with door.opened(method, url, BODY):
-        assert shut(door, other, url, data=BODY)
-        assert shut(door, method, f"{url}?x=1", data=BODY)
-        assert shut(door, method, f"{url}/x", data=BODY)
-        assert shut(door, method, url.replace("https://", "http://"), data=BODY)
-        assert shut(door, method, url.replace(".googleapis.com", ".example.com"), data=BODY)
-        assert shut(door, method, url, data=b'{"a": 2}')
-        assert shut(door, method, url, data=BODY + b" ")
-        assert shut(door, method, url)
-        assert shut(door, method, url, data=BODY, headers={"X-Http-Method-Override": "DELETE"})
+    assert shut(guard, method, url, data=BODY)
+    with guard.allow_once(method, url, BODY):
+        assert shut(guard, other, url, data=BODY)
+        assert shut(guard, method, f"{url}?x=1", data=BODY)
+        assert shut(guard, method, f"{url}/x", data=BODY)
+        assert shut(guard, method, url.replace("https://", "http://"), data=BODY)
+        assert shut(guard, method, url.replace(".googleapis.com", ".example.com"), data=BODY)
+        assert shut(guard, method, url, data=b'{"a": 2}')
+        assert shut(guard, method, url, data=BODY + b" ")
+        assert shut(guard, method, url)
+        assert shut(guard, method, url, data=BODY, headers={"X-Http-Method-Override": "DELETE"})
         assert not wire.sent
-        assert through(door, method, url, data=BODY).status_code == 200
+        assert through(guard, method, url, data=BODY).status_code == 200
         assert wire.sent == [f"{method} {url}"]
-        assert shut(door, method, url, data=BODY)
-    assert shut(door, method, url, data=BODY)
+        assert shut(guard, method, url, data=BODY)
+    assert shut(guard, method, url, data=BODY)
     assert len(wire.sent) == 1
 
 
 def test_while_one_is_open_every_other_method_stays_shut() -> None:
     wire = Wire()
-    door = ReadOnlyGuard(Wire(), writer=wire)
+    guard = ReadOnlyGuard(Wire(), writer=wire)
     url = "https://run.googleapis.com/v2/projects/p/locations/l/services/s?updateMask=traffic"
-    with door.opened("PATCH", url, BODY):
-        passed = {m["id"] for m, u in WRITES if not shut(door, m["httpMethod"], u, data=BODY)}
+    with guard.allow_once("PATCH", url, BODY):
+        passed = {m["id"] for m, u in WRITES if not shut(guard, m["httpMethod"], u, data=BODY)}
         assert passed == POSTS_THAT_READ
         assert not wire.sent
-        assert not shut(door, "PATCH", url, data=BODY)
+        assert not shut(guard, "PATCH", url, data=BODY)
 
 
 def test_what_was_opened_and_not_sent_is_shut_again() -> None:
     wire = Wire()
-    door = ReadOnlyGuard(wire)
-    with pytest.raises(RuntimeError), door.opened("POST", f"{P}/jobs", BODY):
+    guard = ReadOnlyGuard(wire)
+    with pytest.raises(RuntimeError), guard.allow_once("POST", f"{P}/jobs", BODY):
         raise RuntimeError
-    assert shut(door, "POST", f"{P}/jobs", data=BODY)
+    assert shut(guard, "POST", f"{P}/jobs", data=BODY)
     assert not wire.sent
 
 
 @pytest.mark.parametrize("where", [f"{P}/jobs", f"{P}/datasets", "https://example.com/"])
 def test_a_redirect_of_a_write_is_not_followed(where: str) -> None:
     wire = Wire(moved=where)
-    door = ReadOnlyGuard(wire)
-    with door.opened("POST", f"{P}/jobs", BODY), pytest.raises(Redirected):
-        through(door, "POST", f"{P}/jobs", data=BODY)
+    guard = ReadOnlyGuard(wire)
+    with guard.allow_once("POST", f"{P}/jobs", BODY), pytest.raises(Redirected):
+        through(guard, "POST", f"{P}/jobs", data=BODY)
     assert wire.sent == [f"POST {P}/jobs"]
 
 
 def test_text_and_bytes_are_the_same_body() -> None:
-    door = ReadOnlyGuard(Wire())
-    with door.opened("POST", f"{P}/jobs", BODY):
-        assert not shut(door, "POST", f"{P}/jobs", data=BODY.decode())
+    guard = ReadOnlyGuard(Wire())
+    with guard.allow_once("POST", f"{P}/jobs", BODY):
+        assert not shut(guard, "POST", f"{P}/jobs", data=BODY.decode())
 
 
 def test_on_google_a_read_is_tried_again_and_a_write_is_not() -> None:
-    door = Cloud(load_settings("sandbox"), "google", network()).door
-    assert door.transport.max_retries.total == 2  # type: ignore[attr-defined]
-    assert door.writer.max_retries.total == 0  # type: ignore[attr-defined]
+    guard = Cloud(load_settings("sandbox"), "google", network()).guard
+    assert guard.transport.max_retries.total == 2  # type: ignore[attr-defined]
+    assert guard.writer.max_retries.total == 0  # type: ignore[attr-defined]
 
 
 # --- T1: the operator's token goes to Google's APIs and nowhere else
 
 SECRET = {
-    "Authorization": "Bearer t", "Cookie": "a=b", "X-Goog-Api-Key": "k", "X-Goog-User-Project": "p",
+    "Authorization": "Bearer t",
+    "Cookie": "a=b",
+    "X-Goog-Api-Key": "k",
+    "X-Goog-User-Project": "p",
     "X-Goog-Iam-Authorization-Token": "t",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SECRET)
 def test_a_credential_to_any_host_but_googles_apis_is_refused(name: str) -> None:
     wire, secret = Wire(), {name: SECRET[name]}
-    door = ReadOnlyGuard(wire, [FEED])
+    guard = ReadOnlyGuard(wire, [FEED])
     upload = "https://storage.googleapis.com/bucket/object?X-Goog-Signature=1"
-    assert shut(door, "GET", FEED, headers=secret)
-    with door.opened("PUT", upload, BODY):
-        assert shut(door, "PUT", upload, data=BODY, headers=secret)
+    assert shut(guard, "GET", FEED, headers=secret)
+    with guard.allow_once("PUT", upload, BODY):
+        assert shut(guard, "PUT", upload, data=BODY, headers=secret)
     assert not wire.sent
-    assert not shut(door, "GET", f"{P}/datasets/d", headers=secret)
+    assert not shut(guard, "GET", f"{P}/datasets/d", headers=secret)
 
 
 def test_status_pages_and_uploads_get_no_credential(tmp_path: Any, monkeypatch: Any) -> None:
@@ -302,11 +305,11 @@ class Seen(Wire):
 
 
 def test_only_googles_apis_tell_the_time() -> None:
-    door = ReadOnlyGuard(Seen(), [FEED])
-    through(door, "GET", FEED)
-    assert door.date is None
-    through(door, "GET", f"{P}/datasets/d")
-    assert door.date == datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
+    guard = ReadOnlyGuard(Seen(), [FEED])
+    through(guard, "GET", FEED)
+    assert guard.date is None
+    through(guard, "GET", f"{P}/datasets/d")
+    assert guard.date == datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
     assert all(host.endswith(".googleapis.com") for host in HOSTS)
 
 

@@ -20,28 +20,60 @@ INVENTORY: dict[str, Any] = {
     "dataset": "sales_intelligence",
     "backup_dataset": "sales_intelligence_backup",
     "functions": [
-        {"name": "gmail-sync", "source_system": "gmail", "schedule": "5 * * * *", "tables": ["gmail_messages"],
-         "secrets": ["gmail-oauth-token"]},
+        {
+            "name": "gmail-sync",
+            "source_system": "gmail",
+            "schedule": "5 * * * *",
+            "tables": ["gmail_messages"],
+            "secrets": ["gmail-oauth-token"],
+        },
         {"name": "calendar-sync", "source_system": "calendar", "schedule": "20 */2 * * *"},
-        {"name": "salesforce-accounts-sync", "source_system": "salesforce", "schedule": "0 5,11,17 * * *",
-         "tables": ["sf_accounts"], "secrets": ["salesforce-client-id", "salesforce-client-secret"]},
+        {
+            "name": "salesforce-accounts-sync",
+            "source_system": "salesforce",
+            "schedule": "0 5,11,17 * * *",
+            "tables": ["sf_accounts"],
+            "secrets": ["salesforce-client-id", "salesforce-client-secret"],
+        },
         {"name": "hubspot-contacts-sync", "source_system": "hubspot", "schedule": "10 5,11,17 * * *"},
-        {"name": "account-scoring", "source_system": "scoring", "schedule": "30 7 * * *",
-         "tables": ["account_recommendations"], "memory": "1Gi", "timeout_s": 540},
+        {
+            "name": "account-scoring",
+            "source_system": "scoring",
+            "schedule": "30 7 * * *",
+            "tables": ["account_recommendations"],
+            "memory": "1Gi",
+            "timeout_s": 540,
+        },
     ],
     "tables": [
-        {"name": "gmail_messages", "columns": {"message_id": "STRING", "sent_at": "TIMESTAMP"}, "time_column": "sent_at"},
-        {"name": "sf_accounts", "columns": {"account_id": "STRING", "last_modified_date": "TIMESTAMP"},
-         "time_column": "last_modified_date"},
-        {"name": "account_recommendations", "columns": {"account_id": "STRING", "score_date": "DATE", "score": "FLOAT64"},
-         "time_column": "score_date"},
+        {
+            "name": "gmail_messages",
+            "columns": {"message_id": "STRING", "sent_at": "TIMESTAMP"},
+            "time_column": "sent_at",
+        },
+        {
+            "name": "sf_accounts",
+            "columns": {"account_id": "STRING", "last_modified_date": "TIMESTAMP"},
+            "time_column": "last_modified_date",
+        },
+        {
+            "name": "account_recommendations",
+            "columns": {"account_id": "STRING", "score_date": "DATE", "score": "FLOAT64"},
+            "time_column": "score_date",
+        },
     ],
     "runs": "etl_runs",
-    "columns_of_runs": {"source_system": "source_system", "status": "status", "started_at": "started_at",
-                        "function": "function_name", "finished_at": "finished_at", "error": "error_message",
-                        "records": "records"},
+    "columns_of_runs": {
+        "source_system": "source_system",
+        "status": "status",
+        "started_at": "started_at",
+        "function": "function_name",
+        "finished_at": "finished_at",
+        "error": "error_message",
+        "records": "records",
+    },
     "feeds": {"google": "https://status.cloud.google.com/incidents.json"},
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -151,12 +151,14 @@ def test_the_past_before_is_the_storys(cloud):
 @pytest.mark.parametrize(
     ("past", "words"),
     [
-        ("TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 169 HOUR)",
-         r"Invalid snapshot time 1772627400000 for table acme-test:sales_intelligence.etl_runs@1772627400000. "
-         r"Cannot read before 1772631000000"),
+        (
+            "TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 169 HOUR)",
+            r"Invalid snapshot time 1772627400000 for table acme-test:sales_intelligence.etl_runs@1772627400000. "
+            r"Cannot read before 1772631000000",
+        ),
         ("TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)", "future"),
     ],
-)  # fmt: skip
+)
 def test_a_past_that_is_not_kept(cloud, past, words):
     with pytest.raises(BadRequest, match=words):
         count(cloud(), RUNS, f"{PAST} {past}")
@@ -225,7 +227,7 @@ def test_a_column_is_added(cloud):
         ("bigquery.tables.restoreSnapshot", lambda here: copy(here, YESTERDAY, f"{MAIN}.t", "RESTORE")),
         ("bigquery.tables.update", lambda here: here.rows(f"ALTER TABLE `{RUNS}` ADD COLUMN note STRING")),
     ],
-)  # fmt: skip
+)
 def test_permissions(cloud, told, permission, attempt):
     with pytest.raises(Forbidden, match=permission):
         attempt(cloud(told(f"deny: [{permission}]")))
@@ -247,7 +249,7 @@ KINDS = {
     "CREATE_VIEW": f"CREATE OR REPLACE VIEW `{MAIN}.v` AS SELECT 1 AS a",
     "CALL": "CALL sales_intelligence.p()",
     "SCRIPT": "SELECT 1; SELECT 2",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("kind", "text"), KINDS.items(), ids=list(KINDS))

@@ -280,8 +280,10 @@ def test_a_world_shapes_its_tables(session, told):
     )
     here = client(session(world))
     assert {t.table_id for t in here.list_tables("sales_intelligence")} == {
-        "account_recommendations", "etl_runs", "gmail_messages",
-    }  # fmt: skip
+        "account_recommendations",
+        "etl_runs",
+        "gmail_messages",
+    }
     assert "error_message" not in {f.name for f in here.get_table("sales_intelligence.etl_runs").schema}
     [(stale,)] = rows(
         here,

@@ -59,8 +59,10 @@ def test_a_cause_that_goes_on(cloud):
     assert (status, error) == ("failed", "Memory limit of 1024 MiB exceeded with 1063 MiB used.")
     assert entries(here, 1)[0]["severity"] == "ERROR"
     name = f"{HERE}/functions/account-scoring"
-    request = {"function": {"name": name, "service_config": {"available_memory": "2Gi"}},
-               "update_mask": {"paths": ["service_config.available_memory"]}}  # fmt: skip
+    request = {
+        "function": {"name": name, "service_config": {"available_memory": "2Gi"}},
+        "update_mask": {"paths": ["service_config.available_memory"]},
+    }
     polled(here(FunctionServiceClient).update_function(request=request))
     assert call(here, "account-scoring").status_code == 200, "more memory is the cure"
 

@@ -121,7 +121,7 @@ FAILS = {
     "no entry point": ({"main.py": "def handle(request): ..."}, "Could not create or update Cloud Run service"),
     "no requirements": ({"main.py": "import requests\ndef main(request): ..."}, "Container Healthcheck failed"),
     "no zip": (None, "Build failed"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("files", "words"), FAILS.values(), ids=list(FAILS))
@@ -281,7 +281,10 @@ def test_the_sample_passes_its_own_tests(tmp_path):
         (tmp_path / name).write_text((SAMPLE / name).read_text())
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", "--rootdir", tmp_path],
-        cwd=tmp_path, env={**os.environ, "MOCK_MODE": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={**os.environ, "MOCK_MODE": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert ran.returncode == 0, ran.stdout
     assert "3 passed" in ran.stdout

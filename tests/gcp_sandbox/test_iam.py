@@ -13,23 +13,56 @@ HERE = f"projects/{PROJECT}/locations/us-central1"
 
 # permission, a call that needs it, Google's words
 REFUSED = [
-    ("cloudfunctions.functions.list", "GET", f"cloudfunctions.googleapis.com/v2/{HERE}/functions",
-     f"Permission 'cloudfunctions.functions.list' denied on resource '{HERE}' (or it may not exist)."),
-    ("cloudfunctions.functions.get", "GET", f"cloudfunctions.googleapis.com/v2/{HERE}/functions/gmail-sync",
-     f"Permission 'cloudfunctions.functions.get' denied on resource '{HERE}/functions/gmail-sync' (or it may not exist)."),
-    ("run.services.get", "GET", f"run.googleapis.com/v2/{HERE}/services/gmail-sync",
-     f"Permission 'run.services.get' denied on resource '{HERE}/services/gmail-sync' (or resource may not exist)."),
-    ("run.revisions.list", "GET", f"run.googleapis.com/v2/{HERE}/services/gmail-sync/revisions",
-     f"Permission 'run.revisions.list' denied on resource '{HERE}/services/gmail-sync' (or resource may not exist)."),
-    ("secretmanager.versions.list", "GET", f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/x/versions",
-     f"Permission 'secretmanager.versions.list' denied for resource 'projects/{PROJECT}/secrets/x' (or it may not exist)."),
-    ("cloudscheduler.jobs.list", "GET", f"cloudscheduler.googleapis.com/v1/{HERE}/jobs",
-     f'The principal (user or service account) lacks IAM permission "cloudscheduler.jobs.list" for the resource "{HERE}" '
-     "(or the resource may not exist)."),
-    ("logging.logEntries.list", "POST", "logging.googleapis.com/v2/entries:list", "Permission denied for all log views"),
-    ("resourcemanager.projects.get", "GET", f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}",
-     "The caller does not have permission"),
-]  # fmt: skip
+    (
+        "cloudfunctions.functions.list",
+        "GET",
+        f"cloudfunctions.googleapis.com/v2/{HERE}/functions",
+        f"Permission 'cloudfunctions.functions.list' denied on resource '{HERE}' (or it may not exist).",
+    ),
+    (
+        "cloudfunctions.functions.get",
+        "GET",
+        f"cloudfunctions.googleapis.com/v2/{HERE}/functions/gmail-sync",
+        f"Permission 'cloudfunctions.functions.get' denied on resource '{HERE}/functions/gmail-sync' (or it may not exist).",
+    ),
+    (
+        "run.services.get",
+        "GET",
+        f"run.googleapis.com/v2/{HERE}/services/gmail-sync",
+        f"Permission 'run.services.get' denied on resource '{HERE}/services/gmail-sync' (or resource may not exist).",
+    ),
+    (
+        "run.revisions.list",
+        "GET",
+        f"run.googleapis.com/v2/{HERE}/services/gmail-sync/revisions",
+        f"Permission 'run.revisions.list' denied on resource '{HERE}/services/gmail-sync' (or resource may not exist).",
+    ),
+    (
+        "secretmanager.versions.list",
+        "GET",
+        f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/x/versions",
+        f"Permission 'secretmanager.versions.list' denied for resource 'projects/{PROJECT}/secrets/x' (or it may not exist).",
+    ),
+    (
+        "cloudscheduler.jobs.list",
+        "GET",
+        f"cloudscheduler.googleapis.com/v1/{HERE}/jobs",
+        f'The principal (user or service account) lacks IAM permission "cloudscheduler.jobs.list" for the resource "{HERE}" '
+        "(or the resource may not exist).",
+    ),
+    (
+        "logging.logEntries.list",
+        "POST",
+        "logging.googleapis.com/v2/entries:list",
+        "Permission denied for all log views",
+    ),
+    (
+        "resourcemanager.projects.get",
+        "GET",
+        f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}",
+        "The caller does not have permission",
+    ),
+]
 
 
 @pytest.mark.parametrize(("permission", "method", "url", "words"), REFUSED)

@@ -73,9 +73,19 @@ def test_a_job_that_was_paused_calls_nothing_since_and_says_when(jobs, told):
 
 @pytest.mark.parametrize(
     ("kind", "code"),
-    [("memory", 14), ("timeout", 4), ("crash", 14), ("stuck", 4), ("capacity", 8), ("unauthenticated", 7),
-     ("silence", 14), ("auth", 13), ("secret", 13), ("quota_hours", 13)],
-)  # fmt: skip
+    [
+        ("memory", 14),
+        ("timeout", 4),
+        ("crash", 14),
+        ("stuck", 4),
+        ("capacity", 8),
+        ("unauthenticated", 7),
+        ("silence", 14),
+        ("auth", 13),
+        ("secret", 13),
+        ("quota_hours", 13),
+    ],
+)
 def test_a_failure_has_the_code_that_its_caller_gets(jobs, told, kind, code):
     job = jobs(told(f"runs: [{{select: {{name: account-scoring}}, since: 2h, kind: {kind}}}]"))["account-scoring"]
     assert (job.status.code, job.last_attempt_time) == (code, datetime(2026, 3, 11, 12, 30, tzinfo=UTC))

@@ -97,12 +97,20 @@ def test_absent_functions_leave_no_runs_and_bulk_adds(story):
 KINDS = [  # kind, status of its run (none: ""), what its log says besides that it started
     ("auth", "failed", ["ERROR text INVALID_SESSION_ID"]),
     ("secret", "failed", ["ERROR text is in DISABLED state"]),
-    ("permission", "failed", ["ERROR text bigquery.tables.updateData denied on table acme-test:sales_intelligence.sf_accounts"]),
+    (
+        "permission",
+        "failed",
+        ["ERROR text bigquery.tables.updateData denied on table acme-test:sales_intelligence.sf_accounts"],
+    ),
     ("quota_hours", "failed", ["ERROR text REQUEST_LIMIT_EXCEEDED"]),
     ("bad_data", "failed", ["ERROR text Could not convert value"]),
     ("schema", "failed", ["ERROR text No such field"]),
     ("dependency", "failed", ["ERROR text 503 Service Unavailable"]),
-    ("memory", "running", ["ERROR system Memory limit of 512 MiB exceeded", "WARNING system signal 9", "ERROR request malformed"]),
+    (
+        "memory",
+        "running",
+        ["ERROR system Memory limit of 512 MiB exceeded", "WARNING system signal 9", "ERROR request malformed"],
+    ),
     ("timeout", "running", ["ERROR request maximum request timeout"]),
     ("crash", "running", ["WARNING system exit(1)", "ERROR request malformed"]),
     ("exception", "running", ["DEFAULT stderr KeyError: 'last_modified_date'", "ERROR request "]),
@@ -110,7 +118,7 @@ KINDS = [  # kind, status of its run (none: ""), what its log says besides that 
     ("capacity", "", ["ERROR request no available instance"]),
     ("unauthenticated", "", ["WARNING request was not authenticated"]),
     ("silence", "", []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "status", "said"), KINDS)

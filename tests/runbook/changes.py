@@ -197,7 +197,6 @@ class Place:
                 pixels,
             ):
                 stack.enter_context(one)
-            os.environ.pop("RUNBOOK_RUN", None)
             yield
 
     def run(self, runbook: str, show: bool = False, until: str = "", **given: Any) -> Result:
@@ -345,7 +344,7 @@ def side(app: App, change: Change, runs: int) -> str:  # noqa: C901 - one branch
             return "moving"
         marks = [r.get("annotations", {}).get("runbook/secret-version") for r in sandbox.services.revisions[at.service]]
         return {0: "old", 1: "new"}.get(marks.count(at.mark), "twice")
-    if change.action == "tell":  # better twice than never, and nothing waits for it
+    if change.action == "notify":  # better twice than never, and nothing waits for it
         return "new" if [m for m in sandbox.messages if m["to"] == change.resource] else "old"
     if change.action == "copy table":
         return "new" if (at.to_dataset, at.to_table) in sandbox.bigquery.catalog.tables else "old"

@@ -27,9 +27,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[gcp_sandbox.App]:
 
 def test_what_was_begun_is_taken_once(served: gcp_sandbox.App) -> None:
     begun = Prefetch("sandbox", "")
-    cloud, now, certain = connect_now(SYSTEM, "", begun)
+    cloud, now, clock_trusted = connect_now(SYSTEM, "", begun)
     assert begun.begun.result()[0] is cloud
-    assert (now, certain) == (served.sandbox.now, True)
+    assert (now, clock_trusted) == (served.sandbox.now, True)
     assert connect_now(SYSTEM, "", begun)[0] is not cloud
 
 

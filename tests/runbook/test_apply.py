@@ -191,7 +191,7 @@ def test_other_parameters_are_another_plan(place: Callable[..., Place]) -> None:
 def test_more_memory_keeps_the_code(place: Callable[..., Place]) -> None:
     first = place().plan("deploy", memory="1Gi", reason="it needs more")
     (update,) = (c for c in first.outcome.plan.changes if c.action == "update function")
-    assert update.details["to"] == {"memory": "1Gi"}
+    assert update.args.after == {"memory": "1Gi"}
     assert [f.value for f in first.names["gates"] if f.check == "source"] == ["not changed: nothing to test"]
 
 
@@ -550,7 +550,7 @@ def test_an_open_door_lets_one_request_pass_once(place: Callable[..., Place]) ->
     with here.here():
         cloud = Cloud(load_settings("sandbox"), "sandbox", here.wire)
     other = f"{JOB.replace('gmail', 'calendar')}:pause"
-    with cloud.door.opened("POST", f"{JOB}:pause", b"{}"):
+    with cloud.guard.allow_once("POST", f"{JOB}:pause", b"{}"):
         for method, url, body in (
             ("POST", other, b"{}"),
             ("POST", f"{JOB}:pause", b'{"x":1}'),
@@ -589,8 +589,8 @@ def test_a_write_is_sent_once(place: Callable[..., Place], name: str, fault: dic
 
 def test_no_adapter_repeats_a_write_to_google() -> None:
     cloud = Cloud(load_settings("sandbox"), "google", network(), credentials=object())
-    assert cloud.door.writer.max_retries.total == 0
-    assert cloud.door.transport.max_retries.total == 2  # a read may be
+    assert cloud.guard.writer.max_retries.total == 0
+    assert cloud.guard.transport.max_retries.total == 2  # a read may be
 
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 503}, {"lost": "before"}], ids=str)
@@ -599,7 +599,7 @@ def test_the_daily_check_never_opens_the_door(
 ) -> None:
     here = place()
     opened: list[Any] = []
-    monkeypatch.setattr(ReadOnlyGuard, "opened", lambda *given: opened.append(given))
+    monkeypatch.setattr(ReadOnlyGuard, "allow_once", lambda *given: opened.append(given))
     for host in ("bigquery", "logging", "cloudfunctions", "cloudscheduler", "cloudresourcemanager"):
         here.app.sandbox.faults = Faults([Fault(route=f" {host}", **fault)])
         ran = here.run("daily_check")
@@ -721,9 +721,9 @@ def test_a_disabled_secret_is_enabled_as_p1_proposes(place: Callable[..., Place]
     assert words[2] == "retire_secret"
     done = here.applied("retire_secret", **{**given, "version": int(given["version"])})
     assert here.app.sandbox.secrets.versions[given["secret"]][-1]["state"] == "ENABLED"
-    assert done.outcome.fates[-1][0] == "done"
+    assert done.outcome.statuses[-1][0] == "done"
     after = here.run("p1_response").names["page"]
-    assert after.causes[0].acted
+    assert after.causes[0].changed_since_last_run
     assert [step["command"].split()[2] for step in after.steps] == ["retry"] * len(after.causes[0].functions)
 
 
@@ -781,8 +781,13 @@ def test_what_was_changed_stands_in_the_audit_log(place: Callable[..., Place], n
     done = here.applied(name, **CHANGING[name])
     rows = here.run("p1_response").names["seen"].changes.rows
     said = [r["what"].rsplit(".", 1)[-1] for r in rows[: len(rows) - before]]
-    word = {"update function": "UpdateFunction", "route traffic": "UpdateService", "start with new secret": "UpdateService",
-            "add secret version": "AddSecretVersion", "set version state": "DisableSecretVersion",
-            "set job state": "PauseJob"}  # fmt: skip
+    word = {
+        "update function": "UpdateFunction",
+        "route traffic": "UpdateService",
+        "start with new secret": "UpdateService",
+        "add secret version": "AddSecretVersion",
+        "set version state": "DisableSecretVersion",
+        "set job state": "PauseJob",
+    }
     made = [word[c.action] for c in done.outcome.plan.changes if c.action in word]
     assert said == made[::-1]

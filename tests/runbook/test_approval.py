@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runbook.approvals import verify
+from runbook.approvals import sign as sign_plan
 from runbook.approvals.sign import approve
 from runbook.approvals.signers import NAMESPACES, Signers, demo_signers, load_signers, sign, signers_of
 from runbook.approvals.statement import Statement
@@ -249,7 +249,7 @@ def test_approvals_that_do_not_hold_do_no_harm(case: Callable[..., Case]) -> Non
 def test_a_fresh_approval_goes_before_a_used_one(case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = case(operation="deploy")
     for nonce in ("0" * 32, "f" * 32):
-        monkeypatch.setattr(verify, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
+        monkeypatch.setattr(sign_plan, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
         plan.approve("casey", "team-lead")
         plan.approvals = approvals_of(plan.store, plan_id(plan.content))
         assert plan.apply()[0].nonce == nonce
@@ -338,9 +338,15 @@ def _other_key_type(plan: Case) -> None:
 
 ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "replay": (_replay, "was used already, by another run"),
-    "replay with another store": (lambda p: (p.apply(), _set(store=Store(p.folder / "b", shared=True))(p)), "given for another record store"),
+    "replay with another store": (
+        lambda p: (p.apply(), _set(store=Store(p.folder / "b", shared=True))(p)),
+        "given for another record store",
+    ),
     "replay with a copy of the store": (_copied_store, "used up in the shared record store"),
-    "google with a store of one machine": (lambda p: setattr(p.store, "shared", False), "used up in the shared record store"),
+    "google with a store of one machine": (
+        lambda p: setattr(p.store, "shared", False),
+        "used up in the shared record store",
+    ),
     "another plan": (_first(plan="0" * 64), "casey approved plan 000000000000; the plan is now"),
     "the plan moved": (_content(relies_on={"versions": {"3": "DISABLED"}}), "the plan is now"),
     "other changes": (_content(changes=[]), "the plan is now"),
@@ -355,70 +361,174 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "another requester": (_first(requester="alex"), "approved it for alex to apply"),
     "no requester": (lambda p: (_set(requester="")(p), _first(requester="")(p)), "approved it for nobody to apply"),
     "self-approval": (lambda p: (_set(requester="casey")(p), _first()(p)), "nobody approves their own request"),
-    "self-approval under an e-mail address": (lambda p: (_set(requester="Casey@example.com")(p), _first()(p)), "nobody approves their own request"),
+    "self-approval under an e-mail address": (
+        lambda p: (_set(requester="Casey@example.com")(p), _first()(p)),
+        "nobody approves their own request",
+    ),
     "one key for two people": (lambda p: p.name({"casey": "casey", "drew": "casey"}), "drew has the same key as casey"),
     "another's key": (_first(key="drew"), "the key that signed is none of casey's"),
     "a stranger's key": (_first(key="mallory"), "the key that signed is none of casey's"),
     "a stranger": (lambda p: p.give(p.signed("mallory", "manager")), "'mallory' is none of those who may sign"),
-    "one person in two roles": (lambda p: p.give(p.signed("robin", "manager"), p.signed("robin", "security")), "one person, or one key, cannot sign for two roles"),
-    "one person under two names": (lambda p: (p.name({"robin": "robin", "Robin@example.com": "kim"}), p.give(p.signed("Robin@example.com", "manager", key="kim"), p.signed("robin", "security"))), "one person, or one key, cannot sign for two roles"),
+    "one person in two roles": (
+        lambda p: p.give(p.signed("robin", "manager"), p.signed("robin", "security")),
+        "one person, or one key, cannot sign for two roles",
+    ),
+    "one person under two names": (
+        lambda p: (
+            p.name({"robin": "robin", "Robin@example.com": "kim"}),
+            p.give(p.signed("Robin@example.com", "manager", key="kim"), p.signed("robin", "security")),
+        ),
+        "one person, or one key, cannot sign for two roles",
+    ),
     "expired": (_set(now=NOW + 24 * HOUR, opening=NOW), "the approval of casey expired at 2026-03-11T16:00:00Z"),
     "not yet valid": (_set(now=NOW - HOUR, opening=NOW - HOUR), "holds from 2026-03-10T16:00:00Z on"),
     "outside the window": (_set(opening=NOW + HOUR), "has no override: the preferred window opens at"),
     "longer than allowed": (_first(expires_at="2026-04-10T16:00:00Z"), "an approval holds 24 hours"),
-    "endless": (_first(not_before="2000-01-01T00:00:00Z", expires_at="2999-12-31T00:00:00Z"), "an approval holds 24 hours"),
-    "another namespace": (lambda p: p.approvals.__setitem__(0, p.raw(canonical(p.statement("casey", "manager")), "casey", "sandbox")), "does not fit what is said to be signed"),
-    "revoked signer": (lambda p: (p.signers / "revoked").write_text(p.public("casey")), "the key that signed for casey is revoked"),
+    "endless": (
+        _first(not_before="2000-01-01T00:00:00Z", expires_at="2999-12-31T00:00:00Z"),
+        "an approval holds 24 hours",
+    ),
+    "another namespace": (
+        lambda p: p.approvals.__setitem__(0, p.raw(canonical(p.statement("casey", "manager")), "casey", "sandbox")),
+        "does not fit what is said to be signed",
+    ),
+    "revoked signer": (
+        lambda p: (p.signers / "revoked").write_text(p.public("casey")),
+        "the key that signed for casey is revoked",
+    ),
     "removed signer": (lambda p: p.name({"drew": "drew"}), "'casey' is none of those who may sign"),
     "replaced key": (lambda p: p.name({"casey": "mallory", "drew": "drew"}), "the key that signed is none of casey's"),
-    "key past its end": (lambda p: p.name({q: q for q in PEOPLE}, ',valid-before="202603101600Z"'), "may not sign at this time"),
-    "key before its start": (lambda p: p.name({q: q for q in PEOPLE}, ',valid-after="202603101601Z"'), "may not sign at this time"),
-    "backdated to when the key was valid": (lambda p: (p.name({q: q for q in PEOPLE}, ',valid-before="20260310Z"'), _first(start=NOW - 20 * HOUR)(p)), "may not sign at this time"),
+    "key past its end": (
+        lambda p: p.name({q: q for q in PEOPLE}, ',valid-before="202603101600Z"'),
+        "may not sign at this time",
+    ),
+    "key before its start": (
+        lambda p: p.name({q: q for q in PEOPLE}, ',valid-after="202603101601Z"'),
+        "may not sign at this time",
+    ),
+    "backdated to when the key was valid": (
+        lambda p: (p.name({q: q for q in PEOPLE}, ',valid-before="20260310Z"'), _first(start=NOW - 20 * HOUR)(p)),
+        "may not sign at this time",
+    ),
     "signers file is a link": (lambda p: _link(p.signers / "allowed_signers"), "allowed_signers: is a symbolic link"),
     "signers folder is a link": (lambda p: _link(p.signers), "production: is a symbolic link"),
     "wildcard principal": (lambda p: p.name({"*": "mallory"}), "'*' must be one user name"),
-    "anybody may write the signers": (lambda p: (p.signers / "allowed_signers").chmod(0o666), "anybody on this machine may write it"),
+    "anybody may write the signers": (
+        lambda p: (p.signers / "allowed_signers").chmod(0o666),
+        "anybody on this machine may write it",
+    ),
     "no signers": (lambda p: (p.signers / "allowed_signers").unlink(), "nobody may approve in production"),
-    "signers of another environment": (lambda p: setattr(p, "who", lambda: load_signers(p.signers, "google", "staging", ("manager", "security", "team-lead", "on-call"))), "these are not the signers for production"),
+    "signers of another environment": (
+        lambda p: setattr(
+            p,
+            "who",
+            lambda: load_signers(p.signers, "google", "staging", ("manager", "security", "team-lead", "on-call")),
+        ),
+        "these are not the signers for production",
+    ),
     "quorum short": (lambda p: p.approvals.pop(), "nobody has approved it as security"),
     "empty approvals": (lambda p: p.give(), "nobody has approved it as manager"),
     "a role that the person has not": (lambda p: p.give(p.signed("casey", "security")), "casey is not security"),
-    "a role that is not asked for": (lambda p: p.give(p.signed("casey", "team-lead")), "team-lead is not asked to approve this"),
-    "break-glass for an operation without it": (lambda p: (_set(requester="kim", incident="INC-7")(p), p.give(p.signed("kim", "on-call", break_glass=True, reason="INC-7: x"))), "nobody approves their own request"),
-    "break-glass by another than the requester": (_first(break_glass=True), "must say whether casey approves their own request"),
+    "a role that is not asked for": (
+        lambda p: p.give(p.signed("casey", "team-lead")),
+        "team-lead is not asked to approve this",
+    ),
+    "break-glass for an operation without it": (
+        lambda p: (
+            _set(requester="kim", incident="INC-7")(p),
+            p.give(p.signed("kim", "on-call", break_glass=True, reason="INC-7: x")),
+        ),
+        "nobody approves their own request",
+    ),
+    "break-glass by another than the requester": (
+        _first(break_glass=True),
+        "must say whether casey approves their own request",
+    ),
     "plan content edited after signing": (lambda p: p.content["changes"][0].update(after=5), "the plan is now"),
-    "terms: signers emptied": (lambda p: (p.changes.update(signers=[]), p.give()), "nobody is named who approves an operation of high risk"),
+    "terms: signers emptied": (
+        lambda p: (p.changes.update(signers=[]), p.give()),
+        "nobody is named who approves an operation of high risk",
+    ),
     "terms: risk lowered": (lambda p: p.changes.update(risk="low"), "approved it as of high risk; it is low"),
     "terms: hours lowered": (lambda p: p.changes.update(valid_hours=1.0), "an approval holds 1 hours"),
     "no reason": (_first(reason=""), "an approval must give a reason"),
-    "a reason that moves the cursor": (_first(reason="x\x1b[2Ky"), "no usable statement: 1 validation error for Statement reason"),
-    "a reason that runs backwards": (_first(reason="x\u202ey"), "no usable statement: 1 validation error for Statement reason"),
+    "a reason that moves the cursor": (
+        _first(reason="x\x1b[2Ky"),
+        "no usable statement: 1 validation error for Statement reason",
+    ),
+    "a reason that runs backwards": (
+        _first(reason="x\u202ey"),
+        "no usable statement: 1 validation error for Statement reason",
+    ),
     "extra key": (_first(also="x"), "no usable statement: 1 validation error for Statement also"),
-    "missing key": (lambda p: _text(p, lambda t: t.replace('"role":"manager",', "")), "no usable statement: 1 validation error for Statement role"),
+    "missing key": (
+        lambda p: _text(p, lambda t: t.replace('"role":"manager",', "")),
+        "no usable statement: 1 validation error for Statement role",
+    ),
     "another schema": (_first(schema=2), "no usable statement: 1 validation error for Statement schema"),
     "a number for a word": (_first(reason=1), "no usable statement: 1 validation error for Statement reason"),
     "a short nonce": (_first(nonce="a"), "no usable statement: 1 validation error for Statement nonce"),
-    "a nonce that is a path": (_first(nonce="../" * 10 + "aa"), "no usable statement: 1 validation error for Statement nonce"),
-    "no time": (_first(not_before="2026-02-30T00:00:00Z"), "no usable statement: 1 validation error for Statement not_before"),
-    "time with an offset": (_first(not_before="2026-03-10T16:00:00+00:00"), "no usable statement: 1 validation error for Statement not_before"),
-    "time in other digits": (_first(not_before="2026-03-1\u0660T16:00:00Z"), "no usable statement: 1 validation error for Statement not_before"),
+    "a nonce that is a path": (
+        _first(nonce="../" * 10 + "aa"),
+        "no usable statement: 1 validation error for Statement nonce",
+    ),
+    "no time": (
+        _first(not_before="2026-02-30T00:00:00Z"),
+        "no usable statement: 1 validation error for Statement not_before",
+    ),
+    "time with an offset": (
+        _first(not_before="2026-03-10T16:00:00+00:00"),
+        "no usable statement: 1 validation error for Statement not_before",
+    ),
+    "time in other digits": (
+        _first(not_before="2026-03-1\u0660T16:00:00Z"),
+        "no usable statement: 1 validation error for Statement not_before",
+    ),
     "not canonical: space": (lambda p: _text(p, lambda t: t.replace(":", ": ", 1)), "not written canonically"),
-    "not canonical: order": (lambda p: _text(p, lambda t: json.dumps(dict(reversed(json.loads(t).items())), separators=(",", ":"))), "not written canonically"),
+    "not canonical: order": (
+        lambda p: _text(p, lambda t: json.dumps(dict(reversed(json.loads(t).items())), separators=(",", ":"))),
+        "not written canonically",
+    ),
     "not canonical: escape": (lambda p: _text(p, lambda t: t.replace("seen", "\\u0073een")), "not written canonically"),
-    "duplicate key in the statement": (lambda p: _text(p, lambda t: t.replace('"role":', '"role":"security","role":')), "no usable statement: a key stands there twice"),
-    "duplicate key in the file": (lambda p: _bytes(p, b'{"signature"', b'{"statement":"","signature"'), "no usable approval: a key stands there twice"),
-    "extra key in the file": (lambda p: _bytes(p, b'{"signature"', b'{"also":1,"signature"'), "no usable approval: 1 validation error for Approval also"),
+    "duplicate key in the statement": (
+        lambda p: _text(p, lambda t: t.replace('"role":', '"role":"security","role":')),
+        "no usable statement: a key stands there twice",
+    ),
+    "duplicate key in the file": (
+        lambda p: _bytes(p, b'{"signature"', b'{"statement":"","signature"'),
+        "no usable approval: a key stands there twice",
+    ),
+    "extra key in the file": (
+        lambda p: _bytes(p, b'{"signature"', b'{"also":1,"signature"'),
+        "no usable approval: 1 validation error for Approval also",
+    ),
     "NaN": (lambda p: _text(p, lambda t: t.replace('"schema":1', '"schema":NaN')), "no usable statement: Out of range"),
-    "half a character": (lambda p: _bytes(p, b'"statement":"', b'"statement":"\\ud800'), "no usable approval: 'utf-8' codec can't encode"),
+    "half a character": (
+        lambda p: _bytes(p, b'"statement":"', b'"statement":"\\ud800'),
+        "no usable approval: 'utf-8' codec can't encode",
+    ),
     "no JSON": (lambda p: p.give(b"\xff\xfe"), "no usable approval: 'utf-8' codec can't decode"),
     "deep JSON": (lambda p: p.give(b"[" * 16000), "no usable approval: "),
     "huge file": (lambda p: p.give(b" " * 2**15), "no usable approval: it is larger than"),
     "two approvals with one nonce": (_same_nonce, "another approval has the same nonce"),
-    "approval of the sandbox": (lambda p: p.approvals.__setitem__(0, p.raw(canonical(p.statement("casey", "manager", target="sandbox")), "casey", "sandbox")), "does not fit what is said to be signed"),
-    "signature of another statement": (lambda p: p.approvals.__setitem__(0, canonical({**json.loads(p.approvals[0]), "signature": json.loads(p.approvals[1])["signature"]})), "the key that signed is none of casey's"),
-    "no signature": (lambda p: p.approvals.__setitem__(0, canonical({**json.loads(p.approvals[0]), "signature": ""})), "no SSH signature of an accepted kind"),
+    "approval of the sandbox": (
+        lambda p: p.approvals.__setitem__(
+            0, p.raw(canonical(p.statement("casey", "manager", target="sandbox")), "casey", "sandbox")
+        ),
+        "does not fit what is said to be signed",
+    ),
+    "signature of another statement": (
+        lambda p: p.approvals.__setitem__(
+            0, canonical({**json.loads(p.approvals[0]), "signature": json.loads(p.approvals[1])["signature"]})
+        ),
+        "the key that signed is none of casey's",
+    ),
+    "no signature": (
+        lambda p: p.approvals.__setitem__(0, canonical({**json.loads(p.approvals[0]), "signature": ""})),
+        "no SSH signature of an accepted kind",
+    ),
     "somebody else's name on one's own key": (_other_key_type, "'robin' is none of those who may sign"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -500,42 +610,130 @@ def _edited(**changes: Any) -> Callable[[Case], dict[str, Any]]:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]] = {
-    "edited content": ({}, lambda p: {"plan_file": p.plan(content=p.content | {"changes": []})}, "its id is not that of its content"),
+    "edited content": (
+        {},
+        lambda p: {"plan_file": p.plan(content=p.content | {"changes": []})},
+        "its id is not that of its content",
+    ),
     "edited id": ({}, lambda p: {"plan_file": p.plan(id="0" * 64)}, "its id is not that of its content"),
-    "risk lowered": ({}, lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "risk": "low"})}, "not those of the settings"),
-    "signers emptied": ({}, lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "signers": []})}, "not those of the settings"),
-    "terms with more": ({}, lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "sure": True})}, "no usable plan: 1 validation error for PlanFile terms.sure"),
+    "risk lowered": (
+        {},
+        lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "risk": "low"})},
+        "not those of the settings",
+    ),
+    "signers emptied": (
+        {},
+        lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "signers": []})},
+        "not those of the settings",
+    ),
+    "terms with more": (
+        {},
+        lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "sure": True})},
+        "no usable plan: 1 validation error for PlanFile terms.sure",
+    ),
     "another schema": ({}, lambda p: {"plan_file": p.plan(schema=2)}, "no usable plan"),
-    "content without a project": ({}, lambda p: (p.content.pop("project"), {"plan_file": p.plan()})[1], "no usable plan: 1 validation error for Content project"),
-    "plan of a far year": ({}, lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "not_before": "9999-12-31T23:59:59Z"})}, "no usable plan: 1 validation error for PlanFile terms.not_before"),
+    "content without a project": (
+        {},
+        lambda p: (p.content.pop("project"), {"plan_file": p.plan()})[1],
+        "no usable plan: 1 validation error for Content project",
+    ),
+    "plan of a far year": (
+        {},
+        lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "not_before": "9999-12-31T23:59:59Z"})},
+        "no usable plan: 1 validation error for PlanFile terms.not_before",
+    ),
     "huge plan": ({}, lambda p: {"plan_file": b" " * (2**20 + 1)}, "no usable plan: it is larger than"),
-    "expired plan": ({}, lambda p: {"plan_file": p.plan(), "now": NOW + 24 * HOUR, "opening": NOW + 24 * HOUR}, "the plan expired at 2026-03-11T16:00:00Z"),
-    "not offered": ({"operation": "deploy"}, lambda p: {"rule": RULES["deploy"].model_copy(update={"offered": False})}, "is not offered"),
-    "shows another version than it adds": ({}, _edited(after="version 5, checksum verified"), "shows something else than it would do"),
-    "shows another secret than it changes": ({}, _edited(args={"secret": "salesforce-client-id", "before": 3, "after": 4}), "shows something else than it would do"),
-    "arguments beside those of the action": ({}, _edited(args={"secret": "hubspot-api-key", "before": 3, "after": 4, "url": "x"}), "shows something else than it would do"),
+    "expired plan": (
+        {},
+        lambda p: {"plan_file": p.plan(), "now": NOW + 24 * HOUR, "opening": NOW + 24 * HOUR},
+        "the plan expired at 2026-03-11T16:00:00Z",
+    ),
+    "not offered": (
+        {"operation": "deploy"},
+        lambda p: {"rule": RULES["deploy"].model_copy(update={"offered": False})},
+        "is not offered",
+    ),
+    "shows another version than it adds": (
+        {},
+        _edited(after="version 5, checksum verified"),
+        "shows something else than it would do",
+    ),
+    "shows another secret than it changes": (
+        {},
+        _edited(args={"secret": "salesforce-client-id", "before": 3, "after": 4}),
+        "shows something else than it would do",
+    ),
+    "arguments beside those of the action": (
+        {},
+        _edited(args={"secret": "hubspot-api-key", "before": 3, "after": 4, "url": "x"}),
+        "shows something else than it would do",
+    ),
     "no arguments": ({}, _edited(args=[]), "shows something else than it would do"),
     "an action that there is not": ({}, _edited(action="delete table"), "shows something else than it would do"),
     "a key more in a change": ({}, _edited(url="https://example.com"), "shows something else than it would do"),
-    "an action of another operation": ({}, lambda p: (p.content.update(changes=[CHANGES["rollback"].plain()]), {"plan_file": p.plan()})[1], "secret of rotate_secret has no action 'route traffic'"),
-    "a runbook of another operation": ({}, lambda p: (p.content.update(runbook="deploy"), {"plan_file": p.plan()})[1], "secret of deploy has no action"),
-    "a notebook by its path": ({}, lambda p: (p.content.update(runbook="/tmp/mine.ipynb"), {"plan_file": p.plan()})[1], "secret of /tmp/mine.ipynb has no action"),
-    "a reason that hides the plan": ({}, lambda p: (p.content.update(reason="fine\x1b[2K\x1b[1A"), {"plan_file": p.plan()})[1], "not printable"),
-    "a parameter that runs backwards": ({}, lambda p: (p.content["parameters"].update(reason="\u202eyako"), {"plan_file": p.plan()})[1], "not printable"),
-    "not a signer": ({}, lambda p: {"person": "mallory", "key": p.keys / "mallory"}, "'mallory' is none of those who may sign"),
+    "an action of another operation": (
+        {},
+        lambda p: (p.content.update(changes=[CHANGES["rollback"].plain()]), {"plan_file": p.plan()})[1],
+        "secret of rotate_secret has no action 'route traffic'",
+    ),
+    "a runbook of another operation": (
+        {},
+        lambda p: (p.content.update(runbook="deploy"), {"plan_file": p.plan()})[1],
+        "secret of deploy has no action",
+    ),
+    "a notebook by its path": (
+        {},
+        lambda p: (p.content.update(runbook="/tmp/mine.ipynb"), {"plan_file": p.plan()})[1],
+        "secret of /tmp/mine.ipynb has no action",
+    ),
+    "a reason that hides the plan": (
+        {},
+        lambda p: (p.content.update(reason="fine\x1b[2K\x1b[1A"), {"plan_file": p.plan()})[1],
+        "not printable",
+    ),
+    "a parameter that runs backwards": (
+        {},
+        lambda p: (p.content["parameters"].update(reason="\u202eyako"), {"plan_file": p.plan()})[1],
+        "not printable",
+    ),
+    "not a signer": (
+        {},
+        lambda p: {"person": "mallory", "key": p.keys / "mallory"},
+        "'mallory' is none of those who may sign",
+    ),
     "role is not theirs": ({}, lambda p: {"role": "security"}, "casey is not security"),
     "role is not asked for": ({}, lambda p: {"role": "team-lead"}, "team-lead is not asked to approve this"),
     "own request": ({"requester": "casey"}, lambda p: {}, "nobody approves their own request"),
-    "own request in a P1 without on-call": ({"operation": "rollback", "requester": "casey", "incident": "INC-7"}, lambda p: {"role": "team-lead"}, "only on-call approves alone"),
-    "own request without a P1": ({"operation": "rollback", "requester": "kim"}, lambda p: {"person": "kim", "role": "on-call", "key": p.keys / "kim"}, "no P1 incident is open"),
+    "own request in a P1 without on-call": (
+        {"operation": "rollback", "requester": "casey", "incident": "INC-7"},
+        lambda p: {"role": "team-lead"},
+        "only on-call approves alone",
+    ),
+    "own request without a P1": (
+        {"operation": "rollback", "requester": "kim"},
+        lambda p: {"person": "kim", "role": "on-call", "key": p.keys / "kim"},
+        "no P1 incident is open",
+    ),
     "no reason": ({}, lambda p: {"reason": "  "}, "an approval must give a reason"),
     "two lines of reason": ({}, lambda p: {"reason": "a\nb"}, "no usable statement"),
     "another's key": ({}, lambda p: {"key": p.keys / "drew"}, "the key that signed is none of casey's"),
     "no key": ({}, lambda p: {"key": p.keys / "nobody"}, "did not sign"),
-    "a second role": ({}, lambda p: (p.approve("robin", "security"), {"person": "robin", "key": p.keys / "robin"})[1], "robin has signed this plan already, as security"),
-    "store of one machine": ({}, lambda p: {"store": Store(p.folder / "alone")}, "the record store that all machines share"),
-    "signers of the sandbox": ({}, lambda p: {"signers": signers_of(load_settings("sandbox"), "sandbox", p.folder)}, "not the signers for the target google"),
-}  # fmt: skip
+    "a second role": (
+        {},
+        lambda p: (p.approve("robin", "security"), {"person": "robin", "key": p.keys / "robin"})[1],
+        "robin has signed this plan already, as security",
+    ),
+    "store of one machine": (
+        {},
+        lambda p: {"store": Store(p.folder / "alone")},
+        "the record store that all machines share",
+    ),
+    "signers of the sandbox": (
+        {},
+        lambda p: {"signers": signers_of(load_settings("sandbox"), "sandbox", p.folder)},
+        "not the signers for the target google",
+    ),
+}
 
 
 @pytest.mark.parametrize("attack", REFUSED)

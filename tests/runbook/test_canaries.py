@@ -18,8 +18,8 @@ import requests
 from werkzeug.wrappers import Request, Response
 
 from gcp_sandbox.serve import serve
-from runbook.apply import secret_value
 from runbook.apply.secret_value import SecretValue
+from runbook.context import KERNEL
 from runbook.model.errors import Exit
 from runbook.runner import run
 from tests.runbook.changes import REQUESTER, Died, Next, Place, Result, Sent, Wire, error_of
@@ -54,7 +54,7 @@ def forms(value: bytes) -> dict[str, str]:
     return found
 
 
-def unseen(value: bytes, folder: Path, *texts: str) -> None:
+def gap_or_missing_findings(value: bytes, folder: Path, *texts: str) -> None:
     """The value is in no file of a folder, and in none of the texts."""
     files = {str(path): path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file()}
     assert files
@@ -73,7 +73,7 @@ def said(result: Result) -> str:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     for name in ("RUNBOOK_SECRET_FILE", "RUNBOOK_SECRET_ENV"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(secret_value, "handed_over", None)
+    monkeypatch.setattr(KERNEL, "secret", None)
     return Place(tmp_path / "records")
 
 
@@ -87,11 +87,11 @@ def by_variable(value: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("ITS_NAME", value.decode())
 
 
-def by_hand(value: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secret_value, "handed_over", value)
+def equivalent_command(value: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KERNEL, "secret", value)
 
 
-GIVEN = {"file": by_file, "variable": by_variable, "pipe": by_hand}
+GIVEN = {"file": by_file, "variable": by_variable, "pipe": equivalent_command}
 
 
 def echo(code: int, form: str) -> Callable[..., Callable[..., requests.Response]]:
@@ -185,7 +185,7 @@ def test_wherever_it_comes_from(
             done = place.run("rotate_secret", show=True, approved_plan=first.id)
         outcome = done.names.get("outcome")
         assert (outcome.result if outcome else "") == expected, f"{what}: {outcome} {error_of(done)[:50]}"
-        unseen(value, place.records, said(done), *capfd.readouterr())
+        gap_or_missing_findings(value, place.records, said(done), *capfd.readouterr())
         sent = [w for w in place.wire.writes if w.path.endswith(":addVersion")]
         assert [base64.b64decode(json.loads(w.body)["payload"]["data"]) for w in sent] == [value]
 
@@ -208,7 +208,7 @@ def test_when_the_journal_fails(here: Place, tmp_path: Path, monkeypatch: pytest
         patched.setattr(Journal, "write", full)
         done = here.run("rotate_secret", show=True, approved_plan=first.id)
     assert isinstance(done.error, OSError)
-    unseen(VALUE, here.records, said(done))
+    gap_or_missing_findings(VALUE, here.records, said(done))
 
 
 def test_the_value_is_read_once_and_only_in_memory(
@@ -221,14 +221,14 @@ def test_the_value_is_read_once_and_only_in_memory(
     (tmp_path / "value").unlink()
     assert given.secret() == VALUE
     assert given.scrub(f"was: {VALUE.decode()}") == "was: (a secret)"
-    unseen(VALUE, ROOT / "params", repr(given), str(given))
+    gap_or_missing_findings(VALUE, ROOT / "params", repr(given), str(given))
 
 
 def test_these_tests_would_see_it(tmp_path: Path) -> None:
     for form in forms(VALUE).values():
         (tmp_path / "file").write_text(json.dumps({"said": f"x{form}y"}))
         with pytest.raises(AssertionError):
-            unseen(VALUE, tmp_path)
+            gap_or_missing_findings(VALUE, tmp_path)
 
 
 # --- Through the real runner
@@ -283,7 +283,7 @@ def test_through_the_runner(
     versions = place.app.sandbox.secrets.versions[SECRET]
     assert len(versions) == (2 if echoes else 3)
     assert echoes or place.app.sandbox.secrets.values[versions[-1]["name"]] == VALUE
-    unseen(VALUE, place.records, *capfd.readouterr(), str(ended.record), "".join(ended.error))
+    gap_or_missing_findings(VALUE, place.records, *capfd.readouterr(), str(ended.record), "".join(ended.error))
 
 
 @pytest.mark.parametrize("echoes", [False, True])
@@ -294,5 +294,5 @@ def test_through_the_command_line(approved: tuple[Place, str], echoes: bool) -> 
         words = [sys.executable, "-m", "runbook.cli.main", "apply", plan, "--secret-stdin"]
         done = subprocess.run(words, input=VALUE, env=os.environ | more, capture_output=True, timeout=120, check=False)
     assert done.returncode == (Exit.ALERT if echoes else Exit.OK), done.stderr.decode()
-    unseen(VALUE, place.records, done.stdout.decode(), done.stderr.decode())
+    gap_or_missing_findings(VALUE, place.records, done.stdout.decode(), done.stderr.decode())
     assert len(place.app.sandbox.secrets.versions[SECRET]) == (2 if echoes else 3)

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from runbook import charts, checks, facts
+from runbook.charts.base import draw_bars
 from runbook.facts.base import Ask, observe
 from runbook.model.findings import Verdict
 
@@ -71,7 +72,7 @@ def test_a_backup_is_red_when_the_gate_warns_of_it(sandbox: Any, minutes: int, b
     tables, snapshots = (observe(ask, cloud, moment) for ask in (facts.tables(), facts.snapshots()))
     aged = tuple({**row, "taken": moment.at - timedelta(minutes=minutes)} for row in snapshots.rows)
     snapshots = replace(snapshots, rows=aged)
-    with patch.object(charts, "_bars", wraps=charts.bars) as bars:
+    with patch("runbook.charts.changes.draw_bars", wraps=draw_bars) as bars:
         charts.backups(run, tables, snapshots)
     assert {red for *_, red in bars.call_args.args[1]} == {bad}
     found = checks.safe_to_copy(tables, snapshots, replace(tables, rows=()), cloud.settings, moment)

@@ -22,7 +22,6 @@ from click.testing import CliRunner, Result
 
 from runbook.cli.lab import working_copies
 from runbook.cli.main import main
-from runbook.config import schema
 from runbook.config.load import ROOT, RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, declared_parameters, load_notebook
 from runbook.model.errors import Exit
@@ -155,16 +154,23 @@ def test_mock_mode_rehearses_another_environment(cli: Cli, tmp_path: Path) -> No
 @pytest.mark.parametrize("address", ["gs://b/x", "s3://b/x", "S3+a.b-c://x"])
 @pytest.mark.parametrize(
     "line",
-    ["run daily_check", "approve 123456789abc --role team-lead --reason x", "apply 123456789abc", "incident INC-1",
-     "doctor", "seal runbooks/daily_check.ipynb", "lab"],
-)  # fmt: skip
+    [
+        "run daily_check",
+        "approve 123456789abc --role team-lead --reason x",
+        "apply 123456789abc",
+        "incident INC-1",
+        "doctor",
+        "seal runbooks/daily_check.ipynb",
+        "lab",
+    ],
+)
 def test_records_are_kept_in_a_directory(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, address: str
 ) -> None:
-    monkeypatch.setattr("runbook.runner.run.Kernel", None)  # the refusal comes before a kernel starts
+    monkeypatch.setattr("runbook.runner.execute.Kernel", None)  # the refusal comes before a kernel starts
     monkeypatch.setattr("runbook.cli.lab.find_spec", lambda name: name)
     monkeypatch.setattr(os, "execv", None)
-    monkeypatch.setattr(schema, "ROOT", tmp_path)
+    monkeypatch.setattr("runbook.records.record.ROOT", tmp_path)
     (tmp_path / "runbooks").mkdir()
     copyfile(RUNBOOKS / "daily_check.ipynb", tmp_path / "runbooks/daily_check.ipynb")
     monkeypatch.chdir(tmp_path)
@@ -178,7 +184,7 @@ def test_records_are_kept_in_a_directory(
 def test_the_sample_code_is_refused_outside_the_sandbox(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runbook.runner.run.Kernel", None)  # the refusal comes before a kernel starts
+    monkeypatch.setattr("runbook.runner.execute.Kernel", None)  # the refusal comes before a kernel starts
     done = cli("run deploy --env live -p source=sample", **params(tmp_path, "live"))
     assert done.exit_code == Exit.BAD_INPUT, done.output
     assert "source=sample is not allowed with --env live" in done.output

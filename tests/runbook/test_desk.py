@@ -61,7 +61,7 @@ def test_what_is_shown_before_signing_is_all_that_is_signed(planned: Any) -> Non
         for key, value in plan.relies_on.items():
             assert f"relies on {key}" in text
             assert str(value) in text
-        for words in ("the why", plan.place["project"], plan.place["target"], plan.rule.risk, *plan.rule.signers):
+        for words in ("the why", plan.origin["project"], plan.origin["target"], plan.rule.risk, *plan.rule.signers):
             assert words in text
 
 

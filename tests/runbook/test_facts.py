@@ -245,9 +245,13 @@ def test_the_line_of_a_query_gives_each_value_its_type(sandbox: Any) -> None:
     values = {"a": 1, "b": 1.5, "c": True, "d": "x", "e": ("x", "y"), "f": date(2026, 3, 10)}
     line = bq_line(sandbox()[0], "SELECT 1", values)
     assert re.findall(r"--parameter=(\w):(\S+)", line.replace("'", "").replace('", "', '","')) == [
-        ("a", "INT64:1"), ("b", "FLOAT64:1.5"), ("c", "BOOL:true"), ("d", "STRING:x"),
-        ("e", 'ARRAY<STRING>:["x","y"]'), ("f", "DATE:2026-03-10"),
-    ]  # fmt: skip
+        ("a", "INT64:1"),
+        ("b", "FLOAT64:1.5"),
+        ("c", "BOOL:true"),
+        ("d", "STRING:x"),
+        ("e", 'ARRAY<STRING>:["x","y"]'),
+        ("f", "DATE:2026-03-10"),
+    ]
 
 
 # --- what changing runbooks look at
@@ -601,8 +605,10 @@ def test_two_equal_rows_do_not_cancel_out(sandbox: Any) -> None:
     con, copy = cloud.transport.app.sandbox.bigquery.catalog.con, COPY | {"operation": "RESTORE", "table": "copied"}
     place = "sales_intelligence_backup.gmail_messages_20260310"
     post = "bigquery/v2/projects/acme-sales-sandbox/jobs"
-    tables = [{"projectId": cloud.settings.project, "datasetId": d, "tableId": t} for d, t in
-              [("sales_intelligence_backup", "gmail_messages_20260310"), ("sales_intelligence", "copied")]]  # fmt: skip
+    tables = [
+        {"projectId": cloud.settings.project, "datasetId": d, "tableId": t}
+        for d, t in [("sales_intelligence_backup", "gmail_messages_20260310"), ("sales_intelligence", "copied")]
+    ]
     job = {"sourceTable": tables[0], "destinationTable": tables[1], "operationType": "RESTORE"}
     body = json.dumps({"configuration": {"copy": job}}).encode()
     cloud.write("POST", f"https://bigquery.googleapis.com/{post}", body)

@@ -69,7 +69,7 @@ def test_where_it_cannot_be_written(tmp_path: Path) -> None:
 def test_a_full_disk_tears_no_earlier_row(tmp_path: Path) -> None:
     """A limit on the size of files: the kernel writes what fits of a row, as on a full disk, and no more."""
     code = (
-        "import sys; from runbook.journal import Journal; journal = Journal(sys.argv[1])\n"
+        "import sys; from runbook.records.journal import Journal; journal = Journal(sys.argv[1])\n"
         "for n in range(99): journal.write('START', text='x' * 500)"
     )
     ended = subprocess.run(

@@ -31,7 +31,7 @@ def with_limits(fact: Fact, **changed: Any) -> Fact:
 def brief(page: Page) -> list[tuple[Any, ...]]:
     return [
         (r["function"], f"{r['run']:%a %H:%M}", r["what"], r["seen"], r["limit"], r["unit"], r["ended"])
-        for r in page.near
+        for r in page.headroom
     ]
 
 
@@ -85,8 +85,8 @@ def test_time_against_its_limit(sandbox: Callable[..., Any]) -> None:
 
 def test_the_newest_runs_of_a_busy_function_come_oldest_first(sandbox: Callable[..., Any], tmp_path: Path) -> None:
     world = a_world(tmp_path, "runs: [{select: {name: gmail-sync}, since: 200m, kind: memory}]")
-    near = page_of(*seen_in(sandbox, world)).near
-    took, used = ([r for r in near if r["what"] == what] for what in ("duration", "memory"))
+    headroom = page_of(*seen_in(sandbox, world)).headroom
+    took, used = ([r for r in headroom if r["what"] == what] for what in ("duration", "memory"))
     assert [r["ended"] for r in took] == ["success"] * 3 + ["out of memory"] * 3
     assert [r["run"] for r in took] == sorted(r["run"] for r in took)
     assert [r["run"] for r in used] == [r["run"] for r in took[3:]]
@@ -109,9 +109,9 @@ def test_a_line_is_about_the_run_before_it_and_no_older_one(sandbox: Callable[..
 
 def test_many_functions_share_the_room(sandbox: Callable[..., Any], tmp_path: Path) -> None:
     world = a_world(tmp_path, "runs: [{select: {}, since: 10h, kind: timeout}]")
-    near = page_of(*seen_in(sandbox, world)).near
-    assert len({r["function"] for r in near}) > 8
-    assert len(near) <= ALL
+    headroom = page_of(*seen_in(sandbox, world)).headroom
+    assert len({r["function"] for r in headroom}) > 8
+    assert len(headroom) <= ALL
 
 
 # What is deployed counts, not params (512Mi and 300 s there). Deployed, the line or the duration, the fix.
@@ -139,7 +139,7 @@ def test_the_memory_that_is_proposed(
     assert [c.cause for c in page.causes] == ["memory_limit"]
     assert fix(page)[1] == (f"{wanted}" if wanted else "")
     assert page.steps[-1]["do"] == "then run gmail-sync again"
-    assert {r["limit by"] for r in page.near} == {"deployed"}
+    assert {r["limit by"] for r in page.headroom} == {"deployed"}
 
 
 TIME = [(300, "timeout_s=600"), (540, ""), (310, "timeout_s=620"), (2000, ""), (3600, "")]
@@ -157,7 +157,7 @@ def test_no_more_time_than_there_is(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "p1_timeout")
     page = page_of(seen, moment)
     for limit, wanted in ((2400, "3600"), (3600, "")):
-        rows = [{**r, "limit": limit, "seen": limit, "_then": limit} for r in page.near]
+        rows = [{**r, "limit": limit, "seen": limit, "_then": limit} for r in page.headroom]
         assert more("timeout", "embeddings", rows)[0] == wanted
 
 
@@ -165,7 +165,7 @@ def test_params_stand_in_by_name_where_nothing_was_seen(sandbox: Callable[..., A
     seen, moment = seen_in(sandbox, "p1_memory_limit")
     seen = seen._replace(functions=replace(seen.functions, rows=(), gaps=(Gap("functions", "403"),)))
     page = page_of(seen, moment)
-    assert {r["limit by"] for r in page.near} == {"params"}
+    assert {r["limit by"] for r in page.headroom} == {"params"}
     assert "could not be seen" in fix(page)[0]
     assert fix(page)[1] == "memory=2Gi"
 
@@ -174,7 +174,7 @@ def test_a_limit_that_nobody_measured_still_has_its_row(sandbox: Callable[..., A
     seen, moment = seen_in(sandbox, "p1_memory_limit")
     lines = tuple(r for r in seen.logs.rows if "MiB" not in r["text"])
     page = page_of(seen._replace(logs=replace(seen.logs, rows=lines)), moment)
-    *_, memory = page.near
+    *_, memory = page.headroom
     assert (memory["what"], memory["seen"], memory["limit"]) == ("memory", None, 1024)
     shown = charts.limits(Stub(moment), page, *seen)._repr_mimebundle_()  # type: ignore[arg-type]
     assert shown["image/png"].startswith(b"\x89PNG")
@@ -189,7 +189,7 @@ def test_the_chart_has_the_numbers_as_text(sandbox: Callable[..., Any]) -> None:
     title, names, _, *lines = shown["text/plain"].splitlines()
     assert title == "Newest runs and their limits"
     assert names.split() == ["function", "run", "what", "seen", "limit", "unit", "limit", "by", "ended"]
-    assert len(lines) == len(page.near) == 3
+    assert len(lines) == len(page.headroom) == 3
     assert "1,024  MiB   deployed  out of memory" in lines[-1]
 
 

@@ -95,7 +95,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path / "records", world="no_etl")
 
 
-def told(place: Place) -> list[str]:
+def notified(place: Place) -> list[str]:
     return [message["to"] for message in place.app.sandbox.messages]
 
 
@@ -107,29 +107,29 @@ def page(place: Place, **given: Any) -> Result:
 
 def test_the_page_goes_once_to_each_contact_of_an_incident(place: Place) -> None:
     page(place, incident="INC-7")
-    assert told(place) == []
-    first = page(place, incident="INC-7", tell="on-call")
-    assert told(place) == ["on-call"]
+    assert notified(place) == []
+    first = page(place, incident="INC-7", notify="on-call")
+    assert notified(place) == ["on-call"]
     assert first.names["notice"].notes == ()
     sent = place.app.sandbox.messages[0]
     assert sent["title"] == "INC-7, P1: 13 of 13 functions do not work"
     assert all(cause.cause.replace("_", " ") in sent["message"] for cause in first.names["page"].causes)
-    again = page(place, incident="INC-7", tell="on-call, team-lead")
-    assert told(place) == ["on-call", "team-lead"]
-    assert [r["contact"] for r in again.names["seen"].told.rows] == ["on-call"]
-    page(place, incident="INC-7", tell="on-call,team-lead")
-    assert told(place) == ["on-call", "team-lead"]
-    page(place, incident="INC-8", tell="on-call")
-    assert told(place) == ["on-call", "team-lead", "on-call"]
+    again = page(place, incident="INC-7", notify="on-call, team-lead")
+    assert notified(place) == ["on-call", "team-lead"]
+    assert [r["contact"] for r in again.names["seen"].notified.rows] == ["on-call"]
+    page(place, incident="INC-7", notify="on-call,team-lead")
+    assert notified(place) == ["on-call", "team-lead"]
+    page(place, incident="INC-8", notify="on-call")
+    assert notified(place) == ["on-call", "team-lead", "on-call"]
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"contact": "on-call"}'])
 def test_a_note_that_cannot_be_read_stops_the_message_and_not_the_page(place: Place, note: bytes) -> None:
-    page(place, incident="INC-7", tell="on-call")
-    [path] = (place.records / "sandbox" / "told" / "inc-7").iterdir()
+    page(place, incident="INC-7", notify="on-call")
+    [path] = (place.records / "sandbox" / "notified" / "inc-7").iterdir()
     path.write_bytes(note)
-    ran = page(place, incident="INC-7", tell="on-call, team-lead")
-    assert told(place) == ["on-call"]
+    ran = page(place, incident="INC-7", notify="on-call, team-lead")
+    assert notified(place) == ["on-call"]
     [row] = [f for f in ran.names["run"].findings["notify"] if f.check == "change"]
     assert "nothing can be planned for a message" in row.value
     assert ran.names["run"].outcome is None
@@ -138,12 +138,12 @@ def test_a_note_that_cannot_be_read_stops_the_message_and_not_the_page(place: Pl
 
 def test_a_message_that_is_lost_is_a_warning_and_is_sent_again(place: Place) -> None:
     place.wire.fault = lambda wire, n, sent, go: _lost(wire, go) if sent.path.startswith("/messages/") else go()
-    ran = page(place, incident="INC-7", tell="on-call")
+    ran = page(place, incident="INC-7", notify="on-call")
     [row] = [f for f in ran.names["run"].findings["notify"] if f.check == "change"]
     assert (row.verdict.name, row.next) == ("warn", "tell them yourself.")
     place.wire.fault = None
-    page(place, incident="INC-7", tell="on-call")
-    assert told(place) == ["on-call"]
+    page(place, incident="INC-7", notify="on-call")
+    assert notified(place) == ["on-call"]
 
 
 def _lost(wire: Any, go: Any) -> Any:
@@ -158,6 +158,6 @@ def test_a_change_goes_on_when_nobody_could_be_told(tmp_path: Path) -> None:
     place.wire.fault = lambda wire, n, sent, go: _lost(wire, go) if sent.path.startswith("/messages/") else go()
     done = place.go("rollback", first.id)
     assert done.outcome.result == "applied"
-    assert [fate for fate, _ in done.outcome.fates] == ["unknown", "done"]
+    assert [fate for fate, _ in done.outcome.statuses] == ["unknown", "done"]
     assert [f.verdict.name for f in done.outcome.findings] == ["warn", "ok"]
     assert place.app.sandbox.messages == []

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from runbook import charts, facts, incidents
+from runbook.charts.incident import _mark
 from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.facts.base import observe
@@ -85,8 +86,8 @@ def test_what_the_newest_thousand_runs_do_not_show_is_not_told_as_missing(
     newest = tuple(r for r in seen.runs.rows if r["function"] == "gmail-sync")
     seen = seen._replace(runs=replace(seen.runs, rows=newest, more=more))
     found = diagnose(seen, patterns(), load_settings("sandbox"), moment)
-    assert bool(found.sick) is not more
-    assert any(gap.subject == "older runs" for gap in found.blind) is more
+    assert bool(found.failing) is not more
+    assert any(gap.subject == "older runs" for gap in found.unknowns) is more
 
 
 def test_the_cap_of_runs_is_noticed(sandbox: Callable[..., Any], tmp_path: Path) -> None:
@@ -135,18 +136,23 @@ def test_what_was_changed_after_it_last_ran_is_run_again_first(sandbox: Callable
     back = {"at": moment.at - timedelta(minutes=1), "who": "ann", "what": "Services.UpdateService"}
     changes = ({**back, "resource": "services/gmail-sync"}, *seen.changes.rows)
     after = page(seen._replace(changes=replace(seen.changes, rows=changes)), moment)
-    assert after.causes[0].acted
+    assert after.causes[0].changed_since_last_run
     assert "changed after it last ran: Services.UpdateService of gmail-sync by ann" in after.causes[0].evidence[-1]
     assert [s["command"].split()[2] for s in after.steps] == ["retry"]
     other = ({**back, "resource": "services/calendar-sync"}, *seen.changes.rows)
-    assert not page(seen._replace(changes=replace(seen.changes, rows=other)), moment).causes[0].acted
+    assert not page(seen._replace(changes=replace(seen.changes, rows=other)), moment).causes[0].changed_since_last_run
 
 
 @pytest.mark.parametrize(
     ("world", "severity"),
-    [("p1_region_outage", "P1"), ("unreachable_region", "unknown"), ("no_permission", "P4"), ("healthy", "P4"),
-     ("missing_function", "P3")],
-)  # fmt: skip
+    [
+        ("p1_region_outage", "P1"),
+        ("unreachable_region", "unknown"),
+        ("no_permission", "P4"),
+        ("healthy", "P4"),
+        ("missing_function", "P3"),
+    ],
+)
 def test_severities(sandbox: Callable[..., Any], world: str, severity: str) -> None:
     assert page(*seen_in(sandbox, world)).severity == severity
 
@@ -170,17 +176,17 @@ def test_what_is_broken_is_an_alert_also_when_nobody_knows_why(sandbox: Callable
 
 def test_what_could_not_be_seen_has_a_next_step(sandbox: Callable[..., Any]) -> None:
     found = page(*seen_in(sandbox, "no_permission"))
-    unseen = [f for f in found.findings if f.check == "seen"]
-    assert unseen
-    assert all(f.subject and f.next for f in unseen)
-    assert len(found.steps) == len(unseen)
+    gap_or_missing_findings = [f for f in found.findings if f.check == "seen"]
+    assert gap_or_missing_findings
+    assert all(f.subject and f.next for f in gap_or_missing_findings)
+    assert len(found.steps) == len(gap_or_missing_findings)
 
 
 def test_nothing_seen_is_never_nothing_broken(sandbox: Callable[..., Any]) -> None:
     _, moment = sandbox("healthy")
     gap = (Gap("everything", "no answer"),)
-    blind = Evidence(*(Fact(name, (), "", moment.at, gaps=gap) for name in Evidence._fields))
-    found = incidents.page(Stub(moment), type("S", (), blind._asdict()))  # type: ignore[arg-type]
+    unknowns = Evidence(*(Fact(name, (), "", moment.at, gaps=gap) for name in Evidence._fields))
+    found = incidents.page(Stub(moment), type("S", (), unknowns._asdict()))  # type: ignore[arg-type]
     assert found.findings.worst is Verdict.unknown
     assert "could be seen" in found.why
 
@@ -199,7 +205,7 @@ def test_the_page_comes_when_one_read_fails(sandbox: Callable[..., Any], name: s
     lost = seen._replace(**{name: Fact(name, (), "", moment.at, gaps=(Gap(name, "no answer"),))})
     stub = Stub(moment)
     found = incidents.page(stub, type("S", (), lost._asdict()))  # type: ignore[arg-type]
-    assert any("no answer" in gap.why for gap in found.causes.blind)
+    assert any("no answer" in gap.why for gap in found.causes.unknowns)
     assert stub.judged["causes"].worst >= Verdict.unknown
 
 
@@ -246,7 +252,7 @@ def test_the_names_of_changes_cover_no_other(hours: int) -> None:
         "DisableSecretVersion salesforce-client-secret/versions/12",
         "SetIamPolicy acme",
     )
-    charts._mark(axes, [(-hours * n / 60, names[n % 3]) for n in range(60, -1, -1)], hours, top=3)
+    _mark(axes, [(-hours * n / 60, names[n % 3]) for n in range(60, -1, -1)], hours, top=3)
     axes.set_xlim(-hours, 0)
     axes.set_ylim(0, 4.8)
     renderer = FigureCanvasAgg(figure).get_renderer()

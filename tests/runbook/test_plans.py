@@ -29,7 +29,6 @@ from runbook.model.facts import Fact, Gap, Seen
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.moment import Moment
 from runbook.model.plan import Plan
-from runbook.records import record
 from runbook.session.run import Run
 
 DATA = yaml.safe_load((Path(__file__).parent / "cases" / "plans.yaml").read_text())
@@ -197,16 +196,16 @@ def test_what_is_there_already_is_confirmed_again_but_not_in_the_id(
     name: str, case: dict[str, Any], made: list[str], there: list[str]
 ) -> None:
     plan = whole(name, case)
-    assert [[c.resource for c in some] for some in (plan.changes, plan.there)] == [made, there]
-    assert {c.action for c in plan.there} <= {"copy table"}
-    assert replace(plan, there=()).whole_id == plan.whole_id
+    assert [[c.resource for c in some] for some in (plan.changes, plan.already_applied)] == [made, there]
+    assert {c.action for c in plan.already_applied} <= {"copy table"}
+    assert replace(plan, already_applied=()).whole_id == plan.whole_id
 
 
 def test_a_restored_table_that_is_there_is_confirmed_again() -> None:
     restored = {**WORLD["tables"][0], "table": "gmail_messages_20260310_restored", "rows": 240}
     plan = whole("restore", {"seen": {"tables": [*WORLD["tables"], restored]}})
     first = whole("restore", {})
-    assert (plan.changes, plan.there) == ((), first.changes)
+    assert (plan.changes, plan.already_applied) == ((), first.changes)
 
 
 def test_gates_do_not_move_an_id(name: str) -> None:
@@ -219,9 +218,9 @@ def test_the_reason_is_signed_even_where_it_is_no_parameter(name: str) -> None:
 
 def test_reason_target_place_and_code_move_every_id(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [whole(name, {}).whole_id, whole(name, {"ask": {"reason": "because"}}).whole_id]
-    monkeypatch.setattr(record, "commit", lambda: "a" * 40)
+    monkeypatch.setattr("runbook.session.run.commit", lambda: "a" * 40)
     ids.append(whole(name, {}, "google").whole_id)
-    monkeypatch.setattr(record, "commit", lambda: "b" * 40)
+    monkeypatch.setattr("runbook.session.run.commit", lambda: "b" * 40)
     ids.append(whole(name, {}, "google").whole_id)
     for field, value in {"environment": "other", "project": "other-project"}.items():
         ids.append(whole(name, {}, system=SYSTEM.model_copy(update={field: value})).whole_id)
@@ -298,24 +297,24 @@ def test_what_a_plan_relies_on_moves_its_id(name: str) -> None:
 
 def test_who_must_be_told_first_is_told_first(name: str) -> None:
     told, rule = whole(name, {}), SYSTEM.operations[whole(name, {}).operation]
-    assert [c.resource for c in told.changes if c.action == "tell"] == rule.tell
-    assert [c.action == "tell" for c in told.changes] == sorted(
-        (c.action == "tell" for c in told.changes), reverse=True
+    assert [c.resource for c in told.changes if c.action == "notify"] == rule.notify
+    assert [c.action == "notify" for c in told.changes] == sorted(
+        (c.action == "notify" for c in told.changes), reverse=True
     )
-    for change in told.changes[: len(rule.tell)]:
+    for change in told.changes[: len(rule.notify)]:
         assert change.optional
         assert (
             change.line
             == f"apprise -t {quote(change.args.title)} -b {quote(change.args.message)} $RUNBOOK_NOTIFY_{change.resource.upper().replace('-', '_')}"
         )
-        assert all(f"{c.action}, {c.resource}: " in change.args.message for c in told.changes[len(rule.tell) :])
+        assert all(f"{c.action}, {c.resource}: " in change.args.message for c in told.changes[len(rule.notify) :])
 
 
 def test_the_title_of_a_message_says_what_begins_where(name: str) -> None:
     plan = whole(name, {})
-    titles = {c.args.title for c in plan.changes if c.action == "tell"}
-    of = dict.fromkeys(c.resource for c in plan.changes if c.action != "tell")
-    assert titles == ({f"sandbox: {name} begins: {', '.join(of)}"} if plan.rule and plan.rule.tell else set())
+    titles = {c.args.title for c in plan.changes if c.action == "notify"}
+    of = dict.fromkeys(c.resource for c in plan.changes if c.action != "notify")
+    assert titles == ({f"sandbox: {name} begins: {', '.join(of)}"} if plan.rule and plan.rule.notify else set())
 
 
 def test_what_params_do_not_allow_is_no_plan(name: str) -> None:
@@ -341,12 +340,12 @@ def test_a_refusal_is_a_plan_without_changes() -> None:
 
 IDS = """
 import json, sys
-from runbook import run as module
 from runbook.cloud.connect import connect
-from runbook.request import load_notebook
-from runbook.settings import RUNBOOKS, load
-cloud, ids = connect(load("sandbox")), {}
-module.connect = lambda *_: cloud
+from runbook.config.load import RUNBOOKS, load_settings
+from runbook.config.parameters import load_notebook
+from runbook.session import run as module
+cloud, ids = connect(load_settings("sandbox")), {}
+module.connect_now = lambda *_: (cloud, *cloud.now())
 for name in sys.argv[1:]:
     names = {}
     for cell in load_notebook(RUNBOOKS / f"{name}.ipynb")["cells"]:

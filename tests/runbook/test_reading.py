@@ -224,9 +224,27 @@ def test_a_recorded_answer_in_the_whole(place: Place, name: str) -> None:
 
 HUGE, DEEP = "x" * 70_000, json.loads("[" * 40 + "]" * 40)
 VALUES: list[Any] = [
-    None, "", 0, -1, 10**30, 1e308, True, [], {}, [None], [[]], [{}], {"a": {"b": []}}, HUGE, "\x00\ud7ff<b>", DEEP,
-    "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-03-11T99:00:00Z", "limit of 512 KB exceeded with 9 KB used",
-]  # fmt: skip
+    None,
+    "",
+    0,
+    -1,
+    10**30,
+    1e308,
+    True,
+    [],
+    {},
+    [None],
+    [[]],
+    [{}],
+    {"a": {"b": []}},
+    HUGE,
+    "\x00\ud7ff<b>",
+    DEEP,
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59Z",
+    "2026-03-11T99:00:00Z",
+    "limit of 512 KB exceeded with 9 KB used",
+]
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

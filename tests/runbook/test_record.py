@@ -57,7 +57,7 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
 
 def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
     publish(tmp_path / "x", b"old")
-    code = "import pathlib, sys; from runbook import record; record.publish(pathlib.Path(sys.argv[1]), b'x' * 9999)"
+    code = "import pathlib, sys; from runbook.records.files import publish; publish(pathlib.Path(sys.argv[1]), b'x' * 9999)"
     ended = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "x")],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
@@ -122,9 +122,16 @@ def test_a_report_of_a_run_that_did_not_finish_does_not_count(tmp_path: Path, st
 
 
 NO_REPORTS = [
-    "", "{", "[]", "{}", '{"verdict": "ok"}', '{"verdict": "ok", "exit": 99}', '{"verdict": "fine", "exit": 0}',
-    '{"verdict": null, "exit": 0}', '{"verdict": "ok", "exit": "0"}',
-]  # fmt: skip
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"verdict": "ok"}',
+    '{"verdict": "ok", "exit": 99}',
+    '{"verdict": "fine", "exit": 0}',
+    '{"verdict": null, "exit": 0}',
+    '{"verdict": "ok", "exit": "0"}',
+]
 
 
 @pytest.mark.parametrize("text", NO_REPORTS)

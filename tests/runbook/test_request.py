@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runbook.cloud.target import request_on_target
 from runbook.config.load import params_directory
 from runbook.config.parameters import declared_parameters, injected
 from runbook.config.request import find_runbook, request
@@ -112,8 +113,6 @@ UNKNOWN: list[tuple[dict[str, object], type[RunbookError], str]] = [
     ({"": "1"}, BadParameter, "write -p name=value"),
     ({"environment": "sandbx"}, UnknownName, "did you mean sandbox?"),
     ({"environment": "../params/sandbox"}, UnknownName, "there is no environment"),
-    ({"world": "many_eror"}, UnknownName, "did you mean many_errors?"),
-    ({"environment": "production", "world": "healthy"}, BadParameter, "only the sandbox has worlds"),
 ]
 
 
@@ -122,11 +121,16 @@ def test_what_is_not_there(tmp_path: Path, values: dict[str, object], error: typ
     assert said in refusal(error, notebook(tmp_path, DECLARED), values)
 
 
+def test_a_world_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean many_errors"):
+        request_on_target(notebook(tmp_path, DECLARED), {"world": "many_eror"})
+
+
 def test_a_rehearsal_of_production_has_worlds(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("MOCK_MODE", "1")
     shutil.copy(params_directory() / "sandbox.yaml", tmp_path / "rehearsed.yaml")
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
-    found = request(notebook(tmp_path, DECLARED), {"environment": "rehearsed", "world": "healthy"})
+    found = request_on_target(notebook(tmp_path, DECLARED), {"environment": "rehearsed", "world": "healthy"})
     assert (found.environment, found.world) == ("rehearsed", "healthy")
 
 

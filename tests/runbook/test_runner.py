@@ -72,7 +72,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, execute.RunResult
         return run.run(str(NOTEBOOKS / f"{name}.ipynb"), values, cell_timeout=2 if case == "timeout" else 30)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(4) as pool:
-        patch.setattr(run, "Kernel", Watched)
+        patch.setattr(execute, "Kernel", Watched)
         return dict(zip(CASES, pool.map(one, CASES), strict=True))
 
 
@@ -155,7 +155,7 @@ REFUSED: list[tuple[str, dict[str, object], type[RunbookError]]] = [
 def test_refused_before_a_kernel(
     name: str, values: dict[str, object], error: type[RunbookError], monkeypatch: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(run, "Kernel", lambda **_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(execute, "Kernel", lambda **_: pytest.fail("a kernel was started"))
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
     with pytest.raises(error):
         run.run(str(NOTEBOOKS / f"{name}.ipynb"), values)
@@ -166,7 +166,7 @@ def test_no_room_for_a_record(monkeypatch: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "file" / "records"))
     monkeypatch.setattr(Watched, "made", [], raising=False)
-    monkeypatch.setattr(run, "Kernel", Watched)
+    monkeypatch.setattr(execute, "Kernel", Watched)
     with pytest.raises(NoRecord):
         run.run(str(NOTEBOOKS / "ok.ipynb"), {})
     assert not any(k.alive or k.folder.exists() for k in Watched.made)
@@ -187,7 +187,7 @@ def child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     made: list[subprocess.Popen[str]] = []
 
     def start(name: str, values: dict[str, object], **options: Any) -> subprocess.Popen[str]:
-        code = "import json, sys; from runbook import runner; raise runner.run(sys.argv[1], json.loads(sys.argv[2]))"
+        code = "import json, sys; from runbook.runner.run import run; raise run(sys.argv[1], json.loads(sys.argv[2]))"
         words = [sys.executable, "-c", code, str(NOTEBOOKS / f"{name}.ipynb"), json.dumps(values)]
         env = os.environ | {"RUNBOOK_RECORDS": str(tmp_path)}
         options = {"preexec_fn": in_the_foreground, **options}
@@ -294,9 +294,10 @@ SCREENS = [("ok", {}, "", True), ("raises", {}, "", True), ("ok", {"verdit": "ok
 @pytest.mark.parametrize(("name", "values", "stays", "named"), SCREENS)
 def test_the_bar_names_the_steps_and_goes(name: str, values: dict[str, str], stays: str, named: bool) -> None:
     code = (
-        "import json, sys; from runbook import runner\n"
-        "try: runner.run(sys.argv[1], json.loads(sys.argv[2]), runner.progress())\n"
-        "except runner.BadInput: print('refused', end='')\n"
+        "import json, sys; from runbook.model.errors import BadInput; from runbook.runner.run import run\n"
+        "from runbook.runner.progress import progress\n"
+        "try: run(sys.argv[1], json.loads(sys.argv[2]), progress())\n"
+        "except BadInput: print('refused', end='')\n"
         "print('END')"
     )
     words = [sys.executable, "-c", code, str(NOTEBOOKS / f"{name}.ipynb"), json.dumps(values)]

@@ -28,10 +28,18 @@ def test_the_sandbox_is_usable() -> None:
 
 
 BAD = [
-    ("cost_cap_gib: 1", "cost_cap_gb: 1", ["cost_cap_gb: unknown key. Did you mean cost_cap_gib?", "cost_cap_gib: Field"]),
+    (
+        "cost_cap_gib: 1",
+        "cost_cap_gb: 1",
+        ["cost_cap_gb: unknown key. Did you mean cost_cap_gib?", "cost_cap_gib: Field"],
+    ),
     ("limit_hours: 6", "limit_hour: 6", ["tables.freshness.0.limit_hour: unknown key. Did you mean limit_hours?"]),
     ("{ok_from: 5,", "{ok_form: 5,", ["thresholds.etl_runs.ok_form: unknown key. Did you mean ok_from?"]),
-    ("{name: gmail-sync, so", "{name: gmail-sync, shedule: x, so", ["functions.0.shedule: unknown key. Did you mean schedule?"]),
+    (
+        "{name: gmail-sync, so",
+        "{name: gmail-sync, shedule: x, so",
+        ["functions.0.shedule: unknown key. Did you mean schedule?"],
+    ),
     ("cost_cap_gib: 1", 'cost_cap_gib: "1"', ["cost_cap_gib: Input should be a valid number", "'1'"]),
     ("cost_cap_gib: 1", "cost_cap_gib: 0", ["cost_cap_gib: Input should be greater than 0"]),
     ("ok_below: 5", "ok_below: -1", ["thresholds.errors.ok_below"]),
@@ -51,8 +59,12 @@ BAD = [
     ("records: records", "records: gs://b/x", ["records: is an address", "give its path", "'gs://b/x'"]),
     ("region: us-central1", "region: <your region>", ["still has placeholders", "region: <your region>"]),
     ("project: acme", "project: [", ["is not YAML"]),
-    ("project: acme-sales-sandbox", "project: acme-sales-sandbox\nproject_id: x", ["project_id: unknown key. Did you mean project?"]),
-]  # fmt: skip
+    (
+        "project: acme-sales-sandbox",
+        "project: acme-sales-sandbox\nproject_id: x",
+        ["project_id: unknown key. Did you mean project?"],
+    ),
+]
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), BAD, ids=[new.splitlines()[-1] for _, new, _ in BAD])

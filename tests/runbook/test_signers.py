@@ -97,7 +97,7 @@ LINES = [
     (f"lee {NS} ssh-rsa {blob(b'ssh-rsa', b'3', b'0' * 256)}", "3072 bits or more"),
     (f"lee {NS} {{casey}}", "lee has the same key as casey"),
     (f'casey {NS},valid-before="20270101Z" {{casey}}', "a key stands there once"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("line", "problem"), LINES, ids=[f"{n}" for n in range(len(LINES))])
@@ -132,7 +132,7 @@ ROLES = [
     ("", "is not `people:"),
     ("people: [\n", "is not `people:"),
     ("people: !!python/object/apply:os.getcwd []\n", "is not `people:"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "problem"), ROLES, ids=[problem for _, problem in ROLES])
@@ -164,7 +164,7 @@ FILES = [
     ("revoked", lambda path: path.mkdir(), "is no regular file"),
     ("revoked", os.mkfifo, "is no regular file"),
     ("revoked", lambda path: path.write_text("not a key\n"), "revoked, line 1: 'not'"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "spoil", "problem"), FILES, ids=[f"{n}" for n in range(len(FILES))])

@@ -97,7 +97,7 @@ def test_after_a_kill_there_is_the_whole_file_or_none(tmp_path: Path, step: str)
     code = f"""
 import os, signal
 from pathlib import Path
-from runbook.store import Store
+from runbook.records.store import Store
 store = Store(Path({str(tmp_path)!r}))
 store.create("nonces/before", b"")
 os.{step} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)

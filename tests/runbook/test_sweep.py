@@ -246,7 +246,7 @@ def case(made: Prepared, folder: Path, wrong: Wrong) -> bool:
         after, ended = things(place.app), made.sides(place)
         honest(f"{about}, again", place, again, ended, changed=after != middle and "moving" not in sides)
         careful(about, place, before)
-        compared(f"{about}, again", again, made, unseen=False)
+        compared(f"{about}, again", again, made, gap_or_missing_findings=False)
         converged(about, first, again, sides, ended, stuck="stuck" in wrong.kinds.values())
     return True
 
@@ -268,8 +268,8 @@ def honest(about: str, place: Place, result: Result, sides: list[str], changed: 
         assert outcome.said, about
     else:
         assert outcome.next, about
-        assert len(outcome.fates) >= len(sides) or outcome.plan.id != result.id, about
-    rows = list(zip(outcome.plan.changes, outcome.fates, strict=True)) if outcome.fates else []
+        assert len(outcome.statuses) >= len(sides) or outcome.plan.id != result.id, about
+    rows = list(zip(outcome.plan.changes, outcome.statuses, strict=True)) if outcome.statuses else []
     assert {c.resource for c, (fate, _) in rows if c.optional and fate == "done"} <= told, about
     needed = [fate for c, (fate, _) in rows if not c.optional]
     for fate, now in zip(needed, sides[-len(needed) :] if needed else [], strict=True):
@@ -282,7 +282,7 @@ def honest(about: str, place: Place, result: Result, sides: list[str], changed: 
         assert told is None or (told.worst.name == "ok") <= (outcome.result not in ("failed", "unknown")), about
 
 
-def compared(about: str, result: Result, made: Prepared, unseen: bool | None) -> None:
+def compared(about: str, result: Result, made: Prepared, gap_or_missing_findings: bool | None) -> None:
     """Every copied table that is done was compared once; where that could not be seen, it is not ok."""
     outcome: Outcome | None = result.names.get("outcome")
     if outcome is None or result.error or outcome.result not in ("applied", "nothing to do"):
@@ -291,10 +291,12 @@ def compared(about: str, result: Result, made: Prepared, unseen: bool | None) ->
     copies = sorted(c.resource for c in made.changes if c.action == "copy table")
     assert sorted(f.subject for f in found) == copies, f"{about}: {found}"
     if copies:
-        assert {f.verdict.name for f in found} <= ({"ok"} if unseen is False else {"ok", "unknown"}), (
+        assert {f.verdict.name for f in found} <= ({"ok"} if gap_or_missing_findings is False else {"ok", "unknown"}), (
             f"{about}: {found}"
         )
-        assert unseen is None or unseen == ("unknown" in {f.verdict.name for f in found}), f"{about}: {found}"
+        assert gap_or_missing_findings is None or gap_or_missing_findings == (
+            "unknown" in {f.verdict.name for f in found}
+        ), f"{about}: {found}"
 
 
 def careful(about: str, place: Place, before: dict[str, Any]) -> None:

@@ -17,10 +17,9 @@ from runbook.cloud.connect import connect
 from runbook.config.load import load_settings
 from runbook.config.request import request
 from runbook.display import blocks
-from runbook.facts import base
-from runbook.facts.base import template
+from runbook.display.text import visible
 from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import BadParameter, Exit, Refused
+from runbook.model.errors import BadParameter, Broken, Exit, Refused
 from runbook.model.operations import CopyTable, RouteTraffic, RunOnce, SetJobState
 from runbook.model.plan import Change, change_of
 from runbook.records.journal import Journal
@@ -177,7 +176,7 @@ def test_what_hides_a_plan_is_refused_and_written_out(text: str) -> None:
         blocks.table([{text: text, "verdict": text}]),
         blocks.note(text),
         blocks.banner(text, "ok"),
-        blocks.by_hand([text]),
+        blocks.equivalent_command([text]),
     )
     for block in (*shown, blocks.verbatim(text)):
         for said in (block.html, block.text):
@@ -186,8 +185,8 @@ def test_what_hides_a_plan_is_refused_and_written_out(text: str) -> None:
 
 def test_what_people_write_stays_as_it_is() -> None:
     for text in ("déjà vu — “quoted” 値 🙂", "two\nlines"):
-        assert text.visible(text) == text
-    assert text.visible("a\tb\u00a0c") == "a b c"
+        assert visible(text) == text
+    assert visible("a\tb\u00a0c") == "a b c"
 
 
 def test_damaged_files_of_a_plan_are_ignored_and_named(place: Place) -> None:
@@ -230,13 +229,14 @@ def test_runs_may_want_a_bound_in_time(
         assert not [f for f in done.names["run"].findings["confirm"] if f.verdict.name == "unknown"]
 
 
-def test_after_a_write_no_error_says_that_nothing_was_changed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_write_no_error_says_that_nothing_was_changed(place: Place) -> None:
     first = place.plan("rollback")
     place.approve(first.id)
-    monkeypatch.setattr(base, "template", lambda name: "SELECT nonsense(" if name == "runs_of" else template(name))
     done = place.run("rollback", approved_plan=first.id)
-    said = str(done.error)
     assert done.outcome.result == "applied"
+    with place.here(), pytest.raises(Broken) as error:
+        done.names["run"].query("SELECT nonsense(")
+    said = str(error.value)
     assert "Nothing was changed" not in said
     assert f"Before this, changes of plan {first.id} were sent:" in said
     assert "2. route traffic, gmail-sync: done" in said

@@ -55,16 +55,40 @@ OLD = "Cloud Zeppelin API has not been used in project 4711 before or it is disa
 @pytest.mark.parametrize(
     ("code", "error", "next"),
     [
-        (403, {"details": info("USER_PROJECT_DENIED", consumer="projects/acme-1")}, "roles/serviceusage.serviceUsageConsumer on acme-1"),
-        (403, {"details": info("SERVICE_DISABLED", service="run.googleapis.com", consumer="projects/4711")}, "gcloud services enable run.googleapis.com --project=4711"),
-        (403, {"details": info("SERVICE_DISABLED", service="run.googleapis.com", consumer="projects/764086051850")}, "set-quota-project"),
+        (
+            403,
+            {"details": info("USER_PROJECT_DENIED", consumer="projects/acme-1")},
+            "roles/serviceusage.serviceUsageConsumer on acme-1",
+        ),
+        (
+            403,
+            {"details": info("SERVICE_DISABLED", service="run.googleapis.com", consumer="projects/4711")},
+            "gcloud services enable run.googleapis.com --project=4711",
+        ),
+        (
+            403,
+            {"details": info("SERVICE_DISABLED", service="run.googleapis.com", consumer="projects/764086051850")},
+            "set-quota-project",
+        ),
         (403, {"message": OLD}, "gcloud services enable zeppelin.googleapis.com --project=4711"),
         (403, {"details": info("SECURITY_POLICY_VIOLATED")}, "VPC Service Controls"),
         (403, {"details": info("CONSUMER_INVALID", consumer="projects/nope")}, "correct `project` in params"),
-        (403, {"details": info("IAM_PERMISSION_DENIED", permission="run.services.get", resource="projects/p")}, "a role with run.services.get on projects/p"),
-        (403, {"message": "Permission secretmanager.versions.list denied on it"}, "a role with secretmanager.versions.list"),
+        (
+            403,
+            {"details": info("IAM_PERMISSION_DENIED", permission="run.services.get", resource="projects/p")},
+            "a role with run.services.get on projects/p",
+        ),
+        (
+            403,
+            {"message": "Permission secretmanager.versions.list denied on it"},
+            "a role with secretmanager.versions.list",
+        ),
         (403, {"details": info("ACCESS_TOKEN_SCOPE_INSUFFICIENT")}, "scope cloud-platform"),
-        (403, {"message": "This API method requires billing to be enabled.", "errors": [{"reason": "forbidden"}]}, "billing account"),
+        (
+            403,
+            {"message": "This API method requires billing to be enabled.", "errors": [{"reason": "forbidden"}]},
+            "billing account",
+        ),
         (403, {"errors": [{"reason": "quotaExceeded"}]}, "wait a minute"),
         (403, {"message": "no"}, "roles.required in params"),
         (401, {"message": "no"}, "gcloud auth application-default login"),
@@ -74,7 +98,7 @@ OLD = "Cloud Zeppelin API has not been used in project 4711 before or it is disa
         (403, "not an object", "roles.required"),
         (403, {"details": "no list", "errors": {"a": 1}, "message": ["x"]}, "roles.required"),
     ],
-)  # fmt: skip
+)
 def test_the_next_step_of_an_error(code: int, error: Any, next: str) -> None:
     found = failed(code, json.dumps({"error": error}).encode())
     assert next in found.next

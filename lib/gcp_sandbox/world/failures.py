@@ -119,9 +119,7 @@ KINDS: dict[str, Kind] = {
         ),
         code=8,
     ),
-    "unauthenticated": Kind(
-        outcome="skipped", lines=(Line(_UNAUTHENTICATED, "WARNING", "request", 403),), code=7
-    ),
+    "unauthenticated": Kind(outcome="skipped", lines=(Line(_UNAUTHENTICATED, "WARNING", "request", 403),), code=7),
     # The region does not answer: nothing of ours was there to write a line.
     "silence": Kind(outcome="skipped", code=14),
     "auth": Kind(
@@ -175,7 +173,7 @@ KINDS: dict[str, Kind] = {
     "bad_data": Kind(
         error="google.api_core.exceptions.BadRequest: 400 Error while reading data, error message: JSON table "
         "encountered too many errors, giving up. Rows: {rows}; errors: 1. Could not convert value 'string_value: "
-        "\"n/a\"' to timestamp. Field: {column}; Value: n/a"
+        '"n/a"\' to timestamp. Field: {column}; Value: n/a'
     ),
     "schema": Kind(
         error="google.api_core.exceptions.BadRequest: 400 Error while reading data, error message: JSON parsing error "
@@ -183,13 +181,13 @@ KINDS: dict[str, Kind] = {
     ),
     "dependency": Kind(
         error={
-            "": "googleapiclient.errors.HttpError: <HttpError 503 when requesting https://{service}/ returned \"The "
+            "": 'googleapiclient.errors.HttpError: <HttpError 503 when requesting https://{service}/ returned "The '
             'service is currently unavailable.". Details: "backendError">',
             "salesforce": "503 Service Unavailable for url: https://acme.my.salesforce.com/services/data/v60.0/query",
             "hubspot": "502 Server Error: Bad Gateway for url: https://api.hubapi.com/crm/v3/objects/search",
         },
     ),
-}  # fmt: skip
+}
 
 
 def mebibytes(memory: str) -> int:

@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from runbook.apply.attempts import already_applied, lock, next_attempt, open_journal, store_of
-from runbook.apply.executor import Writing
+from runbook.apply.executor import Executor
 from runbook.apply.secret_value import SecretValue
 from runbook.apply.stale import stale, unfinished
 from runbook.approvals.signers import signers_of
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runbook.context import Context
 
 
-def apply(run: Context, plan: Plan, material: SecretValue) -> Outcome:
+def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
     """Plan, refuse or apply; see the module. Raises NoRecord where it could not be journalled, and what is a bug."""
     try:
         plan = _wanted(run, plan)
@@ -48,11 +48,11 @@ def apply(run: Context, plan: Plan, material: SecretValue) -> Outcome:
         asked = _asked(run, plan)
         if not asked.go:
             return _planned(run, plan, asked)
-        _require_safe(plan, asked, material)
+        _require_safe(plan, asked, secret_value)
         with nullcontext() if plan.operation == "notify" else lock(store_of(run).folder, run):
             approvals = _require_approved(run, plan, asked)
             attempt = _begin(run, plan, asked, approvals)
-            return _execute(run, plan, material, attempt, asked, approvals)
+            return _execute(run, plan, secret_value, attempt, asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
         return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
@@ -67,7 +67,7 @@ class _Asked:
 
     go: bool
     now: datetime
-    certain: bool
+    clock_trusted: bool
     opening: datetime
     terms: Terms
 
@@ -93,28 +93,30 @@ def _wanted(run: Context, plan: Plan) -> Plan:
 def _asked(run: Context, plan: Plan) -> _Asked:
     """Whether to apply, and under which terms; an incident counts while it is an open P1."""
     given, rule = run.request.values, plan.rule
-    now, certain = run.cloud.now()
+    now, clock_trusted = run.cloud.now()
     opening = opens(run.settings.windows.get(rule.window), now, run.settings.zone)
     named = given.get("incident", "")
     alone = bool(named) and rule.alone_in_p1 and is_open(store_of(run), named, now)
     terms = terms_of(rule, person(), opening, named if alone else "")
-    unsigned = not rule.signers and bool(given.get("apply") or given.get("tell"))
-    return _Asked(bool(given.get("approved_plan")) or unsigned, now, certain and run.certain, opening, terms)
+    unsigned = not rule.signers and bool(given.get("apply") or given.get("notify"))
+    return _Asked(
+        bool(given.get("approved_plan")) or unsigned, now, clock_trusted and run.clock_trusted, opening, terms
+    )
 
 
-def _require_safe(plan: Plan, asked: _Asked, material: SecretValue) -> None:
+def _require_safe(plan: Plan, asked: _Asked, secret_value: SecretValue) -> None:
     """Raise Refused where the time is not the cloud's, a gate is not green, or a secret's value is missing.
 
     A message needs no clock and stands in nobody's way.
     """
-    if not asked.certain and plan.operation != "notify":
+    if not asked.clock_trusted and plan.operation != "notify":
         said = "approvals hold until a time, and names have dates; this machine's own is not good enough"
         raise Refused("the cloud's clock could not be read", said, next="check the network, and run it again.")
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
         raise Refused("it is not safe to start", lines, next=bad[0].next or "mend what the gates say, and plan again.")
     if any(change.args.needs_secret for change in plan.changes):
-        material.secret()  # refuses before an approval is used up
+        secret_value.secret()  # refuses before an approval is used up
 
 
 def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statement, ...]:
@@ -138,7 +140,7 @@ def _begin(run: Context, plan: Plan, asked: _Asked, approvals: Sequence[Statemen
 
 
 def _execute(
-    run: Context, plan: Plan, material: SecretValue, attempt: Journal, asked: _Asked, approvals: Sequence[Statement]
+    run: Context, plan: Plan, secret_value: SecretValue, attempt: Journal, asked: _Asked, approvals: Sequence[Statement]
 ) -> Outcome:
     """Let the executor write, and say under whose approvals it did."""
     shown = ("approver", "role", "reason", "override", "review_by")
@@ -146,7 +148,7 @@ def _execute(
     stored = newest_plan(store_of(run), plan.id)
     planned_in = stored.file.record if stored else ""
     run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=str(attempt.path), approvals=by)
-    return replace(Writing(run, plan, material, attempt).all(asked.now), by=by, planned_in=planned_in)
+    return replace(Executor(run, plan, secret_value, attempt).all(asked.now), by=by, planned_in=planned_in)
 
 
 def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:

@@ -71,6 +71,7 @@ def next_attempt(folder: Path) -> Path:
 
 
 def open_journal(folder: Path) -> Journal:
+    """The journal of an attempt, whose folder is made. Raises NoRecord."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -50,11 +50,11 @@ def compared(run: Context, outcome: Outcome) -> Findings:
 
     So an application that is taken up again after a crash looks at all copies, not only at those that it made itself.
     """
-    plan, fates = outcome.plan, outcome.fates
+    plan, statuses = outcome.plan, outcome.statuses
     if outcome.result in ("planned", "refused"):
         return Findings()
-    done = [c for c, (fate, _) in zip(plan.changes, fates, strict=False) if fate == "done"]
-    copies = {c.resource: c.args for c in (*plan.there, *done) if isinstance(c.args, CopyTable)}
+    done = [c for c, (status, _) in zip(plan.changes, statuses, strict=False) if status == "done"]
+    copies = {c.resource: c.args for c in (*plan.already_applied, *done) if isinstance(c.args, CopyTable)}
     if not copies:
         return Findings()
     seen = observe_all(run, {"copies": facts.copies(list(copies.values()))}).copies

@@ -61,7 +61,7 @@ STATUS: dict[tuple[str, Sent], ChangeStatus | None] = {
 
 
 @dataclass
-class Writing:
+class Executor:
     """One application of a plan, change by change.
 
     `refused`: the last write was, and had no effect, so that it can be tried again.
@@ -69,7 +69,7 @@ class Writing:
 
     run: Context
     plan: Plan
-    material: SecretValue
+    secret_value: SecretValue
     journal: Journal
     refused: bool = False
 
@@ -78,32 +78,36 @@ class Writing:
 
         The journal, and with it the approvals, stays open while that can be tried again.
         """
-        fates: list[tuple[ChangeStatus, str]] = []
+        statuses: list[tuple[ChangeStatus, str]] = []
         for number, change in enumerate(self.plan.changes, 1):
-            fates.append(self._one(number, change))
-            if fates[-1][0] != "done" and not change.optional:
+            statuses.append(self._one(number, change))
+            if statuses[-1][0] != "done" and not change.optional:
                 break
-        fates += [("not attempted", "")] * (len(self.plan.changes) - len(fates))
-        worst = {fate for _, fate, _ in self._counted(fates)}
+        statuses += [("not attempted", "")] * (len(self.plan.changes) - len(statuses))
+        worst = {status for _, status, _ in self._counted(statuses)}
         result = "unknown" if "unknown" in worst else "failed" if worst != {"done"} else "applied"
         if result == "applied" or (result == "failed" and not self.refused):
             self._write("CLOSE", result=result)
-        done = [c for c, (fate, _) in zip(self.plan.changes, fates, strict=True) if fate == "done"]
-        return Outcome(self.plan, result, tuple(fates), self._said(result, fates), self._next(result, done), began)
+        done = [c for c, (status, _) in zip(self.plan.changes, statuses, strict=True) if status == "done"]
+        return Outcome(
+            self.plan, result, tuple(statuses), self._said(result, statuses), self._next(result, done), began
+        )
 
-    def _counted(self, fates: list[tuple[ChangeStatus, str]]) -> list[tuple[int, ChangeStatus, str]]:
+    def _counted(self, statuses: list[tuple[ChangeStatus, str]]) -> list[tuple[int, ChangeStatus, str]]:
         """Number, fate and words of what decides the result: the needed changes, or all where none is."""
-        rows = [(n, c, *told) for n, (c, told) in enumerate(zip(self.plan.changes, fates, strict=True), 1)]
-        return [(n, fate, said) for n, c, fate, said in rows if not c.optional or all(row[1].optional for row in rows)]
+        rows = [(n, c, *told) for n, (c, told) in enumerate(zip(self.plan.changes, statuses, strict=True), 1)]
+        return [
+            (n, status, said) for n, c, status, said in rows if not c.optional or all(row[1].optional for row in rows)
+        ]
 
-    def _said(self, result: str, fates: list[tuple[ChangeStatus, str]]) -> str:
+    def _said(self, result: str, statuses: list[tuple[ChangeStatus, str]]) -> str:
         if result == "applied":
-            done = sum(fate == "done" for fate, _ in fates)
-            if len(fates) == 1:
+            done = sum(status == "done" for status, _ in statuses)
+            if len(statuses) == 1:
                 return "the change is done, and was seen to be"
-            return f"{done} of {len(fates)} changes are done, and were seen to be"
-        number, fate, said = next(row for row in self._counted(fates) if row[1] != "done")
-        return f"change {number} of {len(fates)}: {fate}, {said}"
+            return f"{done} of {len(statuses)} changes are done, and were seen to be"
+        number, status, said = next(row for row in self._counted(statuses) if row[1] != "done")
+        return f"change {number} of {len(statuses)}: {status}, {said}"
 
     def _next(self, result: str, done: list[Change]) -> tuple[str, ...]:
         """The way on, and for what is done already the way back, newest first."""
@@ -121,36 +125,36 @@ class Writing:
         self.refused = False
         if change.optional:
             change = replace(change, notes={"once": f"{self.plan.id}-{self.journal.path.parent.name}"})
-        look = self._settled(change, wait=("pending", "old") if sent and change.args.is_a_run else ("pending",))
-        if fate := STATUS[look.state, "no"]:
-            return fate, look.said if fate == "done" else f"not started: {look.said}"
+        observed = self._settled(change, wait=("pending", "old") if sent and change.args.is_a_run else ("pending",))
+        if status := STATUS[observed.state, "no"]:
+            return status, observed.said if status == "done" else f"not started: {observed.said}"
         if change.args.is_a_run and "since" not in change.notes:
-            change = replace(change, notes={"since": look.data["newest"]})
-        intent = {"change": change.plain(), "notes": change.notes, "seen": look.said, "undo": change.undo}
+            change = replace(change, notes={"since": observed.data["newest"]})
+        intent = {"change": change.plain(), "notes": change.notes, "seen": observed.said, "undo": change.undo}
         self._write("INTENT", number=number, **intent)
-        said, refused = self._sent(number, change, look)
+        said, refused = self._sent(number, change, observed)
         if self.refused:  # by ourselves: nothing was sent
             return "failed", said
-        look = self._settled(change, wait=("pending", "unseen") if refused else ("pending", "unseen", "old"))
-        self._write("CONFIRM", number=number, state=look.state, said=look.said)
-        self.refused = refused and look.state == "old"
-        fate = STATUS[look.state, "refused" if refused else "yes"] or "unknown"
-        return fate, "; ".join(t for t in (look.said, said if fate != "done" else "") if t)
+        observed = self._settled(change, wait=("pending", "unseen") if refused else ("pending", "unseen", "old"))
+        self._write("CONFIRM", number=number, state=observed.state, said=observed.said)
+        self.refused = refused and observed.state == "old"
+        status = STATUS[observed.state, "refused" if refused else "yes"] or "unknown"
+        return status, "; ".join(t for t in (observed.said, said if status != "done" else "") if t)
 
-    def _sent(self, number: int, change: Change, look: Observation) -> tuple[str, bool]:
+    def _sent(self, number: int, change: Change, observed: Observation) -> tuple[str, bool]:
         """Send the write; what was answered where that was an error, and whether that was a refusal.
 
         Sets `refused` where it was not even sent. Raises what is neither an answer nor silence.
         """
         try:
-            ACTIONS[change.action].do(self._sender(number), self.run.cloud, change, look, self.material)
+            ACTIONS[change.action].do(self._sender(number), self.run.cloud, change, observed, self.secret_value)
             return "", False
         except Refused as refusal:
             said, refused = f"{refusal.what}: {refusal.observed}", True
             self.refused = True
         except Exception as error:
             if hasattr(error, "message"):  # before anything reads it: an answer may repeat what was sent
-                error.message = self.material.scrub(str(error.message))
+                error.message = self.secret_value.scrub(str(error.message))
             missing, refused = gap(error, change.resource), _is_answer(error)
             if missing is None and not refused:
                 self._hide(error)
@@ -162,8 +166,8 @@ class Writing:
     def _hide(self, error: Exception) -> None:
         """Raise Broken in place of an error that would show a secret's value, wherever in it that stands."""
         whole = "".join(traceback.format_exception(error))
-        if self.material.scrub(whole) != whole:
-            observed = f"{type(error).__name__}: {self.material.scrub(str(error))}"
+        if self.secret_value.scrub(whole) != whole:
+            observed = f"{type(error).__name__}: {self.secret_value.scrub(str(error))}"
             raise Broken(
                 "a write broke off",
                 observed,
@@ -194,15 +198,15 @@ class Writing:
         for n in range(SETTLE_TIMEOUT_S // PAUSE_S if on_google else LOOKS):
             if on_google and n:
                 time.sleep(PAUSE_S)
-            look = self._look(change)
-            patience = BRIEF_S if look.state == "old" and not change.args.is_a_run else SETTLE_TIMEOUT_S
-            if look.state not in wait or (on_google and time.monotonic() - began > patience):
+            observed = self._observe(change)
+            patience = BRIEF_S if observed.state == "old" and not change.args.is_a_run else SETTLE_TIMEOUT_S
+            if observed.state not in wait or (on_google and time.monotonic() - began > patience):
                 break
-        return look
+        return observed
 
-    def _look(self, change: Change) -> Observation:
+    def _observe(self, change: Change) -> Observation:
         try:
-            return ACTIONS[change.action].look(self.run.cloud, change)
+            return ACTIONS[change.action].observe(self.run.cloud, change)
         except Exception as error:
             missing = gap(error, change.resource)
             if missing:

@@ -27,8 +27,11 @@ def deliver(contact: str, title: str, text: str) -> None:
     if not os.environ.get(named, "").strip():
         raise Refused(f"{contact} was not told", f"{named} is not set on this machine", next="tell them yourself.")
     if not addresses.add(os.environ[named]):
-        raise Refused(f"{contact} was not told", f"{named} holds an address that apprise does not know",
-                      next="tell them yourself; mend the variable.")  # fmt: skip
+        raise Refused(
+            f"{contact} was not told",
+            f"{named} holds an address that apprise does not know",
+            next="tell them yourself; mend the variable.",
+        )
     if not addresses.notify(title=title, body=text):
         services = ", ".join(sorted({str(one.service_name) for one in addresses}))
         raise Refused(f"{contact} was not told", f"not accepted by each of: {services}", next="tell them yourself.")

@@ -36,7 +36,7 @@ def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | No
         return None
     changes = tuple(change_of(row, run.request.runbook, content["operation"]) for row in content["changes"])
     if not rule.signers and not {canonical(c.plain()) for c in changes} <= {
-        canonical(c.plain()) for c in (*plan.changes, *plan.there)
+        canonical(c.plain()) for c in (*plan.changes, *plan.already_applied)
     }:
         return None
     was = {name: content[name] for name in ("operation", "reason", "relies_on")}
@@ -53,7 +53,7 @@ def stale(store: Store, wanted: str, plan: Plan) -> Refused:
         )
     before, now = stored.file.content, plan.content
     moved = [*_moved("", _read(before), _read(now))] or [*_moved("", before, now)]
-    where = f"{plan.operation} ({plan.place.get('environment')})"
+    where = f"{plan.operation} ({plan.origin.get('environment')})"
     return Refused(
         f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}",
         "\n".join(f"changed: {line}" for line in moved),

@@ -19,7 +19,7 @@ from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
 from runbook.display.text import text_table, visible
 from runbook.model.errors import BadSettings, Refused, UnknownName
-from runbook.model.operations import ACTIONS, Rule, Tell
+from runbook.model.operations import ACTIONS, Notify, Rule
 from runbook.records.people import person
 from runbook.records.plans import Stored, clock, newest_plan
 from runbook.records.record import records_directory
@@ -85,7 +85,7 @@ class Found:
             f"given {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
         }
         head = text_table([{"plan": key, self.file["id"][:12]: value} for key, value in about.items()])
-        texts = dict.fromkeys(c["args"]["message"] for c in shown["changes"] if c["action"] == Tell.action)
+        texts = dict.fromkeys(c["args"]["message"] for c in shown["changes"] if c["action"] == Notify.action)
         messages = "".join(f"\nWhat they are told:\n{visible(text)}\n" for text in texts)
         return f"{head}\n\n{text_table(changes)}\n{messages}"
 

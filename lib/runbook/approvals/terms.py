@@ -41,4 +41,5 @@ def _at(day: date, text: str, zone: ZoneInfo) -> datetime:
 
 
 def current_terms(file: PlanFile, rule: Rule) -> Terms:
+    """The terms of a plan file, as the settings have them now."""
     return terms_of(rule, file.terms.requester, clock(file.terms.not_before), file.terms.incident)

@@ -18,7 +18,7 @@ NO_CHANGE = "no record of this incident names a change that was made"
 
 
 @dataclass(frozen=True)
-class Told:
+class IncidentRun:
     """One run that named the incident: its folder, journal rows, and what its report and record say."""
 
     folder: Path
@@ -32,14 +32,14 @@ class Told:
         return str(self.record.get("started_at") or self.rows[0]["time"])
 
 
-def runs_of(system: Settings, incident: str) -> list[Told]:
+def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
     """The runs of an incident, oldest first. Raises UnknownName when there is none."""
     found = []
     for path in sorted(records_directory(system).glob("*/journal.jsonl")):
         rows = Journal(path.parent).read()
         if rows and rows[0].get("parameters", {}).get("incident") == checked_incident(incident):
             report, attested = read_report(path.parent), read_json(path.parent / "record.json")
-            found.append(Told(path.parent, rows, report or {}, attested or {}))
+            found.append(IncidentRun(path.parent, rows, report or {}, attested or {}))
     if not found:
         where = records_directory(system)
         raise UnknownName(f"no record names {incident}", f"looked in {where}", next="give runs -p incident=INC-….")
@@ -64,7 +64,7 @@ def draft(system: Settings, incident: str) -> Path:
     return path
 
 
-def _sections(incident: str, told: list[Told]) -> list[str]:
+def _sections(incident: str, told: list[IncidentRun]) -> list[str]:
     """The draft's parts, each from the records alone."""
     first = next((t.report for t in told if t.report), {})
     system = f"System: {first.get('project', 'unknown')}, {first.get('target', '')}."
@@ -82,12 +82,12 @@ def _sections(incident: str, told: list[Told]) -> list[str]:
     ]
 
 
-def _row(told: Told) -> str:
+def _row(told: IncidentRun) -> str:
     who, said = told.record.get("who", "not attested"), told.report.get("sentence", "no verdict")
     return f"| {told.at[:19]} | {told.rows[0].get('runbook')} | {who} | {said} | `{told.folder.name}` |"
 
 
-def _done(told: Told) -> list[str]:
+def _done(told: IncidentRun) -> list[str]:
     """What a run wrote, who approved it, and whether it was seen to be done."""
     lines = []
     for row in told.rows:

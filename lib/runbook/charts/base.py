@@ -60,6 +60,7 @@ def chart(
     height: float = 2.9,
     left: float = 0.07,
 ) -> Chart:
+    """A chart that `paint` draws; with no rows it says why."""
     if not rows:
         return Chart(title, rows, why="could not be seen" if fact.gaps else empty)
     from matplotlib.backends.backend_agg import FigureCanvasAgg

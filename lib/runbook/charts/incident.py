@@ -84,7 +84,7 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
 
     `facts` are those that the page was made from.
     """
-    rows = page.near
+    rows = page.headroom
 
     def paint(axes: Axes) -> None:
         bars = [(_of_run(r), 100 * (r["seen"] or 0) / r["limit"], _against(r), r["_hit"]) for r in rows]
@@ -93,9 +93,9 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
         axes.plot([], [], "s", color=GOOD, label="not stopped")
         axes.set_xlabel("% of the limit that is deployed")
 
-    blind = next((f for f in facts if f.gaps), facts[0])
+    unknowns = next((f for f in facts if f.gaps), facts[0])
     title = "Newest runs and their limits"
-    return chart(title, blind, rows, paint, empty="nothing ran into a limit", height=1 + 0.25 * len(rows), left=0.34)
+    return chart(title, unknowns, rows, paint, empty="nothing ran into a limit", height=1 + 0.25 * len(rows), left=0.34)
 
 
 def _of_run(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbook.checks.base import ALERT, OK, WARN, dark, must, one, unseen
+from runbook.checks.base import ALERT, OK, WARN, gap_findings, gap_or_missing_findings, must, one
 from runbook.config.schema import Settings
 from runbook.display.text import Row
 from runbook.model.facts import Fact
@@ -13,14 +13,14 @@ from runbook.model.moment import Moment
 def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -> Findings:
     """What happened since a change: `runs` and `errors` hold only what came after it began."""
     name = runs.name.removeprefix("runs of ")
-    ran = unseen("run since then", runs, "success")
+    ran = gap_or_missing_findings("run since then", runs, "success")
     if not ran:
         newest = runs.rows[0] if runs.rows else {"status": "none yet, so nothing is proved", "error": ""}
         verdict = {"success": OK, "failed": ALERT}.get(newest["status"], WARN)
         value = newest["status"] + (f": {newest['error']}" if newest["error"] else "")
         hint = "go back." if verdict is ALERT else "wait for a run to end, then run daily_check."
         ran = one("run since then", name, value, "success", verdict, hint)
-    logged = unseen("errors since then", errors, "none")
+    logged = gap_or_missing_findings("errors since then", errors, "none")
     if not logged:
         count = len(errors.rows)
         said = f"{count}" + (f"; newest: {errors.rows[0]['text']}" if count else "")
@@ -37,7 +37,7 @@ def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
     found = [_same_rows(row) for row in copies.rows]
     hint = "find out who deleted it, and make it again."
     gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, hint) for name in copies.absent]
-    return join((*found, *gone, dark("same rows", copies, _SOURCE)))
+    return join((*found, *gone, gap_findings("same rows", copies, _SOURCE)))
 
 
 _SOURCE = "as the source"

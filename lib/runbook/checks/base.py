@@ -13,16 +13,17 @@ def one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hint
     return Findings((Finding(check, subject, value, limit, verdict, "" if verdict is OK else hint),))
 
 
-def unseen(check: str, fact: Fact, limit: str) -> Findings:
+def gap_or_missing_findings(check: str, fact: Fact, limit: str) -> Findings:
     """What a fact could not see, as unknown, and what is not there, as an alert; empty when it saw everything."""
     gone = (one(check, name, "does not exist", limit, ALERT, "compare with params.") for name in fact.absent)
-    return join((*gone, dark(check, fact, limit)))
+    return join((*gone, gap_findings(check, fact, limit)))
 
 
-def dark(check: str, fact: Fact, limit: str) -> Findings:
+def gap_findings(check: str, fact: Fact, limit: str) -> Findings:
     """What a fact could not see, as unknown; what is not there is left to the check."""
     return join(one(check, g.subject, f"could not see: {g.why}", limit, UNKNOWN, g.next) for g in fact.gaps)
 
 
 def must(check: str, subject: str, value: str, limit: str, good: bool, hint: str) -> Findings:
+    """One finding: ok where it is good, else an alert."""
     return one(check, subject, value, limit, OK if good else ALERT, hint)

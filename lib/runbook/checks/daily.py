@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from cronsim import CronSim
 
-from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, one, unseen
+from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, gap_or_missing_findings, one
 from runbook.config.schema import Settings
 from runbook.model.facts import Fact
 from runbook.model.findings import Finding, Findings, join
@@ -22,7 +22,7 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
     """
     limits = settings.thresholds.etl_runs
     limit = f"ok from {limits.ok_from}, alert at {limits.alert_at}"
-    gone = unseen("ETL runs today", today, limit)
+    gone = gap_or_missing_findings("ETL runs today", today, limit)
     if gone and not today.rows:
         return gone
     good = sum(r["runs"] for r in today.rows if r["status"] == "success")
@@ -82,13 +82,13 @@ def _failed(today: Fact, failures: Fact) -> Findings:
         said = ": ".join(str(last[k]) for k in ("function", "error") if last.get(k))
         value = f"{count} failed" + (f"; newest {said}" if said else "")
         found.append(Finding("failed ETL runs today", system, value, "none", WARN, "read the function's logs."))
-    return Findings((*found, *unseen("failed ETL runs today", failures, "none")))
+    return Findings((*found, *gap_or_missing_findings("failed ETL runs today", failures, "none")))
 
 
 def etl_week(week: Fact, settings: Settings, moment: Moment) -> Findings:
     """The success rate of seven days, for information; no run at all in that time is an alert."""
     limit = "some runs; the rate is for information"
-    if gone := unseen("ETL success rate", week, limit):
+    if gone := gap_or_missing_findings("ETL success rate", week, limit):
         return gone
     good, bad = sum(r["success"] for r in week.rows), sum(r["failed"] for r in week.rows)
     if not good + bad:
@@ -105,7 +105,7 @@ def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     expected, region = [f.name for f in settings.functions], settings.region
     limit = f"{len(expected)} functions, ACTIVE"
     if seen.gaps and not seen.rows and not any(g.subject.startswith("functions in ") for g in seen.gaps):
-        return unseen("functions", seen, limit)
+        return gap_or_missing_findings("functions", seen, limit)
     here = {r["name"]: r for r in seen.rows if r["region"] == region}
     away = any(g.subject in ("functions", f"functions in {region}") for g in seen.gaps)
     active = sum(here[n]["state"] == "ACTIVE" for n in expected if n in here)
@@ -122,7 +122,7 @@ def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     if not away:
         verdict = OK if active == len(expected) else ALERT
         found.insert(0, Finding("functions", region, f"{active} of {len(expected)} ACTIVE", limit, verdict))
-    return Findings((*found, *unseen("functions", seen, limit)))
+    return Findings((*found, *gap_or_missing_findings("functions", seen, limit)))
 
 
 def _not_active(row: dict, limit: str) -> Finding:
@@ -138,7 +138,7 @@ def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """
     limits = settings.thresholds.errors
     limit = f"ok below {limits.ok_below}, alert above {limits.alert_above}"
-    gone = unseen("errors", seen, limit)
+    gone = gap_or_missing_findings("errors", seen, limit)
     if gone and not seen.rows:
         return gone
     ours = [r for r in seen.rows if r.get("_ours", True)]
@@ -159,7 +159,7 @@ def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """The age of the newest score in days against `thresholds.scores`, by the team's date."""
     warn = settings.thresholds.scores.warn_days
     limit = f"today; alert when more than {warn} day{'s' if warn != 1 else ''} old"
-    if gone := unseen("account scores", seen, limit):
+    if gone := gap_or_missing_findings("account scores", seen, limit):
         return gone
     subject = settings.tables.scores.name
     if not seen.rows:
@@ -185,13 +185,13 @@ def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
         verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
         hint = "see whether the function that writes it ran."
         found.append(one("data freshness", table.name, value, limit, verdict, hint))
-    return join((*found, unseen("data freshness", seen, "fresh")))
+    return join((*found, gap_or_missing_findings("data freshness", seen, "fresh")))
 
 
 def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """Every scheduler job is ENABLED and its last attempt succeeded; none at all is an alert."""
     limit = "ENABLED, last attempt ok"
-    gone = unseen("scheduler", seen, limit)
+    gone = gap_or_missing_findings("scheduler", seen, limit)
     if gone and not seen.rows:
         return gone
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, must, one, unseen
+from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, gap_or_missing_findings, must, one
 from runbook.checks.roles import elevated
 from runbook.config.schema import Settings
 from runbook.display.text import Row
@@ -24,7 +24,7 @@ def safe_to_deploy(
 
 def safe_to_route(service: Fact, revisions: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
     """There are revisions to choose from, nothing moves, and one may."""
-    found = unseen("revisions", revisions, "seen")
+    found = gap_or_missing_findings("revisions", revisions, "seen")
     if not found:
         ready = sum(r["ready"] for r in revisions.rows)
         value = f"{ready} of {len(revisions.rows)} ready"
@@ -43,7 +43,7 @@ def safe_to_rotate(
 ) -> Findings:
     """The secret is there, its readers are known, get a new revision's traffic and name `latest`; tried in staging; one
     may."""
-    found = unseen("secret", versions, "exists")
+    found = gap_or_missing_findings("secret", versions, "exists")
     if not found:
         enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
         newest = versions.rows[0]["version"] if versions.rows else "none"
@@ -95,7 +95,7 @@ def safe_to_retire(
 
     To enable a version again, `to`, takes nothing away from anybody, so there it is enough that the secret was seen.
     """
-    found = unseen("secret", versions, "exists")
+    found = gap_or_missing_findings("secret", versions, "exists")
     if to == "enable":
         found = found or one("secret", "versions", f"{len(versions.rows)} seen", "exists", OK)
     elif not found:
@@ -114,7 +114,7 @@ def safe_to_retire(
 
 def _in_use(newest: Row, users: Fact, runs: Fact, settings: Settings) -> Findings:
     limit = f"started with version {newest['version']}, and ran well since"
-    found, unknown = [_users(users)], unseen("new version in use", runs, limit)
+    found, unknown = [_users(users)], gap_or_missing_findings("new version in use", runs, limit)
     for row in (r for r in users.rows if "latest" in r["versions"]):
         name, verdict, value, hint = row["function"], OK, "ran well", ""
         good = [r for r in runs.rows if r["function"] == name and r["status"] == "success"]
@@ -134,7 +134,9 @@ def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings
     A table without a backup of the last day is a warning, and so is one that params name and the dataset has not: the
     first may be why one is here, and nothing can back up the second.
     """
-    found = join((unseen("tables", tables, "seen"), unseen("backups", snapshots, "seen")))
+    found = join(
+        (gap_or_missing_findings("tables", tables, "seen"), gap_or_missing_findings("backups", snapshots, "seen"))
+    )
     if not found:
         found = join((_backed_up(tables, snapshots, settings, moment), _known(tables, settings)))
     return join((found, elevated(access, settings, moment)))
@@ -170,13 +172,13 @@ def _known(tables: Fact, settings: Settings) -> Findings:
 
 def safe_to_alter(tables: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment) -> Findings:
     """The table was seen, the same was tried in staging, and one may."""
-    parts = (unseen("tables", tables, "seen"), elevated(access, settings, moment))
+    parts = (gap_or_missing_findings("tables", tables, "seen"), elevated(access, settings, moment))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
 def safe_to_pause(jobs: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
     """The job was seen, and one may."""
-    return join((unseen("scheduler", jobs, "seen"), elevated(access, settings, moment)))
+    return join((gap_or_missing_findings("scheduler", jobs, "seen"), elevated(access, settings, moment)))
 
 
 def rehearsed(rehearsal: Fact, settings: Settings, moment: Moment, source: Fact | None = None) -> Findings:
@@ -185,7 +187,7 @@ def rehearsed(rehearsal: Fact, settings: Settings, moment: Moment, source: Fact 
     `source` is the code that would be deployed: only a trial of that very code counts.
     """
     name, limit = settings.staging, "the same was applied there"
-    if not name or (seen := unseen("tried in staging", rehearsal, limit)):
+    if not name or (seen := gap_or_missing_findings("tried in staging", rehearsal, limit)):
         return seen if name else Findings()
     digest = "".join(row["_digest"] for row in source.rows) if source else ""
     found = [row for row in rehearsal.rows if row["_source"] == digest]
@@ -197,7 +199,7 @@ def rehearsed(rehearsal: Fact, settings: Settings, moment: Moment, source: Fact 
 def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
     """No run of the function is still going (guide: "ETL stuck"); one that is past its time limit may be dead."""
     name, limit = runs.name.removeprefix("runs of "), "no run is going"
-    if seen := unseen("running now", runs, limit):
+    if seen := gap_or_missing_findings("running now", runs, limit):
         return seen
     timeout = next((f.timeout_s for f in settings.functions if f.name == name), 3600)
     going = [r for r in runs.rows if r["status"] not in ("success", "failed") and r["finished_at"] is None]
@@ -211,7 +213,7 @@ def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
 
 
 def _source(source: Fact) -> Findings:
-    if seen := unseen("source", source, "tested, committed, reviewed, no secrets"):
+    if seen := gap_or_missing_findings("source", source, "tested, committed, reviewed, no secrets"):
         return seen
     if not source.rows:
         return one("source", "code", "not changed: nothing to test", "tested, committed, reviewed, no secrets", OK)
@@ -219,13 +221,28 @@ def _source(source: Fact) -> Findings:
     for row in source.rows:
         checks = [
             ("own tests, MOCK_MODE=1", row["tests"], "pass", row["_passed"], "mend them."),
-            ("committed", ", ".join(row["not committed"]) or "everything", "everything", not row["not committed"],
-             "commit."),
-            ("reviewed", row["review"] or "by nobody", "by someone", bool(row["review"]),
-             "add a Reviewed-by line to the commit's message, or merge by pull request."),
-            ("secrets in code", "; ".join(row["looks like a secret"]) or "none", "none", not row["looks like a secret"],
-             "take it out and rotate it; mark a false alarm with “pragma: allowlist secret”."),
-        ]  # fmt: skip
+            (
+                "committed",
+                ", ".join(row["not committed"]) or "everything",
+                "everything",
+                not row["not committed"],
+                "commit.",
+            ),
+            (
+                "reviewed",
+                row["review"] or "by nobody",
+                "by someone",
+                bool(row["review"]),
+                "add a Reviewed-by line to the commit's message, or merge by pull request.",
+            ),
+            (
+                "secrets in code",
+                "; ".join(row["looks like a secret"]) or "none",
+                "none",
+                not row["looks like a secret"],
+                "take it out and rotate it; mark a false alarm with “pragma: allowlist secret”.",
+            ),
+        ]
         found += [must("source", *check) for check in checks]
     return join(found)
 
@@ -240,7 +257,7 @@ def _way_back(service: Fact) -> Findings:
 
 def _still(service: Fact) -> Findings:
     """Nothing is being deployed or routed at this moment."""
-    if seen := unseen("service", service, "at rest"):
+    if seen := gap_or_missing_findings("service", service, "at rest"):
         return seen
     row = service.rows[0]
     moves = row["_reconciling"] or row["state"] == "DEPLOYING"
@@ -249,7 +266,7 @@ def _still(service: Fact) -> Findings:
 
 
 def _active(service: Fact) -> Findings:
-    if seen := unseen("service", service, "ACTIVE"):
+    if seen := gap_or_missing_findings("service", service, "ACTIVE"):
         return seen
     row = service.rows[0]
     good = row["state"] == "ACTIVE"
@@ -257,7 +274,7 @@ def _active(service: Fact) -> Findings:
 
 
 def _users(users: Fact) -> Findings:
-    if seen := unseen("readers", users, "known"):
+    if seen := gap_or_missing_findings("readers", users, "known"):
         return seen
     names = ", ".join(dict.fromkeys(r["function"] for r in users.rows))
     if not names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from runbook.checks.base import ALERT, OK, WARN, one, unseen
+from runbook.checks.base import ALERT, OK, WARN, gap_or_missing_findings, one
 from runbook.config.schema import Settings
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, Verdict, join
@@ -18,7 +18,7 @@ def access(seen: Fact, settings: Settings, moment: Moment) -> Findings:
 
 def held(check: str, seen: Fact, roles: Iterable[str], lacking: Verdict, settings: Settings) -> Findings:
     """Whether each role brings all its permissions, else the verdict `lacking`; it says of whom to ask for the role."""
-    if gone := unseen(check, seen, "held"):
+    if gone := gap_or_missing_findings(check, seen, "held"):
         return gone
     ask = settings.contacts[settings.roles.ask].who
     found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbook.checks.base import ALERT, OK, dark, one
+from runbook.checks.base import ALERT, OK, gap_findings, one
 from runbook.config.schema import Settings
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, join
@@ -20,7 +20,7 @@ def schema(seen: Fact, settings: Settings, moment: Moment) -> Findings:
             found.append(one("tables", table, "does not exist", "exists", ALERT, hint))
         elif table in read:
             found.append(_columns(table, wanted, columns))
-    return join((*found, dark("tables", seen, "exists")))
+    return join((*found, gap_findings("tables", seen, "exists")))
 
 
 def _wanted(settings: Settings) -> dict[str, dict[str, str]]:

@@ -27,16 +27,16 @@ def doctor(environment: str, world: str = "") -> Findings:
     """
     system = load_settings(environment)
     cloud = connect(system, world)
-    now, certain = cloud.now()
+    now, clock_trusted = cloud.now()
     moment = Moment(now, system.zone)
     schema, access = (observe(ask, cloud, moment) for ask in (facts.schema(), facts.access()))
-    clock = f"its clock says {now.isoformat()}" if certain else "no answer"
+    clock = f"its clock says {now.isoformat()}" if clock_trusted else "no answer"
     hint = "check the network and proxies: no Google API answered."
     return join(
         (
             one("params", f"{environment}.yaml", "usable", "no placeholder, no error", OK),
             one("credentials", "identity", _identity(cloud), "some identity", OK),
-            one("connection", cloud.target, clock, "answers", OK if certain else UNKNOWN, hint),
+            one("connection", cloud.target, clock, "answers", OK if clock_trusted else UNKNOWN, hint),
             checks.schema(schema, system, moment),
             checks.access(access, system, moment),
             _records(system),
@@ -79,7 +79,7 @@ def _approvers(system: Settings, cloud: Cloud) -> Findings:
 
 def _addresses(system: Settings, cloud: Cloud) -> Findings:
     """Whether each contact who is told before a change can be reached from this machine; nobody is called."""
-    contacts = dict.fromkeys(["on-call", *(name for rule in system.operations.values() for name in rule.tell)])
+    contacts = dict.fromkeys(["on-call", *(name for rule in system.operations.values() for name in rule.notify)])
     found = []
     for contact in (name for name in contacts if name in system.contacts):
         variable = address_variable(contact)

@@ -198,10 +198,14 @@ def incident(name: str, environment: str | None) -> None:
 
     system = load_settings(environment or "sandbox")
     rows = [
-        {"began (UTC)": t.at[:19], "runbook": t.rows[0].get("runbook"), "verdict": t.report.get("verdict", "none"),
-         "record": t.folder.name}
+        {
+            "began (UTC)": t.at[:19],
+            "runbook": t.rows[0].get("runbook"),
+            "verdict": t.report.get("verdict", "none"),
+            "record": t.folder.name,
+        }
         for t in runs_of(system, name)
-    ]  # fmt: skip
+    ]
     click.echo(text_table(rows))
     click.echo(f"Draft: {draft(system, name)}")
 

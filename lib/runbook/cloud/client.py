@@ -48,7 +48,7 @@ class Cloud:
         self.credentials = self.credentials or AnonymousCredentials()
 
     @cached_property
-    def door(self) -> Any:
+    def guard(self) -> Any:
         from requests.adapters import HTTPAdapter
 
         from runbook.cloud.guard import ReadOnlyGuard
@@ -59,7 +59,7 @@ class Cloud:
     def _behind_the_door(self, session: Any) -> Any:
         """Let every request of a session go through the door: no other adapter stays mounted."""
         session.adapters.clear()
-        session.mount("", self.door)
+        session.mount("", self.guard)
         session.auth = lambda request: request  # else a .netrc of this machine may replace or add a credential
         return session
 
@@ -119,7 +119,7 @@ class Cloud:
         """
         session = self.public if method == "PUT" else self.session
         given = {"Content-Type": "application/json"} | (headers or {})
-        with self.door.opened(method, url, body):
+        with self.guard.allow_once(method, url, body):
             response = session.request(method, url, data=body, headers=given, timeout=60)
         return answered(response)
 
@@ -156,6 +156,6 @@ class Cloud:
             return datetime.now(UTC).replace(microsecond=0), False
         except GoogleAuthError as error:
             raise no_credentials(error) from None
-        if not self.door.date:
+        if not self.guard.date:
             return datetime.now(UTC).replace(microsecond=0), False
-        return self.door.date, True
+        return self.guard.date, True

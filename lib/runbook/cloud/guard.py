@@ -49,10 +49,23 @@ _QUERIES = re.compile(r"/bigquery/v2/projects/[\w.-]+/queries")
 
 # What jobs.query may carry: nothing that names a destination, a session or a connection.
 _QUERY_KEYS = {
-    "formatOptions", "jobCreationMode", "jobTimeoutMs", "kind", "labels", "location", "maxResults",
-    "maximumBytesBilled", "parameterMode", "query", "queryParameters", "requestId", "timeoutMs", "useInt64Timestamp",
-    "useLegacySql", "useQueryCache",
-}  # fmt: skip
+    "formatOptions",
+    "jobCreationMode",
+    "jobTimeoutMs",
+    "kind",
+    "labels",
+    "location",
+    "maxResults",
+    "maximumBytesBilled",
+    "parameterMode",
+    "query",
+    "queryParameters",
+    "requestId",
+    "timeoutMs",
+    "useInt64Timestamp",
+    "useLegacySql",
+    "useQueryCache",
+}
 
 _READS = [
     (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", r"[\w.-]+")))
@@ -63,9 +76,16 @@ _READS = [
 HOSTS = frozenset(host for _, host, _ in _READS)
 
 _CREDENTIALS = frozenset(
-    ("authorization", "cookie", "proxy-authorization", "x-goog-api-key", "x-goog-iam-authority-selector",
-     "x-goog-iam-authorization-token", "x-goog-user-project")
-)  # fmt: skip
+    (
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "x-goog-api-key",
+        "x-goog-iam-authority-selector",
+        "x-goog-iam-authorization-token",
+        "x-goog-user-project",
+    )
+)
 
 
 class Redirected(requests.RequestException):
@@ -106,7 +126,7 @@ class ReadOnlyGuard(BaseAdapter):
         return response
 
     @contextmanager
-    def opened(self, method: str, url: str, body: bytes) -> Iterator[None]:
+    def allow_once(self, method: str, url: str, body: bytes) -> Iterator[None]:
         """Let exactly this request pass, once; `apply` is the only one to call this."""
         key = (method, url, _digest(body))
         self._writes.add(key)

@@ -24,16 +24,16 @@ class Prefetch:
     """A connection that was begun for one environment and world; it can be taken once."""
 
     def __init__(self, environment: str, world: str):
-        self.place: tuple[str, str] | None = (environment, world)
+        self.where: tuple[str, str] | None = (environment, world)
         pool = futures.ThreadPoolExecutor(1)
         self.begun = pool.submit(lambda: _connect(load_settings(environment), world))
         pool.shutdown(wait=False)
 
     def take(self, environment: str, world: str) -> Connected | None:
         """What it brought; None where it is for another place, failed, or is not there in time."""
-        if self.place != (environment, world):
+        if self.where != (environment, world):
             return None
-        self.place = None
+        self.where = None
         with suppress(Exception):  # whatever it was, it happens again where somebody is told
             return self.begun.result(timeout=LIMIT_S)
         return None

@@ -86,7 +86,7 @@ def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
         raise Absent(error.message.split(": ", 1)[-1]) from None
     except google.BadRequest as error:
         raise _reading(error, sql) from None
-    if not cloud.door.is_select(sql):
+    if not cloud.guard.is_select(sql):
         what = "SELECT that calls a routine" if kind == "SELECT" else kind
         raise Broken(f"only a SELECT without routines may run here; this is a {what}", sql)
     cap = cloud.settings.cost_cap

@@ -13,9 +13,12 @@ from urllib3.util.retry import Retry
 def network() -> HTTPAdapter:
     """The transport to Google: two more tries for an answer of 429 or 5xx and for none; every request is a read."""
     retry = Retry(
-        total=2, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None,
+        total=2,
+        backoff_factor=0.3,
+        status_forcelist=(429, 500, 502, 503, 504),
+        allowed_methods=None,
         raise_on_status=False,
-    )  # fmt: skip
+    )
     return HTTPAdapter(pool_maxsize=16, max_retries=retry)
 
 

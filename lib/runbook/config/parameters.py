@@ -73,6 +73,7 @@ def _declared(line: ast.stmt, comments: Mapping[int, str]) -> Parameter:
 
 
 def misdeclared(notebook: Path, observed: str) -> Broken:
+    """The error for a notebook that does not declare its parameters as it must."""
     return Broken(f"{notebook.name} does not declare its parameters", observed, next="mend the notebook's first cells.")
 
 

@@ -35,6 +35,7 @@ def _cron(text: str) -> str:
 
 
 def directory(path: str) -> str:
+    """The path of a directory. Raises ValueError for an address."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
         raise ValueError("is an address; records are kept in a directory, so give its path")
     return path
@@ -202,7 +203,7 @@ class Settings(Part):
         for name, operation in self.operations.items():
             if operation.window and operation.window not in self.windows:
                 raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
-            for key in ("signers", "tell"):
+            for key in ("signers", "notify"):
                 if missing := set(getattr(operation, key)) - set(self.contacts):
                     raise ValueError(f"operations.{name}.{key}: not under contacts: {', '.join(sorted(missing))}")
             if missing := set(operation.roles) - set(self.roles.elevated):

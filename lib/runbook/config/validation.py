@@ -14,8 +14,20 @@ from runbook.config.schema import Settings
 from runbook.model.errors import BadParameter, UnknownName, nearest
 from runbook.model.moment import moment_of
 
-TYPES = ("STRING", "BYTES", "INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL", "TIMESTAMP", "DATE", "TIME",
-         "DATETIME", "JSON")  # fmt: skip
+TYPES = (
+    "STRING",
+    "BYTES",
+    "INT64",
+    "FLOAT64",
+    "NUMERIC",
+    "BIGNUMERIC",
+    "BOOL",
+    "TIMESTAMP",
+    "DATE",
+    "TIME",
+    "DATETIME",
+    "JSON",
+)
 
 _LIST = r"\s*[A-Za-z0-9_-]+\s*(,\s*[A-Za-z0-9_-]+\s*)*,?\s*"
 
@@ -70,19 +82,21 @@ def check_values(runbook: str, values: Mapping[str, Any], settings: Settings) ->
         if name in _PATTERNS and (value or name in _NEEDED):
             pattern, other, hint = _PATTERNS[name]
             good = bool(re.fullmatch(pattern, value, re.ASCII)) and (name != "date" or _is_day(value))
-            _hold(good, name, value, f"is {other}", hint)
+            _require(good, name, value, f"is {other}", hint)
         elif name in _RANGES:
             low, high, hint = _RANGES[name]
-            _hold(low <= value <= high, name, value, f"lies outside {low} to {high}", hint)
+            _require(low <= value <= high, name, value, f"lies outside {low} to {high}", hint)
         elif name in _TIMES:
             moment_of(value, _END, ZoneInfo("UTC"), name)
         elif words := _WORDS.get(f"{runbook} {name}") or _WORDS.get(name):
-            _hold(value in words, name, value, "is not offered", f"give one of these: {', '.join(words)}.")
+            _require(value in words, name, value, "is not offered", f"give one of these: {', '.join(words)}.")
     if "function" in values:
         _known(values["function"], "function", [f.name for f in settings.functions], settings)
-    for name in names_of(values.get("tell", "")):
+    for name in names_of(values.get("notify", "")):
         _known(name, "contact", list(settings.contacts), settings)
-        _hold(bool(values["incident"]), "tell", values["tell"], "is sent once an incident", "give -p incident=INC-…")
+        _require(
+            bool(values["incident"]), "notify", values["notify"], "is sent once an incident", "give -p incident=INC-…"
+        )
     if runbook == "restore":
         _one_source(values)
 
@@ -95,7 +109,7 @@ def names_of(text: str) -> list[str]:
 def checked_incident(name: str) -> str:
     """The name of an incident. Raises BadParameter for anything but INC-…"""
     pattern, other, hint = _PATTERNS["incident"]
-    _hold(bool(re.fullmatch(pattern, name)), "incident", name, f"is {other}", hint)
+    _require(bool(re.fullmatch(pattern, name)), "incident", name, f"is {other}", hint)
     return name
 
 
@@ -108,7 +122,7 @@ def _known(name: str, kind: str, names: list[str], settings: Settings) -> None:
         )
 
 
-def _hold(good: bool, name: str, value: object, observed: str, hint: str) -> None:
+def _require(good: bool, name: str, value: object, observed: str, hint: str) -> None:
     if not good:
         raise BadParameter(f"{name}={value}", observed, next=hint)
 

@@ -99,7 +99,7 @@ def banner(text: str, verdict: str) -> Block:
     return Block(f'<div style="{style}">{escape(text)}</div>', text)
 
 
-def by_hand(lines: Iterable[str]) -> Block:
+def equivalent_command(lines: Iterable[str]) -> Block:
     """The equivalent commands, folded away in HTML."""
     text = visible("\n".join(lines))
     if not text:

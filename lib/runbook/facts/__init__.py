@@ -12,7 +12,7 @@ from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, rece
 from runbook.facts.function import revisions, service
 from runbook.facts.functions import functions
 from runbook.facts.logs import errors
-from runbook.facts.records import rehearsal, told
+from runbook.facts.records import notified, rehearsal
 from runbook.facts.scheduler import jobs
 from runbook.facts.schema import schema
 from runbook.facts.secrets import secrets, users, versions
@@ -32,6 +32,7 @@ __all__ = [
     "freshness",
     "functions",
     "jobs",
+    "notified",
     "recent_runs",
     "rehearsal",
     "revisions",
@@ -44,7 +45,6 @@ __all__ = [
     "snapshots",
     "source",
     "tables",
-    "told",
     "users",
     "versions",
 ]

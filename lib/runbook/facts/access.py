@@ -27,7 +27,7 @@ def access(operation: str = "") -> Ask:
             held = {p for p in objects(answer, "permissions") if isinstance(p, str)}
             return Answer({"role": r, "permission": p, "held": p in held} for r, ps in roles.items() for p in ps)
 
-        return Read("access", _line(project, wanted), see, forgets="IAM")
+        return Read("access", _line(project, wanted), see, no_history_of="IAM")
 
     return ask
 

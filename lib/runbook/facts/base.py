@@ -56,7 +56,7 @@ class Read:
     see: Callable[[], Answer]
     sql: str = ""
     thing: str = ""
-    forgets: str = ""
+    no_history_of: str = ""
 
 
 Ask = Callable[[Cloud, Moment], Read]
@@ -65,8 +65,8 @@ Ask = Callable[[Cloud, Moment], Read]
 def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     """Make one read. What could not be seen is a gap of the Fact; a broken query or a shut door raises."""
     read = ask(cloud, moment)
-    if moment.past and read.forgets:
-        why = f"{read.forgets} keeps no past; it only knows how things are now"
+    if moment.past and read.no_history_of:
+        why = f"{read.no_history_of} keeps no past; it only knows how things are now"
         answer = Answer((), gaps=(Gap(read.name, why, "run without as_of to see the present."),))
     else:
         answer = attempt(read.see, read.name, read.thing)
@@ -187,7 +187,7 @@ def _bq_value(value: Value) -> str:
 
 def observe_all(run: Context, asks: Mapping[str, Ask]) -> Seen:
     """Make all reads of a run, each under its name; the run remembers them."""
-    with run.told(), ThreadPoolExecutor(max_workers=len(asks)) as pool:
+    with run.errors_tell_what_was_written(), ThreadPoolExecutor(max_workers=len(asks)) as pool:
         facts = list(pool.map(lambda ask: observe(ask, run.cloud, run.moment), asks.values()))
     run.facts += facts
     return Seen(dict(zip(asks, facts, strict=True)))

@@ -105,10 +105,10 @@ def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value])
     optional = {part: kind for part, kind in _optional(sql).items() if part != "function"}
     read = Query(name, sql, _parts(cloud) | {"function": runs.function or "NULL"}, values, optional).read(cloud)
 
-    def unseen() -> Answer:
+    def gap_or_missing_findings() -> Answer:
         raise CannotRead(f"{runs.name} has no column that names the function", "name it in params, if there is one.")
 
-    return read if runs.function else replace(read, see=unseen)
+    return read if runs.function else replace(read, see=gap_or_missing_findings)
 
 
 def newest_run(cloud: Cloud, function: str) -> tuple[str, dict[str, str]]:

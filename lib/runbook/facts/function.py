@@ -31,7 +31,7 @@ def service(function: str) -> Ask:
             return Answer([_service(function, found, run)])
 
         line = f"gcloud functions describe {function} --v2 {flags(cloud)}"
-        return Read("service", line, see, thing=function, forgets="Cloud Functions")
+        return Read("service", line, see, thing=function, no_history_of="Cloud Functions")
 
     return ask
 
@@ -102,7 +102,7 @@ def revisions(function: str) -> Ask:
             rows.sort(key=lambda r: (r["created"], r["revision"]), reverse=True)
             return Answer(rows, more=bool(listed.get("nextPageToken")), gaps=tuple(lost))
 
-        return Read("revisions", line, see, thing=function, forgets="Cloud Run")
+        return Read("revisions", line, see, thing=function, no_history_of="Cloud Run")
 
     return ask
 

@@ -33,7 +33,9 @@ def functions() -> Ask:
             gaps = [Gap(f"functions in {place}", "the location did not answer", "run again.") for place in sorted(away)]
             return Answer(sorted(rows, key=lambda r: r["name"]), gaps=(*gaps, *lost))
 
-        return Read("functions", f"gcloud functions list --v2 --project={project}", see, forgets="Cloud Functions")
+        return Read(
+            "functions", f"gcloud functions list --v2 --project={project}", see, no_history_of="Cloud Functions"
+        )
 
     return ask
 

@@ -91,7 +91,7 @@ def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> t
 
     Now is the clock of the answer just read: a run's own moment may lie in the past.
     """
-    now = cloud.door.date or datetime.now(UTC)
+    now = cloud.guard.date or datetime.now(UTC)
     if since >= now - timedelta(days=days):
         return ()
     look = f"gcloud logging buckets list --project={cloud.settings.project}"

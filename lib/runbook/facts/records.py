@@ -25,7 +25,7 @@ NEWEST = 200  # records of a runbook in staging that are looked at
 _FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply", "source"}
 
 
-def told(incident: str) -> Ask:
+def notified(incident: str) -> Ask:
     """Rows `contact, at` of those who got a message about an incident, by name."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -33,7 +33,7 @@ def told(incident: str) -> Ask:
 
         def see() -> Answer:
             rows, gaps = [], []
-            for name in store.list(told_place(incident)) if incident else []:
+            for name in store.list(notified_place(incident)) if incident else []:
                 try:
                     note = json.loads(store.read(name) or b"")
                     rows.append({"contact": note["contact"], "at": datetime.fromisoformat(note["at"])})
@@ -41,14 +41,14 @@ def told(incident: str) -> Ask:
                     gaps.append(Gap(name, f"this note cannot be read: {error}", "look at it; move it away."))
             return Answer(rows, gaps=tuple(gaps))
 
-        return Read("told already", f"ls {told_place(incident)}  # in the record store", see)
+        return Read("notified already", f"ls {notified_place(incident)}  # in the record store", see)
 
     return ask
 
 
-def told_place(once: str, contact: str = "") -> str:
+def notified_place(once: str, contact: str = "") -> str:
     """Where the store notes that a contact was told, or the folder of all who were."""
-    return "/".join(part for part in ("told", once.lower(), contact) if part)
+    return "/".join(part for part in ("notified", once.lower(), contact) if part)
 
 
 def rehearsal(asked: Request) -> Ask:

@@ -24,7 +24,7 @@ def jobs() -> Ask:
             return Answer(sorted(rows, key=lambda r: r["name"]), gaps=tuple(lost))
 
         line = f"gcloud scheduler jobs list --location={region} --project={project}"
-        return Read("scheduler jobs", line, see, forgets="Cloud Scheduler")
+        return Read("scheduler jobs", line, see, no_history_of="Cloud Scheduler")
 
     return ask
 

@@ -26,7 +26,7 @@ def versions(secret: str) -> Ask:
             rows, lost = readable(f"versions of {secret}", found, _version, f"look at them: {line}.")
             return Answer(sorted(rows, key=lambda r: -r["version"]), gaps=tuple(lost))
 
-        return Read("secret versions", line, see, thing=secret, forgets="Secret Manager")
+        return Read("secret versions", line, see, thing=secret, no_history_of="Secret Manager")
 
     return ask
 
@@ -61,7 +61,7 @@ def secrets() -> Ask:
             return Answer([{"secret": name, **row} for row in rows], gaps=tuple(lost))
 
         lines = (f"gcloud secrets versions list {name} --project={project}" for name in names)
-        return Read("secrets", "\n".join(lines), lambda: each(names, one), forgets="Secret Manager")
+        return Read("secrets", "\n".join(lines), lambda: each(names, one), no_history_of="Secret Manager")
 
     return ask
 
@@ -95,7 +95,7 @@ def users(secret: str) -> Ask:
                 raise CannotRead(answer.gaps[0].why, answer.gaps[0].next)
             return answer
 
-        return Read("users of the secret", line or "nobody uses it", see, forgets="Cloud Run")
+        return Read("users of the secret", line or "nobody uses it", see, no_history_of="Cloud Run")
 
     return ask
 

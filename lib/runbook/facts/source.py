@@ -8,8 +8,8 @@ import subprocess
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
 from runbook.display.text import Row
+from runbook.facts import source_code
 from runbook.facts.base import Answer, Ask, Read
-from runbook.facts.source_code import can_test, folder_of, inspect_source, leaks, run_tests
 from runbook.model.moment import Moment
 
 
@@ -30,22 +30,22 @@ def source(folder: str) -> Ask:
 
 
 def _row(folder: str) -> Row:
-    place = folder_of(folder)
-    if not can_test():
+    place = source_code.folder_of(folder)
+    if not source_code.can_test():
         raise CannotRead("pytest is not installed here, so its tests cannot be run", "pip install pytest.")
     try:
-        found = inspect_source(place)
+        found = source_code.inspect_source(place)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or str(error)
         raise CannotRead(f"git cannot tell: {said.strip()}", "give the path of a git checkout.") from None
-    passed, line = run_tests(place)
+    passed, line = source_code.run_tests(place)
     return {
         "source": folder,
         "commit": found.commit[:12],
         "not committed": list(found.dirty),
         "review": found.review,
         "tests": line,
-        "looks like a secret": leaks(place),
+        "looks like a secret": source_code.leaks(place),
         "digest": found.digest[:12],
         "_passed": passed,
         "_digest": found.digest,

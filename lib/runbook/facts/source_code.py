@@ -24,11 +24,14 @@ SAMPLE = "sample"  # the sandbox's own: a git checkout made from it when it is f
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
 _FIXED = {
-    **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
-       for what, value in (("NAME", "Sample"), ("EMAIL", "sample@example.com"), ("DATE", "2026-01-05T12:00:00Z"))},
+    **{
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "Sample"), ("EMAIL", "sample@example.com"), ("DATE", "2026-01-05T12:00:00Z"))
+    },
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def feeds() -> Ask:
                 raise CannotRead("the answer is not as documented", "look at the page yourself.") from None
 
         line = "\n".join(f"curl -s {url}" for url in urls.values())
-        return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), forgets="a status page")
+        return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), no_history_of="a status page")
 
     return ask
 

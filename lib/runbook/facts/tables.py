@@ -45,7 +45,7 @@ def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row | None], 
             rows, lost = readable(name, found, row, f"look at them: {line}.")
             return Answer(sorted(rows, key=order), gaps=(*nameless, *lost))
 
-        return Read(name, line, see, thing=dataset, forgets="a list of tables")
+        return Read(name, line, see, thing=dataset, no_history_of="a list of tables")
 
     return ask
 

@@ -111,10 +111,13 @@ def _missed(function: Function, newest: datetime | None, settings: Settings, mom
     return moment.local(due) if due < moment.at - SLACK else None
 
 
-def _said(sick: FailingFunction, seen: Evidence, state: Mapping[str, str]) -> tuple[str, ...]:
+def _said(failing: FailingFunction, seen: Evidence, state: Mapping[str, str]) -> tuple[str, ...]:
     """What its failed runs noted, and what was logged about it since shortly before it fell sick; each said once."""
     logged = [
-        r["text"] for r in seen.logs.rows if r["function"] == sick.function.name and r["at"] >= sick.since - SLACK
+        r["text"] for r in seen.logs.rows if r["function"] == failing.function.name and r["at"] >= failing.since - SLACK
     ]
     logged += [state["message"]] if state.get("message") else []
-    return (*sick.texts, *(line for line in logged if not any(text in line or line in text for text in sick.texts)))
+    return (
+        *failing.texts,
+        *(line for line in logged if not any(text in line or line in text for text in failing.texts)),
+    )

@@ -31,11 +31,11 @@ class Cause:
     confidence: str
     evidence: tuple[str, ...]
     key: str = ""
-    acted: bool = False
+    changed_since_last_run: bool = False
     detail: str = ""
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def shown_evidence(self) -> tuple[str, ...]:
         """As much of the evidence as people read."""
         rest = len(self.evidence) - TELLING
         return self.evidence if rest < 2 else (*self.evidence[:TELLING], f"and {rest} more")
@@ -46,8 +46,8 @@ class Causes(Sequence[Cause]):
     """Causes, the likeliest first; `sick` are all sick functions, `blind` what could not be seen."""
 
     rows: tuple[Cause, ...]
-    sick: tuple[FailingFunction, ...] = ()
-    blind: tuple[Gap, ...] = ()
+    failing: tuple[FailingFunction, ...] = ()
+    unknowns: tuple[Gap, ...] = ()
 
     def __getitem__(self, index: Any) -> Any:
         return self.rows[index]
@@ -58,25 +58,32 @@ class Causes(Sequence[Cause]):
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         if self.rows:
             block = blocks.table(
-                {"no": n, "cause": c.cause.replace("_", " "), "confidence": c.confidence, "since": c.since,
-                 "functions": c.functions, "evidence": " ·\n".join(c.told)}
+                {
+                    "no": n,
+                    "cause": c.cause.replace("_", " "),
+                    "confidence": c.confidence,
+                    "since": c.since,
+                    "functions": c.functions,
+                    "evidence": " ·\n".join(c.shown_evidence),
+                }
                 for n, c in enumerate(self.rows, 1)
-            )  # fmt: skip
-        elif self.blind:
+            )
+        elif self.unknowns:
             block = blocks.banner("Nothing is broken that could be seen.", "unknown")
         else:
             block = blocks.banner("Nothing is broken.", "ok")
-        for gap in self.blind:
+        for gap in self.unknowns:
             block += blocks.banner(f"Could not see {gap.subject}: {gap.why}", "unknown")
         return blocks.page(block)
 
 
 def merged(a: Cause, b: Cause) -> Cause:
+    """Two causes that are the same for several functions, as one."""
     surer = min((a, b), key=lambda c: CONFIDENCE.index(c.confidence))
     return replace(
         surer,
         functions=a.functions + b.functions,
         since=min(a.since, b.since),
         evidence=tuple(dict.fromkeys(a.evidence + b.evidence)),
-        acted=a.acted and b.acted,
+        changed_since_last_run=a.changed_since_last_run and b.changed_since_last_run,
     )

@@ -43,9 +43,9 @@ _OURS = re.compile(r"cloud run|functions|scheduler|compute|networking|multiple",
 
 def diagnose(seen: Evidence, patterns: Sequence[Pattern], settings: Settings, moment: Moment) -> Causes:
     """All causes, ranked: the surer first, then by how many functions, then by who fell sick first."""
-    blind = tuple(gap for fact in seen for gap in fact.gaps)
+    unknowns = tuple(gap for fact in seen for gap in fact.gaps)
     if seen.runs.more:
-        blind += (Gap("older runs", f"only the newest {len(seen.runs.rows):,} were read"),)
+        unknowns += (Gap("older runs", f"only the newest {len(seen.runs.rows):,} were read"),)
     everyone = tuple(find(seen, settings, moment))
     found: dict[tuple[str, str], Cause] = {}
     for one in everyone:
@@ -53,7 +53,7 @@ def diagnose(seen: Evidence, patterns: Sequence[Pattern], settings: Settings, mo
         before = found.get((cause.cause, cause.key))
         found[cause.cause, cause.key] = merged(before, cause) if before else cause
     ranked = sorted(found.values(), key=lambda c: (CONFIDENCE.index(c.confidence), -len(c.functions), c.since))
-    return Causes(tuple(ranked), everyone, blind)
+    return Causes(tuple(ranked), everyone, unknowns)
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,24 @@ class _Case:
 
     def cause(self) -> Cause:
         """What the first rule that fits says."""
-        rules = (self._region, self._gone, self._paused, self._refused, self._undeployed, self._words, self._stuck,
-                 self._newest_change)  # fmt: skip
+        rules = (
+            self._region,
+            self._gone,
+            self._paused,
+            self._refused,
+            self._undeployed,
+            self._words,
+            self._stuck,
+            self._newest_change,
+        )
         found = next((cause for rule in rules if (cause := rule())), None) or self._unknown()
-        told = [f"changed after it last ran: {_told(c)}" for c in self._acted(found.cause)]
+        told = [f"changed after it last ran: {_told(c)}" for c in self._changed_since(found.cause)]
         symptom = f"{self.one.function.name}: {self.one.symptom}"
-        return replace(found, evidence=(symptom, *found.evidence, *told), acted=found.acted or bool(told))
+        return replace(
+            found,
+            evidence=(symptom, *found.evidence, *told),
+            changed_since_last_run=found.changed_since_last_run or bool(told),
+        )
 
     def _made(self, cause: str, confidence: str, *evidence: str, key: str = "") -> Cause:
         name = self.one.function.name
@@ -216,7 +228,7 @@ class _Case:
         if off or not whole or not re.search("disabled", said, re.IGNORECASE):
             return made
         now = "the newest version of each of its secrets is enabled now"
-        return replace(made, evidence=(*made.evidence, now), acted=True)
+        return replace(made, evidence=(*made.evidence, now), changed_since_last_run=True)
 
     def _off(self) -> list[Row]:
         """The newest versions of its secrets, where they are not enabled."""
@@ -263,7 +275,7 @@ class _Case:
         late = since + timedelta(minutes=1)
         return [c for c in self.seen.changes.rows if early <= c["at"] <= late and fits(c)][:MOST]
 
-    def _acted(self, cause: str) -> list[Row]:
+    def _changed_since(self, cause: str) -> list[Row]:
         """What was changed of its own, or of permissions where these are the cause, after it last ran."""
         runs = [r["started_at"] for r in self.seen.runs.rows if r["function"] == self.one.function.name]
         ran = max([self.one.since, *runs])

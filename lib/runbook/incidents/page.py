@@ -57,12 +57,12 @@ class Page:
     causes: Causes
     steps: tuple[Row, ...]
     people: tuple[Row, ...]
-    near: tuple[Row, ...] = ()
+    headroom: tuple[Row, ...] = ()
 
     @property
     def findings(self) -> Findings:
         """The severity, one finding for each cause, and an unknown for each thing that could not be seen."""
-        if not self.causes and not self.causes.blind:
+        if not self.causes and not self.causes.unknowns:
             return Findings((Finding("cause", "all functions", "nothing is broken", "none", Verdict.ok),))
         rows = []
         if self.causes or self.severity == "unknown":
@@ -70,13 +70,19 @@ class Page:
             by = f"answer by {show(self.answer_by)}"
             rows = [Finding("severity", self.severity, self.why, by, verdict)]
         rows += [
-            Finding("cause", _few(c.functions), f"{c.cause.replace('_', ' ')} ({c.confidence})", "none",
-                    Verdict.alert, _first(self.steps, c))
+            Finding(
+                "cause",
+                _few(c.functions),
+                f"{c.cause.replace('_', ' ')} ({c.confidence})",
+                "none",
+                Verdict.alert,
+                _first(self.steps, c),
+            )
             for c in self.causes
-        ]  # fmt: skip
+        ]
         rows += [
             Finding("seen", g.subject, f"could not see: {g.why}", "all of it", Verdict.unknown, g.next)
-            for g in self.causes.blind
+            for g in self.causes.unknowns
         ]
         return Findings(tuple(rows))
 
@@ -88,18 +94,18 @@ class Page:
         return blocks.page(blocks.banner(text, verdict))
 
     def notice(self, request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-        """A message to each contact in `request.tell` who was not told of this incident yet, or why there is none."""
-        empty = Plan("notify", "", (), {}, Findings(), notes=("nobody is named in `tell`.",))
+        """A message to each contact in `request.notify` who was not told of this incident yet, or why there is none."""
+        empty = Plan("notify", "", (), {}, Findings(), notes=("nobody is named in `notify`.",))
         try:
-            changes = self._messages(names_of(request.tell), request.incident, seen, settings)
+            changes = self._messages(names_of(request.notify), request.incident, seen, settings)
         except Refused as refusal:
             return replace(empty, refusal=refusal)
-        if request.tell and not changes:
+        if request.notify and not changes:
             return replace(empty, notes=("everybody who is named was told already.",))
         return replace(empty, changes=changes, notes=())
 
     def _messages(self, contacts: Sequence[str], incident: str, seen: Seen, settings: Settings) -> tuple[Change, ...]:
-        told = {row["contact"] for row in rows_of(seen.told, "a message")} if contacts else set()
+        told = {row["contact"] for row in rows_of(seen.notified, "a message")} if contacts else set()
         title = f"{incident}, {self.severity}: {self.why}"
         lines = [f"{settings.project}, {settings.region}. Answer by {show(self.answer_by)}.", *_told(self)]
         return tuple(message(c, title, "\n".join(lines), incident) for c in contacts if c not in told)
@@ -136,7 +142,7 @@ def page(run: Context, seen: Seen) -> Page:
     """Everything that can be said from what was seen."""
     facts = [getattr(seen, name) for name in Evidence._fields]
     causes = diagnose(Evidence(*facts), patterns(), run.settings, run.moment)
-    near = headroom_of(causes, Evidence(*facts), patterns(), run.settings)
+    headroom = headroom_of(causes, Evidence(*facts), patterns(), run.settings)
     detected = run.request.values.get("detected_at", "")
     began = moment_of(detected, run.moment.at, run.settings.zone).at
     severity, why = _severity(causes, run.settings)
@@ -147,10 +153,10 @@ def page(run: Context, seen: Seen) -> Page:
     steps = [
         _step(c.cause.replace("_", " "), said, line, c.functions)
         for c in causes
-        for said, line in remedy_steps(c, run.settings, run.moment, place, near)
+        for said, line in remedy_steps(c, run.settings, run.moment, place, headroom)
     ]
-    steps += [_step(f"not seen: {g.subject}", g.next) for g in causes.blind if g.next]
-    found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), near)
+    steps += [_step(f"not seen: {g.subject}", g.next) for g in causes.unknowns if g.next]
+    found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), headroom)
     noticed = f"{run.moment.local(began):%Y-%m-%dT%H:%M}"
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
     return found
@@ -158,26 +164,26 @@ def page(run: Context, seen: Seen) -> Page:
 
 def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
     """By the guide's table: how much of the system is sick, and whether it is a major feature."""
-    sick = {s.function.name for s in causes.sick if s.how != "not deployed"}  # what was there before still serves
+    failing = {s.function.name for s in causes.failing if s.how != "not deployed"}  # what was there before still serves
     total = len(settings.functions)
     if any(c.cause == "region_outage" for c in causes):
-        return "P1", f"{settings.region} is not there: {len(sick)} of {total} functions are known not to work"
-    if sick and len(sick) * 2 >= total:
-        return "P1", f"{len(sick)} of {total} functions do not work"
-    if not sick and any(g.subject.startswith(WHOLE) for g in causes.blind):
+        return "P1", f"{settings.region} is not there: {len(failing)} of {total} functions are known not to work"
+    if failing and len(failing) * 2 >= total:
+        return "P1", f"{len(failing)} of {total} functions do not work"
+    if not failing and any(g.subject.startswith(WHOLE) for g in causes.unknowns):
         return "unknown", "nothing is broken that could be seen, and too much could not be seen"
-    if not sick and causes:
+    if not failing and causes:
         return "P4", "every function works; a deployment failed"
-    if not sick:
-        return "P4", "nothing is broken that could be seen" if causes.blind else "nothing is broken"
+    if not failing:
+        return "P4", "nothing is broken that could be seen" if causes.unknowns else "nothing is broken"
     scores = [f.name for f in settings.functions if settings.tables.scores.name in f.tables]
     systems = {f.source_system for f in settings.functions}
-    down = [s for s in sorted(systems) if all(f.name in sick for f in settings.functions if f.source_system == s)]
-    if set(scores) & sick:
-        return "P2", f"account scoring does not work ({_few(sorted(sick))})"
-    if down or len(sick) > 2:
-        return "P2", f"{', '.join(down) or f'{len(sick)} functions'} down: {_few(sorted(sick))}"
-    return "P3", f"{len(sick)} of {total} functions down: {_few(sorted(sick))}"
+    down = [s for s in sorted(systems) if all(f.name in failing for f in settings.functions if f.source_system == s)]
+    if set(scores) & failing:
+        return "P2", f"account scoring does not work ({_few(sorted(failing))})"
+    if down or len(failing) > 2:
+        return "P2", f"{', '.join(down) or f'{len(failing)} functions'} down: {_few(sorted(failing))}"
+    return "P3", f"{len(failing)} of {total} functions down: {_few(sorted(failing))}"
 
 
 def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
@@ -196,7 +202,7 @@ def support_case(run: Context, found: Page) -> Shown:
 def _told(found: Page) -> list[str]:
     """The causes, one a line, and what could not be seen."""
     lines = [
-        f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {show(c.since)}: {'; '.join(c.told)}"
+        f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {show(c.since)}: {'; '.join(c.shown_evidence)}"
         for c in found.causes
     ]
-    return [*lines, *(f"- could not see {g.subject}: {g.why}" for g in found.causes.blind)]
+    return [*lines, *(f"- could not see {g.subject}: {g.why}" for g in found.causes.unknowns)]

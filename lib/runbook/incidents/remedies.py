@@ -37,7 +37,7 @@ ACTED = {*AGAIN, "crash_after_deploy", "bad_data", "unknown"}
 
 
 def remedy_steps(
-    cause: Cause, settings: Settings, moment: Moment, place: Mapping[str, str], near: Sequence[Row]
+    cause: Cause, settings: Settings, moment: Moment, place: Mapping[str, str], headroom: Sequence[Row]
 ) -> list[Step]:
     """The fix of a cause, then a retry where one is needed; of what was changed after its last run, only the retry.
 
@@ -50,17 +50,17 @@ def remedy_steps(
         return command(runbook, {**where, **more, "incident": place["incident"]})
 
     retries = [(name, line("retry", function=name)) for name in cause.functions]
-    if cause.acted and cause.cause in ACTED:
+    if cause.changed_since_last_run and cause.cause in ACTED:
         return [(f"it was changed after it last ran: run {name} again, then look again", c) for name, c in retries]
-    fixed = _fix(cause, one, settings, moment, near, line)
+    fixed = _fix(cause, one, settings, moment, headroom, line)
     return [*fixed, *((f"then run {name} again", c) for name, c in retries if cause.cause in AGAIN)]
 
 
 def _fix(
-    cause: Cause, one: Function, settings: Settings, moment: Moment, near: Sequence[Row], line: Callable[..., str]
+    cause: Cause, one: Function, settings: Settings, moment: Moment, headroom: Sequence[Row], line: Callable[..., str]
 ) -> list[Step]:
     if cause.cause in HIT:
-        return [_limit(cause, one, near, line)]
+        return [_limit(cause, one, headroom, line)]
     if cause.cause == "quota":
         return [_quota(cause, moment)]
     if cause.cause in ("secret", "auth_error"):
@@ -77,8 +77,8 @@ def _fix(
     return [(FIXES[cause.cause], lines.get(cause.cause, ""))]
 
 
-def _limit(cause: Cause, one: Function, near: Sequence[Row], line: Callable[..., str]) -> Step:
-    wanted, why = more(cause.cause, one.name, near)
+def _limit(cause: Cause, one: Function, headroom: Sequence[Row], line: Callable[..., str]) -> Step:
+    wanted, why = more(cause.cause, one.name, headroom)
     if not wanted:
         return why, ""
     option = {"memory_limit": "memory", "timeout": "timeout_s"}[cause.cause]

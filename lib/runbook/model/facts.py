@@ -92,7 +92,7 @@ def fact_block(seen: Fact) -> Block:
     """One fact: its rows, what could not be seen, and the command that shows the same."""
     empty = "nothing to show" if seen.gaps else "no rows"
     absent = blocks.note(f"Not there: {', '.join(seen.absent)}") if seen.absent else Block("", "")
-    return blocks.table(seen.rows, empty) + absent + gap_block(seen.gaps) + blocks.by_hand([seen.line])
+    return blocks.table(seen.rows, empty) + absent + gap_block(seen.gaps) + blocks.equivalent_command([seen.line])
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Seen:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         rows = [{"fact": f.name, "rows": _count(f), "could not see": _holes(f)} for f in self.facts.values()]
-        return blocks.page(blocks.table(rows) + blocks.by_hand(f.line for f in self.facts.values()))
+        return blocks.page(blocks.table(rows) + blocks.equivalent_command(f.line for f in self.facts.values()))
 
 
 def _count(fact: Fact) -> str:

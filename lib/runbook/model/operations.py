@@ -237,10 +237,10 @@ class AddColumn(Args):
         return f"runbook_add_{self.table}_{self.column}"
 
 
-class Tell(Args):
+class Notify(Args):
     """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
 
-    action = "tell"
+    action = "notify"
     optional = True
     contact: str
     title: str
@@ -252,11 +252,7 @@ class Tell(Args):
         return self.contact, "not told", f"told: {self.title}"
 
 
-ACTIONS: dict[str, type[Args]] = {
-    kind.action: kind
-    for kind in (AddColumn, AddVersion, CopyTable, Restart, RouteTraffic, RunOnce, SetJobState, SetVersionState, Tell,
-                 UpdateFunction)
-}  # fmt: skip
+ACTIONS: dict[str, type[Args]] = {kind.action: kind for kind in Args.__subclasses__()}
 
 
 class Allowed(NamedTuple):
@@ -282,7 +278,7 @@ OPERATIONS = {
 def allowed(runbook: str, operation: str, action: str) -> bool:
     """Whether a plan of this runbook and operation may hold this action."""
     known = OPERATIONS.get(operation, Allowed((), ()))
-    return runbook in known.runbooks and action in {kind.action for kind in (Tell, *known.actions)}
+    return runbook in known.runbooks and action in {kind.action for kind in (Notify, *known.actions)}
 
 
 def arguments(action: str, given: Mapping[str, Any]) -> Args:
@@ -294,8 +290,8 @@ class Rule(Part):
     """A row of the guide's approval matrix: every role in `signers` must sign; a signature holds `valid_hours` hours.
 
     `roles` are the elevated roles that it needs. `alone_in_p1`: during an open P1 the on-call requester alone.
-    `offered: false`: no runbook does it. `watch_s`: for how long the closing checks look on. `tell`: contacts who get a
-    message before anything else happens.
+    `offered: false`: no runbook does it. `watch_s`: for how long the closing checks watch. `notify`: contacts who
+    get a message before anything else happens.
     """
 
     risk: Literal["low", "medium", "high", "critical"]
@@ -306,4 +302,4 @@ class Rule(Part):
     alone_in_p1: bool = False
     watch_s: Count = 0
     offered: bool = True
-    tell: list[Name] = Field([])
+    notify: list[Name] = Field([])

@@ -26,7 +26,7 @@ class Outcome:
 
     plan: Plan
     result: Result
-    fates: tuple[tuple[ChangeStatus, str], ...] = ()
+    statuses: tuple[tuple[ChangeStatus, str], ...] = ()
     said: str = ""
     next: tuple[str, ...] = ()
     began: Any = None
@@ -43,15 +43,15 @@ class Outcome:
                 "change", self.plan.operation, f"refused: {self.said.splitlines()[0]}", "approved", Verdict.alert
             )
             return Findings((row,))
-        pairs = zip(self.plan.changes, self.fates, strict=True)
-        return Findings(tuple(self._finding(change, fate, said) for change, (fate, said) in pairs))
+        pairs = zip(self.plan.changes, self.statuses, strict=True)
+        return Findings(tuple(self._finding(change, status, said) for change, (status, said) in pairs))
 
-    def _finding(self, change: Change, fate: ChangeStatus, said: str) -> Finding:
+    def _finding(self, change: Change, status: ChangeStatus, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert
-        verdict = {"done": Verdict.ok, "unknown": min(bad, Verdict.unknown)}.get(fate, bad)
+        verdict = {"done": Verdict.ok, "unknown": min(bad, Verdict.unknown)}.get(status, bad)
         back = "" if change.undo.startswith("none") else change.undo
-        hint = "" if fate == "done" else "tell them yourself." if change.optional else back
-        value = f"{change.action}: {fate}" + (f", {said}" if said else "")
+        hint = "" if status == "done" else "tell them yourself." if change.optional else back
+        value = f"{change.action}: {status}" + (f", {said}" if said else "")
         return Finding("change", change.resource, value, "done", verdict, hint)
 
     def plain(self) -> Row:
@@ -64,17 +64,17 @@ class Outcome:
             "planned_in": self.planned_in,
             "approvals": list(self.by),
             "changes": [
-                {**c.plain(), "fate": fate, "said": said}
-                for c, (fate, said) in zip(self.plan.changes, self.fates, strict=False)
+                {**c.plain(), "status": status, "said": said}
+                for c, (status, said) in zip(self.plan.changes, self.statuses, strict=False)
             ],
         }
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         block = blocks.banner(f"{self.result.upper()}: {self.said}".rstrip(": "), _COLOUR.get(self.result, "alert"))
-        if self.fates:
+        if self.statuses:
             rows = [
-                {"no": n, "change": c.action, "of": c.resource, "fate": fate, "": said}
-                for n, (c, (fate, said)) in enumerate(zip(self.plan.changes, self.fates, strict=True), 1)
+                {"no": n, "change": c.action, "of": c.resource, "status": status, "": said}
+                for n, (c, (status, said)) in enumerate(zip(self.plan.changes, self.statuses, strict=True), 1)
             ]
             block += blocks.table(rows)
         if self.by:

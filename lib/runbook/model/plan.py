@@ -77,9 +77,9 @@ class Plan:
     """Ordered changes and what they rely on; empty when everything already is as asked.
 
     `operation` names the row of the settings' matrix, `watch` the functions that the closing checks look at, `notes`
-    what a person should know before signing. `there` are changes that were made before, by their names: no part of the
-    id, but confirmed with the others. `place` (what runs where, by which code), `rule`, the settings' row, and
-    `preferred`, its window in words, are added by the run. With a `refusal` there is no plan, and it says why.
+    what a person should know before signing. `already_applied` are changes that were made before, by their names: no
+    part of the id, but confirmed with the others. `origin` (what runs where, by which code), `rule`, the settings' row,
+    and `preferred`, its window in words, are added by the run. With a `refusal` there is no plan, and it says why.
     """
 
     operation: str
@@ -89,8 +89,8 @@ class Plan:
     gates: Findings
     watch: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    there: tuple[Change, ...] = ()
-    place: Mapping[str, Any] = field(default_factory=dict)
+    already_applied: tuple[Change, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
     rule: Rule | None = None
     preferred: str = ""
     refusal: Refused | None = None
@@ -100,7 +100,7 @@ class Plan:
         """What the id hashes: never a time, an etag, or a gate."""
         return {
             "operation": self.operation,
-            **self.place,
+            **self.origin,
             "reason": self.reason,
             "changes": [c.plain() for c in self.changes],
             "relies_on": self.relies_on,
@@ -141,4 +141,4 @@ class Plan:
         block = blocks.table([{"what would change": k, " ": v} for k, v in about.items()]) + blocks.table(rows)
         for text in self.notes:
             block += blocks.note(text)
-        return blocks.page(block + blocks.by_hand(c.line for c in self.changes))
+        return blocks.page(block + blocks.equivalent_command(c.line for c in self.changes))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 def words(pattern: str) -> Any:
+    """A text that fits a pattern."""
     return Annotated[str, StringConstraints(pattern=pattern)]
 
 

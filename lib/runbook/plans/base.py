@@ -13,7 +13,7 @@ from runbook.display.text import Row
 from runbook.model.command import command
 from runbook.model.errors import Refused
 from runbook.model.facts import Fact
-from runbook.model.operations import RunOnce, Tell
+from runbook.model.operations import Notify, RunOnce
 from runbook.model.plan import Change, Plan
 
 
@@ -53,7 +53,7 @@ def run_once(function: str, settings: Settings) -> Change:
 def message(contact: str, title: str, text: str, once: str = "") -> Change:
     """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
     line = f"apprise -t {quote(title)} -b {quote(text)} ${address_variable(contact)}"
-    args = Tell(contact=contact, title=title, message=text, once=once)
+    args = Notify(contact=contact, title=title, message=text, once=once)
     return Change(args, "none: what was said stays said", line)
 
 
@@ -62,7 +62,7 @@ def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
     if not plan.changes:
         return plan
     about = dict.fromkeys(change.resource for change in plan.changes)
-    title = f"{settings.environment}: {plan.place['runbook']} begins: {', '.join(about)}"
+    title = f"{settings.environment}: {plan.origin['runbook']} begins: {', '.join(about)}"
     lines = [f"{c.action}, {c.resource}: {c.before} → {c.after}" for c in plan.changes]
     text = "\n".join([*lines, f"Reason: {plan.reason or 'none given'}"])
     return replace(plan, changes=(*(message(contact, title, text) for contact in contacts), *plan.changes))

@@ -36,7 +36,7 @@ def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     wanted = [_snapshot(n, f"{n}_{day}", request.keep_days, settings) for n in names]
     changes = tuple(c for c in wanted if c.resource not in there)
     made = tuple(c for c in wanted if c.resource in there)
-    return Plan("snapshot", request.reason, changes, {"tables": ", ".join(names)}, gates, there=made)
+    return Plan("snapshot", request.reason, changes, {"tables": ", ".join(names)}, gates, already_applied=made)
 
 
 def _snapshot(table: str, to: str, keep: int, settings: Settings) -> Change:
@@ -69,7 +69,7 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
     swap = f"bq cp -f {where}.{to} {where}.{table}"
     notes = (f"not offered: {swap} puts it in place of the live table; {signers} must approve.", *old.notes)
     changes, there = ((), change) if to in live else (change, ())
-    return Plan("restore", request.reason, changes, old.relies, gates, notes=notes, there=there)
+    return Plan("restore", request.reason, changes, old.relies, gates, notes=notes, already_applied=there)
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,13 @@ def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, mome
     """A table as it was (https://cloud.google.com/bigquery/docs/access-historical-data); to the millisecond."""
     table, main = request.table, settings.datasets.main
     if table not in live:
-        by_hand = f"a deleted one can be copied by hand for a while: bq cp '{settings.project}:{main}.{table}@MILLIS' …"
+        equivalent_command = (
+            f"a deleted one can be copied by hand for a while: bq cp '{settings.project}:{main}.{table}@MILLIS' …"
+        )
         raise Refused(
-            f"there is no table {table!r}", by_hand, next=f"name one of these: {', '.join(live) or 'none seen'}."
+            f"there is no table {table!r}",
+            equivalent_command,
+            next=f"name one of these: {', '.join(live) or 'none seen'}.",
         )
     at = moment_of(request.at, moment.at, settings.zone, "at").at
     at, created = at.replace(microsecond=at.microsecond // 1000 * 1000), live[table].get("_created")

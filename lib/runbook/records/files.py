@@ -58,6 +58,7 @@ def publish(path: Path, content: bytes) -> None:
 
 
 def unwritable(path: Path, error: OSError, effect: str) -> NoRecord:
+    """The error for a file that cannot be written."""
     return NoRecord(
         "the record of this run cannot be written",
         f"{path}: {error.strerror}",

@@ -27,6 +27,7 @@ def clock(text: str) -> datetime:
 
 
 def utc_text(when: datetime) -> str:
+    """A time as statements and plan files write it."""
     return when.astimezone(UTC).strftime(_CLOCK)
 
 

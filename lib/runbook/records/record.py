@@ -70,6 +70,7 @@ def read_report(folder: Path) -> dict[str, Any] | None:
 
 
 def is_report(data: Any) -> bool:
+    """Whether data has what a report must have."""
     return isinstance(data, dict) and data.get("verdict") in Verdict.__members__ and data.get("exit") in set(Exit)
 
 

@@ -51,7 +51,7 @@ class RunbookEngine:
         from papermill.iorw import write_ipynb
 
         context = click.get_current_context(silent=True)
-        by_hand = context is not None and context.command.name == "papermill"
+        on_command_line = context is not None and context.command.name == "papermill"
         try:
             wanted = request_on_target(
                 str(_local(input_path) or input_path), nb.metadata.papermill.get("parameters") or {}
@@ -62,11 +62,11 @@ class RunbookEngine:
                 on_step = progress() if progress_bar else None
                 ended = execute(nb, wanted, kernel, stopped, execution_timeout, on_step, beside)
         except RunbookError as error:
-            if not by_hand:
+            if not on_command_line:
                 raise
             print(error, file=sys.stderr)  # noqa: T201
             raise SystemExit(int(error.exit)) from None
-        if not by_hand and not ended.exit:
+        if not on_command_line and not ended.exit:
             return nb
         print(*ended.error, sep="\n", end="\n" * bool(ended.error), file=sys.stderr)  # noqa: T201
         if not beside:

@@ -167,9 +167,15 @@ class Execution:
     async def _cells(self, kernel: Kernel, on_step: OnStep, timeout: float | None) -> None:
         # What nbclient logs, it then raises; who runs this hears it once.
         client = NotebookClient(
-            self.notebook, km=_manager(kernel), timeout=timeout, record_timing=False, force_raise_errors=True,
-            skip_cells_with_tag="", iopub_timeout=30, raise_on_iopub_timeout=True,
-        )  # fmt: skip
+            self.notebook,
+            km=_manager(kernel),
+            timeout=timeout,
+            record_timing=False,
+            force_raise_errors=True,
+            skip_cells_with_tag="",
+            iopub_timeout=30,
+            raise_on_iopub_timeout=True,
+        )
         client.log.disabled = True
         try:
             client.kc = client.km.client()

@@ -37,11 +37,11 @@ def start(runbook: str, names: Mapping[str, Any]) -> Run:
     unknown = {name: names[name] for name in injected(names.get("In", [])) if name not in declared and name in names}
     wanted = request_on_target(runbook, {name: names[name] for name in declared if name in names} | unknown)
     system = load_settings(wanted.environment)
-    cloud, now, certain = connect_now(system, wanted.world, KERNEL.prefetch)
+    cloud, now, clock_trusted = connect_now(system, wanted.world, KERNEL.prefetch)
     moment = moment_of(wanted.values.get("as_of", ""), now, system.zone)
     folder = KERNEL.directory or new_directory(system, runbook)
     journal = Journal(folder)
-    run = Run(wanted, system, cloud, moment, certain, folder, journal)
+    run = Run(wanted, system, cloud, moment, clock_trusted, folder, journal)
     journal.write("START", runbook=runbook, parameters=wanted.values, target=cloud.target, at=moment.at.isoformat())
     return run
 
@@ -75,7 +75,7 @@ class Run(Context):
         except Refused as refusal:
             plan = Plan(self.request.runbook, "", (), {}, gates, refusal=refusal)
         given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply")}
-        place = {
+        origin = {
             **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},
             **{"project": self.settings.project, "target": self.cloud.target},
             "commit": commit() if self.cloud.target == "google" else "sandbox",
@@ -86,15 +86,15 @@ class Run(Context):
             plan = replace(plan, changes=(), refusal=Refused("params do not allow this", said, next="add its row."))
         window = self.settings.windows.get(rule.window) if rule else None
         preferred = f"{window.text}, {self.settings.time_zone}" if window else ""
-        plan = replace(plan, place=place, rule=rule, preferred=preferred)
-        return announced(plan, rule.tell, self.settings) if rule else plan
+        plan = replace(plan, origin=origin, rule=rule, preferred=preferred)
+        return announced(plan, rule.notify, self.settings) if rule else plan
 
     def apply(self, plan: Plan) -> Outcome:
         """Without `approved_plan` only say what would be done; with it, refuse or do it. The only verb that writes."""
         from runbook.apply.apply import apply
         from runbook.apply.secret_value import SecretValue
 
-        with self.told():
+        with self.errors_tell_what_was_written():
             outcome = apply(self, plan, SecretValue(self.request.values.get("source", "")))
         if plan.operation != "notify":
             self.outcome = outcome
@@ -128,7 +128,7 @@ class Run(Context):
             return Answer(select(self.cloud, sql, values, {"query": "own"}))
 
         asked = Read("own query", bq_line(self.cloud, sql, values), see, sql)
-        with self.told():
+        with self.errors_tell_what_was_written():
             return observe(lambda *_: asked, self.cloud, self.moment)
 
     def close(self) -> Report:
@@ -146,7 +146,7 @@ class Run(Context):
         report = Report(
             self._about(), found, next_steps(self, self.outcome, found.worst), self.outcome, self.moment.past
         )
-        with self.told():
+        with self.errors_tell_what_was_written():
             write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)
         return report
@@ -178,6 +178,6 @@ class Run(Context):
             what = "this run may change it, as approved" if writes else "this run only reads"
             top = blocks.banner(f"Google Cloud: the real system; {what}.", "warn" if writes else "unknown")
             rows |= {"run": self.folder.name, "code": commit()}
-        if not self.certain:
+        if not self.clock_trusted:
             top += blocks.banner("No Google API answered; the time is this machine's.", "unknown")
         return blocks.page(top + blocks.table([{"where and when": k, " ": v} for k, v in rows.items()]))

@@ -15,10 +15,26 @@ _PROJECT = "/bigquery/v2/projects/{project}"
 
 # What the methods' discovery entries say they take beside their path.
 _ARGUMENTS = (
-    "maxResults", "pageToken", "startIndex", "timeoutMs", "location", "selectedFields", "view", "all", "filter",
-    "projection", "stateFilter", "allUsers", "minCreationTime", "maxCreationTime", "parentJobId", "datasetView",
-    "formatOptions.useInt64Timestamp", "accessPolicyVersion", "autodetect_schema",
-)  # fmt: skip
+    "maxResults",
+    "pageToken",
+    "startIndex",
+    "timeoutMs",
+    "location",
+    "selectedFields",
+    "view",
+    "all",
+    "filter",
+    "projection",
+    "stateFilter",
+    "allUsers",
+    "minCreationTime",
+    "maxCreationTime",
+    "parentJobId",
+    "datasetView",
+    "formatOptions.useInt64Timestamp",
+    "accessPolicyVersion",
+    "autodetect_schema",
+)
 
 
 @route("bigquery", "GET", "/$discovery/rest")

@@ -1,6 +1,6 @@
 """A call of a function, as the guide draws it: scheduler → function → rows in BigQuery, logs, status.
 
-No code runs: whether a call succeeds follows from the revision that serves and from the world (gcp_sandbox/world/schema.py).
+No code runs: whether a call succeeds follows from the revision that serves and from the world.
 """
 
 from __future__ import annotations

@@ -82,11 +82,16 @@ class Functions:
                 for key, secret, version in secret_variables(references)
             ],
             "secretVolumes": [
-                {"mountPath": f"/secrets/{r.secret}", "projectId": project, "secret": r.secret,
-                 "versions": [{"version": r.version, "path": "value"}]}
-                for r in references if r.volume
+                {
+                    "mountPath": f"/secrets/{r.secret}",
+                    "projectId": project,
+                    "secret": r.secret,
+                    "versions": [{"version": r.version, "path": "value"}],
+                }
+                for r in references
+                if r.volume
             ],
-        }  # fmt: skip
+        }
 
     def build_name(self, *seed: str) -> str:
         """The full name of a build."""

@@ -32,9 +32,17 @@ _STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
 
 # The rest of LogEntry: a filter may name them, no entry of ours has them.
 _NEVER = (
-    "apphub", "apphubDestination", "apphubSource", "metadata", "otel", "sourceLocation", "spanId", "split", "trace",
+    "apphub",
+    "apphubDestination",
+    "apphubSource",
+    "metadata",
+    "otel",
+    "sourceLocation",
+    "spanId",
+    "split",
+    "trace",
     "traceSampled",
-)  # fmt: skip
+)
 
 
 class Log:

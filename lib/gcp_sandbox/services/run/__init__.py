@@ -1,3 +1,4 @@
-"""Cloud Run v2: run.py is the API, serving.py the services and their traffic, revisions.py what a revision looks like.
-Start with serving.py.
+"""Cloud Run v2: run.py is the API, serving.py the services and their traffic.
+
+revisions.py says what a revision looks like. Start with serving.py.
 """

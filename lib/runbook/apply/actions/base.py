@@ -31,9 +31,9 @@ class Send(Protocol):
 
 @dataclass(frozen=True)
 class Action:
-    """`look(cloud, change)` and `do(send, cloud, change, look, material)`, see above."""
+    """`observe(cloud, change)` and `do(send, cloud, change, observed, material)`, see above."""
 
-    look: Callable[[Cloud, Change], Observation]
+    observe: Callable[[Cloud, Change], Observation]
     do: Callable[[Send, Cloud, Change, Observation, SecretValue], None]
 
 

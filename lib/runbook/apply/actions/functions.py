@@ -21,7 +21,7 @@ def targets(service: Row, key: str = "traffic") -> dict[str, int]:
     return {t.get("revision") or "latest": t.get("percent", 0) for t in service.get(key, []) if t.get("percent")}
 
 
-def _look_traffic(cloud: Cloud, change: Change) -> Observation:
+def _observe_traffic(cloud: Cloud, change: Change) -> Observation:
     service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
     now = targets(service)
     if service.get("reconciling") or targets(service, "trafficStatuses") != now:
@@ -32,7 +32,7 @@ def _look_traffic(cloud: Cloud, change: Change) -> Observation:
     return side(now, change, ", ".join(f"{name} {share} %" for name, share in now.items()), service)
 
 
-def _do_traffic(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+def _do_traffic(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_"
     wanted = [
         {"type": kind + "LATEST", "percent": share}
@@ -41,7 +41,7 @@ def _do_traffic(send: Send, cloud: Cloud, change: Change, look: Observation, _: 
         for name, share in change.args.after.items()
     ]
     name = _service(cloud, change.args.service)
-    body = {"name": name, "etag": look.data.get("etag", ""), "traffic": wanted}
+    body = {"name": name, "etag": observed.data.get("etag", ""), "traffic": wanted}
     send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=traffic", body)
 
 
@@ -63,7 +63,7 @@ def _function(cloud: Cloud, name: str) -> str:
     return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}/functions/{name}"
 
 
-def _look_function(cloud: Cloud, change: Change) -> Observation:
+def _observe_function(cloud: Cloud, change: Change) -> Observation:
     found = cloud.get("cloudfunctions", f"v2/{_function(cloud, change.args.function)}")
     state = found.get("state")
     if state == "DEPLOYING":
@@ -85,7 +85,7 @@ def _look_function(cloud: Cloud, change: Change) -> Observation:
     return side(now, change, f"{state}, revision {service.get('revision', '?')}", found)
 
 
-def _do_function(send: Send, cloud: Cloud, change: Change, look: Observation, material: SecretValue) -> None:
+def _do_function(send: Send, cloud: Cloud, change: Change, observed: Observation, secret_value: SecretValue) -> None:
     to, name = change.args.after, _function(cloud, change.args.function)
     base = "https://cloudfunctions.googleapis.com/v2"
     mask = [_MASKS[key] for key in to if key in _MASKS]
@@ -96,17 +96,17 @@ def _do_function(send: Send, cloud: Cloud, change: Change, look: Observation, ma
             body[part][field_] = to[key]
     if "source" in to:
         place = send("POST", f"{base}/{name.rsplit('/', 2)[0]}/functions:generateUploadUrl", {})
-        archive = material.archive()
+        archive = secret_value.archive()
         if hashlib.sha256(archive).hexdigest()[:40] != to["source"]:
             raise Broken("the source changed since it was planned", change.args.function, next="plan again.")
         send("PUT", place["uploadUrl"], archive, {"Content-Type": "application/zip"})
         mask += ["buildConfig.source.storageSource", "labels"]
         body["buildConfig"]["source"] = {"storageSource": place["storageSource"]}
-        body["labels"] = {**look.data.get("labels", {}), LABEL: to["source"]}
+        body["labels"] = {**observed.data.get("labels", {}), LABEL: to["source"]}
     send("PATCH", f"{base}/{name}?updateMask={','.join(mask)}", body)
 
 
-def _look_restart(cloud: Cloud, change: Change) -> Observation:
+def _observe_restart(cloud: Cloud, change: Change) -> Observation:
     """Whether the revision that serves was made with this rotation's mark: then it has read the secret anew."""
     service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
     condition = service.get("terminalCondition", {})
@@ -126,15 +126,15 @@ def _look_restart(cloud: Cloud, change: Change) -> Observation:
 MARK = "runbook/secret-version"
 
 
-def _do_restart(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+def _do_restart(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     name = _service(cloud, change.args.service)
-    marks = {**look.data.get("template", {}).get("annotations", {}), MARK: change.args.mark}
-    body = {"name": name, "etag": look.data.get("etag", ""), "template": {"annotations": marks}}
+    marks = {**observed.data.get("template", {}).get("annotations", {}), MARK: change.args.mark}
+    body = {"name": name, "etag": observed.data.get("etag", ""), "template": {"annotations": marks}}
     send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=template.annotations", body)
 
 
 ACTIONS = {
-    "route traffic": Action(_look_traffic, _do_traffic),
-    "update function": Action(_look_function, _do_function),
-    "start with new secret": Action(_look_restart, _do_restart),
+    "route traffic": Action(_observe_traffic, _do_traffic),
+    "update function": Action(_observe_function, _do_function),
+    "start with new secret": Action(_observe_restart, _do_restart),
 }

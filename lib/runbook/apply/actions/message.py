@@ -10,7 +10,7 @@ from runbook.apply.actions.base import Action, Observation, Send
 from runbook.apply.notify import deliver
 from runbook.apply.secret_value import SecretValue
 from runbook.cloud.client import Cloud
-from runbook.facts.records import told_place
+from runbook.facts.records import notified_place
 from runbook.model.canonical import canonical
 from runbook.model.plan import Change
 from runbook.records.files import now
@@ -18,8 +18,8 @@ from runbook.records.record import records_directory
 from runbook.records.store import Store
 
 
-def _look_message(cloud: Cloud, change: Change) -> Observation:
-    raw = _told(cloud).read(told_place(_once(change), change.args.contact))
+def _observe_message(cloud: Cloud, change: Change) -> Observation:
+    raw = _told(cloud).read(notified_place(_once(change), change.args.contact))
     return Observation("old", "not told yet") if raw is None else Observation("new", "the message was accepted")
 
 
@@ -32,7 +32,7 @@ def _told(cloud: Cloud) -> Store:
     return Store(records_directory(cloud.settings))
 
 
-def _do_message(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+def _do_message(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     contact, title, text = change.args.contact, change.args.title, change.args.message
     if cloud.target == "sandbox":  # nobody may be called by a rehearsal
         body = {"title": title, "message": text, "type": "info"}
@@ -40,9 +40,9 @@ def _do_message(send: Send, cloud: Cloud, change: Change, look: Observation, _: 
     else:
         deliver(contact, title, text)
     note = {"contact": contact, "at": now()}
-    _told(cloud).create(told_place(_once(change), contact), canonical(note))
+    _told(cloud).create(notified_place(_once(change), contact), canonical(note))
 
 
 ACTIONS = {
-    "tell": Action(_look_message, _do_message),
+    "notify": Action(_observe_message, _do_message),
 }

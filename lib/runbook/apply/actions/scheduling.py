@@ -15,7 +15,7 @@ def _job(cloud: Cloud, name: str) -> str:
     return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}/jobs/{name}"
 
 
-def _look_run(cloud: Cloud, change: Change) -> Observation:
+def _observe_run(cloud: Cloud, change: Change) -> Observation:
     from runbook.cloud.query import select
     from runbook.facts.etl import newest_run
 
@@ -32,21 +32,21 @@ def _look_run(cloud: Cloud, change: Change) -> Observation:
     return Observation(state, f"a run ended with {newest['status']}", data)
 
 
-def _do_run(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+def _do_run(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.function)}:run", {})
 
 
-def _look_job(cloud: Cloud, change: Change) -> Observation:
+def _observe_job(cloud: Cloud, change: Change) -> Observation:
     found = cloud.get("cloudscheduler", f"v1/{_job(cloud, change.args.job)}")
     return side(found.get("state"), change, str(found.get("state")), found)
 
 
-def _do_job(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+def _do_job(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     verb = "pause" if change.args.after == "PAUSED" else "resume"
     send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.job)}:{verb}", {})
 
 
 ACTIONS = {
-    "run once": Action(_look_run, _do_run),
-    "set job state": Action(_look_job, _do_job),
+    "run once": Action(_observe_run, _do_run),
+    "set job state": Action(_observe_job, _do_job),
 }

@@ -14,7 +14,7 @@ def _secret(cloud: Cloud, name: str) -> str:
     return f"projects/{cloud.settings.project}/secrets/{name}"
 
 
-def _look_version(cloud: Cloud, change: Change) -> Observation:
+def _observe_version(cloud: Cloud, change: Change) -> Observation:
     """Whether the version that would be added is there; a version number is given once and never again."""
     name = _secret(cloud, change.args.secret)
     found = cloud.items("secretmanager", f"v1/{name}/versions", "versions", pageSize=100)
@@ -22,29 +22,29 @@ def _look_version(cloud: Cloud, change: Change) -> Observation:
     return side(newest, change, f"newest is version {newest}", {"newest": newest})
 
 
-def _do_version(send: Send, cloud: Cloud, change: Change, look: Observation, material: SecretValue) -> None:
+def _do_version(send: Send, cloud: Cloud, change: Change, observed: Observation, secret_value: SecretValue) -> None:
     import google_crc32c
 
-    value = material.secret()
+    value = secret_value.secret()
     payload = {"data": base64.b64encode(value).decode(), "dataCrc32c": str(google_crc32c.value(value))}
     name = _secret(cloud, change.args.secret)
     send("POST", f"https://secretmanager.googleapis.com/v1/{name}:addVersion", {"payload": payload})
 
 
-def _look_state(cloud: Cloud, change: Change) -> Observation:
+def _observe_state(cloud: Cloud, change: Change) -> Observation:
     name = f"{_secret(cloud, change.args.secret)}/versions/{change.args.version}"
     found = cloud.get("secretmanager", f"v1/{name}")
     return side(found.get("state"), change, str(found.get("state")), found)
 
 
-def _do_state(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+def _do_state(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     verb = "disable" if change.args.after == "DISABLED" else "enable"
     name = f"{_secret(cloud, change.args.secret)}/versions/{change.args.version}"
     url = f"https://secretmanager.googleapis.com/v1/{name}:{verb}"
-    send("POST", url, {"etag": look.data.get("etag", "")})
+    send("POST", url, {"etag": observed.data.get("etag", "")})
 
 
 ACTIONS = {
-    "add secret version": Action(_look_version, _do_version),
-    "set version state": Action(_look_state, _do_state),
+    "add secret version": Action(_observe_version, _do_version),
+    "set version state": Action(_observe_state, _do_state),
 }

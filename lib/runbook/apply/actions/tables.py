@@ -27,7 +27,7 @@ def _get_table(cloud: Cloud, dataset: str, table: str) -> Row | None:
         return None
 
 
-def _look_copy(cloud: Cloud, change: Change) -> Observation:
+def _observe_copy(cloud: Cloud, change: Change) -> Observation:
     at = change.args
     found, job = _get_table(cloud, at.to_dataset, at.to_table), _newest_job(cloud, change)
     if found is None:
@@ -66,7 +66,7 @@ def _newest_job(cloud: Cloud, change: Change) -> Row | None:
 TRIES = 20  # jobs for one change; Google keeps them for months, and an id is good for one only
 
 
-def _do_copy(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+def _do_copy(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     at = change.args
     copy: Row = {
         "sourceTable": _table(cloud, at.dataset, at.table + at.at),
@@ -92,7 +92,7 @@ def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> Non
         raise BadRequest(error.get("message", "the job failed"))
 
 
-def _look_column(cloud: Cloud, change: Change) -> Observation:
+def _observe_column(cloud: Cloud, change: Change) -> Observation:
     at = change.args
     found = _get_table(cloud, at.dataset, at.table) or {}
     fields = {f["name"]: (f["type"], f.get("mode", "NULLABLE")) for f in found.get("schema", {}).get("fields", [])}
@@ -102,12 +102,12 @@ def _look_column(cloud: Cloud, change: Change) -> Observation:
     return Observation(state, str(fields[at.column]), found)
 
 
-def _do_column(send: Send, cloud: Cloud, change: Change, look: Observation, _: SecretValue) -> None:
+def _do_column(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     sql = change.args.sql(cloud.settings.project)
     _insert(send, cloud, change, {"query": {"query": sql, "useLegacySql": False}})
 
 
 ACTIONS = {
-    "copy table": Action(_look_copy, _do_copy),
-    "add column": Action(_look_column, _do_column),
+    "copy table": Action(_observe_copy, _do_copy),
+    "add column": Action(_observe_column, _do_column),
 }
