@@ -16,7 +16,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery import ArrayQueryParameter, QueryJobConfig, ScalarQueryParameter
 
 import gcp_sandbox
-from gcp_sandbox.services.bigquery import rewrite
+from gcp_sandbox.services.bigquery.googlesql import rewrite
 from runbook.cloud.inprocess import InProcess
 from tests.gcp_sandbox.conftest import INVENTORY, PROJECT
 

@@ -10,7 +10,7 @@ from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError
 from google.cloud import logging
 
 from gcp_sandbox.services.logging import logging as served
-from gcp_sandbox.world.story import Entry
+from gcp_sandbox.world.events import Entry
 from tests.gcp_sandbox.conftest import PROJECT
 
 # a, b, c, d are one entry each, at 10:00, 11:00, 12:00 and 13:00.

@@ -88,7 +88,7 @@ def test_a_plan_belongs_to_an_operation_and_says_a_way_back_and_a_line(name: str
     assert SYSTEM.operations[plan.operation].offered
     assert len(plan.whole_id) == 64
     for change in plan.changes:
-        assert change.undo.startswith(("runbook run ", "gcloud run ", "none: ", "none needed: "))
+        assert change.way_back.startswith(("runbook run ", "gcloud run ", "none: "))
         assert change.line.startswith(("gcloud ", "bq "))
 
 

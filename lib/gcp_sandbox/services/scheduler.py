@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 _JOBS = "/v1/projects/{project}/locations/{location}/jobs"
-
 _NOT_FOUND = 5
-
 _DEADLINE = 4
 
 # What a function answers → google.rpc.Code.

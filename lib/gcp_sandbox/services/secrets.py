@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 _SECRETS = "/v1/projects/{project}/secrets"
-
 _VERSIONS = f"{_SECRETS}/{{secret}}/versions"
-
 _LARGEST = 65_536
 
 

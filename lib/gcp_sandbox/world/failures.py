@@ -12,7 +12,6 @@ from typing import NamedTuple
 from gcp_sandbox.world.inventory import Function
 
 NOT_ENDED = "The run did not report an end; marked by the run after it."
-
 _RUN = "https://cloud.google.com/run/docs"
 
 _CRASHED = (

@@ -83,9 +83,7 @@ from gcp_sandbox.world.failures import KINDS
 from gcp_sandbox.world.inventory import Function, Part
 
 SHIPPED = Path(__file__).parents[1] / "worlds"
-
 _QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language, where libyaml is
-
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -97,8 +95,7 @@ def duration(text: object) -> timedelta:
     """Read "90s", "40m", "26h" or "2d"; what is a timedelta already stays one."""
     if isinstance(text, timedelta):
         return text
-    match = re.fullmatch(r"(\d+)([smhd])", str(text))
-    if not match:
+    if not (match := re.fullmatch(r"(\d+)([smhd])", str(text))):
         raise ValueError(f"{text!r} is not a duration such as 40m, 26h or 2d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
@@ -110,7 +107,6 @@ def _known(kind: str) -> str:
 
 
 Ago = Annotated[timedelta, BeforeValidator(duration)]
-
 Failure = Annotated[str, AfterValidator(_known)]
 
 

@@ -6,86 +6,23 @@ Everything derives from names and times, never from chance, so the same world al
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 from gcp_sandbox.wire import number
+from gcp_sandbox.world.events import Attempt, Entry, Run
 from gcp_sandbox.world.failures import KINDS, NOT_ENDED
 from gcp_sandbox.world.inventory import Function, Inventory, Table
 from gcp_sandbox.world.schema import BadWorld, FunctionState, Job, Runs, SecretReference, Select, TableState, World
 from gcp_sandbox.world.words import Words
 
 HISTORY = timedelta(days=8)
-
 _HEALTHY = Runs(select=Select(), outcome="success")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One execution of a function; `finished_at` is None while it is still running, or was stopped from outside.
-
-    `kind` is the kind of its failure (failures.py), `ended_at` when that took place.
-    """
-
-    id: str
-    function: Function
-    started_at: datetime
-    finished_at: datetime | None
-    status: str
-    error: str
-    records: int
-    kind: str = ""
-    ended_at: datetime | None = None
-
-
-class Attempt(NamedTuple):
-    """One time that the scheduler called a function: its run, or why there is none."""
-
-    function: Function
-    at: datetime
-    run: Run | None
-    kind: str = ""
-    first: str = ""
-
-
-class Change(NamedTuple):
-    """Something that somebody changed: API, method and resource as Google names them, and what of an IAM policy.
-
-    `step` is "first" or "last" of a long-running `operation`; `code` and `error` are of a call that failed.
-    """
-
-    api: str
-    method: str
-    resource: str
-    by: str
-    delta: tuple[tuple[str, str], ...] = ()
-    operation: str = ""
-    step: str = ""
-    code: int = 0
-    error: str = ""
-
-
-class Entry(NamedTuple):
-    """One log entry before it is drawn as JSON; `payload` names its form, `run` is the id of its run.
-
-    `revision` "" is the one that served at that moment. `status` is the answer to a request, `change` what was changed.
-    """
-
-    at: datetime
-    function: str
-    severity: str
-    text: str
-    payload: str = "text"
-    run: str = ""
-    revision: str = ""
-    status: int = 0
-    change: Change | None = None
 
 
 @lru_cache(1024)  # the same in every world of that moment

@@ -28,13 +28,9 @@ if TYPE_CHECKING:
 
 
 SETTLE_TIMEOUT_S = 900  # how long a change may take to settle on Google
-
 BRIEF_S = 60  # how long Google may go on to show what was before a write
-
 PAUSE_S = 3
-
 LOOKS = 8  # in the sandbox, where each look is a step of what is under way
-
 Sent = Literal["no", "yes", "refused"]  # whether a write was sent; what Google refused had no effect
 
 # What becomes of a change, by how things look and whether its write was sent; where there is nothing, it is sent.
@@ -118,7 +114,10 @@ class Executor:
             on = f"mend what it says; then runbook apply {self.plan.id} goes on under the same approvals"
         if result == "unknown":
             on = f"runbook apply {self.plan.id} looks again and goes on"
-        return (on, *(f"to go back on “{c.action}”, {c.resource}: {c.undo}" for c in reversed(done) if not c.optional))
+        return (
+            on,
+            *(f"to go back on “{c.action}”, {c.resource}: {c.way_back}" for c in reversed(done) if not c.optional),
+        )
 
     def _one(self, number: int, change: Change) -> tuple[ChangeStatus, str]:
         change, sent = self._resumed(number, change)
@@ -130,7 +129,7 @@ class Executor:
             return status, observed.said if status == "done" else f"not started: {observed.said}"
         if change.args.is_a_run and "since" not in change.notes:
             change = replace(change, notes={"since": observed.data["newest"]})
-        intent = {"change": change.plain(), "notes": change.notes, "seen": observed.said, "undo": change.undo}
+        intent = {"change": change.plain(), "notes": change.notes, "seen": observed.said, "undo": change.way_back}
         self._write("INTENT", number=number, **intent)
         said, refused = self._sent(number, change, observed)
         if self.refused:  # by ourselves: nothing was sent

@@ -16,7 +16,6 @@ from runbook.context import KERNEL
 from runbook.model.errors import Refused
 
 FILE, NAME = "RUNBOOK_SECRET_FILE", "RUNBOOK_SECRET_ENV"
-
 LIMIT = 64 * 1024  # bytes (https://cloud.google.com/secret-manager/quotas)
 
 

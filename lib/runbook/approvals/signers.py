@@ -36,7 +36,6 @@ from runbook.model.errors import BadSettings, Refused
 from runbook.model.strict import Name, Part
 
 NAMESPACES = {"google": "runbook-approval", "sandbox": "runbook-approval-sandbox"}
-
 DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
 
 # Kind of key → of how many fields it consists.
@@ -49,15 +48,10 @@ KINDS = {
 }
 
 LIMIT = 2**18
-
 _PERSON = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,99}", re.IGNORECASE)
-
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n?")
-
 _TIMES = {9: "%Y%m%dZ", 13: "%Y%m%d%H%MZ", 15: "%Y%m%d%H%M%SZ"}
-
 ALWAYS = datetime.max.replace(tzinfo=UTC)
-
 Identity = tuple[bytes, ...]  # what makes two keys the same key, however they are written
 
 

@@ -79,8 +79,10 @@ class Found:
             "preferred time": self._preferred,
             **{f"relies on {k}": v for k, v in shown["relies_on"].items()},
         }
-        names = ("action", "resource", "before", "after", "undo")
-        changes = [{name: change[name] for name in names} for change in shown["changes"]]
+        names = ("action", "resource", "before", "after")
+        changes = [
+            {name: c[name] for name in names} | {"undo": c["undo"] or f"none: {c['no_undo']}"} for c in shown["changes"]
+        ]
         about |= {
             f"given {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
         }

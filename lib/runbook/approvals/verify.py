@@ -26,7 +26,6 @@ from runbook.records.plans import PlanFile, Terms, clock, parse
 from runbook.records.store import Store, Taken
 
 ON_CALL = "on-call"
-
 Json = Mapping[str, Any]
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 LEAST_HOURS, MOST_HOURS = 6, 24  # that a timeline shows
-
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 

@@ -13,13 +13,12 @@ from runbook.checks.gates import (
     safe_to_copy,
     safe_to_deploy,
     safe_to_pause,
-    safe_to_retire,
-    safe_to_rotate,
     safe_to_route,
     safe_to_run,
 )
 from runbook.checks.roles import access
 from runbook.checks.schema import schema
+from runbook.checks.secret_gates import safe_to_retire, safe_to_rotate
 
 __all__ = [
     "access",

@@ -12,7 +12,7 @@ from runbook.model.moment import Moment
 
 def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -> Findings:
     """What happened since a change: `runs` and `errors` hold only what came after it began."""
-    name = runs.name.removeprefix("runs of ")
+    name = runs.function
     ran = gap_or_missing_findings("run since then", runs, "success")
     if not ran:
         newest = runs.rows[0] if runs.rows else {"status": "none yet, so nothing is proved", "error": ""}

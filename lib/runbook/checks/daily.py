@@ -104,10 +104,10 @@ def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     """
     expected, region = [f.name for f in settings.functions], settings.region
     limit = f"{len(expected)} functions, ACTIVE"
-    if seen.gaps and not seen.rows and not any(g.subject.startswith("functions in ") for g in seen.gaps):
+    if seen.gaps and not seen.rows and not any(g.location for g in seen.gaps):
         return gap_or_missing_findings("functions", seen, limit)
     here = {r["name"]: r for r in seen.rows if r["region"] == region}
-    away = any(g.subject in ("functions", f"functions in {region}") for g in seen.gaps)
+    away = any(g.location in ("", region) for g in seen.gaps)
     active = sum(here[n]["state"] == "ACTIVE" for n in expected if n in here)
     found = []
     for name in expected:

@@ -21,7 +21,6 @@ from runbook.cli.output import print_result
 from runbook.model.errors import BadInput, Exit, NoAnswer, Refused, RunbookError
 
 _ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; without it: sandbox.")
-
 _WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world's file.")
 
 

@@ -11,11 +11,8 @@ from typing import Any
 from runbook.model.facts import Gap
 
 SIGN_IN = "sign in again: gcloud auth application-default login."
-
 _WAIT = "wait a minute (ten for a quota), then run again."
-
 _BILLING = "ask who pays for {project} to link a billing account: gcloud billing projects describe {project}."
-
 _ENABLE = "enable the API: gcloud services enable {service} --project={project}."
 
 _CONSUMER = (
@@ -24,11 +21,8 @@ _CONSUMER = (
 )
 
 _PROJECT = "correct `project` in params: Google does not know {project}, or does not let you use it."
-
 _PERIMETER = "ask security about the VPC Service Controls perimeter; this message has an identifier for them."
-
 _SCOPES = f"these credentials lack the scope cloud-platform; {SIGN_IN}"
-
 _PERMISSION = "ask for a role with {permission} on {resource}."
 
 # `details[].reason` of an answer (google.api.ErrorReason), or BigQuery's own `errors[].reason` → what to do next.
@@ -50,9 +44,7 @@ NEXT = {
 }
 
 _BY_CODE = {401: SIGN_IN, 403: "ask for the roles under roles.required in params.", 429: _WAIT}
-
 _WRONG = "this request is wrong, and asking again does not help: compare params, or report it."
-
 _GCLOUD = "764086051850"  # the project of gcloud itself, which counts where credentials name none
 
 # Older answers have no reason, only these words.

@@ -44,7 +44,6 @@ READS = """
 """
 
 _JOBS = re.compile(r"/bigquery/v2/projects/[\w.-]+/jobs")
-
 _QUERIES = re.compile(r"/bigquery/v2/projects/[\w.-]+/queries")
 
 # What jobs.query may carry: nothing that names a destination, a session or a connection.

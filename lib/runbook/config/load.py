@@ -15,9 +15,7 @@ from runbook.model.errors import BadInput, BadSettings, UnknownName, nearest
 from runbook.model.strict import Part
 
 ROOT = Path(__file__).resolve().parents[3]
-
 RUNBOOKS = ROOT / "runbooks"
-
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language, nine times as fast, where libyaml is
 
 

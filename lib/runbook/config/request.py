@@ -19,7 +19,6 @@ from runbook.config.validation import check_values
 from runbook.model.errors import BadParameter, UnknownName, nearest
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
 _NUMBERS = {int: r"-?(0|[1-9]\d*)", float: r"-?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?"}
 
 

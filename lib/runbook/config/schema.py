@@ -42,17 +42,11 @@ def directory(path: str) -> str:
 
 
 ProjectId = words(r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
-
 Location = words(r"^[a-z]+(-[a-z]+\d+)?$")
-
 Identifier = words(r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")
-
 OptionalIdentifier = words(r"^([A-Za-z_][A-Za-z0-9_]{0,299})?$")
-
 Clock = words(r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")
-
 Zone = Annotated[str, AfterValidator(_zone)]
-
 Cron = Annotated[str, AfterValidator(_cron)]
 
 

@@ -72,7 +72,6 @@ _WORDS: dict[str, Collection[str]] = {
 }
 
 _TIMES = ("as_of", "at", "detected_at")
-
 _END = datetime.max.replace(tzinfo=UTC)
 
 

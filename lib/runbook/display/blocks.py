@@ -23,11 +23,8 @@ TINT = {
 }
 
 _CELL = "padding:4px 12px 4px 0;text-align:left;vertical-align:top;border-bottom:1px solid #dadce0"
-
 _TABLE = "border-collapse:collapse;margin:4px 0 8px 0;font-size:13px"
-
 _NOTE = "margin:2px 0;font-size:13px"
-
 _CODE = "white-space:pre-wrap;overflow-wrap:anywhere;font-size:12px;margin:4px 0"
 
 

@@ -24,7 +24,6 @@ from runbook.model.facts import Fact, Gap, Seen
 from runbook.model.moment import Moment
 
 SQL = Path(__file__).parent / "sql"
-
 T = TypeVar("T")
 
 
@@ -47,8 +46,8 @@ class Answer:
 class Read:
     """A read that can be made: `line` is the equivalent command, `see` asks the cloud.
 
-    `thing` names what is absent when the cloud answers 404; where it is "", that is an error. `forgets` names what
-    keeps no past, so that a look back is a gap.
+    `thing` names what is absent when the cloud answers 404; where it is "", that is an error. `no_history_of` names
+    what keeps no past, so that a look back is a gap. `function` is the one that it is about, "" for several.
     """
 
     name: str
@@ -57,6 +56,7 @@ class Read:
     sql: str = ""
     thing: str = ""
     no_history_of: str = ""
+    function: str = ""
 
 
 Ask = Callable[[Cloud, Moment], Read]
@@ -72,7 +72,17 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
         answer = attempt(read.see, read.name, read.thing)
     sql = answer.sql or read.sql
     rows = tuple({k: _local(v, moment) for k, v in row.items()} for row in answer.rows)
-    return Fact(read.name, rows, answer.line or read.line, moment.at, sql, answer.gaps, answer.more, answer.absent)
+    return Fact(
+        read.name,
+        rows,
+        answer.line or read.line,
+        moment.at,
+        sql,
+        answer.gaps,
+        answer.more,
+        answer.absent,
+        read.function,
+    )
 
 
 def _local(value: object, moment: Moment) -> object:

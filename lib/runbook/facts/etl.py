@@ -14,7 +14,6 @@ from runbook.facts.typed import asked
 from runbook.model.moment import Moment
 
 MOST = 1000  # the LIMIT of runs_recent.sql
-
 _OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP"}
 
 
@@ -64,9 +63,12 @@ def runs_of(function: str, hours: float = 24) -> Ask:
 
     A gap where params name no column with the function.
     """
-    return lambda cloud, moment: _by_function(
-        cloud, f"runs of {function}", "runs_of", {"function": function, "since": moment.ago(hours)}
-    )
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        values = {"function": function, "since": moment.ago(hours)}
+        return replace(_by_function(cloud, f"runs of {function}", "runs_of", values), function=function)
+
+    return ask
 
 
 def runs_of_users(secret: str) -> Ask:

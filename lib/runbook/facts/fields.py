@@ -11,7 +11,6 @@ from typing import Any
 from runbook.display.text import Row
 
 LONGEST = 300_000  # characters of one text; Cloud Logging takes entries of 256 KB
-
 _YEARS = range(1971, 2200)  # other years are no times that happened: Google writes year 1 for "never"
 
 

@@ -30,7 +30,8 @@ def functions() -> Ask:
                 away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
                 found += objects(page, "functions")
             rows, lost = readable("functions", found, _function, "look at them: gcloud functions list --v2.")
-            gaps = [Gap(f"functions in {place}", "the location did not answer", "run again.") for place in sorted(away)]
+            said = ("the location did not answer", "run again.")
+            gaps = [Gap(f"functions in {place}", *said, location=place) for place in sorted(away)]
             return Answer(sorted(rows, key=lambda r: r["name"]), gaps=(*gaps, *lost))
 
         return Read(

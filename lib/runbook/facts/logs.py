@@ -16,7 +16,6 @@ from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 
 PAGE = 1000
-
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
 # Functions write what ended them to stderr, often as JSON without a severity.
@@ -26,12 +25,10 @@ _CRASHED = (
 )
 
 OTHER, NOBODY = "(other)", "unknown"  # for certain none of the system's functions, and perhaps one of them
-
 LONG = 20_000
 
 # What the buckets _Default and _Required keep: https://cloud.google.com/logging/quotas#logs_retention_periods
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
-
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
 

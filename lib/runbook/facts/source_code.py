@@ -20,7 +20,6 @@ from pathlib import Path
 from runbook.model.errors import BadParameter
 
 SAMPLE = "sample"  # the sandbox's own: a git checkout made from it when it is first asked for
-
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
 _FIXED = {

@@ -1,7 +1,7 @@
 """Which functions are broken, how that shows, since when, and what was said about each. Pure.
 
-A function is *sick* when it does not exist, when its newest run failed or has no end, when a run that was due did not
-start, or when its deployment failed; a lone error between good runs is noise.
+A function is *failing* when it does not exist, when its newest run failed or has no end, when a run that was due did
+not start, or when its deployment failed; a lone error between good runs is noise.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class FailingFunction:
     texts: tuple[str, ...] = field(default=(), repr=False)
 
     def news(self, seen: Evidence) -> list[str]:
-        """What was said since it fell sick and, numbers aside, not before."""
+        """What was said since it began to fail and, numbers aside, not before."""
         before = {
             _shape(r["text"])
             for r in seen.logs.rows
@@ -63,7 +63,7 @@ def _shape(text: str) -> str:
 
 
 def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[FailingFunction]:
-    """All sick functions, in the order of params."""
+    """All failing functions, in the order of params."""
     states = {r["name"]: r for r in seen.functions.rows}
     for function in settings.functions:
         state = states.get(function.name, {})
@@ -112,7 +112,7 @@ def _missed(function: Function, newest: datetime | None, settings: Settings, mom
 
 
 def _said(failing: FailingFunction, seen: Evidence, state: Mapping[str, str]) -> tuple[str, ...]:
-    """What its failed runs noted, and what was logged about it since shortly before it fell sick; each said once."""
+    """What its failed runs noted, and what was logged about it from shortly before it began to fail; each once."""
     logged = [
         r["text"] for r in seen.logs.rows if r["function"] == failing.function.name and r["at"] >= failing.since - SLACK
     ]

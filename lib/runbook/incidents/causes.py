@@ -12,13 +12,12 @@ from runbook.incidents.affected import FailingFunction
 from runbook.model.facts import Gap
 
 TELLING = 8  # pieces of evidence that are shown of one cause
-
 CONFIDENCE = ("sure", "likely", "possible", "unknown")
 
 
 @dataclass(frozen=True)
 class Cause:
-    """`functions` are those that it makes sick, `since` when the first fell sick; `evidence` in sentences.
+    """`functions` are those that fail because of it, `since` when the first began to fail; `evidence` in sentences.
 
     `acted`: something of theirs was changed after their last run, so nobody knows yet whether it still holds. `detail`
     is what its fix needs: the version that is disabled, or for how long a quota lasts. Failing functions with the same
@@ -35,6 +34,11 @@ class Cause:
     detail: str = ""
 
     @property
+    def title(self) -> str:
+        """The cause in words."""
+        return self.cause.replace("_", " ")
+
+    @property
     def shown_evidence(self) -> tuple[str, ...]:
         """As much of the evidence as people read."""
         rest = len(self.evidence) - TELLING
@@ -43,7 +47,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Causes(Sequence[Cause]):
-    """Causes, the likeliest first; `sick` are all sick functions, `blind` what could not be seen."""
+    """Causes, the likeliest first; `failing` are all failing functions, `unknowns` what could not be seen."""
 
     rows: tuple[Cause, ...]
     failing: tuple[FailingFunction, ...] = ()
@@ -60,7 +64,7 @@ class Causes(Sequence[Cause]):
             block = blocks.table(
                 {
                     "no": n,
-                    "cause": c.cause.replace("_", " "),
+                    "cause": c.title,
                     "confidence": c.confidence,
                     "since": c.since,
                     "functions": c.functions,

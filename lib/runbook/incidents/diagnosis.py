@@ -1,48 +1,35 @@
 """Why functions are broken: facts in, ranked causes out. Pure; phrases are data, and timing decides the rest.
 
-Every sick function gets one cause, from what it and the platform said since it fell sick and from what changed between
-its last good run and then. `sure` is said only of what was told outright or seen from two sides; where nothing fits,
+Every failing function gets one cause, from what it and the platform said since it began to fail, and from what changed
+between its last good run and then. `sure` is said only of what a log states or two sources confirm; where nothing fits,
 the cause is `unknown`, which is an answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from runbook.config.schema import Settings
 from runbook.display.text import Row
 from runbook.incidents.affected import Evidence, FailingFunction, find
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged
-from runbook.incidents.signatures import Pattern
+from runbook.incidents.changes import OwnChanges, described
+from runbook.incidents.signatures import SPECIAL, Pattern, matched, most_telling
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 
 FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
-
 LONG = 200  # characters of what is quoted
-
-MOST = 3  # changes that are told of one function
-
-SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
-
-SPECIAL = ("memory_limit", "timeout", "secret")  # one line of these outweighs many of another cause
-
 SELF_EVIDENT = {*SPECIAL, "capacity", "auth_error", "quota", "permission"}
-
-_DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateService")
-
 _FOR_HOURS = re.compile(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily", re.IGNORECASE)
-
 _OURS = re.compile(r"cloud run|functions|scheduler|compute|networking|multiple", re.IGNORECASE)
 
 
 def diagnose(seen: Evidence, patterns: Sequence[Pattern], settings: Settings, moment: Moment) -> Causes:
-    """All causes, ranked: the surer first, then by how many functions, then by who fell sick first."""
+    """All causes, ranked: the surer first, then by how many functions, then by who began to fail first."""
     unknowns = tuple(gap for fact in seen for gap in fact.gaps)
     if seen.runs.more:
         unknowns += (Gap("older runs", f"only the newest {len(seen.runs.rows):,} were read"),)
@@ -58,13 +45,17 @@ def diagnose(seen: Evidence, patterns: Sequence[Pattern], settings: Settings, mo
 
 @dataclass(frozen=True)
 class _Case:
-    """One sick function among all that are, and everything that was seen. Each rule gives a cause, or None."""
+    """One failing function among all that fail, and everything that was seen. Each rule gives a cause, or None."""
 
     one: FailingFunction
     everyone: Sequence[FailingFunction]
     seen: Evidence
     patterns: Sequence[Pattern]
     settings: Settings
+
+    @property
+    def changes(self) -> OwnChanges:
+        return OwnChanges(self.one, self.seen)
 
     def cause(self) -> Cause:
         """What the first rule that fits says."""
@@ -79,12 +70,12 @@ class _Case:
             self._newest_change,
         )
         found = next((cause for rule in rules if (cause := rule())), None) or self._unknown()
-        told = [f"changed after it last ran: {_told(c)}" for c in self._changed_since(found.cause)]
+        later = [f"changed after it last ran: {described(c)}" for c in self.changes.since_last_run(found.cause)]
         symptom = f"{self.one.function.name}: {self.one.symptom}"
         return replace(
             found,
-            evidence=(symptom, *found.evidence, *told),
-            changed_since_last_run=found.changed_since_last_run or bool(told),
+            evidence=(symptom, *found.evidence, *later),
+            changed_since_last_run=found.changed_since_last_run or bool(later),
         )
 
     def _made(self, cause: str, confidence: str, *evidence: str, key: str = "") -> Cause:
@@ -92,27 +83,27 @@ class _Case:
         return Cause(cause, (name,), self.one.since, confidence, evidence, key or name)
 
     def _region(self) -> Cause | None:
-        """Our region does not answer, or Google says so and half of the functions are sick."""
+        """Our region does not answer, or Google says so and half of the functions are failing."""
         region = self.settings.region
-        silent = any(g.subject == f"functions in {region}" for g in self.seen.functions.gaps)
-        told = [r for r in self._feed("google") if region in r["where"] and _OURS.search(r["what"])]
+        silent = any(g.location == region for g in self.seen.functions.gaps)
+        reported = [r for r in self._feed("google") if region in r["where"] and _OURS.search(r["what"])]
         many = len(self.everyone) * 2 >= len(self.settings.functions)
-        if not silent and not (told and many):
+        if not silent and not (reported and many):
             return None
         evidence = [f"{region} does not answer"] if silent else []
-        evidence += [f"Google reports: {r['title']}" for r in told]
-        return self._made("region_outage", "sure" if silent and told else "likely", *evidence, key=region)
+        evidence += [f"Google reports: {r['title']}" for r in reported]
+        return self._made("region_outage", "sure" if silent and reported else "likely", *evidence, key=region)
 
     def _gone(self) -> Cause | None:
         """The list of functions was seen whole, and it is not there."""
         if self.one.how != "gone":
             return None
-        who = self._changed(lambda c: "DeleteFunction" in c["what"] and self._named(c))
+        who = self.changes.before(lambda c: "DeleteFunction" in c["what"] and self.changes.named(c))
         return self._made(
             "missing_function",
             "sure",
             f"functions list has {len(self.seen.functions.rows)}, not this one",
-            *map(_told, who),
+            *map(described, who),
         )
 
     def _paused(self) -> Cause | None:
@@ -121,8 +112,8 @@ class _Case:
         if state not in ("PAUSED", "DISABLED") or self.one.how != "not started":
             return None
         early = self.one.since - timedelta(hours=48)
-        who = self._changed(lambda c: "Job" in c["what"] and self._named(c), early)
-        return self._made("paused_scheduler", "sure", f"its job is {state}", *map(_told, who))
+        who = self.changes.before(lambda c: "Job" in c["what"] and self.changes.named(c), early)
+        return self._made("paused_scheduler", "sure", f"its job is {state}", *map(described, who))
 
     def _job(self) -> Row:
         return next((j for j in self.seen.jobs.rows if j["name"] == self.one.function.name), {})
@@ -132,15 +123,15 @@ class _Case:
         code = self._job().get("code")
         if code not in (7, 16) or self.one.how != "not started":
             return None
-        who = self._changed(lambda c: "IamPolicy" in c["what"])
+        who = self.changes.before(lambda c: "IamPolicy" in c["what"])
         said = f"the scheduler's last call of each was refused, code {code}"
-        return self._made("permission", "sure", said, *map(_told, who), key="permission")
+        return self._made("permission", "sure", said, *map(described, who), key="permission")
 
     def _undeployed(self) -> Cause | None:
         """Its last deployment failed, and what was there before still runs."""
         if self.one.how != "not deployed":
             return None
-        return self._made("failed_deployment", "sure", *self._quote(), *map(_told, self._changed(self._deploys)))
+        return self._made("failed_deployment", "sure", *self._quote(), *self.changes.described(self.changes.deploys))
 
     def _stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and nobody said why."""
@@ -154,15 +145,19 @@ class _Case:
         good = self.one.last_good
         if self.one.how == "not started" or not good:
             return None
-        kinds = (("crash_after_deploy", self._deploys), ("secret", self._of_secret), ("bad_data", self._of_table))
-        for row in self._changed(lambda c: c["at"] > good and any(fits(c) for _, fits in kinds))[:1]:
+        kinds = (
+            ("crash_after_deploy", self.changes.deploys),
+            ("secret", self.changes.of_secret),
+            ("bad_data", self.changes.of_table),
+        )
+        for row in self.changes.before(lambda c: c["at"] > good and any(fits(c) for _, fits in kinds))[:1]:
             cause = next(cause for cause, fits in kinds if fits(row))
-            key = self._of_secret(row) if cause == "secret" else ""
-            return self._made(cause, "likely", *self._quote(), f"shortly before: {_told(row)}", key=key)
+            key = self.changes.of_secret(row) if cause == "secret" else ""
+            return self._made(cause, "likely", *self._quote(), f"shortly before: {described(row)}", key=key)
         return None
 
     def _unknown(self) -> Cause:
-        deployed = (f"it was changed shortly before, {_told(c)}" for c in self._changed(self._deploys))
+        deployed = (f"it was changed shortly before, {described(c)}" for c in self.changes.before(self.changes.deploys))
         key = "not started" if self.one.how == "not started" else ""
         return self._made("unknown", "unknown", *self._quote(), *deployed, "nothing that is known fits", key=key)
 
@@ -170,25 +165,18 @@ class _Case:
 
     def _words(self) -> Cause | None:
         """What it said, or was said about it, read with the patterns."""
-        found = [(p, text) for text in self.one.texts if (p := self._match(text))]
-        told = [(p, text) for p, text in found if not p.hint]
-        if told or not found:
-            return self._read(told) if told else None
+        found = matched(self.one.texts, self.patterns)
+        plain = [(p, text) for p, text in found if not p.hint]
+        if plain or not found:
+            return self._read(plain) if plain else None
         cause = self._read(found)
         doubt = "possible" if cause.confidence != "unknown" else "unknown"
         return replace(cause, confidence=doubt, evidence=(*cause.evidence, "these words are a hint, no more"))
 
-    def _match(self, text: str) -> Pattern | None:
-        return next((p for p in self.patterns if p.says.search(text)), None) if text else None
-
-    def _read(self, matched: Sequence[tuple[Pattern, str]]) -> Cause:
-        """The cause that most of the texts name, or the most special of them; then the rules of that cause."""
-        # That a run still goes is said after whatever stopped it, and of a run that is only slow.
-        matched = [m for m in matched if m[0].cause != "stuck_etl"] or matched
-        counts = Counter(p.cause for p, _ in matched)
-        first, text = min(matched, key=lambda m: self._rank(m[0], counts))
-        cause = first.cause
-        said = _quoted(text) + (f" ({counts[cause]} lines say so)" if counts[cause] > 1 else "")
+    def _read(self, found: Sequence[tuple[Pattern, str]]) -> Cause:
+        """The cause that the texts name, by the rules of that cause."""
+        cause, text, count = most_telling(found, self.patterns)
+        said = _quoted(text) + (f" ({count} lines say so)" if count > 1 else "")
         if cause == "stuck_etl":
             return self._made(cause, "sure" if self.one.how == "no end" else "likely", said)
         if cause in SELF_EVIDENT:
@@ -197,20 +185,14 @@ class _Case:
             return self._dependency(said)
         return self._crash(cause, said)
 
-    def _rank(self, pattern: Pattern, counts: Mapping[str, int]) -> tuple[int, int, int]:
-        """What decides: a special cause, then how often it was said, then who comes first among the patterns."""
-        cause = pattern.cause
-        special = SPECIAL.index(cause) if cause in SPECIAL else len(SPECIAL)
-        return special, -counts[cause], self.patterns.index(pattern)
-
     def _outright(self, cause: str, said: str) -> Cause:
         """Causes that say what they are; what changed before is further evidence."""
         system = self.one.function.source_system
         if cause == "secret":
             return self._secret(said)
         if cause == "permission":
-            who = self._changed(lambda c: "IamPolicy" in c["what"])
-            return self._made(cause, "sure", said, *map(_told, who), key=cause)
+            who = self.changes.before(lambda c: "IamPolicy" in c["what"])
+            return self._made(cause, "sure", said, *map(described, who), key=cause)
         if cause == "quota":
             lasts = "hours" if _FOR_HOURS.search(said) else "seconds"
             return replace(self._made(cause, "sure", said, f"it lasts for {lasts}", key=system), detail=lasts)
@@ -221,7 +203,7 @@ class _Case:
         off = self._off()
         states = (f"{r['secret']}, version {r['version']}, is {r['state']}" for r in off)
         key = off[0]["secret"] if off else self.one.function.source_system
-        made = self._made("secret", "sure", said, *states, *map(_told, self._changed(self._of_secret)), key=key)
+        made = self._made("secret", "sure", said, *states, *self.changes.described(self.changes.of_secret), key=key)
         whole = {r["secret"] for r in self._mine()} == set(self.one.function.secrets)
         if off and off[0]["state"] == "DISABLED":
             return replace(made, detail=str(off[0]["version"]))
@@ -243,19 +225,19 @@ class _Case:
         """The other side answers with errors: sure when its own status page says so."""
         system = self.one.function.source_system
         feed = FEEDS.get(system, system)
-        told = [r for r in self._feed(feed) if feed != "google" or _concerns(r["what"], said)]
+        reported = [r for r in self._feed(feed) if feed != "google" or _concerns(r["what"], said)]
         together = sum(s.function.source_system == system for s in self.everyone) > 1
-        confidence = "sure" if told else "likely" if together else "possible"
-        titles = (f"{r['feed']} reports: {r['title']}" for r in told)
+        confidence = "sure" if reported else "likely" if together else "possible"
+        titles = (f"{r['feed']} reports: {r['title']}" for r in reported)
         return self._made("dependency_outage", confidence, said, *titles, key=system)
 
     def _crash(self, cause: str, said: str) -> Cause:
         """Bad data or a crash: a change of the table or of the code decides, and without one nobody knows."""
-        deployed, altered = self._changed(self._deploys), self._changed(self._of_table)
+        deployed, altered = self.changes.before(self.changes.deploys), self.changes.before(self.changes.of_table)
         if cause == "bad_data" and (altered or not deployed):
-            return self._made(cause, "sure" if altered else "likely", said, *map(_told, altered))
+            return self._made(cause, "sure" if altered else "likely", said, *map(described, altered))
         if deployed:
-            before = (f"deployed shortly before: {_told(c)}" for c in deployed)
+            before = (f"deployed shortly before: {described(c)}" for c in deployed)
             return self._made("crash_after_deploy", "sure", said, *before)
         none = self._made("unknown", "unknown", said, "no deployment came shortly before")
         return self._newest_change() or none
@@ -266,41 +248,6 @@ class _Case:
     def _feed(self, name: str) -> list[Row]:
         return [r for r in self.seen.feeds.rows if r["feed"] == name]
 
-    # --- what changed
-
-    def _changed(self, fits: Callable[[Row], Any], early: datetime | None = None) -> list[Row]:
-        """The changes that fit, made after its last good run and not long before it fell sick; newest first."""
-        since = self.one.since
-        early = early or min(since - SHORTLY, self.one.last_good or since)
-        late = since + timedelta(minutes=1)
-        return [c for c in self.seen.changes.rows if early <= c["at"] <= late and fits(c)][:MOST]
-
-    def _changed_since(self, cause: str) -> list[Row]:
-        """What was changed of its own, or of permissions where these are the cause, after it last ran."""
-        runs = [r["started_at"] for r in self.seen.runs.rows if r["function"] == self.one.function.name]
-        ran = max([self.one.since, *runs])
-
-        def fits(change: Row) -> bool:
-            own = self._deploys(change) or self._of_secret(change) or self._of_table(change)
-            return change["at"] > ran and bool(own or (cause == "permission" and "IamPolicy" in change["what"]))
-
-        return [c for c in self.seen.changes.rows if fits(c)][:1]
-
-    def _named(self, change: Row) -> bool:
-        return change["resource"].endswith(f"/{self.one.function.name}")
-
-    def _deploys(self, change: Row) -> bool:
-        return self._named(change) and bool(_DEPLOY.search(change["what"]))
-
-    def _of_secret(self, change: Row) -> str:
-        """The name of its secret that was changed, or ""."""
-        if "Secret" not in change["what"]:
-            return ""
-        return next((s for s in self.one.function.secrets if s in change["resource"].split("/")), "")
-
-    def _of_table(self, change: Row) -> bool:
-        return any(change["resource"].endswith(f"/{table}") for table in self.one.function.tables)
-
 
 def _quoted(text: str) -> str:
     """A text between quotation marks, and with a sign where it was cut."""
@@ -310,8 +257,3 @@ def _quoted(text: str) -> str:
 def _concerns(products: str, said: str) -> bool:
     words = [w for w in re.findall(r"[a-z]{4,}", products.lower()) if w not in ("google", "cloud")]
     return any(w in said.lower() for w in words)
-
-
-def _told(change: Row) -> str:
-    resource = change["resource"].split("/", 1)[-1]
-    return f"{change['what']} of {resource} by {change['who']} at {change['at']:%H:%M}"

@@ -17,7 +17,6 @@ from runbook.incidents.causes import Causes
 from runbook.incidents.signatures import Pattern
 
 HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}
-
 EACH, ALL = 6, 24  # how many runs are looked at: of one function, of all together
 
 # https://cloud.google.com/run/docs/configuring/services/memory-limits, https://cloud.google.com/functions/quotas
@@ -35,7 +34,6 @@ _MIB = {
 }
 
 _USED = re.compile(r"limit of ([\d.]+ ?[KMG]i?)B? exceeded with ([\d.]+ ?[KMG]i?)B? used")
-
 _Point = tuple[datetime | None, float | None, float | None, str]  # when, seen, the limit at that time, how it ended
 
 

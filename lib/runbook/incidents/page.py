@@ -17,7 +17,7 @@ from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import headroom_of
 from runbook.incidents.opened import open_p1
-from runbook.incidents.remedies import remedy_steps
+from runbook.incidents.remedies import Step, remedy_steps
 from runbook.incidents.signatures import patterns
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen, Shown
@@ -34,21 +34,16 @@ if TYPE_CHECKING:
 
 # The guide's table "Severity Levels": response times.
 ANSWER = {"P1": timedelta(minutes=15), "P2": timedelta(hours=1), "P3": timedelta(hours=4), "P4": timedelta(days=1)}
-
 ANSWER["unknown"] = ANSWER["P1"]
-
 ENGINEERS = {"bad_data": "team-lead", "unknown": "team-lead", "permission": "security", "region_outage": "gcp-support"}
-
 COLOUR = {"P1": Verdict.alert, "P2": Verdict.alert, "P3": Verdict.warn, "unknown": Verdict.unknown}
-
-WHOLE = ("functions", "runs of")  # facts without which nobody can tell that nothing is broken
 
 
 @dataclass(frozen=True)
 class Page:
     """A severity, its causes, and the steps for each; `findings` are the same for the verdict.
 
-    `near` is what ran into a limit, against that limit (see runbook.limits).
+    `headroom` is what ran into a limit, against that limit (see incidents/headroom.py).
     """
 
     severity: str
@@ -73,7 +68,7 @@ class Page:
             Finding(
                 "cause",
                 _few(c.functions),
-                f"{c.cause.replace('_', ' ')} ({c.confidence})",
+                f"{c.title} ({c.confidence})",
                 "none",
                 Verdict.alert,
                 _first(self.steps, c),
@@ -121,10 +116,9 @@ class Page:
         return Shown(blocks.table(self.people))
 
 
-def _step(cause: str, do: str, line: str = "", of: tuple[str, ...] = ()) -> Row:
+def _step(title: str, step: Step, cause: Cause | None = None) -> Row:
     """A row of what to do; `notebook` is the runbook that the command runs, "" for any other command."""
-    notebook = line.split()[2] if line.startswith("runbook run ") else ""
-    return {"cause": cause, "do": do, "command": line, "notebook": notebook, "_of": of}
+    return {"cause": title, "do": step.do, "command": step.line, "notebook": step.runbook, "_cause": cause}
 
 
 def _few(names: Sequence[str]) -> str:
@@ -134,43 +128,41 @@ def _few(names: Sequence[str]) -> str:
 
 def _first(steps: Sequence[Row], cause: Cause) -> str:
     """The first step of a cause, with its command."""
-    mine = (s for s in steps if s["cause"] == cause.cause.replace("_", " ") and s["_of"] == cause.functions)
+    mine = (s for s in steps if s["_cause"] is cause)
     return next((": ".join(filter(None, (s["do"], s["command"]))) for s in mine), "")
 
 
 def page(run: Context, seen: Seen) -> Page:
     """Everything that can be said from what was seen."""
-    facts = [getattr(seen, name) for name in Evidence._fields]
-    causes = diagnose(Evidence(*facts), patterns(), run.settings, run.moment)
-    headroom = headroom_of(causes, Evidence(*facts), patterns(), run.settings)
+    facts = Evidence(*(getattr(seen, name) for name in Evidence._fields))
+    causes = diagnose(facts, patterns(), run.settings, run.moment)
+    headroom = headroom_of(causes, facts, patterns(), run.settings)
     detected = run.request.values.get("detected_at", "")
     began = moment_of(detected, run.moment.at, run.settings.zone).at
-    severity, why = _severity(causes, run.settings)
+    severity, why = _severity(causes, facts, run.settings)
     if severity == "P1" and (named := run.request.values.get("incident", "")):
         open_p1(Store(records_directory(run.settings)), named, run.moment.at)
     answer = run.moment.local(began + ANSWER[severity])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     steps = [
-        _step(c.cause.replace("_", " "), said, line, c.functions)
-        for c in causes
-        for said, line in remedy_steps(c, run.settings, run.moment, place, headroom)
+        _step(c.title, step, c) for c in causes for step in remedy_steps(c, run.settings, run.moment, place, headroom)
     ]
-    steps += [_step(f"not seen: {g.subject}", g.next) for g in causes.unknowns if g.next]
+    steps += [_step(f"not seen: {g.subject}", Step(g.next)) for g in causes.unknowns if g.next]
     found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), headroom)
     noticed = f"{run.moment.local(began):%Y-%m-%dT%H:%M}"
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
     return found
 
 
-def _severity(causes: Causes, settings: Settings) -> tuple[str, str]:
-    """By the guide's table: how much of the system is sick, and whether it is a major feature."""
+def _severity(causes: Causes, seen: Evidence, settings: Settings) -> tuple[str, str]:
+    """By the guide's table: how much of the system fails, and whether it is a major feature."""
     failing = {s.function.name for s in causes.failing if s.how != "not deployed"}  # what was there before still serves
     total = len(settings.functions)
     if any(c.cause == "region_outage" for c in causes):
         return "P1", f"{settings.region} is not there: {len(failing)} of {total} functions are known not to work"
     if failing and len(failing) * 2 >= total:
         return "P1", f"{len(failing)} of {total} functions do not work"
-    if not failing and any(g.subject.startswith(WHOLE) for g in causes.unknowns):
+    if not failing and (seen.functions.gaps or seen.runs.gaps):
         return "unknown", "nothing is broken that could be seen, and too much could not be seen"
     if not failing and causes:
         return "P4", "every function works; a deployment failed"
@@ -201,8 +193,5 @@ def support_case(run: Context, found: Page) -> Shown:
 
 def _told(found: Page) -> list[str]:
     """The causes, one a line, and what could not be seen."""
-    lines = [
-        f"- {c.cause.replace('_', ' ')} ({c.confidence}) since {show(c.since)}: {'; '.join(c.shown_evidence)}"
-        for c in found.causes
-    ]
+    lines = [f"- {c.title} ({c.confidence}) since {show(c.since)}: {'; '.join(c.shown_evidence)}" for c in found.causes]
     return [*lines, *(f"- could not see {g.subject}: {g.why}" for g in found.causes.unknowns)]

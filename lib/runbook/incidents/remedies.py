@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from runbook.config.schema import Function, Settings
 from runbook.display.text import Row
@@ -12,7 +13,14 @@ from runbook.incidents.headroom import HIT, more
 from runbook.model.command import command
 from runbook.model.moment import Moment
 
-Step = tuple[str, str]  # what to do, and the command that does it or ""
+
+class Step(NamedTuple):
+    """What to do, the command that does it, and the runbook that this command runs; "" where there is none."""
+
+    do: str
+    line: str = ""
+    runbook: str = ""
+
 
 FIXES = {
     "memory_limit": "give it more memory",
@@ -32,8 +40,7 @@ FIXES = {
 
 # Where a run is needed to see whether it is mended, and where one that was changed since then may be mended already.
 AGAIN = {"memory_limit", "timeout", "secret", "auth_error", "quota", "capacity", "dependency_outage", "permission"}
-
-ACTED = {*AGAIN, "crash_after_deploy", "bad_data", "unknown"}
+CHANGED = {*AGAIN, "crash_after_deploy", "bad_data", "unknown"}
 
 
 def remedy_steps(
@@ -41,64 +48,73 @@ def remedy_steps(
 ) -> list[Step]:
     """The fix of a cause, then a retry where one is needed; of what was changed after its last run, only the retry.
 
-    `place` has environment, world and incident for the commands; `near` are the rows of `limits.near`.
+    `place` has environment, world and incident for the commands; `headroom` are the rows of `headroom_of`.
     """
     one = next(f for f in settings.functions if f.name == cause.functions[0])
 
-    def line(runbook: str, **more: object) -> str:
+    def run(do: str, runbook: str, **more: object) -> Step:
         where = {name: place[name] for name in ("environment", "world")}
-        return command(runbook, {**where, **more, "incident": place["incident"]})
+        return Step(do, command(runbook, {**where, **more, "incident": place["incident"]}), runbook)
 
-    retries = [(name, line("retry", function=name)) for name in cause.functions]
-    if cause.changed_since_last_run and cause.cause in ACTED:
-        return [(f"it was changed after it last ran: run {name} again, then look again", c) for name, c in retries]
-    fixed = _fix(cause, one, settings, moment, headroom, line)
-    return [*fixed, *((f"then run {name} again", c) for name, c in retries if cause.cause in AGAIN)]
+    if cause.changed_since_last_run and cause.cause in CHANGED:
+        said = "it was changed after it last ran: run {} again, then look again"
+        return [run(said.format(name), "retry", function=name) for name in cause.functions]
+    retries = cause.functions if cause.cause in AGAIN else ()
+    fixed = _fix(cause, one, settings, moment, headroom, run)
+    return [*fixed, *(run(f"then run {name} again", "retry", function=name) for name in retries)]
 
 
 def _fix(
-    cause: Cause, one: Function, settings: Settings, moment: Moment, headroom: Sequence[Row], line: Callable[..., str]
+    cause: Cause, one: Function, settings: Settings, moment: Moment, headroom: Sequence[Row], run: Callable[..., Step]
 ) -> list[Step]:
     if cause.cause in HIT:
-        return [_limit(cause, one, headroom, line)]
+        return [_limit(cause, one, headroom, run)]
     if cause.cause == "quota":
         return [_quota(cause, moment)]
     if cause.cause in ("secret", "auth_error"):
-        return _credential(cause, one, line)
+        return _credential(cause, one, run)
+    do = FIXES[cause.cause]
+    if cause.cause == "unknown":
+        where = f"--gen2 --region={settings.region} --project={settings.project} --limit=50"
+        return [Step(do, f"gcloud functions logs read {one.name} {where}")]
     code = "sample" if settings.environment == "sandbox" else "PATH"
-    where = f"--gen2 --region={settings.region} --project={settings.project} --limit=50"
-    lines = {
-        "crash_after_deploy": line("rollback", function=one.name),
-        "paused_scheduler": line("scheduler", jobs=",".join(cause.functions), to="resume"),
-        "stuck_etl": line("retry", function=one.name),
-        "failed_deployment": line("deploy", function=one.name, source=code),
-        "unknown": f"gcloud functions logs read {one.name} {where}",
+    runbooks: dict[str, tuple[str, dict[str, str]]] = {
+        "crash_after_deploy": ("rollback", {"function": one.name}),
+        "paused_scheduler": ("scheduler", {"jobs": ",".join(cause.functions), "to": "resume"}),
+        "stuck_etl": ("retry", {"function": one.name}),
+        "failed_deployment": ("deploy", {"function": one.name, "source": code}),
     }
-    return [(FIXES[cause.cause], lines.get(cause.cause, ""))]
+    if cause.cause not in runbooks:
+        return [Step(do)]
+    runbook, values = runbooks[cause.cause]
+    return [run(do, runbook, **values)]
 
 
-def _limit(cause: Cause, one: Function, headroom: Sequence[Row], line: Callable[..., str]) -> Step:
+def _limit(cause: Cause, one: Function, headroom: Sequence[Row], run: Callable[..., Step]) -> Step:
     wanted, why = more(cause.cause, one.name, headroom)
     if not wanted:
-        return why, ""
+        return Step(why)
     option = {"memory_limit": "memory", "timeout": "timeout_s"}[cause.cause]
-    return f"{FIXES[cause.cause]} ({why})", line("deploy", function=one.name, **{option: wanted})
+    return run(f"{FIXES[cause.cause]} ({why})", "deploy", function=one.name, **{option: wanted})
 
 
 def _quota(cause: Cause, moment: Moment) -> Step:
     if cause.detail == "hours":
-        return "it comes back when the day's quota does; or ask the provider for a higher one", ""
+        return Step("it comes back when the day's quota does; or ask the provider for a higher one")
     if moment.at - cause.since > timedelta(hours=1):
-        return f"it has lasted since {cause.since:%H:%M}: call less often, or ask the provider for a higher limit", ""
-    return "wait a minute; it comes back by itself", ""
+        return Step(f"it has lasted since {cause.since:%H:%M}: call less often, or ask the provider for a higher limit")
+    return Step("wait a minute; it comes back by itself")
 
 
-def _credential(cause: Cause, one: Function, line: Callable[..., str]) -> list[Step]:
+def _credential(cause: Cause, one: Function, run: Callable[..., Step]) -> list[Step]:
     """Enable the version that was disabled; where none was, a new credential for whichever secret it is."""
     secrets = [cause.key] if cause.key in one.secrets else one.secrets
     if cause.cause == "secret" and cause.detail:
-        back = line("retire_secret", secret=secrets[0], version=cause.detail, to="enable")
-        return [("enable the version again", back)]
-    if len(secrets) > 1:
-        return [(f"get a new credential; if it is {s}, rotate that", line("rotate_secret", secret=s)) for s in secrets]
-    return [("get a new credential, and rotate the secret", "".join(line("rotate_secret", secret=s) for s in secrets))]
+        back = {"secret": secrets[0], "version": cause.detail, "to": "enable"}
+        return [run("enable the version again", "retire_secret", **back)]
+    if not secrets:
+        return [Step("get a new credential")]
+    said = (
+        "get a new credential; if it is {}, rotate that" if len(secrets) > 1 else "get a new credential, and rotate it"
+    )
+    return [run(said.format(s), "rotate_secret", secret=s) for s in secrets]

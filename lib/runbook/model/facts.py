@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that could not be seen: `subject` what, `why` in the answer's words, `next` what to do about it."""
+    """Something that could not be seen: `subject` what, `why` in the answer's words, `next` what to do about it.
+
+    `location` is the region that did not answer, "" for every other gap.
+    """
 
     subject: str
     why: str
     next: str = ""
+    location: str = ""
 
 
 def gap_block(found: Iterable[Gap]) -> Block:
@@ -51,7 +55,7 @@ class Fact:
 
     `more` is true where the read stopped at its cap and there may be more rows. `gaps` lists what was not seen:
     rows that are there may be used, a number over all of them may not. `absent` names what the cloud says is not
-    there.
+    there. `function` is the one that it is about, "" where it is about several.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Fact:
     gaps: tuple[Gap, ...] = ()
     more: bool = False
     absent: tuple[str, ...] = ()
+    function: str = ""
 
     @property
     def frame(self) -> pd.DataFrame:

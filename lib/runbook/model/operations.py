@@ -15,9 +15,7 @@ from pydantic import Field
 from runbook.model.strict import Count, Name, Part, Positive
 
 Text = tuple[str, str, str]  # resource, before, after
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # types as tables.get names them
 
 

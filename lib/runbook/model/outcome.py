@@ -11,9 +11,7 @@ from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.plan import Change, Plan
 
 ChangeStatus = Literal["done", "failed", "unknown", "not attempted"]
-
 Result = Literal["planned", "nothing to do", "refused", "applied", "failed", "unknown"]
-
 _COLOUR = {"planned": "warn", "nothing to do": "ok", "applied": "ok", "unknown": "unknown"}
 
 
@@ -49,8 +47,7 @@ class Outcome:
     def _finding(self, change: Change, status: ChangeStatus, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert
         verdict = {"done": Verdict.ok, "unknown": min(bad, Verdict.unknown)}.get(status, bad)
-        back = "" if change.undo.startswith("none") else change.undo
-        hint = "" if status == "done" else "tell them yourself." if change.optional else back
+        hint = "" if status == "done" else "tell them yourself." if change.optional else change.undo
         value = f"{change.action}: {status}" + (f", {said}" if said else "")
         return Finding("change", change.resource, value, "done", verdict, hint)
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Change:
     """One thing that would be different: an action with its arguments, from which its text is made.
 
-    `undo` is the command that goes back, or "none: …" with the reason. `line` is the equivalent gcloud or bq command.
+    `undo` is the command that goes back; where it is "", `no_undo` is the reason. `line` is the equivalent gcloud or bq
+    command.
     Nothing of a change is a time or an etag; what must be known of the moment before the write is in `notes`, which
     are no part of the plan.
     """
@@ -30,6 +31,12 @@ class Change:
     undo: str
     line: str = ""
     notes: Row = field(default_factory=dict)
+    no_undo: str = ""
+
+    @property
+    def way_back(self) -> str:
+        """The command that goes back, or why there is none."""
+        return self.undo or f"none: {self.no_undo}"
 
     @property
     def action(self) -> str:
@@ -54,14 +61,14 @@ class Change:
 
     def plain(self) -> Row:
         """What the plan's id is made of."""
-        text = {name: getattr(self, name) for name in ("action", "resource", "before", "after", "undo")}
+        text = {name: getattr(self, name) for name in ("action", "resource", "before", "after", "undo", "no_undo")}
         return text | {"args": self.args.model_dump()}
 
 
 def change_of(row: Mapping[str, Any], runbook: str, operation: str) -> Change:
     """A change as a plan file has it. Raises Refused unless its text is that of its arguments, and it may be there."""
     try:
-        change = Change(arguments(row["action"], row["args"]), row["undo"])
+        change = Change(arguments(row["action"], row["args"]), row["undo"], no_undo=row["no_undo"])
         same = change.plain() == row
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         same = False
@@ -123,7 +130,14 @@ class Plan:
             said = " ".join(self.notes) or "everything already is as asked."
             return blocks.page(blocks.banner(f"Nothing to do: {said}", "ok"))
         rows = [
-            {"no": n, "change": c.action, "of": c.resource, "before": c.before, "after": c.after, "way back": c.undo}
+            {
+                "no": n,
+                "change": c.action,
+                "of": c.resource,
+                "before": c.before,
+                "after": c.after,
+                "way back": c.way_back,
+            }
             for n, c in enumerate(self.changes, 1)
         ]
         assert self.rule is not None

@@ -13,9 +13,7 @@ def words(pattern: str) -> Any:
 
 
 Name = words(r"^[a-z][a-z0-9-]{0,62}$")
-
 Positive = Annotated[float, Field(gt=0)]
-
 Count = Annotated[int, Field(ge=0)]
 
 

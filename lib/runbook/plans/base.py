@@ -46,15 +46,14 @@ def flags(settings: Settings) -> str:
 def run_once(function: str, settings: Settings) -> Change:
     """One run of a function, as the scheduler starts it: its own identity, its own arguments, no token of ours."""
     line = f"gcloud scheduler jobs run {function} --location={settings.region} --project={settings.project}"
-    undo = "none: what a run has written stays written"
-    return Change(RunOnce(function=function), undo, line)
+    return Change(RunOnce(function=function), "", line, no_undo="what a run has written stays written")
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:
     """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
     line = f"apprise -t {quote(title)} -b {quote(text)} ${address_variable(contact)}"
     args = Notify(contact=contact, title=title, message=text, once=once)
-    return Change(args, "none: what was said stays said", line)
+    return Change(args, "", line, no_undo="what was said stays said")
 
 
 def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:

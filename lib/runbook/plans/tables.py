@@ -45,8 +45,7 @@ def _snapshot(table: str, to: str, keep: int, settings: Settings) -> Change:
     line = f"bq cp --snapshot --no_clobber --expiration={keep * 86400} {one} {other}"
     place = {"dataset": data.main, "table": table, "to_dataset": data.backup, "to_table": to}
     args = CopyTable(**place, operation="SNAPSHOT", keep_days=keep)
-    undo = f"none needed: it expires after {keep} days; deleting it is not offered"
-    return Change(args, undo, line)
+    return Change(args, "", line, no_undo=f"it expires after {keep} days; deleting it is not offered")
 
 
 def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -63,8 +62,8 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
         raise Refused(f"there is a table {to} already{other}", "nothing is overwritten", next="give another `into`.")
     data, where = settings.datasets, f"{settings.project}:{settings.datasets.main}"
     args = CopyTable(**old.args, to_dataset=data.main, to_table=to)
-    undo = f"none: bq rm -t {where}.{to} deletes a table, which is not offered"
-    change = (Change(args, undo, f"{old.line} {where}.{to}"),)
+    no_undo = f"bq rm -t {where}.{to} deletes a table, which is not offered"
+    change = (Change(args, "", f"{old.line} {where}.{to}", no_undo=no_undo),)
     signers = " and ".join(settings.operations["destructive"].signers)
     swap = f"bq cp -f {where}.{to} {where}.{table}"
     notes = (f"not offered: {swap} puts it in place of the live table; {signers} must approve.", *old.notes)
@@ -157,8 +156,8 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
     args = AddColumn(**name, type=request.type, mode=request.mode)
     sql = args.sql(settings.project)
     line = f"bq query --project_id={settings.project} --use_legacy_sql=false '{sql}'"
-    undo = "none: dropping a column is not offered; an empty one does no harm"
-    return Plan("add_column", request.reason, (Change(args, undo, line),), relies, gates)
+    change = Change(args, "", line, no_undo="dropping a column is not offered; an empty one does no harm")
+    return Plan("add_column", request.reason, (change,), relies, gates)
 
 
 def _not_offered(request: Request, settings: Settings, moment: Moment) -> Refused:

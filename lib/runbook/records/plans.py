@@ -43,11 +43,8 @@ def _line(text: str) -> str:
 
 
 When = Annotated[str, AfterValidator(_when)]
-
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
 Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_line)]
-
 P = TypeVar("P", bound=Part)
 
 

@@ -37,7 +37,6 @@ from runbook.records.files import digest, now, probe, publish, read_json, unwrit
 from runbook.records.provenance import here
 
 SCHEMA = 1
-
 RESERVED_BYTES = ".room"  # disk space that is given back for the last write
 
 

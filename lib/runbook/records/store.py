@@ -18,7 +18,6 @@ from runbook.model.errors import NoRecord
 from runbook.records.files import sync_folder, write_through
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}(/[a-z0-9][a-z0-9_.-]{0,99}){0,4}")
-
 LIMIT = 4 * 2**20
 
 

@@ -31,17 +31,11 @@ from runbook.runner.kernel import Kernel
 
 # Hears how many cells of how many ended, and the title of the next; that is "" when the run has ended, however.
 OnStep = Callable[[int, int, str], None]
-
 Status = Literal["running", "finished", "failed", "kernel_died", "timeout", "interrupted", "terminated"]
-
 STARTING = 60  # seconds until a kernel that does not answer counts as dead
-
 GRACE = 2  # seconds for a cell to end after it was interrupted
-
 TICK = 0.1  # seconds until a signal is noticed
-
 SAVE_EVERY = 1  # seconds between saves while cells run
-
 BANNER = "papermill-error-cell-tag"  # papermill removes cells with this tag when it runs a notebook again
 
 

@@ -37,9 +37,7 @@ READS = (
 )
 
 CHARTS = ("runbook.charts", "matplotlib.figure")
-
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
-
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 
 

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
 
 _PROJECT = "/bigquery/v2/projects/{project}"
-
 _TABLES = _PROJECT + "/datasets/{dataset}/tables"
-
 _PAGE = 50_000
-
 _OF_QUERY = ("query", "queryParameters", "parameterMode", "defaultDataset", "useLegacySql", "maximumBytesBilled")
 
 
@@ -137,7 +134,7 @@ def tabledata_list(sandbox: State, call: Call, **names: str) -> dict:
 
 
 def _table(sandbox: State, names: dict[str, str]) -> Any:
-    from gcp_sandbox.services.bigquery.sql import Ref
+    from gcp_sandbox.services.bigquery.googlesql.sql import Ref
 
     return sandbox.bigquery.catalog.find(Ref(names["project"], names["dataset"], names["table"]))
 

@@ -11,17 +11,16 @@ import duckdb
 from gcp_sandbox import wire
 from gcp_sandbox.http import ApiError
 from gcp_sandbox.services.bigquery import seed, values
+from gcp_sandbox.services.bigquery.googlesql.sql import Ref, invalid, unsupported
 from gcp_sandbox.services.bigquery.past import Past
-from gcp_sandbox.services.bigquery.sql import Ref, invalid, unsupported
 from gcp_sandbox.services.bigquery.table import Table
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State
-    from gcp_sandbox.world.story import Run
+    from gcp_sandbox.world.events import Run
 
 
 _AGE = timedelta(days=400)
-
 _ADDED = "incoming.rows"
 
 

@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from gcp_sandbox.services.bigquery import values
 from gcp_sandbox.services.bigquery.catalog import Catalog
-from gcp_sandbox.services.bigquery.sql import invalid, unsupported
+from gcp_sandbox.services.bigquery.googlesql.sql import invalid, unsupported
 from gcp_sandbox.services.bigquery.table import Table
 
 

@@ -11,11 +11,12 @@ from sqlglot import ErrorLevel, exp
 from sqlglot.errors import UnsupportedError
 
 from gcp_sandbox.http import ApiError
-from gcp_sandbox.services.bigquery import define, names, sql, values
+from gcp_sandbox.services.bigquery import define, values
 from gcp_sandbox.services.bigquery.catalog import Catalog
+from gcp_sandbox.services.bigquery.googlesql import names, sql
+from gcp_sandbox.services.bigquery.googlesql.rewrite import Context, rewrite
+from gcp_sandbox.services.bigquery.googlesql.sql import Ref, Statement, invalid, unsupported
 from gcp_sandbox.services.bigquery.result import Result
-from gcp_sandbox.services.bigquery.rewrite import Context, rewrite
-from gcp_sandbox.services.bigquery.sql import Ref, Statement, invalid, unsupported
 
 if TYPE_CHECKING:
     from gcp_sandbox.services.bigquery.jobs import Job

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
 from gcp_sandbox.http import ApiError
+from gcp_sandbox.services.bigquery.googlesql.sql import Ref, invalid, unsupported
 from gcp_sandbox.services.bigquery.result import Result
-from gcp_sandbox.services.bigquery.sql import Ref, invalid, unsupported
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State
 
 
 _COPY_PERMISSION = {"SNAPSHOT": "bigquery.tables.createSnapshot", "RESTORE": "bigquery.tables.restoreSnapshot"}
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 _KINDS = ("query", "copy", "load", "extract")
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.services.bigquery import values
-from gcp_sandbox.services.bigquery.sql import Ref, invalid
+from gcp_sandbox.services.bigquery.googlesql.sql import Ref, invalid
 from gcp_sandbox.wire import millis
 
 if TYPE_CHECKING:

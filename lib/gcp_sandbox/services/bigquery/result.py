@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gcp_sandbox.services.bigquery.sql import Ref
+from gcp_sandbox.services.bigquery.googlesql.sql import Ref
 
 
 @dataclass

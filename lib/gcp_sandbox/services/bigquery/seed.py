@@ -14,13 +14,12 @@ from sqlglot import exp
 
 from gcp_sandbox.services.bigquery.values import quoted
 from gcp_sandbox.wire import number
+from gcp_sandbox.world.events import Run
 from gcp_sandbox.world.inventory import Table
-from gcp_sandbox.world.story import HISTORY, Run, Story
+from gcp_sandbox.world.story import HISTORY, Story
 
 _MEANINGS = {"started_at": "TIMESTAMP", "finished_at": "TIMESTAMP", "records": "INT64"}
-
 _ROWS_A_DATE = 40
-
 _YEAR = 357 * 86_400_000_000
 
 

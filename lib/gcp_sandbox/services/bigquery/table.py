@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gcp_sandbox.services.bigquery import values
-from gcp_sandbox.services.bigquery.sql import Ref
+from gcp_sandbox.services.bigquery.googlesql.sql import Ref
 
 
 @dataclass

@@ -10,12 +10,10 @@ from typing import Any
 
 from sqlglot import exp
 
-from gcp_sandbox.services.bigquery.sql import invalid, unsupported
+from gcp_sandbox.services.bigquery.googlesql.sql import invalid, unsupported
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 _MICROSECOND = timedelta(microseconds=1)
-
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 
 # The REST API answers with the legacy names (https://cloud.google.com/bigquery/docs/reference/rest/v2/tables).

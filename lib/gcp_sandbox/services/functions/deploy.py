@@ -19,7 +19,7 @@ from gcp_sandbox.services.functions.build import Code, build
 from gcp_sandbox.services.functions.functions import FUNCTIONS, known
 from gcp_sandbox.services.run.revisions import NOT_LISTENING, environment, last, uid
 from gcp_sandbox.wire import digest, stamp
-from gcp_sandbox.world.story import Entry
+from gcp_sandbox.world.events import Entry
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State

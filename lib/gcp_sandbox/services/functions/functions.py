@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 _LOCATIONS = "/v2/projects/{project}/locations"
-
 FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.http import ApiError
 from gcp_sandbox.wire import digest
-from gcp_sandbox.world.story import Change, Entry
+from gcp_sandbox.world.events import Change, Entry
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 # A deployment is asked for this long before its revision is there: that is what its build takes.
 BUILD = timedelta(seconds=95)
-
 _SECRETS = "google.cloud.secretmanager.v1.SecretManagerService"
-
 _UPDATE = "google.cloud.functions.v2.FunctionService.UpdateFunction"
 
 # google.rpc.Code of what a call was refused with.

@@ -47,17 +47,11 @@ VALUE: /[^\s()"=!<>~,]+/
 """
 
 _PARSER = Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False)
-
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
-
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
-
 _SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
-
 _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-
 _MISSING_FAILS = ("jsonPayload", "protoPayload", "labels", "resource")
-
 Test = Callable[[Any], bool]
 
 

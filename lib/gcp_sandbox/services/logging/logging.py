@@ -11,7 +11,7 @@ from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.logging import audit
 from gcp_sandbox.services.logging.log_filter import Filter, compiled
 from gcp_sandbox.wire import digest, number, stamp
-from gcp_sandbox.world.story import Entry
+from gcp_sandbox.world.events import Entry
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State
@@ -19,15 +19,10 @@ if TYPE_CHECKING:
 
 # One call looks at this many entries at most; what it has not found by then, the next page may hold.
 SCAN = 50_000
-
 _AUDIT = "cloudaudit.googleapis.com%2Fsystem_event"
-
 _ACTIVITY = "cloudaudit.googleapis.com%2Factivity"
-
 _REQUESTS = "run.googleapis.com%2Frequests"
-
 _SYSTEM = "run.googleapis.com%2Fvarlog%2Fsystem"
-
 _STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
 
 # The rest of LogEntry: a filter may name them, no entry of ours has them.

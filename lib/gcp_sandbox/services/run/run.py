@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 
 _SERVICES = "/v2/projects/{project}/locations/{location}/services"
-
 _REVISIONS = f"{_SERVICES}/{{service}}/revisions"
 
 

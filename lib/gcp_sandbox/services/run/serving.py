@@ -26,8 +26,9 @@ from gcp_sandbox.services.run.revisions import (
     uid,
 )
 from gcp_sandbox.wire import etag, number, stamp
+from gcp_sandbox.world.events import Entry
 from gcp_sandbox.world.inventory import Function
-from gcp_sandbox.world.story import HISTORY, Entry
+from gcp_sandbox.world.story import HISTORY
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State

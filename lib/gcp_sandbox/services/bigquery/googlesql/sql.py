@@ -19,11 +19,8 @@ from gcp_sandbox.http import ApiError
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _SCRIPT = {"DECLARE", "IF", "LOOP", "WHILE", "REPEAT", "FOR", "CASE", "EXECUTE", "RAISE", "BEGIN", "COMMIT", "ROLLBACK"}
-
 _QUERIES = {"SELECT", "WITH", "FROM", "("}
-
 _OF_ONE_WORD = {"INSERT", "UPDATE", "DELETE", "MERGE", "CALL", "ASSERT", "SET"}
-
 _OF_TWO_WORDS = {"CREATE", "DROP", "ALTER", "TRUNCATE", "UNDROP", "EXPORT", "LOAD", "GRANT", "REVOKE"}
 
 # What may stand between CREATE and the kind of thing that is created.

@@ -12,10 +12,9 @@ from itertools import count
 
 from sqlglot import exp
 
-from gcp_sandbox.services.bigquery.sql import Statement, invalid, unsupported
+from gcp_sandbox.services.bigquery.googlesql.sql import Statement, invalid, unsupported
 
 _SAME_PARTS = {"YEAR", "QUARTER", "MONTH", "DAY", "DAYOFYEAR", "HOUR", "MINUTE", "SECOND", "ISOYEAR"}
-
 _INTERVALS = {"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY"}
 
 

@@ -6,7 +6,7 @@ import re
 
 from sqlglot import exp
 
-from gcp_sandbox.services.bigquery.sql import Ref, Statement, invalid, position, unsupported
+from gcp_sandbox.services.bigquery.googlesql.sql import Ref, Statement, invalid, position, unsupported
 
 # Functions of GoogleSQL that the parser does not know and DuckDB has under the same name and meaning.
 _UNTYPED = {"ERROR"}

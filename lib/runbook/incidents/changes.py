@@ -1,0 +1,70 @@
+"""Changes that may have broken a function: its own deployments, secrets and tables, shortly before it failed. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from runbook.display.text import Row
+from runbook.incidents.affected import Evidence, FailingFunction
+
+MOST = 3  # changes that are shown of one function
+SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
+_DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateService")
+
+
+@dataclass(frozen=True)
+class OwnChanges:
+    """What was changed of one failing function, and when."""
+
+    one: FailingFunction
+    seen: Evidence
+
+    def before(self, fits: Callable[[Row], Any], early: datetime | None = None) -> list[Row]:
+        """The changes that fit, made after its last good run and not long before it failed; newest first."""
+        since = self.one.since
+        early = early or min(since - SHORTLY, self.one.last_good or since)
+        late = since + timedelta(minutes=1)
+        return [c for c in self.seen.changes.rows if early <= c["at"] <= late and fits(c)][:MOST]
+
+    def described(self, fits: Callable[[Row], Any]) -> list[str]:
+        """The changes `before`, in words."""
+        return [described(change) for change in self.before(fits)]
+
+    def since_last_run(self, cause: str) -> list[Row]:
+        """What was changed of its own, or of permissions where these are the cause, after it last ran."""
+        runs = [r["started_at"] for r in self.seen.runs.rows if r["function"] == self.one.function.name]
+        ran = max([self.one.since, *runs])
+
+        def fits(change: Row) -> bool:
+            own = self.deploys(change) or self.of_secret(change) or self.of_table(change)
+            return change["at"] > ran and bool(own or (cause == "permission" and "IamPolicy" in change["what"]))
+
+        return [c for c in self.seen.changes.rows if fits(c)][:1]
+
+    def named(self, change: Row) -> bool:
+        """Whether a change is of the function itself."""
+        return change["resource"].endswith(f"/{self.one.function.name}")
+
+    def deploys(self, change: Row) -> bool:
+        """Whether a change is a deployment of it."""
+        return self.named(change) and bool(_DEPLOY.search(change["what"]))
+
+    def of_secret(self, change: Row) -> str:
+        """The name of its secret that was changed, or ""."""
+        if "Secret" not in change["what"]:
+            return ""
+        return next((s for s in self.one.function.secrets if s in change["resource"].split("/")), "")
+
+    def of_table(self, change: Row) -> bool:
+        """Whether a change is of a table that it writes."""
+        return any(change["resource"].endswith(f"/{table}") for table in self.one.function.tables)
+
+
+def described(change: Row) -> str:
+    """A change in words."""
+    resource = change["resource"].split("/", 1)[-1]
+    return f"{change['what']} of {resource} by {change['who']} at {change['at']:%H:%M}"
