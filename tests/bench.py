@@ -5,7 +5,7 @@
 
 Ratios travel between machines, seconds do not. (a) is the guide's script with its faults corrected, through the real
 `bq` and `gcloud`; (b) is `runbook run daily_check`; both against the same served sandbox. Last, and in seconds, a whole
-`runbook run p1_response` in an outage; `tests/runbook/test_p1_cost.py` measures it until the diagnosis.
+`runbook run p1_response` in an outage; `tests/runbook/incidents/test_page_cost.py` measures it until the diagnosis.
 """
 
 from __future__ import annotations

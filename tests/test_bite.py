@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CHECKS, FACTS, DOOR = "tests/runbook/test_checks.py", "tests/runbook/test_facts.py", "tests/conformance/test_door.py"
+CHECKS, FACTS, GUARD = (
+    "tests/runbook/checks/test_checks.py",
+    "tests/runbook/facts/test_facts.py",
+    "tests/conformance/test_guard.py",
+)
 WEEK, DAY = f"{FACTS}::test_etl_of_the_week", f"{FACTS}::test_etl_of_the_teams_day"
 ERRORS, PAGE = f"{FACTS}::test_errors_come_from_every_kind_of_payload", f"{FACTS}::test_errors_stop_at_one_page"
-COPIES, PLANS = "tests/runbook/test_copies.py", "tests/runbook/test_plans.py"
+COPIES, PLANS = "tests/runbook/apply/test_copies.py", "tests/runbook/plans/test_plans.py"
 PAIRS = f"{FACTS}::test_two_equal_rows_do_not_cancel_out"
 # (file, what stands there, the fault, the tests that must notice)
 FAULTS = [
@@ -38,9 +42,9 @@ FAULTS = [
     ("lib/runbook/facts/sql/copies.sql", " {past})", ")", COPIES),
     ("lib/runbook/apply/confirm.py", "(*plan.already_applied, *done)", "done", COPIES),
     ("lib/runbook/plans/tables.py", "if at < oldest", "if at <= oldest", PLANS),
-    ("lib/runbook/cloud/guard.py", "m == method and h == url.netloc", "h == url.netloc", DOOR),
-    ("lib/runbook/cloud/guard.py", 'answer["statementType"] == "SELECT"', "answer", DOOR),
-    ("lib/runbook/cloud/guard.py", "if found and host not in HOSTS", "if False", DOOR),
+    ("lib/runbook/cloud/guard.py", "m == method and h == url.netloc", "h == url.netloc", GUARD),
+    ("lib/runbook/cloud/guard.py", 'answer["statementType"] == "SELECT"', "answer", GUARD),
+    ("lib/runbook/cloud/guard.py", "if found and host not in HOSTS", "if False", GUARD),
 ]
 
 

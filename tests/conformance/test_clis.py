@@ -48,7 +48,7 @@ CANNOT_RUN = {
     "access": "curl asks Google's host by its name; there is no gcloud command for testIamPermissions",
     "feeds": "curl asks public status pages by their names",
     "source": "git, pytest and detect-secrets look at a folder, not at a cloud",
-    "told": "the record store is a folder, not a cloud",
+    "notified": "the record store is a folder, not a cloud",
     "rehearsal": "the record store is a folder, not a cloud",
     "revisions": "gcloud run talks to the Knative API",
     "users": "gcloud run talks to the Knative API",
@@ -277,7 +277,7 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
 
 def test_every_kind_of_change_has_a_line_that_is_tried(side: Side) -> None:
     assert {name for name, _ in CASES} == set(plans.__all__)
-    # A message is sent by apprise's command, which tests/runbook/test_notify.py runs.
+    # A message is sent by apprise's command, which tests/runbook/apply/test_notify.py runs.
     assert {change.action for change in side.planned} == set(ACTIONS) - {"notify"}
 
 
@@ -321,7 +321,7 @@ def test_what_our_library_does_bq_and_gcloud_see(side: Side, monkeypatch: pytest
     monkeypatch.setenv("THE_NEW_VALUE", "from our library")
     for change in side.planned:
         if "source" in str(getattr(change.args, "after", "")):
-            continue  # a source is uploaded; tests/runbook/test_apply.py does that
+            continue  # a source is uploaded; tests/runbook/apply/test_apply.py does that
         write(side.cloud, change)
     [serving] = [c.args.after for c in side.planned if c.action == "route traffic"]
     flags = f"--project={P} --format=json"

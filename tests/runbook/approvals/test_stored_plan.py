@@ -1,4 +1,4 @@
-"""The desk: a plan is found by its id, shown whole before it is signed, and a secret's value comes from one place."""
+"""A stored plan is found by its id and shown whole before it is signed; a secret's value comes from one place."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ import pytest
 from runbook.approvals.stored_plan import find
 from runbook.cli.secret_prompt import ask_secret
 from runbook.model.errors import BadInput, Refused, UnknownName
-
-from .changes import Place
+from tests.runbook.changes import Place
 
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A place with two plans in its store, and their results by their runbooks' names."""
-    place = Place(tmp_path_factory.mktemp("desk") / "records")
+    place = Place(tmp_path_factory.mktemp("stored_plan") / "records")
     return place, {name: place.plan(name, reason="the why") for name in ("rollback", "rotate_secret")}
 
 

@@ -15,16 +15,12 @@ from runbook.approvals.terms import terms_of
 from runbook.cli.main import main
 from runbook.cloud.connect import connect
 from runbook.config.load import load_settings
-from runbook.config.request import request
-from runbook.display import blocks
-from runbook.display.text import visible
 from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import BadParameter, Broken, Exit, Refused
+from runbook.model.errors import Broken, Exit, Refused
 from runbook.model.operations import CopyTable, RouteTraffic, RunOnce, SetJobState
 from runbook.model.plan import Change, change_of
 from runbook.records.journal import Journal
-
-from .changes import CHANGING, Place, Result, things
+from tests.runbook.changes import CHANGING, Place, Result, things
 
 SYSTEM = load_settings("sandbox")
 PAUSE = Change(SetJobState(job="calendar-sync", before="ENABLED", after="PAUSED"), "resume it")
@@ -160,33 +156,6 @@ def test_the_text_of_a_change_is_made_from_what_it_does(tmp_path: Path, name: st
                 change_of(row | {key: "something harmless"}, name, plan.operation)
         with pytest.raises(Refused, match="has no action"):
             change_of(row, "daily_check", plan.operation)
-
-
-HIDDEN = ["\x1b[2J\x1b[1;1H", "\x1b]0;title\x07", "a\rb", "\u202egnihton", "\u2066x\u2069", "\x9b1A", "a\nb", "\ud800"]
-
-
-@pytest.mark.parametrize("text", HIDDEN, ids=ascii)
-def test_what_hides_a_plan_is_refused_and_written_out(text: str) -> None:
-    for name in ("reason", "function"):
-        with pytest.raises(BadParameter) as error:
-            request("rollback", {name: text})
-        assert "not printable" in str(error.value)
-        assert str(error.value).replace("\n", "").isprintable()
-    shown = (
-        blocks.table([{text: text, "verdict": text}]),
-        blocks.note(text),
-        blocks.banner(text, "ok"),
-        blocks.equivalent_command([text]),
-    )
-    for block in (*shown, blocks.verbatim(text)):
-        for said in (block.html, block.text):
-            assert said.replace("\n", "").isprintable()
-
-
-def test_what_people_write_stays_as_it_is() -> None:
-    for text in ("déjà vu — “quoted” 値 🙂", "two\nlines"):
-        assert visible(text) == text
-    assert visible("a\tb\u00a0c") == "a b c"
 
 
 def test_damaged_files_of_a_plan_are_ignored_and_named(place: Place) -> None:

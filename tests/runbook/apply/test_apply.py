@@ -50,7 +50,7 @@ from tests.runbook.changes import (
     things,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SIGNED = [name for name in CHANGING if name != "backup"]
 GOOGLE = "https://{}.googleapis.com"
 HERE = "projects/acme-sales-sandbox/locations/us-central1"

@@ -193,12 +193,12 @@ GIVEN = {
     "runs_of_users": ("gmail-oauth-token",),
     "service": ("gmail-sync",),
     "rehearsal": (request("deploy", {}),),
-    "told": ("INC-7",),
+    "notified": ("INC-7",),
     "users": ("gmail-oauth-token",),
     "versions": ("gmail-oauth-token",),
 }
 ALL = {name: getattr(facts, name)(*GIVEN.get(name, ())) for name in facts.__all__ if name != "source"}
-LOCAL = {"rehearsal", "told"}  # the record store is a folder
+LOCAL = {"rehearsal", "notified"}  # the record store is a folder
 NO_PAST = {
     "access",
     "feeds",

@@ -15,7 +15,7 @@ from runbook.model.facts import Fact, Gap
 from runbook.model.findings import Findings, Verdict
 from runbook.model.moment import Moment
 
-FOLDER = Path(__file__).parent / "cases"
+FOLDER = Path(__file__).parents[1] / "cases"
 CASES = {
     check: cases
     for file in ("checks", "gates")

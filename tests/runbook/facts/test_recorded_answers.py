@@ -25,10 +25,10 @@ from runbook.config.load import load_settings
 from runbook.facts.base import observe
 from runbook.model.errors import NoCredentials
 from runbook.model.moment import Moment
-from tests.conformance.test_door import Wire
+from tests.conformance.test_guard import Wire
 from tests.runbook.changes import Place
 
-REAL = Path(__file__).parents[1] / "real"
+REAL = Path(__file__).parents[2] / "real"
 INDEX: dict[str, dict[str, Any]] = yaml.safe_load((REAL / "index.yaml").read_text(encoding="utf-8"))
 GIVEN = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(REAL.glob("*.json"))}
 NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)

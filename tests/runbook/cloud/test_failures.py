@@ -19,7 +19,7 @@ from runbook.cloud.failures import gap
 from runbook.config.load import load_settings
 from runbook.facts.base import observe
 from runbook.model.moment import Moment
-from tests.conformance.test_door import Wire
+from tests.conformance.test_guard import Wire
 
 NOW = Moment(datetime(2026, 3, 11, 13, 30, tzinfo=UTC), load_settings("sandbox").zone)
 

@@ -26,7 +26,7 @@ from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.signatures import patterns
 from runbook.model.moment import Moment
 from tests.outages import SHIPPED, Truth, vary
-from tests.runbook.test_p1 import ASKS, Evidence
+from tests.runbook.incidents.test_page import ASKS, Evidence
 
 SEEDS = range(200)
 
@@ -102,7 +102,7 @@ def test_outages_from_seeds(tmp_path: Path, record_property: Any) -> None:
 
 
 def test_outages_in_the_words_of_real_services(tmp_path: Path, record_property: Any) -> None:
-    text = (Path(__file__).parent / "cases" / "outages.yaml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "cases" / "outages.yaml").read_text(encoding="utf-8")
     cases = yaml.load(text, Loader=YAML_LOADER)
     judged = []
     for case in cases:

@@ -16,7 +16,7 @@ from runbook.incidents.affected import Evidence
 from runbook.incidents.headroom import ALL, mebibytes, more
 from runbook.incidents.page import Page
 from runbook.model.facts import Fact, Gap
-from tests.runbook.test_p1 import Stub, seen_in
+from tests.runbook.incidents.test_page import Stub, seen_in
 
 
 def page_of(seen: Evidence, moment: Any) -> Page:

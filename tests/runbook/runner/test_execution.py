@@ -25,8 +25,8 @@ from runbook.records.files import digest
 from runbook.runner import execute, run
 from runbook.runner.kernel import Kernel
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-ROOT = Path(__file__).parents[2]
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+ROOT = Path(__file__).parents[3]
 BANNER = "**This run did not finish"
 C, F, P = "completed", "failed", "pending"
 

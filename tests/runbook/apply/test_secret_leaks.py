@@ -24,7 +24,7 @@ from runbook.model.errors import Exit
 from runbook.runner import run
 from tests.runbook.changes import REQUESTER, Died, Next, Place, Result, Sent, Wire, error_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SECRET = "gmail-oauth-token"
 VALUE = b'{"token": "s3cr\xc3\xa9t/Value+of=the new \\"one\\"", "more": "abcdefgh~ijkl"}\n'
 LINES = b"-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nzzTopSecretLine==\n-----END KEY-----\n"

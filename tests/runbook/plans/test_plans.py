@@ -31,7 +31,7 @@ from runbook.model.moment import Moment
 from runbook.model.plan import Plan
 from runbook.session.run import Run
 
-DATA = yaml.safe_load((Path(__file__).parent / "cases" / "plans.yaml").read_text())
+DATA = yaml.safe_load((Path(__file__).parents[1] / "cases" / "plans.yaml").read_text())
 WORLD, CASES = DATA["world"], DATA["cases"]
 SYSTEM = load_settings("sandbox")
 AT = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
