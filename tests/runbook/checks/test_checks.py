@@ -40,6 +40,7 @@ def fact(given: Any) -> Fact:
         gaps,
         given.get("more", False),
         tuple(given.get("absent", [])),
+        given.get("function", ""),
     )
 
 

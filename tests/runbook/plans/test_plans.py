@@ -106,7 +106,9 @@ def test_a_trial_in_staging_is_part_of_what_is_signed() -> None:
 def test_every_plan_has_cases_of_each_kind() -> None:
     assert set(CASES) == set(plans.__all__)
     for name, cases in CASES.items():
-        assert all({"action", "resource", "before", "after", "undo", "line"} <= set(c) for c in cases[0]["expect"][:1])
+        for change in cases[0]["expect"][:1]:
+            assert {"action", "resource", "before", "after", "line"} <= set(change), name
+            assert {"undo", "no_undo"} & set(change), name
         assert "relies" in cases[0], name
         assert any("refused" in case for case in cases), name
         assert any(case.get("expect") == [] for case in cases) or name in ("retry", "rotate_secret"), name
