@@ -113,7 +113,7 @@ class ReadOnlyGuard(BaseAdapter):
                 f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make",
                 reason,
                 "Nothing was sent.",
-                "a runbook changes things only through `apply`; a new read belongs into the list in cloud/door.py.",
+                "a runbook changes things only through `apply`; a new read belongs into the list in cloud/guard.py.",
             )
         transport = self.writer if write else self.transport
         response = transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
