@@ -42,7 +42,10 @@ def sandbox() -> Callable[..., tuple[Any, Any]]:
 
 
 # A long file that begins last keeps one processor while the other waits.
-LONGEST_FIRST = ("apply", "sweep", "clis", "worlds", "diagnosis", "canaries", "bite", "runner", "cli", "backup")
+LONGEST_FIRST = (
+    *("fault_sweep", "apply", "execution", "main", "clis", "bite", "diagnosis", "worlds", "secret_leaks"),
+    *("recorded_answers", "snapshots", "remedies"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

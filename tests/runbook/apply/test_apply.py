@@ -49,6 +49,7 @@ from tests.runbook.changes import (
     someone,
     things,
 )
+from tests.slices import every, first_of_each, rotating, selected
 
 ROOT = Path(__file__).parents[3]
 SIGNED = [name for name in CHANGING if name != "backup"]
@@ -97,7 +98,7 @@ def refused(place: Place, result: Result, *words: str) -> None:
 # --- Planning
 
 
-@pytest.mark.parametrize("world", shipped())
+@pytest.mark.parametrize("world", every(3, shipped()))
 def test_planning_writes_nothing(place: Callable[..., Place], world: str) -> None:
     here = place(world=world)
     before = things(here.app)
@@ -317,8 +318,9 @@ def test_an_approval_is_good_for_one_application(place: Callable[..., Place], na
     assert things(here.app) == before
 
 
-@pytest.mark.parametrize("status", [403, 409, 412, 429])
-@pytest.mark.parametrize("name", [n for n in SIGNED if n != "retire_secret"])
+@pytest.mark.parametrize(
+    ("name", "status"), rotating([n for n in SIGNED if n != "retire_secret"], [403, 409, 412, 429])
+)
 def test_what_google_refused_can_be_tried_again_under_the_same_approval(
     place: Callable[..., Place], name: str, status: int
 ) -> None:
@@ -567,8 +569,11 @@ def test_an_open_door_lets_one_request_pass_once(place: Callable[..., Place]) ->
     assert [w.line for w in here.wire.writes] == [f"POST {JOB.removeprefix('https://')}:pause"]
 
 
-@pytest.mark.parametrize("name", CHANGING)
-@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"lost": "before"}, {"lost": "after"}])
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    rotating([*CHANGING], [{"status": 503}, {"status": 429}, {"lost": "before"}, {"lost": "after"}]),
+    ids=str,
+)
 def test_a_write_is_sent_once(place: Callable[..., Place], name: str, fault: dict[str, Any]) -> None:
     here = place(name)
     first = here.plan(name, **CHANGING[name])
@@ -639,12 +644,12 @@ KILLS = [
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """How each of the kills went, two at a time."""
-    folders = [tmp_path_factory.mktemp("killed") for _ in KILLS]
+def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """How each of the kills that were selected went, two at a time."""
+    kills = [(p["name"], p["kind"], p["count"]) for p in selected(request)]
     with ThreadPoolExecutor(2) as pool:
-        started = [pool.submit(_kill, *kill, folder) for kill, folder in zip(KILLS, folders, strict=True)]
-        yield lambda kill: started[KILLS.index(kill)].result()
+        started = {kill: pool.submit(_kill, *kill, tmp_path_factory.mktemp("killed")) for kill in kills}
+        yield lambda kill: started[kill].result()
 
 
 def _kill(name: str, kind: str, count: int, folder: Path) -> tuple[Place, str, Any]:
@@ -684,12 +689,12 @@ def _kill(name: str, kind: str, count: int, folder: Path) -> tuple[Place, str, A
 LOCK = Lock()
 
 
-@pytest.mark.parametrize("kill", KILLS, ids=str)
-def test_killed_and_applied_again(killed: Callable[..., Any], kill: tuple[str, str, int]) -> None:
-    name, here, plan, changes = kill[0], *killed(kill)
+@pytest.mark.parametrize(("name", "kind", "count"), first_of_each(lambda kill: kill[0], KILLS))
+def test_killed_and_applied_again(killed: Callable[..., Any], name: str, kind: str, count: int) -> None:
+    here, plan, changes = killed((name, kind, count))
     kinds = [row["kind"] for row in attempt(here, plan).read()]
     assert "CLOSE" not in kinds
-    assert kinds.count(kill[1]) == kill[2]
+    assert kinds.count(kind) == count
     given = {**CHANGING[name], "approved_plan": plan}
     # Set in here: another thread that ends meanwhile puts the environment back as it was before.
     secret = {"RUNBOOK_SECRET_ENV": "NEW_VALUE", "NEW_VALUE": "a new value"}

@@ -1,4 +1,7 @@
-"""Every changing runbook, with something going wrong at every single request of its apply; then applied again.
+"""Every changing runbook, with a fault at every single request of its apply; then applied again.
+
+`make test` tries one kind of fault at each request, another at the next; `make test-full` tries every kind at each
+request, and several faults at once.
 
 Whatever happens, the system is in its old or its new state or the outcome says that it cannot know and how to go on;
 nothing is done twice; nothing is called done that is not; and applying the same plan again converges or says why not.
@@ -49,6 +52,7 @@ from tests.runbook.changes import (
     side,
     things,
 )
+from tests.slices import first, selected
 
 # What goes wrong with a read: there is no difference between its effect and none.
 READS = ("lost before", "403", "429", "5xx from then on", "dies before")
@@ -62,7 +66,7 @@ GIVEN = {
     "restore from_the_past": {"snapshot": "", "table": "gmail_messages", "at": "2026-03-10T09:00"},
 }
 LONGEST_FIRST = ("deploy", "rotate_secret", "retry", "backup", *sorted(GIVEN))
-CASES: Counter[str] = Counter()
+WIDTHS = ("one kind", "every kind")  # of faults at each request
 
 
 @dataclass
@@ -197,17 +201,30 @@ def noted(made: Prepared, place: Place, confirm: Any) -> Any:
     return noting
 
 
-def sweep(name: str) -> int:
-    """Everything that can go wrong at every request, one at a time; how many cases that were."""
-    count = 0
+def sweep(name: str, width: str) -> Counter[str]:
+    """A fault at every request, one at a time; how many cases of each kind those were."""
+    tried: Counter[str] = Counter()
     with TemporaryDirectory() as folder, fast(Path(folder)):
         made = prepare(name, Path(folder))
-        for number, sent in enumerate(made.requests, 1):
-            for kind in WRITES if sent.write else READS:
-                assert case(made, Path(folder, "case"), Wrong({number: kind})), f"{name}: no {kind} at {number}"
-                count += 1
+        for number, kind in faults(name, made.requests, width):
+            assert case(made, Path(folder, "case"), Wrong({number: kind})), f"{name}: no {kind} at {number}"
+            tried[kind] += 1
         assert not case(made, Path(folder, "case"), Wrong({len(made.requests) + 1: "dies before"}))
-    return count
+    return tried
+
+
+def faults(name: str, requests: list[Sent], width: str) -> Iterator[tuple[int, str]]:
+    """The number of each request, and what goes wrong with it: every kind, or one that changes from request to request.
+
+    Each runbook begins with another kind, so that all runbooks together try every kind.
+    """
+    turn = {kinds: sorted(GIVEN).index(name) for kinds in (READS, WRITES)}
+    for number, sent in enumerate(requests, 1):
+        kinds = WRITES if sent.write else READS
+        for n, kind in enumerate(kinds):
+            if width == "every kind" or n == turn[kinds] % len(kinds):
+                yield number, kind
+        turn[kinds] += 1
 
 
 def storm(name: str, seed: int) -> int:
@@ -246,7 +263,7 @@ def case(made: Prepared, folder: Path, wrong: Wrong) -> bool:
         after, ended = things(place.app), made.sides(place)
         honest(f"{about}, again", place, again, ended, changed=after != middle and "moving" not in sides)
         careful(about, place, before)
-        compared(f"{about}, again", again, made, gap_or_missing_findings=False)
+        compared(f"{about}, again", again, made, unread=False)
         converged(about, first, again, sides, ended, stuck="stuck" in wrong.kinds.values())
     return True
 
@@ -282,7 +299,7 @@ def honest(about: str, place: Place, result: Result, sides: list[str], changed: 
         assert told is None or (told.worst.name == "ok") <= (outcome.result not in ("failed", "unknown")), about
 
 
-def compared(about: str, result: Result, made: Prepared, gap_or_missing_findings: bool | None) -> None:
+def compared(about: str, result: Result, made: Prepared, unread: bool | None) -> None:
     """Every copied table that is done was compared once; where that could not be seen, it is not ok."""
     outcome: Outcome | None = result.names.get("outcome")
     if outcome is None or result.error or outcome.result not in ("applied", "nothing to do"):
@@ -291,12 +308,10 @@ def compared(about: str, result: Result, made: Prepared, gap_or_missing_findings
     copies = sorted(c.resource for c in made.changes if c.action == "copy table")
     assert sorted(f.subject for f in found) == copies, f"{about}: {found}"
     if copies:
-        assert {f.verdict.name for f in found} <= ({"ok"} if gap_or_missing_findings is False else {"ok", "unknown"}), (
+        assert {f.verdict.name for f in found} <= ({"ok"} if unread is False else {"ok", "unknown"}), (
             f"{about}: {found}"
         )
-        assert gap_or_missing_findings is None or gap_or_missing_findings == (
-            "unknown" in {f.verdict.name for f in found}
-        ), f"{about}: {found}"
+        assert unread is None or unread == ("unknown" in {f.verdict.name for f in found}), f"{about}: {found}"
 
 
 def careful(about: str, place: Place, before: dict[str, Any]) -> None:
@@ -323,25 +338,32 @@ def converged(about: str, first: Result, again: Result, sides: list[str], ended:
         assert again.outcome.result in ("refused", "unknown"), said
 
 
+Sweeps = dict[tuple[str, str], Future[Counter[str]]]
+
+
 @pytest.fixture(scope="module")
-def running(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[int]]]:
-    """The sweeps of the tests that were selected, as futures by runbook: on two processors, the longest first."""
-    chosen = {i.callspec.params["name"] for i in request.session.items if i.name.startswith("test_one_thing")}
+def running(request: pytest.FixtureRequest) -> Iterator[Sweeps]:
+    """The sweeps that the selected tests need, as futures by runbook and width: on two processors, the longest first."""
+    names = [(name, p["width"]) for p in selected(request) for name in ([p["name"]] if "name" in p else GIVEN)]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        yield {name: pool.submit(sweep, name) for name in dict.fromkeys(LONGEST_FIRST) if name in chosen}
+        ordered = sorted(set(names), key=lambda one: (LONGEST_FIRST.index(one[0]), one))
+        yield {one: pool.submit(sweep, *one) for one in ordered}
         pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("name", GIVEN)
-def test_one_thing_goes_wrong(running: dict[str, Future[int]], name: str) -> None:
-    CASES[name] = running[name].result()
+@pytest.mark.parametrize("width", first(WIDTHS))
+def test_one_thing_goes_wrong(running: Sweeps, width: str, name: str) -> None:
+    assert running[name, width].result()
 
 
-def test_the_sweep_is_large(record_property: Any) -> None:
-    if set(CASES) != set(GIVEN):
-        pytest.skip("counts only where the whole sweep ran")
-    record_property("summary", f"{CASES.total()} faults: " + ", ".join(f"{n} {c}" for n, c in CASES.items()))
-    assert CASES.total() > 800
+@pytest.mark.parametrize(("width", "least"), first(zip(WIDTHS, (100, 800), strict=True)))
+def test_every_kind_of_fault_is_tried(running: Sweeps, record_property: Any, width: str, least: int) -> None:
+    tried = {name: running[name, width].result() for name in GIVEN}
+    count = sum(one.total() for one in tried.values())
+    record_property("summary", f"{count} faults: " + ", ".join(f"{name} {one.total()}" for name, one in tried.items()))
+    assert set().union(*tried.values()) == set(WRITES)
+    assert count > least
 
 
 @pytest.mark.full

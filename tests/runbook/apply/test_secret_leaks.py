@@ -9,6 +9,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -23,6 +24,7 @@ from runbook.context import KERNEL
 from runbook.model.errors import Exit
 from runbook.runner import run
 from tests.runbook.changes import REQUESTER, Died, Next, Place, Result, Sent, Wire, error_of
+from tests.slices import first, rotating
 
 ROOT = Path(__file__).parents[3]
 SECRET = "gmail-oauth-token"
@@ -54,7 +56,7 @@ def forms(value: bytes) -> dict[str, str]:
     return found
 
 
-def gap_or_missing_findings(value: bytes, folder: Path, *texts: str) -> None:
+def assert_nowhere(value: bytes, folder: Path, *texts: str) -> None:
     """The value is in no file of a folder, and in none of the texts."""
     files = {str(path): path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file()}
     assert files
@@ -77,21 +79,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path / "records")
 
 
-def by_file(value: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "value").write_bytes(value)
-    monkeypatch.setenv("RUNBOOK_SECRET_FILE", str(tmp_path / "value"))
+def by_file(value: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "value").write_bytes(value)
+    monkeypatch.setenv("RUNBOOK_SECRET_FILE", str(folder / "value"))
 
 
-def by_variable(value: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def by_variable(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNBOOK_SECRET_ENV", "ITS_NAME")
     monkeypatch.setenv("ITS_NAME", value.decode())
 
 
-def equivalent_command(value: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_memory(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KERNEL, "secret", value)
-
-
-GIVEN = {"file": by_file, "variable": by_variable, "pipe": equivalent_command}
 
 
 def echo(code: int, form: str) -> Callable[..., Callable[..., requests.Response]]:
@@ -169,33 +168,54 @@ HAPPENS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("given", GIVEN)
-@pytest.mark.parametrize("value", [VALUE, LINES], ids=["one line", "several lines"])
-def test_wherever_it_comes_from(
-    here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, given: str, value: bytes
+VALUES = {"one line": VALUE, "several lines": LINES}
+
+
+@pytest.mark.parametrize(("what", "kind"), rotating([*HAPPENS], [*VALUES]))
+def test_whatever_happens(
+    here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, what: str, kind: str
 ) -> None:
-    for what in HAPPENS if given == "file" else ("nothing", "400 with plain", "breaks"):
-        fault, expected = HAPPENS[what]
-        place = Place(tmp_path / "records" / what.replace(" ", "_").replace(",", ""))
-        with monkeypatch.context() as patched:
-            first = place.plan("rotate_secret")
-            place.approve(first.id)
-            GIVEN[given](value, tmp_path, patched)
-            place.wire.fault = fault(value) if fault else None
-            done = place.run("rotate_secret", show=True, approved_plan=first.id)
-        outcome = done.names.get("outcome")
-        assert (outcome.result if outcome else "") == expected, f"{what}: {outcome} {error_of(done)[:50]}"
-        gap_or_missing_findings(value, place.records, said(done), *capfd.readouterr())
-        sent = [w for w in place.wire.writes if w.path.endswith(":addVersion")]
-        assert [base64.b64decode(json.loads(w.body)["payload"]["data"]) for w in sent] == [value]
+    rotated(here, monkeypatch, capfd, what, VALUES[kind], partial(by_file, folder=tmp_path))
+
+
+@pytest.mark.parametrize("given", [by_variable, in_memory])
+@pytest.mark.parametrize("kind", VALUES)
+@pytest.mark.parametrize("what", ["nothing", "400 with plain", "breaks"])
+def test_wherever_it_comes_from(
+    here: Place, monkeypatch: pytest.MonkeyPatch, capfd: Any, given: Callable[..., None], kind: str, what: str
+) -> None:
+    rotated(here, monkeypatch, capfd, what, VALUES[kind], given)
+
+
+def rotated(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Any,
+    what: str,
+    value: bytes,
+    give: Callable[..., None],
+) -> None:
+    """A rotation in which this happens ends as expected, sends the value once and leaves it nowhere else."""
+    fault, expected = HAPPENS[what]
+    planned = place.plan("rotate_secret")
+    place.approve(planned.id)
+    with monkeypatch.context() as patched:
+        give(value, monkeypatch=patched)
+        place.wire.fault = fault(value) if fault else None
+        done = place.run("rotate_secret", show=True, approved_plan=planned.id)
+    outcome = done.names.get("outcome")
+    assert (outcome.result if outcome else "") == expected, f"{what}: {outcome} {error_of(done)[:50]}"
+    assert_nowhere(value, place.records, said(done), *capfd.readouterr())
+    sent = [w for w in place.wire.writes if w.path.endswith(":addVersion")]
+    assert [base64.b64decode(json.loads(w.body)["payload"]["data"]) for w in sent] == [value]
 
 
 @pytest.mark.parametrize("at", ["RESULT", "CONFIRM", "CLOSE"])
 def test_when_the_journal_fails(here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     from runbook.records.journal import Journal
 
-    first, write = here.plan("rotate_secret"), Journal.write
-    here.approve(first.id)
+    planned, write = here.plan("rotate_secret"), Journal.write
+    here.approve(planned.id)
     by_file(VALUE, tmp_path, monkeypatch)
 
     def full(self: Journal, kind: str, **data: Any) -> None:
@@ -206,9 +226,9 @@ def test_when_the_journal_fails(here: Place, tmp_path: Path, monkeypatch: pytest
     here.wire.fault = echo(400, "plain")(VALUE) if at == "RESULT" else None
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "write", full)
-        done = here.run("rotate_secret", show=True, approved_plan=first.id)
+        done = here.run("rotate_secret", show=True, approved_plan=planned.id)
     assert isinstance(done.error, OSError)
-    gap_or_missing_findings(VALUE, here.records, said(done))
+    assert_nowhere(VALUE, here.records, said(done))
 
 
 def test_the_value_is_read_once_and_only_in_memory(
@@ -221,14 +241,14 @@ def test_the_value_is_read_once_and_only_in_memory(
     (tmp_path / "value").unlink()
     assert given.secret() == VALUE
     assert given.scrub(f"was: {VALUE.decode()}") == "was: (a secret)"
-    gap_or_missing_findings(VALUE, ROOT / "params", repr(given), str(given))
+    assert_nowhere(VALUE, ROOT / "params", repr(given), str(given))
 
 
 def test_these_tests_would_see_it(tmp_path: Path) -> None:
     for form in forms(VALUE).values():
         (tmp_path / "file").write_text(json.dumps({"said": f"x{form}y"}))
         with pytest.raises(AssertionError):
-            gap_or_missing_findings(VALUE, tmp_path)
+            assert_nowhere(VALUE, tmp_path)
 
 
 # --- Through the real runner
@@ -256,12 +276,12 @@ class Echo:
 def approved(tmp_path: Path) -> tuple[Place, str]:
     """A place with a plan to rotate, approved."""
     place = Place(tmp_path / "records")
-    first = place.plan("rotate_secret")
-    place.approve(first.id)
-    return place, first.id
+    planned = place.plan("rotate_secret")
+    place.approve(planned.id)
+    return place, planned.id
 
 
-@pytest.mark.parametrize("echoes", [False, True])
+@pytest.mark.parametrize("echoes", first([False, True]))
 def test_through_the_runner(
     approved: tuple[Place, str], monkeypatch: pytest.MonkeyPatch, capfd: Any, echoes: bool
 ) -> None:
@@ -283,10 +303,10 @@ def test_through_the_runner(
     versions = place.app.sandbox.secrets.versions[SECRET]
     assert len(versions) == (2 if echoes else 3)
     assert echoes or place.app.sandbox.secrets.values[versions[-1]["name"]] == VALUE
-    gap_or_missing_findings(VALUE, place.records, *capfd.readouterr(), str(ended.record), "".join(ended.error))
+    assert_nowhere(VALUE, place.records, *capfd.readouterr(), str(ended.record), "".join(ended.error))
 
 
-@pytest.mark.parametrize("echoes", [False, True])
+@pytest.mark.parametrize("echoes", first([True, False]))
 def test_through_the_command_line(approved: tuple[Place, str], echoes: bool) -> None:
     place, plan = approved
     with serve(Echo(place.app) if echoes else place.app) as served:
@@ -294,5 +314,5 @@ def test_through_the_command_line(approved: tuple[Place, str], echoes: bool) -> 
         words = [sys.executable, "-m", "runbook.cli.main", "apply", plan, "--secret-stdin"]
         done = subprocess.run(words, input=VALUE, env=os.environ | more, capture_output=True, timeout=120, check=False)
     assert done.returncode == (Exit.ALERT if echoes else Exit.OK), done.stderr.decode()
-    gap_or_missing_findings(VALUE, place.records, done.stdout.decode(), done.stderr.decode())
+    assert_nowhere(VALUE, place.records, done.stdout.decode(), done.stderr.decode())
     assert len(place.app.sandbox.secrets.versions[SECRET]) == (2 if echoes else 3)

@@ -1,19 +1,15 @@
-"""A stored plan is found by its id and shown whole before it is signed; a secret's value comes from one place."""
+"""A stored plan is found by its id, and shown whole before it is signed."""
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from runbook.approvals.stored_plan import find
-from runbook.cli.secret_prompt import ask_secret
-from runbook.model.errors import BadInput, Refused, UnknownName
+from runbook.model.errors import Refused, UnknownName
 from tests.runbook.changes import Place
 
 
@@ -84,32 +80,6 @@ def test_the_sandboxs_people_sign_by_their_role(planned: Any) -> None:
 def test_a_plan_that_is_not_there(given: str) -> None:
     with pytest.raises(UnknownName, match="there is no plan"):
         find(given)
-
-
-def test_a_secret_from_each_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "v").write_bytes(b"file\n")
-    assert ask_secret(tmp_path / "v", None, False) == b"file\n"
-    monkeypatch.setenv("THE_VALUE", "variable")
-    assert ask_secret(None, "THE_VALUE", False) == b"variable"
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"stdin\n")))
-    assert ask_secret(None, None, True) == b"stdin\n"
-
-
-def test_a_secret_comes_from_one_place_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NOT_THERE", raising=False)
-    for given in [(tmp_path, "X", False), (tmp_path, None, True), (None, "X", True)]:
-        with pytest.raises(BadInput, match="one place only"):
-            ask_secret(*given)
-    with pytest.raises(BadInput, match="no environment variable NOT_THERE"):
-        ask_secret(None, "NOT_THERE", False)
-    with pytest.raises(BadInput, match="cannot be read"):
-        ask_secret(tmp_path / "nope", None, False)
-
-
-def test_where_nobody_can_be_asked_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("typed by nobody"))
-    with pytest.raises(Refused, match="there is no value"):
-        ask_secret(None, None, False)
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"id": 1}', b"", b"\xff"])

@@ -27,6 +27,7 @@ from runbook.model.errors import NoCredentials
 from runbook.model.moment import Moment
 from tests.conformance.test_guard import Wire
 from tests.runbook.changes import Place
+from tests.slices import every
 
 REAL = Path(__file__).parents[2] / "real"
 INDEX: dict[str, dict[str, Any]] = yaml.safe_load((REAL / "index.yaml").read_text(encoding="utf-8"))
@@ -272,7 +273,7 @@ def damaged(value: Any, chance: random.Random) -> Any:
     return made
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", every(4, range(100)))
 def test_damaged_answers_are_gaps(place: Place, seed: int) -> None:
     """About eight of the answers are damaged each time: hundreds in all, each in its own way."""
     chance = random.Random(seed)

@@ -176,10 +176,10 @@ def test_what_is_broken_is_an_alert_also_when_nobody_knows_why(sandbox: Callable
 
 def test_what_could_not_be_seen_has_a_next_step(sandbox: Callable[..., Any]) -> None:
     found = page(*seen_in(sandbox, "no_permission"))
-    gap_or_missing_findings = [f for f in found.findings if f.check == "seen"]
-    assert gap_or_missing_findings
-    assert all(f.subject and f.next for f in gap_or_missing_findings)
-    assert len(found.steps) == len(gap_or_missing_findings)
+    unread = [f for f in found.findings if f.check == "seen"]
+    assert unread
+    assert all(f.subject and f.next for f in unread)
+    assert len(found.steps) == len(unread)
 
 
 def test_nothing_seen_is_never_nothing_broken(sandbox: Callable[..., Any]) -> None:

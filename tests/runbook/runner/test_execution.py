@@ -24,6 +24,7 @@ from runbook.model.errors import BadInput, Broken, Exit, NoRecord, RunbookError
 from runbook.records.files import digest
 from runbook.runner import execute, run
 from runbook.runner.kernel import Kernel
+from tests.slices import first_of_each
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ROOT = Path(__file__).parents[3]
@@ -224,7 +225,7 @@ SIGNALS = [
 ]
 
 
-@pytest.mark.parametrize(("number", "cell", "code", "status", "last"), SIGNALS)
+@pytest.mark.parametrize(("number", "cell", "code", "status", "last"), first_of_each(lambda case: case[0], SIGNALS))
 def test_stopped_from_outside(
     number: int, cell: str, code: int, status: str, last: list[str], child: Any, tmp_path: Path
 ) -> None:
