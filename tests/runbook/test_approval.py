@@ -352,8 +352,8 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "the plan moved": (_content(relies_on={"versions": {"3": "DISABLED"}}), "the plan is now"),
     "other changes": (_content(changes=[]), "the plan is now"),
     "another commit": (_content(commit="d" * 40), "the plan is now"),
-    "changed byte in the statement": (lambda p: _bytes(p, b"seen", b"been"), "does not fit what is said to be signed"),
-    "changed byte in the signature": (_signature, "does not fit what is said to be signed"),
+    "changed byte in the statement": (lambda p: _bytes(p, b"seen", b"been"), "does not fit the statement"),
+    "changed byte in the signature": (_signature, "does not fit the statement"),
     "another target": (_first(target="sandbox"), "approved it for another target"),
     "another environment": (_first(environment="staging"), "approved it for another environment"),
     "another operation": (_first(operation="deploy"), "approved it for another operation"),
@@ -367,8 +367,8 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         "nobody approves their own request",
     ),
     "one key for two people": (lambda p: p.name({"casey": "casey", "drew": "casey"}), "drew has the same key as casey"),
-    "another's key": (_first(key="drew"), "the key that signed is none of casey's"),
-    "a stranger's key": (_first(key="mallory"), "the key that signed is none of casey's"),
+    "another's key": (_first(key="drew"), "the key that signed is not one of casey's keys"),
+    "a stranger's key": (_first(key="mallory"), "the key that signed is not one of casey's keys"),
     "a stranger": (lambda p: p.give(p.signed("mallory", "manager")), "'mallory' is none of those who may sign"),
     "one person in two roles": (
         lambda p: p.give(p.signed("robin", "manager"), p.signed("robin", "security")),
@@ -398,7 +398,10 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         "the key that signed for casey is revoked",
     ),
     "removed signer": (lambda p: p.name({"drew": "drew"}), "'casey' is none of those who may sign"),
-    "replaced key": (lambda p: p.name({"casey": "mallory", "drew": "drew"}), "the key that signed is none of casey's"),
+    "replaced key": (
+        lambda p: p.name({"casey": "mallory", "drew": "drew"}),
+        "the key that signed is not one of casey's keys",
+    ),
     "key past its end": (
         lambda p: p.name({q: q for q in PEOPLE}, ',valid-before="202603101600Z"'),
         "the key of casey has expired",
@@ -522,7 +525,7 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         lambda p: p.approvals.__setitem__(
             0, canonical({**json.loads(p.approvals[0]), "signature": json.loads(p.approvals[1])["signature"]})
         ),
-        "does not fit what is said to be signed",
+        "does not fit the statement",
     ),
     "no signature": (
         lambda p: p.approvals.__setitem__(0, canonical({**json.loads(p.approvals[0]), "signature": ""})),
@@ -715,7 +718,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     ),
     "no reason": ({}, lambda p: {"reason": "  "}, "an approval must give a reason"),
     "two lines of reason": ({}, lambda p: {"reason": "a\nb"}, "no usable statement"),
-    "another's key": ({}, lambda p: {"key": p.keys / "drew"}, "the key that signed is none of casey's"),
+    "another's key": ({}, lambda p: {"key": p.keys / "drew"}, "the key that signed is not one of casey's keys"),
     "no key": ({}, lambda p: {"key": p.keys / "nobody"}, "did not sign"),
     "a second role": (
         {},

@@ -234,7 +234,7 @@ def test_a_signature_counts_for_its_text_person_key_and_namespace(
     assert who.verify("lee", b"text", signed, NOW) == " ".join(public(key).split()[:2])
     refused = [
         ("lee", b"texts", signed, NOW, "does not fit"),
-        ("casey", b"text", signed, NOW, "none of casey's"),
+        ("casey", b"text", signed, NOW, "not one of casey's keys"),
         ("nobody", b"text", signed, NOW, "'nobody' is none of those"),
         ("lee", b"text", sign(b"text", key, "sandbox"), NOW, "for another namespace"),
         ("lee", b"text", signed, datetime(2025, 12, 31, 23, 59, tzinfo=UTC), "the key of lee is not yet valid"),

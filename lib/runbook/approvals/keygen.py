@@ -42,12 +42,12 @@ _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/\n]+={0,2}\n)-
 # alone decides; without -vvv a revoked key and an unknown key read the same.
 _REASONS = {
     'Invalid "verify-time"': "this ssh-keygen is older than OpenSSH 9.1, so it cannot check the signature of {}",
-    "Signature verification failed": "the signature of {} does not fit what is said to be signed",
+    "Signature verification failed": "the signature of {} does not fit the statement",
     "namespace does not match": "the signature of {} is for another namespace",
     "Key is revoked": "the key that signed for {} is revoked",
     "key has expired": "the key of {} has expired",
     "key is not yet valid": "the key of {} is not yet valid",
-    "key not found": "the key that signed is none of {}'s",
+    "key not found": "the key that signed is not one of {}'s keys",
 }
 
 
@@ -79,7 +79,7 @@ def sign(message: bytes, key: Path, target: str) -> str:
 
 
 def require_algorithm(signature: str) -> None:
-    """Raise Refused unless a signature was made with an accepted algorithm, and nothing stands around it.
+    """Raise Refused unless this is one signature, without other text, made with an accepted algorithm.
 
     Source: PROTOCOL.sshsig of OpenSSH. After a header of ten bytes come key, namespace, a reserved field, hash and
     signature, each after its length; the signature begins with its algorithm.
@@ -95,7 +95,7 @@ def require_algorithm(signature: str) -> None:
 
 
 def refusal(said: bytes, person: str) -> Refused:
-    """The error for a person's signature that `ssh-keygen -vvv` did not accept, with the reason from what it wrote."""
+    """Make the error for a signature that `ssh-keygen -vvv` did not accept; `said` is its standard error."""
     text = said.decode(errors="replace")
     for words, reason in _REASONS.items():
         if words in text:

@@ -1,15 +1,15 @@
-"""Who may approve: people, their roles and SSH keys, and what one of those keys has signed.
+"""Who may approve: people with their roles and SSH keys, and whether one of these keys signed a message.
 
-Files in params/approvers/<environment>/, each line of which is checked:
+The files are in params/approvers/<environment>/; every line is checked:
 
     allowed_signers   user namespaces="runbook-approval"[,valid-before="20270131Z"] type key
     roles.yaml        people: {user: [role, …]}
-    revoked           public keys that may sign no more, one a line; optional
+    revoked           public keys that may no longer sign, one a line; optional
 
 `allowed_signers` is ssh-keygen's own format, read more strictly: ssh-keygen accepts patterns for names, keys that
 several people share, certificate authorities and short RSA keys. It judges the signatures, see keygen.py. The sandbox
-has two demo people instead, in the records folder; they sign in a namespace of their own, so that nothing of theirs can
-pass for an approval of the real system.
+has two demo people instead, in the records directory. They sign in a separate namespace, so their signatures are never
+valid for a real system.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TIME = re.compile(r"[2-9]\d{3}(\d{4}|\d{8}|\d{10})Z", re.ASCII)
 class Signers:
     """The people who may sign for one environment on one target, checked as a whole when they were loaded.
 
-    `keys`: person → lines of allowed_signers without the name. `revoked`: public keys that may sign no more.
+    `keys`: person → lines of allowed_signers without the name. `revoked`: public keys that may no longer sign.
     """
 
     target: str
@@ -81,7 +81,10 @@ class _Roles(Part):
 
 
 def signers_of(system: Settings, target: str, records: Path) -> Signers:
-    """Who may sign here: those of params/approvers, for the sandbox the demo people. Raises as `load` does."""
+    """Load the people who may sign here: from params/approvers, or the demo people of the sandbox.
+
+    Raises what `load_signers` raises.
+    """
     folder = params_directory() / "approvers" / system.environment
     if target == "sandbox":
         folder = records / "sandbox" / "approvers"
@@ -90,9 +93,9 @@ def signers_of(system: Settings, target: str, records: Path) -> Signers:
 
 
 def load_signers(folder: Path, target: str, environment: str, known: Collection[str]) -> Signers:
-    """Read and check a folder of signers; `known` are the roles that there are.
+    """Read and check a directory of signers; `known` are the roles that exist.
 
-    Raises Refused where nobody is named, and BadSettings with file and line for anything that is not plainly right.
+    Raises Refused if nobody is named, and BadSettings with file and line for everything else that is wrong.
     """
     allowed, roles, revoked = (folder / name for name in ("allowed_signers", "roles.yaml", "revoked"))
     signers = [(where, *_allowed(where, line, target)) for where, line in _lines(allowed)]
@@ -116,7 +119,7 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
 
 
 def demo_signers(folder: Path) -> None:
-    """Make the sandbox's two people, avery and blake, each with a new key; nothing if they are there already."""
+    """Create the two people of the sandbox, avery and blake, each with a new key, unless they exist. Raises Refused."""
     if folder.exists():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +137,7 @@ def demo_signers(folder: Path) -> None:
 
 
 def _text(path: Path) -> str:
-    """The text of a file, "" where there is none. Raises BadSettings for links and for what anybody may write."""
+    """The text of a file, "" if there is none. Raises BadSettings for a link, and if anybody may write to it."""
     for part in (path, path.parent, path.parent.parent):
         if part.is_symlink():
             raise _bad(_short(part), "is a symbolic link; signers are read from real files only")
@@ -155,7 +158,7 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Each line that says something, with its file and number."""
+    """Each line except blank lines and comments, with its file and number."""
     for number, line in enumerate(_text(path).split("\n"), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield f"{_short(path)}, line {number}", line
@@ -195,7 +198,7 @@ def _time(where: str, text: str) -> datetime:
 
 
 def _key(where: str, text: str) -> str:
-    """A public key as it stands in a file, without its comment. Raises BadSettings."""
+    """The kind and the base64 text of a public key in a file. Raises BadSettings."""
     kind, code = [*text.split(None, 2), "", ""][:2]
     if kind not in KINDS:
         raise _bad(where, f"{kind!r} is not a kind of key that may sign: {', '.join(KINDS)}")
@@ -205,7 +208,7 @@ def _key(where: str, text: str) -> str:
 
 
 def _fingerprints(keys: list[tuple[str, str]]) -> list[str]:
-    """The fingerprint of each key, which stands at a place in a file. Raises BadSettings."""
+    """The fingerprint of each key; a key comes with its file and line. Raises BadSettings."""
     found = read_keys([key for _, key in keys])
     for (where, key), (bits, _) in zip(keys, found, strict=True):
         kind = key.split()[0]
@@ -217,7 +220,7 @@ def _fingerprints(keys: list[tuple[str, str]]) -> list[str]:
 
 
 def _people(path: Path, keys: Collection[str], known: Collection[str]) -> dict[str, frozenset[str]]:
-    """Person → roles. Raises BadSettings unless everybody has a key, known roles, and stands there once."""
+    """Person → roles. Raises BadSettings unless everybody is listed once, with a key and known roles."""
     try:
         people = _Roles.model_validate(yaml.safe_load(_text(path))).people
         ((_, node),) = yaml.compose(_text(path)).value
