@@ -99,7 +99,7 @@ BAD = {
     "records in a file": (
         "run daily_check",
         lambda p: ((p / "file").write_text("") and {}) or {"RUNBOOK_RECORDS": str(p / "file" / "x")},
-        "give another folder with RUNBOOK_RECORDS",
+        "set RUNBOOK_RECORDS to another directory",
         Exit.BROKEN,
     ),
     "port taken": ("sandbox --port {port}", lambda p: {}, "another --port", Exit.BROKEN),
@@ -138,7 +138,7 @@ def test_bad_input(
 def test_a_healthy_run(cli: Cli, tmp_path: Path) -> None:
     done = cli("run daily_check")
     assert done.exit_code == 0, done.output
-    assert "OK: everything that was looked at is as it should be" in done.output
+    assert "OK: all checks passed" in done.output
     (record,) = (tmp_path / "records/sandbox").iterdir()
     assert f"Record: {record}/daily_check.ipynb" in done.output
     assert {p.name for p in record.iterdir()} == {"daily_check.ipynb", "journal.jsonl", "record.json", "report.json"}
@@ -256,11 +256,11 @@ def test_the_run_of_a_served_sandbox(cli: Cli, tmp_path: Path) -> None:
         assert cli("run daily_check", RUNBOOK_SANDBOX=served.url).exit_code == Exit.ALERT
         refused = cli("run daily_check --world healthy", RUNBOOK_SANDBOX=served.url)
         assert refused.exit_code == Exit.BAD_INPUT
-        assert "already is in a world" in refused.output
+        assert "already has its own world" in refused.output
         other = params(tmp_path, "live", project="acme-sales-live") | {"MOCK_MODE": "1"}
         refused = cli("run daily_check --env live", RUNBOOK_SANDBOX=served.url, **other)
         assert refused.exit_code == Exit.BAD_INPUT
-        assert "is another system" in refused.output
+        assert "serves another system" in refused.output
 
 
 NAMELESS = "import pwd\ndef none(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = none\n"
@@ -331,7 +331,7 @@ def test_a_change_planned_approved_applied_refused_and_failed(cli: Cli, tmp_path
     plans = []
     for given, code, result in (("", Exit.OK, "applied"), (f" --world {world}", Exit.ALERT, "failed")):
         planned = cli(f"run scheduler{given}", RUNBOOK_PERSON="casey")
-        assert (planned.exit_code, "PLANNED: nothing was written" in planned.output) == (Exit.OK, True), planned.output
+        assert (planned.exit_code, "Planned: nothing was changed" in planned.output) == (Exit.OK, True), planned.output
         plan = re.findall(r"runbook apply ([0-9a-f]{12})", planned.output)[0]
         nobody = cli(f"approve {plan} --role team-lead --reason agreed", RUNBOOK_PERSON="avery")
         assert (nobody.exit_code, "add --yes" in nobody.output) == (Exit.REFUSED, True), nobody.output
@@ -347,4 +347,4 @@ def test_a_change_planned_approved_applied_refused_and_failed(cli: Cli, tmp_path
         plans.append(plan)
     assert f"runbook apply {plans[1]}" in applied.output  # what was refused can be tried again; what is done cannot:
     refused = cli(f"apply {plans[0]}", RUNBOOK_PERSON="casey")
-    assert (refused.exit_code, "was applied already" in refused.output) == (Exit.REFUSED, True), refused.output
+    assert (refused.exit_code, "was already applied" in refused.output) == (Exit.REFUSED, True), refused.output
