@@ -23,7 +23,7 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     new = newest + 1
     line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
     undo = (
-        again(request, "retire_secret", secret=name, version=new, to="disable") + ", once the old value is added again"
+        again(request, "retire_secret", secret=name, version=new, to="disable") + ", after the old value is added again"
     )
     changes = [Change(AddVersion(secret=name, before=newest, after=new), undo, line)]
     readers: dict[str, Row] = {}

@@ -428,7 +428,10 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     ),
     "quorum short": (lambda p: p.approvals.pop(), "not yet approved as security"),
     "empty approvals": (lambda p: p.give(), "not yet approved as manager"),
-    "a role that the person has not": (lambda p: p.give(p.signed("casey", "security")), "casey is not security"),
+    "a role that the person has not": (
+        lambda p: p.give(p.signed("casey", "security")),
+        "casey does not have the role security",
+    ),
     "a role that is not asked for": (
         lambda p: p.give(p.signed("casey", "team-lead")),
         "team-lead cannot approve this",
@@ -454,35 +457,35 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "no reason": (_first(reason=""), "an approval must give a reason"),
     "a reason that moves the cursor": (
         _first(reason="x\x1b[2Ky"),
-        "no usable statement: 1 validation error for Statement reason",
+        "this statement is not valid: 1 validation error for Statement reason",
     ),
     "a reason that runs backwards": (
         _first(reason="x\u202ey"),
-        "no usable statement: 1 validation error for Statement reason",
+        "this statement is not valid: 1 validation error for Statement reason",
     ),
-    "extra key": (_first(also="x"), "no usable statement: 1 validation error for Statement also"),
+    "extra key": (_first(also="x"), "this statement is not valid: 1 validation error for Statement also"),
     "missing key": (
         lambda p: _text(p, lambda t: t.replace('"role":"manager",', "")),
-        "no usable statement: 1 validation error for Statement role",
+        "this statement is not valid: 1 validation error for Statement role",
     ),
-    "another schema": (_first(schema=2), "no usable statement: 1 validation error for Statement schema"),
-    "a number for a word": (_first(reason=1), "no usable statement: 1 validation error for Statement reason"),
-    "a short nonce": (_first(nonce="a"), "no usable statement: 1 validation error for Statement nonce"),
+    "another schema": (_first(schema=2), "this statement is not valid: 1 validation error for Statement schema"),
+    "a number for a word": (_first(reason=1), "this statement is not valid: 1 validation error for Statement reason"),
+    "a short nonce": (_first(nonce="a"), "this statement is not valid: 1 validation error for Statement nonce"),
     "a nonce that is a path": (
         _first(nonce="../" * 10 + "aa"),
-        "no usable statement: 1 validation error for Statement nonce",
+        "this statement is not valid: 1 validation error for Statement nonce",
     ),
     "no time": (
         _first(not_before="2026-02-30T00:00:00Z"),
-        "no usable statement: 1 validation error for Statement not_before",
+        "this statement is not valid: 1 validation error for Statement not_before",
     ),
     "time with an offset": (
         _first(not_before="2026-03-10T16:00:00+00:00"),
-        "no usable statement: 1 validation error for Statement not_before",
+        "this statement is not valid: 1 validation error for Statement not_before",
     ),
     "time in other digits": (
         _first(not_before="2026-03-1\u0660T16:00:00Z"),
-        "no usable statement: 1 validation error for Statement not_before",
+        "this statement is not valid: 1 validation error for Statement not_before",
     ),
     "not canonical: space": (lambda p: _text(p, lambda t: t.replace(":", ": ", 1)), "not canonical JSON"),
     "not canonical: order": (
@@ -500,16 +503,19 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     ),
     "extra key in the file": (
         lambda p: _bytes(p, b'{"signature"', b'{"also":1,"signature"'),
-        "no usable approval: 1 validation error for Approval also",
+        "this approval is not valid: 1 validation error for Approval also",
     ),
-    "NaN": (lambda p: _text(p, lambda t: t.replace('"schema":1', '"schema":NaN')), "no usable statement: Out of range"),
+    "NaN": (
+        lambda p: _text(p, lambda t: t.replace('"schema":1', '"schema":NaN')),
+        "this statement is not valid: Out of range",
+    ),
     "half a character": (
         lambda p: _bytes(p, b'"statement":"', b'"statement":"\\ud800'),
-        "no usable approval: 'utf-8' codec can't encode",
+        "this approval is not valid: 'utf-8' codec can't encode",
     ),
-    "no JSON": (lambda p: p.give(b"\xff\xfe"), "no usable approval: 'utf-8' codec can't decode"),
-    "deep JSON": (lambda p: p.give(b"[" * 16000), "no usable approval: "),
-    "huge file": (lambda p: p.give(b" " * 2**15), "no usable approval: it is larger than"),
+    "no JSON": (lambda p: p.give(b"\xff\xfe"), "this approval is not valid: 'utf-8' codec can't decode"),
+    "deep JSON": (lambda p: p.give(b"[" * 16000), "this approval is not valid: "),
+    "huge file": (lambda p: p.give(b" " * 2**15), "this approval is not valid: it is larger than"),
     "two approvals with one nonce": (_same_nonce, "another approval has the same nonce"),
     "approval of the sandbox": (
         lambda p: p.approvals.__setitem__(
@@ -549,7 +555,7 @@ GLASS = {
     "no incident": ({"incident": ""}, {"reason": "x"}, "only during an open P1 incident"),
     "another incident": ({}, {"reason": "INC-70: x"}, "kim approved it for another incident"),
     "not on call": ({}, {"role": "team-lead"}, "can approve it alone only as on-call"),
-    "says to be on call": ({"requester": "casey"}, {"approver": "casey"}, "casey is not on-call"),
+    "says to be on call": ({"requester": "casey"}, {"approver": "casey"}, "casey does not have the role on-call"),
     "not said": ({}, {"break_glass": False}, "must say whether kim approves their own request"),
     "another person on call": ({"requester": "sam"}, {"break_glass": False}, "on-call cannot approve this"),
     "expired": ({"now": NOW + 4 * HOUR}, {}, "expired at"),
@@ -629,20 +635,20 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "terms with more": (
         {},
         lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "sure": True})},
-        "no usable plan: 1 validation error for PlanFile terms.sure",
+        "this plan is not valid: 1 validation error for PlanFile terms.sure",
     ),
-    "another schema": ({}, lambda p: {"plan_file": p.plan(schema=2)}, "no usable plan"),
+    "another schema": ({}, lambda p: {"plan_file": p.plan(schema=2)}, "this plan is not valid"),
     "content without a project": (
         {},
         lambda p: (p.content.pop("project"), {"plan_file": p.plan()})[1],
-        "no usable plan: 1 validation error for Content project",
+        "this plan is not valid: 1 validation error for Content project",
     ),
     "plan of a far year": (
         {},
         lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "not_before": "9999-12-31T23:59:59Z"})},
-        "no usable plan: 1 validation error for PlanFile terms.not_before",
+        "this plan is not valid: 1 validation error for PlanFile terms.not_before",
     ),
-    "huge plan": ({}, lambda p: {"plan_file": b" " * (2**20 + 1)}, "no usable plan: it is larger than"),
+    "huge plan": ({}, lambda p: {"plan_file": b" " * (2**20 + 1)}, "this plan is not valid: it is larger than"),
     "expired plan": (
         {},
         lambda p: {"plan_file": p.plan(), "now": NOW + 24 * HOUR, "opening": NOW + 24 * HOUR},
@@ -651,7 +657,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "not offered": (
         {"operation": "deploy"},
         lambda p: {"rule": RULES["deploy"].model_copy(update={"offered": False})},
-        "is not offered",
+        "no runbook offers this operation",
     ),
     "shows another version than it adds": (
         {},
@@ -703,9 +709,9 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "not a signer": (
         {},
         lambda p: {"person": "mallory", "key": p.keys / "mallory"},
-        "'mallory' is none of those who may sign",
+        "'mallory' is not an approver of production",
     ),
-    "role is not theirs": ({}, lambda p: {"role": "security"}, "casey is not security"),
+    "role is not theirs": ({}, lambda p: {"role": "security"}, "casey does not have the role security"),
     "role is not asked for": ({}, lambda p: {"role": "team-lead"}, "team-lead cannot approve this"),
     "own request": ({"requester": "casey"}, lambda p: {}, "cannot approve their own request"),
     "own request in a P1 without on-call": (
@@ -719,7 +725,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
         "only during an open P1 incident",
     ),
     "no reason": ({}, lambda p: {"reason": "  "}, "an approval must give a reason"),
-    "two lines of reason": ({}, lambda p: {"reason": "a\nb"}, "no usable statement"),
+    "two lines of reason": ({}, lambda p: {"reason": "a\nb"}, "this statement is not valid"),
     "another's key": ({}, lambda p: {"key": p.keys / "drew"}, "the key that signed is none of casey's"),
     "no key": ({}, lambda p: {"key": p.keys / "nobody"}, "did not sign"),
     "a second role": (
@@ -730,7 +736,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "store of one machine": (
         {},
         lambda p: {"store": Store(p.folder / "alone")},
-        "the record store that all machines share",
+        "a record store that all machines share",
     ),
     "signers of the sandbox": (
         {},
