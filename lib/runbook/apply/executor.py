@@ -199,8 +199,8 @@ class Executor:
             if on_google and n:
                 time.sleep(PAUSE_S)
             observed = self._observe(change)
-            patience = BRIEF_S if observed.state == "old" and not change.args.is_a_run else SETTLE_TIMEOUT_S
-            if observed.state not in wait or (on_google and time.monotonic() - began > patience):
+            timeout = BRIEF_S if observed.state == "old" and not change.args.is_a_run else SETTLE_TIMEOUT_S
+            if observed.state not in wait or (on_google and time.monotonic() - began > timeout):
                 break
         return observed
 

@@ -82,7 +82,7 @@ class Found:
         names = ("action", "resource", "before", "after")
         changes = [{name: c[name] for name in names} | {"undo": c["undo"] or c["no_undo"]} for c in shown["changes"]]
         about |= {
-            f"given {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
+            f"parameter {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
         }
         head = text_table([{"plan": key, self.file["id"][:12]: value} for key, value in about.items()])
         texts = dict.fromkeys(c["args"]["message"] for c in shown["changes"] if c["action"] == Notify.action)

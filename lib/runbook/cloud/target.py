@@ -36,7 +36,7 @@ def check_world(environment: str, world: str) -> None:
     try:
         load(world)
     except BadWorld as error:
-        raise UnknownName("that world cannot be used", str(error), next=nearest(world, shipped())) from None
+        raise UnknownName(f"the world {world!r} cannot be used", str(error), next=nearest(world, shipped())) from None
 
 
 def request_on_target(runbook: str, values: Mapping[str, object]) -> Request:
@@ -69,5 +69,5 @@ def sandbox_app(settings: Settings, world: str) -> Any:
         return gcp_sandbox.app(settings.inventory(), world or "healthy")
     except BadWorld as error:
         raise UnknownName(
-            "that world cannot be used", str(error), next="see lib/gcp_sandbox/world/schema.py."
+            f"the world {world!r} cannot be used", str(error), next="see lib/gcp_sandbox/world/schema.py."
         ) from None

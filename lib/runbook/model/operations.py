@@ -22,9 +22,9 @@ LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # type nam
 class Args(Part):
     """The arguments of an action. `text` describes it for people: resource, before and after.
 
-    `optional`: if it fails, the later changes continue. `is_a_run`: its effect is a new run of a function, which
-    appears with a delay. `needs_secret`: it takes a secret's value. `permissions`: those that its requests need
-    (https://cloud.google.com/iam/docs/permissions-reference).
+    `optional`: if it fails, the later changes continue. `is_a_run`: its effect is a run of a function, which appears
+    with a delay and is recognized only by its newer start time. `needs_secret`: it takes a secret's value.
+    `permissions`: those that its requests need (https://cloud.google.com/iam/docs/permissions-reference).
     """
 
     action: ClassVar[str]
@@ -84,7 +84,7 @@ class UpdateFunction(Args):
 
 
 def _parts(parts: Mapping[FunctionPart, str | int]) -> str:
-    return ", ".join(t.format(str(parts[k])[:12] or "not by a runbook") for k, t in _PARTS.items() if k in parts)
+    return ", ".join(t.format(str(parts[k])[:12] or "unknown") for k, t in _PARTS.items() if k in parts)
 
 
 class Restart(Args):

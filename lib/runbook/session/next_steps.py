@@ -15,7 +15,7 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
     """
     given = run.request.values
     if outcome and outcome.result != "applied":
-        return outcome.next or ("nothing.",)
+        return outcome.next or ("nothing to do.",)
     if run.moment.past:
         then = f"{run.moment.local(run.moment.at):%Y-%m-%d %H:%M %Z}"
         now = command(run.request.runbook, {k: v for k, v in given.items() if k != "as_of"})
@@ -33,4 +33,4 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
         return (*steps, f"when it is fixed, check again: {again}")
     if worst is Verdict.ok:
         return ("nothing to do until the next scheduled run.",)
-    return (f"after that, check again: {again}",)
+    return (f"then check again: {again}",)

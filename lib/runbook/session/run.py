@@ -175,7 +175,7 @@ class Run(Context):
             top = blocks.banner(f"SANDBOX: practice data, not the real system. World: {self.cloud.world}", "warn")
         else:
             writes = self.request.values.get("approved_plan") or self.request.values.get("apply")
-            what = "this run may apply the approved plan" if writes else "this run only reads"
+            what = "this run may change it" if writes else "this run only reads"
             top = blocks.banner(f"Google Cloud: the real system; {what}.", "warn" if writes else "unknown")
             rows |= {"run": self.folder.name, "code": commit()}
         if not self.clock_trusted:

@@ -14,8 +14,8 @@ from tests.runbook.changes import Place
     [
         ("daily_check", {}, "this run only reads"),
         ("rollback", {}, "this run only reads"),
-        ("rollback", {"approved_plan": "0" * 12}, "this run may apply the approved plan"),
-        ("backup", {"apply": True}, "this run may apply the approved plan"),
+        ("rollback", {"approved_plan": "0" * 12}, "this run may change it"),
+        ("backup", {"apply": True}, "this run may change it"),
     ],
 )
 def test_the_real_system_is_announced_as_what_it_is_for(

@@ -63,7 +63,7 @@ def _newest_job(cloud: Cloud, change: Change) -> Row | None:
     return found
 
 
-TRIES = 20  # jobs for one change; Google keeps a job for months, and does not reuse its id
+TRIES = 20  # jobs for one change; a job id can be used only once, and Google keeps a job for months
 
 
 def _do_copy(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
