@@ -67,7 +67,7 @@ def test_the_printed_line_does_the_same(inbox: Any) -> None:
     [
         ("", "RUNBOOK_NOTIFY_ON_CALL is not set"),
         ("  ", "RUNBOOK_NOTIFY_ON_CALL is not set"),
-        (f"nosuchservice://{TOKEN}", "an address that apprise does not know"),
+        (f"nosuchservice://{TOKEN}", "an address that apprise does not support"),
         (f"json://127.0.0.1:9/{TOKEN}", "did not accept the message: JSON"),
         (f"{{inbox}} json://127.0.0.1:9/{TOKEN}", "did not accept the message: JSON"),
         (f"{{url}}/nowhere/{TOKEN}", "did not accept the message: JSON"),

@@ -63,7 +63,7 @@ BAD = {
     "unknown environment": ("run daily_check --env prod", lambda p: {}, "did you mean production?", Exit.BAD_INPUT),
     "unknown world": ("run daily_check --world helthy", lambda p: {}, "did you mean healthy?", Exit.BAD_INPUT),
     "unknown parameter": ("run daily_check -p as_off=1", lambda p: {}, "did you mean as_of?", Exit.BAD_INPUT),
-    "no =": ("run daily_check -p as_of", lambda p: {}, "write -p name=value", Exit.BAD_INPUT),
+    "no =": ("run daily_check -p as_of", lambda p: {}, "use -p name=value", Exit.BAD_INPUT),
     "given twice": ("run daily_check -p as_of=1 -p as_of=2", lambda p: {}, "given twice", Exit.BAD_INPUT),
     "no such moment": ("run daily_check -p as_of=soon", lambda p: {}, "as_of", Exit.BAD_INPUT),
     "secret": ("run daily_check -p token=abc", lambda p: {}, "looks like a secret", Exit.BAD_INPUT),
@@ -338,7 +338,7 @@ def test_a_change_planned_approved_applied_refused_and_failed(cli: Cli, tmp_path
         shown = cli(f"approve {plan} --role team-lead --reason agreed --yes", RUNBOOK_PERSON="avery")
         assert "Signed by avery as team-lead" in shown.output, shown.output
         applied = cli(f"apply {plan}", RUNBOOK_PERSON="casey")
-        assert (applied.exit_code, result.upper() in applied.output) == (code, True), applied.output
+        assert (applied.exit_code, f"{result.capitalize()}: " in applied.output) == (code, True), applied.output
         record = Path(re.findall(r"(?m)^Record: (.+)$", applied.output)[0])
         told = json.loads((record.parent / "report.json").read_text())["outcome"]
         assert (told["result"], told["approvals"][0]["approver"]) == (result, "avery")
