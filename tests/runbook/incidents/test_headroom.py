@@ -198,10 +198,10 @@ def test_nothing_ran_into_a_limit_is_said_in_words(sandbox: Callable[..., Any], 
     seen, moment = seen_in(sandbox, world)
     page = page_of(seen, moment)
     shown = charts.limits(Stub(moment), page, *seen)._repr_mimebundle_()  # type: ignore[arg-type]
-    assert shown["text/plain"] == "Newest runs and their limits: nothing ran into a limit"
+    assert shown["text/plain"] == "Newest runs and their limits: no function hit a limit"
     lost = replace(seen.logs, gaps=(Gap("errors", "403"),))
     shown = charts.limits(Stub(moment), page, seen.functions, lost)._repr_mimebundle_()  # type: ignore[arg-type]
-    assert shown["text/plain"] == "Newest runs and their limits: could not be seen"
+    assert shown["text/plain"] == "Newest runs and their limits: could not be read"
 
 
 def test_limits_are_read_from_what_is_deployed(sandbox: Callable[..., Any]) -> None:
