@@ -21,7 +21,7 @@ def gap_or_missing_findings(check: str, fact: Fact, limit: str) -> Findings:
 
 def gap_findings(check: str, fact: Fact, limit: str) -> Findings:
     """An unknown for each gap of a fact; the check itself handles what does not exist."""
-    return join(one(check, g.subject, f"could not see: {g.why}", limit, UNKNOWN, g.next) for g in fact.gaps)
+    return join(one(check, g.subject, f"could not read: {g.why}", limit, UNKNOWN, g.next) for g in fact.gaps)
 
 
 def must(check: str, subject: str, value: str, limit: str, good: bool, hint: str) -> Findings:

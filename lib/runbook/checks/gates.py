@@ -23,7 +23,7 @@ def safe_to_deploy(
 
 def safe_to_route(service: Fact, revisions: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
     """At least two revisions are ready, no change is in progress, and the roles are held."""
-    found = gap_or_missing_findings("revisions", revisions, "seen")
+    found = gap_or_missing_findings("revisions", revisions, "exists")
     if not found:
         ready = sum(r["ready"] for r in revisions.rows)
         value = f"{ready} of {len(revisions.rows)} ready"
@@ -44,7 +44,7 @@ def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings
     that is in params but not in the dataset is a warning, too: it cannot be backed up.
     """
     found = join(
-        (gap_or_missing_findings("tables", tables, "seen"), gap_or_missing_findings("backups", snapshots, "seen"))
+        (gap_or_missing_findings("tables", tables, "exists"), gap_or_missing_findings("backups", snapshots, "exists"))
     )
     if not found:
         found = join((_backed_up(tables, snapshots, settings, moment), _known(tables, settings)))
@@ -81,13 +81,13 @@ def _known(tables: Fact, settings: Settings) -> Findings:
 
 def safe_to_alter(tables: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment) -> Findings:
     """The table could be read, the same change was tested in staging, and the roles are held."""
-    parts = (gap_or_missing_findings("tables", tables, "seen"), elevated(access, settings, moment))
+    parts = (gap_or_missing_findings("tables", tables, "exists"), elevated(access, settings, moment))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
 def safe_to_pause(jobs: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
     """The jobs could be read, and the roles are held."""
-    return join((gap_or_missing_findings("scheduler", jobs, "seen"), elevated(access, settings, moment)))
+    return join((gap_or_missing_findings("scheduler", jobs, "exists"), elevated(access, settings, moment)))
 
 
 def rehearsed(rehearsal: Fact, settings: Settings, moment: Moment, source: Fact | None = None) -> Findings:
