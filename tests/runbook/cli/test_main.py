@@ -68,14 +68,14 @@ BAD = {
     "given twice": ("run daily_check -p as_of=1 -p as_of=2", lambda p: {}, "given twice", Exit.BAD_INPUT),
     "no such moment": ("run daily_check -p as_of=soon", lambda p: {}, "as_of", Exit.BAD_INPUT),
     "secret": ("run daily_check -p token=abc", lambda p: {}, "looks like a secret", Exit.BAD_INPUT),
-    "no params": ("run daily_check", lambda p: {"RUNBOOK_PARAMS": str(p)}, "there is no environment", Exit.BAD_INPUT),
+    "no params": ("run daily_check", lambda p: {"RUNBOOK_PARAMS": str(p)}, "unknown environment", Exit.BAD_INPUT),
     "params is a folder": (
         "run daily_check",
         lambda p: (p / "sandbox.yaml").mkdir() or {"RUNBOOK_PARAMS": str(p)},
         "cannot be read",
         Exit.BAD_INPUT,
     ),
-    "malformed yaml": ("run daily_check", lambda p: params(p, text="a: [1"), "is not YAML", Exit.BAD_INPUT),
+    "malformed yaml": ("run daily_check", lambda p: params(p, text="a: [1"), "is not valid YAML", Exit.BAD_INPUT),
     "unknown key": ("run daily_check", lambda p: params(p, regoin="x"), "Did you mean region?", Exit.BAD_INPUT),
     "SQL in the project": ("run daily_check", lambda p: params(p, project="x`; DROP"), "project", Exit.BAD_INPUT),
     "placeholders": ("run daily_check --env production", lambda p: {}, "<your project id>", Exit.BAD_INPUT),
@@ -196,7 +196,7 @@ def test_the_sample_code_is_refused_outside_the_sandbox(
 def test_as_of_leaves_gaps(cli: Cli, tmp_path: Path) -> None:
     done = cli("run daily_check -p as_of=2026-03-10T09:00")
     assert done.exit_code == Exit.UNKNOWN, done.output
-    assert "Cloud Functions keeps no past" in done.output
+    assert "Cloud Functions has no history" in done.output
     assert "ok       ETL runs today" in done.output
     assert "2026-03-10T14:00:00+00:00" in done.output
 

@@ -132,7 +132,7 @@ UNKNOWN: list[tuple[dict[str, object], type[RunbookError], str]] = [
     ({"x = 1; y": "1"}, BadParameter, "write -p name=value"),
     ({"": "1"}, BadParameter, "write -p name=value"),
     ({"environment": "sandbx"}, UnknownName, "did you mean sandbox?"),
-    ({"environment": "../params/sandbox"}, UnknownName, "there is no environment"),
+    ({"environment": "../params/sandbox"}, UnknownName, "unknown environment"),
 ]
 
 
