@@ -1,9 +1,9 @@
-"""An embedded Google Cloud for practice, rehearsal and tests: the same REST APIs, with SQL that is really executed.
+"""An embedded Google Cloud for practice, rehearsal and tests: the same REST APIs, with SQL that is actually executed.
 
     wsgi = gcp_sandbox.app(inventory, world="healthy")
 
-`inventory` is plain data (world/inventory.py), a world is a YAML file (world/schema.py). Nothing here knows who calls:
-HTTP is the contract. app.py answers, sandbox.py has the state, services/ the APIs. Start with app.py.
+`inventory` is plain data (world/inventory.py), a world is a YAML file (world/schema.py). The sandbox does not depend on
+its callers: HTTP is the contract. app.py has the app, sandbox.py the state, services/ the APIs. Start with app.py.
 """
 
 from __future__ import annotations

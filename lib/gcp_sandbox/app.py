@@ -1,6 +1,6 @@
-"""The embedded Google Cloud as one WSGI app: routes, permissions, and the one place that writes the envelope.
+"""The embedded Google Cloud as one WSGI app: routes, permissions and error responses.
 
-A route that is not here answers 501 and names itself, never a plausible empty answer.
+A request without a route gets a 501 that names the request, never a plausible empty answer.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from gcp_sandbox.http import ROUTES, ApiError, Call, Route, json_response
 
 
 class _Segment(BaseConverter):
-    """One path segment up to a custom verb: Google writes `functions/NAME:generateUploadUrl`."""
+    """One path segment, without a custom verb, as in `functions/NAME:generateUploadUrl`."""
 
     regex = "[^/:]+"
 
 
 @cache
 def _maps() -> dict[str, Map]:
-    """The routes of each API: which of them a request may be for, its host says."""
+    """The routes of each API; the host of a request selects the APIs."""
     made: dict[str, Map] = {}
     for found in ROUTES:
         rules = made.setdefault(found.api, Map(converters={"seg": _Segment}, strict_slashes=False, merge_slashes=False))
@@ -38,7 +38,7 @@ def _maps() -> dict[str, Map]:
 
 
 class App:
-    """The WSGI app over one `Sandbox`; it answers one request at a time, so a state change is never seen half done."""
+    """The WSGI app over one `Sandbox`; it handles one request at a time, so no request sees a partial change."""
 
     def __init__(self, sandbox: Any):
         self.sandbox = sandbox

@@ -1,16 +1,16 @@
-"""What goes wrong between the caller and the app, as a world's `faults:` say it.
+"""Faults between the caller and the app, from a world's `faults:`.
 
-Each fault names the calls it meets: `route` is a regular expression, searched in "METHOD host/path" (without query),
-and `nth` counts those calls: 0 is every one, 3 only the third. Several faults may meet one call. It then may
+Each fault selects calls: `route` is a regular expression, searched in "METHOD host/path" (without query), and `nth`
+counts the matches: 0 is every call, 3 only the third. Several faults may apply to one call. A fault can
 
-    latency_ms   wait that long, outside the app's lock, so that concurrent calls wait at the same time
-    lost         "before": the connection drops and nothing happened; "after": it happened, the answer is lost
+    latency_ms   delay the call, outside the app's lock, so that concurrent calls wait in parallel
+    lost         "before": drop the connection without executing; "after": execute, then lose the answer
     status       answer with this HTTP status, in Google's envelope, and do nothing
-    stuck        begin an operation that never ends: it is polled in vain, and nothing comes of it
+    stuck        start an operation that never ends and has no effect
 
-A write is a call as any other: `{route: "PATCH run", nth: 1, lost: after}` is the first change of a service, which
-happens and whose answer is lost. A dropped connection is a ConnectionResetError out of the WSGI app: the in-process
-transport and `serve` both turn it into what a client sees on a wire.
+Writes are calls, too: with `{route: "PATCH run", nth: 1, lost: after}`, the first change of a service is executed, and
+its answer is lost. A dropped connection is a ConnectionResetError from the WSGI app: the in-process transport and
+`serve` both convert it to what a client sees on a network.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from werkzeug.wrappers import Response
 from gcp_sandbox.http import ApiError, Call
 from gcp_sandbox.world.schema import Fault
 
-# HTTP status → canonical name, BigQuery's reason, words.
+# HTTP status → canonical name, BigQuery's reason, message.
 _ERRORS = {
     400: ("INVALID_ARGUMENT", "invalid", "Request contains an invalid argument."),
     401: ("UNAUTHENTICATED", "authError", "Request had invalid authentication credentials."),
@@ -42,7 +42,7 @@ _ERRORS = {
 
 
 class Faults:
-    """The faults of one world, and how often each has been met."""
+    """The faults of one world, and how many calls matched each."""
 
     def __init__(self, specs: Sequence[Fault]):
         self.specs = specs

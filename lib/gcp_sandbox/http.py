@@ -1,7 +1,6 @@
-"""A request, an answer that is an error, and the routes: what every API of the sandbox is written with.
+"""Requests, error answers and routes: the base of every API of the sandbox.
 
-A route is declared with the path that its API's discovery document gives it; a handler returns a JSON object or raises
-`ApiError`, and nothing else.
+A route has the path from the discovery document of its API. A handler returns a JSON object or raises `ApiError`.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ HOSTS = {
     "cloudscheduler": "cloudscheduler.googleapis.com",
     "cloudresourcemanager": "cloudresourcemanager.googleapis.com",
     "storage": "storage.googleapis.com",
-    "inbox": "inbox.example.com",  # no API of Google's: services/inbox.py
+    "inbox": "inbox.example.com",  # not an API of Google: services/inbox.py
 }
 
 
 class ApiError(Exception):
-    """An answer that is an error, in Google's words.
+    """An error answer with Google's message.
 
     `status` is the canonical name ("NOT_FOUND"), `reason` BigQuery's own ("notFound"); an answer with a reason also
     carries the `errors` list that the BigQuery API adds (https://cloud.google.com/bigquery/docs/error-messages).
@@ -50,9 +49,9 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One request, as a handler sees it: `args` is the query string, `body` the JSON object that was sent.
+    """One request, as a handler sees it: `args` is the query string, `body` the JSON object of the request.
 
-    An operation that a `stuck` call begins never ends.
+    An operation that a `stuck` call starts never ends.
     """
 
     method: str

@@ -1,7 +1,7 @@
-"""Long-running operations of Cloud Functions v2 and Cloud Run v2: every poll is a step, and the third finds them done.
+"""Long-running operations of Cloud Functions v2 and Cloud Run v2: every poll is a step, and the third completes them.
 
-A poll is a GET of the operation, or of the resource that it changes: who lost the answer to a write can watch that. The
-work itself happens at the last step, so until then the old state is what serves. A fault `stuck` never gets there.
+A poll is a GET of the operation, or of the resource that it changes, for callers that lost the answer to a write. The
+change happens at the last step; until then, the old state serves. With the fault `stuck` it never happens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TYPES = {
 
 @dataclass
 class Operation:
-    """`resource` is the full name of what it changes; `finish` does it and returns it, or raises ApiError."""
+    """`resource` is the full name of the changed resource; `finish` changes and returns it, or raises ApiError."""
 
     api: str
     name: str
@@ -44,7 +44,7 @@ class Operation:
     error: ApiError | None = None
 
     def step(self, now: Callable[[], datetime]) -> None:
-        """One poll; the last one does the work."""
+        """One poll; the last one makes the change."""
         self.polls += 1
         if self.ended or self.stuck or self.polls < POLLS:
             return
@@ -73,7 +73,7 @@ class Operations:
         self.known: dict[str, Operation] = {}
 
     def start(self, call: Call, api: str, resource: str, finish: Callable, metadata: Callable) -> dict[str, Any]:
-        """Begin an operation on a resource, and return it as the answer to the call that asks for it."""
+        """Start an operation on a resource, and return it as the answer to the call."""
         place, now = resource.rsplit("/", 2)[0], self.sandbox.tick()
         id_ = f"operation-{int(now.timestamp() * 1000)}-{digest(api, resource, now)[:13]}"
         made = Operation(api, f"{place}/operations/{id_}", resource, now, finish, metadata, call.stuck)
@@ -81,13 +81,13 @@ class Operations:
         return made.draw()
 
     def watch(self, resource: str) -> None:
-        """A GET of a resource is a poll of what is under way there."""
+        """A GET of a resource polls its running operations."""
         for operation in self.known.values():
             if operation.resource == resource and not operation.ended:
                 self.step(operation)
 
     def step(self, operation: Operation) -> None:
-        """One poll; the end of a change of a function is in the audit log."""
+        """One poll; when the change of a function ends, write an audit log entry."""
         before = operation.ended
         operation.step(self.sandbox.tick)
         if operation.ended and not before and operation.api == "cloudfunctions":

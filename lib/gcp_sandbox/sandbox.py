@@ -19,7 +19,7 @@ from gcp_sandbox.world.schema import World
 
 
 class Sandbox(State):
-    """One project in one world with all of its services, each built when it is first asked for."""
+    """One project in one world with all of its services, each created on first use."""
 
     def __init__(self, inventory: Inventory, world: World):
         super().__init__(inventory, world)
@@ -27,7 +27,7 @@ class Sandbox(State):
         self.operations = Operations(self)
 
     def audit(self, permission: str, api: str, path: str, answer: Any) -> None:
-        """Log a change that a call has made, or was refused, as Admin Activity does; of a read there is no entry."""
+        """Log a change that a call made, or that was refused, as in Admin Activity; reads have no entry."""
         if permission in audit.MADE:
             self.log.add(audit.made(self, permission, api, path, answer))
 
@@ -36,7 +36,7 @@ class Sandbox(State):
 
     @cached_property
     def bigquery(self) -> Any:
-        # DuckDB and the parser of SQL take long to import, and many runs ask for no table.
+        # DuckDB and the SQL parser are slow to import, and many runs read no table.
         from gcp_sandbox.services.bigquery.engine import Engine
 
         return Engine(self)

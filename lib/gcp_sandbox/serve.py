@@ -1,7 +1,7 @@
-"""The sandbox on loopback, for callers outside of this process: bq, gcloud, curl, Jupyter and our own library.
+"""The sandbox on loopback, for callers in other processes: bq, gcloud, curl, Jupyter and the runbook library.
 
-Our library connects here but keeps the real hostname in its Host header; the CLIs come with Host 127.0.0.1:PORT and
-find their API by its path.
+The library connects here but keeps the real hostname in its Host header; the CLIs send Host 127.0.0.1:PORT, and the
+path selects the API.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OVERRIDES = ("bigquery", "cloudfunctions", "logging", "secretmanager", "cloudsc
 class Served:
     """A sandbox that listens on 127.0.0.1 until it is closed: `with serve(app) as served: … served.url`.
 
-    In the main thread SIGTERM ends it as Ctrl-C does: in the background a shell lets processes ignore SIGINT.
+    In the main thread SIGTERM ends it like Ctrl-C, because background processes of a shell ignore SIGINT.
     """
 
     def __init__(self, app: App, port: int = 0):
-        # Bound here, because werkzeug would end the whole process when the port is taken.
+        # Bound here, because werkzeug would exit the whole process if the port is in use.
         self.socket = socket.create_server(("127.0.0.1", port))
         self.server = make_server(
             "127.0.0.1", port, _alive(app), threaded=True, request_handler=_Quiet, fd=self.socket.fileno()
@@ -54,9 +54,9 @@ class Served:
 
 
 def serve(app: App, port: int = 0) -> Served:
-    """Make everything that is slow to make, and bind; entering the result starts to answer.
+    """Create everything that is slow to create, and bind; the server starts when the result is entered.
 
-    Port 0 takes a free one. Raises OSError where the port is taken.
+    Port 0 uses a free port. Raises OSError if the port is in use.
     """
     sandbox = app.sandbox
     _ = sandbox.log, sandbox.functions, sandbox.jobs, sandbox.secrets, sandbox.bigquery
@@ -64,7 +64,7 @@ def serve(app: App, port: int = 0) -> Served:
 
 
 def environment(url: str, project: str, folder: Path) -> dict[str, str]:
-    """What points bq, gcloud, curl and our library to the sandbox at `url`; writes the files they need to `folder`."""
+    """The variables that point the CLIs and the library to the sandbox at `url`; writes their files to `folder`."""
     config, token, bigqueryrc = folder / "gcloud", folder / "token", folder / "bigqueryrc"
     config.mkdir(parents=True, exist_ok=True)
     token.write_text("sandbox-token", encoding="utf-8")
@@ -84,7 +84,7 @@ def environment(url: str, project: str, folder: Path) -> dict[str, str]:
 
 
 def _alive(app: App) -> Callable[[dict, Callable], Iterable[bytes]]:
-    """The app, and an answer for GET / on loopback that says which sandbox this is."""
+    """The app, and an answer to GET / that describes this sandbox."""
 
     def wsgi(environ: dict, start_response: Callable) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/" or environ["REQUEST_METHOD"] != "GET":
@@ -102,14 +102,14 @@ def _alive(app: App) -> Callable[[dict, Callable], Iterable[bytes]]:
 
 
 class _Quiet(WSGIRequestHandler):
-    # Headers and body are two writes: without this the second waits for an acknowledgement of the first.
+    # Headers and body are two writes: with Nagle's algorithm, the second waits for the acknowledgement of the first.
     disable_nagle_algorithm = True
 
     def log(self, *_: object) -> None:
-        """Nobody reads a line for each request."""
+        """Log no requests."""
 
     def send_response(self, code: int, message: str | None = None) -> None:
-        """Only the status: the Date is the sandbox's, and the base class would add the wall clock's before it."""
+        """Only the status: the base class would add the Date of the wall clock before the sandbox's own."""
         self.send_response_only(code, message)
 
     def connection_dropped(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""One project in one world, as its services see each other: its clock, its story, and who else is there."""
+"""One project in one world: its clock, its story, and the references between its services."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 
 
 class State:
-    """What every service may use. `uploads` are the zips that were uploaded, by "bucket/object"; an upload URL that
-    nobody used yet has None.
+    """The state that every service uses. `uploads` are the uploaded zips, by "bucket/object"; an unused URL has None.
 
-    The services themselves are classes of `services`, which this module must not know: `sandbox.Sandbox` has them.
+    The services are classes in `services`, which this module must not import: `sandbox.Sandbox` creates them.
     """
 
     iam: Any
@@ -40,12 +39,12 @@ class State:
         self.uploads: dict[str, bytes | None] = {}
 
     def tick(self) -> datetime:
-        """Move the clock by the second that a write takes, and return the new time."""
+        """Advance the clock by the one second that a write takes, and return the new time."""
         self.now += timedelta(seconds=1)
         return self.now
 
     def serves(self, api: str, host: str) -> bool:
-        """Whether a request to `host` may be for `api`; on loopback, where the CLIs come in, every Google API may."""
+        """Whether a request to `host` may be for `api`; on loopback, which the CLIs use, for every Google API."""
         if api == "feeds":
             return host in {urlsplit(url).hostname for url in self.inventory.feeds.values()}
         if api == "call":

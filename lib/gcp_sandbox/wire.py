@@ -1,4 +1,4 @@
-"""How values travel in Google's JSON: timestamps, etags, pages, and what is not there."""
+"""Values in Google's JSON: timestamps, etags, pages and 404 errors."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from gcp_sandbox.http import ApiError, Call
 
 
 def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, as google-datetime fields are written."""
+    """RFC 3339 in UTC, the format of google-datetime fields."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def millis(moment: datetime) -> str:
-    """Milliseconds since 1970 as the text that BigQuery's int64 fields are."""
+    """Milliseconds since 1970 as text, the format of BigQuery's int64 fields."""
     return str(int(moment.timestamp() * 1000))
 
 
 def digest(*seed: object) -> str:
-    """64 hexadecimal digits that always are the same for the same seed: for ids that only have to differ."""
+    """64 hexadecimal digits, always the same for the same seed, for ids that only need to differ."""
     return sha256(repr(seed).encode()).hexdigest()
 
 
 def number(*seed: object, below: int) -> int:
-    """A number that looks random and always is the same for the same seed."""
+    """A number that looks random but is always the same for the same seed."""
     return crc32(repr(seed).encode()) % below
 
 
 def etag(*seed: object) -> str:
-    """An etag, with the quotes that belong to it."""
+    """An etag, including its quotes."""
     return f'"{digest(*seed)[:14]}"'
 
 
 def page(call: Call, key: str, items: Sequence[Any], most: int) -> dict[str, Any]:
-    """One page of a list: up to `pageSize` items, `most` of them where the caller names no size or a larger one.
+    """One page of a list: up to `pageSize` items, or `most` if the caller requests no size or a larger one.
 
-    Raises ApiError 400 for a token that no list gave, and 501 for a `filter` or `orderBy`, which no list here knows.
+    Raises ApiError 400 for an invalid token, and 501 for `filter` and `orderBy`, which no list here supports.
     """
     for name in ("filter", "orderBy"):
         if call.args.get(name):
@@ -58,6 +58,6 @@ def _number(call: Call, name: str) -> int:
 
 
 def not_found(message: str, resource: str = "") -> ApiError:
-    """404 in the words of one API; `resource` names what is missing, where the API adds that."""
+    """404 with the message of one API; `resource` names what is missing, if the API adds that."""
     info = {"@type": "type.googleapis.com/google.rpc.ResourceInfo", "resourceName": resource}
     return ApiError(404, "NOT_FOUND", message, details=[info] if resource else [])

@@ -1,7 +1,7 @@
 """The public status feeds of the systems that the functions depend on, in their own formats.
 
 Google's list of incidents (one without an `end` is open), HubSpot's Statuspage summary, Salesforce's instance status:
-quiet, but for the world's `incidents`.
+without incidents, except for the world's `incidents`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _IMPACTS = {"low": "SERVICE_INFORMATION", "medium": "SERVICE_DISRUPTION", "high": "SERVICE_OUTAGE"}
 
-# Statuspage: an incident's impact, and what its components are.
+# Statuspage: the impact of an incident, and the status of its components.
 _STATUSES = {
     "low": ("minor", "degraded_performance", "Partially Degraded Service"),
     "medium": ("major", "partial_outage", "Partial System Outage"),
@@ -37,23 +37,23 @@ _TITLES = {
     "asia-northeast1": "Tokyo (asia-northeast1)",
 }
 
-# A healthy feed of Google's is not an empty one.
+# The feed of a healthy Google Cloud is not empty.
 _LONG_OVER = Incident(
     feed="google", of=("Google Cloud Logging",), locations=("us-east4",), since="12d", until="286h", severity="low"
 )
 
 
 def _told(sandbox: State, feed: str, open_only: bool = False) -> list[Incident]:
-    """The incidents of one feed, those that began last first."""
+    """The incidents of one feed, the newest first."""
     found = [i for i in sandbox.world.incidents if i.feed == feed and not (open_only and i.until)]
     return sorted(found, key=lambda i: i.since)
 
 
 @route("feeds", "GET", "/incidents.json")
 def google(sandbox: State, _call: Call) -> Response:
-    """What the world tells, newest first, and one incident long over."""
+    """The incidents of the world, newest first, and one old, closed incident."""
     found = [_incident(said, sandbox.world.now) for said in (*_told(sandbox, "google"), _LONG_OVER)]
-    # The one answer that is a list at its top, so it is written here.
+    # The only answer with a list at the top level, so it is built here.
     return Response(json.dumps(found), content_type="application/json")
 
 

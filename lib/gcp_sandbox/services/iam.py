@@ -1,6 +1,6 @@
-"""Who may do what: the caller holds every permission but those that the world denies.
+"""Permissions: the caller holds every permission except those that the world denies.
 
-The words of a refusal differ from API to API; they are what a user sees, so each is as its API says it.
+The message of a refusal differs between APIs; users see it, so each is the message of its API.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OTHER_WORDS = "Permission '{permission}' denied on resource '{resource}' (or it
 
 
 class Iam:
-    """The permissions of the one caller that this project knows."""
+    """The permissions of the only caller."""
 
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
@@ -44,9 +44,9 @@ class Iam:
         return permission not in self.denied
 
     def require(self, permission: str, api: str, variables: dict[str, str]) -> None:
-        """Raise ApiError 403, in the words of `api`, unless the project is ours and the caller holds `permission`.
+        """Raise ApiError 403 with the message of `api`, unless the project matches and the caller holds `permission`.
 
-        `permission` "" asks for none. `variables` are the route's, in the order of the path: they name the resource.
+        `permission` "" requires none. `variables` are the route's, in the order of the path: they name the resource.
         """
         project = variables.get("project", self.sandbox.inventory.project)
         if project not in (self.sandbox.inventory.project, self.sandbox.inventory.project_number):
@@ -101,7 +101,7 @@ def _info(api: str, reason: str, **metadata: str) -> dict[str, Any]:
 
 
 def _test(sandbox: State, call: Call, **_: str) -> dict:
-    """Which of the permissions in the body the caller holds; a name that Google would not know is an error."""
+    """Which of the permissions in the body the caller holds; an unknown permission is an error."""
     asked = call.body.get("permissions", [])
     for permission in asked:
         if not _PERMISSION.fullmatch(permission):
@@ -123,7 +123,7 @@ for _api, _path in (
 
 @route("cloudresourcemanager", "GET", "/v1/projects/{project}", "resourcemanager.projects.get")
 def project_v1(sandbox: State, _call: Call, **_: str) -> dict:
-    """The older form, which `gcloud projects describe` asks for."""
+    """The v1 format, which `gcloud projects describe` requests."""
     project_id = sandbox.inventory.project
     return {
         "projectNumber": sandbox.inventory.project_number,

@@ -1,6 +1,6 @@
-"""Where messages to people end up in a sandbox: nobody is called, and everybody can read what would have been sent.
+"""Messages to people in a sandbox: none is delivered, and you can read all of them here.
 
-The form is that of a plain JSON webhook, https://appriseit.com/services/json/: `title`, `message`, `type`.
+The format is that of a plain JSON webhook, https://appriseit.com/services/json/: `title`, `message`, `type`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @route("inbox", "POST", "/messages/{contact}")
 def receive(sandbox: State, call: Call, contact: str) -> dict:
-    """Keep one message."""
+    """Store one message."""
     if not call.body.get("message"):
         raise ApiError(400, "INVALID_ARGUMENT", "message is missing")
     kept = {name: str(call.body.get(name, "")) for name in ("title", "message", "type")}
@@ -26,5 +26,5 @@ def receive(sandbox: State, call: Call, contact: str) -> dict:
 
 @route("inbox", "GET", "/messages")
 def read(sandbox: State, _call: Call) -> dict:
-    """Every message since the sandbox began, oldest first."""
+    """Every message since the start of the sandbox, oldest first."""
     return {"messages": sandbox.messages}

@@ -22,12 +22,12 @@ _JOBS = "/v1/projects/{project}/locations/{location}/jobs"
 _NOT_FOUND = 5
 _DEADLINE = 4
 
-# What a function answers → google.rpc.Code.
+# HTTP status of a function → google.rpc.Code.
 _CODES = {200: 0, 429: 8, 500: 13}
 
 
 class Jobs:
-    """Every job by name, as JSON resources. A function that is gone leaves its job behind, which then finds nothing."""
+    """Every job by name, as JSON resources. The job of a deleted function remains, and its calls fail."""
 
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
@@ -41,7 +41,7 @@ class Jobs:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         said = self.sandbox.story.job(function)
         code = said.code or self._code(function)
-        # A job that fails may never get as far as a run, so its last attempt is its last tick.
+        # A failed job may have no run, so its last attempt is the last tick of its schedule.
         failing = said.state == "ENABLED" and code != 0
         last = self._tick(function, reverse=True) if failing else self.last_run.get(function.name)
         uri = services.uri(function.name)
@@ -70,7 +70,7 @@ class Jobs:
         }
 
     def _code(self, function: Function) -> int:
-        """What its last attempt came to."""
+        """The result code of the last attempt."""
         if self.sandbox.story.state(function).state == "absent":
             return _NOT_FOUND
         found = self.last_attempt.get(function.name)
@@ -82,7 +82,7 @@ class Jobs:
         return KINDS[found.kind].code if ended else 0
 
     def _tick(self, function: Function, reverse: bool = False) -> datetime:
-        """When the schedule is next due, or was last."""
+        """The next or the last tick of the schedule."""
         story = self.sandbox.story
         return next(CronSim(function.schedule, story.now.astimezone(story.zone), reverse=reverse))
 
@@ -104,13 +104,13 @@ def get_job(sandbox: State, _call: Call, project: str, location: str, job: str) 
 
 @route("cloudscheduler", "POST", f"{_JOBS}/{{job}}:run", "cloudscheduler.jobs.run")
 def run_job(sandbox: State, call: Call, **names: str) -> dict:
-    """Call the function now, whatever the schedule and the state of the job."""
+    """Call the function now, regardless of the schedule and the state of the job."""
     job, name = get_job(sandbox, call, **names), names["job"]
     rules = [r for f in sandbox.inventory.functions if f.name == name for r in sandbox.story.said("runs", f)]
     if name not in sandbox.services.services:
         code = _NOT_FOUND
     elif rules and not rules[-1].until and rules[-1].outcome == "skipped":
-        # The world's own: this job does not get as far as its function.
+        # From the world: the call of this job does not reach its function.
         code = job.get("status", {}).get("code", 0)
     else:
         status, _ = invoke(sandbox, name, sandbox.services.target(name))
@@ -132,7 +132,7 @@ def _switch(verb: str, before: str, after: str) -> Callable[..., dict]:
     return handler
 
 
-# Resuming a job has a permission of another name: https://cloud.google.com/scheduler/docs/reference/rest
+# The permission to resume a job is not named after the method: https://cloud.google.com/scheduler/docs/reference/rest
 route("cloudscheduler", "POST", f"{_JOBS}/{{job}}:pause", "cloudscheduler.jobs.pause")(
     _switch("PauseJob", "ENABLED", "PAUSED")
 )

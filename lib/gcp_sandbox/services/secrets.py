@@ -1,4 +1,4 @@
-"""Secret Manager v1: the secrets that functions read, with an old version that is off and a new one that is on."""
+"""Secret Manager v1: the secrets that functions read, with a disabled old version and an enabled new one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LARGEST = 65_536
 
 
 class Secrets:
-    """Every secret by name and its versions, oldest first, as JSON resources; values only as bytes apart from them."""
+    """Every secret by name and its versions, oldest first, as JSON resources; values are stored apart, as bytes."""
 
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
-        # Google answers with the project's number, whichever way it was asked.
+        # Google answers with the project number, even if the request has the project id.
         self.root = f"projects/{sandbox.inventory.project_number}/secrets"
         names = sorted({s for f in sandbox.inventory.functions for s in f.secrets})
         self.secrets = {name: self._secret(name) for name in names}
@@ -39,7 +39,7 @@ class Secrets:
         }
 
     def _told(self, name: str) -> tuple[SecretVersion, ...]:
-        """The versions as the world says, or one that is off and one that is on; oldest first."""
+        """The versions from the world, or a disabled and an enabled one; oldest first."""
         for said in self.sandbox.world.secrets:
             if said.name == name:
                 return said.versions
@@ -76,7 +76,7 @@ class Secrets:
         }
 
     def add(self, name: str, value: bytes, checked: bool) -> dict[str, Any]:
-        """One more version of a secret, the newest from now on."""
+        """Add the newest version of a secret."""
         versions = self.versions[name]
         made = self._version(name, len(versions) + 1, "ENABLED", stamp(self.sandbox.tick()))
         made |= {"clientSpecifiedPayloadChecksum": True} if checked else {}
@@ -85,7 +85,7 @@ class Secrets:
         return made
 
     def enabled(self, name: str, version: str) -> dict[str, Any]:
-        """A version that can be read. Raises ApiError 404, and FAILED_PRECONDITION where it is off."""
+        """An enabled version. Raises ApiError 404, and FAILED_PRECONDITION if it is not enabled."""
         found = self.version(name, version)
         if found["state"] != "ENABLED":
             raise _wrong(f"Secret Version [{found['name']}] is in {found['state']} state.")
@@ -145,11 +145,11 @@ def access(sandbox: State, _call: Call, project: str, secret: str, version: str)
 
 @route("secretmanager", "POST", f"{_SECRETS}/{{secret}}:addVersion", "secretmanager.versions.add")
 def add_version(sandbox: State, call: Call, project: str, secret: str) -> dict:
-    """Add a value; a checksum that is sent with it must fit."""
+    """Add a value; a checksum in the request must match."""
     sandbox.secrets.secret(secret)
     payload = call.body.get("payload", {})
     try:
-        # Google's clients write the URL-safe alphabet, gcloud the other.
+        # Google's clients use URL-safe Base64, gcloud the standard alphabet.
         value = b64decode(payload.get("data", "").translate({45: "+", 95: "/"}), validate=True)
     except ValueError:
         raise ApiError(400, "INVALID_ARGUMENT", "Invalid value at 'payload.data' (TYPE_BYTES)") from None
@@ -166,7 +166,7 @@ def add_version(sandbox: State, call: Call, project: str, secret: str) -> dict:
 
 def _switch(state: str) -> Callable[..., dict]:
     def handler(sandbox: State, call: Call, project: str, secret: str, version: str) -> dict:
-        """Enable or disable one version, if its etag still is the one that was sent; every change makes a new etag."""
+        """Enable or disable one version, if its etag matches the request; every change creates a new etag."""
         found, asked = sandbox.secrets.version(secret, version), call.body.get("etag")
         if asked and asked != found["etag"]:
             # 400, not 409 or 412: https://cloud.google.com/secret-manager/docs/etags

@@ -1,5 +1,5 @@
-"""What is true and what happened in a sandbox, without any API: a world's file and what follows from it.
+"""State and history of a sandbox, without any API: a world file and what follows from it.
 
 In: a YAML file (its language is documented in schema.py), and the system as plain data (inventory.py). Out: runs, log
-entries and times (story.py), in the words of real failures (failures.py). Start with schema.py.
+entries and times (story.py), with the texts of real failures (failures.py). Start with schema.py.
 """

@@ -11,9 +11,9 @@ from gcp_sandbox.world.inventory import Function
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a function; `finished_at` is None while it is still running, or was stopped from outside.
+    """One execution of a function; `finished_at` is None while it is still running, or was stopped by the platform.
 
-    `kind` is the kind of its failure (failures.py), `ended_at` when that took place.
+    `kind` is the kind of its failure (failures.py), `ended_at` the time of the failure.
     """
 
     id: str
@@ -28,7 +28,7 @@ class Run:
 
 
 class Attempt(NamedTuple):
-    """One time that the scheduler called a function: its run, or why there is none."""
+    """One call of a function by the scheduler: its run, or why there is none."""
 
     function: Function
     at: datetime
@@ -38,9 +38,9 @@ class Attempt(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Something that somebody changed: API, method and resource as Google names them, and what of an IAM policy.
+    """A change: API, method and resource as Google names them; `delta` is the change of an IAM policy.
 
-    `step` is "first" or "last" of a long-running `operation`; `code` and `error` are of a call that failed.
+    `step` is "first" or "last" of a long-running `operation`; `code` and `error` are those of a failed call.
     """
 
     api: str
@@ -55,9 +55,10 @@ class Change(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One log entry before it is drawn as JSON; `payload` names its form, `run` is the id of its run.
+    """One log entry before it becomes JSON; `payload` names its form, `run` is the id of its run.
 
-    `revision` "" is the one that served at that moment. `status` is the answer to a request, `change` what was changed.
+    `revision` "" is the revision that served at that time. `status` is the answer to a request, `change` what was
+    changed.
     """
 
     at: datetime

@@ -1,7 +1,7 @@
-"""How runs fail, in the words of Google, Salesforce and HubSpot: what a world's `kind:` makes of a run.
+"""Kinds of failures (a world's `kind:`), with the messages of Google, Salesforce and HubSpot.
 
-Some failures the function tells itself: it ends its run and logs why. Others stop it from outside: it says nothing
-more, its run never ends, and only the platform writes. And some never reach it: there is no run.
+In some failures, the function ends its run and logs the error. In others, the platform stops it: the function logs
+nothing more, its run never ends, and only the platform logs. And in some, the call never reaches the function: no run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KeyError: '{column}'"""
 
 
 class Line(NamedTuple):
-    """What the platform writes; `payload` names the log (gcp_sandbox/logging.py), `status` is a request's answer."""
+    """A line that the platform logs; `payload` names the log (services/logging/), `status` is the request's status."""
 
     text: str
     severity: str = "ERROR"
@@ -56,7 +56,7 @@ class Kind:
     whole_time: bool = False
 
     def words(self, function: Function) -> str:
-        """Its error, in the words of what the function talks to; "" where the function says nothing."""
+        """The error message of the service that the function calls; "" if the function logs nothing."""
         if isinstance(self.error, str):
             return self.error
         return self.error.get(function.source_system, self.error[""])
@@ -119,7 +119,7 @@ KINDS: dict[str, Kind] = {
         code=8,
     ),
     "unauthenticated": Kind(outcome="skipped", lines=(Line(_UNAUTHENTICATED, "WARNING", "request", 403),), code=7),
-    # The region does not answer: nothing of ours was there to write a line.
+    # The region does not answer, so nothing logs a line.
     "silence": Kind(outcome="skipped", code=14),
     "auth": Kind(
         error={

@@ -1,4 +1,4 @@
-"""What the sandbox contains: plain data that the caller takes from its own settings, checked on the way in."""
+"""The contents of the sandbox: plain data from the caller's own settings, validated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gcp_sandbox.wire import number
 
 
 class Part(BaseModel):
-    """Base of everything that is read from outside: an unknown key is an error, a value never changes."""
+    """Base of all external data: an unknown key is an error, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +27,7 @@ class Function(Part):
 
 
 class Table(Part):
-    """One table: column name → BigQuery type. `time_column` is the TIMESTAMP or DATE that tells how new a row is."""
+    """One table: column name → BigQuery type. `time_column` is the TIMESTAMP or DATE that gives the age of a row."""
 
     name: str
     columns: dict[str, str]
@@ -35,10 +35,10 @@ class Table(Part):
 
 
 class Inventory(Part):
-    """A project: where it is, its functions and its tables. `runs` names the table of ETL runs.
+    """A project: its location, functions and tables. `runs` names the table of ETL runs.
 
-    `columns_of_runs` maps the meaning (source_system, status, started_at; where the system has them also function,
-    finished_at, error, records) to the column that holds it.
+    `columns_of_runs` maps the meaning (source_system, status, started_at; if the system has them, also function,
+    finished_at, error, records) to the column name.
     """
 
     project: str
@@ -64,5 +64,5 @@ class Inventory(Part):
 
     @property
     def project_number(self) -> str:
-        """The number that Google gives a project beside its id."""
+        """The project number."""
         return str(100_000_000_000 + number("project", self.project, below=10**9))

@@ -1,68 +1,68 @@
-"""The language of worlds: what is true and what happened in a sandbox. This module is its only documentation.
+"""The format of world files: the state and history of a sandbox. This module is its only documentation.
 
-A world is a YAML file. Every key but `about` and `now` may be left out; an unknown key, and a `select` that selects
-nothing, is an error. What a world does not mention is healthy: every function is ACTIVE and ran on its schedule for the
-last eight days with success, every job is ENABLED, every table is fresh, and nothing logged an error.
+A world is a YAML file. Every key except `about` and `now` is optional; an unknown key and a `select` without a match
+are errors. Whatever a world does not mention is healthy: every function is ACTIVE and ran on its schedule for the
+last eight days successfully, every job is ENABLED, every table is fresh, and nothing logged an error.
 
     about: Gmail fails since yesterday.        # one sentence, shown to people
-    now: 2026-03-11T13:30:00Z                  # the clock; it stands still, and moves 1 s with each write
-    like: many_errors                          # start from this shipped world and add the rest
+    now: 2026-03-11T13:30:00Z                  # the clock; it only advances 1 s with each write
+    like: many_errors                          # start from this shipped world and add the keys below
     runs:                                      # what scheduled runs did; the last entry that matches a run wins
       - {select: {source_system: gmail}, since: 26h, until: 0h, outcome: failed, error: "invalid_grant", cure: secret}
-      - {select: {name: account-scoring}, since: 26h, kind: memory}    # or in the words of a kind of failure, see below
+      - {select: {name: account-scoring}, since: 26h, kind: memory}    # or a kind of failure, see below
     errors:                                    # log entries, evenly spread between since and until
       - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}
-      - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # what that kind writes
+      - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # the lines of that kind
       - {select: {name: gmail-sync}, count: 1, text: "…", payload: stderr}             # without a severity
     functions:                                 # outcome `absent` removes the function (and its Run service)
       - {select: {name: account-scoring}, state: FAILED, message: "Container Healthcheck failed"}
-    tables:                                    # newest row this long before the clock, or no such table, or column
+    tables:                                    # age of the newest row; or a missing table or column
       - {name: gmail_messages, stale: 30h, drop: [subject], changed: 31h}
       - {name: sf_accounts, absent: true}
       - {name: etl_runs, filter: started_at}   # partitioned by this column, and every query must bound it
     jobs:                                      # Cloud Scheduler; code 0 is success, else a google.rpc.Code
       - {select: {name: gmail-sync}, state: PAUSED, code: 13}
-      - {select: {name: gmail-sync}, state: PAUSED, changed: 5h}    # and since then it did not call its function
-    revisions:                                 # deployments beside the old ones; with an `error` or a `kind` its runs
-      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}    # fail so, with a `failure` it is not ready
-    traffic:                                   # all traffic pinned since then to the revision `back` before the newest
+      - {select: {name: gmail-sync}, state: PAUSED, changed: 5h}    # has not called its function since then
+    revisions:                                 # further deployments; with an `error` or a `kind` their runs
+      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}    # fail, with a `failure` they are not ready
+    traffic:                                   # all traffic pinned since then, `back` revisions before the newest
       - {select: {name: gmail-sync}, back: 1, since: 26h}
-    deploys:                                   # what deployments from now on come to: build or healthcheck (failures)
-      - {select: {name: gmail-sync}, outcome: healthcheck, message: "the words of a build's failure"}
+    deploys:                                   # failures of deployments from now on: build or healthcheck
+      - {select: {name: gmail-sync}, outcome: healthcheck, message: "the message of a failed build"}
     denied: [{select: {name: gmail-sync}, age: 40m, by: ann@acme.example}]    # deployments that were refused
-    secrets:                                   # versions, oldest first; else an old one that is off and a new one
+    secrets:                                   # versions, oldest first; default: a disabled and an enabled one
       - {name: hubspot-api-key, versions: [{age: 700d, state: DISABLED, changed: 6h}, {age: 365d}]}
-    references:                                # how a function names a secret; else each in a variable, as `latest`
+    references:                                # how a function reads a secret; default: a variable with `latest`
       - {select: {name: gmail-sync}, secret: gmail-oauth-token, version: 1}    # with `volume: true` as a file
-    grants:                                    # changes of the project's IAM policy; else of the functions' account
+    grants:                                    # changes of the IAM policy; default member: the functions' account
       - {action: REMOVE, role: roles/bigquery.dataEditor, age: 50m, by: ann@acme.example, member: ""}
-    incidents:                                 # on the status feeds; one that lasts until 0h is open
+    incidents:                                 # on the status feeds; open if `until` is 0h
       - {feed: google, of: [Cloud Run], locations: [us-central1], since: 40m, until: 0h, severity: high}
       - {feed: hubspot, of: [CRM API], since: 40m}          # components; and Salesforce's instances, such as NA123
-    snapshots: [{age: 24h, keep: 7d}]          # of every table; left out, there is just this one; [] is none
-    unreachable: [us-central1]                 # locations that do not answer a list over all locations
+    snapshots: [{age: 24h, keep: 7d}]          # of every table; this is the default; [] is none
+    unreachable: [us-central1]                 # locations that a list over all locations reports as unreachable
     deny: [bigquery.jobs.create]               # permissions that the caller lacks
     faults:                                    # see gcp_sandbox/faults.py
       - {route: "POST .*/queries", latency_ms: 300}
-    bulk: {functions: 1300, runs: 1000000, errors: 1000000}   # this many more, for measuring
+    bulk: {functions: 1300, runs: 1000000, errors: 1000000}   # this many more, for load tests
 
-`changed` says how long ago somebody did what the entry says. Every change that tells its time is in the Admin Activity
-audit log: deployments, traffic, jobs, secret versions, grants, tables; `by` names who, else the deploying account.
+`changed` is how long ago the change was made. Every change with a time is in the Admin Activity audit log: deployments,
+traffic, jobs, secret versions, grants, tables. `by` names the person; the default is the deploying account.
 
-A `kind` of failure says what became of the run, unless `outcome` does, and what is written then: by the function, in
-the words of its source system, or by the platform. The job gets the code that goes with it, unless `jobs` says one.
+A `kind` of failure sets the result of the run (unless `outcome` does) and the log entries: those of the function, with
+the message of its source system, or those of the platform. The job gets the matching code, unless `jobs` sets one.
 
-    auth  secret  permission  quota_seconds  quota_hours  bad_data  schema  dependency     its run failed and says why
-    exception                       it raised: a traceback on stderr without a severity, and the run has no end
-    memory  timeout  crash          stopped from outside: it says nothing, and the run has no end, or `outcome: failed`
-    stuck                           its first run has no end, and nothing stopped it; what is called after does nothing
-    capacity  unauthenticated       refused before it was called: no run
-    silence                         no run, and nobody there to write a line
+    auth  secret  permission  quota_seconds  quota_hours  bad_data  schema  dependency     the run failed and logs why
+    exception                       a traceback on stderr without a severity; the run has no end
+    memory  timeout  crash          stopped by the platform: logs nothing, no end, or `outcome: failed`
+    stuck                           the first run has no end and is not stopped; later calls do nothing
+    capacity  unauthenticated       refused before the function is called: no run
+    silence                         no run and no log entry
 
 A call of a function, or of its scheduler job, is one more run. It fails if its revision has an `error` or comes from a
-main.py with SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never run); or if a `runs` rule that
-reaches `now` says failed, until its `cure`: `secret` (a revision started with a newer version), `enabled` (the newest
-version of each of its secrets is), `memory` (another), `timeout` (a longer one), `code`.
+main.py with SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never executed); or if a `runs` rule
+that reaches `now` says failed, until its `cure`: `secret` (a revision with a newer version), `enabled` (the newest
+version of each of its secrets is enabled), `memory` (changed), `timeout` (longer), `code` (new).
 
 Durations are a number and s, m, h or d, counted back from `now`. `select` names fields of a function: `name`,
 `source_system`, `table`, `secret`; each is one value or a list; `{}` is every function.
@@ -83,16 +83,16 @@ from gcp_sandbox.world.failures import KINDS
 from gcp_sandbox.world.inventory import Function, Part
 
 SHIPPED = Path(__file__).parents[1] / "worlds"
-_QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language, where libyaml is
+_QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # faster, if libyaml is installed
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class BadWorld(ValueError):
-    """A world that cannot be used: the message names the file and the key."""
+    """An invalid world: the message names the file and the key."""
 
 
 def duration(text: object) -> timedelta:
-    """Read "90s", "40m", "26h" or "2d"; what is a timedelta already stays one."""
+    """Read "90s", "40m", "26h" or "2d"; a timedelta is returned unchanged."""
     if isinstance(text, timedelta):
         return text
     if not (match := re.fullmatch(r"(\d+)([smhd])", str(text))):
@@ -102,7 +102,7 @@ def duration(text: object) -> timedelta:
 
 def _known(kind: str) -> str:
     if kind not in ("", *KINDS):
-        raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind {kind!r}. Available: {', '.join(KINDS)}")
     return kind
 
 
@@ -118,7 +118,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class Select(Part):
-    """Which functions: each field that is given must match."""
+    """Which functions: each given field must match."""
 
     name: Names = ()
     source_system: Names = ()
@@ -126,7 +126,7 @@ class Select(Part):
     secret: Names = ()
 
     def of(self, functions: Sequence[Function]) -> list[Function]:
-        """The functions that match. Raises BadWorld when there are none."""
+        """The functions that match. Raises BadWorld if there are none."""
         found = [f for f in functions if self._matches(f)]
         if not found:
             raise BadWorld(f"select {self.model_dump(exclude_defaults=True)} selects no function")
@@ -138,7 +138,7 @@ class Select(Part):
 
 
 class Runs(Part):
-    """What became of scheduled runs."""
+    """Results of scheduled runs."""
 
     select: Select
     outcome: Literal["", "success", "failed", "running", "skipped"] = ""
@@ -151,12 +151,12 @@ class Runs(Part):
     @model_validator(mode="after")
     def _says_what_became_of_it(self) -> Self:
         if not self.outcome and not self.kind:
-            raise ValueError("an outcome or a kind is expected")
+            raise ValueError("set an outcome or a kind")
         return self
 
 
 class Errors(Part):
-    """Log entries beside those of runs."""
+    """Log entries in addition to those of runs."""
 
     select: Select
     count: int
@@ -170,7 +170,7 @@ class Errors(Part):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if bool(self.text) == bool(self.kind):
-            raise ValueError("a text or a kind is expected")
+            raise ValueError("set a text or a kind, not both")
         return self
 
 
@@ -294,7 +294,7 @@ class Bulk(Part):
 
 
 class World(Part):
-    """One world as its file says it; see the top of this module."""
+    """The content of one world file; see the docstring of this module."""
 
     about: str
     now: Annotated[AwareDatetime, AfterValidator(lambda now: now.astimezone(UTC))]
@@ -338,11 +338,13 @@ def _read(world: str) -> dict:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_QUICK)
     except OSError as error:
-        raise BadWorld(f"world {world!r} is none of {', '.join(shipped())}, and no file: {error.strerror}") from None
+        raise BadWorld(
+            f"Unknown world {world!r}. Available: {', '.join(shipped())}, or a file ({error.strerror})"
+        ) from None
     except yaml.YAMLError as error:
-        raise BadWorld(f"world {world}: not YAML: {error}") from None
+        raise BadWorld(f"world {world}: not valid YAML: {error}") from None
     if not isinstance(raw, dict):
-        raise BadWorld(f"world {world}: a mapping of keys is expected")
+        raise BadWorld(f"world {world}: not a YAML mapping")
     if "like" not in raw:
         return raw
     base = _read(raw.pop("like"))

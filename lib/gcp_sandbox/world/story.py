@@ -1,6 +1,6 @@
-"""What happened: the runs, log entries and table rows that follow from an inventory and a world.
+"""The runs, log entries and table rows that follow from an inventory and a world.
 
-Everything derives from names and times, never from chance, so the same world always tells the same story.
+Everything derives from names and times, never from random numbers, so the same world always gives the same data.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ HISTORY = timedelta(days=8)
 _HEALTHY = Runs(select=Select(), outcome="success")
 
 
-@lru_cache(1024)  # the same in every world of that moment
+@lru_cache(1024)  # the same in every world with that time
 def _starts(name: str, schedule: str, now: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
-    """When a job called its function in the last eight days: each tick of its schedule, and up to 20 seconds."""
+    """When a job called its function in the last eight days: each tick of its schedule, plus up to 20 seconds."""
     ticks = takewhile(lambda tick: tick <= now, CronSim(schedule, (now - HISTORY).astimezone(zone)))
     starts = (tick.astimezone(now.tzinfo) + timedelta(seconds=number(name, tick, below=20)) for tick in ticks)
     return tuple(start for start in starts if start <= now)
 
 
 class Story:
-    """What the inventory's functions did in one world. Raises BadWorld where the world names what is not there."""
+    """The history of the functions in one world. Raises BadWorld if the world names something that does not exist."""
 
     def __init__(self, inventory: Inventory, world: World):
         self.inventory, self.world, self.now = inventory, world, world.now
@@ -43,11 +43,11 @@ class Story:
         known = {t.name for t in inventory.tables} | {inventory.runs}
         for state in world.tables:
             if state.name not in known:
-                raise BadWorld(f"tables: {state.name} is none of {', '.join(sorted(known))}")
+                raise BadWorld(f"tables: unknown table {state.name}. Available: {', '.join(sorted(known))}")
         secrets = {s for f in inventory.functions for s in f.secrets}
         for secret in world.secrets:
             if secret.name not in secrets:
-                raise BadWorld(f"secrets: {secret.name} is none of {', '.join(sorted(secrets))}")
+                raise BadWorld(f"secrets: unknown secret {secret.name}. Available: {', '.join(sorted(secrets))}")
         parts = (
             *world.runs,
             *world.errors,
@@ -65,7 +65,7 @@ class Story:
 
     @cached_property
     def functions(self) -> list[Function]:
-        """The functions that exist: the inventory's without the absent ones, then those of `bulk`."""
+        """The existing functions: those of the inventory without the absent ones, then those of `bulk`."""
         here = [f for f in self.inventory.functions if self.state(f).state != "absent"]
         model = self.inventory.functions[0]
         more = [
@@ -75,11 +75,11 @@ class Story:
         return here + more
 
     def function(self, name: str) -> Function:
-        """One of the functions that exist."""
+        """One existing function."""
         return next(f for f in self.functions if f.name == name)
 
     def said(self, part: str, function: Function) -> list:
-        """What one list of the world says about one function, in its order; a `kind` in that function's words."""
+        """The rules of one list of the world for one function, in order; a `kind` gets the texts of that function."""
         rules = [rule for rule in getattr(self.world, part) if function in self._selected(rule)]
         return [self._in_words(rule, function) if getattr(rule, "kind", "") else rule for rule in rules]
 
@@ -91,24 +91,24 @@ class Story:
         return rule.model_copy(update=said)
 
     def last(self, part: str, function: Function) -> Any:
-        """The last word of one list of the world about one function, which wins where there can be only one."""
+        """The last rule of one list of the world for one function, for lists in which the last rule wins."""
         return next(reversed(self.said(part, function)), None)
 
     def state(self, function: Function) -> FunctionState:
-        """The last word about a function itself."""
+        """The last rule for the state of a function."""
         return self.last("functions", function) or FunctionState(select=Select(), state="ACTIVE")
 
     def job(self, function: Function) -> Job:
-        """The last word about a function's job."""
+        """The last rule for a function's job."""
         return self.last("jobs", function) or Job(select=Select())
 
     def references(self, function: Function) -> list[SecretReference]:
-        """How a function names each of its secrets; the last word about one wins."""
+        """How a function reads each of its secrets; the last rule for a secret wins."""
         found = {secret: SecretReference(select=Select(), secret=secret) for secret in function.secrets}
         return list((found | {said.secret: said for said in self.said("references", function)}).values())
 
     def table(self, name: str) -> TableState:
-        """The last word about a table."""
+        """The last rule for a table."""
         return next((said for said in reversed(self.world.tables) if said.name == name), TableState(name=name))
 
     def _selected(self, part: object) -> list[Function]:
@@ -116,7 +116,7 @@ class Story:
 
     @cached_property
     def attempts(self) -> list[Attempt]:
-        """Every time in the last eight days that a job called its function, or should have, by function and time."""
+        """Every call, made or missed, of a function by its job in the last eight days, by function and time."""
         return [attempt for function in self.functions for attempt in self._attempts_of(function)]
 
     @cached_property
@@ -140,7 +140,7 @@ class Story:
                 first[id(rule)] = run.id
 
     def _of_jobs(self, function: Function) -> list[Runs]:
-        """The rules that follow from a job that somebody switched off, and that says when."""
+        """The rules that follow from a job that was paused or disabled at a known time."""
         job = self.job(function)
         if not job.changed or job.state not in ("PAUSED", "DISABLED"):
             return []
@@ -178,7 +178,7 @@ class Story:
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """Every log entry, oldest first: what runs say, what failed, and the world's own errors."""
+        """Every log entry, oldest first: those of runs, of failures, and the world's own errors."""
         found = [e for run in self.runs for e in self.entries_of(run)]
         for function, at, run, kind, first in self.attempts:
             found += self.lines(kind, function, at, first=first) if kind and not run else []
@@ -198,7 +198,7 @@ class Story:
         return sorted(found)
 
     def entries_of(self, run: Run) -> Iterator[Entry]:
-        """What one run says: that it started, and how it ended, or what the platform says of what stopped it."""
+        """The log entries of one run: its start and its end, or the lines of the platform that stopped it."""
         name = run.function.name
         yield Entry(run.started_at, name, "INFO", f"Run {run.id} started.", run=run.id)
         stopped = run.kind and KINDS[run.kind].lines
@@ -210,12 +210,12 @@ class Story:
             yield Entry(run.finished_at, name, "ERROR", f"Run {run.id} failed: {run.error}", run=run.id)
 
     def lines(self, kind: str, function: Function, at: datetime, run: str = "", first: str = "") -> list[Entry]:
-        """What the platform writes of a failure."""
+        """The lines that the platform logs for a failure."""
         told = self.words.lines(kind, function, at, first)
         return [Entry(w, function.name, x.severity, x.text, x.payload, run, status=x.status) for w, x in told]
 
     def modified(self, name: str) -> datetime:
-        """When a table was last written to, or changed: by its functions' runs, or as the world says."""
+        """When a table was last written or changed: by the runs of its functions, or by the world."""
         ends = [
             run.finished_at or run.started_at
             for run in self.runs
@@ -226,7 +226,7 @@ class Story:
         return max((at for at in (*ends, *changed) if at <= self.now), default=self.now - HISTORY)
 
     def times(self, table: Table) -> list[datetime]:
-        """When each row of a data table says it is from, oldest first: some for each successful run that writes it."""
+        """The time of each row of a data table, oldest first: some rows for each successful run that writes it."""
         newest = self.now - self.table(table.name).stale
         return [
             at
@@ -236,11 +236,11 @@ class Story:
         ]
 
     def times_of(self, run: Run) -> list[datetime]:
-        """When each row that one run writes to a table says it is from, oldest first."""
+        """The time of each row that one run writes to a table, oldest first."""
         return [run.started_at - timedelta(minutes=3 * n) for n in range(1 + number(run.id, below=4), 0, -1)]
 
     def run(self, function: Function, started: datetime, finished: datetime, error: str) -> Run:
-        """One more run, that was asked for and is over."""
+        """One more run, which was requested and has ended."""
         status, id_ = ("failed" if error else "success"), f"{function.name}-{started:%Y%m%d%H%M%S}"
         records = 0 if error else 50 + number("records", function.name, started, below=400)
         rules = [*self.said("runs", function), *self.said("revisions", function)]
@@ -249,5 +249,5 @@ class Story:
 
 
 def _reported(kind: str, error: str) -> str:
-    """The error in a run's row: what was stopped from outside could not write one."""
+    """The error in a run's row: a run that the platform stopped could not write one."""
     return NOT_ENDED if kind and KINDS[kind].lines else error

@@ -1,4 +1,4 @@
-"""What failing runs and their platform write, in the words of real failures."""
+"""Texts of failing runs and of the platform, from real failures."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _SERVICES = {
 
 
 class Words:
-    """The numbers and names that go into the words of one project's failures."""
+    """Fills the numbers and names of one project into the texts of failures."""
 
     def __init__(self, inventory: Inventory, world: World):
         self.inventory, self.world = inventory, world
 
     def error(self, kind: str, function: Function) -> str:
-        """The error of a run that failed so; for what stops it from outside, the platform's first line."""
+        """The error of a run with this kind of failure; if the platform stopped it, the platform's first line."""
         found = KINDS[kind]
         if not found.code or not (found.error or found.lines):
             return ""
         return self._fill(found.words(function) or found.lines[0].text, function)
 
     def lines(self, kind: str, function: Function, at: datetime, first: str = "") -> Iterator[tuple[datetime, Line]]:
-        """What the platform writes when a run fails so at that moment."""
+        """The lines that the platform logs for this kind of failure at that time."""
         for n, line in enumerate(KINDS[kind].lines):
             text = self._fill(line.text, function, at, first)
             yield at + timedelta(milliseconds=120 * n), line._replace(text=text)
@@ -69,7 +69,7 @@ class Words:
         )
 
     def _secret(self, function: Function) -> tuple[str, int, str]:
-        """The version that a function finds off: of its first secret whose newest version is, as the world says."""
+        """The disabled version of the function's first secret whose newest version is not enabled in the world."""
         for said in self.world.secrets:
             if said.name in function.secrets and said.versions and said.versions[-1].state != "ENABLED":
                 return said.name, len(said.versions), said.versions[-1].state

@@ -22,7 +22,7 @@ _OF_QUERY = ("query", "queryParameters", "parameterMode", "defaultDataset", "use
 
 @route("bigquery", "POST", f"{_PROJECT}/queries", "bigquery.jobs.create")
 def jobs_query(sandbox: State, call: Call, **_: str) -> dict:
-    """Run one query and answer its first page; the same `requestId` again gets the job that it made, not a new one."""
+    """Run one query and return its first page; a repeated `requestId` returns the existing job, not a new one."""
     from gcp_sandbox.services.bigquery import jobs
 
     body = call.body
@@ -44,7 +44,7 @@ def jobs_query(sandbox: State, call: Call, **_: str) -> dict:
 
 @route("bigquery", "GET", f"{_PROJECT}/queries/{{job}}")
 def jobs_get_query_results(sandbox: State, call: Call, job: str, **_: str) -> dict:
-    """A page of what a query job gave; a job that failed answers with its error."""
+    """A page of the result of a query job, or the error of a failed job."""
     found = _job(sandbox, job)
     start, most = _window(call)
     answer = _page_of(found, _result(found), start, most, _int64(call))
@@ -53,7 +53,7 @@ def jobs_get_query_results(sandbox: State, call: Call, job: str, **_: str) -> di
 
 @route("bigquery", "POST", f"{_PROJECT}/jobs", "bigquery.jobs.create")
 def jobs_insert(sandbox: State, call: Call, **_: str) -> dict:
-    """Do one job of any kind; what goes wrong in it is in the job's status, not the status of this answer."""
+    """Run one job of any kind; its error is in the status of the job, not in the HTTP status."""
     from gcp_sandbox.services.bigquery import jobs
 
     return jobs.submit(sandbox, call.body.get("configuration", {}), call.body.get("jobReference", {})).resource()
@@ -102,7 +102,7 @@ def tables_get(sandbox: State, _call: Call, **names: str) -> dict:
 
 @route("bigquery", "PATCH", f"{_TABLES}/{{table}}", "bigquery.tables.update")
 def tables_patch(sandbox: State, call: Call, **names: str) -> dict:
-    """Labels (null takes one away) and the time of expiry; If-Match is refused when the table has another etag."""
+    """Labels (null removes one) and the expiration time; refused if If-Match does not match the etag."""
     catalog, table, asked = sandbox.bigquery.catalog, _table(sandbox, names), {k: v for k, v in call.body.items() if v}
     if call.headers.get("if-match") not in (None, catalog.resource(table)["etag"]):
         raise ApiError(412, "FAILED_PRECONDITION", "Precondition Failed", "conditionNotMet")
@@ -119,7 +119,7 @@ def tables_patch(sandbox: State, call: Call, **names: str) -> dict:
 
 @route("bigquery", "GET", f"{_TABLES}/{{table}}/data", "bigquery.tables.getData")
 def tabledata_list(sandbox: State, call: Call, **names: str) -> dict:
-    """The rows of a table as they are stored, a page at a time."""
+    """A page of the rows of a table, in stored order."""
     from gcp_sandbox.services.bigquery import values
 
     catalog, table = sandbox.bigquery.catalog, _table(sandbox, names)
@@ -148,7 +148,7 @@ def _job(sandbox: State, name: str) -> Job:
 
 
 def _result(job: Job) -> Result:
-    """What a query job gave. Raises its error, and ApiError for a job that is not a query."""
+    """The result of a query job. Raises the job's error, and ApiError if the job is not a query."""
     if job.error:
         raise job.error
     if not job.result:
@@ -174,7 +174,7 @@ def _page_of(job: Job, result: Result, start: int, most: int, int64: bool) -> di
 
 
 def _window(call: Call) -> tuple[int, int]:
-    """The first row of a page, and how many rows it may have. Raises ApiError 400 for what is no number."""
+    """The first row of a page, and how many rows it may have. Raises ApiError 400 for a value that is not a number."""
     given = [
         call.args.get("pageToken") or call.args.get("startIndex") or "0",
         call.args.get("maxResults") or str(_PAGE),

@@ -1,4 +1,4 @@
-"""The datasets and tables of the one project: DuckDB keeps their rows, this module what BigQuery knows about them."""
+"""The datasets and tables of the one project: DuckDB has their rows, this module their metadata."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ADDED = "incoming.rows"
 
 
 class Catalog:
-    """Every table by dataset and name; the one DuckDB connection belongs to it."""
+    """Every table by dataset and name; owns the one DuckDB connection."""
 
     def __init__(self, sandbox: State):
         inventory = sandbox.inventory
@@ -34,7 +34,7 @@ class Catalog:
         self.sought = f" was not found in location {self.location}"
         self.born = sandbox.now - _AGE
         self.tables: dict[tuple[str, str], Table] = {}
-        # No statement of a caller may reach this machine's files or network.
+        # Statements of callers must not access this machine's files or network.
         self.con = duckdb.connect(":memory:", config={"enable_external_access": "false"})
         self.con.execute("SET TimeZone = 'UTC'")
         self.con.execute("CREATE SCHEMA incoming")
@@ -52,7 +52,7 @@ class Catalog:
         self._make(inventory.runs, *seed.runs(story, story.runs))
 
     def _snapshot(self, said: Any) -> None:
-        """What a backup some time ago left: a snapshot of each table, named after the team's day."""
+        """An earlier backup: a snapshot of each table, named after the day in the team's time zone."""
         moment = self.sandbox.now - said.age
         day = moment.astimezone(self.sandbox.story.zone).strftime("%Y%m%d")
         for table in self.of(self.datasets[0]):
@@ -83,7 +83,7 @@ class Catalog:
         return dataset
 
     def find(self, ref: Ref, located: bool = False) -> Table:
-        """Raises ApiError 404; `located` adds where it was looked for, as queries and jobs do."""
+        """A table. Raises ApiError 404; with `located` the message has the location, as for queries and jobs."""
         where = self.sought if located else ""
         self.dataset(ref.project, ref.dataset, where)
         table = self.get(ref)
@@ -108,7 +108,7 @@ class Catalog:
         return table
 
     def keep(self, table: Table) -> Table:
-        """Take in a table that is new or was written, whatever was known of it before."""
+        """Register a table that is new or was written; replaces its earlier metadata."""
         table.fields = values.fields(self.con.table(table.name))
         table.sizes = {}
         self.tables[table.ref.dataset, table.ref.table] = table
@@ -119,9 +119,9 @@ class Catalog:
         self.keep(table)
 
     def add(self, run: Run) -> Run:
-        """Take in what one more run writes: its rows in its tables, and its own in the table of runs.
+        """Add the rows that one more run writes to its tables, and its own row in the table of runs.
 
-        Returns the run as it is written down: failed where a table of its own is not there.
+        Returns the run as recorded: failed if one of its tables does not exist.
         """
         story, inventory = self.sandbox.story, self.sandbox.inventory
         own = [t for t in inventory.tables if t.name in run.function.tables]
@@ -143,7 +143,7 @@ class Catalog:
         return run
 
     def size(self, table: Table, columns: set[str] | None = None) -> int:
-        """The logical bytes of some columns, or of all; counted once until the table is written."""
+        """The logical bytes of some columns, or of all; cached until the table is written."""
         wanted = [f for f in table.fields if columns is None or f["name"] in columns]
         unknown = [f for f in wanted if f["name"] not in table.sizes]
         if unknown:
@@ -156,7 +156,7 @@ class Catalog:
         return self.con.execute(f"SELECT count(*) FROM {table.name}").fetchall()[0][0]
 
     def copy(self, source: Ref, at: datetime | None, to: Ref, operation: str, write: str, expires: Any) -> Table:
-        """COPY, CLONE, SNAPSHOT or RESTORE, as a copy job asks for it, from a table as it is or was `at` a moment.
+        """COPY, CLONE, SNAPSHOT or RESTORE of a copy job, from a table now or `at` an earlier time.
 
         Raises ApiError: 404 without the source, 409 where the destination has rows and may not lose them.
         """
@@ -207,7 +207,7 @@ class Catalog:
         }
         if table.base:
             word = table.kind.lower()
-            # With a fraction, without which `bq show` does not read it.
+            # With a fraction: `bq show` cannot parse it otherwise.
             taken = table.created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             made[f"{word}Definition"] = {"baseTableReference": table.base.resource, f"{word}Time": taken}
         return made

@@ -1,4 +1,4 @@
-"""ALTER TABLE … ADD COLUMN, the one statement beside queries that this sandbox executes."""
+"""ALTER TABLE … ADD COLUMN, the only statement other than queries that this sandbox executes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gcp_sandbox.services.bigquery.table import Table
 
 
 def alter(catalog: Catalog, table: Table, tree: exp.Expression, dry: bool) -> None:
-    """Add the columns, or with `dry` only see whether they can be. Raises ApiError."""
+    """Add the columns, or with `dry` only check whether that is possible. Raises ApiError."""
     added = [column for column in tree.args.get("actions") or [tree] if _is_new(table, column)]
     if dry:
         return
@@ -23,7 +23,7 @@ def alter(catalog: Catalog, table: Table, tree: exp.Expression, dry: bool) -> No
 
 
 def _is_new(table: Table, column: exp.Expression) -> bool:
-    """Whether a column of ADD COLUMN is still to be added. Raises ApiError for one that cannot be."""
+    """Whether a column of ADD COLUMN does not exist yet. Raises ApiError if it cannot be added."""
     if not isinstance(column, exp.ColumnDef):
         raise unsupported("ALTER TABLE other than ADD COLUMN")
     kinds = [constraint.kind for constraint in column.args.get("constraints") or []]

@@ -1,4 +1,4 @@
-"""The discovery document from which the `bq` command line builds itself: the sandbox's own routes."""
+"""The discovery document that the `bq` command line needs: the sandbox's own routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _PROJECT = "/bigquery/v2/projects/{project}"
 
-# What the methods' discovery entries say they take beside their path.
+# Query parameters of the methods, from their discovery entries.
 _ARGUMENTS = (
     "maxResults",
     "pageToken",
@@ -40,7 +40,7 @@ _ARGUMENTS = (
 @route("bigquery", "GET", "/$discovery/rest")
 @route("bigquery", "GET", "/discovery/v1/apis/bigquery/v2/rest")
 def discovery(_sandbox: State, call: Call) -> dict:
-    """As much of the discovery document as the `bq` command line builds itself from: our own routes."""
+    """The part of the discovery document that the `bq` command line needs: the sandbox's routes."""
     methods: dict[str, Any] = {}
     for found in ROUTES:
         resource, _, verb = found.handler.__name__.partition("_")

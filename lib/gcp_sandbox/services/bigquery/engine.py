@@ -1,4 +1,4 @@
-"""Executes GoogleSQL: parsed by sqlglot, rewritten where DuckDB means otherwise, run by DuckDB. No row is canned."""
+"""Executes GoogleSQL: parsed by sqlglot, rewritten where DuckDB differs, executed by DuckDB. No result is canned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MEGABYTE = 1 << 20
 
-# What DuckDB says of a wrong query, and what BigQuery says; the last thing that it names is looked for in the query.
+# DuckDB's error messages and those of BigQuery; the last name in the message is located in the query.
 _WORDS = {
     r'Referenced (?:column|table) "(.+?)" not found': "Unrecognized name: {0}",
     r'Table "(.+?)" does not have a column (?:named|with name) "(.+?)"': "Name {1} not found inside {0}",
@@ -38,7 +38,7 @@ _WORDS = {
 
 
 class Engine:
-    """BigQuery's side of one project: the catalog, and the jobs and requests that it has answered."""
+    """BigQuery for one project: the catalog, the jobs and the answered requests."""
 
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
@@ -47,12 +47,12 @@ class Engine:
         self.requests: dict[str, Job] = {}
 
     def query(self, asked: dict, dry: bool) -> Result:
-        """Execute one JobConfigurationQuery, or with `dry` only say what it would do. Raises ApiError."""
+        """Execute one JobConfigurationQuery, or with `dry` only report what it would do. Raises ApiError."""
         if asked.get("useLegacySql", True):
             raise invalid("gcp_sandbox has no legacy SQL: set useLegacySql to false (left out, it means true)")
         statement = sql.parse(asked.get("query", ""))
         if statement.tree is None:
-            # What a caller has to know before it asks for more: that this is no SELECT.
+            # The caller needs to know first that this is not a SELECT.
             if dry:
                 return Result(statement.kind)
             raise unsupported(f"a statement of type {statement.kind}")
@@ -84,9 +84,9 @@ class Engine:
         return result
 
     def _may_touch(self, result: Result, nodes: dict[Ref, exp.Table]) -> None:
-        """Raises ApiError 403 for what the caller may not read or write, 404 for what is not there.
+        """Raises ApiError 403 for tables that the caller may not read or write, 404 for tables that do not exist.
 
-        And 400 for a table that requires a filter on its partitions' column and does not get one
+        And 400 for a table that requires a filter on its partitioning column, if the query has none
         (https://cloud.google.com/bigquery/docs/querying-partitioned-tables#use_a_filter_that_lets_partitions_be_pruned).
         """
         for ref in result.read:
@@ -108,7 +108,7 @@ class Engine:
         self.sandbox.iam.require(permission, "bigquery", on)
 
     def _weigh(self, statement: Statement, nodes: dict[Ref, exp.Table], result: Result, cap: int) -> None:
-        """Bytes processed and billed; each table that is read bills 10 MB at least. Raises ApiError above the cap."""
+        """Bytes processed and billed; each table that is read costs at least 10 MB. Raises ApiError above the cap."""
         for ref in result.read:
             table = self.catalog.find(ref)
             size = self.catalog.size(table, names.columns_read(statement, nodes[ref], table.column_names))
@@ -132,7 +132,7 @@ class Engine:
         result.rows = [] if dry else relation.fetchall()
 
     def duck(self, tree: exp.Expression) -> str:
-        """The statement in DuckDB's words, its tables under their names in DuckDB. Raises UnsupportedError."""
+        """The statement in DuckDB's SQL, with the DuckDB names of its tables. Raises UnsupportedError."""
         for node in list(tree.find_all(exp.Table)):
             ref = node.meta.get("ref")
             if not ref:
@@ -150,7 +150,7 @@ class Engine:
 
 
 def _google(error: Exception, statement: Statement, context: Context) -> ApiError:
-    """DuckDB's refusal in BigQuery's words, with the place in the caller's own text."""
+    """DuckDB's error as BigQuery's message, with the position in the caller's text."""
     said = str(error)
     if isinstance(error, UnsupportedError):
         return unsupported(said)

@@ -1,4 +1,4 @@
-"""BigQuery jobs: each is done, or has failed, when it is inserted."""
+"""BigQuery jobs: each job is done or failed as soon as it is inserted."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ class Job:
 
 
 def submit(sandbox: State, configuration: dict, reference: dict) -> Job:
-    """Do one job and remember it; a dry run is neither done nor remembered.
+    """Run and store one job; a dry run is neither run nor stored.
 
-    An error of the job is the job's own, as at Google; raises ApiError only for a dry run, for an id that is taken,
-    and for what this sandbox does not do.
+    An error of the job is in the job, as in BigQuery; raises ApiError only for a dry run, for a duplicate id,
+    and for what this sandbox does not support.
     """
     engine, project = sandbox.bigquery, sandbox.inventory.project
     dry = bool(configuration.get("dryRun"))
@@ -154,7 +154,7 @@ def _copy(sandbox: State, job: Job, dry: bool) -> None:
 
 
 def _ref(table: dict, now: datetime) -> tuple[Ref, datetime | None]:
-    """A table, and the moment of its past that a decorator names: table@MILLISECONDS, or @-MILLISECONDS ago."""
+    """A table, and the time of a decorator: table@MILLISECONDS, or @-MILLISECONDS ago."""
     name, _, when = table["tableId"].partition("@")
     millis = int(when) if when.lstrip("-").isdigit() else None
     since = now if millis is not None and millis < 0 else _EPOCH

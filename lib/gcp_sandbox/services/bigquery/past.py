@@ -1,7 +1,7 @@
 """Time travel: what a table held at an earlier moment, for FOR SYSTEM_TIME AS OF, table@TIME and the world's snapshots.
 
-Since the world began each state is kept when a write replaces it. Before, a table is what it was in the beginning
-without the rows whose time is later: that is how the story's functions write them.
+From the start of the world, each state is kept when a write replaces it. Before that, a table has its initial rows
+without those of a later time, as the functions of the story wrote them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Past:
         catalog.con.execute("CREATE SCHEMA past")
 
     def keep(self, table: Table) -> None:
-        """Remember a table as it is, because it is about to change."""
+        """Keep the state of a table before a change."""
         states = self.kept.setdefault(table.ref, [])
         states.append((self.sandbox.now, self._copy(table.ref, len(states), f"SELECT * FROM {table.name}")))
 
     def at(self, table: Table, moment: datetime) -> str:
-        """The name in DuckDB of a table as it was. Raises ApiError 400 for what is not kept, in BigQuery's words."""
+        """The DuckDB name of an earlier state of a table. Raises ApiError 400 with BigQuery's message if not kept."""
         born = self.catalog.born if self.kept.get(table.ref) else table.created
         oldest = max(born, self.sandbox.now - WINDOW)
         if not oldest <= moment <= self.sandbox.now:
@@ -47,7 +47,7 @@ class Past:
         return self.state(table, moment)
 
     def state(self, table: Table, moment: datetime) -> str:
-        """As `at`, for any moment."""
+        """Like `at`, for any time."""
         states = self.kept.get(table.ref, [])
         found = next((name for until, name in states if moment <= until), table.name)
         began, column = self.sandbox.world.now, self.times.get(table.ref.table, "")

@@ -1,4 +1,4 @@
-"""What a statement gave."""
+"""The result of a statement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gcp_sandbox.services.bigquery.googlesql.sql import Ref
 
 @dataclass
 class Result:
-    """What a statement gave, or in a dry run would touch."""
+    """The result of a statement; for a dry run, what it would read or write."""
 
     kind: str
     fields: list[dict] = field(default_factory=list)

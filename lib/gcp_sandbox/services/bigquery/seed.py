@@ -1,4 +1,4 @@
-"""The rows that a story leaves in BigQuery: the runs of the ETL, and the tables that they write."""
+"""The initial rows in BigQuery, from a story: the runs of the ETL, and the tables that they write."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _YEAR = 357 * 86_400_000_000
 
 
 def fill(con: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], rows: list[list[Any]]) -> None:
-    """Make a table, or make it anew, with rows of JSON values: a TIMESTAMP is whole microseconds since 1970.
+    """Create or replace a table, with rows of JSON values: a TIMESTAMP is whole microseconds since 1970.
 
-    All rows travel in one JSON text: DuckDB takes 1,500 so in 5 ms, one by one in a second.
+    All rows are passed as one JSON text: DuckDB reads 1,500 rows in 5 ms, but needs a second for single inserts.
     """
     kinds = [exp.DataType.build(kind, dialect="bigquery").sql("duckdb") for kind in columns.values()]
     typed = ", ".join(f"{quoted(column)} {kind}" for column, kind in zip(columns, kinds, strict=True))
@@ -89,7 +89,7 @@ def more_runs(con: duckdb.DuckDBPyConnection, name: str, story: Story) -> None:
 
 
 def rows_of(table: Table, story: Story, times: list[datetime]) -> Sequence[list[Any]]:
-    """The rows of one data table: one for each of its times, or a day's worth where the time is only a date."""
+    """The rows of one data table: one for each of its times, or one day of rows if the time is only a date."""
     return _rows(table.name, tuple(table.columns.items()), table.time_column, tuple(times), story.zone)
 
 

@@ -1,4 +1,4 @@
-"""What BigQuery knows about one table."""
+"""Metadata of one BigQuery table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gcp_sandbox.services.bigquery.googlesql.sql import Ref
 
 @dataclass
 class Table:
-    """What BigQuery knows about a table. `kind` is TABLE, SNAPSHOT or CLONE; the latter two have a `base`."""
+    """Metadata of a table. `kind` is TABLE, SNAPSHOT or CLONE; the latter two have a `base`."""
 
     ref: Ref
     created: datetime
@@ -25,7 +25,7 @@ class Table:
 
     @property
     def name(self) -> str:
-        """The name in DuckDB."""
+        """The DuckDB name."""
         return f"{values.quoted(self.ref.dataset)}.{values.quoted(self.ref.table)}"
 
     @property

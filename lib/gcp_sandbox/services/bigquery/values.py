@@ -1,4 +1,4 @@
-"""Values and types on their way between BigQuery's REST API, GoogleSQL and DuckDB."""
+"""Conversion of values and types between BigQuery's REST API, GoogleSQL and DuckDB."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What Cloud Build and the first start of an instance make of uploaded source: looked at, never run.
+"""Result of Cloud Build and of the first instance start, from uploaded source: it is read, never executed.
 
-The words are those of Google's buildpacks and of functions-framework
+The messages are those of Google's buildpacks and of functions-framework
 (https://github.com/GoogleCloudPlatform/buildpacks, https://github.com/GoogleCloudPlatform/functions-framework-python).
 """
 
@@ -18,13 +18,13 @@ _MISSING = (
     "GOOGLE_FUNCTION_SOURCE to point to the file that contains the function"
 )
 
-# What functions-framework brings along.
+# Packages that functions-framework installs.
 _INSTALLED = {"functions_framework", "flask", "werkzeug", "click", "cloudevents", "jinja2", "markupsafe", "gunicorn"}
 
 
 @dataclass(frozen=True)
 class Code:
-    """`broken`: why the build fails; `dead`: why no instance starts; `defect`: with which error its runs fail."""
+    """`broken`: why the build fails; `dead`: why no instance starts; `defect`: the error of its runs."""
 
     broken: str = ""
     dead: str = ""
@@ -32,7 +32,7 @@ class Code:
 
 
 def build(source: bytes, entry_point: str) -> Code:
-    """Look at a zip of source."""
+    """Inspect a zip of source."""
     try:
         with zipfile.ZipFile(io.BytesIO(source)) as archive:
             files = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
@@ -57,7 +57,7 @@ def build(source: bytes, entry_point: str) -> Code:
 
 
 def _not_installed(main: ast.Module, files: dict[str, bytes]) -> Iterator[str]:
-    """What main.py imports at its top and a source without requirements does not bring along."""
+    """Top-level imports of main.py that are not installed if the source has no requirements."""
     if files.get("requirements.txt", b"").strip():
         return
     own = {name.split("/")[0].removesuffix(".py") for name in files}

@@ -1,4 +1,4 @@
-"""A call of a function, as the guide draws it: scheduler → function → rows in BigQuery, logs, status.
+"""A call of a function, as in the guide: scheduler → function → rows in BigQuery, logs, status.
 
 No code runs: whether a call succeeds follows from the revision that serves and from the world.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @route("call", "POST", "/")
 def call_function(sandbox: State, call: Call) -> Response:
-    """Answer as the function's own address does: with pages for people where a call does not get as far as it."""
+    """Answer a call of the function's URL; HTML pages if the call does not reach the function."""
     tag, _, host = call.host.rpartition("---")
     name = next((n for n in sandbox.services.services if sandbox.services.uri(n) == f"https://{host}"), "")
     revision = sandbox.services.target(name, tag) if name else ""
@@ -44,7 +44,7 @@ def _page(code: int, title: str, words: str) -> Response:
 
 
 def _log_refusal(sandbox: State, kind: str, name: str, revision: str) -> None:
-    """The platform writes what the story's failures of that kind say, too."""
+    """Log the lines of the platform, as for the story's failures of that kind."""
     for entry in sandbox.story.lines(kind, sandbox.story.function(name), sandbox.tick()):
         sandbox.log.add(entry._replace(revision=revision))
 
@@ -52,7 +52,7 @@ def _log_refusal(sandbox: State, kind: str, name: str, revision: str) -> None:
 def invoke(sandbox: State, name: str, revision: str) -> tuple[int, str]:
     """Run a function once: its HTTP status and answer."""
     function = sandbox.story.function(name)
-    # Both read the story when they are made, and this run is not in it.
+    # Both read the story when they are created, and the story does not have this run.
     log, bigquery = sandbox.log, sandbox.bigquery
     if _busy(sandbox, function):
         _log_refusal(sandbox, "capacity", name, revision)
@@ -68,14 +68,14 @@ def invoke(sandbox: State, name: str, revision: str) -> tuple[int, str]:
 
 
 def _busy(sandbox: State, function: Function) -> bool:
-    """Whether the one instance still works; one past its time limit has been terminated."""
+    """Whether the one instance is busy; after its time limit it is terminated."""
     oldest = sandbox.now - timedelta(seconds=function.timeout_s)
     mine = (run for run in sandbox.story.runs if run.function == function and run.status == "running")
     return any(run.started_at > oldest for run in mine)
 
 
 def why(sandbox: State, function: Function, revision: str) -> str:
-    """The error with which a run on a revision fails; "" where it succeeds."""
+    """The error with which a run on a revision fails; "" if it succeeds."""
     services = sandbox.services
     made = services.find(function.name, revision)
     assert made

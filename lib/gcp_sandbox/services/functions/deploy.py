@@ -1,7 +1,7 @@
-"""Cloud Functions v2: a deployment. Upload a zip, change the function, and poll until a new revision is made.
+"""Cloud Functions v2: a deployment. Upload a zip, change the function, and poll until a new revision is created.
 
-The new revision serves only where the traffic follows the latest one; a split that somebody pinned stays as it is.
-A deployment that fails leaves the function FAILED, and the revision that served goes on serving.
+The new revision serves only if the traffic follows the latest revision; pinned traffic does not change.
+After a failed deployment the function is FAILED, and the previous revision still serves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _SOURCE = ("buildConfig.source.storageSource", "buildConfig.source")
 
-# What a mask may name beside the source, and whether a value is one for it.
+# Fields that a mask may name in addition to the source, and checks of their values.
 _FITS: dict[str, Callable[[Any], Any]] = {
     "buildConfig.runtime": lambda v: re.fullmatch(r"python3\d+", str(v)),
     "buildConfig.entryPoint": lambda v: str(v).isidentifier(),
@@ -40,12 +40,12 @@ _FITS: dict[str, Callable[[Any], Any]] = {
 
 @route("cloudfunctions", "POST", f"{FUNCTIONS}:generateUploadUrl", "cloudfunctions.functions.sourceCodeSet")
 def generate_upload_url(sandbox: State, call: Call, project: str, location: str) -> dict:
-    """Where to PUT a zip; the URL itself is the permission to do so."""
+    """Where to PUT a zip; the URL itself grants the permission."""
     number = sandbox.inventory.project_number
     bucket = f"gcf-v2-uploads-{number}.{location}.cloudfunctions.appspot.com"
     name = f"{uid('upload', len(sandbox.uploads))}.zip"
     sandbox.uploads[f"{bucket}/{name}"] = None
-    # A caller that came in on loopback cannot reach Google's own host.
+    # A caller on loopback cannot reach Google's host.
     root = f"https://{HOSTS['storage']}" if call.host == HOSTS["cloudfunctions"] else f"http://{call.headers['host']}"
     expires = int(sandbox.now.timestamp()) + 1800
     signed = f"GoogleAccessId=service-{number}&Expires={expires}&Signature={digest(name)[:40]}"
@@ -54,7 +54,7 @@ def generate_upload_url(sandbox: State, call: Call, project: str, location: str)
 
 @route("storage", "PUT", "/{bucket}/{object}")
 def upload(sandbox: State, call: Call, bucket: str, object: str) -> Response:
-    """Keep the bytes of a zip. The errors are the XML API's."""
+    """Store the bytes of a zip. The errors are those of the XML API."""
     name = f"{bucket}/{object}"
     if name not in sandbox.uploads or "Signature" not in call.args:
         return _xml(403, "AccessDenied", "Access denied.")
@@ -75,7 +75,7 @@ def _xml(code: int, name: str, message: str) -> Response:
 
 @route("cloudfunctions", "PATCH", f"{FUNCTIONS}/{{function}}", "cloudfunctions.functions.update")
 def patch_function(sandbox: State, call: Call, project: str, location: str, function: str) -> dict:
-    """Deploy: what the mask names changes, the rest stays."""
+    """Deploy: only the fields in the mask change."""
     current, body = known(sandbox, location, function), call.body
     mask = [part for part in call.args.get("updateMask", "").split(",") if part]
     unknown = [part for part in mask if part not in _SOURCE and part not in _FITS]
@@ -107,7 +107,7 @@ def _at(body: dict, path: str) -> Any:
 
 
 def _source(sandbox: State, project: str, location: str, function: str, body: dict) -> bytes:
-    """The zip that a request names. Raises ApiError where there is none."""
+    """The zip that a request names. Raises ApiError if there is none."""
     on = {"project": project, "location": location, "function": function}
     sandbox.iam.require("cloudfunctions.functions.sourceCodeSet", "cloudfunctions", on)
     named = _at(body, _SOURCE[0]) or {}
@@ -118,7 +118,7 @@ def _source(sandbox: State, project: str, location: str, function: str, body: di
 
 
 def _deploy(sandbox: State, name: str, changes: dict[str, Any], source: bytes | None) -> dict:
-    """Build, start, and route; the function that came of it. Raises ApiError as the operation's error."""
+    """Build, start and route; returns the function. Raises ApiError as the error of the operation."""
     functions, services = sandbox.functions, sandbox.services
     current = functions.functions[name]
     entry_point = changes.get("buildConfig.entryPoint") or current["buildConfig"]["entryPoint"]

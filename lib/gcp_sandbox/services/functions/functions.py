@@ -1,4 +1,4 @@
-"""Cloud Functions v2: what is deployed, and in which state."""
+"""Cloud Functions v2: the deployed functions and their state."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
 
 
 class Functions:
-    """Every function by name: what was deployed is kept here, what serves is read from its Run service."""
+    """Every function by name: its deployment is stored here, the serving revision is read from its Run service."""
 
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
         self.functions = {f.name: self._make(f) for f in sandbox.story.functions}
 
     def draw(self, name: str) -> dict[str, Any]:
-        """One function as the API shows it at this moment."""
+        """One function, as the API returns it now."""
         found, service = self.functions[name], self.sandbox.services.services[name]
         newest = service["latestCreatedRevision"].rsplit("/", 1)[1]
         serving = self.sandbox.services.target(name)
@@ -98,7 +98,7 @@ class Functions:
         return f"projects/{here.project_number}/locations/{here.region}/builds/{digest('build', *seed)[:32]}"
 
     def source(self, name: str, *seed: str) -> dict[str, Any]:
-        """Where the source of a function's deployment is kept; each deployment is one more generation."""
+        """The location of the source of a deployment; each deployment is a new generation."""
         here = self.sandbox.inventory
         bucket = f"gcf-v2-sources-{here.project_number}-{here.region}"
         generation = str(10**15 + int(digest("source", name, *seed)[:10], 16))
@@ -107,7 +107,7 @@ class Functions:
 
 @route("cloudfunctions", "GET", FUNCTIONS, "cloudfunctions.functions.list")
 def list_functions(sandbox: State, call: Call, project: str, location: str) -> dict:
-    """A location that cannot be reached is named, and its functions are not in the list."""
+    """The list names unreachable locations and does not contain their functions."""
     region, functions = sandbox.inventory.region, sandbox.functions
     asked = [u for u in sandbox.world.unreachable if location in ("-", u)]
     here = location in ("-", region) and region not in asked
@@ -118,20 +118,20 @@ def list_functions(sandbox: State, call: Call, project: str, location: str) -> d
 
 
 def _without_generation(call: Call) -> Call:
-    """Every function here is of the second generation: that filter, which gcloud sends, changes nothing."""
+    """Every function here is of the second generation: so the filter that gcloud sends changes nothing."""
     args = {k: v for k, v in call.args.items() if (k, v) != ("filter", 'environment="GEN_2"')}
     return replace(call, args=args)
 
 
 @route("cloudfunctions", "GET", f"{FUNCTIONS}/{{function}}", "cloudfunctions.functions.get")
 def get_function(sandbox: State, _call: Call, project: str, location: str, function: str) -> dict:
-    """One function; where its location cannot be reached the answer is 503, not 404."""
+    """One function; if its location is unreachable, the answer is 503, not 404."""
     sandbox.operations.watch(known(sandbox, location, function)["name"])
     return sandbox.functions.draw(function)
 
 
 def known(sandbox: State, location: str, function: str) -> dict:
-    """One function as it is kept. Raises ApiError 404 and 503."""
+    """One function as stored. Raises ApiError 404 and 503."""
     if location in sandbox.world.unreachable:
         raise ApiError(503, "UNAVAILABLE", f"The service is currently unavailable in {location}.")
     if function not in sandbox.functions.functions or location != sandbox.inventory.region:
@@ -142,6 +142,6 @@ def known(sandbox: State, location: str, function: str) -> dict:
 
 @route("cloudfunctions", "GET", _LOCATIONS, "cloudfunctions.locations.list")
 def list_locations(sandbox: State, call: Call, project: str) -> dict:
-    """The one region that the project uses; gcloud asks for it before it lists functions."""
+    """The one region that the project uses; gcloud requests it before it lists functions."""
     here = sandbox.inventory
     return page(call, "locations", [{"name": here.place, "locationId": here.region}], 1000)

@@ -1,4 +1,4 @@
-"""Who changed what: the Admin Activity audit log, of the changes that a world tells and of those that are made here."""
+"""The Admin Activity audit log: the changes in a world, and the changes made by calls."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from gcp_sandbox.state import State
 
 
-# A deployment is asked for this long before its revision is there: that is what its build takes.
+# Time from the request of a deployment to its revision: the duration of the build.
 BUILD = timedelta(seconds=95)
 _SECRETS = "google.cloud.secretmanager.v1.SecretManagerService"
 _UPDATE = "google.cloud.functions.v2.FunctionService.UpdateFunction"
 
-# google.rpc.Code of what a call was refused with.
+# google.rpc.Code of refused calls.
 _CODES = {
     "INVALID_ARGUMENT": 3,
     "NOT_FOUND": 5,
@@ -35,7 +35,7 @@ _CODES = {
 
 _VERSIONS = {"ENABLED": "Enable", "DISABLED": "Disable", "DESTROYED": "Destroy"}
 
-# The permission that a call needed → what the audit log says was done.
+# Required permission of a call → its method in the audit log.
 MADE = {
     "cloudfunctions.functions.update": _UPDATE,
     "run.services.update": "google.cloud.run.v2.Services.UpdateService",
@@ -48,12 +48,12 @@ MADE = {
     "bigquery.tables.update": "google.cloud.bigquery.v2.TableService.PatchTable",
 }
 
-# How long ago, whose function it is ("": none's), and what.
+# How long ago, the function ("" for none), and the change.
 Told = tuple[timedelta, str, Change]
 
 
 def entries(sandbox: State) -> Iterator[Entry]:
-    """One entry for each change that the world tells, in no order."""
+    """One entry for each change in the world, unordered."""
     deployer = f"deploy@{sandbox.inventory.project}.iam.gserviceaccount.com"
     for ago, function, change in (*_of_functions(sandbox), *_of_secrets(sandbox), *_of_the_project(sandbox)):
         at, by = sandbox.world.now - ago, change.by or deployer
@@ -112,7 +112,7 @@ def _of_the_project(sandbox: State) -> Iterator[Told]:
 
 
 def made(sandbox: State, permission: str, api: str, path: str, answer: Any) -> Entry:
-    """The entry of a change that a call has just made, or begun, or that was refused; `permission` is one of MADE."""
+    """The entry of a change that a call made, started, or was refused; `permission` is one of MADE."""
     resource = "projects/" + path.split("/projects/", 1)[1].partition(":")[0]
     change = Change(api, MADE[permission], resource, f"caller@{sandbox.inventory.project}.iam.gserviceaccount.com")
     if isinstance(answer, ApiError):
@@ -132,7 +132,7 @@ def ended(sandbox: State, name: str, resource: str, error: ApiError | None) -> E
 
 
 def operation(change: Change) -> dict[str, Any] | None:
-    """Which long-running operation an entry is of, and which of its two."""
+    """The long-running operation of an entry, and whether the entry is its first or last."""
     if not change.step:
         return None
     return {"id": change.operation, "producer": f"{change.api}.googleapis.com", change.step: True}

@@ -1,8 +1,8 @@
-"""The Logging query language, compiled into a test of one log entry.
+"""The Logging query language, compiled into a predicate for log entries.
 
-https://cloud.google.com/logging/docs/view/logging-query-language: NOT binds closest, then OR, then AND, which may be
-left out; everything but AND, OR, NOT and regular expressions ignores case. A field that a payload or a label lacks
-fails every comparison, one that LogEntry itself lacks is an error. Of the functions only log_id() is here; others: 501.
+https://cloud.google.com/logging/docs/view/logging-query-language: NOT has the highest precedence, then OR, then AND,
+which is optional; everything except AND, OR, NOT and regular expressions ignores case. A missing field of a payload or
+label fails every comparison; a field that LogEntry does not have is an error. Only the function log_id() is supported.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def compiled(text: str, fields: dict[str, Callable[[Any], Any]]) -> Filter:
     """Compile a filter over entries whose top-level LogEntry fields are read by `fields` (None is "not set").
 
     `fields` names every field that LogEntry has; each entry has a severity, and its times are datetimes.
-    Raises ApiError 400 for what Google would refuse, 501 for what it knows and this does not.
+    Raises ApiError 400 for what Google would refuse, 501 for what only Google supports.
     """
     try:
         return _Compiler(fields).transform(_PARSER.parse(text))
@@ -190,7 +190,7 @@ def _fits(op: str, wanted: str) -> Callable[[Any], bool]:
 
 
 def _walk(value: Any, rest: list[str], missing: list[str]) -> list[Any]:
-    """What `rest` leads to inside of `value`, through every element of a list; `missing` where it leads nowhere."""
+    """The values at path `rest` in `value`, through every element of a list; `missing` if there are none."""
     for n, name in enumerate(rest):
         if isinstance(value, list):
             return [found for each in value for found in _walk(each, rest[n:], missing)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gcp_sandbox.state import State
 
 
-# One call looks at this many entries at most; what it has not found by then, the next page may hold.
+# One call scans at most this many entries; the next page may have further matches.
 SCAN = 50_000
 _AUDIT = "cloudaudit.googleapis.com%2Fsystem_event"
 _ACTIVITY = "cloudaudit.googleapis.com%2Factivity"
@@ -25,7 +25,7 @@ _REQUESTS = "run.googleapis.com%2Frequests"
 _SYSTEM = "run.googleapis.com%2Fvarlog%2Fsystem"
 _STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
 
-# The rest of LogEntry: a filter may name them, no entry of ours has them.
+# Other fields of LogEntry: a filter may name them, but no entry here has them.
 _NEVER = (
     "apphub",
     "apphubDestination",
@@ -41,7 +41,7 @@ _NEVER = (
 
 
 class Log:
-    """Every entry of the project, oldest first, drawn as JSON only when it is asked for."""
+    """Every entry of the project, oldest first, converted to JSON only on request."""
 
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
@@ -67,12 +67,12 @@ class Log:
         }
 
     def add(self, entry: Entry) -> None:
-        """Take in an entry of this moment: no other is newer."""
+        """Add an entry with the current time, which is the newest."""
         self.entries.append(entry)
         self._by_log.clear()
 
     def _of(self, log: str) -> list[Entry]:
-        """The entries of one log, found again without looking at the others; "" is every log."""
+        """The entries of one log, from an index; "" is every log."""
         if not log:
             return self.entries
         if log not in self._by_log:
@@ -88,7 +88,7 @@ class Log:
         return {name: value for name, value in {**found, **times}.items() if value is not None}
 
     def read(self, wanted: Filter, size: int, newest_first: bool, start: int | None) -> tuple[list[dict], int | None]:
-        """Up to `size` matching entries from position `start` on, and the position to go on from (None: the end)."""
+        """Up to `size` matching entries from position `start`, and the next position (None: the end)."""
         entries = self._of(wanted.log)
         low = bisect_left(entries, wanted.since, key=lambda e: e.at)
         high = bisect_right(entries, wanted.until, key=lambda e: e.at)
@@ -158,14 +158,14 @@ class Log:
 
 
 def _error_groups(entry: Entry) -> list[dict[str, str]] | None:
-    """The group in which Error Reporting puts a stack trace on stderr."""
+    """The Error Reporting group of a stack trace on stderr."""
     crashed = entry.payload == "stderr" and "Traceback" in entry.text
     return [{"id": digest("group", entry.function, entry.text)[:15]}] if crashed else None
 
 
 @route("logging", "POST", "/v2/entries:list", "logging.logEntries.list")
 def list_entries(sandbox: State, call: Call) -> dict:
-    """A page of the entries that a filter matches; a page may be empty and still name a next one (see SCAN)."""
+    """A page of the entries that a filter matches; an empty page may still have a next page (see SCAN)."""
     body = call.body
     names = body.get("resourceNames") or [f"projects/{p}" for p in body.get("projectIds", [])]
     if not names:
@@ -197,6 +197,6 @@ def _position(token: str, query: str) -> int | None:
 
 @route("logging", "GET", "/v2/projects/{project}/logs", "logging.logs.list")
 def list_logs(sandbox: State, _call: Call, project: str) -> dict:
-    """The logs that functions of the second generation write to, and the one of what somebody changed."""
+    """The logs that functions of the second generation write to, and the audit log."""
     logs = (_ACTIVITY, _AUDIT, _REQUESTS, *_STREAMS, _SYSTEM)
     return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in logs]}

@@ -1,4 +1,4 @@
 """Cloud Run v2: run.py is the API, serving.py the services and their traffic.
 
-revisions.py says what a revision looks like. Start with serving.py.
+revisions.py builds revisions. Start with serving.py.
 """

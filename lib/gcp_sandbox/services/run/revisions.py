@@ -1,4 +1,4 @@
-"""Cloud Run revisions as JSON: what a function's code, memory, time limit and secrets make of it."""
+"""Cloud Run revisions as JSON, from a function's code, memory, time limit and secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_LISTENING = (
 
 
 def template(function: Function, n: int, inventory: Inventory, secrets: Sequence[SecretReference]) -> dict[str, Any]:
-    """What a revision of a function's `n`-th code is made from."""
+    """The template of a revision with a function's `n`-th code."""
     files = [r for r in secrets if r.volume]
     return {
         "labels": labels(function),
@@ -66,7 +66,7 @@ def revision(path: str, n: int, made_from: dict[str, Any], created: datetime, fa
 
 
 def revision_id(service: str, n: int) -> str:
-    """The name that Google gives: the service, a running number and three letters."""
+    """The revision name: the service, a sequence number and three letters."""
     return f"{service}-{n:05}-{letters(service, n)}"
 
 
@@ -79,7 +79,7 @@ def condition(kind: str, at: str, failure: str = "") -> dict[str, str]:
 
 
 def image(name: str, n: int, inventory: Inventory) -> str:
-    """Where the build of a function's `n`-th code is kept."""
+    """The image of a function's `n`-th code."""
     return f"{inventory.region}-docker.pkg.dev/{inventory.project}/gcf-artifacts/{name}:version_{n}"
 
 
@@ -105,17 +105,17 @@ def secret_variables(secrets: Sequence[SecretReference]) -> list[tuple[str, str,
 
 
 def labels(function: Function) -> dict[str, str]:
-    """The labels by which a service is known to be a function's."""
+    """The labels that mark the service of a function."""
     return {"goog-managed-by": "cloudfunctions", "goog-cloudfunctions-runtime": function.runtime}
 
 
 def letters(*seed: object, size: int = 3) -> str:
-    """Letters that always are the same for the same seed."""
+    """Letters that are always the same for the same seed."""
     return "".join(chr(ord("a") + int(d, 16)) for d in digest("letters", *seed)[:size])
 
 
 def uid(*seed: object) -> str:
-    """A UUID that always is the same for the same seed."""
+    """A UUID that is always the same for the same seed."""
     d = digest("uid", *seed)
     return f"{d[:8]}-{d[8:12]}-4{d[13:16]}-a{d[17:20]}-{d[20:32]}"
 

@@ -57,7 +57,7 @@ def _found(known: dict[str, dict], kind: str, name: str, location: str, sandbox:
 
 @route("run", "PATCH", f"{_SERVICES}/{{service}}", "run.services.update")
 def patch_service(sandbox: State, call: Call, project: str, location: str, service: str) -> dict:
-    """Change the traffic, or the template: that makes a revision of the same code, with secrets read anew."""
+    """Change the traffic or the template; a new template creates a revision that reads its secrets again."""
     services = sandbox.services
     current = _found(services.services, "SERVICE", service, location, sandbox)
     mask = [part for part in call.args.get("updateMask", "").split(",") if part]
@@ -93,7 +93,7 @@ def patch_service(sandbox: State, call: Call, project: str, location: str, servi
 
 
 def _targets(services: Services, service: str, asked: list[dict]) -> list[dict]:
-    """The traffic that is asked for, in the API's words. Raises ApiError 400 where it does not add up."""
+    """The requested traffic in the API's format. Raises ApiError 400 if it does not add up to 100 %."""
     made, kinds = [], {1: LATEST, 2: REVISION, LATEST: LATEST, REVISION: REVISION}
     for n, target in enumerate(asked):
         where = f"Violation in UpdateServiceRequest.service.traffic[{n}]"

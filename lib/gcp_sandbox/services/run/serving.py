@@ -1,8 +1,8 @@
 """The Cloud Run service and the revisions behind each function, and which of them serves.
 
-A function's newest good revision is older than the story, so that every log entry and run is its own, unless the world
-has newer ones. A revision reads its secrets when it is made, as an instance does when it starts: what happens to a
-version afterwards does not reach it, and a version that cannot be read then makes it fail.
+A function's newest good revision is older than the story, so that all log entries and runs belong to it, unless the
+world has newer revisions. A revision reads its secrets when it is created, like an instance when it starts: later
+changes of a version do not affect it, and it fails if a version cannot be read at that time.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _STARTED = (
 class Services:
     """Every Run service by the name of its function, with its revisions, oldest first, as JSON resources.
 
-    `defects` says with which error the code in an image fails. Of what was made since the world began, `built` are the
-    images, and `started_with` says which versions of its secrets a revision has read.
+    `defects` maps an image to the error of its code. `built` are the images created since the start of the world, and
+    `started_with` the secret versions that a new revision has read.
     """
 
     def __init__(self, sandbox: State):
@@ -59,7 +59,7 @@ class Services:
         self._live = {f.name: self._history(f) for f in sandbox.story.functions}
 
     def serving(self, name: str, at: datetime) -> str:
-        """The id of the revision that answered at that moment; a function that is gone had one, too."""
+        """The id of the revision that answered at that moment; a deleted function had one, too."""
         live = self._live.get(name) or [(at, revision_id(name, 1))]
         return next((found for since, found in reversed(live) if since <= at), live[0][1])
 
@@ -68,7 +68,7 @@ class Services:
         return f"{self.inventory.place}/services/{name}"
 
     def uri(self, name: str) -> str:
-        """The address that a call goes to: a hash of the project, and the initials of the region."""
+        """The URL of a service, with a hash of the project and the initials of the region."""
         initials = "".join(part[0] for part in self.inventory.region.split("-"))
         return f"https://{name}-{letters(self.inventory.project, size=10)}-{initials}.a.run.app"
 
@@ -125,7 +125,7 @@ class Services:
         }
 
     def _history(self, function: Function) -> list[tuple[datetime, str]]:
-        """Which revision served since when; a pin outlives the revisions that were made after it."""
+        """The serving revisions with their start times; a pin stays when newer revisions are created."""
         good = [r for r in self.revisions[function.name] if ready(r)]
         found = [(datetime.fromisoformat(r["createTime"]), last(r)) for r in good]
         for pin in self.sandbox.story.said("traffic", function):
@@ -134,7 +134,7 @@ class Services:
         return found
 
     def target(self, name: str, tag: str = "") -> str:
-        """The id of the revision that a call gets: the tag's, or the one with most of the traffic; "" is none."""
+        """The id of the revision for a call: that of the tag, or the one with the most traffic; "" is none."""
         targets = [t for t in self.services[name]["trafficStatuses"] if not tag or t.get("tag") == tag]
         if not targets:
             return ""
@@ -142,14 +142,14 @@ class Services:
         return most.get("revision") or self.services[name]["latestReadyRevision"].rsplit("/", 1)[1]
 
     def begin(self, name: str, **changes: Any) -> None:
-        """A change of the service is under way: it shows what is wanted, and still does what it did."""
+        """Start a change: the service shows the requested state, and the old state still serves."""
         service = self.services[name]
         service |= {"generation": str(int(service["generation"]) + 1), "reconciling": True, **changes}
         service["terminalCondition"] = {"type": "Ready", "state": "CONDITION_RECONCILING"}
         service["etag"] = etag(name, service["generation"], "begun")
 
     def settle(self, name: str, failure: str = "") -> None:
-        """A change is done, or has failed and left the traffic as it was."""
+        """End a change: it is done, or it failed and the traffic did not change."""
         service, now = self.services[name], stamp(self.sandbox.now)
         service |= {"observedGeneration": service["generation"], "updateTime": now, "reconciling": False}
         service["terminalCondition"] = condition("Ready", now, failure)
@@ -163,7 +163,7 @@ class Services:
         self._live[name].append((self.sandbox.now, self.target(name)))
 
     def release(self, name: str, made_from: dict[str, Any], defect: str | None = None, failure: str = "") -> str:
-        """Make a revision, and say why it cannot serve, or "". `defect` tells of new code; None keeps the old."""
+        """Create a revision; returns why it cannot serve, or "". `defect` is for new code; None keeps the code."""
         n = int(self.revisions[name][-1]["name"].rsplit("-", 2)[1]) + 1
         if defect is not None:
             built = image(name, n, self.inventory)

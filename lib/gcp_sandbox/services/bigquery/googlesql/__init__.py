@@ -1,4 +1,4 @@
-"""GoogleSQL: sql.py parses, names.py resolves, rewrite.py says in DuckDB's words what GoogleSQL means.
+"""GoogleSQL: sql.py parses, names.py resolves, rewrite.py translates to DuckDB's SQL.
 
-What DuckDB would understand in another way is rewritten or refused. Start with sql.py.
+Constructs with another meaning in DuckDB are rewritten or refused. Start with sql.py.
 """

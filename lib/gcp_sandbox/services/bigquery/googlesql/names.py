@@ -1,4 +1,4 @@
-"""What a statement names: the tables and columns that it reads or writes, and the routines that it calls."""
+"""Names in a statement: the tables and columns that it reads or writes, and the routines that it calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from gcp_sandbox.services.bigquery.googlesql.sql import Ref, Statement, invalid, position, unsupported
 
-# Functions of GoogleSQL that the parser does not know and DuckDB has under the same name and meaning.
+# GoogleSQL functions that the parser does not know and that DuckDB has with the same name and meaning.
 _UNTYPED = {"ERROR"}
 
 
@@ -48,7 +48,7 @@ def routines(statement: Statement, project: str) -> list[dict]:
         if len(parts) == 1:
             raise invalid(f"Function not found: {parts[0]}" + _near(statement.text, parts[0]))
         if len(parts) == 3 and isinstance(top.parent, exp.Sub):
-            # my-project.dataset.f(x) reads as a subtraction to the parser.
+            # The parser treats my-project.dataset.f(x) as a subtraction.
             parts[0] = f"{top.parent.this.name}-{parts[0]}"
         owner = parts[0] if len(parts) > 2 else project
         found.append({"projectId": owner, "datasetId": parts[-2], "routineId": parts[-1]})
@@ -87,7 +87,7 @@ def columns_read(statement: Statement, node: exp.Table, names: list[str]) -> set
 
 
 def bounded(node: exp.Table, column: str) -> bool:
-    """Whether the SELECT that reads a table compares this column with something that is no column."""
+    """Whether the SELECT that reads a table compares this column with something other than a column."""
     where = node.find_ancestor(exp.Select).args.get("where")
     for part in where.find_all(exp.GT, exp.GTE, exp.LT, exp.LTE, exp.EQ, exp.Between) if where else ():
         columns = [c.name.lower() for c in part.find_all(exp.Column)]
@@ -97,7 +97,7 @@ def bounded(node: exp.Table, column: str) -> bool:
 
 
 def hidden_aliases(statement: Statement, known: set[str]) -> None:
-    """Refuse a name that only an alias of the same SELECT gives, where GoogleSQL does not see aliases yet."""
+    """Refuse a name that only an alias of the same SELECT defines, where GoogleSQL does not allow aliases."""
     for select in statement.tree.find_all(exp.Select):
         sources = [s.this for s in (select.args.get("from_"), *(select.args.get("joins") or [])) if s]
         if not sources or not all(isinstance(s, exp.Table) and "ref" in s.meta for s in sources):

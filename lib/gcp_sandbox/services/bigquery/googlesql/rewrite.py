@@ -1,6 +1,6 @@
-"""Where GoogleSQL and DuckDB mean different things by the same words: rewritten, or refused, never approximated.
+"""Constructs with different meanings in GoogleSQL and DuckDB: rewritten or refused, never approximated.
 
-Nodes are replaced from the leaves up, so that a rewrite sees its arguments already rewritten and none is skipped.
+Nodes are replaced from the leaves up, so that the arguments of a node are already rewritten and none is skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _INTERVALS = {"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY"}
 
 @dataclass
 class Context:
-    """What a statement's meaning depends on: the clock, its parameters, the tables' column types by lower-case name."""
+    """Inputs for the meaning of a statement: the clock, its parameters, the tables' column types by lower-case name."""
 
     now: datetime
     named: dict[str, exp.Expression]
@@ -28,7 +28,7 @@ class Context:
 
 
 def rewrite(statement: Statement, context: Context) -> exp.Expression:
-    """A copy of the statement's tree that means in DuckDB what the statement means in BigQuery."""
+    """A copy of the statement's tree that has the same meaning in DuckDB as the statement has in BigQuery."""
     tree = statement.tree.copy()
     for node in reversed(list(tree.walk())):
         rule = _RULES.get(type(node))
@@ -39,12 +39,12 @@ def rewrite(statement: Statement, context: Context) -> exp.Expression:
 
 
 def cast(node: exp.Expression, kind: str) -> exp.Cast:
-    """CAST of a node to a type that DuckDB names."""
+    """CAST of a node to a DuckDB type."""
     return exp.Cast(this=node, to=exp.DataType.build(kind, dialect="duckdb"))
 
 
 def call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
-    """A call of one of DuckDB's own functions."""
+    """A call of a DuckDB function."""
     return exp.Anonymous(this=name, expressions=list(arguments))
 
 
@@ -138,7 +138,7 @@ def _data_type(node: exp.DataType, _: Context) -> exp.Expression | None:
 
 
 def _select(node: exp.Select, _: Context) -> exp.Expression | None:
-    """Name what has no name as BigQuery does: f0_, f1_ …"""
+    """Name unnamed columns as BigQuery does: f0_, f1_ …"""
     if node.args.get("kind"):
         return None
     numbers = count()

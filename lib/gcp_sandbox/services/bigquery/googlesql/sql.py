@@ -1,4 +1,4 @@
-"""GoogleSQL as text: of which kind a statement is, and what is wrong with it at which place."""
+"""GoogleSQL as text: the type of a statement, and errors with their position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlglot.tokens import Token, TokenType
 
 from gcp_sandbox.http import ApiError
 
-# sqlglot reports on stderr what it keeps as an opaque command; here that becomes an answer of the API.
+# sqlglot reports unparsed commands on stderr; here they become an error of the API.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _SCRIPT = {"DECLARE", "IF", "LOOP", "WHILE", "REPEAT", "FOR", "CASE", "EXECUTE", "RAISE", "BEGIN", "COMMIT", "ROLLBACK"}
@@ -23,12 +23,12 @@ _QUERIES = {"SELECT", "WITH", "FROM", "("}
 _OF_ONE_WORD = {"INSERT", "UPDATE", "DELETE", "MERGE", "CALL", "ASSERT", "SET"}
 _OF_TWO_WORDS = {"CREATE", "DROP", "ALTER", "TRUNCATE", "UNDROP", "EXPORT", "LOAD", "GRANT", "REVOKE"}
 
-# What may stand between CREATE and the kind of thing that is created.
+# Keywords allowed between CREATE and the type of the object.
 _BETWEEN = {"OR", "REPLACE", "TEMP", "TEMPORARY", "SNAPSHOT", "EXTERNAL", "MATERIALIZED"}
 
 
 class Ref(NamedTuple):
-    """A table, written as Google's messages write it."""
+    """A table, in the notation of Google's messages."""
 
     project: str
     dataset: str
@@ -46,7 +46,7 @@ class Ref(NamedTuple):
 class Statement:
     """`kind` is BigQuery's statementType; only what this sandbox executes has a `tree`: a query, and ALTER TABLE.
 
-    What reads the tree is only asked about a statement that has one.
+    Functions that read the tree are only called for statements that have one.
     """
 
     kind: str
@@ -54,30 +54,30 @@ class Statement:
     text: str
 
     def at(self, node: exp.Expression | None) -> str:
-        """Where a node stands in the text, " at [line:column]"; empty for one that is not from the text."""
+        """The position of a node in the text, " at [line:column]"; empty if the node is not from the text."""
         found = next((n for n in node.walk() if "start" in n.meta), None) if node else None
         return position(self.text, found.meta["start"]) if found else ""
 
 
 def invalid(message: str) -> ApiError:
-    """400 with the reason that BigQuery gives for a wrong query."""
+    """400 with BigQuery's reason for an invalid query."""
     return ApiError(400, "INVALID_ARGUMENT", message, "invalidQuery")
 
 
 def unsupported(what: str) -> ApiError:
-    """What Google does and this sandbox does not: never a guess."""
+    """501 for a feature of Google that this sandbox does not support."""
     return ApiError(501, "UNIMPLEMENTED", f"gcp_sandbox does not execute {what}", "notImplemented")
 
 
 def position(text: str, offset: int) -> str:
-    """An offset in a text as Google's messages end with it: " at [line:column]", counted from 1."""
+    """A text offset in the notation of Google's messages: " at [line:column]", counted from 1."""
     return f" at [{text.count(chr(10), 0, offset) + 1}:{offset - text.rfind(chr(10), 0, offset)}]"
 
 
 def parse(text: str) -> Statement:
     """The statement of a query; several are a SCRIPT. Raises ApiError `Syntax error: … at [line:column]`."""
     known = _parsed(text)
-    return replace(known, tree=known.tree and known.tree.copy())  # whoever executes it changes the tree
+    return replace(known, tree=known.tree and known.tree.copy())  # executing it changes the tree
 
 
 @lru_cache(256)  # each query comes twice, first as a dry run
@@ -104,7 +104,7 @@ def _parsed(text: str) -> Statement:
 
 
 def _kind(words: list[str]) -> str:
-    """The statementType that the first words make; "" for none."""
+    """The statementType from the first words; "" for none."""
     if words[0] in _OF_ONE_WORD:
         return words[0]
     if words[0] not in _OF_TWO_WORDS or len(words) < 2:
