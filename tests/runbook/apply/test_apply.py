@@ -743,7 +743,7 @@ def test_nobody_is_asked_to_sign_what_the_gates_stop(place: Callable[..., Place]
     here = Place(tmp_path / "running", world="still_running")
     outcome = here.run("retry").outcome
     assert outcome.result == "planned"
-    assert "gates block it" in outcome.said
+    assert "gate blocks it" in outcome.said
     assert outcome.next[-1] == "then plan again."
     assert not [step for step in outcome.next if "runbook approve" in step]
 
