@@ -1,125 +1,76 @@
-"""Who may approve: people, their roles and SSH keys, and what one of those keys has signed.
+"""Who may approve: people with their roles and SSH keys, and whether one of these keys signed a message.
 
-Files in params/approvers/<environment>/, each line of which is checked:
+The files are in params/approvers/<environment>/; every line is checked:
 
     allowed_signers   user namespaces="runbook-approval"[,valid-before="20270131Z"] type key
     roles.yaml        people: {user: [role, …]}
-    revoked           public keys that may sign no more, one a line; optional
+    revoked           public keys that may no longer sign, one a line; optional
 
-`allowed_signers` is ssh-keygen's own format, read more strictly. The sandbox has two demo people instead, in the
-records folder; they sign in a namespace of their own, so that nothing of theirs can pass for an approval of the real
-system. The signature is left to ssh-keygen, which knows every kind of key, also those in hardware; it is asked about
-one person and one key, so that it has no list or pattern to match.
+`allowed_signers` is ssh-keygen's own format, read more strictly: ssh-keygen accepts patterns for names, keys that
+several people share, certificate authorities and short RSA keys. It judges the signatures, see keygen.py. The sandbox
+has two demo people instead, in the records directory. They sign in a separate namespace, so their signatures are never
+valid for a real system.
 """
 
 from __future__ import annotations
 
-import base64
 import os
 import re
-import shutil
 import stat
-import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
+from runbook.approvals.keygen import KINDS, NAMESPACES, TIME, Identity, keygen, read_keys, refusal, require_algorithm
 from runbook.config.load import params_directory
 from runbook.config.schema import Settings
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.strict import Name, Part
 
-NAMESPACES = {"google": "runbook-approval", "sandbox": "runbook-approval-sandbox"}
 DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
-
-# Kind of key → of how many fields it consists.
-KINDS = {
-    "ssh-ed25519": 2,
-    "sk-ssh-ed25519@openssh.com": 3,
-    "ecdsa-sha2-nistp256": 3,
-    "sk-ecdsa-sha2-nistp256@openssh.com": 4,
-    "ssh-rsa": 3,
-}
-
 LIMIT = 2**18
 _PERSON = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,99}", re.IGNORECASE)
-_ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n?")
-_TIMES = {9: "%Y%m%dZ", 13: "%Y%m%d%H%MZ", 15: "%Y%m%d%H%M%SZ"}
-ALWAYS = datetime.max.replace(tzinfo=UTC)
-Identity = tuple[bytes, ...]  # what makes two keys the same key, however they are written
-
-
-@dataclass(frozen=True)
-class Key:
-    """A public key as text (`type base64`), and from when until when it may sign."""
-
-    text: str
-    identity: Identity
-    after: datetime
-    before: datetime
+_TIME = re.compile(r"[2-9]\d{3}(\d{4}|\d{8}|\d{10})Z", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Signers:
-    """The people who may sign for one environment on one target, checked as a whole when they were loaded."""
+    """The people who may sign for one environment on one target, checked as a whole when they were loaded.
+
+    `keys`: person → lines of allowed_signers without the name. `revoked`: public keys that may no longer sign.
+    """
 
     target: str
     environment: str
-    keys: Mapping[str, tuple[Key, ...]]
+    keys: Mapping[str, tuple[str, ...]]
     roles: Mapping[str, frozenset[str]]
-    revoked: frozenset[Identity]
+    revoked: tuple[str, ...]
 
     def verify(self, person: str, message: bytes, signature: str, now: datetime) -> Identity:
-        """Which of a person's keys signed the message. Raises Refused unless it did and may sign at `now`."""
+        """Find which of a person's keys signed the message. Raises Refused unless one did that may sign at `now`.
+
+        ssh-keygen sees this person's own lines only, so that no other line can match.
+        """
         if person not in self.keys:
             raise Refused(f"{person!r} is none of those who may sign for {self.environment}")
-        identity = _signed_by(signature)
-        if identity in self.revoked:
-            raise Refused(f"the key that signed for {person} is revoked")
-        key = next((k for k in self.keys[person] if k.identity == identity), None)
-        if key is None:
-            raise Refused(f"the key that signed is none of {person}'s")
-        if not key.after <= now < key.before:
-            raise Refused(f"the key of {person} may not sign at this time")
-        space = NAMESPACES[self.target]
+        require_algorithm(signature)
         with tempfile.TemporaryDirectory() as name:
-            allowed, armored = Path(name, "allowed"), Path(name, "signature")
-            allowed.write_text(f'{person} namespaces="{space}" {key.text}\n')
+            allowed, revoked, armored = (Path(name, file) for file in ("allowed", "revoked", "signature"))
+            allowed.write_text("".join(f"{person} {key}\n" for key in self.keys[person]))
+            revoked.write_text("".join(f"{key}\n" for key in self.revoked))
             armored.write_text(signature)
-            arguments = ["-f", str(allowed), "-I", person, "-n", space, "-s", str(armored)]
-            if keygen("-Y", "verify", *arguments, message=message).returncode != 0:
-                raise Refused(f"the signature of {person} does not fit what is said to be signed")
-        return identity
-
-
-def sign(message: bytes, key: Path, target: str) -> str:
-    """The armored signature by a private key, or by the agent's key whose .pub is given. Raises Refused."""
-    done = keygen("-Y", "sign", "-n", NAMESPACES[target], "-f", str(key), message=message)
-    if done.returncode != 0:
-        problem = done.stderr.decode(errors="replace").strip()
-        raise Refused(f"{key} did not sign", problem, next="check the path; is the key in the agent (ssh-add -l)?")
-    return done.stdout.decode()
-
-
-def keygen(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run ssh-keygen on a message. Raises Refused where there is none, where this user has no name, which it needs, or
-    after two minutes without an answer."""
-    if (program := shutil.which("ssh-keygen")) is None:
-        raise Refused("there is no ssh-keygen on this machine", next="install OpenSSH (openssh-client); try again.")
-    try:
-        done = subprocess.run([program, *arguments], input=message, capture_output=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        raise Refused("ssh-keygen did not answer for two minutes", next="touch the hardware key; try again.") from None
-    if b"No user exists for uid" in done.stderr:
-        said, hint = done.stderr.decode(errors="replace").strip(), "run it as a user that /etc/passwd names."
-        raise Refused("ssh-keygen does not work for a user without a name", said, next=hint)
-    return done
+            files = ["-f", allowed, "-r", revoked, "-s", armored]
+            options = ["-I", person, "-n", NAMESPACES[self.target], f"-Overify-time={now.astimezone(UTC):{TIME}}"]
+            done = keygen("-vvv", "-Y", "verify", *files, *options, "-Oprint-pubkey", message=message)
+        if done.returncode != 0:
+            raise refusal(done.stderr, person)
+        return done.stdout.decode().splitlines()[-1]
 
 
 class _Roles(Part):
@@ -127,7 +78,10 @@ class _Roles(Part):
 
 
 def signers_of(system: Settings, target: str, records: Path) -> Signers:
-    """Who may sign here: those of params/approvers, for the sandbox the demo people. Raises as `load` does."""
+    """Load the people who may sign here: from params/approvers, or the demo people of the sandbox.
+
+    Raises what `load_signers` raises.
+    """
     folder = params_directory() / "approvers" / system.environment
     if target == "sandbox":
         folder = records / "sandbox" / "approvers"
@@ -136,32 +90,33 @@ def signers_of(system: Settings, target: str, records: Path) -> Signers:
 
 
 def load_signers(folder: Path, target: str, environment: str, known: Collection[str]) -> Signers:
-    """Read and check a folder of signers; `known` are the roles that there are.
+    """Read and check a directory of signers; `known` are the roles that exist.
 
-    Raises Refused where nobody is named, and BadSettings with file and line for anything that is not plainly right.
+    Raises Refused if nobody is named, and BadSettings with file and line for everything else that is wrong.
     """
     allowed, roles, revoked = (folder / name for name in ("allowed_signers", "roles.yaml", "revoked"))
-    keys: dict[str, list[Key]] = {}
-    owners: dict[Identity, str] = {}
-    for where, line in _lines(allowed):
-        person, key = _allowed(where, line, target)
-        if other := owners.get(key.identity):
-            raise _bad(where, f"{person} has the same key as {other}: a key stands there once, for one person")
-        owners[key.identity] = person
-        keys.setdefault(person, []).append(key)
-    if not keys:
+    signers = [(where, *_allowed(where, line, target)) for where, line in _lines(allowed)]
+    if not signers:
         raise Refused(
             f"nobody may approve in {environment}",
             f"{_short(allowed)} names no one",
             next="name the approvers, see params/approvers/README.md.",
         )
+    gone = [(where, _key(where, line)) for where, line in _lines(revoked)]
+    keys: dict[str, tuple[str, ...]] = {}
+    owners: dict[str, str] = {}
+    fingerprints = _fingerprints([*((where, key) for where, _, _, key in signers), *gone])
+    for (where, person, options, key), fingerprint in zip(signers, fingerprints, strict=False):
+        if other := owners.get(fingerprint):
+            raise _bad(where, f"{person} has the same key as {other}; list each key once, for one person")
+        owners[fingerprint] = person
+        keys[person] = (*keys.get(person, ()), f"{options} {key}")
     people = _people(roles, keys, known)
-    gone = frozenset(_key(where, line).identity for where, line in _lines(revoked))
-    return Signers(target, environment, {p: tuple(k) for p, k in keys.items()}, people, gone)
+    return Signers(target, environment, keys, people, tuple(key for _, key in gone))
 
 
 def demo_signers(folder: Path) -> None:
-    """Make the sandbox's two people, avery and blake, each with a new key; nothing if they are there already."""
+    """Create the two people of the sandbox, avery and blake, each with a new key, unless they exist. Raises Refused."""
     if folder.exists():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +124,7 @@ def demo_signers(folder: Path) -> None:
         new = Path(name, "approvers")
         new.mkdir(mode=0o700)
         for person in DEMO:
-            made = keygen("-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", str(new / person))
+            made = keygen("-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", new / person)
             made.check_returncode()
         lines = [f'{p} namespaces="{NAMESPACES["sandbox"]}" {(new / f"{p}.pub").read_text()}' for p in DEMO]
         (new / "allowed_signers").write_text("".join(lines))
@@ -179,14 +134,14 @@ def demo_signers(folder: Path) -> None:
 
 
 def _text(path: Path) -> str:
-    """The text of a file, "" where there is none. Raises BadSettings for links and for what anybody may write."""
+    """The text of a file, "" if there is none. Raises BadSettings for a link, and if anybody may write to it."""
     for part in (path, path.parent, path.parent.parent):
         if part.is_symlink():
             raise _bad(_short(part), "is a symbolic link; signers are read from real files only")
         if part.exists() and part.stat().st_mode & stat.S_IWOTH:
-            raise _bad(_short(part), "anybody on this machine may write it: chmod o-w")
+            raise _bad(_short(part), "anybody on this machine may write to it; run chmod o-w")
     if path.exists() and not path.is_file():
-        raise _bad(_short(path), "is no regular file")
+        raise _bad(_short(path), "is not a regular file")
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as file:
             text = file.read(LIMIT + 1)
@@ -195,95 +150,74 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise _bad(_short(path), f"cannot be read: {error}") from None
     if len(text) > LIMIT:
-        raise _bad(_short(path), "is larger than any list of signers")
+        raise _bad(_short(path), "is too large for a list of signers")
     return text
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Each line that says something, with its file and number."""
+    """Each line except blank lines and comments, with its file and number."""
     for number, line in enumerate(_text(path).split("\n"), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield f"{_short(path)}, line {number}", line
 
 
-def _allowed(where: str, line: str, target: str) -> tuple[str, Key]:
-    """One line of allowed_signers. Raises BadSettings."""
+def _allowed(where: str, line: str, target: str) -> tuple[str, str, str]:
+    """One line of allowed_signers: person, options, key. Raises BadSettings."""
     person, options, key = [*line.split(None, 2), "", ""][:3]
+    space = NAMESPACES[target]
     if "<" in line:
-        raise _bad(where, "is still a placeholder; fill it in")
+        raise _bad(where, "is a placeholder; fill it in")
     if not _PERSON.fullmatch(person):
         raise _bad(where, f"{person!r} must be one user name, without lists, quotes or patterns")
     if options in KINDS:
-        raise _bad(where, f'the option namespaces="{NAMESPACES[target]}" is missing')
+        raise _bad(where, f'the option namespaces="{space}" is missing')
     given: dict[str, str] = {}
     for option in options.split(","):
         found = re.fullmatch(r'(namespaces|valid-after|valid-before)="([^"]*)"', option)
         if not found or found[1] in given:
-            raise _bad(where, f"{option!r} may not stand here, or not twice")
+            raise _bad(where, f"{option!r} is not an allowed option, or is given twice")
         given[found[1]] = found[2]
-    if given.get("namespaces") != NAMESPACES[target]:
-        raise _bad(where, f'for the target {target} it must say namespaces="{NAMESPACES[target]}"')
-    after, before = given.get("valid-after", "00010101Z"), given.get("valid-before", "99991231Z")
-    return person, _key(where, key, _time(where, after), _time(where, before))
+    if given.pop("namespaces", "") != space:
+        raise _bad(where, f'for the target {target} the options must say namespaces="{space}"')
+    start = _time(where, given.get("valid-after", "20000101Z"))
+    last = _time(where, given.get("valid-before", "99991231Z")) - timedelta(seconds=1)  # for ssh-keygen the last second
+    if start >= last:
+        raise _bad(where, "valid-before must be later than valid-after")
+    limits = f'valid-after="{start:{TIME}}",valid-before="{last:{TIME}}"'
+    return person, f'namespaces="{space}",{limits}', _key(where, key)
 
 
 def _time(where: str, text: str) -> datetime:
-    try:
-        return datetime.strptime(text, _TIMES[len(text)]).replace(tzinfo=UTC)
-    except (KeyError, ValueError):
-        raise _bad(where, f"{text!r} is no time in UTC such as 20270131Z or 202701311800Z") from None
+    with suppress(ValueError):
+        if _TIME.fullmatch(text):
+            return datetime.strptime(text[:-1].ljust(14, "0") + "Z", TIME).replace(tzinfo=UTC)
+    raise _bad(where, f"{text!r} is not a time in UTC, such as 20270131Z or 202701311800Z")
 
 
-def _key(where: str, text: str, after: datetime = ALWAYS, before: datetime = ALWAYS) -> Key:
-    """A public key as it stands in a file: kind, base64, comment. Raises BadSettings."""
+def _key(where: str, text: str) -> str:
+    """The kind and the base64 text of a public key in a file. Raises BadSettings."""
     kind, code = [*text.split(None, 2), "", ""][:2]
     if kind not in KINDS:
-        raise _bad(where, f"{kind!r} is none of the kinds of key that may sign: {', '.join(KINDS)}")
-    try:
-        fields = _fields(base64.b64decode(code, validate=True))
-    except ValueError as error:
-        raise _bad(where, f"the public key is damaged: {error}") from None
-    if len(fields) != KINDS[kind] or fields[0] != kind.encode():
-        raise _bad(where, f"the public key is not of the kind {kind}")
-    if kind == "ssh-rsa" and int.from_bytes(fields[2]).bit_length() < 3072:
-        raise _bad(where, "an RSA key must have 3072 bits or more")
-    return Key(f"{kind} {code}", _identity(fields), after, before)
+        raise _bad(where, f"{kind!r} is not a kind of key that may sign: {', '.join(KINDS)}")
+    if not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", code):
+        raise _bad(where, "the public key is not base64")
+    return f"{kind} {code}"
 
 
-def _identity(fields: list[bytes]) -> Identity:
-    return tuple(field.lstrip(b"\0") for field in fields)  # a number may be written with leading zeros
-
-
-def _fields(blob: bytes) -> list[bytes]:
-    """The strings, each after its length, that keys and signatures consist of. Raises ValueError."""
-    fields = []
-    while blob:
-        end = 4 + int.from_bytes(blob[:4])
-        if len(blob) < end:
-            raise ValueError("it is cut off")
-        fields.append(blob[4:end])
-        blob = blob[end:]
-    return fields
-
-
-def _signed_by(signature: str) -> Identity:
-    """The key that a signature names. Raises Refused for what is no signature, or one made with an old RSA hash."""
-    try:
-        armor = _ARMOR.fullmatch(signature)
-        blob = base64.b64decode(armor[1].replace("\n", ""), validate=True) if armor else b""
-        if blob[:10] != b"SSHSIG\0\0\0\1":
-            raise ValueError
-        key, _namespace, _reserved, _hash, made = _fields(blob[10:])
-        identity = _identity(_fields(key))
-        if identity[0] == b"ssh-rsa" and _fields(made)[0] != b"rsa-sha2-512":
-            raise ValueError
-    except (ValueError, IndexError):
-        raise Refused("there is no SSH signature of an accepted kind") from None
-    return identity
+def _fingerprints(keys: list[tuple[str, str]]) -> list[str]:
+    """The fingerprint of each key; a key comes with its file and line. Raises BadSettings."""
+    found = read_keys([key for _, key in keys])
+    for (where, key), (bits, _) in zip(keys, found, strict=True):
+        kind = key.split()[0]
+        if not bits:
+            raise _bad(where, f"ssh-keygen cannot read this as a public key of the kind {kind}")
+        if kind == "ssh-rsa" and bits < 3072:
+            raise _bad(where, f"an RSA key must have 3072 bits or more; this one has {bits}")
+    return [fingerprint for _, fingerprint in found]
 
 
 def _people(path: Path, keys: Collection[str], known: Collection[str]) -> dict[str, frozenset[str]]:
-    """Person → roles. Raises BadSettings unless everybody has a key, known roles, and stands there once."""
+    """Person → roles. Raises BadSettings unless everybody is listed once, with a key and known roles."""
     try:
         people = _Roles.model_validate(yaml.safe_load(_text(path))).people
         ((_, node),) = yaml.compose(_text(path)).value
@@ -293,11 +227,11 @@ def _people(path: Path, keys: Collection[str], known: Collection[str]) -> dict[s
     for name, _ in node.value:
         where, roles = f"{_short(path)}, line {name.start_mark.line + 1}", people.get(name.value, [])
         if names.count(name.value) > 1:
-            raise _bad(where, f"{name.value} stands there twice")
+            raise _bad(where, f"{name.value} is listed twice")
         if name.value not in keys:
             raise _bad(where, f"{name.value} has no key in allowed_signers")
         if not roles or not set(roles) <= set(known):
-            raise _bad(where, f"{name.value} has no role, or one that is not among {', '.join(known)}")
+            raise _bad(where, f"{name.value} needs one or more of these roles: {', '.join(known)}")
     if missing := sorted(set(keys) - set(people)):
         raise _bad(_short(path), f"there is no role for {', '.join(missing)}")
     return {person: frozenset(roles) for person, roles in people.items()}

@@ -1,6 +1,6 @@
 """The parameters that a notebook declares.
 
-They stand in the one cell tagged `parameters`: annotated literals of type str, int, float or bool, each with a comment.
+They are in the one cell tagged `parameters`: annotated literals of type str, int, float or bool, each with a comment.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Parameter:
 
 
 def load_notebook(path: Path) -> dict[str, Any]:
-    """A notebook as JSON. Raises Broken when it cannot be read as one."""
+    """Read a notebook as JSON. Raises Broken if it is not a notebook."""
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         return notebook | {"cells": list(notebook["cells"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Broken(
-            f"{path.name} is no notebook", f"{type(error).__name__}: {error}", next="restore the committed file."
+            f"{path.name} is not a notebook", f"{type(error).__name__}: {error}", next="restore the committed file."
         ) from None
 
 
@@ -46,7 +46,7 @@ def cell_source(cell: Mapping[str, Any]) -> str:
 
 
 def declared_parameters(notebook: Path) -> dict[str, Parameter]:
-    """The parameters that a notebook declares, in order. Raises Broken when they are not declared as they must be."""
+    """Read the parameters that a notebook declares, in order. Raises Broken if a declaration is wrong."""
     tagged = [c for c in load_notebook(notebook)["cells"] if "parameters" in c.get("metadata", {}).get("tags", [])]
     if len(tagged) != 1 or tagged[0]["cell_type"] != "code":
         raise misdeclared(notebook, f"{len(tagged)} cells are tagged `parameters`; exactly one code cell must be")
@@ -73,12 +73,15 @@ def _declared(line: ast.stmt, comments: Mapping[int, str]) -> Parameter:
 
 
 def misdeclared(notebook: Path, observed: str) -> Broken:
-    """The error for a notebook that does not declare its parameters as it must."""
-    return Broken(f"{notebook.name} does not declare its parameters", observed, next="mend the notebook's first cells.")
+    """Make the error for a notebook that declares its parameters wrongly."""
+    return Broken(f"{notebook.name} declares its parameters wrongly", observed, next="fix the notebook's first cells.")
 
 
 def injected(history: Iterable[str]) -> set[str]:
-    """The names that papermill assigned: it puts them into a cell that begins with the comment `# Parameters`."""
+    """Find the names that papermill assigned: it adds a cell that begins with the comment `# Parameters`.
+
+    Source: papermill.translators.
+    """
     cells = [ast.parse(text).body for text in history if text.startswith("# Parameters\n")]
     targets = [t for cell in cells for line in cell if isinstance(line, ast.Assign) for t in line.targets]
     return {t.id for t in targets if isinstance(t, ast.Name)}

@@ -1,6 +1,6 @@
-"""What is asked of a runbook: a value for each of its parameters, checked once and before anything happens.
+"""A request: a runbook and a value for each of its parameters, checked before anything happens.
 
-Values come as they were typed (strings), or already typed from a notebook.
+Values are strings from a command line, or already have a type when they come from a notebook.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any
 from runbook.config.load import RUNBOOKS, load_settings, params_file
 from runbook.config.parameters import Parameter, declared_parameters, misdeclared
 from runbook.config.secret_scan import refuse_secret
-from runbook.config.validation import check_values
+from runbook.config.validation import check_values, required_type
 from runbook.model.errors import BadParameter, UnknownName, nearest
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_NUMBERS = {int: r"-?(0|[1-9]\d*)", float: r"-?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?"}
+
+# Python reads at most 4300 digits; BigQuery's INT64 has up to 19.
+_NUMBERS = {int: r"-?(0|[1-9]\d{0,18})", float: r"-?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Request:
 
 
 def find_runbook(runbook: str) -> Path:
-    """The notebook of a runbook: its name, or the path of a notebook of your own. Raises UnknownName."""
+    """Find the notebook of a runbook by its name, or by the path of your own notebook. Raises UnknownName."""
     path = Path(runbook) if runbook.endswith(".ipynb") else RUNBOOKS / f"{runbook}.ipynb"
     if path.is_file():
         return path
@@ -47,9 +49,10 @@ def find_runbook(runbook: str) -> Path:
 
 
 def request(runbook: str, values: Mapping[str, object]) -> Request:
-    """Check values, as typed or already typed, against what a runbook declares; the rest keep their defaults.
+    """Check values against the parameters that a runbook declares; parameters without a value keep their defaults.
 
-    Raises BadParameter, UnknownName for an environment that is not there, and Broken.
+    Raises BadParameter, UnknownName for a name that does not exist, and Broken for a notebook that declares its
+    parameters wrongly.
     """
     notebook = find_runbook(runbook)
     declared = declared_parameters(notebook)
@@ -59,15 +62,19 @@ def request(runbook: str, values: Mapping[str, object]) -> Request:
             raise BadParameter(
                 f"{notebook.stem} has no parameter {name!r}", next=nearest(name, list(declared)) or "give none."
             )
-    wanted = {n: _coerce(p, values[n]) if n in values else p.default for n, p in declared.items()}
-    if "environment" not in wanted:
+    if "environment" not in declared:
         raise misdeclared(notebook, "`environment: str` is missing; every runbook has it")
+    for name, parameter in declared.items():
+        if (kind := required_type(name)) not in (None, parameter.type):
+            raise misdeclared(notebook, f"{name} must be declared as {kind.__name__}, as in the other runbooks")
+    wanted = {n: _coerce(p, values[n]) if n in values else p.default for n, p in declared.items()}
     params_file(wanted["environment"])
     check_values(notebook.stem, wanted, load_settings(wanted["environment"]))
     return Request(notebook.stem, wanted)
 
 
 def _coerce(parameter: Parameter, value: object) -> Any:
+    """The value in the parameter's type. Raises BadParameter."""
     kind, name = parameter.type, parameter.name
     if kind is str and not isinstance(value, str):
         raise _wrong_type(parameter, value, f'quote it in a notebook; with papermill, pass it raw: -r {name} "…".')
@@ -83,14 +90,15 @@ def _coerce(parameter: Parameter, value: object) -> Any:
     if kind in _NUMBERS and not isinstance(value, bool) and re.fullmatch(_NUMBERS[kind], str(value), re.ASCII):
         value = kind(str(value))
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise _wrong_type(parameter, value, "true or false" if kind is bool else "a number such as 3, 0 or -1")
+        hint = "true or false" if kind is bool else "a number such as 3, 0 or -1"
+        raise _wrong_type(parameter, value, f"give {hint}.")
     return value
 
 
 def _wrong_type(parameter: Parameter, value: object, hint: str) -> BadParameter:
     expected = parameter.type.__name__
     return BadParameter(
-        f"{parameter.name}={value} is no {expected}",
+        f"{parameter.name}={value} is not of type {expected}",
         f"{parameter.name}: {expected}, {parameter.comment}".rstrip(", ") + f"; this is {type(value).__name__}",
-        next=f"give {hint}." if parameter.type is not str else hint,
+        next=hint,
     )

@@ -51,7 +51,7 @@ def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
     try:
         nb = nbformat.read(path, as_version=4)
     except Exception as error:  # noqa: BLE001 - it raises what it stumbles over
-        raise Broken(f"{path.name} is no notebook", f"{type(error).__name__}: {error}") from None
+        raise Broken(f"{path.name} is not a notebook", f"{type(error).__name__}: {error}") from None
     # Not the path: papermill would format the braces in it.
     quiet = {"prepare_only": True, "progress_bar": False, "kernel_name": "python3", "language": "python"}
     nb = papermill.execute_notebook(nb, None, given, engine_name="runbook", **quiet)

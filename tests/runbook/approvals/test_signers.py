@@ -7,18 +7,21 @@ import os
 import re
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from runbook.approvals.signers import Signers, load_signers, sign, signers_of
+from runbook.approvals.keygen import sign
+from runbook.approvals.signers import Signers, load_signers, signers_of
 from runbook.config.load import ROOT, load_settings
 from runbook.model.errors import BadSettings, Exit, Refused
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 KNOWN = ("team-lead", "manager", "security", "on-call")
 NS = 'namespaces="runbook-approval"'
+BEGIN = "-----BEGIN SSH SIGNATURE-----"
 
 
 @pytest.fixture(scope="session")
@@ -74,29 +77,35 @@ LINES = [
     (f"lee,kim {NS} {K}", "'lee,kim' must be one user name"),
     (f'"lee kim" {NS} {K}', "must be one user name"),
     (f"-lee {NS} {K}", "'-lee' must be one user name"),
-    (f"<user name> {NS} {K}", "is still a placeholder"),
+    (f"<user name> {NS} {K}", "is a placeholder"),
     (f"lee {K}", "the option namespaces="),
-    (f'lee namespaces="git" {K}', 'it must say namespaces="runbook-approval"'),
-    (f'lee namespaces="*" {K}', 'it must say namespaces="runbook-approval"'),
-    (f'lee namespaces="runbook-approval,git" {K}', "may not stand here"),
+    (f'lee namespaces="git" {K}', 'the options must say namespaces="runbook-approval"'),
+    (f'lee namespaces="*" {K}', 'the options must say namespaces="runbook-approval"'),
+    (f'lee namespaces="runbook-approval,git" {K}', "is not an allowed option"),
     (f'lee namespaces="runbook-approval-sandbox" {K}', "for the target google"),
-    (f'lee valid-before="20270101Z" {K}', 'it must say namespaces="runbook-approval"'),
-    (f"lee {NS},{NS} {K}", "or not twice"),
-    (f"lee cert-authority,{NS} {K}", "'cert-authority' may not stand here"),
-    (f"lee {NS},no-touch-required {K}", "may not stand here"),
-    (f'lee {NS},valid-before="20270101" {K}', "no time in UTC"),
-    (f'lee {NS},valid-before="soon" {K}', "no time in UTC"),
-    (f'lee {NS},valid-after="20271399Z" {K}', "no time in UTC"),
-    (f"lee {NS}", "none of the kinds of key"),
-    (f"lee {NS} ssh-dss {blob(b'ssh-dss', b'x')}", "none of the kinds of key"),
-    (f"lee {NS} ssh-ed25519-cert-v01@openssh.com {blob(b'x')}", "none of the kinds of key"),
-    (f"lee {NS} ssh-ed25519 AAAA!", "the public key is damaged"),
-    (f"lee {NS} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA", "the public key is damaged: it is cut off"),
-    (f"lee {NS} ssh-ed25519 {blob(b'ssh-rsa', b'x')}", "is not of the kind ssh-ed25519"),
-    (f"lee {NS} ssh-ed25519 {blob(b'ssh-ed25519', b'p' * 32, b'more')}", "is not of the kind ssh-ed25519"),
+    (f'lee valid-before="20270101Z" {K}', 'the options must say namespaces="runbook-approval"'),
+    (f"lee {NS},{NS} {K}", "or is given twice"),
+    (f"lee cert-authority,{NS} {K}", "'cert-authority' is not an allowed option"),
+    (f"lee {NS},no-touch-required {K}", "is not an allowed option"),
+    (f'lee {NS},valid-before="20270101" {K}', "is not a time in UTC"),
+    (f'lee {NS},valid-before="soon" {K}', "is not a time in UTC"),
+    (f'lee {NS},valid-after="20271399Z" {K}', "is not a time in UTC"),
+    (f'lee {NS},valid-before="00010101Z" {K}', "is not a time in UTC"),
+    (f'lee {NS},valid-before="20270101Z",valid-after="20270101Z" {K}', "must be later than valid-after"),
+    (f'lee {NS},valid-before="20260101000000" {K}', "is not a time in UTC"),
+    (f"lee {NS}", "is not a kind of key"),
+    (f"lee {NS} ssh-dss {blob(b'ssh-dss', b'x')}", "is not a kind of key"),
+    (f"lee {NS} ssh-ed25519-cert-v01@openssh.com {blob(b'x')}", "is not a kind of key"),
+    (f"lee {NS} ssh-ed25519 AAAA!", "the public key is not base64"),
+    (f"lee {NS} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA", "cannot read this as a public key"),
+    (f"lee {NS} ssh-ed25519 {blob(b'ssh-rsa', b'x')}", "cannot read this as a public key of the kind ssh-ed25519"),
+    (
+        f"lee {NS} ssh-ed25519 {blob(b'ssh-ed25519', b'p' * 32, b'more')}",
+        "cannot read this as a public key of the kind ssh-ed25519",
+    ),
     (f"lee {NS} ssh-rsa {blob(b'ssh-rsa', b'3', b'0' * 256)}", "3072 bits or more"),
     (f"lee {NS} {{casey}}", "lee has the same key as casey"),
-    (f'casey {NS},valid-before="20270101Z" {{casey}}', "a key stands there once"),
+    (f'casey {NS},valid-before="20270101Z" {{casey}}', "casey has the same key as casey; list each key once"),
 ]
 
 
@@ -121,10 +130,10 @@ def test_the_same_rsa_key_written_in_two_ways_is_one_key(folder: Path) -> None:
 
 ROLES = [
     ("people:\n  casey: [manager]\n", "there is no role for drew"),
-    ("people:\n  casey: [manager]\n  drew: []\n", "line 3: drew has no role"),
-    ("people:\n  casey: [boss]\n  drew: [security]\n", "line 2: casey has no role, or one that is not among team-lead"),
+    ("people:\n  casey: [manager]\n  drew: []\n", "line 3: drew needs one or more of these roles: team-lead, "),
+    ("people:\n  casey: [boss]\n  drew: [security]\n", "line 2: casey needs one or more of these roles: team-lead"),
     ("people:\n  casey: [manager]\n  drew: [security]\n  lee: [manager]\n", "line 4: lee has no key"),
-    ("people:\n  casey: [manager]\n  drew: [security]\n  casey: [security]\n", "line 2: casey stands there twice"),
+    ("people:\n  casey: [manager]\n  drew: [security]\n  casey: [security]\n", "line 2: casey is listed twice"),
     ("people:\n  casey: manager\n  drew: [security]\n", "people.casey"),
     ("people: {}\npersons: {}\n", "persons"),
     ("people: {}\npeople: {}\n", "is not `people:"),
@@ -155,14 +164,14 @@ FILES = [
     ("", _link, "approvers/production: is a symbolic link"),
     ("..", lambda path: _link(path.resolve()), "approvers: is a symbolic link"),
     ("revoked", lambda path: path.symlink_to("nowhere"), "revoked: is a symbolic link"),
-    ("allowed_signers", lambda path: path.chmod(0o646), "anybody on this machine may write it"),
-    ("roles.yaml", lambda path: path.chmod(0o666), "anybody on this machine may write it"),
-    ("", lambda path: path.chmod(0o777), "production: anybody on this machine may write it"),
-    ("..", lambda path: path.resolve().chmod(0o777), "approvers: anybody on this machine may write it"),
+    ("allowed_signers", lambda path: path.chmod(0o646), "anybody on this machine may write to it"),
+    ("roles.yaml", lambda path: path.chmod(0o666), "anybody on this machine may write to it"),
+    ("", lambda path: path.chmod(0o777), "production: anybody on this machine may write to it"),
+    ("..", lambda path: path.resolve().chmod(0o777), "approvers: anybody on this machine may write to it"),
     ("allowed_signers", lambda path: path.write_bytes(b"\xff\xfe"), "cannot be read"),
-    ("allowed_signers", lambda path: path.write_bytes(b"#" * 2**19), "larger than any list of signers"),
-    ("revoked", lambda path: path.mkdir(), "is no regular file"),
-    ("revoked", os.mkfifo, "is no regular file"),
+    ("allowed_signers", lambda path: path.write_bytes(b"#" * 2**19), "too large for a list of signers"),
+    ("revoked", lambda path: path.mkdir(), "is not a regular file"),
+    ("revoked", os.mkfifo, "is not a regular file"),
     ("revoked", lambda path: path.write_text("not a key\n"), "revoked, line 1: 'not'"),
 ]
 
@@ -186,7 +195,7 @@ def test_nobody_named_is_refused(folder: Path, text: str | None) -> None:
 
 
 def test_the_template_of_production_is_refused_until_it_is_filled_in() -> None:
-    with pytest.raises(BadSettings, match=r"production/allowed_signers, line 3: is still a placeholder"):
+    with pytest.raises(BadSettings, match=r"production/allowed_signers, line 3: is a placeholder"):
         load(ROOT / "params" / "approvers" / "production")
 
 
@@ -222,18 +231,26 @@ def test_a_signature_counts_for_its_text_person_key_and_namespace(
         file.write("  lee: [manager]\n")
     who = load(folder)
     signed = sign(b"text", key, "google")
-    assert who.verify("lee", b"text", signed, NOW)[0] == public(key).split()[0].encode()
+    assert who.verify("lee", b"text", signed, NOW) == " ".join(public(key).split()[:2])
     refused = [
         ("lee", b"texts", signed, NOW, "does not fit"),
-        ("casey", b"text", signed, NOW, "none of casey's"),
+        ("casey", b"text", signed, NOW, "not one of casey's keys"),
         ("nobody", b"text", signed, NOW, "'nobody' is none of those"),
-        ("lee", b"text", sign(b"text", key, "sandbox"), NOW, "does not fit"),
-        ("lee", b"text", signed, datetime(2025, 12, 31, 23, 59, tzinfo=UTC), "may not sign at this time"),
-        ("lee", b"text", signed, datetime(2026, 4, 1, 12, 0, tzinfo=UTC), "may not sign at this time"),
+        ("lee", b"text", sign(b"text", key, "sandbox"), NOW, "for another namespace"),
+        ("lee", b"text", signed, datetime(2025, 12, 31, 23, 59, tzinfo=UTC), "the key of lee is not yet valid"),
+        ("lee", b"text", signed, datetime(2026, 4, 1, 12, 0, tzinfo=UTC), "the key of lee has expired"),
         ("lee", b"text", signed.replace("SSH", "PGP"), NOW, "no SSH signature"),
-        ("lee", b"text", signed.replace("U1NIU0lHAAAAAQ", "U1NIU0lHAAAAAg"), NOW, "no SSH signature"),
+        (
+            "lee",
+            b"text",
+            signed.replace("U1NIU0lHAAAAAQ", "U1NIU0lHAAAAAg"),
+            NOW,
+            "does not accept the signature of lee: ",
+        ),
         ("lee", b"text", "", NOW, "no SSH signature"),
         ("lee", b"text", signed + signed, NOW, "no SSH signature"),
+        ("lee", b"text", f"see below\n{signed}", NOW, "no SSH signature"),
+        ("lee", b"text", signed[:-60] + signed[-56:], NOW, "ssh-keygen does not accept the signature of lee: "),
     ]
     for *what, why in refused:
         with pytest.raises(Refused, match=why):
@@ -250,10 +267,75 @@ def test_an_rsa_signature_must_use_sha2_512(folder: Path, keys: Callable[..., Pa
         load(folder).verify("casey", b"text", f"{lines[0]}\n{weak}\n{lines[-1]}\n", NOW)
 
 
-def test_hardware_keys_may_be_named(folder: Path) -> None:
+@pytest.mark.parametrize("algorithm", ["rsa-sha2-256", "webauthn-sk-ecdsa-sha2-nistp256@openssh.com", ""])
+def test_a_signature_of_another_algorithm_is_refused(folder: Path, algorithm: str) -> None:
+    inner = blob(algorithm.encode(), b"x")
+    fields = blob(b"key", b"runbook-approval", b"", b"sha512", base64.b64decode(inner))
+    text = base64.b64encode(b"SSHSIG" + (1).to_bytes(4) + base64.b64decode(fields)).decode()
+    with pytest.raises(Refused, match="no SSH signature of an accepted kind"):
+        load(folder).verify("casey", b"text", f"{BEGIN}\n{text}\n{BEGIN.replace('BEGIN', 'END')}\n", NOW)
+
+
+def test_a_key_signs_from_its_first_second_until_just_before_its_end(
+    folder: Path, keys: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/Chicago")  # the times in the file are UTC wherever ssh-keygen runs
+    limits = 'valid-after="20260310Z",valid-before="20260311060000Z"'
+    (folder / "allowed_signers").write_text(f"casey {NS},{limits} {public(keys('casey'))}\n")
+    (folder / "roles.yaml").write_text("people: {casey: [manager]}\n")
+    signed = sign(b"text", keys("casey"), "google")
+    start, end = datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 3, 11, 6, tzinfo=UTC)
+    moment = timedelta(microseconds=1)
+    who = load(folder)
+    for now in (start, end - moment, (end - moment).astimezone(ZoneInfo("Asia/Tokyo"))):
+        assert who.verify("casey", b"text", signed, now)
+    for now, why in ((start - moment, "not yet valid"), (end, "has expired"), (end + moment, "has expired")):
+        with pytest.raises(Refused, match=why):
+            who.verify("casey", b"text", signed, now)
+
+
+def test_each_of_two_keys_signs_for_itself(folder: Path, keys: Callable[..., Path]) -> None:
+    with (folder / "allowed_signers").open("a") as file:
+        file.write(f'casey {NS},valid-before="20260101Z" {public(keys("old"))}\ncasey {NS} {public(keys("new"))}\n')
+    who = load(folder)
+    signed = [who.verify("casey", b"text", sign(b"text", keys(name), "google"), NOW) for name in ("casey", "new")]
+    assert signed == [" ".join(public(keys(name)).split()[:2]) for name in ("casey", "new")]
+    with pytest.raises(Refused, match="the key of casey has expired"):
+        who.verify("casey", b"text", sign(b"text", keys("old"), "google"), NOW)
+
+
+def test_the_curve_of_a_key_is_that_of_its_kind(folder: Path, keys: Callable[..., Path]) -> None:
+    code = public(keys("p384", "-t", "ecdsa", "-b", "384")).split()[1]
+    (folder / "allowed_signers").write_text(f"casey {NS} ecdsa-sha2-nistp256 {code}\n")
+    with pytest.raises(BadSettings, match="line 1: ssh-keygen cannot read this as a public key"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ('Invalid "verify-time" option', "older than OpenSSH 9.1, so it cannot check the signature of casey"),
+        ("debug1: more\nno memory\nNo.", "ssh-keygen does not accept the signature of casey: no memory; No."),
+        ("", "ssh-keygen does not accept the signature of casey: "),
+    ],
+)
+def test_what_ssh_keygen_says_beside_the_known_reasons(
+    folder: Path, keys: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, reason: str
+) -> None:
+    who, signed = load(folder), sign(b"text", keys("casey"), "google")
+    (tmp_path / "ssh-keygen").write_text(f"#!/bin/sh\nprintf '{said}' >&2\nexit 255\n")
+    (tmp_path / "ssh-keygen").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Refused) as refusal:
+        who.verify("casey", b"text", signed, NOW)
+    assert reason in refusal.value.what
+
+
+def test_hardware_keys_may_be_named(folder: Path, keys: Callable[..., Path]) -> None:
+    point = base64.b64decode(public(keys("lee-ecdsa", "-t", "ecdsa", "-b", "256")).split()[1])[-65:]
     kinds = {
         "sk-ssh-ed25519@openssh.com": (b"p" * 32, b"ssh:"),
-        "sk-ecdsa-sha2-nistp256@openssh.com": (b"nistp256", b"p" * 65, b"ssh:"),
+        "sk-ecdsa-sha2-nistp256@openssh.com": (b"nistp256", point, b"ssh:"),
     }
     with (folder / "allowed_signers").open("a") as file:
         for kind, fields in kinds.items():
@@ -262,10 +344,11 @@ def test_hardware_keys_may_be_named(folder: Path) -> None:
 
 
 def test_a_revoked_key_signs_no_more(folder: Path, keys: Callable[..., Path]) -> None:
-    signed = sign(b"text", keys("casey"), "google")
-    (folder / "revoked").write_text(f"# lost\n{public(keys('casey'))}\n")
+    signed = {person: sign(b"text", keys(person), "google") for person in ("casey", "drew")}
+    (folder / "revoked").write_text(f"# lost\n\n{public(keys('lee'))}\n{public(keys('casey'))}\n")
     with pytest.raises(Refused, match="the key that signed for casey is revoked"):
-        load(folder).verify("casey", b"text", signed, NOW)
+        load(folder).verify("casey", b"text", signed["casey"], NOW)
+    assert load(folder).verify("drew", b"text", signed["drew"], NOW)
 
 
 def test_a_key_of_the_agent_signs(
@@ -306,7 +389,7 @@ def test_the_sandbox_has_two_people_of_its_own(tmp_path: Path, keys: Callable[..
     assert signers_of(system, "sandbox", tmp_path) == who
     assert (demo / "avery").read_bytes() == before
     assert [p.name for p in demo.parent.iterdir()] == ["approvers"]
-    with pytest.raises(BadSettings, match="for the target google it must say"):
+    with pytest.raises(BadSettings, match="for the target google the options must say"):
         load_signers(demo, "google", "production", KNOWN)
     signed = sign(b"text", demo / "avery", "sandbox")
     assert who.verify("avery", b"text", signed, NOW)

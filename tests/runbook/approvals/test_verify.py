@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from runbook.approvals import sign as sign_plan
+from runbook.approvals.keygen import NAMESPACES, sign
 from runbook.approvals.sign import approve
-from runbook.approvals.signers import NAMESPACES, Signers, demo_signers, load_signers, sign, signers_of
+from runbook.approvals.signers import Signers, demo_signers, load_signers, signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens, terms_of
 from runbook.approvals.verify import approvals_of, check, consume
@@ -351,8 +352,8 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "the plan moved": (_content(relies_on={"versions": {"3": "DISABLED"}}), "the plan is now"),
     "other changes": (_content(changes=[]), "the plan is now"),
     "another commit": (_content(commit="d" * 40), "the plan is now"),
-    "changed byte in the statement": (lambda p: _bytes(p, b"seen", b"been"), "does not fit what is said to be signed"),
-    "changed byte in the signature": (_signature, "does not fit what is said to be signed"),
+    "changed byte in the statement": (lambda p: _bytes(p, b"seen", b"been"), "does not fit the statement"),
+    "changed byte in the signature": (_signature, "does not fit the statement"),
     "another target": (_first(target="sandbox"), "approved it for another target"),
     "another environment": (_first(environment="staging"), "approved it for another environment"),
     "another operation": (_first(operation="deploy"), "approved it for another operation"),
@@ -366,8 +367,8 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         "nobody approves their own request",
     ),
     "one key for two people": (lambda p: p.name({"casey": "casey", "drew": "casey"}), "drew has the same key as casey"),
-    "another's key": (_first(key="drew"), "the key that signed is none of casey's"),
-    "a stranger's key": (_first(key="mallory"), "the key that signed is none of casey's"),
+    "another's key": (_first(key="drew"), "the key that signed is not one of casey's keys"),
+    "a stranger's key": (_first(key="mallory"), "the key that signed is not one of casey's keys"),
     "a stranger": (lambda p: p.give(p.signed("mallory", "manager")), "'mallory' is none of those who may sign"),
     "one person in two roles": (
         lambda p: p.give(p.signed("robin", "manager"), p.signed("robin", "security")),
@@ -390,32 +391,35 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     ),
     "another namespace": (
         lambda p: p.approvals.__setitem__(0, p.raw(canonical(p.statement("casey", "manager")), "casey", "sandbox")),
-        "does not fit what is said to be signed",
+        "the signature of casey is for another namespace",
     ),
     "revoked signer": (
         lambda p: (p.signers / "revoked").write_text(p.public("casey")),
         "the key that signed for casey is revoked",
     ),
     "removed signer": (lambda p: p.name({"drew": "drew"}), "'casey' is none of those who may sign"),
-    "replaced key": (lambda p: p.name({"casey": "mallory", "drew": "drew"}), "the key that signed is none of casey's"),
+    "replaced key": (
+        lambda p: p.name({"casey": "mallory", "drew": "drew"}),
+        "the key that signed is not one of casey's keys",
+    ),
     "key past its end": (
         lambda p: p.name({q: q for q in PEOPLE}, ',valid-before="202603101600Z"'),
-        "may not sign at this time",
+        "the key of casey has expired",
     ),
     "key before its start": (
         lambda p: p.name({q: q for q in PEOPLE}, ',valid-after="202603101601Z"'),
-        "may not sign at this time",
+        "the key of casey is not yet valid",
     ),
     "backdated to when the key was valid": (
         lambda p: (p.name({q: q for q in PEOPLE}, ',valid-before="20260310Z"'), _first(start=NOW - 20 * HOUR)(p)),
-        "may not sign at this time",
+        "the key of casey has expired",
     ),
     "signers file is a link": (lambda p: _link(p.signers / "allowed_signers"), "allowed_signers: is a symbolic link"),
     "signers folder is a link": (lambda p: _link(p.signers), "production: is a symbolic link"),
     "wildcard principal": (lambda p: p.name({"*": "mallory"}), "'*' must be one user name"),
     "anybody may write the signers": (
         lambda p: (p.signers / "allowed_signers").chmod(0o666),
-        "anybody on this machine may write it",
+        "anybody on this machine may write to it",
     ),
     "no signers": (lambda p: (p.signers / "allowed_signers").unlink(), "nobody may approve in production"),
     "signers of another environment": (
@@ -515,13 +519,13 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         lambda p: p.approvals.__setitem__(
             0, p.raw(canonical(p.statement("casey", "manager", target="sandbox")), "casey", "sandbox")
         ),
-        "does not fit what is said to be signed",
+        "the signature of casey is for another namespace",
     ),
     "signature of another statement": (
         lambda p: p.approvals.__setitem__(
             0, canonical({**json.loads(p.approvals[0]), "signature": json.loads(p.approvals[1])["signature"]})
         ),
-        "the key that signed is none of casey's",
+        "does not fit the statement",
     ),
     "no signature": (
         lambda p: p.approvals.__setitem__(0, canonical({**json.loads(p.approvals[0]), "signature": ""})),
@@ -570,9 +574,7 @@ def test_breaking_the_glass_without_a_right_to(case: Callable[..., Case], attack
 def test_one_key_under_two_names_is_no_quorum_however_it_got_there(case: Callable[..., Case]) -> None:
     plan = case()
     right = plan.who()
-    both = Signers(
-        "google", "production", {"casey": right.keys["casey"], "drew": right.keys["casey"]}, right.roles, frozenset()
-    )
+    both = Signers("google", "production", {"casey": right.keys["casey"], "drew": right.keys["casey"]}, right.roles, ())
     approvals = [plan.signed("casey", "manager"), plan.signed("drew", "security", key="casey")]
     with pytest.raises(Refused, match="is not approved") as refusal:
         check(plan.content, plan.terms, approvals, both, NOW, opening=NOW)
@@ -716,7 +718,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     ),
     "no reason": ({}, lambda p: {"reason": "  "}, "an approval must give a reason"),
     "two lines of reason": ({}, lambda p: {"reason": "a\nb"}, "no usable statement"),
-    "another's key": ({}, lambda p: {"key": p.keys / "drew"}, "the key that signed is none of casey's"),
+    "another's key": ({}, lambda p: {"key": p.keys / "drew"}, "the key that signed is not one of casey's keys"),
     "no key": ({}, lambda p: {"key": p.keys / "nobody"}, "did not sign"),
     "a second role": (
         {},

@@ -37,7 +37,7 @@ def test_it_is_open_for_a_day(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["7", "inc-7", "INC-", "INC-../x", "INC-7 ", "INC-a/b"])
 def test_names(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadParameter, match="no name of an incident"):
+    with pytest.raises(BadParameter, match="not an incident name"):
         is_open(Store(tmp_path), name, NOW)
 
 

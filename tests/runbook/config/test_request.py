@@ -79,6 +79,9 @@ WRONG: list[tuple[str, object]] = [
     ("count", "1234e567"),
     ("count", "1_000"),
     ("count", "1٣"),
+    ("count", "9" * 20),
+    ("count", "9" * 5000),
+    ("share", "9" * 5000),
     ("count", " 3"),
     ("count", ""),
     ("count", True),
@@ -103,6 +106,23 @@ def test_a_wrong_type_is_named(tmp_path: Path, name: str, given: object) -> None
     said = refusal(BadParameter, notebook(tmp_path, DECLARED), {name: given})
     assert said.startswith(f"BadParameter: {name}=")
     assert f"{name}: {type(request(notebook(tmp_path, DECLARED), {}).values[name]).__name__}, " in said
+
+
+def test_words_for_the_next_step(tmp_path: Path) -> None:
+    for name, hint in {
+        "count": "give a number such as 3",
+        "share": "give a number",
+        "force": "give true or false.",
+    }.items():
+        assert hint in refusal(BadParameter, notebook(tmp_path, DECLARED), {name: "x"})
+    assert "quote it in a notebook" in refusal(BadParameter, notebook(tmp_path, DECLARED), {"name": 8})
+
+
+@pytest.mark.parametrize("value", ["a\nb", "x\x1b[2Ky", "\u202eyako", "a\tb", "\x00", "zero\u200bwidth"])
+def test_a_text_must_be_printable(tmp_path: Path, value: str) -> None:
+    said = refusal(BadParameter, notebook(tmp_path, DECLARED), {"name": value})
+    assert "which is not printable text" in said
+    assert value not in said
 
 
 # Values → error, what the message says.
@@ -150,7 +170,7 @@ def test_an_attribute_that_is_no_parameter(tmp_path: Path) -> None:
 
 # None of these is real: each is the shape of a secret.
 RANDOM = "Zq3vX8kLw0PbT5nRj7YcD2mHf9GsA4eU"
-SECRETS: list[tuple[str, str]] = [
+SECRETS: list[tuple[str, object]] = [
     ("password", "hunter2"),
     ("slack_token", "hunter2"),
     ("apiKey", "hunter2"),
@@ -170,14 +190,18 @@ SECRETS: list[tuple[str, str]] = [
     ("name", "postgres://me:" + "hunter2@host/db"),
     ("name", RANDOM),
     ("name", f"prefix {RANDOM} suffix"),
+    ("name", [RANDOM]),
+    ("count", RANDOM.encode()),
 ]
 
 
 @pytest.mark.parametrize(("name", "value"), SECRETS)
-def test_a_secret_is_refused_and_not_repeated(tmp_path: Path, name: str, value: str) -> None:
-    said = refusal(BadParameter, notebook(tmp_path, DECLARED + f'{name}: str = ""\n' * (name != "name")), {name: value})
+def test_a_secret_is_refused_and_not_repeated(tmp_path: Path, name: str, value: object) -> None:
+    more = f'{name}: str = ""\n' * (name not in DECLARED)
+    said = refusal(BadParameter, notebook(tmp_path, DECLARED + more), {name: value})
     assert "looks like a secret" in said
-    assert value not in said
+    assert str(value) not in said
+    assert RANDOM not in said
 
 
 HARMLESS = [
@@ -214,6 +238,12 @@ MISDECLARED = [
     ("environment: str = print('x')", "malformed node"),
     ("environment: str = 'sandbox'\nimport os", "line 2 is not like"),
     ("environment: str = 'sandbox", "unterminated string"),
+    ("environment: int = 3", "environment must be declared as str"),
+    ("environment: str = 'sandbox'\nversion: str = 'x'", "version must be declared as int"),
+    ("environment: str = 'sandbox'\ntable: int = 3", "table must be declared as str"),
+    ("environment: str = 'sandbox'\nat: bool = True", "at must be declared as str"),
+    ("environment: str = 'sandbox'\nto: int = 3", "to must be declared as str"),
+    ("environment: str = 'sandbox'\nnotify: float = 0.5", "notify must be declared as str"),
 ]
 
 
@@ -230,7 +260,7 @@ def test_one_cell_declares(tmp_path: Path, tags: tuple[str, ...], times: int) ->
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"cells": 3}', '{"cells": [', "\x00"])
 def test_what_is_no_notebook(tmp_path: Path, content: str) -> None:
     (tmp_path / "no.ipynb").write_text(content)
-    assert "no.ipynb is no notebook" in refusal(Broken, str(tmp_path / "no.ipynb"), {})
+    assert "no.ipynb is not a notebook" in refusal(Broken, str(tmp_path / "no.ipynb"), {})
 
 
 def test_declarations_are_read_with_their_comments(tmp_path: Path) -> None:
@@ -239,6 +269,13 @@ def test_declarations_are_read_with_their_comments(tmp_path: Path) -> None:
         ("name", str, "# x", "any text"),
         ("count", int, 3, "how many"),
     ]
+
+
+def test_an_own_notebook_may_lack_what_other_runbooks_have(tmp_path: Path) -> None:
+    path = notebook(tmp_path, DECLARED + 'notify: str = ""  # whom')
+    assert "is sent only for an incident" in refusal(BadParameter, path, {"notify": "on-call"})
+    mine = Path(path).rename(tmp_path / "restore.ipynb")
+    assert "not from both or neither" in refusal(BadParameter, str(mine), {})
 
 
 def test_the_names_that_papermill_injected() -> None:

@@ -22,7 +22,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("retry", {"function": "ünïcode"}, "it is not in params/sandbox.yaml"),
     ("rollback", {"revision": "Gmail"}, "revision=Gmail"),
     ("p1_response", {"notify": "on-cal", "incident": "INC-7"}, "did you mean on-call?"),
-    ("p1_response", {"notify": "on-call"}, "once an incident"),
+    ("p1_response", {"notify": "on-call"}, "only for an incident"),
     ("rotate_secret", {"secret": ""}, "secret="),
     ("rotate_secret", {"secret": "a/b"}, "secret=a/b"),
     ("deploy", {"memory": "64Gi"}, "32Gi is the most"),
