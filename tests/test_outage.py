@@ -14,7 +14,7 @@ from tests.test_notebooks import cells, faults, shown
 
 # What the outputs of an example must say: the verdict, and words.
 SAID = {
-    "p1_response": ("alert", ["needs a person now", "memory limit", "auth error", "-p memory=2Gi", "their limits"]),
+    "p1_response": ("alert", ["act now", "memory limit", "auth error", "-p memory=2Gi", "their limits"]),
     "deploy": ("ok", ["own tests, MOCK_MODE=1", "reviewed", "secrets in code", "update function", "--source=."]),
 }
 

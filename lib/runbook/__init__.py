@@ -1,4 +1,4 @@
-"""Runbooks as code: everything that a notebook uses, imported when it is first used.
+"""Runbooks as code: everything that a notebook uses. Each name is imported on first use.
 
 from runbook import charts, checks, facts, start
 
@@ -19,7 +19,7 @@ __all__ = sorted(_NAMES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: the command line must not wait for what only a notebook needs."""
+    """Import a name on first use, so that the command line does not load what only notebooks need."""
     if name not in _NAMES:
         raise AttributeError(f"module 'runbook' has no attribute {name!r}")
     module = import_module(_NAMES[name])

@@ -1,4 +1,4 @@
-"""What a run carries from its start to its end, and what the runner handed to the process in which its cells run."""
+"""The state of a run, and the values that the runner passes to the kernel process."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class KernelContext:
-    """What the runner handed to this process, before the first cell: where the record is kept, a secret's value, and a
-    connection that was begun. Empty in a kernel that Jupyter started."""
+    """What the runner passes to this process before the first cell: the record's directory, a secret's value, and a
+    prefetched connection. Empty in a kernel that Jupyter started."""
 
     directory: Path | None = None
     secret: bytes | None = None
@@ -38,10 +38,10 @@ KERNEL = KernelContext()
 
 @dataclass
 class Context:
-    """One run: what was asked, of which system, when, and where its record is kept.
+    """One run: its request, system, moment, and the folder of its record.
 
-    `certain` is whether `moment` is the cloud's own time. The rest is what it has read and found so far: `findings`
-    by the name of the check, `checked` the facts that some check looked at, `again` values for looking again.
+    `clock_trusted`: whether `moment` comes from the cloud's clock. The rest is what the run has read and found so far:
+    `findings` by check name, `checked` (the ids of facts that a check has used), and `again` (parameters for a rerun).
     """
 
     request: Request
@@ -57,9 +57,9 @@ class Context:
     again: dict[str, str] = field(default_factory=dict)
 
     def judge(self, name: str, found: Findings, *facts: Fact, again: Mapping[str, str] | None = None) -> Findings:
-        """Let findings from these facts count in the verdict; they replace what was found under this name before.
+        """Add findings from these facts to the verdict; they replace earlier findings under this name.
 
-        `again` has values of parameters for looking again, such as when it was noticed.
+        `again` has parameter values for a rerun, such as when the problem was noticed.
         """
         self.checked |= {id(fact) for fact in facts}
         self.findings[name] = found
@@ -68,23 +68,23 @@ class Context:
 
     @contextmanager
     def errors_tell_what_was_written(self) -> Iterator[None]:
-        """An error in here tells what this run wrote before it, and never that nothing was changed."""
+        """Make an error raised inside list the changes that this run has sent, not "Nothing was changed"."""
         try:
             yield
         except RunbookError as error:
             rows = self.journal.read()
             if written := [row for row in rows if row["kind"] == "WRITE"]:
                 plan = written[0]["plan"]
-                error.effect = "\n  ".join([f"Before this, changes of plan {plan} were sent:", *_done(rows)])
-                error.next = f"{error.next} Then: runbook apply {plan}, which looks again and goes on.".lstrip()
+                error.effect = "\n  ".join([f"Before this error, changes of plan {plan} were sent:", *_done(rows)])
+                error.next = f"{error.next} Then: runbook apply {plan}, which checks each change and resumes.".lstrip()
             raise
 
 
 def _done(rows: list[Row]) -> Iterator[str]:
-    """What the journal of a run says of each change that was begun, one a line."""
+    """The status of each change that was started, from the journal, one per line."""
     ends = {row["number"]: row["state"] for row in rows if row["kind"] == "CONFIRM"}
     for row in rows:
         if row["kind"] == "INTENT":
-            state = ends.get(row["number"], "begun, not confirmed")
+            state = ends.get(row["number"], "started, not confirmed")
             said = "done" if state == "new" else state
             yield f"{row['number']}. {row['change']['action']}, {row['change']['resource']}: {said}"

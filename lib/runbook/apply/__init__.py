@@ -1,5 +1,5 @@
-"""The only place that writes: whether an approved plan may be applied, then one change after the other.
+"""The only package that writes: it checks whether an approved plan may be applied, then applies its changes in order.
 
-In: a plan, approvals, a secret's value. Out: an `Outcome`, and a journal written before each write. Each action
-in actions/ is a write beside its read-back. Start with apply.py, which reads as the steps to a decision.
+In: a plan, approvals, a secret's value. Out: an `Outcome`, and a journal entry before each write. Each action in
+actions/ pairs a write with its read-back. Start with apply.py, which lists the steps.
 """

@@ -1,9 +1,9 @@
-"""The only writer: whether an approved plan may be applied, and by whose leave; `writing` then does it.
+"""Applies an approved plan: checks id, gates, lock and approvals; the executor writes.
 
-    plan → same id? → gates? → lock → approvals? → use them up → one change after the other → CLOSE
+    plan → same id? → gates? → lock → approvals? → mark them as used → changes, in order → CLOSE
 
-After a crash, applying the same plan again reads the same journal: what is done is seen to be done, and the rest goes
-on under the same approvals until they expire.
+After a crash, apply the same plan again. It reads the same journal, verifies the changes that are done, and applies
+the rest under the same approvals until they expire.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
 
 def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
-    """Plan, refuse or apply; see the module. Raises NoRecord where it could not be journalled, and what is a bug."""
+    """Plan, refuse or apply; see the module. Raises NoRecord if the journal is not writable, and any bug."""
     try:
         plan = _wanted(run, plan)
         if not plan.changes:
-            return Outcome(plan, "nothing to do", said=" ".join(plan.notes) or "everything already is as asked")
+            return Outcome(plan, "nothing to do", said=plan.no_changes)
         asked = _asked(run, plan)
         if not asked.go:
             return _planned(run, plan, asked)
@@ -60,9 +60,9 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What this run is asked to do with a plan: `go` is whether to apply it.
+    """How this run must handle a plan: `go` is whether to apply it.
 
-    `now` is the cloud's time, or this machine's where it is not `certain`; `opening` when the preferred time begins.
+    `now` is the cloud's time if `clock_trusted`, else this machine's. `opening` is the start of the preferred time.
     """
 
     go: bool
@@ -73,9 +73,9 @@ class _Asked:
 
 
 def _wanted(run: Context, plan: Plan) -> Plan:
-    """The plan of now, or the one whose application was begun and has not ended.
+    """The current plan, or the approved plan if an earlier attempt to apply it is unfinished.
 
-    Raises Refused where there is none, and where the approved plan is another one or was applied already.
+    Raises Refused if there is no plan, or if the approved plan is a different one or was already applied.
     """
     wanted, store = run.request.values.get("approved_plan", ""), store_of(run)
     if wanted not in ("", plan.id, plan.whole_id):
@@ -91,7 +91,7 @@ def _wanted(run: Context, plan: Plan) -> Plan:
 
 
 def _asked(run: Context, plan: Plan) -> _Asked:
-    """Whether to apply, and under which terms; an incident counts while it is an open P1."""
+    """Whether to apply, and under which terms. An incident counts only while it is an open P1."""
     given, rule = run.request.values, plan.rule
     now, clock_trusted = run.cloud.now()
     opening = opens(run.settings.windows.get(rule.window), now, run.settings.zone)
@@ -105,22 +105,23 @@ def _asked(run: Context, plan: Plan) -> _Asked:
 
 
 def _require_safe(plan: Plan, asked: _Asked, secret_value: SecretValue) -> None:
-    """Raise Refused where the time is not the cloud's, a gate is not green, or a secret's value is missing.
+    """Raise Refused if the cloud's clock is unknown, a gate has failed, or a secret's value is missing.
 
-    A message needs no clock and stands in nobody's way.
+    A message needs no clock.
     """
     if not asked.clock_trusted and plan.operation != "notify":
-        said = "approvals hold until a time, and names have dates; this machine's own is not good enough"
-        raise Refused("the cloud's clock could not be read", said, next="check the network, and run it again.")
+        said = "approvals expire and names contain dates, so this machine's clock is not reliable enough"
+        raise Refused("the cloud's clock could not be read", said, next="check the network, then run again.")
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
-        raise Refused("it is not safe to start", lines, next=bad[0].next or "mend what the gates say, and plan again.")
+        hint = bad[0].next or "fix what the gates report, then plan again."
+        raise Refused("it is not safe to start", lines, next=hint)
     if any(change.args.needs_secret for change in plan.changes):
-        secret_value.secret()  # refuses before an approval is used up
+        secret_value.secret()  # refuses before an approval is marked as used
 
 
 def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statement, ...]:
-    """The approvals under which this plan may be applied now; none where nobody has to sign. Raises Refused."""
+    """The approvals that allow applying this plan now; empty if no approval is required. Raises Refused."""
     store, people = store_of(run), None
     if plan.rule.signers:
         people = signers_of(run.settings, run.cloud.target, store.folder.parent)
@@ -129,7 +130,7 @@ def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statemen
 
 
 def _begin(run: Context, plan: Plan, asked: _Asked, approvals: Sequence[Statement]) -> Journal:
-    """Use the approvals up, and open the journal of this application, or of the one that was not finished."""
+    """Mark the approvals as used, and open the journal of this attempt, or of the unfinished one."""
     store = store_of(run)
     folder = next_attempt(store.folder / "applied" / plan.id)
     try:
@@ -142,7 +143,7 @@ def _begin(run: Context, plan: Plan, asked: _Asked, approvals: Sequence[Statemen
 def _execute(
     run: Context, plan: Plan, secret_value: SecretValue, attempt: Journal, asked: _Asked, approvals: Sequence[Statement]
 ) -> Outcome:
-    """Let the executor write, and say under whose approvals it did."""
+    """Let the executor write; record which approvals were used."""
     shown = ("approver", "role", "reason", "override", "review_by")
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
     stored = newest_plan(store_of(run), plan.id)
@@ -152,35 +153,36 @@ def _execute(
 
 
 def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
-    """Put the plan into the store, for those who must approve it, and into the run's folder.
+    """Write the plan into the store, for its approvers, and into the run's folder.
 
-    Nobody is asked to sign what the gates would stop.
+    Blocked plans are not sent for approval.
     """
     _put(run, plan, asked.terms)
-    said = f"nothing was written. This is plan {plan.id}"
+    said = f"nothing was changed. The plan is {plan.id}"
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
-        hint = bad[0].next or "mend what the gates say."
-        return Outcome(plan, "planned", said=f"{said}; {len(bad)} gates stop it", next=(hint, "then plan again."))
+        hint = bad[0].next or "fix what the gates report."
+        blocked = f"{len(bad)} {'gate blocks' if len(bad) == 1 else 'gates block'} it"
+        return Outcome(plan, "planned", said=f"{said}; {blocked}", next=(hint, "then plan again."))
     terms = asked.terms
     steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in terms.signers]
     if asked.opening > asked.now and steps:
         begins = run.moment.local(clock(terms.not_before))
         steps.append(
-            f'what is signed holds from {begins:%a %H:%M} on; to apply it now, add --override "why it cannot wait"'
+            f'the approval takes effect {begins:%a %H:%M}; to apply now, add --override "why it cannot wait" to it'
         )
     if terms.incident:
         alone = f'runbook approve {plan.id} --role on-call --as {terms.requester} --reason "…"'
-        steps.append(f"or, while {terms.incident} is an open P1, {terms.requester} alone, where on call: {alone}")
+        steps.append(f"or, while {terms.incident} is an open P1, {terms.requester}, if on call, signs alone: {alone}")
     return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
 
 
 def _put(run: Context, plan: Plan, terms: Terms) -> None:
-    """Write the plan file. Raises Refused for a plan that nobody could read, NoRecord."""
+    """Write the plan file. Raises Refused for a plan that could not be read back, and NoRecord."""
     file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
     file["terms"] = terms.model_dump()
     content = canonical(file)
     plan_of(content)
-    # Two people may plan the same: who approves must see the newest, with the terms of whoever asked last.
+    # Two people may make the same plan: the approver must see the newest file, with the latest requester's terms.
     name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
     store_of(run).create(name, content)
     publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")

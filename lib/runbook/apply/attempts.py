@@ -1,4 +1,4 @@
-"""Applications of a plan: the lock of an environment, and the journal of each attempt."""
+"""Attempts to apply a plan: the lock of an environment, and the journal of each attempt."""
 
 from __future__ import annotations
 
@@ -22,36 +22,34 @@ if TYPE_CHECKING:
 
 
 def store_of(run: Context) -> Store:
-    """The record store of a run's environment; on Google it is shared only where params say so."""
+    """The record store of a run's environment; it is shared only if params say so."""
     return Store(records_directory(run.settings), shared=run.settings.records_shared)
 
 
 def already_applied(store: Store, wanted: str) -> Refused | None:
-    """That a plan was applied, where its last application ended well."""
+    """The refusal for a plan whose last attempt succeeded; None for any other plan."""
     known = attempts(store.folder / "applied" / wanted[:12])
     rows = known[-1].read() if known else []
     if not rows or rows[-1].get("result") != "applied":
         return None
     said = f"it ended at {rows[-1]['time'][:16]} UTC; its journal: {known[-1].path}"
-    return Refused(
-        f"plan {wanted[:12]} was applied already", said, next="nothing; to do the same again, plan it again."
-    )
+    return Refused(f"plan {wanted[:12]} was already applied", said, next="nothing; to repeat it, plan again.")
 
 
 @contextmanager
 def lock(folder: Path, run: Context) -> Iterator[None]:
-    """One writing run of an environment at a time. The system frees the lock when its owner's process ends.
+    """Allow one writing run per environment at a time. The operating system frees the lock when its process ends.
 
-    Raises Refused, naming the owner.
+    Raises Refused with the name of the owner, and NoRecord.
     """
     owner, lock = folder / "lock.owner", FileLock(folder / "lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        who = owner.read_text(encoding="utf-8") if owner.exists() else "somebody"
+        who = owner.read_text(encoding="utf-8") if owner.exists() else "its owner is unknown"
         raise Refused("another run is changing this environment", who, next="wait until it has ended.") from None
     except OSError as error:
-        raise NoRecord("the environment cannot be locked", str(error), next="give another RUNBOOK_RECORDS.") from None
+        raise NoRecord("the environment cannot be locked", str(error), next="set another RUNBOOK_RECORDS.") from None
     try:
         publish(owner, f"{here()['who']}, process {os.getpid()}, run {run.folder.name}".encode())
         yield
@@ -60,9 +58,9 @@ def lock(folder: Path, run: Context) -> Iterator[None]:
 
 
 def next_attempt(folder: Path) -> Path:
-    """The folder of this plan's unfinished application, or of one more after those that were closed.
+    """The folder of this plan's unfinished attempt, or of a new attempt.
 
-    It is not made before the approvals are used up: what was refused is no application.
+    The folder is made only after the approvals are marked as used: a refused plan is not an attempt.
     """
     known = attempts(folder)
     if known and not any(row["kind"] == "CLOSE" for row in known[-1].read()):
@@ -71,14 +69,14 @@ def next_attempt(folder: Path) -> Path:
 
 
 def open_journal(folder: Path) -> Journal:
-    """The journal of an attempt, whose folder is made. Raises NoRecord."""
+    """The journal of an attempt, in a new folder if needed. Raises NoRecord."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise NoRecord("the journal cannot be made", str(error), next="give another RUNBOOK_RECORDS.") from None
+        raise NoRecord("the journal cannot be made", str(error), next="set another RUNBOOK_RECORDS.") from None
     return Journal(folder)
 
 
 def attempts(folder: Path) -> list[Journal]:
-    """The journals of a plan's applications, oldest first."""
+    """The journals of a plan's attempts, oldest first."""
     return [Journal(path) for path in sorted(folder.glob("[0-9]*"), key=lambda path: int(path.name))]

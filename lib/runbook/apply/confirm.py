@@ -1,5 +1,5 @@
-"""The closing checks (guide: Monitor during and after): what a function did and logged since a change began, and
-whether copied tables have the rows of their sources.
+"""The closing checks (guide: Monitor during and after): the runs and errors of a function since a change started, and
+whether copied tables have the same rows as their sources.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ EVERY_S = 15
 
 
 def since(run: Context, outcome: Outcome) -> Findings:
-    """Look at the plan's functions for as long as the settings say; ends early when something is wrong.
+    """Watch the plan's functions for the rule's `watch_s`; end early on an alert.
 
-    The sandbox's clock stands still, so there one look is all.
+    The sandbox's clock does not advance, so there the functions are checked once.
     """
     names, rule = outcome.plan.watch, outcome.plan.rule
     if not names:
@@ -46,9 +46,9 @@ def _since(run: Context, outcome: Outcome, runs: Fact, errors: Fact) -> Findings
 
 
 def compared(run: Context, outcome: Outcome) -> Findings:
-    """Compare every copied table of the plan that is done, or that was there before, with its source.
+    """Compare every copied table of the plan, also those that were copied earlier, with its source.
 
-    So an application that is taken up again after a crash looks at all copies, not only at those that it made itself.
+    An attempt that resumes after a crash therefore verifies all copies, not only its own.
     """
     plan, statuses = outcome.plan, outcome.statuses
     if outcome.result in ("planned", "refused"):

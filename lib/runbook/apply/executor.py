@@ -1,6 +1,7 @@
-"""One application of a plan, change by change: look, INTENT, write, RESULT, look until it has settled, CONFIRM.
+"""Applies the changes of a plan in order: observe, INTENT, write, RESULT, observe until it has settled, CONFIRM.
 
-Each line is in the journal before what it tells of begins. What a write did is never taken from its answer.
+Each journal entry is on the disk before the step that it describes. The effect of a write is always observed, never
+taken from its answer.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 
 
 SETTLE_TIMEOUT_S = 900  # how long a change may take to settle on Google
-BRIEF_S = 60  # how long Google may go on to show what was before a write
+BRIEF_S = 60  # how long Google may still show the old state after a write
 PAUSE_S = 3
-LOOKS = 8  # in the sandbox, where each look is a step of what is under way
-Sent = Literal["no", "yes", "refused"]  # whether a write was sent; what Google refused had no effect
+LOOKS = 8  # observations in the sandbox, where each one advances pending work by a step
+Sent = Literal["no", "yes", "refused"]  # whether a write was sent; a refused write had no effect
 
-# What becomes of a change, by how things look and whether its write was sent; where there is nothing, it is sent.
+# The status of a change, by the observed state and whether its write was sent. None: send the write.
 STATUS: dict[tuple[str, Sent], ChangeStatus | None] = {
     ("new", "no"): "done",
     ("old", "no"): None,
@@ -42,13 +43,13 @@ STATUS: dict[tuple[str, Sent], ChangeStatus | None] = {
     ("unseen", "no"): "unknown",
     ("other", "no"): "failed",
     ("new", "yes"): "done",
-    ("old", "yes"): "unknown",  # it may still come
+    ("old", "yes"): "unknown",  # the effect may still appear
     ("failed", "yes"): "failed",
     ("pending", "yes"): "unknown",
     ("unseen", "yes"): "unknown",
     ("other", "yes"): "unknown",
     ("new", "refused"): "done",
-    ("old", "refused"): "failed",  # only who was refused can be sure that what is old now stays old
+    ("old", "refused"): "failed",  # after a refusal, the old state is final
     ("failed", "refused"): "failed",
     ("pending", "refused"): "unknown",
     ("unseen", "refused"): "unknown",
@@ -58,9 +59,9 @@ STATUS: dict[tuple[str, Sent], ChangeStatus | None] = {
 
 @dataclass
 class Executor:
-    """One application of a plan, change by change.
+    """One attempt to apply a plan, change by change.
 
-    `refused`: the last write was, and had no effect, so that it can be tried again.
+    `refused`: the last write was refused and had no effect, so it can be retried.
     """
 
     run: Context
@@ -70,9 +71,9 @@ class Executor:
     refused: bool = False
 
     def all(self, began: datetime) -> Outcome:
-        """Apply the changes in order until one that is needed is not done.
+        """Apply the changes in order; stop at the first required change that is not done.
 
-        The journal, and with it the approvals, stays open while that can be tried again.
+        If that change can be retried, the journal stays open, and the approvals stay valid for it.
         """
         statuses: list[tuple[ChangeStatus, str]] = []
         for number, change in enumerate(self.plan.changes, 1):
@@ -90,8 +91,8 @@ class Executor:
         )
 
     def _counted(self, statuses: list[tuple[ChangeStatus, str]]) -> list[tuple[int, ChangeStatus, str]]:
-        """Number, fate and words of what decides the result: the needed changes, or all where none is."""
-        rows = [(n, c, *told) for n, (c, told) in enumerate(zip(self.plan.changes, statuses, strict=True), 1)]
+        """Number, status and text of the changes that decide the result: the required ones, or all if none is."""
+        rows = [(n, c, *status) for n, (c, status) in enumerate(zip(self.plan.changes, statuses, strict=True), 1)]
         return [
             (n, status, said) for n, c, status, said in rows if not c.optional or all(row[1].optional for row in rows)
         ]
@@ -100,23 +101,23 @@ class Executor:
         if result == "applied":
             done = sum(status == "done" for status, _ in statuses)
             if len(statuses) == 1:
-                return "the change is done, and was seen to be"
-            return f"{done} of {len(statuses)} changes are done, and were seen to be"
+                return "the change is done and verified"
+            return f"{done} of {len(statuses)} changes are done and verified"
         number, status, said = next(row for row in self._counted(statuses) if row[1] != "done")
         return f"change {number} of {len(statuses)}: {status}, {said}"
 
     def _next(self, result: str, done: list[Change]) -> tuple[str, ...]:
-        """The way on, and for what is done already the way back, newest first."""
+        """How to continue, and how to undo the changes that are done, newest first."""
         if result == "applied":
             return ()
-        on = "mend what it says, then plan again"
+        on = "fix the reported problem, then plan again"
         if self.refused:
-            on = f"mend what it says; then runbook apply {self.plan.id} goes on under the same approvals"
+            on = f"fix the reported problem; then runbook apply {self.plan.id} resumes under the same approvals"
         if result == "unknown":
-            on = f"runbook apply {self.plan.id} looks again and goes on"
+            on = f"runbook apply {self.plan.id} checks each change again and resumes"
         return (
             on,
-            *(f"to go back on “{c.action}”, {c.resource}: {c.way_back}" for c in reversed(done) if not c.optional),
+            *(f"to undo “{c.action}” of {c.resource}: {c.way_back}" for c in reversed(done) if not c.optional),
         )
 
     def _one(self, number: int, change: Change) -> tuple[ChangeStatus, str]:
@@ -132,7 +133,7 @@ class Executor:
         intent = {"change": change.plain(), "notes": change.notes, "seen": observed.said, "undo": change.way_back}
         self._write("INTENT", number=number, **intent)
         said, refused = self._sent(number, change, observed)
-        if self.refused:  # by ourselves: nothing was sent
+        if self.refused:  # refused on this machine: nothing was sent
             return "failed", said
         observed = self._settled(change, wait=("pending", "unseen") if refused else ("pending", "unseen", "old"))
         self._write("CONFIRM", number=number, state=observed.state, said=observed.said)
@@ -141,9 +142,9 @@ class Executor:
         return status, "; ".join(t for t in (observed.said, said if status != "done" else "") if t)
 
     def _sent(self, number: int, change: Change, observed: Observation) -> tuple[str, bool]:
-        """Send the write; what was answered where that was an error, and whether that was a refusal.
+        """Send the write; return the error, "" if there is none, and whether the write was refused.
 
-        Sets `refused` where it was not even sent. Raises what is neither an answer nor silence.
+        Sets `refused` if the write was not sent at all. Raises any error that is neither an answer nor a missing one.
         """
         try:
             ACTIONS[change.action].do(self._sender(number), self.run.cloud, change, observed, self.secret_value)
@@ -152,7 +153,7 @@ class Executor:
             said, refused = f"{refusal.what}: {refusal.observed}", True
             self.refused = True
         except Exception as error:
-            if hasattr(error, "message"):  # before anything reads it: an answer may repeat what was sent
+            if hasattr(error, "message"):  # scrub it first, because an answer may repeat the request
                 error.message = self.secret_value.scrub(str(error.message))
             missing, refused = gap(error, change.resource), _is_answer(error)
             if missing is None and not refused:
@@ -163,22 +164,22 @@ class Executor:
         return said, refused
 
     def _hide(self, error: Exception) -> None:
-        """Raise Broken in place of an error that would show a secret's value, wherever in it that stands."""
+        """Raise Broken instead of an error whose traceback contains a secret's value."""
         whole = "".join(traceback.format_exception(error))
         if self.secret_value.scrub(whole) != whole:
             observed = f"{type(error).__name__}: {self.secret_value.scrub(str(error))}"
             raise Broken(
-                "a write broke off",
+                "a write was interrupted by an error",
                 observed,
-                "It is not known whether it had its effect.",
-                f"runbook apply {self.plan.id} looks again.",
+                "It is unknown whether the write had an effect.",
+                f"runbook apply {self.plan.id}, which checks it again.",
             ) from None
 
     def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
-        """A change with when its function last ran before an earlier attempt, and whether that may have sent it.
+        """A change, with the time of its function's last run from the journal, and whether it may have been sent.
 
-        Nothing else of the journal is believed: what is done is what the plan says. What was refused is as if it had
-        never been tried: its notes are of a moment that has passed.
+        Everything else in the journal is ignored, because the changes come from the plan. A refused write counts as
+        never tried, and its notes are out of date.
         """
         noted, sent = change, False
         for row in self.journal.read():
@@ -192,14 +193,14 @@ class Executor:
         return noted, sent
 
     def _settled(self, change: Change, wait: tuple[str, ...]) -> Observation:
-        """Look until it is in none of the states to wait for, or patience ends; a run of a function is slow to show."""
+        """Observe until the state is none of `wait`, or until the time is up; a run of a function appears late."""
         on_google, began = self.run.cloud.target == "google", time.monotonic()
         for n in range(SETTLE_TIMEOUT_S // PAUSE_S if on_google else LOOKS):
             if on_google and n:
                 time.sleep(PAUSE_S)
             observed = self._observe(change)
-            patience = BRIEF_S if observed.state == "old" and not change.args.is_a_run else SETTLE_TIMEOUT_S
-            if observed.state not in wait or (on_google and time.monotonic() - began > patience):
+            timeout = BRIEF_S if observed.state == "old" and not change.args.is_a_run else SETTLE_TIMEOUT_S
+            if observed.state not in wait or (on_google and time.monotonic() - began > timeout):
                 break
         return observed
 
@@ -209,12 +210,12 @@ class Executor:
         except Exception as error:
             missing = gap(error, change.resource)
             if missing:
-                return Observation("unseen", f"could not see: {missing.why}")
-            # A query that Google does not take is none, too: what was done stays done, and must be told.
+                return Observation("unseen", f"could not read: {missing.why}")
+            # A rejected query must not raise: the writes so far must still be reported.
             if not _is_answer(error) and not isinstance(error, RunbookError | Absent | BadColumn):
                 raise
             said = f"{error.what}: {error.observed}" if isinstance(error, RunbookError) else str(error)
-            return Observation("unseen", f"could not see: {said.splitlines()[0]}")
+            return Observation("unseen", f"could not read: {said.splitlines()[0]}")
 
     def _sender(self, number: int) -> Any:
         def send(method: str, url: str, body: Any = None, headers: Row | None = None) -> Row:
@@ -230,7 +231,7 @@ class Executor:
 
 
 def _is_answer(error: Exception) -> bool:
-    """Whether Google answered, with an error that is none of ours."""
+    """Whether the error is an answer from Google: a 4xx."""
     from google.api_core.exceptions import ClientError
 
     return isinstance(error, ClientError)

@@ -1,7 +1,7 @@
-"""What a change needs that may stand nowhere: the value of a secret, and the archive of a source.
+"""The value of a secret and the archive of a source. A secret's value must never be logged or stored.
 
-A secret's value comes from a file, from an environment variable, or from the runner, which read it from stdin or a
-hidden prompt and handed it to the kernel through a pipe. It is read once, when it is needed, and kept only in memory.
+A secret's value comes from a file, from an environment variable, or from the runner, which reads it from stdin or a
+hidden prompt and passes it to the kernel through a pipe. It is read once, when it is needed, and kept only in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LIMIT = 64 * 1024  # bytes (https://cloud.google.com/secret-manager/quotas)
 
 
 class SecretValue:
-    """Made for one run; `source` is the folder of a function's code, "" where none is needed."""
+    """The secret data of one run; `source` is the folder of a function's code, "" if it is not needed."""
 
     def __init__(self, source: str = ""):
         self.source = source
@@ -33,22 +33,22 @@ class SecretValue:
         return archive(folder_of(self.source))
 
     def secret(self) -> bytes:
-        """The value. Raises Refused when there is none, an empty one, or one that Secret Manager would not take."""
+        """The value. Raises Refused if it is missing, empty, or too large for Secret Manager."""
         value = self._value = _secret() if self._value is None else self._value
         if value is None or not value.strip():
             raise Refused(
                 "there is no value for the new version",
-                f"neither {FILE}, nor {NAME}, nor the command line gave one",
-                next="runbook apply ID --secret-file PATH, or --secret-env NAME, or --secret-stdin, or at the prompt.",
+                f"it is not in {FILE}, in {NAME} or on the command line",
+                next="use runbook apply ID with --secret-file PATH, --secret-env NAME, --secret-stdin, or the prompt.",
             )
         if len(value) > LIMIT:
             raise Refused(
-                f"the value has {len(value):,} bytes", "a version holds at most 65,536", next="check the file."
+                f"the value has {len(value):,} bytes", "a version has at most 65,536 bytes", next="check the file."
             )
         return value
 
     def scrub(self, text: str) -> str:
-        """A text without the secret's value in any of the forms in which it travels, should an answer repeat it."""
+        """The text, with every encoding of the secret's value replaced: an answer may repeat the request."""
         value = self._value or b""
         parts = {value, value.strip(), *(line.strip() for line in value.splitlines())}
         forms = {form for part in parts if len(part) >= SHORT or part == value for form in _forms(part)}
@@ -57,11 +57,11 @@ class SecretValue:
         return text
 
 
-SHORT = 6  # bytes; a line of the value that is shorter says nothing of it, and stands in many words
+SHORT = 6  # bytes; a shorter line of the value reveals nothing, and occurs in many words
 
 
 def _forms(value: bytes) -> list[str]:
-    """How a value may be written."""
+    """The encodings of a value in requests, answers and tracebacks."""
     plain, encoded = value.decode(errors="replace"), base64.b64encode(value).decode()
     quoted = [json.dumps(plain, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
     urls = [quote(plain), quote(plain, safe=""), quote_plus(plain)]

@@ -1,4 +1,4 @@
-"""A plan that is not today's: one whose application was begun and has not ended, or one that is out of date."""
+"""An approved plan that differs from the current one: its attempt is unfinished, or it is out of date."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | None:
-    """The plan as it was approved, where applying it was begun and has not ended: what was done moved the plan of now.
+    """The approved plan, if an attempt to apply it is unfinished: the changes so far make the current plan differ.
 
-    None for any other, also for one that was made for another place or by other code. The file and the journal may be
-    anybody's: what comes back holds only actions of this runbook, and is applied only under signatures of exactly this.
-    Where nobody has to sign, today's plan must have every change of it, or find it done.
+    None for any other plan, and for one from another environment or other code. The file and the journal are not
+    trusted: the returned plan contains only actions of this runbook, and needs signatures for exactly this plan. If no
+    signature is required, each of its changes must be in the current plan, or already applied.
     """
     stored = newest_plan(store, wanted)
     if stored is None:
@@ -45,24 +45,22 @@ def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | No
 
 
 def stale(store: Store, wanted: str, plan: Plan) -> Refused:
-    """Why the approved plan is not the plan of now: every part that moved."""
+    """The refusal for an approved plan that differs from the current one: every part that changed."""
     stored = newest_plan(store, wanted)
     if stored is None:
-        return Refused(
-            f"there is no plan {wanted}", "it was never made in this record store", next="plan, then approve."
-        )
+        return Refused(f"there is no plan {wanted}", "it is not in this record store", next="plan, then approve.")
     before, now = stored.file.content, plan.content
     moved = [*_moved("", _read(before), _read(now))] or [*_moved("", before, now)]
     where = f"{plan.operation} ({plan.origin.get('environment')})"
     return Refused(
         f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}",
         "\n".join(f"changed: {line}" for line in moved),
-        next=f"look at “What will change?” again; approve {plan.id}, or stop.",
+        next=f"review “What will change?” again; approve {plan.id}, or stop.",
     )
 
 
 def _read(content: Row) -> Row:
-    """What people read of a plan; its arguments say the same again, for the actions."""
+    """The text of a plan for people; its arguments are left out because they have the same content."""
     names = ("action", "resource", "before", "after")
     return {**content, "changes": [{name: change[name] for name in names} for change in content["changes"]]}
 

@@ -1,4 +1,4 @@
-"""One person signs one plan in one role."""
+"""Signs one plan as one person in one role."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def approve(
     opening: datetime,
     override: str = "",
 ) -> Statement:
-    """Sign a plan as `person` in `role`, and put the approval into the store as approvals/<plan>/<nonce>.json.
+    """Sign a plan as `person` in `role`, and write the approval into the store as approvals/<plan>/<nonce>.json.
 
-    It holds from the `opening` of the preferred window; with an `override` reason from now. `rule` and `opening` come
+    It takes effect at the `opening` of the preferred window; with an `override` reason, now. `rule` and `opening` come
     from the approver's own settings. Raises Refused.
     """
     file, terms = _plan(plan_file, rule, store, now)
@@ -50,7 +50,7 @@ def approve(
             and before.role != role
             and now < clock(before.expires_at)
         )
-        require((not elsewhere, f"{person} has signed this plan already, as {before.role}"))
+        require((not elsewhere, f"{person} has already signed this plan as {before.role}"))
     signature = sign(text, key, statement.target)
     signers.verify(person, text, signature, now)
     name = f"approvals/{file.id}/{statement.nonce}.json"
@@ -59,16 +59,16 @@ def approve(
 
 
 def _plan(plan_file: bytes, rule: Rule, store: Store, now: datetime) -> tuple[PlanFile, Terms]:
-    """A plan file and its terms as the settings have them. Raises Refused unless one agrees with the other."""
+    """A plan file, and its terms from the settings. Raises Refused unless the terms in the file are the same."""
     file = plan_of(plan_file)
     terms = current_terms(file, rule)
     expires = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
     google = file.content.get("target") == "google"
     require(
-        (rule.offered, "this operation is not offered: no runbook does it, so no approval can be given"),
-        (file.terms == terms, "the terms in the plan file are not those of the settings: it was edited, or they were"),
+        (rule.offered, "no runbook offers this operation, so it cannot be approved"),
+        (file.terms == terms, "the terms in the plan file differ from the settings: one of them was edited"),
         (now < expires, f"the plan expired at {utc_text(expires)}; make a new one"),
-        (store.shared or not google, "an approval for Google belongs in the record store that all machines share"),
+        (store.shared or not google, "an approval for Google needs a record store that all machines share"),
     )
     return file, terms
 

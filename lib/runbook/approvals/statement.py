@@ -1,4 +1,4 @@
-"""What an approver signs."""
+"""The statement that an approver signs, and its file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
 class Statement(Part):
-    """What an approver signs: this plan, here, in this role, from and until when, to be used once and in one store."""
+    """What an approver signs: the plan, its environment, the approver's role, and the time when it is valid.
+
+    It can be used once, in one store.
+    """
 
     version: Literal[1] = Field(alias="schema")
     plan: Id
@@ -38,7 +41,7 @@ class Statement(Part):
 
     @property
     def review_by(self) -> datetime | None:
-        """Until when somebody else must have reviewed a break-glass approval; None for any other."""
+        """The time by which another person must review a break-glass approval; None for any other approval."""
         return clock(self.not_before) + timedelta(hours=24) if self.break_glass else None
 
 
@@ -50,12 +53,12 @@ class Approval(Part):
 
 
 def same_person_key(person: str) -> str:
-    """A user name, whether or not it is written as an e-mail address."""
+    """A key that is equal for a user name and for that user's e-mail address."""
     return person.casefold().partition("@")[0]
 
 
 def statement_of(text: bytes) -> Statement:
-    """A statement from its text, which must be the canonical one. Raises Refused."""
+    """A statement from its text. Raises Refused unless the text is canonical JSON."""
     statement = parse(text, "statement", 2**14, Statement)
-    require((canonical(statement.model_dump(by_alias=True)) == text, "the statement is not written canonically"))
+    require((canonical(statement.model_dump(by_alias=True)) == text, "the statement is not canonical JSON"))
     return statement

@@ -1,4 +1,4 @@
-"""A plan in a record store: found by its id, shown to its approver, and signed."""
+"""A plan in a record store: find it by its id, show it to its approver, and sign it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from runbook.records.store import Store
 
 @dataclass(frozen=True)
 class Found:
-    """A plan file that can be what it says, and the environment whose store it is in."""
+    """A valid plan file, and the environment whose store it is in."""
 
     system: Settings
     store: Store
@@ -44,10 +44,10 @@ class Found:
 
     @property
     def rule(self) -> Rule:
-        """The row of params. Raises Refused where there is none."""
+        """The operation's row in params. Raises Refused if there is none."""
         name = self.content["operation"]
         if name not in self.system.operations:
-            raise Refused("params do not allow this", f"operations.{name} is missing", next="add its row.")
+            raise Refused("params do not allow this", f"operations.{name} is missing", next="add that row.")
         return self.system.operations[name]
 
     @property
@@ -60,7 +60,7 @@ class Found:
 
     @property
     def _preferred(self) -> str:
-        """When it may be applied by what is signed now: the window in words, and its next opening."""
+        """When an approval signed now takes effect: the window in words, and its next opening."""
         window = self.system.windows.get(self.file["terms"]["window"])
         begins = clock(self.file["terms"]["not_before"]).astimezone(self.system.zone)
         return f"{window.text}; from {begins:%a %Y-%m-%d %H:%M %Z}" if window else "any"
@@ -71,7 +71,7 @@ class Found:
         return any(ACTIONS[change["action"]].needs_secret for change in self.content["changes"])
 
     def text(self) -> str:
-        """The plan as its approver must see it before signing."""
+        """The plan as text, for its approver to read before signing."""
         terms, shown = self.file["terms"], self.content
         about = {key: shown[key] for key in ("operation", "environment", "project", "target", "commit", "reason")}
         about |= {"requester": terms["requester"], "risk": terms["risk"], "who must sign": ", ".join(terms["signers"])}
@@ -80,29 +80,27 @@ class Found:
             **{f"relies on {k}": v for k, v in shown["relies_on"].items()},
         }
         names = ("action", "resource", "before", "after")
-        changes = [
-            {name: c[name] for name in names} | {"undo": c["undo"] or f"none: {c['no_undo']}"} for c in shown["changes"]
-        ]
+        changes = [{name: c[name] for name in names} | {"undo": c["undo"] or c["no_undo"]} for c in shown["changes"]]
         about |= {
-            f"given {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
+            f"parameter {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
         }
         head = text_table([{"plan": key, self.file["id"][:12]: value} for key, value in about.items()])
         texts = dict.fromkeys(c["args"]["message"] for c in shown["changes"] if c["action"] == Notify.action)
-        messages = "".join(f"\nWhat they are told:\n{visible(text)}\n" for text in texts)
+        messages = "".join(f"\nMessage to the contacts:\n{visible(text)}\n" for text in texts)
         return f"{head}\n\n{text_table(changes)}\n{messages}"
 
     def require_signature(self) -> None:
-        """Raise Refused unless somebody who may has signed it, or nobody has to: nothing of it runs before that."""
+        """Raise Refused unless a permitted signer has signed it, or no approval is required."""
         if self.rule.signers:
             people = signers_of(self.system, self.content["target"], self.store.folder.parent)
             require_signature(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
     def now(self) -> datetime:
-        """The time of the cloud that the plan is for."""
+        """The time of the plan's cloud, or of this machine if the cloud's clock cannot be read."""
         return connect(self.system, str(self.parameters.get("world", ""))).now()[0]
 
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
-        """Sign and put the approval into the store. Raises Refused, BadSettings."""
+        """Sign, and write the approval into the store. Raises Refused, BadSettings."""
         target, records = self.content["target"], self.store.folder.parent
         people = signers_of(self.system, target, records)
         if target == "sandbox":
@@ -116,13 +114,13 @@ class Found:
 
 
 def find(plan: str) -> Found:
-    """A plan by its id, in whichever environment's store it is. Raises UnknownName."""
+    """A plan by its id, from the store of any environment. Raises UnknownName, Refused."""
     looked = []
     for environment in environments():
         try:
             system = load_settings(environment)
-        except BadSettings as error:  # a template, say: no plan can have been made from it
-            looked.append(f"not in that of {environment}: {error.what}")
+        except BadSettings as error:  # such as a template: no plan can have been made with it
+            looked.append(f"not in the store of {environment}: {error.what}")
             continue
         store = Store(records_directory(system), shared=system.records_shared)
         looked.append(str(store.folder))
@@ -133,6 +131,6 @@ def find(plan: str) -> Found:
             return Found(system, store, stored)
     raise UnknownName(
         f"there is no plan {plan!r}",
-        "looked in " + "; ".join(looked),
-        next="a run that plans prints its id, 12 characters.",
+        "searched " + "; ".join(looked),
+        next="use the id that the planning run printed, 12 characters.",
     )

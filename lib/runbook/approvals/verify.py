@@ -1,10 +1,11 @@
-"""Which approvals let a plan be applied now, and their use: each counts for one plan, once, for a time.
+"""Checks which approvals allow applying a plan now, and marks them as used: each is for one plan, once, until it
+expires.
 
     plan file   {"schema": 1, "id": SHA-256 of content, "record": folder, "content": {…}, "terms": {…}}
     approval    {"statement": "<canonical JSON, see Statement>", "signature": "<armored SSH signature>"}
 
-The terms in a plan file are shown, never believed: whoever approves or applies derives them again from the settings.
-Approvals stop mistakes, stale plans and replays. Against somebody who may deploy and means harm only IAM helps.
+The terms in a plan file are for display only: approving and applying derive them again from the settings. Approvals
+stop mistakes, stale plans and replays. They do not stop an attacker who may deploy: IAM does.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ Json = Mapping[str, Any]
 
 
 def require_signature(file: PlanFile, rule: Rule, signers: Signers, store: Store, now: datetime) -> None:
-    """Raise Refused unless somebody who may sign this plan has signed it; whether that is enough, `check` says.
+    """Raise Refused unless at least one permitted signer has signed this plan. `check` decides whether that is enough.
 
-    Its parameters decide what runs (a folder of code, say): before a signature they are anybody's who can write here.
+    The plan's parameters decide what runs, such as a folder of code. Without a signature, anyone who can write to the
+    store could have set them.
     """
-    why = [f"nobody has approved it as {role}" for role in rule.signers]
+    why = [f"not yet approved as {role}" for role in rule.signers]
     for raw in approvals_of(store, file.id):
         try:
             _accept(raw, file.content, current_terms(file, rule), signers, now)
@@ -51,14 +53,14 @@ def require_signature(file: PlanFile, rule: Rule, signers: Signers, store: Store
 
 
 def approvals_of(store: Store, plan: str) -> list[bytes]:
-    """The approvals that the store has for a plan, unchecked; those that were never used come first."""
+    """The approvals of a plan in the store, unchecked; unused ones come first."""
     names = store.list(f"approvals/{plan}")
     used = {name for name in names if store.read(f"nonces/{Path(name).stem}") is not None}
     return [store.read(name) or b"" for name in sorted(names, key=lambda name: (name in used, name))]
 
 
 def statements_of(store: Store, plan: str) -> Iterator[Statement]:
-    """What the store's approvals of a plan say, unchecked."""
+    """The statements in a plan's approvals, unchecked."""
     for raw in approvals_of(store, plan):
         with suppress(Refused):
             yield statement_of(parse(raw, "approval", 2**14, Approval).statement.encode())
@@ -73,11 +75,11 @@ def check(
     *,
     opening: datetime,
 ) -> tuple[Statement, ...]:
-    """The statements that let this plan be applied now: one for each role, of different people and keys.
+    """The statements that allow applying this plan now: one for each role, from different people and keys.
 
-    `content`, `terms` and `opening` are derived at this moment, from cloud and settings. An operation of low risk needs
-    no one, and `signers` may be None. An approval that does not hold is as good as none. Raises Refused with the
-    reason of each.
+    `content`, `terms` and `opening` must be current, from the cloud and the settings. A low-risk operation without
+    signers needs no approval, and `signers` may be None. Invalid approvals are ignored. Raises Refused with the reason
+    for each.
     """
     if not terms.signers and terms.risk == "low":
         return ()
@@ -106,31 +108,32 @@ def check(
 def _not_approved(
     content: Json, terms: Terms, by_role: Mapping[str, list], early: list[Statement], why: list[str]
 ) -> Refused:
-    """The refusal: who has not signed, or from when on what was signed holds."""
+    """The refusal: the roles that have not signed, or when the approvals take effect."""
     missing = [r for r, found in by_role.items() if not found and r not in {s.role for s in early}]
-    why += [f"nobody has approved it as {role}" for role in missing]
+    why += [f"not yet approved as {role}" for role in missing]
     why += ["one person, or one key, cannot sign for two roles"] if by_role and all(by_role.values()) else []
     plan = plan_id(content)[:12]
-    hint = f"runbook approve {plan}, by: {', '.join(missing or terms.signers) or 'nobody yet, see params'}."
+    hint = f"runbook approve {plan}, by: {', '.join(missing or terms.signers) or 'an approver to add in params'}."
     only_early = bool(early) and not missing
     if only_early:
-        hint = f"wait until {max(s.not_before for s in early)}; or sign again with --override “why it cannot wait”."
+        hint = f"wait until {max(s.not_before for s in early)}, or sign again with --override “why it cannot wait”."
     return Refused(
         f"{content['operation']} ({content['environment']}) is not approved{' yet' * only_early}: {plan}",
-        "\n".join(why) or f"nobody is named who approves an operation of {terms.risk} risk",
+        "\n".join(why) or f"params name no approver for an operation of {terms.risk} risk",
         next=hint,
     )
 
 
 def consume(store: Store, statements: Iterable[Statement], plan: str, by: str, now: datetime) -> None:
-    """Use approvals up, before the first write: no other run, whose name is not `by`, can use them from now on.
+    """Mark approvals as used, before the first write: afterwards, only the attempt `by` can use them.
 
-    `by` names the run by its journal's folder; the same run may go on after a crash until they expire. Raises Refused.
+    `by` is the folder of the attempt's journal. After a crash, the same attempt may resume until they expire. Raises
+    Refused.
     """
     for one in (statements := tuple(statements)):
         require(
             (one.plan == plan, "this approval is for another plan"),
-            (one.target != "google" or store.shared, "approvals for Google are used up in the shared record store"),
+            (one.target != "google" or store.shared, "approvals for Google need a shared record store"),
             (one.store == store.name, "this approval was given for another record store"),
             (now < clock(one.expires_at), f"the approval of {one.approver} expired at {one.expires_at}"),
         )
@@ -140,13 +143,14 @@ def consume(store: Store, statements: Iterable[Statement], plan: str, by: str, n
             store.create(f"nonces/{one.nonce}", mine)
         except Taken:
             same = store.read(f"nonces/{one.nonce}") == mine
-            require((same, f"the approval of {one.approver} was used already, by another run"))
+            require((same, f"the approval of {one.approver} was already used by another run"))
 
 
 def _accept(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> tuple[Statement, Identity]:
-    """One approval and the key that gave it; raises Refused unless every rule holds, first of all the signature.
+    """The statement of one approval, and the identity of its key. Raises Refused unless its signature and all rules
+    are valid.
 
-    Whether it holds at this moment is another matter, see `_timely`.
+    `_timely` checks whether it is valid at this time.
     """
     approval = parse(raw, "approval", 2**14, Approval)
     text = approval.statement.encode()
@@ -159,35 +163,32 @@ def _accept(raw: bytes, content: Json, terms: Terms, signers: Signers, now: date
 def _timely(statement: Statement, now: datetime, opening: datetime) -> list[tuple[Any, str]]:
     who = f"the approval of {statement.approver}"
     return [
-        (now >= clock(statement.not_before), f"{who} holds from {statement.not_before} on"),
+        (now >= clock(statement.not_before), f"{who} takes effect at {statement.not_before}"),
         (now < clock(statement.expires_at), f"{who} expired at {statement.expires_at}"),
         (opening <= now or statement.override, f"{who} has no override: the preferred window opens at {opening}"),
     ]
 
 
 def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[tuple[Any, str]]:
-    """What must hold for a statement at any time, each with the reason for which it is refused otherwise."""
+    """The rules for a statement at any time, each with the reason for a refusal."""
     who, hours = s.approver, timedelta(hours=terms.valid_hours)
     alone = same_person_key(who) == same_person_key(terms.requester)
     same = [(getattr(s, n) == content[n], n) for n in ("operation", "environment", "project", "target")]
     return [
-        *((holds, f"{who} approved it for another {name}") for holds, name in same),
+        *((met, f"{who} approved it for another {name}") for met, name in same),
         (s.plan == plan_id(content), f"{who} approved plan {s.plan[:12]}; the plan is now {plan_id(content)[:12]}"),
         (s.target == signers.target, f"these are not the signers for the target {s.target}"),
         (s.environment == signers.environment, f"these are not the signers for {s.environment}"),
-        (s.risk == terms.risk, f"{who} approved it as of {s.risk} risk; it is {terms.risk}"),
-        (s.requester and s.requester == terms.requester, f"{who} approved it for {s.requester or 'nobody'} to apply"),
-        (clock(s.expires_at) - clock(s.not_before) == hours, f"an approval holds {terms.valid_hours:g} hours"),
+        (s.risk == terms.risk, f"{who} approved it as {s.risk} risk; it is {terms.risk} risk"),
+        (s.requester and s.requester == terms.requester, f"{who} approved it for {s.requester or 'no one'} to apply"),
+        (clock(s.expires_at) - clock(s.not_before) == hours, f"an approval is valid for {terms.valid_hours:g} hours"),
         (s.reason, "an approval must give a reason"),
-        (alone or s.role in terms.signers, f"{s.role} is not asked to approve this; {' and '.join(terms.signers)} is"),
-        (
-            who in signers.roles,
-            f"{who!r} is none of those who may sign for {s.environment}: {', '.join(signers.roles)}",
-        ),
-        (s.role in signers.roles.get(who, ()), f"{who} is not {s.role}"),
-        (not alone or terms.alone_in_p1, f"{who} requested it: nobody approves their own request"),
-        (not alone or terms.incident, f"{who} requested it, and no P1 incident is open that would allow that"),
-        (not alone or s.role == ON_CALL, f"{who} requested it: during a P1 only {ON_CALL} approves alone"),
+        (alone or s.role in terms.signers, f"{s.role} cannot approve this; required: {' and '.join(terms.signers)}"),
+        (who in signers.roles, f"{who!r} is not an approver of {s.environment}: {', '.join(signers.roles)}"),
+        (s.role in signers.roles.get(who, ()), f"{who} does not have the role {s.role}"),
+        (not alone or terms.alone_in_p1, f"{who} requested it, and cannot approve their own request"),
+        (not alone or terms.incident, f"{who} requested it, and can approve it only during an open P1 incident"),
+        (not alone or s.role == ON_CALL, f"{who} requested it, and can approve it alone only as {ON_CALL}"),
         (not alone or s.reason.startswith(f"{terms.incident}: "), f"{who} approved it for another incident"),
-        (s.break_glass == alone, f"the statement must say whether {who} approves their own request"),
+        (s.break_glass == alone, f"break_glass must say whether {who} approves their own request"),
     ]

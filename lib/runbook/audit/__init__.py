@@ -1,4 +1,5 @@
-"""What records are used for afterwards: sealing a session that nobody watched, and the post-mortem of an incident.
+"""Work on records after a run: sealing an unsupervised session, and drafting the post-mortem of an incident.
 
-In: folders of the record store. Out: records and drafts that say nothing which is not in them. Start with seal.py.
+In: folders of the record store. Out: records and drafts that contain only what those folders contain. Start with
+seal.py.
 """

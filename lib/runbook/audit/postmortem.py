@@ -1,4 +1,4 @@
-"""The post-mortem draft of an incident, from the records of the runs that name it; it says nothing else."""
+"""The post-mortem draft of an incident. It contains only what the records of its runs contain."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from runbook.records.files import probe, publish, read_json
 from runbook.records.journal import Journal
 from runbook.records.record import read_report, records_directory
 
-NO_CHANGE = "no record of this incident names a change that was made"
+NO_CHANGE = "the records of this incident contain no change"
 
 
 @dataclass(frozen=True)
 class IncidentRun:
-    """One run that named the incident: its folder, journal rows, and what its report and record say."""
+    """One run with the parameter `incident`: its folder, journal rows, report and record."""
 
     folder: Path
     rows: list[Row]
@@ -28,12 +28,12 @@ class IncidentRun:
 
     @property
     def at(self) -> str:
-        """When it began, in UTC."""
+        """When it started, in UTC."""
         return str(self.record.get("started_at") or self.rows[0]["time"])
 
 
 def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
-    """The runs of an incident, oldest first. Raises UnknownName when there is none."""
+    """The runs of an incident, oldest first. Raises UnknownName if there are none."""
     found = []
     for path in sorted(records_directory(system).glob("*/journal.jsonl")):
         rows = Journal(path.parent).read()
@@ -42,8 +42,9 @@ def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
             found.append(IncidentRun(path.parent, rows, report or {}, attested or {}))
     if not found:
         where = records_directory(system)
-        raise UnknownName(f"no record names {incident}", f"looked in {where}", next="give runs -p incident=INC-….")
-    return sorted(found, key=lambda told: told.at)
+        hint = f"give each run the parameter -p incident={incident}."
+        raise UnknownName(f"no record belongs to {incident}", f"searched {where}", next=hint)
+    return sorted(found, key=lambda one: one.at)
 
 
 def draft(system: Settings, incident: str) -> Path:
@@ -51,8 +52,8 @@ def draft(system: Settings, incident: str) -> Path:
     import nbformat
     from nbconvert import HTMLExporter
 
-    told = runs_of(system, incident)
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for text in _sections(incident, told)])
+    runs = runs_of(system, incident)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for text in _sections(incident, runs)])
     for number, cell in enumerate(book.cells):
         cell.id = f"part-{number}"
     folder = records_directory(system) / f"incident-{incident}"
@@ -64,41 +65,41 @@ def draft(system: Settings, incident: str) -> Path:
     return path
 
 
-def _sections(incident: str, told: list[IncidentRun]) -> list[str]:
-    """The draft's parts, each from the records alone."""
-    first = next((t.report for t in told if t.report), {})
+def _sections(incident: str, runs: list[IncidentRun]) -> list[str]:
+    """The sections of the draft, from the records only."""
+    first = next((run.report for run in runs if run.report), {})
     system = f"System: {first.get('project', 'unknown')}, {first.get('target', '')}."
-    runs = [_row(t) for t in told]
-    found = [f for t in told for f in t.report.get("findings", [])]
+    rows = [_row(run) for run in runs]
+    found = [f for run in runs for f in run.report.get("findings", [])]
     impact = dict.fromkeys(f"{f['subject']}: {f['value']}" for f in found if f["verdict"] == "alert")
     unknown = dict.fromkeys(f"{f['check']}, {f['subject']}: {f['value']}" for f in found if f["verdict"] == "unknown")
-    unended = [f"`{t.folder.name}` never gave a verdict" for t in told if not t.report]
+    unended = [f"`{run.folder.name}` has no verdict" for run in runs if not run.report]
     return [
         f"# {incident}: draft of the post-mortem\n\n{system}",
-        "## Timeline\n\n| began (UTC) | runbook | who | verdict | record |\n|---|---|---|---|---|\n" + "\n".join(runs),
-        "## Impact\n\n" + _list(impact, "no record says that anything was broken"),
-        "## What was done, and by whom\n\n" + _list([line for t in told for line in _done(t)], NO_CHANGE),
-        "## Open questions\n\n" + _list([*unknown, *unended], "none that a record names"),
+        "## Timeline\n\n| began (UTC) | runbook | who | verdict | record |\n|---|---|---|---|---|\n" + "\n".join(rows),
+        "## Impact\n\n" + _list(impact, "the records contain no alert"),
+        "## Actions, and who approved them\n\n" + _list([line for run in runs for line in _done(run)], NO_CHANGE),
+        "## Open questions\n\n" + _list([*unknown, *unended], "none in the records"),
     ]
 
 
-def _row(told: IncidentRun) -> str:
-    who, said = told.record.get("who", "not attested"), told.report.get("sentence", "no verdict")
-    return f"| {told.at[:19]} | {told.rows[0].get('runbook')} | {who} | {said} | `{told.folder.name}` |"
+def _row(run: IncidentRun) -> str:
+    who, said = run.record.get("who", "not attested"), run.report.get("sentence", "no verdict")
+    return f"| {run.at[:19]} | {run.rows[0].get('runbook')} | {who} | {said} | `{run.folder.name}` |"
 
 
-def _done(told: IncidentRun) -> list[str]:
-    """What a run wrote, who approved it, and whether it was seen to be done."""
+def _done(run: IncidentRun) -> list[str]:
+    """What a run wrote, who approved it, and whether it was verified."""
     lines = []
-    for row in told.rows:
+    for row in run.rows:
         if row["kind"] == "APPLY":
             by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
-            said = f"plan {row['plan'][:12]}, approved by {by or 'nobody had to'}"
+            said = f"plan {row['plan'][:12]}, " + (f"approved by {by}" if by else "no approval required")
         elif row["kind"] == "INTENT":
             change = row["change"]
             said = f"{change['action']}, {change['resource']}: {change['before']} → {change['after']}"
         elif row["kind"] == "CONFIRM":
-            said = f"seen afterwards: {row['state']}, {row['said']}"
+            said = f"state afterwards: {row['state']}, {row['said']}"
         else:
             continue
         lines.append(f"{row['time'][:19]} {said}")

@@ -1,7 +1,7 @@
-"""Charts of facts: a title, units, the threshold drawn, and the same numbers as text for those who cannot see it.
+"""Charts of facts: a title, units, the threshold as a line, and the same numbers as text for accessibility.
 
-In: a run and its facts. Out: a `Chart`, a PNG and its text form. daily.py, incident.py and changes.py each draw for
-their runbooks. Start with base.py.
+In: a run and its facts. Out: a `Chart`, which is a PNG and its text form. daily.py, incident.py and changes.py have the
+charts of their runbooks. Start with base.py.
 """
 
 from __future__ import annotations

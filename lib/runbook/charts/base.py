@@ -1,7 +1,7 @@
-"""Charts of facts: a title, units, the threshold drawn, and the same numbers as text for those who cannot see it.
+"""Charts of facts: a title, units, the threshold as a line, and the same numbers as text for accessibility.
 
-Drawn with matplotlib's figure alone (no pyplot: nothing global, half the import). The picture is a PNG, the text form
-is what tests compare.
+Drawn with matplotlib's Figure alone: without pyplot there is no global state and half the import time. The image is a
+PNG; tests compare the text form.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture and the rows behind it; with nothing to plot, only a sentence that says why."""
+    """An image and its rows; if there is nothing to plot, only a sentence that says why."""
 
     title: str
     rows: Sequence[Row]
@@ -40,8 +40,10 @@ class Chart:
 def draw_bars(
     axes: Axes, bars: Iterable[tuple[str, float, str, bool]], limit: float, label: str, room: float = 1.15, **text: Any
 ) -> None:
-    """Bars to the right, the first at the top, and their limit. Each has a name, a length, what stands at its end, and
-    whether it is bad; `room` is for what stands there."""
+    """Horizontal bars, the first at the top, and their limit. Each has a name, a length, a label and whether it is bad.
+
+    `room` is the width of the axes in lengths of the longest bar, so that labels fit.
+    """
     names, lengths, said, bad = zip(*bars, strict=True)
     drawn = axes.barh(range(len(names)), lengths, color=[BAD if one else GOOD for one in bad])
     axes.set_yticks(range(len(names)), names)
@@ -60,13 +62,13 @@ def chart(
     height: float = 2.9,
     left: float = 0.07,
 ) -> Chart:
-    """A chart that `paint` draws; with no rows it says why."""
+    """A chart that `paint` draws; without rows, a sentence that says why."""
     if not rows:
-        return Chart(title, rows, why="could not be seen" if fact.gaps else empty)
+        return Chart(title, rows, why="could not be read" if fact.gaps else empty)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # Margins are set and the canvas prints itself: a layout engine and savefig would each draw everything once more.
+    # Fixed margins and print_png: a layout engine and savefig would each draw everything a second time.
     figure = Figure(figsize=(8.5, height), dpi=100)
     axes = figure.add_subplot()
     figure.subplots_adjust(left=left, right=0.985, top=1 - 0.32 / height, bottom=0.55 / height)

@@ -1,4 +1,4 @@
-"""Charts that show what a change would touch."""
+"""Charts of what a change would affect."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
         axes.set_xlim(0, max([r["errors"] for r in rows] + [1]) * 1.15)
         axes.plot([], [], " ", label="newest at the top")
 
-    if logged.gaps:  # bars of nothing would say that there were none
+    if logged.gaps:  # bars of zero would mean that there were no errors
         return chart("Errors by revision, last 24 h", logged, [], paint)
     return chart("Errors by revision, last 24 h", seen, rows, paint, left=0.27)
 
 
 def backups(run: Context, tables: Fact, snapshots: Fact) -> Chart:
-    """The age of each table's newest snapshot in hours; a table without one has no bar and says so."""
+    """The age of each table's newest snapshot in hours; a table without a snapshot has no bar, only a label."""
     newest: dict[str, Any] = {}
     for row in snapshots.rows:
         newest.setdefault(row["table"], row["taken"])

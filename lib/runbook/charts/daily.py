@@ -44,7 +44,8 @@ def etl_week(run: Context, week: Fact) -> Chart:
 def errors(run: Context, seen: Fact) -> Chart:
     """The system's errors per hour over the last 24 h; titled as the newest 1,000 when there may be more.
 
-    No threshold is drawn, and the title says why: a line at its hourly share would be crossed by a single error.
+    No threshold is drawn, and the title says why: the limit applies to 24 h, and its hourly share is less than one
+    error.
     """
     first = run.moment.ago(24)
     ours = [r for r in seen.rows if r["_ours"]]
@@ -59,11 +60,11 @@ def errors(run: Context, seen: Fact) -> Chart:
         axes.set_ylabel("errors per hour")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(f"hour beginning ({run.settings.time_zone})")
-        axes.plot([], [], " ", label=f"{len(ours):,} in all")
+        axes.plot([], [], " ", label=f"{len(ours):,} in total")
 
     title = f"Errors per hour, newest {len(seen.rows):,}" if seen.more else "Errors per hour, last 24 h"
     limit = run.settings.thresholds.errors.alert_above
-    title += f" (alert above {limit:,} in all; one hour has no limit)"
+    title += f" (alert above {limit:,} in total; there is no hourly limit)"
     return chart(title, seen, [r for r in rows if r["errors"]], paint, empty="no errors in the last 24 h")
 
 
@@ -84,7 +85,7 @@ def scores(run: Context, seen: Fact) -> Chart:
 
 
 def freshness(run: Context, seen: Fact) -> Chart:
-    """The age of each table's newest row as a share of its own limit."""
+    """The age of each table's newest row as a percentage of the table's limit."""
     limits = {t.name: t.limit_hours for t in run.settings.tables.freshness}
     rows = [
         {"table": r["table_name"], "hours stale": r["minutes_stale"] / 60, "limit h": limits[r["table_name"]]}

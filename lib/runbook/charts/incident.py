@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from runbook.incidents.page import Page
 
 
-LEAST_HOURS, MOST_HOURS = 6, 24  # that a timeline shows
+LEAST_HOURS, MOST_HOURS = 6, 24  # range of a timeline
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 
 def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Causes) -> Chart:
     """Log entries per five minutes and failed runs, with each change and the first symptom marked.
 
-    Of the last six hours, or as far back as the first symptom if that is within a day.
+    Shows the last six hours, or back to the first symptom if that is within a day.
     """
     first = min((c.since for c in causes if c.since), default=run.moment.at)
     hours = max(LEAST_HOURS, min(MOST_HOURS, 1 + ceil((run.moment.at - first) / timedelta(hours=1))))
@@ -59,14 +59,14 @@ def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Caus
         axes.get_xticklabels()[0].set_ha("right")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("entries per 5 min")
-        axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is when this looks")
+        axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is the time of this run")
 
     title = f"What happened in the last {hours} hours"
     return chart(title, logged, sorted(rows, key=lambda r: r["from"]), paint, empty="no log entries and no changes")
 
 
 def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: float) -> None:
-    """A line for each change, and its name on the first of four rows where it covers no other; a table has them all."""
+    """A line for each change, and its name on the first of four rows with room for it; the table lists all names."""
     ends = [-inf] * 4
     for n, (x, said) in enumerate(marks):
         axes.axvline(x, color=QUIET, linewidth=1, zorder=1, label=None if n else "change")
@@ -79,22 +79,22 @@ def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: flo
 
 
 def limits(run: Context, page: Page, *facts: Fact) -> Chart:
-    """What the newest runs of functions that ran into a limit took and used, as a share of the limit that is deployed.
+    """Duration and memory of the newest runs of functions that hit a limit, as a percentage of the deployed limit.
 
-    `facts` are those that the page was made from.
+    `facts` are the facts that the page was made from.
     """
     rows = page.headroom
 
     def paint(axes: Axes) -> None:
         bars = [(_of_run(r), 100 * (r["seen"] or 0) / r["limit"], _against(r), r["_hit"]) for r in rows]
         draw_bars(axes, bars, 100, "limit", room=1.6, fontsize=8)
-        axes.plot([], [], "s", color=BAD, label="stopped by it")
+        axes.plot([], [], "s", color=BAD, label="stopped by the limit")
         axes.plot([], [], "s", color=GOOD, label="not stopped")
-        axes.set_xlabel("% of the limit that is deployed")
+        axes.set_xlabel("% of the deployed limit")
 
     unknowns = next((f for f in facts if f.gaps), facts[0])
     title = "Newest runs and their limits"
-    return chart(title, unknowns, rows, paint, empty="nothing ran into a limit", height=1 + 0.25 * len(rows), left=0.34)
+    return chart(title, unknowns, rows, paint, empty="no function hit a limit", height=1 + 0.25 * len(rows), left=0.34)
 
 
 def _of_run(row: Row) -> str:
@@ -102,5 +102,5 @@ def _of_run(row: Row) -> str:
 
 
 def _against(row: Row) -> str:
-    seen = "not told" if row["seen"] is None else f"{row['seen']:,.0f}"
-    return f" {seen} of {row['limit']:,} {row['unit']}{' by params' * (row['limit by'] == 'params')}: {row['ended']}"
+    seen = "not logged" if row["seen"] is None else f"{row['seen']:,.0f}"
+    return f" {seen} of {row['limit']:,} {row['unit']}{' in params' * (row['limit by'] == 'params')}: {row['ended']}"

@@ -1,7 +1,8 @@
-"""What facts mean: each check is a pure function `(facts…, settings, moment) -> Findings`.
+"""Checks of facts: each check is a pure function `(facts…, settings, moment) -> Findings`.
 
-In: facts. Out: findings with a verdict; what was not seen is unknown, never ok. daily.py has the checks of the daily
-check, gates.py says whether a change may start, after.py whether it worked. Start with base.py, then daily.py.
+In: facts. Out: findings with a verdict; data that could not be read is unknown, never ok. daily.py has the checks of
+the daily check, gates.py decides whether a change may start, after.py whether it worked. Start with base.py, then
+daily.py.
 """
 
 from __future__ import annotations

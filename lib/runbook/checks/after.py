@@ -1,4 +1,4 @@
-"""Closing checks: what happened since a change, and whether copied tables have the rows of their sources."""
+"""Closing checks: runs and errors since a change, and whether copied tables have the rows of their sources."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from runbook.model.moment import Moment
 
 
 def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -> Findings:
-    """What happened since a change: `runs` and `errors` hold only what came after it began."""
+    """Runs and errors since a change: `runs` and `errors` contain only what came after the change started."""
     name = runs.function
     ran = gap_or_missing_findings("run since then", runs, "success")
     if not ran:
-        newest = runs.rows[0] if runs.rows else {"status": "none yet, so nothing is proved", "error": ""}
+        newest = runs.rows[0] if runs.rows else {"status": "none yet: not verified", "error": ""}
         verdict = {"success": OK, "failed": ALERT}.get(newest["status"], WARN)
         value = newest["status"] + (f": {newest['error']}" if newest["error"] else "")
-        hint = "go back." if verdict is ALERT else "wait for a run to end, then run daily_check."
+        hint = "undo the change." if verdict is ALERT else "wait for a run to end, then run daily_check."
         ran = one("run since then", name, value, "success", verdict, hint)
     logged = gap_or_missing_findings("errors since then", errors, "none")
     if not logged:
         count = len(errors.rows)
         said = f"{count}" + (f"; newest: {errors.rows[0]['text']}" if count else "")
-        logged = must("errors since then", name, said, "none", not count, "read them.")
+        logged = must("errors since then", name, said, "none", not count, "read the errors.")
     return join((ran, logged))
 
 
 def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
-    """Whether each copied table has the rows of its source: as many, and with the same checksum.
+    """Whether each copied table has the rows of its source: the same number, and the same checksum.
 
-    Equal counts without a checksum are a warning, not ok: it is less than was promised, and somebody may trust the copy
-    later; it stops nothing, and a higher cost cap mends it.
+    Equal counts without a checksum are a warning, not ok, because counts alone do not prove that the rows are equal.
+    The warning blocks nothing; a higher cost cap allows the checksum.
     """
     found = [_same_rows(row) for row in copies.rows]
-    hint = "find out who deleted it, and make it again."
+    hint = "find out who deleted it, and create it again."
     gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, hint) for name in copies.absent]
     return join((*found, *gone, gap_findings("same rows", copies, _SOURCE)))
 
@@ -47,11 +47,11 @@ def _same_rows(row: Row) -> Findings:
     copied, source, verdict, hint = row["copy_rows"], row["source_rows"], OK, ""
     value = f"{copied:,} rows {'=' if copied == source else '≠'} {source:,} rows"
     if copied == source and row["copy_checksum"] is None:
-        verdict, hint = WARN, "raise cost_cap_gib in params to have the rows compared as well."
+        verdict, hint = WARN, "raise cost_cap_gib in params to compare the rows as well."
         value += f"; no checksum: {row['no_checksum']}"
     elif copied == source:
         value += f", checksums {'equal' if row['copy_checksum'] == row['source_checksum'] else 'differ'}"
     if copied != source or row["copy_checksum"] != row["source_checksum"]:
         verdict = ALERT
-        hint = "do not rely on it: make another one. Rows that are streamed in can be missing for up to 90 minutes."
+        hint = "do not use this copy: create another one. Streamed rows can be missing for up to 90 minutes."
     return one("same rows", row["copy"], value, _SOURCE, verdict, hint)

@@ -17,8 +17,8 @@ from runbook.model.moment import Moment
 def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -> Findings:
     """Successful runs of the team's day against `thresholds.etl_runs`; failed runs are a warning that names them.
 
-    So is a run that never ended, unless a later one succeeded. Until the day's first run must have ended (its schedule
-    and timeout are in params), too few is ok: not due yet.
+    A run that never ended is also a warning, unless a later run succeeded. Too few runs are ok until the first run of
+    the day must have ended, by the schedule and timeout in params: they are not due yet.
     """
     limits = settings.thresholds.etl_runs
     limit = f"ok from {limits.ok_from}, alert at {limits.alert_at}"
@@ -32,7 +32,7 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
     value = f"{good} successful"
     if early:
         value += f"; not due yet (first by {moment.local(due):%H:%M})" if due else "; none is scheduled today"
-    hint = "see which functions ran, then their logs; see the scheduler's jobs."
+    hint = "check which functions ran, read their logs, and check the scheduler jobs."
     found = one("ETL runs today", "all source systems", value, limit, verdict, hint)
     return join((found, gone, _failed(today, failures), _endless(today, settings, moment)))
 
@@ -40,7 +40,7 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
 def _endless(today: Fact, settings: Settings, moment: Moment) -> Findings:
     """Runs that neither succeeded nor failed although the time limit of every function of their system has passed.
 
-    Those after which a later run succeeded are told, but no warning: nobody can write their end any more.
+    If a later run succeeded, the finding is ok: the older run is over, and its row will never change.
     """
     whose = "function" if settings.tables.etl_runs.function and not today.gaps else "source system"
     found = []
@@ -54,14 +54,14 @@ def _endless(today: Fact, settings: Settings, moment: Moment) -> Findings:
             f"{row['runs']} without an end, status {row['status']}, newest since {moment.local(row['latest']):%H:%M}"
         )
         value += f"; a later run of the {whose} succeeded" if row["_outlived"] else ""
-        hint = "see whether the function still works, and its logs."
+        hint = "check whether the function is still running, and read its logs."
         name, system = "ETL runs without an end", row["source_system"]
         found.append(one(name, system, value, f"ended within {limit} s, or a later one succeeded", verdict, hint))
     return join(found)
 
 
 def first_due(settings: Settings, moment: Moment) -> datetime | None:
-    """When the first run of the team's day must have ended; None when nothing is scheduled that day."""
+    """The time by which the first run of the team's day must have ended; None if none is scheduled that day."""
     start = moment.local(moment.midnight())
     ends = []
     for function in settings.functions:
@@ -86,21 +86,22 @@ def _failed(today: Fact, failures: Fact) -> Findings:
 
 
 def etl_week(week: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The success rate of seven days, for information; no run at all in that time is an alert."""
+    """The success rate of seven days, for information; no run in that time is an alert."""
     limit = "some runs; the rate is for information"
     if gone := gap_or_missing_findings("ETL success rate", week, limit):
         return gone
     good, bad = sum(r["success"] for r in week.rows), sum(r["failed"] for r in week.rows)
     if not good + bad:
-        return one("ETL success rate", "last 7 days", "no runs", limit, ALERT, "see the scheduler's jobs.")
+        return one("ETL success rate", "last 7 days", "no runs", limit, ALERT, "check the scheduler jobs.")
     value = f"{100 * good / (good + bad):.1f} % of {good + bad:,} runs"
     return one("ETL success rate", "last 7 days", value, limit, OK)
 
 
 def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """Every function of params exists and is ACTIVE; one that is not in params is a warning.
+    """Every function in params exists and is ACTIVE; a function that is not in params is a warning.
 
-    A function that is not listed while its location did not answer, or a function could not be read, is unknown.
+    A function that is not listed is unknown, not missing, if its location did not answer or some entry could not be
+    read.
     """
     expected, region = [f.name for f in settings.functions], settings.region
     limit = f"{len(expected)} functions, ACTIVE"
@@ -112,12 +113,12 @@ def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     found = []
     for name in expected:
         if name not in here and not away:
-            found.append(Finding("functions", name, "missing", limit, ALERT, "find out who deleted it; deploy it."))
+            found.append(Finding("functions", name, "missing", limit, ALERT, "find out who deleted it, and deploy it."))
         elif name in here and here[name]["state"] != "ACTIVE":
             found.append(_not_active(here[name], limit))
     for row in seen.rows:
         if row["name"] not in expected or row["region"] != region:
-            hint = "add it to params, or find out whose it is."
+            hint = "add it to params, or find out who owns it."
             found.append(Finding("functions", row["name"], f"unexpected, in {row['region']}", limit, WARN, hint))
     if not away:
         verdict = OK if active == len(expected) else ALERT
@@ -128,13 +129,13 @@ def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
 def _not_active(row: dict, limit: str) -> Finding:
     verdict = {"DEPLOYING": WARN, "UNKNOWN": UNKNOWN, "STATE_UNSPECIFIED": UNKNOWN}.get(row["state"], ALERT)
     value = row["state"] + (f": {row['message']}" if row["message"] else "")
-    return Finding("functions", row["name"], value, limit, verdict, "look at its last deployment.")
+    return Finding("functions", row["name"], value, limit, verdict, "check its last deployment.")
 
 
 def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The number of the system's errors against `thresholds.errors`; at the cap of one page it is "at least".
+    """The number of the system's errors against `thresholds.errors`; a full page of entries counts as "at least".
 
-    What others in this project logged is counted apart, for information.
+    Errors of other resources in this project are counted separately, for information.
     """
     limits = settings.thresholds.errors
     limit = f"ok below {limits.ok_below}, alert above {limits.alert_above}"
@@ -147,7 +148,7 @@ def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     value = f"≥ {count:,}" if seen.more else f"{count:,}"
     if (seen.more or gone) and verdict is not ALERT:
         verdict = UNKNOWN
-    found = one("errors", "last 24 h", value, limit, verdict, "read the newest ones; start where most come from.")
+    found = one("errors", "last 24 h", value, limit, verdict, "read the newest ones first.")
     if count == len(seen.rows):
         return join((found, gone))
     names = Counter(r["function"] for r in seen.rows if not r.get("_ours", True)).most_common(3)
@@ -156,24 +157,24 @@ def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
 
 
 def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The age of the newest score in days against `thresholds.scores`, by the team's date."""
+    """The age of the newest score in days against `thresholds.scores`, by the date in the team's time zone."""
     warn = settings.thresholds.scores.warn_days
     limit = f"today; alert when more than {warn} day{'s' if warn != 1 else ''} old"
     if gone := gap_or_missing_findings("account scores", seen, limit):
         return gone
     subject = settings.tables.scores.name
     if not seen.rows:
-        return one("account scores", subject, "no scores", limit, ALERT, "look at the scoring function's logs.")
+        return one("account scores", subject, "no scores", limit, ALERT, "read the logs of the scoring function.")
     newest = max(r["score_date"] for r in seen.rows)
     days = (moment.today - newest).days
     verdict = OK if days == 0 else WARN if days <= warn else ALERT
     age = "today" if days == 0 else f"{days} day{'s' if days != 1 else ''} old"
-    hint = "see whether the scoring function ran, and its logs."
+    hint = "check whether the scoring function ran, and read its logs."
     return one("account scores", subject, f"{newest} ({age})", limit, verdict, hint)
 
 
 def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The age of each table's newest row against its own limit; older, empty or absent is an alert."""
+    """The age of each table's newest row against the table's limit; an older, empty or absent table is an alert."""
     rows = {r["table_name"]: r for r in seen.rows}
     found = []
     for table in settings.tables.freshness:
@@ -183,13 +184,13 @@ def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
         minutes = rows[table.name]["minutes_stale"]
         value = "no rows" if minutes is None else f"{minutes / 60:.1f} h"
         verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
-        hint = "see whether the function that writes it ran."
+        hint = "check whether the function that writes it ran."
         found.append(one("data freshness", table.name, value, limit, verdict, hint))
     return join((*found, gap_or_missing_findings("data freshness", seen, "fresh")))
 
 
 def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """Every scheduler job is ENABLED and its last attempt succeeded; none at all is an alert."""
+    """Every scheduler job is ENABLED and its last attempt succeeded; no jobs is an alert."""
     limit = "ENABLED, last attempt ok"
     gone = gap_or_missing_findings("scheduler", seen, limit)
     if gone and not seen.rows:
@@ -197,7 +198,7 @@ def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     found = []
     for row in seen.rows:
         if row["state"] != "ENABLED":
-            hint = "find out who paused it and why, before resuming it."
+            hint = "find out who paused it and why before you resume it."
             found.append(Finding("scheduler", row["name"], row["state"], limit, WARN, hint))
         elif row["code"]:
             value = f"last attempt failed, code {row['code']} {row['message']}".strip()

@@ -1,4 +1,4 @@
-"""Gates: whether a change may start. Pure, as all checks; a gate passes on ok and warn, never on what was not seen."""
+"""Gates: whether a change may start. Pure, like all checks; a gate passes on ok and warn, never on unknown."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from runbook.model.moment import Moment
 def safe_to_deploy(
     service: Fact, source: Fact, runs: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment
 ) -> Findings:
-    """The guide's four points before deploying, a trial in staging, that nothing runs or moves, and that one may."""
+    """The guide's four conditions for a deployment, a test in staging, no run or change in progress, and the roles."""
     parts = (_source(source), _way_back(service), idle(runs, settings, moment), elevated(access, settings, moment))
     return join((*parts, rehearsed(rehearsal, settings, moment, source)))
 
 
 def safe_to_route(service: Fact, revisions: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """There are revisions to choose from, nothing moves, and one may."""
-    found = gap_or_missing_findings("revisions", revisions, "seen")
+    """At least two revisions are ready, no change is in progress, and the roles are held."""
+    found = gap_or_missing_findings("revisions", revisions, "exists")
     if not found:
         ready = sum(r["ready"] for r in revisions.rows)
         value = f"{ready} of {len(revisions.rows)} ready"
-        hint = "there is nothing to go back to; deploy a mended version."
+        hint = "there is no revision to roll back to; deploy a fixed version."
         found = must("revisions", f"{ready} ready", value, "two or more", ready > 1, hint)
     return join((found, _still(service), elevated(access, settings, moment)))
 
 
 def safe_to_run(service: Fact, runs: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The function is ACTIVE and no run of it is still going; when that cannot be told, that is no."""
+    """The function is ACTIVE and none of its runs is in progress; if unknown, treat it as unsafe."""
     return join((_active(service), idle(runs, settings, moment), elevated(access, settings, moment)))
 
 
 def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The tables were seen, the backup dataset is there, and one may.
+    """The tables could be read, the backup dataset exists, and the roles are held.
 
-    A table without a backup of the last day is a warning, and so is one that params name and the dataset has not: the
-    first may be why one is here, and nothing can back up the second.
+    A table without a backup of the last day is a warning, not an alert, because the backup runbook fixes it. A table
+    that is in params but not in the dataset is a warning, too: it cannot be backed up.
     """
     found = join(
-        (gap_or_missing_findings("tables", tables, "seen"), gap_or_missing_findings("backups", snapshots, "seen"))
+        (gap_or_missing_findings("tables", tables, "exists"), gap_or_missing_findings("backups", snapshots, "exists"))
     )
     if not found:
         found = join((_backed_up(tables, snapshots, settings, moment), _known(tables, settings)))
@@ -52,7 +52,7 @@ def safe_to_copy(tables: Fact, snapshots: Fact, access: Fact, settings: Settings
 
 
 def _backed_up(tables: Fact, snapshots: Fact, settings: Settings, moment: Moment) -> Findings:
-    """How many tables have a backup of the last day, in whole hours: what runs daily is never on the second."""
+    """How many tables have a backup of the last day. Ages are rounded to hours: daily jobs do not run to the second."""
     newest: dict[str, float] = {}
     for row in snapshots.rows:
         hours = (moment.at - row["taken"]) / timedelta(hours=1)
@@ -60,7 +60,7 @@ def _backed_up(tables: Fact, snapshots: Fact, settings: Settings, moment: Moment
     names = [r["table"] for r in tables.rows]
     bare = [name for name in names if name not in newest]
     old = {name: newest[name] for name in names if name in newest and round(newest[name]) > 24}
-    value = f"{len(names) - len(bare) - len(old)} of {len(names)} tables have one of the last day"
+    value = f"{len(names) - len(bare) - len(old)} of {len(names)} tables have a backup of the last day"
     value += f"; none: {', '.join(bare)}" if bare else ""
     value += f"; oldest: {max(old, key=old.__getitem__)}, {max(old.values()):.0f} h" if old else ""
     verdict = WARN if bare or old else OK
@@ -69,45 +69,45 @@ def _backed_up(tables: Fact, snapshots: Fact, settings: Settings, moment: Moment
 
 
 def _known(tables: Fact, settings: Settings) -> Findings:
-    """Every table that params name is in the dataset; nothing to find where that is so."""
+    """A warning if a table in params is not in the dataset; no finding otherwise."""
     known, there = settings.tables, {r["table"] for r in tables.rows}
     named = {name for f in settings.functions for name in f.tables} | {t.name for t in known.freshness}
     gone = sorted((named | {known.etl_runs.name, known.scores.name}) - there)
-    value = f"not there, so not backed up: {', '.join(gone)}"
+    value = f"do not exist, so not backed up: {', '.join(gone)}"
     hint = "correct the tables in params, or find out who deleted them."
-    limit = "every table that params name"
+    limit = "every table in params"
     return one("tables", settings.datasets.main, value, limit, WARN, hint) if gone else Findings()
 
 
 def safe_to_alter(tables: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The table was seen, the same was tried in staging, and one may."""
-    parts = (gap_or_missing_findings("tables", tables, "seen"), elevated(access, settings, moment))
+    """The table could be read, the same change was tested in staging, and the roles are held."""
+    parts = (gap_or_missing_findings("tables", tables, "exists"), elevated(access, settings, moment))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
 def safe_to_pause(jobs: Fact, access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """The job was seen, and one may."""
-    return join((gap_or_missing_findings("scheduler", jobs, "seen"), elevated(access, settings, moment)))
+    """The jobs could be read, and the roles are held."""
+    return join((gap_or_missing_findings("scheduler", jobs, "exists"), elevated(access, settings, moment)))
 
 
 def rehearsed(rehearsal: Fact, settings: Settings, moment: Moment, source: Fact | None = None) -> Findings:
-    """The same was applied in the staging environment first (guide: Test in non-prod); nothing to find without one.
+    """The same change was applied in staging first (guide: Test in non-prod); no finding without a staging environment.
 
-    `source` is the code that would be deployed: only a trial of that very code counts.
+    `source` is the code to deploy: only a test of exactly that code counts.
     """
-    name, limit = settings.staging, "the same was applied there"
+    name, limit = settings.staging, "the same change was applied there"
     if not name or (seen := gap_or_missing_findings("tried in staging", rehearsal, limit)):
         return seen if name else Findings()
     digest = "".join(row["_digest"] for row in source.rows) if source else ""
     found = [row for row in rehearsal.rows if row["_source"] == digest]
     value = f"{found[0]['record']}, {moment.local(found[0]['at']):%Y-%m-%d %H:%M}" if found else "not yet"
-    hint = f"run, approve and apply the same with --env {name} first."
+    hint = f"run, approve and apply the same change with --env {name} first."
     return must("tried in staging", name, value, limit, bool(found), hint)
 
 
 def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
-    """No run of the function is still going (guide: "ETL stuck"); one that is past its time limit may be dead."""
-    name, limit = runs.function, "no run is going"
+    """No run of the function is in progress (guide: "ETL stuck"); a run past its time limit is only a warning."""
+    name, limit = runs.function, "no run in progress"
     if seen := gap_or_missing_findings("running now", runs, limit):
         return seen
     timeout = next((f.timeout_s for f in settings.functions if f.name == name), 3600)
@@ -117,8 +117,9 @@ def idle(runs: Fact, settings: Settings, moment: Moment) -> Findings:
     since, over = going[0]["started_at"], timedelta(seconds=timeout)
     words = f"since {moment.local(since):%H:%M}"
     if moment.at - since <= over + timedelta(minutes=1):
-        return one("running now", name, words, limit, ALERT, f"wait for it, at most {timeout} s, then look again.")
-    return one("running now", name, f"{words}, past its limit of {timeout} s", limit, WARN, "it never wrote its end.")
+        return one("running now", name, words, limit, ALERT, f"wait at most {timeout} s, then check again.")
+    hint = "the run never recorded its end."
+    return one("running now", name, f"{words}, past its limit of {timeout} s", limit, WARN, hint)
 
 
 def _source(source: Fact) -> Findings:
@@ -129,27 +130,27 @@ def _source(source: Fact) -> Findings:
     found = []
     for row in source.rows:
         checks = [
-            ("own tests, MOCK_MODE=1", row["tests"], "pass", row["_passed"], "mend them."),
+            ("own tests, MOCK_MODE=1", row["tests"], "pass", row["_passed"], "fix the tests or the code."),
             (
                 "committed",
                 ", ".join(row["not committed"]) or "everything",
                 "everything",
                 not row["not committed"],
-                "commit.",
+                "commit all files.",
             ),
             (
                 "reviewed",
-                row["review"] or "by nobody",
-                "by someone",
+                row["review"] or "no reviewer",
+                "a reviewer",
                 bool(row["review"]),
-                "add a Reviewed-by line to the commit's message, or merge by pull request.",
+                "add a Reviewed-by line to the commit message, or merge a pull request.",
             ),
             (
                 "secrets in code",
                 "; ".join(row["looks like a secret"]) or "none",
                 "none",
                 not row["looks like a secret"],
-                "take it out and rotate it; mark a false alarm with “pragma: allowlist secret”.",
+                "remove it and rotate it; mark a false positive with “pragma: allowlist secret”.",
             ),
         ]
         found += [must("source", *check) for check in checks]
@@ -157,7 +158,7 @@ def _source(source: Fact) -> Findings:
 
 
 def _way_back(service: Fact) -> Findings:
-    found, hint = [_still(service)], "it never served; look at its last deployment."
+    found, hint = [_still(service)], "no revision serves; check its last deployment."
     for row in service.rows:
         serving = row["serving"]
         found.append(must("way back", row["function"], serving or "none", "a revision serves", bool(serving), hint))
@@ -165,13 +166,13 @@ def _way_back(service: Fact) -> Findings:
 
 
 def _still(service: Fact) -> Findings:
-    """Nothing is being deployed or routed at this moment."""
-    if seen := gap_or_missing_findings("service", service, "at rest"):
+    """No deployment and no change of traffic is in progress."""
+    if seen := gap_or_missing_findings("service", service, "no change in progress"):
         return seen
     row = service.rows[0]
     moves = row["_reconciling"] or row["state"] == "DEPLOYING"
-    value = "being changed right now" if moves else f"{row['state']}, {row['traffic']}"
-    return must("service", row["function"], value, "at rest", not moves, "wait until it is done.")
+    value = "a change is in progress" if moves else f"{row['state']}, {row['traffic']}"
+    return must("service", row["function"], value, "no change in progress", not moves, "wait until the change is done.")
 
 
 def _active(service: Fact) -> Findings:
@@ -179,4 +180,4 @@ def _active(service: Fact) -> Findings:
         return seen
     row = service.rows[0]
     good = row["state"] == "ACTIVE"
-    return must("service", row["function"], row["state"], "ACTIVE", good, "look at its last deployment.")
+    return must("service", row["function"], row["state"], "ACTIVE", good, "check its last deployment.")

@@ -1,4 +1,4 @@
-"""Whether this run's identity holds the roles that are needed, and whom to ask for those that it lacks. Pure."""
+"""Whether this run's identity holds the roles it needs, and whom to ask for missing ones. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from runbook.model.moment import Moment
 
 
 def access(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """This run's identity holds what the guide's required roles bring; a role that is missing says whom to ask."""
+    """This run's identity holds the permissions of the guide's required roles; the hint says whom to ask."""
     return held("access", seen, settings.roles.required, WARN, settings)
 
 
 def held(check: str, seen: Fact, roles: Iterable[str], lacking: Verdict, settings: Settings) -> Findings:
-    """Whether each role brings all its permissions, else the verdict `lacking`; it says of whom to ask for the role."""
+    """Whether each role grants all its permissions; if not, the verdict is `lacking`, and the hint says whom to ask."""
     if gone := gap_or_missing_findings(check, seen, "held"):
         return gone
     ask = settings.contacts[settings.roles.ask].who
@@ -30,5 +30,5 @@ def held(check: str, seen: Fact, roles: Iterable[str], lacking: Verdict, setting
 
 
 def elevated(access: Fact, settings: Settings, moment: Moment) -> Findings:
-    """Whether this identity holds the elevated roles; a missing one says which to ask for, and of whom."""
+    """Whether this identity holds the elevated roles; the hint says which role to request, and from whom."""
     return held("elevated access", access, dict.fromkeys(r["role"] for r in access.rows), ALERT, settings)

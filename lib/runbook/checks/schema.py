@@ -1,4 +1,4 @@
-"""Checks of the system's shape against params, for `runbook doctor`. Pure, as all checks."""
+"""Checks of the system's tables and columns against params, for `runbook doctor`. Pure, like all checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runbook.model.moment import Moment
 
 
 def schema(seen: Fact, settings: Settings, moment: Moment) -> Findings:
-    """Every table and column that params name exists, and time columns have the type that the queries need."""
+    """Every table and column in params exists, and time columns have the type that the queries need."""
     columns = {(r["table"], r["column"]): r["type"] for r in seen.rows}
     read = {r["table"] for r in seen.rows}
     found = []

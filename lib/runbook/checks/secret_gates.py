@@ -1,4 +1,4 @@
-"""Gates of secrets: whether a version may be added, or one be taken away from its readers. Pure."""
+"""Gates of secrets: whether a version may be added, disabled or enabled. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from runbook.model.moment import Moment
 def safe_to_rotate(
     versions: Fact, users: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment
 ) -> Findings:
-    """The secret is there, its readers are known, get a new revision's traffic and name `latest`; tried in staging; one
-    may."""
+    """The secret exists, its readers are known, not pinned and name `latest`, a test in staging, and the roles."""
     found = gap_or_missing_findings("secret", versions, "exists")
     if not found:
         enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
@@ -29,22 +28,22 @@ def safe_to_rotate(
 
 
 def _pins(users: Fact) -> Findings:
-    """A reader whose traffic is pinned would start anew with code that does not serve, and gain nothing by it."""
+    """No reader's traffic is pinned: a new revision of a pinned function gets no traffic, so the secret stays old."""
     limit = "the newest revision serves"
-    hint = "deploy a mended version, or release the pin: rollback with revision=latest."
+    hint = "deploy a fixed version, or remove the pin: rollback with revision=latest."
     pinned = {row["function"]: row["revision"] for row in users.rows if row["_pinned"]}
     return join(one("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
 
 
 def _named(row: Row, retired: int = 0) -> Findings:
-    """Whether a reader's revision names other versions than `latest`, or none; nothing to find where it does not.
+    """A finding if a reader's revision names no version, or one other than `latest`; no finding otherwise.
 
-    With `retired` only that version, and an alias, which may stand for it, is an alert: nothing else is cut off.
+    With `retired`, only that version and aliases, which may point to it, are an alert: other versions are not affected.
     """
     revision, others = row["revision"], [v for v in row["versions"] if v != "latest"]
     limit = "reads `latest`"
     if not row["versions"]:
-        hint = "find out which version its code reads; then name the secret in its deployment, or correct params."
+        hint = "find out which version its code reads; then add the secret to its deployment, or correct params."
         return one("version in use", row["function"], f"{revision} names no version", limit, UNKNOWN, hint)
     if not others:
         return Findings()
@@ -65,39 +64,39 @@ def safe_to_retire(
     to: str = "disable",
     version: int = 0,
 ) -> Findings:
-    """No reader names the version to retire, and every reader of `latest` started after the newest version was made and
-    ran well since. `version` 0 is the newest enabled one beside the newest.
+    """No reader names the version to retire, and every reader of `latest` started after the newest version was created
+    and ran successfully since. `version` 0 is the newest enabled version other than the latest.
 
-    To enable a version again, `to`, takes nothing away from anybody, so there it is enough that the secret was seen.
+    With `to` "enable" it is enough that the secret could be read: enabling a version breaks no reader.
     """
     found = gap_or_missing_findings("secret", versions, "exists")
     if to == "enable":
-        found = found or one("secret", "versions", f"{len(versions.rows)} seen", "exists", OK)
+        found = found or one("secret", "versions", f"{len(versions.rows)} versions", "exists", OK)
     elif not found:
         newest = versions.rows[0] if versions.rows else None
         if newest and newest["state"] == "ENABLED":
             old = (r["version"] for r in versions.rows[1:] if r["state"] == "ENABLED")
-            retired = version or max(old, default=-1)  # -1: there is none, so nothing is cut off
+            retired = version or max(old, default=-1)  # -1: no version to retire, so no reader is affected
             named = (_named(row, retired) for row in users.rows)
             found = join((_in_use(newest, users, runs, settings), *named))
         else:
-            hint = "`latest` never falls back: enable it, or rotate, before anything is disabled."
-            state = f"version {newest['version']} is {newest['state']}" if newest else "there is none"
+            hint = "`latest` never falls back to an older version: enable it, or rotate the secret first."
+            state = f"version {newest['version']} is {newest['state']}" if newest else "no versions"
             found = one("secret", "newest version", state, "ENABLED", ALERT, hint)
     return join((found, elevated(access, settings, moment)))
 
 
 def _in_use(newest: Row, users: Fact, runs: Fact, settings: Settings) -> Findings:
-    limit = f"started with version {newest['version']}, and ran well since"
+    limit = f"started with version {newest['version']} and ran successfully since"
     found, unknown = [_users(users)], gap_or_missing_findings("new version in use", runs, limit)
     for row in (r for r in users.rows if "latest" in r["versions"]):
-        name, verdict, value, hint = row["function"], OK, "ran well", ""
+        name, verdict, value, hint = row["function"], OK, "ran successfully", ""
         good = [r for r in runs.rows if r["function"] == name and r["status"] == "success"]
         if row["since"] < newest["created"]:
-            verdict, value = ALERT, "it started before that version was made"
-            hint = "rotate_secret starts it anew."
+            verdict, value = ALERT, "started before that version was created"
+            hint = "rotate_secret creates a new revision."
         elif not any(r["started_at"] > row["since"] for r in good):
-            verdict, value = (UNKNOWN if unknown else ALERT), "no good run seen since it started"
+            verdict, value = (UNKNOWN if unknown else ALERT), "no successful run since it started"
             hint = command("retry", {"environment": settings.environment, "function": name})
         found.append(one("new version in use", name, value, limit, verdict, hint))
     return join((*found, unknown))
@@ -108,5 +107,5 @@ def _users(users: Fact) -> Findings:
         return seen
     names = ", ".join(dict.fromkeys(r["function"] for r in users.rows))
     if not names:
-        return one("readers", "functions", "none by params", "known", WARN, "find out who reads it.")
+        return one("readers", "functions", "none in params", "known", WARN, "find out which functions read it.")
     return one("readers", "functions", names, "known", OK)

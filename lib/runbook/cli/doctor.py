@@ -1,4 +1,4 @@
-"""`runbook doctor`: what is missing before a runbook can work on an environment. It reads; it writes a probe file."""
+"""`runbook doctor`: what a runbook still needs to work on an environment. It reads, and writes one probe file."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from runbook.records.record import records_directory
 
 
 def doctor(environment: str, world: str = "") -> Findings:
-    """Credentials and identity, the clock, tables and columns, permissions and the role to ask for, the record store,
-    who may approve, and whether those who are told first can be reached.
+    """Check credentials and identity, the clock, tables and columns, permissions (with the role to ask for), the record
+    store, the approvers, and the addresses of the contacts to notify.
 
-    Raises what `load` and `connect` raise: without usable params and credentials there is nothing else to look at.
+    Raises what `load_settings` and `connect` raise: without usable params and credentials, nothing can be checked.
     """
     system = load_settings(environment)
     cloud = connect(system, world)
     now, clock_trusted = cloud.now()
     moment = Moment(now, system.zone)
     schema, access = (observe(ask, cloud, moment) for ask in (facts.schema(), facts.access()))
-    clock = f"its clock says {now.isoformat()}" if clock_trusted else "no answer"
+    clock = f"its clock reads {now.isoformat()}" if clock_trusted else "no answer"
     hint = "check the network and proxies: no Google API answered."
     return join(
         (
             one("params", f"{environment}.yaml", "usable", "no placeholder, no error", OK),
-            one("credentials", "identity", _identity(cloud), "some identity", OK),
+            one("credentials", "identity", _identity(cloud), "an identity", OK),
             one("connection", cloud.target, clock, "answers", OK if clock_trusted else UNKNOWN, hint),
             checks.schema(schema, system, moment),
             checks.access(access, system, moment),
@@ -47,15 +47,15 @@ def doctor(environment: str, world: str = "") -> Findings:
 
 
 def _identity(cloud: Cloud) -> str:
-    """Who the credentials are for; a person's own carry no name that could be read without another call."""
+    """The identity of the credentials. A person's own credentials have no name without another API call."""
     if cloud.target == "sandbox":
-        return "the sandbox asks for none"
+        return "the sandbox needs none"
     found = getattr(cloud.credentials, "service_account_email", "") or getattr(cloud.credentials, "account", "")
     return found or f"{type(cloud.credentials).__name__} without a name"
 
 
 def _records(system: Settings) -> Findings:
-    """Whether a run could keep its record: a probe file is written and removed."""
+    """Whether a run could write its record: a probe file is written and removed."""
     place = records_directory(system)
     try:
         probe(place)
@@ -65,26 +65,26 @@ def _records(system: Settings) -> Findings:
 
 
 def _approvers(system: Settings, cloud: Cloud) -> Findings:
-    """Whether anybody may sign, and the approvals' store is seen by every machine that applies."""
-    limit = "somebody, and a shared record store"
+    """Whether there are approvers, and whether every machine that applies plans shares the record store."""
+    limit = "at least one, and a shared record store"
     try:
         people = signers_of(system, cloud.target, records_directory(system).parent)
     except (Refused, BadSettings) as error:
         return one("approvers", system.environment, error.observed or error.what, limit, WARN, error.next)
     if cloud.target == "google" and not system.records_shared:
-        hint = "put the records where every machine sees them; then set records_shared: true."
+        hint = "keep the records in a place that every machine can reach; then set records_shared: true."
         return one("approvers", system.environment, "the record store is not shared", limit, WARN, hint)
     return one("approvers", system.environment, ", ".join(sorted(people.roles)), limit, OK)
 
 
 def _addresses(system: Settings, cloud: Cloud) -> Findings:
-    """Whether each contact who is told before a change can be reached from this machine; nobody is called."""
+    """Whether each contact that a change notifies has an address on this machine. No message is sent."""
     contacts = dict.fromkeys(["on-call", *(name for rule in system.operations.values() for name in rule.notify)])
     found = []
     for contact in (name for name in contacts if name in system.contacts):
         variable = address_variable(contact)
         good = cloud.target == "sandbox" or bool(os.environ.get(variable, "").strip())
-        said = "nobody is called from a sandbox" if cloud.target == "sandbox" else "set" if good else "not set here"
-        hint = f"set {variable} to an address of apprise; until then, tell them yourself."
+        said = "not needed in the sandbox" if cloud.target == "sandbox" else "set" if good else "not set here"
+        hint = f"set {variable} to an apprise address; until then, notify them yourself."
         found.append(one("messages", contact, said, variable, OK if good else WARN, hint))
     return join(found)

@@ -1,4 +1,4 @@
-"""Working copies: notebooks that people may run and change, in the records folder, never the committed ones."""
+"""Working copies: notebooks in the records folder to run and edit; the committed ones are never changed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from runbook.records.record import records_directory
 
 
 def working_copies(environment: str) -> Path:
-    """Make a folder with a fresh copy of every runbook, without outputs, whose default is this environment.
+    """Make a folder with a fresh copy of every runbook: no outputs, and this environment as the default.
 
-    Raises BadInput where JupyterLab is not installed, what `settings.load` raises, and NoRecord.
+    Raises BadInput if JupyterLab is not installed, what `load_settings` raises, and NoRecord.
     """
     if not find_spec("jupyterlab"):
         raise BadInput("JupyterLab is not installed", next="run `make lab`, or pip install -e '.[lab]'.")

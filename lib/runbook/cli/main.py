@@ -1,7 +1,7 @@
 """The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal`, `incident`, `lab`.
 
-Each command says what it did, where the record is and what to do next, and exits by `errors.Exit`. An error of ours is
-printed as its four lines, never as a traceback.
+Each command prints what it did, where the record is and what to do next, and exits with a code of `errors.Exit`. A
+RunbookError is printed as its four lines, never as a traceback.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import click
 from runbook.cli.output import print_result
 from runbook.model.errors import BadInput, Exit, NoAnswer, Refused, RunbookError
 
-_ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; without it: sandbox.")
-_WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world's file.")
+_ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
+_WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world file.")
 
 
 class _Group(click.Group):
-    """Shows our errors, and those of a command line that cannot be understood, with their exit codes."""
+    """Prints each RunbookError, and exits with its code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -37,7 +37,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    """Runbooks as code: check, explain, and keep the record."""
+    """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""
 
 
 @main.command()
@@ -46,15 +46,15 @@ def main() -> None:
 @_WORLD
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
 def run(name: str, environment: str | None, world: str, given: Sequence[str]) -> None:
-    """Run a runbook, keep its record, and exit by its verdict."""
+    """Run a runbook, keep its record, and exit with the code of its verdict."""
     values: dict[str, str] = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or key in values:
-            raise BadInput(f"-p {key}", "it is given twice" if equals else "it has no =", next="write -p name=value.")
+            raise BadInput(f"-p {key}", "it is given twice" if equals else "it has no =", next="use -p name=value.")
         values[key] = value
     values |= {k: v for k, v in (("environment", environment), ("world", world)) if v}
-    # Imported here: every other command would pay for it.
+    # Imported here, because the import is slow and other commands do not need it.
     from runbook.runner.progress import progress
     from runbook.runner.run import run as run_runbook
 
@@ -65,41 +65,41 @@ def run(name: str, environment: str | None, world: str, given: Sequence[str]) ->
 
 @main.command()
 @click.argument("plan")
-@click.option("--role", required=True, help="In which role you sign, such as team-lead.")
+@click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @click.option("--reason", required=True, help="Why you agree; it is part of what you sign.")
 @click.option(
     "--as", "person", envvar="RUNBOOK_PERSON", help="Your name among the approvers; in the sandbox avery or blake."
 )
 @click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub.")
-@click.option("--override", default="", help="Why it must not wait for the preferred time.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--override", default="", help="Why the plan cannot wait for the preferred time.")
+@click.option("--yes", is_flag=True, help="Sign without a prompt.")
 def approve(plan: str, role: str, reason: str, person: str | None, key: Path | None, override: str, yes: bool) -> None:
     """Show a plan, and sign it with your own SSH key."""
     from runbook.approvals.stored_plan import find
 
     found = find(plan)
     for name in found.stored.ignored:
-        click.echo(f"Ignored, because it is damaged: {name}", err=True)
+        click.echo(f"Ignored a damaged plan file: {name}", err=True)
     click.echo(found.text())
     if not yes and not sys.stdin.isatty():
-        said = "this is no terminal, so nobody can be asked"
-        raise Refused("nobody has agreed to sign", said, next="look at the plan above, then add --yes.")
+        said = "there is no terminal to confirm in"
+        raise Refused("signing is not confirmed", said, next="review the plan above, then add --yes.")
     if not yes:
         click.confirm(f"Sign as {role}?", abort=True)
     signed = found.sign(role, reason, person, key, override)
-    click.echo(f"Signed by {signed.approver} as {role}; holds from {signed.not_before} to {signed.expires_at}.")
+    click.echo(f"Signed by {signed.approver} as {role}; valid from {signed.not_before} to {signed.expires_at}.")
     click.echo(f"Next: runbook apply {plan}")
 
 
 @main.command()
 @click.argument("plan")
 @click.option(
-    "--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Holds the new value."
+    "--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The file with the new value."
 )
-@click.option("--secret-env", metavar="NAME", help="The environment variable that holds the new value.")
-@click.option("--secret-stdin", is_flag=True, help="The new value comes on standard input.")
+@click.option("--secret-env", metavar="NAME", help="The environment variable with the new value.")
+@click.option("--secret-stdin", is_flag=True, help="Read the new value from standard input.")
 def apply(plan: str, secret_file: Path | None, secret_env: str | None, secret_stdin: bool) -> None:
-    """Plan again, and when that is what was approved, do it and confirm it."""
+    """Plan again; if the plan is still the approved one, apply it and verify the result."""
     from runbook.approvals.stored_plan import find
     from runbook.cli.secret_prompt import ask_secret
     from runbook.runner.progress import progress
@@ -118,7 +118,7 @@ def apply(plan: str, secret_file: Path | None, secret_env: str | None, secret_st
 
 @main.command("list")
 def list_runbooks() -> None:
-    """List the runbooks: what each is for, its safety class, and what it can change."""
+    """List the runbooks: the purpose, the safety class, and what each can change."""
     from runbook.config.load import RUNBOOKS
     from runbook.display.text import text_table
 
@@ -126,7 +126,7 @@ def list_runbooks() -> None:
 
 
 def _title(path: Path) -> dict[str, str]:
-    """What the title cell of a runbook says about it."""
+    """The fields in the title cell of a runbook."""
     from runbook.config.parameters import cell_source, load_notebook
 
     text = cell_source(load_notebook(path)["cells"][0])
@@ -137,9 +137,9 @@ def _title(path: Path) -> dict[str, str]:
 @main.command()
 @_ENV
 @_WORLD
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Without it a free one is taken.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The default is a free port.")
 def sandbox(environment: str | None, world: str, port: int) -> None:
-    """Serve the sandbox on loopback, and print what points bq, gcloud, curl and Jupyter to it."""
+    """Serve the sandbox on loopback, and print the variables that point bq, gcloud, curl and Jupyter to it."""
     import tempfile
 
     from runbook.cloud.target import sandbox_app
@@ -147,19 +147,19 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 
     system = load_settings(environment or "sandbox")
     app = sandbox_app(system, world)
-    from gcp_sandbox import serve  # not before it is known to be installed
+    from gcp_sandbox import serve  # after sandbox_app, which checks that it is installed
 
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         try:
             server = serve.serve(app, port)
         except OSError as error:
             raise NoAnswer(
-                f"port {port} cannot be used", error.strerror or str(error), next="give another --port, or none."
+                f"port {port} cannot be used", error.strerror or str(error), next="use another --port, or omit it."
             ) from None
         with server as served, suppress(KeyboardInterrupt):
             for key, value in serve.environment(served.url, system.project, Path(folder)).items():
                 click.echo(f"export {key}={shlex.quote(value)}")
-            click.echo(f"# {app.sandbox.world.about} Paste the lines above into another terminal; Ctrl-C ends it.")
+            click.echo(f"# {app.sandbox.world.about} Paste the lines above into another terminal. Ctrl-C stops it.")
             sys.stdout.flush()
             served.thread.join()
 
@@ -168,7 +168,7 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 @_ENV
 @_WORLD
 def doctor(environment: str | None, world: str) -> None:
-    """Say what is missing before runbooks can work on an environment."""
+    """Check whether runbooks can work on an environment, and print what is missing."""
     from runbook.cli.doctor import doctor
     from runbook.model.findings import findings_block
 
@@ -190,7 +190,7 @@ def seal(notebook: Path) -> None:
 @click.argument("name")
 @_ENV
 def incident(name: str, environment: str | None) -> None:
-    """List the records of an incident in order, and write the draft of its post-mortem."""
+    """List the records of an incident in order, and write a draft of its post-mortem."""
     from runbook.audit.postmortem import draft, runs_of
     from runbook.config.load import load_settings
     from runbook.display.text import text_table
@@ -220,7 +220,7 @@ def lab(environment: str | None) -> None:
     try:
         os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"])
     except OSError as error:
-        raise BadInput("JupyterLab cannot be started", str(error), next="make lab installs it.") from None
+        raise BadInput("JupyterLab cannot be started", str(error), next="install it with make lab.") from None
 
 
 if __name__ == "__main__":

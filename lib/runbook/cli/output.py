@@ -1,4 +1,4 @@
-"""What a person at a terminal, or whoever reads a schedule's log, wants to know about a run."""
+"""The summary of a run, for a terminal or for the log of a scheduled run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_result(ended: RunResult) -> None:
-    """What a person at a terminal, or whoever reads a schedule's log, wants to know about a run."""
+    """Print the findings, the verdict, the next steps, the error if any, and where the record is."""
     from runbook.display.text import text_table, visible
     from runbook.records.record import read_report
 
@@ -22,15 +22,15 @@ def print_result(ended: RunResult) -> None:
         rows = [{name: found[name] for name in names} for found in report["findings"]]
         click.echo(f"{report['target'].upper()}  {report['project']}  {report['at']}  {report['world']}".rstrip())
         click.echo(f"\n{text_table(rows)}\n\n{visible(report['sentence'])}")
-        for step in (*_todo(report["findings"]), *report["next"]):
+        for step in (*_finding_steps(report["findings"]), *report["next"]):
             click.echo(visible(f"Next: {step}"))
     for line in ended.error:
         click.echo(visible(line), err=True)
     click.echo(f"Record: {ended.folder / ended.record['runbook']}.ipynb")
 
 
-def _todo(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What the findings say to do, each thing once, for whom."""
+def _finding_steps(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The next steps of the findings: each step once, with its subjects."""
     subjects: dict[str, list[str]] = {}
     for found in findings:
         if found["next"]:

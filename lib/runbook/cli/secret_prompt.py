@@ -1,4 +1,4 @@
-"""A secret's value, from where it was said to be, else from a hidden prompt."""
+"""Reads a secret's new value from a file, an environment variable, stdin or a hidden prompt."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from runbook.model.errors import BadInput, Refused
 
 
 def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
-    """The value of a new version, from where it was said to be, else from a hidden prompt. Raises BadInput, Refused."""
+    """The value of a new version, from the given source, else from a hidden prompt. Raises BadInput, Refused."""
     if sum((file is not None, variable is not None, stdin)) > 1:
-        raise BadInput("the value can come from one place only", next="give one of the --secret options.")
+        raise BadInput("the value can have only one source", next="use only one of the --secret options.")
     if file is not None:
         try:
             return file.read_bytes()
@@ -24,14 +24,14 @@ def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
             ) from None
     if variable is not None:
         if variable not in os.environ:
-            raise BadInput(f"there is no environment variable {variable}", next="export it, or give --secret-file.")
+            raise BadInput(f"there is no environment variable {variable}", next="export it, or use --secret-file.")
         return os.environ[variable].encode()
     if stdin:
         return sys.stdin.buffer.read()
     if not sys.stdin.isatty():
         raise Refused(
             "there is no value for the new version",
-            "this is no terminal, so it cannot be asked for",
-            next="give --secret-file PATH, --secret-env NAME or --secret-stdin.",
+            "there is no terminal for a prompt",
+            next="use --secret-file PATH, --secret-env NAME or --secret-stdin.",
         )
     return click.prompt("The new value (hidden)", hide_input=True, confirmation_prompt=True).encode()

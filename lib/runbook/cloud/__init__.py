@@ -1,5 +1,5 @@
-"""The way to Google Cloud, and to the sandbox in its place: one guard through which every request passes.
+"""Access to Google Cloud, or to the sandbox in its place. Every request passes one guard.
 
-In: `Settings`. Out: a `Cloud` with read-only clients, and errors that became gaps. Only this package imports `requests`
-or Google's clients. Start with guard.py, which says what may be read, then client.py.
+In: `Settings`. Out: a `Cloud` with read-only clients, and gaps for errors. Only this package imports `requests` or
+Google's clients. Start with guard.py, which lists the allowed reads, then client.py.
 """

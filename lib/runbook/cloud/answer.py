@@ -1,4 +1,4 @@
-"""An answer of a Google API: its JSON object, the list in it and the token of the next page, or why there is none."""
+"""Reads an answer of a Google API: its JSON object, the list in it, and the token of the next page."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ MOST_PAGES = 500
 
 
 def objects(page: dict[str, Any], key: str) -> list[Any]:
-    """A list of an answer, [] where there is none. Raises CannotRead where that is another thing."""
+    """A list in an answer; [] if it is missing. Raises CannotRead if it is not a list."""
     found = page.get(key)
     if not isinstance(found, list | None):
-        raise CannotRead(f"`{key}` in the answer is no list", "run again; if it stays, report it.")
+        raise CannotRead(f"`{key}` in the answer is not a list", "run again; if it happens again, report it.")
     return found or []
 
 
 def token_of(page: dict[str, Any], seen: set[str]) -> str:
-    """The token of the next page, "" on the last. CannotRead for one that leads nowhere new, or after too many."""
+    """The token of the next page; "" on the last page. Raises CannotRead for a repeated token, or after 500 pages."""
     token = page.get("nextPageToken") or ""
     if not isinstance(token, str) or token in seen or len(seen) == MOST_PAGES:
-        raise CannotRead("the pages of this list do not end", "run again; if it stays, report it.")
+        raise CannotRead("the pages of this list do not end", "run again; if it happens again, report it.")
     seen |= {token} - {""}
     return token
 
 
 def answered(response: Any) -> dict[str, Any]:
-    """The JSON object of an answer, {} for an empty one. Raises Google's errors; CannotRead for another form."""
+    """The JSON object of an answer; {} if it is empty. Raises Google's errors, and CannotRead if it is not JSON."""
     from google.api_core.exceptions import from_http_status
 
     try:
@@ -37,7 +37,7 @@ def answered(response: Any) -> dict[str, Any]:
     if response.ok and isinstance(body, dict):
         return body
     if response.ok:
-        raise CannotRead("the answer is no JSON object", "see what stands between (a proxy, a portal), then run again.")
+        raise CannotRead("the answer is not a JSON object", "check for a proxy or a login portal, then run again.")
     error = body.get("error", body) if isinstance(body, dict) else None
     error = error if isinstance(error, dict) else {"message": response.text or response.reason}
     lists = {k: error[k] for k in ("errors", "details") if isinstance(error.get(k), list)}

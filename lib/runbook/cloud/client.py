@@ -1,7 +1,7 @@
 """The clients of one project, all behind one guard.
 
-Imports of Google's clients happen inside functions: they cost most of a second, and an error in the parameters should
-not wait for them. Only this package imports `requests` or Google's clients.
+Google's clients are imported inside functions: that takes almost a second, and an error in the parameters must not
+wait for it. Only this package imports `requests` or Google's clients.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def no_credentials(error: Exception) -> NoCredentials:
-    """What to tell someone whose Application Default Credentials are missing or no longer good."""
+    """The error for Application Default Credentials that are missing or expired."""
     return NoCredentials(
         "no usable Google credentials on this machine",
         str(error).splitlines()[0],
-        "Nothing was asked of Google Cloud.",
+        "No request was sent to Google Cloud.",
         "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS.",
     )
 
 
 @dataclass
 class Cloud:
-    """The clients of one project, all behind one door; `world` says what is true in a sandbox."""
+    """The clients of one project, all behind one guard; `world` describes the sandbox's world."""
 
     settings: Settings
     target: Target
@@ -57,15 +57,15 @@ class Cloud:
         return ReadOnlyGuard(self.transport, self.settings.feeds.values(), writer)
 
     def _behind_the_door(self, session: Any) -> Any:
-        """Let every request of a session go through the door: no other adapter stays mounted."""
+        """Send every request of a session through the guard: no other adapter stays mounted."""
         session.adapters.clear()
         session.mount("", self.guard)
-        session.auth = lambda request: request  # else a .netrc of this machine may replace or add a credential
+        session.auth = lambda request: request  # otherwise a .netrc file may replace or add a credential
         return session
 
     @cached_property
     def session(self) -> Any:
-        """An authorised `requests` session."""
+        """An authorized `requests` session."""
         from google.auth.transport.requests import AuthorizedSession
 
         return self._behind_the_door(AuthorizedSession(self.credentials))
@@ -84,21 +84,22 @@ class Cloud:
         return bigquery.Client(project=self.settings.project, credentials=self.credentials, _http=self.session)
 
     def get(self, api: str, path: str, **query: Any) -> dict[str, Any]:
-        """One GET of a Google API, as its documentation writes the answer. Raises Google's own exceptions.
+        """One GET of a Google API; returns the answer as in its documentation. Raises Google's own exceptions.
 
-        Changes and their read-backs use the plain API: a write must be known to the byte before it is sent.
+        Changes and their read-backs use the REST API directly, because the guard must know a write's exact bytes.
         """
         return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
 
     def ask(self, api: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """One of the few reads that are a POST. Raises Google's own exceptions."""
+        """One read that is a POST. Raises Google's own exceptions."""
         return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
     def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
-        """Log entries that fit a filter, newest first, at most `most`; an empty page with a token is not the end.
+        """Log entries that match a filter, newest first, at most `most`. An empty page with a token is not the last
+        page (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list).
 
-        Google's own client would ask for the metadata server, past the door, whenever it reads an entry
-        (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list). Raises Google's own exceptions.
+        Google's own client is not used: for each entry it calls the metadata server, which bypasses the guard. Raises
+        Google's own exceptions.
         """
         asked: dict[str, Any] = {"resourceNames": [f"projects/{self.settings.project}"], "filter": wanted}
         asked |= {"orderBy": "timestamp desc", "pageSize": min(most, 1000)}
@@ -112,7 +113,7 @@ class Cloud:
                 return found[:most]
 
     def write(self, method: str, url: str, body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
-        """One write, sent once, through the door that opens for just this. Raises Google's own exceptions.
+        """One write, sent once; the guard allows exactly this request. Raises Google's own exceptions.
 
         A signed upload URL must not carry our credentials
         (https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/generateUploadUrl).
@@ -124,7 +125,7 @@ class Cloud:
         return answered(response)
 
     def pages(self, api: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Every page of a list, until one without a token. Raises as `get`."""
+        """Every page of a list, up to the page without a token. Raises as `get`."""
         token, seen = "", set[str]()
         while True:
             page = self.get(api, path, **query, **({"pageToken": token} if token else {}))
@@ -138,9 +139,9 @@ class Cloud:
         return [item for page in self.pages(api, path, **query) for item in objects(page, key)]
 
     def now(self) -> tuple[datetime, bool]:
-        """The cloud's own clock in UTC, from the Date header of a cheap read; False where it had to be this machine's.
+        """The cloud's clock in UTC, from the Date header of a cheap read, and True; or this machine's clock, and False.
 
-        Raises NoCredentials when the credentials are refused before anything could be asked.
+        Raises NoCredentials if the credentials are rejected before a request is sent.
         """
         import requests
         from google.auth.exceptions import GoogleAuthError, TransportError

@@ -1,4 +1,4 @@
-"""Open the cloud of an environment: Google, the sandbox in this process, or a sandbox that is being served."""
+"""Connects to the cloud of an environment: Google, the sandbox in this process, or a served sandbox."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def connect(settings: Settings, world: str = "") -> Cloud:
-    """Open the cloud of one environment; `world` names the sandbox's world ("" is `healthy`).
+    """Connect to the cloud of one environment; `world` names the sandbox's world ("" is `healthy`).
 
-    Raises BadParameter for a world on Google, what `sandbox_app` raises, NoCredentials, and NoAnswer when the sandbox
-    at RUNBOOK_SANDBOX does not answer.
+    Raises BadParameter for a world on Google, what `sandbox_app` raises, NoCredentials, and NoAnswer if the sandbox at
+    RUNBOOK_SANDBOX does not answer.
     """
     if target(settings.environment) == "google":
         if world:
@@ -42,10 +42,10 @@ def _google(settings: Settings) -> Cloud:
 
 
 def _billed(credentials: Any) -> Any:
-    """Credentials without a quota project, but a person's own keep the one that they name.
+    """Credentials without a quota project. A person's own credentials keep theirs.
 
-    With one, each call needs the permission serviceusage.services.use, which none of the required roles has
-    (https://cloud.google.com/docs/quotas/set-quota-project).
+    With a quota project, each call needs the permission serviceusage.services.use, which none of the required roles
+    has (https://cloud.google.com/docs/quotas/set-quota-project).
     """
     from google.oauth2.credentials import Credentials
 
@@ -62,7 +62,7 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
     if world:
         raise BadParameter(
             f"world={world} while RUNBOOK_SANDBOX is set",
-            f"the sandbox at {url} already is in a world of its own",
+            f"the sandbox at {url} already has its own world",
             next="leave world empty, or unset RUNBOOK_SANDBOX.",
         )
     try:
@@ -71,13 +71,13 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
         raise NoAnswer(
             f"the sandbox at RUNBOOK_SANDBOX={url} does not answer",
             type(error).__name__,
-            "Nothing was asked.",
-            "start it with `runbook sandbox`, or unset RUNBOOK_SANDBOX to have one in this process.",
+            "Nothing was read.",
+            "start it with `runbook sandbox`, or unset RUNBOOK_SANDBOX to use one in this process.",
         ) from None
     if about.get("project") != settings.project:
         raise BadInput(
-            f"the sandbox at {url} is another system",
-            f"it serves project {about.get('project')}; {settings.environment} is {settings.project}",
+            f"the sandbox at {url} serves another system",
+            f"its project is {about.get('project')}; the project of {settings.environment} is {settings.project}",
             next=f"serve it with `runbook sandbox --env {settings.environment}`.",
         )
     return Cloud(settings, "sandbox", Loopback(url), world=str(about.get("world", "")))
@@ -85,6 +85,6 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
 
 def _in_process(settings: Settings, world: str) -> Cloud:
     app = sandbox_app(settings, world)
-    from runbook.cloud.inprocess import InProcess  # not before what it imports is known to be installed
+    from runbook.cloud.inprocess import InProcess  # after sandbox_app, which checks that its imports are installed
 
     return Cloud(settings, "sandbox", InProcess(app), world=app.sandbox.world.about)

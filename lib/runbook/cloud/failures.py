@@ -1,6 +1,6 @@
-"""Which failures of a read are a gap, in which words, and what to do next. Any other means that the runbook is wrong.
+"""Turns failures of a read into gaps, with a reason and a next step. Any other failure is a bug in the runbook.
 
-A gap is: no answer, a redirect, an answer that cannot be read, and any error that Google answers.
+These failures are gaps: no answer, a redirect, an answer that cannot be read, and any error from Google.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from runbook.model.facts import Gap
 
 SIGN_IN = "sign in again: gcloud auth application-default login."
 _WAIT = "wait a minute (ten for a quota), then run again."
-_BILLING = "ask who pays for {project} to link a billing account: gcloud billing projects describe {project}."
+_BILLING = "ask the owner of {project} to link a billing account: gcloud billing projects describe {project}."
 _ENABLE = "enable the API: gcloud services enable {service} --project={project}."
 
 _CONSUMER = (
@@ -20,8 +20,8 @@ _CONSUMER = (
     "gcloud auth application-default login --disable-quota-project."
 )
 
-_PROJECT = "correct `project` in params: Google does not know {project}, or does not let you use it."
-_PERIMETER = "ask security about the VPC Service Controls perimeter; this message has an identifier for them."
+_PROJECT = "check `project` in params: {project} does not exist, or you may not use it."
+_PERIMETER = "ask security about the VPC Service Controls perimeter; give them the identifier in this message."
 _SCOPES = f"these credentials lack the scope cloud-platform; {SIGN_IN}"
 _PERMISSION = "ask for a role with {permission} on {resource}."
 
@@ -44,8 +44,8 @@ NEXT = {
 }
 
 _BY_CODE = {401: SIGN_IN, 403: "ask for the roles under roles.required in params.", 429: _WAIT}
-_WRONG = "this request is wrong, and asking again does not help: compare params, or report it."
-_GCLOUD = "764086051850"  # the project of gcloud itself, which counts where credentials name none
+_WRONG = "this request is wrong, and a retry does not help: check params, or report it."
+_GCLOUD = "764086051850"  # the project of gcloud itself, which Google uses if the credentials name none
 
 # Older answers have no reason, only these words.
 _WORDS = (
@@ -58,7 +58,7 @@ _WORDS = (
 
 
 class CannotRead(Exception):
-    """A read that cannot be made, or an answer that cannot be read: raised by facts, turned into a gap."""
+    """A read that is not possible, or an answer that cannot be read. Facts raise it; it becomes a gap."""
 
     def __init__(self, why: str, next: str = ""):
         super().__init__(why)
@@ -66,9 +66,9 @@ class CannotRead(Exception):
 
 
 def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
-    """The gap that a failed read leaves, in Google's words; None when the error is no gap and must be raised.
+    """The gap for a failed read, in Google's words; None if the error is not a gap and must be raised.
 
-    A 501 is one only of a `read`, and only from Google: the sandbox says so what it lacks.
+    A 501 is a gap only for a `read`, and only from Google: from the sandbox, it means a missing feature.
     """
     import requests
     from google.api_core import exceptions as google
@@ -87,7 +87,7 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
     if isinstance(error, google.GoogleAPICallError):
         return Gap(subject, _said(error), _next(error))
     if isinstance(error, Redirected):
-        return Gap(subject, str(error), "correct the address in params, or see what stands between.")
+        return Gap(subject, str(error), "correct the address in params, or check for a proxy.")
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
         return Gap(subject, f"no usable credentials ({type(error).__name__})", SIGN_IN)
     if isinstance(error, requests.RequestException | GoogleAuthError | ConnectionError | TimeoutError):
@@ -96,13 +96,13 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
 
 
 def is_json(error: Any) -> bool:
-    """Whether an error came from an API, and is not the page of a proxy or a front end."""
+    """Whether an error came from an API, not from a proxy or a front end."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     return "json" in headers.get("Content-Type", "json")
 
 
 def _next(error: Any) -> str:
-    """What to do after an error that was answered: by its reason, else by its words, else by its code."""
+    """The next step after an error from Google: by its reason, else by its words, else by its code."""
     given = [*_listed(getattr(error, "errors", ())), *_listed(getattr(error, "details", ()))]
     infos = {str(info.get("reason")): info for info in given if isinstance(info, dict)}
     said, code = str(error), int(error.code or 0)
@@ -113,22 +113,22 @@ def _next(error: Any) -> str:
     denied = re.search(r"(?<![\w.])[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+(?![\w.])", said.split(": ", 1)[-1])
     if code == 403 and denied and "ermission" in said:
         return _filled(_PERMISSION, {"permission": denied[0]}, said)
-    return _BY_CODE.get(code, "run again; if it stays, see the status page." if code >= 500 else _WRONG)
+    return _BY_CODE.get(code, "run again; if it happens again, see the status page." if code >= 500 else _WRONG)
 
 
 def _filled(text: str, metadata: Any, said: str) -> str:
-    """A next step with the names that an answer tells; where it tells none, with words for them."""
-    told = metadata if isinstance(metadata, dict) else {}
+    """A next step with the names from an answer; with general words for names that are missing."""
+    given = metadata if isinstance(metadata, dict) else {}
     api = re.search(r"\b[a-z]+\.googleapis\.com", said.replace("console.developers.google.com", ""))
     project = re.search(r"\bproject[ =/]#?(\w[\w:.-]*\w)", said)
     names = {
-        "service": told.get("service") or (api[0] if api else "API"),
-        "project": str(told.get("consumer") or (project[1] if project else "PROJECT")).removeprefix("projects/"),
-        "permission": told.get("permission") or "the permission that it names",
-        "resource": told.get("resource") or "this project",
+        "service": given.get("service") or (api[0] if api else "API"),
+        "project": str(given.get("consumer") or (project[1] if project else "PROJECT")).removeprefix("projects/"),
+        "permission": given.get("permission") or "the permission in this message",
+        "resource": given.get("resource") or "this project",
     }
     if text == NEXT["SERVICE_DISABLED"] and names["project"] == _GCLOUD:
-        text = "name a project to bill: gcloud auth application-default set-quota-project PROJECT."
+        text = "set a project to bill: gcloud auth application-default set-quota-project PROJECT."
     return text.format(**names)
 
 
@@ -137,7 +137,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _said(error: Exception) -> str:
-    """The code and Google's sentence, without the URL and the details that its clients wrap around it."""
+    """The code and Google's sentence, without the URL and the details that its clients add."""
     code, message = getattr(error, "code", None), str(getattr(error, "message", error))
     if message.startswith(("GET http", "POST http")):
         message = message.split(": ", 1)[-1]

@@ -1,8 +1,8 @@
-"""The one door: every request to a cloud passes this adapter, and it lets through nothing but the listed reads.
+"""The read-only guard: every request to a cloud passes this adapter, which allows only the listed reads.
 
-It sees method, host, path and body of each call of each client. A query passes only if this same door saw a dry run of
-the same text answer that it is a SELECT that calls no routine; a job only as a dry run. `tests/conformance` tries every
-method of Google's discovery documents on it.
+It checks method, host, path and body of each call of each client. It allows a query only after a dry run of the same
+text through this guard, which must report a SELECT that calls no routine. It allows a job only as a dry run.
+`tests/conformance` sends every method of Google's discovery documents to it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runbook.model.errors import RequestBlocked
 
 TIMEOUT_S = 20
 
-# One line a read: method, host without `.googleapis.com`, path; `*` is one segment.
+# One read per line: method, host without `.googleapis.com`, path. `*` is one segment.
 READS = """
     GET  bigquery             /bigquery/v2/projects/*/datasets/*
     GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables
@@ -46,7 +46,7 @@ READS = """
 _JOBS = re.compile(r"/bigquery/v2/projects/[\w.-]+/jobs")
 _QUERIES = re.compile(r"/bigquery/v2/projects/[\w.-]+/queries")
 
-# What jobs.query may carry: nothing that names a destination, a session or a connection.
+# The keys that jobs.query may have: none for a destination, a session or a connection.
 _QUERY_KEYS = {
     "formatOptions",
     "jobCreationMode",
@@ -71,7 +71,7 @@ _READS = [
     for method, host, path in map(str.split, READS.strip().splitlines())
 ]
 
-# Only these hosts may get a credential, and only their clocks count: status pages and upload URLs are none of them.
+# Only these hosts may receive credentials, and only their clocks are used. Status pages and upload URLs are not listed.
 HOSTS = frozenset(host for _, host, _ in _READS)
 
 _CREDENTIALS = frozenset(
@@ -88,15 +88,15 @@ _CREDENTIALS = frozenset(
 
 
 class Redirected(requests.RequestException):
-    """A host answered with a redirect. It is not followed: nobody listed the place to which it points."""
+    """A host answered with a redirect, which is not followed because its target is not a listed read."""
 
 
 class ReadOnlyGuard(BaseAdapter):
-    """Mounted on every session, in front of the `transport` that really sends. `feeds` are the status pages' URLs.
+    """Mounted on every session, in front of the `transport` that sends. `feeds` are the URLs of the status pages.
 
-    Writes go to `writer`, which never tries again; `opened` lets one pass. `date` is what the cloud's clock said last,
-    in UTC. Raises RequestBlocked for whatever is not a listed read, and for a credential to any host but Google's APIs,
-    before it is sent; Redirected for any answer of 3xx.
+    Writes go to `writer`, which never retries; `allow_once` allows one write. `date` is the latest time of the cloud's
+    clock, in UTC. Raises RequestBlocked, before sending, for any request that is not a listed read, and for credentials
+    to any host except Google's APIs; Redirected for a 3xx answer.
     """
 
     def __init__(self, transport: BaseAdapter, feeds: Iterable[str] = (), writer: BaseAdapter | None = None):
@@ -113,7 +113,7 @@ class ReadOnlyGuard(BaseAdapter):
                 f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make",
                 reason,
                 "Nothing was sent.",
-                "a runbook changes things only through `apply`; a new read belongs into the list in cloud/guard.py.",
+                "write only through `apply`; add a new read to the list READS in cloud/guard.py.",
             )
         transport = self.writer if write else self.transport
         response = transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
@@ -126,7 +126,7 @@ class ReadOnlyGuard(BaseAdapter):
 
     @contextmanager
     def allow_once(self, method: str, url: str, body: bytes) -> Iterator[None]:
-        """Let exactly this request pass, once; `apply` is the only one to call this."""
+        """Allow exactly this request, once. Only `Cloud.write` calls this."""
         key = (method, url, _digest(body))
         self._writes.add(key)
         try:
@@ -147,14 +147,14 @@ class ReadOnlyGuard(BaseAdapter):
         self.transport.close()
 
     def is_select(self, sql: str) -> bool:
-        """Whether a dry run has shown that this very text is a SELECT that calls no routine."""
+        """Whether a dry run has shown that exactly this text is a SELECT that calls no routine."""
         return _digest(sql.encode()) in self._selects
 
     def _refusal(self, request: requests.PreparedRequest) -> str:
-        """Why this request may not pass, or "" when it may."""
+        """Why this request is blocked; "" if it is allowed."""
         url, method = urlsplit(str(request.url)), request.method
         if url.scheme != "https" or "x-http-method-override" in request.headers:
-            return "only https without a method override passes"
+            return "only https without a method override is allowed"
         if method == "GET" and str(request.url) in self.feeds:
             return ""
         if any(m == method and h == url.netloc and p.fullmatch(url.path) for m, h, p in _READS):
@@ -168,7 +168,7 @@ class ReadOnlyGuard(BaseAdapter):
 
     def _query_refusal(self, body: dict[str, Any]) -> str:
         if extra := set(body) - _QUERY_KEYS:
-            return f"a query may not carry {', '.join(sorted(extra))}"
+            return f"a query must not have {', '.join(sorted(extra))}"
         if body.get("useLegacySql") is not False or not int(body.get("maximumBytesBilled") or 0):
             return "a query needs useLegacySql=false and a maximumBytesBilled"
         if not self.is_select(str(body.get("query"))):
@@ -184,19 +184,19 @@ class ReadOnlyGuard(BaseAdapter):
             answer = response.json()["statistics"]["query"]
             select = answer["statementType"] == "SELECT" and not answer.get("referencedRoutines")
         except (ValueError, LookupError, TypeError, AttributeError):
-            return  # an answer of another form shows nothing
+            return  # an answer of another form proves nothing
         if query and select:
             self._selects.add(_digest(query.encode()))
 
 
 def _credential_refusal(request: requests.PreparedRequest, host: str) -> str:
-    """Why a request's credentials may not go to this host, or "" when they may, or there are none."""
+    """Why a request's credentials must not go to this host; "" if they may, or if there are none."""
     found = sorted({name.lower() for name in request.headers} & _CREDENTIALS)
     return f"{', '.join(found)} may only be sent to Google's APIs" if found and host not in HOSTS else ""
 
 
 def _clock(stamp: str | None) -> datetime | None:
-    """The time of a Date header, None for none that can be read."""
+    """The time of a Date header; None if it cannot be read."""
     try:
         read = parsedate_to_datetime(stamp or "")
     except ValueError:
@@ -213,7 +213,7 @@ def _body(request: requests.PreparedRequest) -> dict[str, Any]:
 
 
 def _dry_run(body: dict[str, Any]) -> str:
-    """The text of a job that is nothing but the dry run of a query, else ""."""
+    """The SQL text of a job that is only the dry run of a query; "" for any other job."""
     job = body.get("configuration") or {}
     alone = set(job) <= {"query", "dryRun", "labels", "jobTimeoutMs", "jobType"}
     return str(job["query"].get("query", "")) if alone and job.get("dryRun") is True and job.get("query") else ""

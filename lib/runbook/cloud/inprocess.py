@@ -14,7 +14,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 
 class InProcess(HTTPAdapter):
-    """Send every request to `app`; a connection that the app drops is a `requests.ConnectionError`, as on a wire."""
+    """Sends every request to `app`. If the app drops the connection, raises `requests.ConnectionError`."""
 
     def __init__(self, app: Callable[..., Any]):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Connect and ask for the time while this process still imports what it needs for more than that."""
+"""Connects and reads the cloud's clock in a thread, while the kernel process still imports its modules."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from runbook.config.load import load_settings
 if TYPE_CHECKING:
     from runbook.config.schema import Settings
 
-LIMIT_S = 30  # how long a run waits for what was begun, before it asks again by itself
-Connected = tuple[Cloud, datetime, bool]  # a cloud, its time, and whether that is its own clock's
+LIMIT_S = 30  # how long a run waits for the prefetched connection before it connects by itself
+Connected = tuple[Cloud, datetime, bool]  # a cloud, the time, and whether it comes from the cloud's clock
 
 
 class Prefetch:
-    """A connection that was begun for one environment and world; it can be taken once."""
+    """A connection started for one environment and world. It can be taken once."""
 
     def __init__(self, environment: str, world: str):
         self.where: tuple[str, str] | None = (environment, world)
@@ -30,24 +30,24 @@ class Prefetch:
         pool.shutdown(wait=False)
 
     def take(self, environment: str, world: str) -> Connected | None:
-        """What it brought; None where it is for another place, failed, or is not there in time."""
+        """The connection; None if it is for another environment or world, failed, or is not ready in time."""
         if self.where != (environment, world):
             return None
         self.where = None
-        with suppress(Exception):  # whatever it was, it happens again where somebody is told
+        with suppress(Exception):  # the run connects again, and reports the error then
             return self.begun.result(timeout=LIMIT_S)
         return None
 
 
 def prefetch(environment: str, world: str) -> Prefetch | None:
-    """Begin, except where the sandbox is in this process: then there is nothing to wait for."""
+    """Start a connection; None if the sandbox is in this process, which needs no prefetch."""
     if target(environment) == "sandbox" and not os.environ.get("RUNBOOK_SANDBOX"):
         return None
     return Prefetch(environment, world)
 
 
 def connect_now(settings: Settings, world: str, begun: Prefetch | None) -> Connected:
-    """Connect and ask for the time, see `connect` and `Cloud.now`; or take what was begun."""
+    """Take the prefetched connection, or connect and read the clock; see `connect` and `Cloud.now`."""
     return (begun.take(settings.environment, world) if begun else None) or _connect(settings, world)
 
 

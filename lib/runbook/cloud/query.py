@@ -1,4 +1,4 @@
-"""Run one SELECT: a dry run first, then the query itself under the cost cap."""
+"""Runs one SELECT: first a dry run, then the query under the cost cap."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ _TYPES: tuple[tuple[type, str], ...] = (
 
 
 class Absent(Exception):
-    """The cloud says that a table or dataset is not there."""
+    """A table or dataset does not exist, according to the cloud."""
 
 
 @dataclass(frozen=True)
 class BadColumn(Exception):
-    """The cloud says that a table has no such column."""
+    """A table has no such column, according to the cloud."""
 
     column: str
 
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """While Google's client reads an answer: it raises these for one of a form that it does not expect."""
+    """Turn the errors of Google's client about an unexpected answer into CannotRead."""
     try:
         yield
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         why = f"BigQuery's answer cannot be read ({type(error).__name__})"
-        raise CannotRead(why, "run again; if it stays, report it.") from None
+        raise CannotRead(why, "run again; if it happens again, report it.") from None
 
 
 def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[str, str]) -> list[Row]:
-    """The rows of one SELECT, in the order of its ORDER BY; times in UTC.
+    """The rows of one SELECT, in the order of its ORDER BY; times in UTC. `values` are sent as query parameters.
 
-    `values` are sent as query parameters. Absent, BadColumn, OverCap, CannotRead for a past that is not kept, and
-    Broken for anything that is not a SELECT, and Google's own exceptions where there was no answer.
+    Raises Absent, BadColumn, OverCap, CannotRead for a time that BigQuery no longer keeps, Broken for anything that is
+    not a SELECT, and Google's own exceptions if there is no answer.
     """
     from google.api_core import exceptions as google
     from google.cloud import bigquery
@@ -73,7 +73,7 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
 
 
 def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
-    """Let the door see that this text is a SELECT, and what it would read; raises as `select`."""
+    """Show the guard that this text is a SELECT, and check its size against the cap; raises as `select`."""
     from google.api_core import exceptions as google
 
     try:
@@ -88,14 +88,14 @@ def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
         raise _reading(error, sql) from None
     if not cloud.guard.is_select(sql):
         what = "SELECT that calls a routine" if kind == "SELECT" else kind
-        raise Broken(f"only a SELECT without routines may run here; this is a {what}", sql)
+        raise Broken(f"only a SELECT without routines is allowed; this is a {what}", sql)
     cap = cloud.settings.cost_cap
     if size > cap:
         raise _over(f"it reads {size / 2**30:,.2f} GiB", cap)
 
 
 def _over(what: str, cap: int) -> OverCap:
-    """A query is billed for more than it reads: whole megabytes, and ten of each table at least."""
+    """The error for a query over the cap. BigQuery bills whole megabytes, and at least ten for each table."""
     return OverCap(
         "the query would read more than the cost cap",
         f"{what}; cost_cap_gib is {cap / 2**30:g}",
@@ -113,21 +113,21 @@ def _parameter(name: str, value: Value) -> Any:
 
 
 def type_of(value: Value) -> str:
-    """The GoogleSQL type with which a value travels."""
+    """The GoogleSQL type of a value."""
     if isinstance(value, list | tuple):
         return "ARRAY<STRING>"
     return next(kind for python, kind in _TYPES if isinstance(value, python))
 
 
 def _reading(error: Any, sql: str) -> Exception:
-    """What a 400 to a dry run means."""
+    """The exception for a 400 to a dry run."""
     match = re.search(r"Unrecognized name: `?(\w+)`?|Name (\w+) not found inside", error.message)
     if match:
         return BadColumn(match[1] or match[2])
     if "that can be used for partition elimination" in error.message:
-        return CannotRead(error.message.split(": ", 1)[-1], "it must be read by a query that bounds that column.")
+        return CannotRead(error.message.split(": ", 1)[-1], "add a condition on that column to the query.")
     if "Invalid snapshot time" in error.message:
         return CannotRead(
-            error.message.split(": ", 1)[-1], "BigQuery keeps the past of a table for seven days at most."
+            error.message.split(": ", 1)[-1], "use a later time: BigQuery keeps a table's history for at most 7 days."
         )
     return Broken("BigQuery does not accept the query", f"{error.message.split(': ', 1)[-1]}\n{sql}")

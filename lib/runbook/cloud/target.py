@@ -1,4 +1,4 @@
-"""Which cloud an environment is: Google, or the sandbox and its worlds."""
+"""The target of an environment: Google, or the sandbox and its worlds."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ Target = Literal["google", "sandbox"]
 
 
 def target(environment: str) -> Target:
-    """The environment `sandbox`, or MOCK_MODE=1 as in the guide, is the sandbox; everything else is Google."""
+    """The sandbox for the environment `sandbox` or with MOCK_MODE=1, as in the guide; else Google."""
     return "sandbox" if environment == "sandbox" or os.environ.get("MOCK_MODE") == "1" else "google"
 
 
 def check_world(environment: str, world: str) -> None:
-    """Raise BadParameter for a world on Google, UnknownName for one that is not there."""
+    """Raise BadParameter for a world on Google, and UnknownName for a world that does not exist."""
     if target(environment) == "google":
         raise BadParameter(
             f"world={world} with environment={environment}",
-            "only the sandbox has worlds; this environment is the real Google Cloud",
+            "only the sandbox has worlds; this environment is the real system on Google Cloud",
             next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
         )
     try:
         from gcp_sandbox.world.schema import BadWorld, load, shipped
     except ImportError:
-        return  # `sandbox_app` says what to install
+        return  # `sandbox_app` reports what to install
     try:
         load(world)
     except BadWorld as error:
-        raise UnknownName("that world cannot be used", str(error), next=nearest(world, shipped())) from None
+        raise UnknownName(f"the world {world!r} cannot be used", str(error), next=nearest(world, shipped())) from None
 
 
 def request_on_target(runbook: str, values: Mapping[str, object]) -> Request:
-    """A request that fits its target. Raises what `request` and `check_world` raise, and BadParameter."""
+    """A request that is valid for its target. Raises what `request` and `check_world` raise, and BadParameter."""
     wanted = request(runbook, values)
     if wanted.values.get("world"):
         check_world(wanted.environment, wanted.world)
     if wanted.values.get("source") == "sample" and target(wanted.environment) != "sandbox":
         raise BadParameter(
             f"source=sample is not allowed with --env {wanted.environment}",
-            "sample is the sandbox's practice code; it would replace the code of a real function",
-            next="give the path of the function's git checkout, or leave source out to keep the code.",
+            "sample is practice code for the sandbox; it would replace the code of a real function",
+            next="set source to the path of the function's git checkout, or omit it to keep the code.",
         )
     return wanted
 
@@ -56,7 +56,7 @@ def request_on_target(runbook: str, values: Mapping[str, object]) -> Request:
 def sandbox_app(settings: Settings, world: str) -> Any:
     """The sandbox of one system in a world ("" is `healthy`).
 
-    Raises BadInput where it is not installed, UnknownName for a world that is not there or does not fit the system.
+    Raises BadInput if it is not installed, UnknownName for a world that does not exist or does not fit the system.
     """
     try:
         import gcp_sandbox
@@ -69,5 +69,5 @@ def sandbox_app(settings: Settings, world: str) -> Any:
         return gcp_sandbox.app(settings.inventory(), world or "healthy")
     except BadWorld as error:
         raise UnknownName(
-            "that world cannot be used", str(error), next="see lib/gcp_sandbox/world/schema.py."
+            f"the world {world!r} cannot be used", str(error), next="see lib/gcp_sandbox/world/schema.py."
         ) from None

@@ -1,4 +1,4 @@
-"""Transports that really send: to Google, and to a served sandbox."""
+"""Transports that send requests: to Google, and to a served sandbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib3.util.retry import Retry
 
 
 def network() -> HTTPAdapter:
-    """The transport to Google: two more tries for an answer of 429 or 5xx and for none; every request is a read."""
+    """The transport to Google for reads: two retries after a 429, a 5xx or no answer."""
     retry = Retry(
         total=2,
         backoff_factor=0.3,
@@ -23,7 +23,7 @@ def network() -> HTTPAdapter:
 
 
 class Loopback(HTTPAdapter):
-    """The transport to a served sandbox: the real host name stays in the Host header, the bytes go to `base`."""
+    """The transport to a served sandbox: it sends each request to `base`, with the real host in the Host header."""
 
     def __init__(self, base: str):
         super().__init__(pool_maxsize=16)

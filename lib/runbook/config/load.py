@@ -1,4 +1,4 @@
-"""Where params are, and how an environment's file is read and checked; an error names the key and what to do."""
+"""Find, read and validate the params file of an environment; an error names the key and what to do."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from runbook.model.strict import Part
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNBOOKS = ROOT / "runbooks"
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language, nine times as fast, where libyaml is
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # nine times as fast, if libyaml is installed
 
 
 def params_directory() -> Path:
-    """Where the params files are: RUNBOOK_PARAMS, or the repository's own folder."""
+    """Where the params files are: RUNBOOK_PARAMS, or params/ in the repository."""
     return Path(os.environ.get("RUNBOOK_PARAMS") or ROOT / "params")
 
 
@@ -30,20 +30,20 @@ def environments() -> list[str]:
 
 
 def params_file(environment: str) -> Path:
-    """The params file of an environment. Raises UnknownName where there is none."""
+    """The params file of an environment. Raises UnknownName if there is none."""
     path = params_directory() / f"{environment}.yaml"
     if environment not in environments():
         raise UnknownName(
-            f"there is no environment {environment!r}",
+            f"unknown environment {environment!r}",
             f"looked for {path.name} in {path.parent}",
             next=nearest(environment, environments())
-            or "add its params file; params/sandbox.yaml is a complete example.",
+            or "create its params file; params/sandbox.yaml is a complete example.",
         )
     return path
 
 
 def records_variable() -> str:
-    """RUNBOOK_RECORDS, which overrides `records`; "" where it is not set. Raises BadInput for an address."""
+    """RUNBOOK_RECORDS, which overrides `records`; "" if it is not set. Raises BadInput for a URL."""
     path = os.environ.get("RUNBOOK_RECORDS", "")
     try:
         return directory(path)
@@ -54,7 +54,7 @@ def records_variable() -> str:
 
 @cache
 def load_settings(environment: str) -> Settings:
-    """Read and check params/<environment>.yaml. Raises UnknownName, BadSettings, and what `records_variable` raises."""
+    """Read and validate params/<environment>.yaml. Raises UnknownName, BadSettings and, from the variable, BadInput."""
     records_variable()
     path = params_file(environment)
     raw = _yaml(path)
@@ -62,7 +62,7 @@ def load_settings(environment: str) -> Settings:
         raise BadSettings(
             f"{path.name} still has placeholders",
             "\n".join(f"{key}: {value}" for key, value in empty),
-            next="fill in each of them, then try again.",
+            next="replace each of them, then try again.",
         )
     try:
         return Settings.model_validate(raw | {"environment": environment})
@@ -75,17 +75,17 @@ def _yaml(path: Path) -> dict[str, Any]:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
     except OSError as error:
         raise BadSettings(
-            f"{path.name} cannot be read", error.strerror or str(error), next="check the file's mode."
+            f"{path.name} cannot be read", error.strerror or str(error), next="check the permissions of the file."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{path.name} is not YAML", str(error), next="mend the line that is named.") from None
+        raise BadSettings(f"{path.name} is not valid YAML", str(error), next="fix the reported line.") from None
     if not isinstance(raw, dict):
-        raise BadSettings(f"{path.name} is not a mapping of keys", next="start from params/sandbox.yaml.")
+        raise BadSettings(f"{path.name} is not a YAML mapping", next="start from params/sandbox.yaml.")
     return raw
 
 
 def _placeholders(value: Any, key: str = "") -> list[tuple[str, str]]:
-    """Every `<like this>` in a params file, with the key that holds it."""
+    """Every `<placeholder>` in a params file, with its key."""
     if isinstance(value, dict):
         return [p for k, v in value.items() for p in _placeholders(v, f"{key}.{k}" if key else str(k))]
     if isinstance(value, list):
@@ -101,13 +101,13 @@ def _explain(path: Path, error: ValidationError) -> BadSettings:
         if one["type"] == "extra_forbidden":
             problem = "unknown key. " + nearest(str(one["loc"][-1]), _keys(one["loc"][:-1])).capitalize()
         else:
-            problem += f" (it is {one['input']!r})" if not isinstance(one["input"], dict | list) else ""
+            problem += f" (the value is {one['input']!r})" if not isinstance(one["input"], dict | list) else ""
         lines.append(f"{key}: {problem}" if key else problem)
-    return BadSettings(f"{path.name} is not usable", "\n".join(lines), next="mend these keys, then try again.")
+    return BadSettings(f"{path.name} is not valid", "\n".join(lines), next="fix these keys, then try again.")
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that may stand at a place of the file, found by walking the models."""
+    """The valid keys at a location of the file, from the models."""
     model: Any = Settings
     for step in location:
         if isinstance(model, type) and issubclass(model, Part) and step in model.model_fields:

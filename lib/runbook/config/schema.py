@@ -1,7 +1,7 @@
-"""What a runbook knows about a system: params/<environment>.yaml, checked before anything is asked of a cloud.
+"""The settings of a system: params/<environment>.yaml, validated before the first request to a cloud.
 
-The classes below are the documentation of the file's keys. Everything that ends up inside SQL or a URL is an identifier
-that is checked here; values travel as query parameters.
+The classes below document the keys of the file. Everything that becomes part of SQL or a URL is an identifier that is
+validated here; values are passed as query parameters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("is no time zone of the IANA database, such as America/Chicago") from None
+        raise ValueError("is not an IANA time zone, such as America/Chicago") from None
     return name
 
 
@@ -30,14 +30,14 @@ def _cron(text: str) -> str:
     try:
         CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:
-        raise ValueError(f"is no cron schedule: {error}") from None
+        raise ValueError(f"is not a valid cron schedule: {error}") from None
     return text
 
 
 def directory(path: str) -> str:
-    """The path of a directory. Raises ValueError for an address."""
+    """The path of a directory. Raises ValueError for a URL."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
-        raise ValueError("is an address; records are kept in a directory, so give its path")
+        raise ValueError("is a URL; give the path of a directory")
     return path
 
 
@@ -56,7 +56,7 @@ class Datasets(Part):
 
 
 class Function(Part):
-    """One of the functions that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds."""
+    """A function that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds."""
 
     name: Name
     source_system: str
@@ -68,7 +68,7 @@ class Function(Part):
 
 
 class EtlRuns(Part):
-    """The table of ETL runs: the columns that the guide shows, and those that a system may have ("" = it has not)."""
+    """The table of ETL runs: the columns in the guide, and optional columns ("" if the system has none)."""
 
     name: Identifier
     source_system: Identifier
@@ -88,7 +88,7 @@ class Scores(Part):
 
 
 class Freshness(Part):
-    """A table whose newest `column` (TIMESTAMP) may be `limit_hours` hours old."""
+    """A table whose newest `column` (TIMESTAMP) may be at most `limit_hours` hours old."""
 
     name: Identifier
     column: Identifier
@@ -102,21 +102,21 @@ class Tables(Part):
 
 
 class RunsLimit(Part):
-    """Successful runs today: ok from `ok_from`, alert at `alert_at` or fewer, warn between."""
+    """Successful runs today: ok from `ok_from`, alert at `alert_at` or fewer, otherwise warn."""
 
     ok_from: Count
     alert_at: Count
 
 
 class ErrorsLimit(Part):
-    """Errors in 24 h: ok below `ok_below`, alert above `alert_above`, warn between."""
+    """Errors in 24 h: ok below `ok_below`, alert above `alert_above`, otherwise warn."""
 
     ok_below: Count
     alert_above: Count
 
 
 class ScoresLimit(Part):
-    """Age of the newest score in days: 0 is ok, up to `warn_days` warn, older alert."""
+    """Age of the newest score in days: 0 is ok, up to `warn_days` is warn, older is alert."""
 
     warn_days: Count
 
@@ -146,13 +146,13 @@ class Window(Part):
 
     @property
     def text(self) -> str:
-        """The window as people write it."""
+        """The window in words."""
         days = "every day" if len(self.days) == 7 else ", ".join(self.days)
         return f"{days} from {self.start} to {self.end}"
 
 
 class Roles(Part):
-    """Role → the permissions that it must bring here; `ask` is the contact who grants roles."""
+    """Role → the permissions that it must grant; `ask` is the contact who grants roles."""
 
     required: dict[str, list[str]]
     elevated: dict[str, list[str]]
@@ -167,8 +167,8 @@ class Contact(Part):
 class Settings(Part):
     """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`.
 
-    `records_shared`: every machine that may apply a change sees this same records folder. `staging`: the environment in
-    which changes are tried first, "" where there is none.
+    `records_shared`: every machine that may apply a change uses this same records directory. `staging`: the environment
+    in which changes are tested first, "" if there is none.
     """
 
     environment: Name
@@ -193,7 +193,7 @@ class Settings(Part):
     def _names_exist(self) -> Settings:
         names = [f.name for f in self.functions]
         if twice := {n for n in names if names.count(n) > 1}:
-            raise ValueError(f"functions: listed twice: {', '.join(sorted(twice))}")
+            raise ValueError(f"functions: duplicate names: {', '.join(sorted(twice))}")
         for name, operation in self.operations.items():
             if operation.window and operation.window not in self.windows:
                 raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
@@ -218,7 +218,7 @@ class Settings(Part):
         return int(self.cost_cap_gib * 2**30)
 
     def table(self, name: str) -> str:
-        """`project.dataset.table`, as SQL names it between backticks."""
+        """`project.dataset.table`, as SQL writes it between backticks."""
         return f"{self.project}.{self.datasets.main}.{name}"
 
     def inventory(self) -> dict[str, Any]:
@@ -249,5 +249,5 @@ def _columns(time_column: str, time_type: str) -> dict[str, str]:
 
 
 def address_variable(contact: str) -> str:
-    """The environment variable that says where a contact is reached; several addresses stand there with spaces."""
+    """The environment variable with the addresses of a contact, separated by spaces."""
     return "RUNBOOK_NOTIFY_" + contact.upper().replace("-", "_")

@@ -1,5 +1,5 @@
-"""How things look: tables and banners as HTML with inline styles, and the same as text for terminals.
+"""Display of data: tables and banners as HTML with inline styles, and the same content as text for terminals.
 
-In: rows of plain data, and texts from anywhere. Out: a `Block`, the same content twice, in which nothing can hide.
-Knows nothing of facts, plans or clouds, and looks at no clock. Start with blocks.py.
+In: rows of plain data, and untrusted text. Out: a `Block`, the same content as HTML and as text, without hidden
+characters. Does not depend on facts, plans or clouds, and reads no clock. Start with blocks.py.
 """

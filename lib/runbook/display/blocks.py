@@ -1,6 +1,7 @@
-"""Rows as tables, for people: HTML with inline styles (they survive an untrusted notebook) and aligned text.
+"""Rows as tables, for people: HTML with inline styles (Jupyter keeps them in untrusted notebooks) and aligned text.
 
-Every drawing is a `Block`: the same content twice. Nothing here looks at a clock, so the same rows are the same bytes.
+Everything shown is a `Block`: the same content as HTML and as text. Nothing here reads a clock, so equal rows give
+equal bytes.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Block:
 
 
 def page(block: Block) -> dict[str, str]:
-    """The MIME bundle of a block, as IPython wants it."""
+    """The MIME bundle of a block, as IPython expects it."""
     return {"text/html": block.html, "text/plain": block.text}
 
 
 def table(rows: Sequence[Row], empty: str = "no rows") -> Block:
-    """A table of rows; a value under `verdict` is tinted. At most `MOST_ROWS`, and it says how many more there are."""
+    """A table of at most `MOST_ROWS` rows, and a note with the number of further rows; a `verdict` is coloured."""
     rows = public_columns(rows)
     if not rows:
         return note(empty)
@@ -66,7 +67,7 @@ def _cell(name: str, value: Any) -> str:
         text = (
             f'<b style="color:{ink};background:{paper};padding:1px 8px;border-radius:8px;white-space:nowrap">{text}</b>'
         )
-    if name == "notebook" and text:  # beside this one: in the repository, and in Jupyter's working copies
+    if name == "notebook" and text:  # in the same directory: in the repository, and in the working copies for Jupyter
         text = f'<a href="{text}.ipynb">{text}</a>'
     if name == "command":  # breaks between words only, not after each hyphen
         words = " ".join(f'<span style="white-space:nowrap">{word}</span>' for word in text.split(" "))
@@ -84,22 +85,23 @@ def note(text: str) -> Block:
 
 
 def verbatim(text: str) -> Block:
-    """Text to copy, with its lines as they are."""
+    """Text to copy, with its line breaks."""
     text = visible(text)
     return Block(f'<pre style="{_CODE}">{escape(text)}</pre>', text)
 
 
 def banner(text: str, verdict: str) -> Block:
-    """One line that must not be overlooked, in a verdict's colours."""
+    """One prominent line, in the colours of a verdict."""
     (ink, paper), text = TINT[verdict], visible(text)
     style = f"margin:4px 0;padding:6px 12px;border-left:4px solid {ink};background:{paper};color:{ink};font-size:14px"
     return Block(f'<div style="{style}">{escape(text)}</div>', text)
 
 
 def equivalent_command(lines: Iterable[str]) -> Block:
-    """The equivalent commands, folded away in HTML."""
+    """The equivalent commands, collapsed in HTML."""
     text = visible("\n".join(lines))
     if not text:
         return Block("", "")
-    summary = '<summary style="font-size:12px;color:#5f6368;cursor:pointer">The same by hand</summary>'
-    return Block(f'<details>{summary}<pre style="{_CODE}">{escape(text)}</pre></details>', f"By hand:\n{text}")
+    summary = '<summary style="font-size:12px;color:#5f6368;cursor:pointer">Equivalent command</summary>'
+    html = f'<details>{summary}<pre style="{_CODE}">{escape(text)}</pre></details>'
+    return Block(html, f"Equivalent command:\n{text}")

@@ -1,4 +1,4 @@
-"""Values and tables as text in which nothing can hide."""
+"""Values and tables as text without hidden characters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 def visible(text: str) -> str:
-    """A text in which nothing can hide: control, escape and bidi characters are written out, line ends stay."""
+    """Text without hidden characters: control, escape and bidi characters become escape sequences, line ends stay."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else _written_out(c) for c in text)
@@ -21,7 +21,7 @@ def _written_out(char: str) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as people read it: times to the minute with their zone, numbers with thousands, nothing for None."""
+    """A value for people: times to the minute with zone, numbers with thousands separators, "" for None."""
     if value is None:
         return ""
     if isinstance(value, list | tuple):
@@ -50,5 +50,5 @@ def text_table(rows: Sequence[Row]) -> str:
 
 
 def public_columns(rows: Sequence[Row]) -> list[Row]:
-    """Rows without the columns for code only, whose names begin with `_`."""
+    """Rows without internal columns, whose names begin with `_`."""
     return [{k: v for k, v in row.items() if not str(k).startswith("_")} for row in rows]

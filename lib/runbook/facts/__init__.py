@@ -1,7 +1,7 @@
-"""What can be read. Each function returns an `Ask`, which `run.read` makes; nothing is asked before that.
+"""Reads of the system. Each function returns an `Ask`, which `run.read` executes; nothing is requested before that.
 
-In: a `Cloud` and the moment. Out: a `Fact` with rows, the equivalent command, and a gap for whatever could not be seen.
-Reading never raises for what an answer contains. SQL is in sql/. Start with base.py, then etl.py for an example.
+In: a `Cloud` and the moment. Out: a `Fact` with rows, the equivalent command, and a gap for everything that could not
+be read. The content of an answer never raises. SQL is in sql/. Start with base.py, then etl.py for an example.
 """
 
 from __future__ import annotations

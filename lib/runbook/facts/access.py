@@ -1,4 +1,4 @@
-"""What this run's identity may do (guide: Access Control)."""
+"""The permissions of this run's identity (guide: Access Control)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from runbook.model.moment import Moment
 
 
 def access(operation: str = "") -> Ask:
-    """Rows `role, permission, held`: what the guide's required roles bring, asked for this run's identity.
+    """Rows `role, permission, held`: the permissions of the guide's required roles, tested for this run's identity.
 
-    With an operation of the settings' matrix: the elevated roles that it needs.
+    With an operation from `operations` in params: the elevated roles that it needs.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:

@@ -1,4 +1,4 @@
-"""Changes that somebody made, by the Admin Activity audit log (guide: P1 Playbook)."""
+"""Changes, from the Admin Activity audit log (guide: P1 Playbook)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.
 def changes(hours: float = 24) -> Ask:
     """Rows `at, who, what, resource` of successful changes from the Admin Activity audit log, newest first.
 
-    Made of at most 1,000 entries.
-
-    Admin Activity is always on (https://cloud.google.com/logging/docs/audit#admin-activity). A gap where the period
-    begins before what Cloud Logging keeps of it.
+    From at most 1,000 entries. Admin Activity is always on
+    (https://cloud.google.com/logging/docs/audit#admin-activity). A gap if the period starts before the retention
+    period.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -32,7 +31,7 @@ def changes(hours: float = 24) -> Ask:
 
 
 def _change(entry: Row) -> Row | None:
-    """The row of one entry, None for one without a time, or that names neither what nor where."""
+    """The row of one entry; None if it has no time, or neither a method nor a resource."""
     call = mapping(entry, "protoPayload")
     at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
     method, resource = text(call, "methodName"), text(call, "resourceName")
@@ -52,10 +51,10 @@ def _change(entry: Row) -> Row | None:
 
 
 def _made(rows: list[Row]) -> list[Row]:
-    """The changes among calls: without those that failed or were denied, and each long-running operation once.
+    """The changes among calls, without failed and denied calls, and with each long-running operation once.
 
-    Such an operation has an entry for its begin and one for its end; the time is that of the begin. What Google's own
-    robots do follows from a call that has an entry of its own.
+    An operation has an entry for its start and one for its end; the row has the time of the start. Calls of Google's
+    own service agents are left out, because they follow from a call that has an entry of its own.
     """
     failed = {row["_operation"] for row in rows if row["_failed"]} - {""}
     begun = {row["_operation"] for row in rows if row["_first"]}

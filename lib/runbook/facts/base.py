@@ -1,4 +1,4 @@
-"""A read before it is made, and how it becomes a Fact: what fails on the way is a gap, never a silence."""
+"""A read, and how it becomes a Fact: every failure becomes a gap of the Fact."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a read brought: rows, and whether there may be more; what was not seen, and what is not there.
+    """The result of a read: rows, whether there may be more, gaps, and what does not exist.
 
-    `sql` and `line` are set where only the reading showed what had to be asked.
+    `sql` and `line` are set if the query was only known during the read.
     """
 
     rows: Iterable[Row]
@@ -44,10 +44,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Read:
-    """A read that can be made: `line` is the equivalent command, `see` asks the cloud.
+    """A read that can be executed: `line` is the equivalent command, `see` makes the requests.
 
-    `thing` names what is absent when the cloud answers 404; where it is "", that is an error. `no_history_of` names
-    what keeps no past, so that a look back is a gap. `function` is the one that it is about, "" for several.
+    `thing` is what does not exist if the cloud answers 404; if it is "", a 404 is an error. `no_history_of` names a
+    source without history: a run with `as_of` gets a gap. `function` is the function that is read, "" for several.
     """
 
     name: str
@@ -63,11 +63,11 @@ Ask = Callable[[Cloud, Moment], Read]
 
 
 def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
-    """Make one read. What could not be seen is a gap of the Fact; a broken query or a shut door raises."""
+    """Execute one read. What cannot be read is a gap of the Fact; a broken query or a blocked request raises."""
     read = ask(cloud, moment)
     if moment.past and read.no_history_of:
-        why = f"{read.no_history_of} keeps no past; it only knows how things are now"
-        answer = Answer((), gaps=(Gap(read.name, why, "run without as_of to see the present."),))
+        why = f"{read.no_history_of} has no history; it only shows the current state"
+        answer = Answer((), gaps=(Gap(read.name, why, "run without as_of to see the current state."),))
     else:
         answer = attempt(read.see, read.name, read.thing)
     sql = answer.sql or read.sql
@@ -86,15 +86,15 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
 
 
 def _local(value: object, moment: Moment) -> object:
-    """Times are shown in the team's zone; they stay the same instants."""
+    """Convert a time to the team's time zone; other values stay as they are."""
     try:
         return moment.local(value) if isinstance(value, datetime) else value
-    except OverflowError:  # the first or the last day that there is
+    except OverflowError:  # the first or the last day that datetime supports
         return value
 
 
 def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
-    """Ask; then `thing` may be absent, or `subject` a gap. Raises any error that is neither."""
+    """Execute `see`: `thing` may be absent, or `subject` becomes a gap. Raises any other error."""
     from google.api_core.exceptions import NotFound
 
     try:
@@ -109,7 +109,7 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
 
 
 def readable(name: str, found: Iterable[T], row: Callable[[T], Row | None], next: str) -> tuple[list[Row], list[Gap]]:
-    """The rows of what can be read, and a gap that says of how many that is not so."""
+    """The rows that can be read, and a gap with the number of those that cannot."""
     made = [row(one) for one in found]
     rows = [one for one in made if one is not None]
     lost = len(made) - len(rows)
@@ -117,7 +117,7 @@ def readable(name: str, found: Iterable[T], row: Callable[[T], Row | None], next
 
 
 def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], str] = str) -> Answer:
-    """Ask for several things at once; one that is absent or a gap, under its `name`, does not hide the others."""
+    """Read several things at the same time; one that is absent or a gap, under its `name`, hides no other."""
     with futures.ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda thing: attempt(lambda: see(thing), name(thing), name(thing)), things))
     return Answer(
@@ -131,10 +131,10 @@ def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], st
 
 @dataclass(frozen=True)
 class Query:
-    """A named query: `parts` are identifiers from the settings, `values` travel as parameters.
+    """A named query: `parts` are identifiers from the settings, `values` are query parameters.
 
-    `optional` maps a part to the type that its column has; where params name no such column, or the table has none, the
-    part becomes NULL, and in the second case the Fact says so in a gap.
+    `optional` maps a part to the type of its column. The part becomes NULL if params do not name the column, or if the
+    table does not have it; in the second case, the Fact gets a gap.
     """
 
     name: str
@@ -144,7 +144,7 @@ class Query:
     optional: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, without: Iterable[str] = ()) -> str:
-        """The SQL with its identifiers filled in, `without` the optional columns that are not there."""
+        """The SQL with its identifiers, `without` the optional columns that do not exist."""
         gone = {part for part in self.optional if not self.parts[part] or self.parts[part] in without}
         null = {part: f"CAST(NULL AS {self.optional[part]})" for part in gone}
         return template(self.sql).format(**{**self.parts, **null})
@@ -167,7 +167,7 @@ class Query:
                 missing.append(error.column)
             else:
                 gaps = tuple(
-                    Gap(f"column {c} of {table}", "there is no such column", "correct `tables` in params.")
+                    Gap(f"column {c} of {table}", "the column does not exist", "correct `tables` in params.")
                     for c in missing
                 )
                 return Answer(rows, gaps=(*gaps, *lost), sql=sql)
@@ -196,7 +196,7 @@ def _bq_value(value: Value) -> str:
 
 
 def observe_all(run: Context, asks: Mapping[str, Ask]) -> Seen:
-    """Make all reads of a run, each under its name; the run remembers them."""
+    """Execute all reads of a run at the same time, each under its name; the run keeps the facts."""
     with run.errors_tell_what_was_written(), ThreadPoolExecutor(max_workers=len(asks)) as pool:
         facts = list(pool.map(lambda ask: observe(ask, run.cloud, run.moment), asks.values()))
     run.facts += facts

@@ -1,4 +1,4 @@
-"""What BigQuery knows: ETL runs, account scores, and how fresh the tables are (guide: Monitoring Queries)."""
+"""ETL runs, account scores and the freshness of tables, from BigQuery (guide: Monitoring Queries)."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _optional(sql: str) -> dict[str, str]:
 def etl_today() -> Ask:
     """Rows `source_system, status, runs, latest, _outlived` of the team's day so far.
 
-    `_outlived`: these have no end, and a later run of the same function succeeded (of the same system where params name
-    no column with the function).
+    `_outlived`: the runs have no end, and a later run of the same function succeeded (of the same source system if
+    params name no column with the function).
     """
     return _runs("ETL runs today", "etl_today", 1)
 
 
 def etl_failures() -> Ask:
-    """Rows `started_at, source_system, function, error` of the newest 20 runs that failed in the team's day."""
+    """Rows `started_at, source_system, function, error` of the newest 20 failed runs of the team's day."""
     return _runs("failed ETL runs today", "etl_failures", 1)
 
 
@@ -61,7 +61,7 @@ def etl_week() -> Ask:
 def runs_of(function: str, hours: float = 24) -> Ask:
     """Rows `started_at, status, finished_at, error` of a function's newest 20 runs, newest first.
 
-    A gap where params name no column with the function.
+    A gap if params name no column with the function.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -85,7 +85,7 @@ def runs_of_users(secret: str) -> Ask:
 def recent_runs(hours: float = 24) -> Ask:
     """Rows `started_at, function, source_system, status, finished_at, error` of the newest 1,000 runs, newest first.
 
-    `more` is true when there may be others, of which nothing can be said.
+    `more` is true if there may be older runs that were not read.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -102,13 +102,13 @@ def recent_runs(hours: float = 24) -> Ask:
 
 
 def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value]) -> Read:
-    """A query that needs to know whose run a row is; a gap where no column tells that."""
+    """A query that needs the function of each run; a gap if no column names it."""
     runs = cloud.settings.tables.etl_runs
     optional = {part: kind for part, kind in _optional(sql).items() if part != "function"}
     read = Query(name, sql, _parts(cloud) | {"function": runs.function or "NULL"}, values, optional).read(cloud)
 
     def gap_or_missing_findings() -> Answer:
-        raise CannotRead(f"{runs.name} has no column that names the function", "name it in params, if there is one.")
+        raise CannotRead(f"{runs.name} has no column that names the function", "add it to params if it exists.")
 
     return read if runs.function else replace(read, see=gap_or_missing_findings)
 
@@ -145,16 +145,16 @@ def freshness() -> Ask:
                 found = rows([table])
                 if found.rows or found.gaps:
                     return found
-                raise CannotRead("the answer has no row for it", "run again.")
+                raise CannotRead("the answer has no row for this table", "run again.")
             except BadColumn as error:
-                raise CannotRead(f"there is no column {error.column}", "correct `tables` in params.") from None
+                raise CannotRead(f"column {error.column} does not exist", "correct `tables` in params.") from None
 
         def see() -> Answer:
             try:
                 whole = rows(tables)
                 if {r["table_name"] for r in whole.rows} == {t.name for t in tables}:
                     return whole
-            except Exception as error:  # asked for each alone, the others are seen
+            except Exception as error:  # one query for each table: one failure does not hide the others
                 if not isinstance(error, Absent | BadColumn) and not gap(error, "", read=True):
                     raise
             return each(tables, one, lambda table: table.name)

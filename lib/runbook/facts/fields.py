@@ -1,6 +1,6 @@
-"""Fields of an answer, read without an exception: what is absent or of another type is empty, None or the default.
+"""Fields of an answer, without exceptions: an absent field or one of another type is empty, None or the default.
 
-`path` leads through objects: `text(entry, "resource", "labels", "service_name")`.
+`path` names nested objects: `text(entry, "resource", "labels", "service_name")`.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from typing import Any
 from runbook.display.text import Row
 
 LONGEST = 300_000  # characters of one text; Cloud Logging takes entries of 256 KB
-_YEARS = range(1971, 2200)  # other years are no times that happened: Google writes year 1 for "never"
+_YEARS = range(1971, 2200)  # other years are not valid times: Google uses year 1 for "never"
 
 
 def field(found: Any, *path: str) -> Any:
-    """What a path leads to, None where it leads nowhere."""
+    """The value at a path; None if there is none."""
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
     return found
 
 
 def mapping(found: Any, *path: str) -> Row:
-    """An object, {} for anything else."""
+    """An object; {} for anything else."""
     value = field(found, *path)
     return value if isinstance(value, dict) else {}
 
 
 def items(found: Any, *path: str) -> list[Any]:
-    """A list, [] for anything else."""
+    """A list; [] for anything else."""
     value = field(found, *path)
     return value if isinstance(value, list) else []
 
@@ -47,7 +47,7 @@ def last(found: Any, *path: str) -> str:
 
 
 def number(found: Any, *path: str, default: int = 0) -> int:
-    """A whole number, also from text, as Google writes int64; the default for anything else."""
+    """An integer, also from text, as Google encodes int64; the default for anything else."""
     value = field(found, *path)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return default
@@ -59,7 +59,7 @@ def number(found: Any, *path: str, default: int = 0) -> int:
 
 
 def time_of(found: Any, *path: str) -> datetime | None:
-    """A time, which is UTC where it names no zone; None for anything else."""
+    """A time, in UTC if it has no zone; None for anything else."""
     return moment_of(field(found, *path))
 
 

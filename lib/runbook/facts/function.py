@@ -15,7 +15,7 @@ from runbook.model.moment import Moment
 def service(function: str) -> Ask:
     """One row: `function, state, runtime, entry_point, memory, timeout_s, serving, traffic, pinned, updated`.
 
-    `serving` is the revision with most of the traffic; `pinned` is true where new code would not get all of it.
+    `serving` is the revision with the most traffic; `pinned` is true if a new revision would not get all traffic.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -41,7 +41,7 @@ def _place(cloud: Cloud) -> str:
 
 
 def flags(cloud: Cloud) -> str:
-    """Where the system is, as gcloud wants it."""
+    """The region and project as gcloud flags."""
     return f"--region={cloud.settings.region} --project={cloud.settings.project}"
 
 
@@ -74,7 +74,7 @@ def _service(function: str, found: Row, run: Row) -> Row:
 
 
 def _shares(targets: list[Any]) -> dict[str, int]:
-    """Percent by revision id; a target without traffic only gives a revision a URL of its own."""
+    """Percent by revision id; targets without traffic, which only give a revision its own URL, are left out."""
     found: dict[str, int] = {}
     for target in targets:
         if percent := number(target, "percent"):
@@ -84,7 +84,7 @@ def _shares(targets: list[Any]) -> dict[str, int]:
 
 
 def revisions(function: str) -> Ask:
-    """Rows `revision, created, ready, traffic` of the newest hundred revisions, newest first; traffic in percent."""
+    """Rows `revision, created, ready, traffic` of the newest 100 revisions, newest first; traffic in percent."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         line = f"gcloud run revisions list --service={function} {flags(cloud)}"
@@ -98,7 +98,7 @@ def revisions(function: str) -> Ask:
             shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
             pinned = any(name != "latest" for name in _shares(items(run, "traffic")))
             found = objects(listed, "revisions")
-            rows, lost = readable("revisions", found, lambda r: _revision(r, shares, pinned), f"look at them: {line}.")
+            rows, lost = readable("revisions", found, lambda r: _revision(r, shares, pinned), f"inspect them: {line}.")
             rows.sort(key=lambda r: (r["created"], r["revision"]), reverse=True)
             return Answer(rows, more=bool(listed.get("nextPageToken")), gaps=tuple(lost))
 
@@ -108,7 +108,7 @@ def revisions(function: str) -> Ask:
 
 
 def _revision(found: Any, shares: dict[str, int], pinned: bool) -> Row | None:
-    """The row of one revision, None for one without a name or a time."""
+    """The row of one revision; None if it has no name or no time."""
     name, created = last(found, "name"), time_of(found, "createTime")
     ready = next((c for c in items(found, "conditions") if text(c, "type") == "Ready"), {})
     if not name or not created:
@@ -124,7 +124,7 @@ def _revision(found: Any, shares: dict[str, int], pinned: bool) -> Row | None:
 
 
 def _secrets(revision: Any) -> list[tuple[str, str]] | None:
-    """The (secret, version) of each variable and each file of a revision; None where it shows no container.
+    """The (secret, version) of each variable and each file of a revision; None if it lists no container.
 
     Google's default for a version is `latest`.
     """

@@ -16,7 +16,7 @@ from runbook.model.moment import Moment
 def functions() -> Ask:
     """Rows `name, region, state, memory, timeout_s, updated, message` of every function of the project, in any region.
 
-    A location that did not answer is a gap: what lives there is unknown, not missing.
+    A location that did not answer is a gap: its functions are unknown, not missing.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -29,7 +29,7 @@ def functions() -> Ask:
             for page in cloud.pages("cloudfunctions", path, pageSize=1000):
                 away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
                 found += objects(page, "functions")
-            rows, lost = readable("functions", found, _function, "look at them: gcloud functions list --v2.")
+            rows, lost = readable("functions", found, _function, "inspect them: gcloud functions list --v2.")
             said = ("the location did not answer", "run again.")
             gaps = [Gap(f"functions in {place}", *said, location=place) for place in sorted(away)]
             return Answer(sorted(rows, key=lambda r: r["name"]), gaps=(*gaps, *lost))
@@ -42,7 +42,7 @@ def functions() -> Ask:
 
 
 def _function(found: Any) -> Row | None:
-    """The row of one function, None for one without a name."""
+    """The row of one function; None if it has no name."""
     place = text(found, "name").split("/")
     return (
         {

@@ -1,4 +1,4 @@
-"""What Cloud Logging knows: errors, with their text wherever they carry it (guide: Cloud Logging)."""
+"""Log entries from Cloud Logging, with their text from any payload type (guide: Cloud Logging)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from runbook.model.moment import Moment
 PAGE = 1000
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
-# Functions write what ended them to stderr, often as JSON without a severity.
+# Functions write the exception of a crash to stderr, often as JSON without a severity.
 _CRASHED = (
     'log_id("run.googleapis.com/stderr") AND severity=DEFAULT AND (errorGroups.id:*'
     f' OR textPayload:"{TRACEBACK}" OR jsonPayload.message:"{TRACEBACK}")'
 )
 
-OTHER, NOBODY = "(other)", "unknown"  # for certain none of the system's functions, and perhaps one of them
+OTHER, NOBODY = "(other)", "unknown"  # OTHER is not a function of the system; NOBODY may be one
 LONG = 20_000
 
-# What the buckets _Default and _Required keep: https://cloud.google.com/logging/quotas#logs_retention_periods
+# Retention of the buckets _Default and _Required: https://cloud.google.com/logging/quotas#logs_retention_periods
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
@@ -35,10 +35,10 @@ KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> Ask:
     """Rows `at, function, severity, text, _revision, _ours` of entries from `severity` up, newest first; at most 1,000.
 
-    So are crashes that functions write to stderr without a severity. `_ours` is false for what no function in params
-    logged. `more` is true when there may be others. Both bounds of time are always sent. A gap where the period begins
-    before what Cloud Logging keeps. The fact is called "log entries" where `severity` is below ERROR, because warnings
-    are no errors.
+    Includes crashes that functions write to stderr without a severity. `_ours` is false for entries of anything but a
+    function in params. `more` is true if there may be further entries. Both time bounds are always sent. A gap if the
+    period starts before the retention period. The fact is named "log entries" if `severity` is below ERROR, because
+    warnings are not errors.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -53,7 +53,7 @@ def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> As
 
 
 def between(hours: float, moment: Moment) -> str:
-    """The part of a filter that says when: both bounds, because without the second the clock of the answer counts."""
+    """The time bounds of a filter: both, because without the end the server's clock would count."""
     return f'timestamp>="{moment.ago(hours):%FT%TZ}" timestamp<="{moment.at:%FT%TZ}"'
 
 
@@ -66,17 +66,17 @@ def entries(
     kept: tuple[int, str],
     finish: Callable[[list[Row]], list[Row]] = list,
 ) -> Read:
-    """A read of the entries that fit a filter, each made a row, then `finish`; newest first, at most 1,000.
+    """A read of the entries that match a filter: `row` converts each, then `finish` all; newest first, at most 1,000.
 
-    `since` is when the period of the filter begins, `kept` how many days of entries there are, and the words for that.
-    An entry of which `row` makes None cannot be read: a gap says how many.
+    `since` is the start of the filter's period, `kept` the retention in days and in words. If `row` returns None, the
+    entry cannot be read: a gap has the number of such entries.
     """
     flags = f"--project={cloud.settings.project} --limit={PAGE} --format=json"
     line = f"gcloud logging read {shlex.quote(wanted)} {flags}"
 
     def see() -> Answer:
         found = cloud.entries(wanted, PAGE)
-        rows, lost = readable(name, found, row, "look at them with the command of this read.")
+        rows, lost = readable(name, found, row, "inspect them with the command of this read.")
         gaps = (*_deleted(cloud, name, since, *kept), *lost)
         return Answer(finish(rows), more=len(found) == PAGE, gaps=gaps)
 
@@ -84,19 +84,19 @@ def entries(
 
 
 def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> tuple[Gap, ...]:
-    """A gap where entries since then may be deleted by now, because a deleted entry is not an error that never was.
+    """A gap if `since` is before the retention period: retention may have deleted older entries.
 
-    Now is the clock of the answer just read: a run's own moment may lie in the past.
+    Now is the server's clock, because the time of the run may be in the past.
     """
     now = cloud.guard.date or datetime.now(UTC)
     if since >= now - timedelta(days=days):
         return ()
     look = f"gcloud logging buckets list --project={cloud.settings.project}"
-    return (Gap(name, why, f"look where older ones may be kept; {look} says for how long that is here."),)
+    return (Gap(name, why, f"check whether older entries are kept elsewhere; {look} shows the retention here."),)
 
 
 def _row(entry: Row, names: Collection[str]) -> Row | None:
-    """The row of one entry, None for one without a time."""
+    """The row of one entry; None if it has no time."""
     at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
     function = _function(entry)
     return at and {
@@ -110,7 +110,7 @@ def _row(entry: Row, names: Collection[str]) -> Row | None:
 
 
 def _function(entry: Row) -> str:
-    """Whose entry it is: a call that an administrator made is no function's, whatever it was about."""
+    """The function of an entry; a call by an administrator belongs to no function, whatever its resource."""
     kind, labels = text(entry, "resource", "type"), mapping(entry, "resource", "labels")
     if kind == "cloud_scheduler_job":
         job = last(entry, "jsonPayload", "jobName") or text(labels, "job_id")
@@ -123,7 +123,7 @@ def _function(entry: Row) -> str:
 
 
 def _target(url: str) -> str:
-    """The function that a URL calls, "" where it calls none.
+    """The function that a URL calls; "" if it calls none.
 
     https://REGION-PROJECT.cloudfunctions.net/FUNCTION, https://SERVICE-HASH-REGION.a.run.app,
     https://SERVICE-NUMBER.REGION.run.app.
@@ -146,7 +146,7 @@ def _text(entry: Row) -> str:
 
 def _of_json(payload: Row) -> str:
     kind = text(payload, "@type").rsplit(".", 1)[-1]
-    if kind.startswith("Attempt"):  # Cloud Scheduler's
+    if kind.startswith("Attempt"):  # from Cloud Scheduler
         return ": ".join(t for t in (f"{kind} {text(payload, 'status')}".strip(), text(payload, "debugInfo")) if t)
     paths = (("message",), ("msg",), ("error",), ("error", "message"), ("status", "message"))
     return next((said for path in paths if (said := text(payload, *path))), "")

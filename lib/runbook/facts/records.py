@@ -1,4 +1,4 @@
-"""What the record store knows: who was told of an incident already, and what was tried in staging first."""
+"""Facts from the record store: who was notified of an incident, and what was tested in staging."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from runbook.records.journal import Journal
 from runbook.records.record import read_report, records_directory
 from runbook.records.store import Store
 
-NEWEST = 200  # records of a runbook in staging that are looked at
+NEWEST = 200  # number of a runbook's staging records that are read
 
-# Parameters in which a trial in staging may differ: where and why, and the path of a source, whose digest counts.
+# Parameters that may differ in staging: where and why, and the path of the source, because its digest counts.
 _FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply", "source"}
 
 
 def notified(incident: str) -> Ask:
-    """Rows `contact, at` of those who got a message about an incident, by name."""
+    """Rows `contact, at` of contacts that got a message about an incident, by name."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         store = Store(records_directory(cloud.settings))
@@ -38,7 +38,7 @@ def notified(incident: str) -> Ask:
                     note = json.loads(store.read(name) or b"")
                     rows.append({"contact": note["contact"], "at": datetime.fromisoformat(note["at"])})
                 except (NoRecord, ValueError, KeyError, TypeError) as error:
-                    gaps.append(Gap(name, f"this note cannot be read: {error}", "look at it; move it away."))
+                    gaps.append(Gap(name, f"this note cannot be read: {error}", "inspect it and move it away."))
             return Answer(rows, gaps=tuple(gaps))
 
         return Read("notified already", f"ls {notified_place(incident)}  # in the record store", see)
@@ -47,19 +47,24 @@ def notified(incident: str) -> Ask:
 
 
 def notified_place(once: str, contact: str = "") -> str:
-    """Where the store notes that a contact was told, or the folder of all who were."""
+    """The store's key of a note that a contact was notified, or the prefix of all such notes."""
     return "/".join(part for part in ("notified", once.lower(), contact) if part)
 
 
 def rehearsal(asked: Request) -> Ask:
-    """Rows `record, environment, at` of runs that applied the same in staging, newest first; none without a staging.
+    """Rows `record, environment, at` of runs that applied the same change in staging, newest first.
 
-    The same is: the same runbook with the same parameters, except where and why; `_source` is the digest of its code.
+    The same change is the same runbook with the same parameters, except those in _FREE; `_source` is the digest of its
+    code. No rows if params name no staging environment.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         if not cloud.settings.staging:
-            return Read("tried in staging", "grep staging: params/*.yaml  # none is named", lambda: Answer(()))
+            return Read(
+                "tried in staging",
+                "grep staging: params/*.yaml  # not set",
+                lambda: Answer(()),
+            )
         folder = records_directory(load_settings(cloud.settings.staging))
 
         def see() -> Answer:
@@ -76,7 +81,7 @@ def _same(values: Row) -> Row:
 
 
 def _applied(folder: Path, wanted: Row) -> Row | None:
-    """What a run's folder tells, if it applied what is wanted and it went well. Raises Broken for a damaged journal."""
+    """The row of a run if it applied the wanted change successfully. Raises Broken for a damaged journal."""
     report, rows = read_report(folder) or {}, Journal(folder).read()
     outcome = report.get("outcome", {})
     if not rows or outcome.get("result") != "applied" or report["verdict"] not in ("ok", "warn"):

@@ -20,7 +20,7 @@ def jobs() -> Ask:
         def see() -> Answer:
             path = f"v1/projects/{project}/locations/{region}/jobs"
             found = cloud.items("cloudscheduler", path, "jobs", pageSize=500)
-            rows, lost = readable("scheduler jobs", found, _job, "look at them: gcloud scheduler jobs list.")
+            rows, lost = readable("scheduler jobs", found, _job, "inspect them: gcloud scheduler jobs list.")
             return Answer(sorted(rows, key=lambda r: r["name"]), gaps=tuple(lost))
 
         line = f"gcloud scheduler jobs list --location={region} --project={project}"
@@ -30,7 +30,7 @@ def jobs() -> Ask:
 
 
 def _job(found: Any) -> Row | None:
-    """The row of one job, None for one without a name. A status that cannot be read is code 2, google.rpc's UNKNOWN."""
+    """The row of one job; None if it has no name. An unreadable status is code 2, UNKNOWN in google.rpc.Code."""
     none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
     return (
         {

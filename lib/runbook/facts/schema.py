@@ -1,4 +1,4 @@
-"""Which tables and columns there really are: what `runbook doctor` compares with params."""
+"""The existing tables and columns, which `runbook doctor` compares with params."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runbook.model.moment import Moment
 
 
 def schema() -> Ask:
-    """Rows `table, column, type` of every table that params name; a table that is not there is absent."""
+    """Rows `table, column, type` of every table in params; a table that does not exist is absent."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         system = cloud.settings

@@ -1,4 +1,4 @@
-"""What Secret Manager says about a secret: metadata and versions, never a value (guide: Secret Management)."""
+"""Metadata and versions of secrets from Secret Manager, never a value (guide: Secret Management)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def versions(secret: str) -> Ask:
 
         def see() -> Answer:
             found = cloud.items("secretmanager", path, "versions", pageSize=100)
-            rows, lost = readable(f"versions of {secret}", found, _version, f"look at them: {line}.")
+            rows, lost = readable(f"versions of {secret}", found, _version, f"inspect them: {line}.")
             return Answer(sorted(rows, key=lambda r: -r["version"]), gaps=tuple(lost))
 
         return Read("secret versions", line, see, thing=secret, no_history_of="Secret Manager")
@@ -32,7 +32,7 @@ def versions(secret: str) -> Ask:
 
 
 def _version(found: Any) -> Row | None:
-    """The row of one version, None for one without a number or a time; some clients write the state as a number."""
+    """The row of one version; None if it has no number or no time. Some clients encode the state as a number."""
     version, created, state = (
         number({"n": last(found, "name")}, "n"),
         time_of(found, "createTime"),
@@ -43,7 +43,7 @@ def _version(found: Any) -> Row | None:
 
 
 def secrets() -> Ask:
-    """Rows `secret, version, state, created` of every secret that params name: one request each, all at once."""
+    """Rows `secret, version, state, created` of every secret in params: one request each, in parallel."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project = cloud.settings.project
@@ -55,7 +55,7 @@ def secrets() -> Ask:
             try:
                 listed = cloud.get("secretmanager", f"v1/projects/{project}/secrets/{name}/versions", pageSize=25)
             except NotFound:
-                raise CannotRead("there is no such secret", "correct `secrets` in params.") from None
+                raise CannotRead("the secret does not exist", "correct `secrets` in params.") from None
             found = objects(listed, "versions")
             rows, lost = readable(f"versions of {name}", found, _version, "run again; if it stays, report it.")
             return Answer([{"secret": name, **row} for row in rows], gaps=tuple(lost))
@@ -67,10 +67,11 @@ def secrets() -> Ask:
 
 
 def users(secret: str) -> Ask:
-    """Rows `function, revision, since, traffic, versions` of each revision that serves a function with the secret.
+    """Rows `function, revision, since, traffic, versions` of each serving revision of a function with the secret.
 
-    Params say which functions have it. `since` is when the revision was made: that is when it read its secrets.
-    `versions` are those that it names: `latest`, a number, or an alias. Of one function, most traffic comes first.
+    Params list the functions that have it. `since` is when the revision was created and read its secrets. `versions`
+    are the versions that it names: `latest`, a number, or an alias. For each function, the revision with most traffic
+    is first.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -80,22 +81,20 @@ def users(secret: str) -> Ask:
         def one(name: str) -> Answer:
             serving = [r for r in revisions(name)(cloud, moment).see().rows if r["traffic"]]
             if sum(r["traffic"] for r in serving) < 100:
-                raise CannotRead(
-                    f"not every serving revision of {name} is among its newest hundred", "deploy it again."
-                )
+                raise CannotRead(f"not every serving revision of {name} is among its newest 100", "deploy it again.")
             for blank in (r["revision"] for r in serving if r["_secrets"] is None):
-                next = f"look at it: gcloud run revisions describe {blank} {flags(cloud)}"
+                next = f"inspect it: gcloud run revisions describe {blank} {flags(cloud)}"
                 raise CannotRead(f"{blank} does not show which secrets it reads", next)
             ordered = sorted(serving, key=lambda r: -r["traffic"])
             return Answer([{"function": name, **_reader(r, secret)} for r in ordered])
 
         def see() -> Answer:
             answer = each(names, one)
-            if answer.gaps:  # whoever could not be seen may read it as well
+            if answer.gaps:  # a function that could not be read may use the secret as well
                 raise CannotRead(answer.gaps[0].why, answer.gaps[0].next)
             return answer
 
-        return Read("users of the secret", line or "nobody uses it", see, no_history_of="Cloud Run")
+        return Read("readers of the secret", line or "no function reads it", see, no_history_of="Cloud Run")
 
     return ask
 

@@ -1,4 +1,4 @@
-"""What is known about the code that would be deployed (guide: Before Deploying)."""
+"""Facts about the code to deploy (guide: Before Deploying)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from runbook.model.moment import Moment
 
 
 def source(folder: str) -> Ask:
-    """One row of what `safe_to_deploy` looks at: commit, review, tests, digest; none for "", which keeps the code.
+    """One row for `safe_to_deploy`: commit, review, tests, digest; no row for "", which keeps the code.
 
-    `not committed` lists what git does not have, `tests` is pytest's last line, `looks like a secret` lists places.
+    `not committed` lists uncommitted files, `tests` is the last line of pytest, `looks like a secret` lists locations.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         if not folder:
-            return Read("source", "the code stays as it is", lambda: Answer(()))
+            return Read("source", "the code does not change", lambda: Answer(()))
         steps = ("git status --porcelain", "MOCK_MODE=1 python -m pytest", "detect-secrets scan")
         line = " && ".join((f"cd {shlex.quote(folder)}", *steps))
         return Read("source", line, lambda: Answer([_row(folder)]))
@@ -32,12 +32,12 @@ def source(folder: str) -> Ask:
 def _row(folder: str) -> Row:
     place = source_code.folder_of(folder)
     if not source_code.can_test():
-        raise CannotRead("pytest is not installed here, so its tests cannot be run", "pip install pytest.")
+        raise CannotRead("pytest is not installed, so the tests of the source cannot run", "pip install pytest.")
     try:
         found = source_code.inspect_source(place)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or str(error)
-        raise CannotRead(f"git cannot tell: {said.strip()}", "give the path of a git checkout.") from None
+        raise CannotRead(f"git failed: {said.strip()}", "give the path of a git checkout.") from None
     passed, line = source_code.run_tests(place)
     return {
         "source": folder,

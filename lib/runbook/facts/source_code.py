@@ -1,4 +1,4 @@
-"""A function's source folder: what git says of it, its own tests, secrets in it, and the archive that is deployed."""
+"""A function's source directory: git status, tests, secrets in the code, and the archive that is deployed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from runbook.model.errors import BadParameter
 
-SAMPLE = "sample"  # the sandbox's own: a git checkout made from it when it is first asked for
+SAMPLE = "sample"  # the sandbox's sample code; a git checkout is created from it on first use
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
 _FIXED = {
@@ -35,7 +35,7 @@ _FIXED = {
 
 @dataclass(frozen=True)
 class Source:
-    """`digest` is of the archive; `review` names who reviewed the commit; `dirty` lists changed files."""
+    """`digest` is of the archive; `review` names the reviewers of the commit; `dirty` lists uncommitted files."""
 
     folder: Path
     commit: str
@@ -46,18 +46,18 @@ class Source:
 
 
 def folder_of(source: str) -> Path:
-    """The folder that a parameter names; `sample` is the sandbox's. Raises BadParameter when it is no folder."""
+    """The directory that a parameter names; `sample` is the sandbox's. Raises BadParameter if it is not a directory."""
     if source == SAMPLE:
         return sample()
     path = Path(source).expanduser()
     if not path.is_dir():
-        raise BadParameter(f"source={source}", "is no folder", next="give the path of a clean git checkout.")
+        raise BadParameter(f"source={source}", "is not a directory", next="give the path of a clean git checkout.")
     return path.resolve()
 
 
 @cache
 def sample() -> Path:
-    """A git checkout of the sandbox's sample function, with a reviewed commit that is the same everywhere."""
+    """A git checkout of the sandbox's sample function, with a reviewed commit whose id is always the same."""
     import gcp_sandbox
 
     folder = Path(tempfile.mkdtemp(prefix="sample-"))
@@ -81,7 +81,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def inspect_source(folder: Path) -> Source:
-    """What there is. Raises subprocess.CalledProcessError where the folder is in no git checkout."""
+    """The state of a source. Raises subprocess.CalledProcessError if the directory is not in a git checkout."""
     status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal", "--", ".")
     dirty = tuple(entry[3:] for entry in git(folder, *status).split("\0") if entry)
     head = git(folder, "log", "-1", "--format=%H%n%P%n%B")
@@ -100,9 +100,9 @@ def _files(folder: Path) -> list[str]:
 
 
 def archive(folder: Path) -> bytes:
-    """The committed files as a zip that is the same for the same tree: sorted, without times, owners or compression.
+    """The committed files as a zip that is identical for the same tree: sorted, without times, owners or compression.
 
-    Two builds of zlib may compress the same bytes differently, and a plan must have one id on every machine.
+    Builds of zlib may compress the same bytes differently, but a plan must have the same id on every machine.
     """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
@@ -124,7 +124,7 @@ def run_tests(folder: Path, seconds: float = 120) -> tuple[bool, str]:
         try:
             said, wrong = tests.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(tests.pid, signal.SIGKILL)  # what the tests started, too: it would keep the pipes open
+            os.killpg(tests.pid, signal.SIGKILL)  # also kills child processes, which would keep the pipes open
             return False, f"the tests did not end within {seconds:g} s"
     last = next(iter(reversed(said.strip().splitlines())), wrong.strip()[-200:])
     return tests.returncode == 0, re.sub(r" in [\d.]+s.*| *=+ *", "", last)
@@ -136,7 +136,7 @@ def can_test() -> bool:
 
 
 def leaks(folder: Path) -> list[str]:
-    """Places that look like a secret, as `file:line, kind`, by detect-secrets; never the value."""
+    """Locations that look like a secret, as `file:line, kind`, from detect-secrets; never the value."""
     from detect_secrets import SecretsCollection
     from detect_secrets.settings import default_settings
 

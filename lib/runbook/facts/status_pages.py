@@ -1,4 +1,4 @@
-"""Open incidents on the status pages of those on whom the system depends (guide: P1 Playbook)."""
+"""Open incidents on the status pages of the system's dependencies (guide: P1 Playbook)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runbook.model.moment import Moment
 
 
 def feeds() -> Ask:
-    """Rows `feed, title, where, since` of every incident that is open; a feed that does not answer is a gap."""
+    """Rows `feed, title, where, since` of every open incident; a feed that does not answer is a gap."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         urls = cloud.settings.feeds
@@ -25,7 +25,7 @@ def feeds() -> Ask:
             try:
                 return Answer([{"feed": name, **row} for row in _open(answer.json())])
             except ValueError:
-                raise CannotRead("the answer is not as documented", "look at the page yourself.") from None
+                raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
         line = "\n".join(f"curl -s {url}" for url in urls.values())
         return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), no_history_of="a status page")
@@ -36,7 +36,7 @@ def feeds() -> Ask:
 def _open(answer: Any) -> list[Row]:
     """The open incidents of one of the three formats: Google's list, a Statuspage summary, a Salesforce instance.
 
-    Raises ValueError for any other form, and where a list is not there that tells them.
+    Raises ValueError for any other format, and if the list of incidents is missing.
     """
     if isinstance(answer, list):
         if not all(isinstance(i, dict) and (i.get("begin") or i.get("id")) for i in answer):

@@ -1,4 +1,4 @@
-"""What BigQuery says about its tables and the copies of them (guide: Data Backups)."""
+"""Tables of BigQuery and their copies (guide: Data Backups)."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row | None], 
 
         def see() -> Answer:
             listed = cloud.items("bigquery", path, "tables", maxResults=1000)
-            names, nameless = readable(name, listed, _typed, f"look at them: {line}.")
+            names, nameless = readable(name, listed, _typed, f"inspect them: {line}.")
             wanted = [t["name"] for t in names if t["type"] == kind]
-            # The whole resource of each, because a list does not tell rows and sizes.
+            # One request for each table, because the list has no row counts and sizes.
             with futures.ThreadPoolExecutor(max_workers=10) as pool:
                 found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), wanted))
-            rows, lost = readable(name, found, row, f"look at them: {line}.")
+            rows, lost = readable(name, found, row, f"inspect them: {line}.")
             return Answer(sorted(rows, key=order), gaps=(*nameless, *lost))
 
         return Read(name, line, see, thing=dataset, no_history_of="a list of tables")
@@ -56,13 +56,13 @@ def _typed(listed: Any) -> Row | None:
 
 
 def _size(found: Row) -> Row | None:
-    """How much a table holds, None where that is there and cannot be read."""
+    """Rows and size of a table; None if they are present but not readable."""
     rows, size = (number(found, key, default=-1 if key in found else 0) for key in ("numRows", "numBytes"))
     return {"rows": rows, "mb": round(size / 1e6, 1)} if rows >= 0 and size >= 0 else None
 
 
 def _table(found: Row) -> Row | None:
-    """The row of one table, None for one without a name, a size or columns that can be read."""
+    """The row of one table; None if its name, size or columns cannot be read."""
     name, size, fields = text(found, "tableReference", "tableId"), _size(found), items(found, "schema", "fields")
     columns = {text(f, "name"): (text(f, "type"), text(f, "mode") or "NULLABLE") for f in fields}
     return (
@@ -79,7 +79,7 @@ def _table(found: Row) -> Row | None:
 
 
 def _snapshot(found: Row) -> Row | None:
-    """The row of one snapshot, None for one without a name, a size or a time that can be read."""
+    """The row of one snapshot; None if its name, size or time cannot be read."""
     name, size, taken = text(found, "tableReference", "tableId"), _size(found), _taken(found)
     return (
         {
@@ -95,17 +95,17 @@ def _snapshot(found: Row) -> Row | None:
 
 
 def _taken(found: Row) -> datetime | None:
-    """Of when a snapshot is, in UTC; None where it does not tell."""
+    """The time of a snapshot in UTC; None if unknown."""
     return time_of(found, "snapshotDefinition", "snapshotTime") or millis(found, "creationTime")
 
 
 def copies(made: Sequence[CopyTable]) -> Ask:
-    """Rows `copy, copy_rows, source_rows, copy_checksum, source_checksum` of copied tables beside what they come from.
+    """Rows `copy, copy_rows, source_rows, copy_checksum, source_checksum` of copied tables and their sources.
 
-    `made` are the arguments of copies. The source of a snapshot is its base table as it was at the
-    snapshot's own time, the source of a restored table is the snapshot, or the table at the moment that was asked for.
-    Where the checksums would read more than the cost cap there are none, and `no_checksum` says so. A copy that is not
-    there is absent; what could not be compared is a gap under the copy's name.
+    `made` are the arguments of copies. The source of a snapshot is its base table at the time of the snapshot; the
+    source of a restored table is the snapshot, or the table at the requested time. If the checksums would read more
+    than the cost cap, they are left out, and `no_checksum` says so. A copy that does not exist is absent; a copy that
+    could not be compared is a gap under its name.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -125,7 +125,7 @@ def _compared(cloud: Cloud, copy: CopyTable) -> Answer:
 
 
 def _counted(cloud: Cloud, copy: CopyTable) -> Answer:
-    """One copy: when it is of, then both sides in one query; without checksums where these cost too much."""
+    """One copy: its time, then copy and source in one query; without checksums if they cost too much."""
     path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{copy.to_dataset}/tables/{copy.to_table}"
     found, why = cloud.get("bigquery", path), ""
     for checksum in (template("checksum"), "CAST(NULL AS NUMERIC)"):
@@ -135,7 +135,7 @@ def _counted(cloud: Cloud, copy: CopyTable) -> Answer:
         except OverCap as error:
             why = error.observed
         except Absent as error:
-            raise CannotRead(str(error), "its source has gone.") from None
+            raise CannotRead(str(error), "the source no longer exists.") from None
         else:
             row = rows[0] | ({"no_checksum": why} if why else {})
             return Answer((row,), sql=sql, line=bq_line(cloud, sql, values))
@@ -147,7 +147,7 @@ def _side_by_side(cloud: Cloud, copy: CopyTable, found: Row, checksum: str) -> t
     values: dict[str, Value] = {}
     if copy.is_snapshot:
         if not (taken := _taken(found)):
-            raise CannotRead("the copy does not tell of when it is", "run again; if it stays, report it.")
+            raise CannotRead("the copy has no snapshot time", "run again; if it stays, report it.")
         values["at"] = taken
     elif copy.at:
         values["at"] = copy.copied_at

@@ -1,4 +1,4 @@
-"""The rows of the named queries, each column as what it is, and texts with what matters first."""
+"""The rows of the named queries with typed columns, and texts with the exception first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbook.model.facts import Gap
 
 TRACEBACK = "Traceback (most recent call last)"
 
-# The columns that each named query answers.
+# The columns of each named query.
 _COLUMNS = {
     "etl_failures": {"started_at", "source_system", "function", "error"},
     "etl_today": {"source_system", "status", "runs", "latest", "_outlived"},
@@ -27,7 +27,7 @@ _COLUMNS = {
     "scores": {"score_date", "accounts"},
 }
 
-# What the columns of the named queries are; any other is text. Without the needed ones a row says nothing.
+# Types of columns; all others are text. A row without a value in a needed column is dropped.
 _KINDS: dict[str, Callable[[Row, str], object]] = {
     **dict.fromkeys(("started_at", "finished_at", "latest", "newest"), lambda row, name: moment_of(row[name])),
     **dict.fromkeys(("runs", "success", "failed", "accounts", "minutes_stale"), lambda row, name: _whole(row, name)),
@@ -42,9 +42,9 @@ _NEEDED = ("started_at", "latest", "runs", "success", "failed", "accounts", "dat
 def asked(
     cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str
 ) -> tuple[list[Row], tuple[Gap, ...]]:
-    """The rows of a named query, each column as what it is, and a gap for each column that is sometimes another thing.
+    """The rows of a named query with typed columns, and a gap for each column with values of another type.
 
-    Raises as `select`, but CannotRead where BigQuery does not accept or confirm the query, or it costs too much.
+    Raises like `select`, but CannotRead if BigQuery does not accept or confirm the query, or if it costs too much.
     """
     try:
         found = select(cloud, sql, values, {"query": label})
@@ -62,7 +62,7 @@ def asked(
 
 
 def _typed(row: Row, wrong: set[str]) -> Row | None:
-    """A row with each column as what it is; adds the names of those that are not to `wrong`."""
+    """A row with typed columns; adds the names of columns with a wrong type to `wrong`."""
     made = {name: None if v is None else _KINDS.get(name, text)(row, name) for name, v in row.items()}
     wrong |= {name for name, value in row.items() if value is not None and made[name] in (None, "") and value != ""}
     wrong |= {name for name in _NEEDED if name in row and made[name] is None}
@@ -79,7 +79,7 @@ def _whole(row: Row, name: str) -> int | None:
 
 
 def headline(said: str) -> str:
-    """A text with the line of its exception first, where it is a traceback: it may be cut later."""
+    """A text; for a traceback, with the line of the exception first, because the text may be cut later."""
     start = said.find(TRACEBACK)
     lines = said[start:].splitlines() if start >= 0 else []
     frames = [n for n, line in enumerate(lines) if line.startswith((" ", TRACEBACK))]

@@ -1,7 +1,8 @@
 """What is broken, why, and what to do about it: from facts to the P1 page (guide: Incident Response).
 
-affected.py finds functions that do not work, diagnosis.py ranks causes by phrases (patterns.yaml) and timing,
-headroom.py compares with limits, remedies.py names the runbook that helps, page.py puts it together. Start there.
+affected.py finds failing functions, diagnosis.py ranks causes by phrases (patterns.yaml) and timing, headroom.py
+compares runs with limits, remedies.py names the runbook that fixes a cause, page.py builds the page. Start with
+page.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which functions are broken, how that shows, since when, and what was said about each. Pure.
+"""Which functions are failing, with the symptom, the start time, and the texts about each. Pure.
 
-A function is *failing* when it does not exist, when its newest run failed or has no end, when a run that was due did
-not start, or when its deployment failed; a lone error between good runs is noise.
+A function is *failing* if it does not exist, if its newest run failed or has no end, if a run that was due did not
+start, or if its deployment failed. A single error between successful runs does not count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runbook.display.text import Row
 from runbook.model.facts import Fact
 from runbook.model.moment import Moment
 
-SLACK = timedelta(minutes=3)  # between what is due and what starts, and between what is said and what is recorded
+SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 
 
 class Evidence(NamedTuple):
@@ -39,7 +39,7 @@ How = Literal["failed", "no end", "not started", "gone", "not deployed"]
 
 @dataclass(frozen=True)
 class FailingFunction:
-    """A function that does not work: how that shows, also in words, since when, and when it last worked."""
+    """A failing function: how it fails, the symptom in words, since when, and when it last worked."""
 
     function: Function
     how: How
@@ -49,7 +49,7 @@ class FailingFunction:
     texts: tuple[str, ...] = field(default=(), repr=False)
 
     def news(self, seen: Evidence) -> list[str]:
-        """What was said since it began to fail and, numbers aside, not before."""
+        """Texts since it began to fail that did not occur before; numbers in them are ignored."""
         before = {
             _shape(r["text"])
             for r in seen.logs.rows
@@ -73,16 +73,16 @@ def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Failing
             found = replace(found or FailingFunction(function, "gone", "", moment.at, None), how="gone", symptom=shown)
         elif found is None and state.get("state") == "FAILED":
             found = FailingFunction(
-                function, "not deployed", "its deployment failed", state["updated"] or moment.at, None
+                function, "not deployed", "the deployment failed", state["updated"] or moment.at, None
             )
         elif found is None and state.get("state") == "DELETING":
-            found = FailingFunction(function, "gone", "it is being deleted", state["updated"] or moment.at, None)
+            found = FailingFunction(function, "gone", "being deleted", state["updated"] or moment.at, None)
         if found:
             yield replace(found, texts=_said(found, seen, state))
 
 
 def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment) -> FailingFunction | None:
-    """Whether it fails by its runs, newest first: failed, without an end, or not started when due."""
+    """A failure that its runs show: the newest failed, has no end, or did not start when due."""
     runs = [r for r in fact.rows if r["function"] == function.name]
     limit = timedelta(seconds=function.timeout_s)
     bad: list[Row] = []
@@ -94,25 +94,25 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     good = next((r["started_at"] for r in runs if r["status"] == "success"), None)
     if bad:
         how: How = "failed" if bad[0]["status"] == "failed" else "no end"
-        symptom = f"{len(bad)} failed" if how == "failed" else f"a run of {bad[0]['started_at']:%H:%M} has no end"
+        symptom = f"{len(bad)} failed" if how == "failed" else f"the run of {bad[0]['started_at']:%H:%M} has no end"
         return FailingFunction(
             function, how, symptom, bad[-1]["started_at"], good, tuple(r["error"] for r in bad if r["error"])
         )
     if fact.gaps or (fact.more and not runs):
-        return None  # what did not start cannot be told
+        return None  # without all runs, a missing one is not detectable
     late = _missed(function, runs[0]["started_at"] if runs else None, settings, moment)
-    return FailingFunction(function, "not started", f"not started, due {late:%H:%M}", late, good) if late else None
+    return FailingFunction(function, "not started", f"not started; due at {late:%H:%M}", late, good) if late else None
 
 
 def _missed(function: Function, newest: datetime | None, settings: Settings, moment: Moment) -> datetime | None:
-    """The first scheduled run after the newest one that should have started by now."""
+    """The first scheduled run after the newest run, if it should have started by now."""
     start = (newest or moment.ago(24)).astimezone(settings.zone)
     due = next(CronSim(function.schedule, start + timedelta(minutes=1 if newest else 0))).astimezone(moment.at.tzinfo)
     return moment.local(due) if due < moment.at - SLACK else None
 
 
 def _said(failing: FailingFunction, seen: Evidence, state: Mapping[str, str]) -> tuple[str, ...]:
-    """What its failed runs noted, and what was logged about it from shortly before it began to fail; each once."""
+    """Errors of its failed runs, and log entries about it from shortly before it began to fail; each text once."""
     logged = [
         r["text"] for r in seen.logs.rows if r["function"] == failing.function.name and r["at"] >= failing.since - SLACK
     ]

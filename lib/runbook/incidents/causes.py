@@ -1,4 +1,4 @@
-"""Causes of an outage, the likeliest first, each with its evidence."""
+"""Causes of an outage, the most likely first, each with its evidence."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from runbook.display import blocks
 from runbook.incidents.affected import FailingFunction
 from runbook.model.facts import Gap
 
-TELLING = 8  # pieces of evidence that are shown of one cause
+TELLING = 8  # pieces of evidence shown for each cause
 CONFIDENCE = ("sure", "likely", "possible", "unknown")
 
 
 @dataclass(frozen=True)
 class Cause:
-    """`functions` are those that fail because of it, `since` when the first began to fail; `evidence` in sentences.
+    """`functions` fail because of it, `since` is when the first began to fail, `evidence` is a list of sentences.
 
-    `acted`: something of theirs was changed after their last run, so nobody knows yet whether it still holds. `detail`
-    is what its fix needs: the version that is disabled, or for how long a quota lasts. Failing functions with the same
-    `cause` and `key` have one cause together.
+    `changed_since_last_run`: something that belongs to them changed after their last run, so the cause may be gone.
+    `detail` is what the fix needs: the disabled version, or how long a quota lasts. Failing functions with the same
+    `cause` and `key` share one cause.
     """
 
     cause: str
@@ -40,14 +40,14 @@ class Cause:
 
     @property
     def shown_evidence(self) -> tuple[str, ...]:
-        """As much of the evidence as people read."""
+        """The first pieces of evidence, and how many more there are."""
         rest = len(self.evidence) - TELLING
         return self.evidence if rest < 2 else (*self.evidence[:TELLING], f"and {rest} more")
 
 
 @dataclass(frozen=True)
 class Causes(Sequence[Cause]):
-    """Causes, the likeliest first; `failing` are all failing functions, `unknowns` what could not be seen."""
+    """Causes, the most likely first; `failing` are all failing functions, `unknowns` what could not be read."""
 
     rows: tuple[Cause, ...]
     failing: tuple[FailingFunction, ...] = ()
@@ -73,16 +73,16 @@ class Causes(Sequence[Cause]):
                 for n, c in enumerate(self.rows, 1)
             )
         elif self.unknowns:
-            block = blocks.banner("Nothing is broken that could be seen.", "unknown")
+            block = blocks.banner("No failing function found, but not everything could be read.", "unknown")
         else:
-            block = blocks.banner("Nothing is broken.", "ok")
+            block = blocks.banner("No failing function found.", "ok")
         for gap in self.unknowns:
-            block += blocks.banner(f"Could not see {gap.subject}: {gap.why}", "unknown")
+            block += blocks.banner(f"Could not read {gap.subject}: {gap.why}", "unknown")
         return blocks.page(block)
 
 
 def merged(a: Cause, b: Cause) -> Cause:
-    """Two causes that are the same for several functions, as one."""
+    """The same cause of several functions, as one."""
     surer = min((a, b), key=lambda c: CONFIDENCE.index(c.confidence))
     return replace(
         surer,

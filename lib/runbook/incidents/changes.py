@@ -11,20 +11,20 @@ from typing import Any
 from runbook.display.text import Row
 from runbook.incidents.affected import Evidence, FailingFunction
 
-MOST = 3  # changes that are shown of one function
+MOST = 3  # changes shown for each function
 SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
 _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateService")
 
 
 @dataclass(frozen=True)
 class OwnChanges:
-    """What was changed of one failing function, and when."""
+    """Changes that concern one failing function."""
 
     one: FailingFunction
     seen: Evidence
 
     def before(self, fits: Callable[[Row], Any], early: datetime | None = None) -> list[Row]:
-        """The changes that fit, made after its last good run and not long before it failed; newest first."""
+        """Matching changes since its last successful run, or since shortly before the failure; newest first."""
         since = self.one.since
         early = early or min(since - SHORTLY, self.one.last_good or since)
         late = since + timedelta(minutes=1)
@@ -35,7 +35,7 @@ class OwnChanges:
         return [described(change) for change in self.before(fits)]
 
     def since_last_run(self, cause: str) -> list[Row]:
-        """What was changed of its own, or of permissions where these are the cause, after it last ran."""
+        """Its newest own change after its last run; a change of permissions counts if `cause` is permission."""
         runs = [r["started_at"] for r in self.seen.runs.rows if r["function"] == self.one.function.name]
         ran = max([self.one.since, *runs])
 
@@ -46,21 +46,21 @@ class OwnChanges:
         return [c for c in self.seen.changes.rows if fits(c)][:1]
 
     def named(self, change: Row) -> bool:
-        """Whether a change is of the function itself."""
+        """Whether a change concerns the function itself."""
         return change["resource"].endswith(f"/{self.one.function.name}")
 
     def deploys(self, change: Row) -> bool:
-        """Whether a change is a deployment of it."""
+        """Whether a change is a deployment of the function."""
         return self.named(change) and bool(_DEPLOY.search(change["what"]))
 
     def of_secret(self, change: Row) -> str:
-        """The name of its secret that was changed, or ""."""
+        """The name of the function's secret that was changed, or ""."""
         if "Secret" not in change["what"]:
             return ""
         return next((s for s in self.one.function.secrets if s in change["resource"].split("/")), "")
 
     def of_table(self, change: Row) -> bool:
-        """Whether a change is of a table that it writes."""
+        """Whether a change concerns a table that the function writes."""
         return any(change["resource"].endswith(f"/{table}") for table in self.one.function.tables)
 
 

@@ -1,8 +1,8 @@
-"""Why functions are broken: facts in, ranked causes out. Pure; phrases are data, and timing decides the rest.
+"""Why functions are failing: facts in, ranked causes out. Pure; based on phrases (patterns.yaml) and timing.
 
-Every failing function gets one cause, from what it and the platform said since it began to fail, and from what changed
-between its last good run and then. `sure` is said only of what a log states or two sources confirm; where nothing fits,
-the cause is `unknown`, which is an answer.
+Every failing function gets one cause, from the log entries of the function and the platform since it began to fail, and
+from changes between its last successful run and that time. `sure`: stated in a log or confirmed by two sources. If
+nothing matches, the cause is `unknown`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 
 FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
-LONG = 200  # characters of what is quoted
+LONG = 200  # characters of a quoted text
 SELF_EVIDENT = {*SPECIAL, "capacity", "auth_error", "quota", "permission"}
 _FOR_HOURS = re.compile(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily", re.IGNORECASE)
 _OURS = re.compile(r"cloud run|functions|scheduler|compute|networking|multiple", re.IGNORECASE)
 
 
 def diagnose(seen: Evidence, patterns: Sequence[Pattern], settings: Settings, moment: Moment) -> Causes:
-    """All causes, ranked: the surer first, then by how many functions, then by who began to fail first."""
+    """All causes, ranked by confidence, then by the number of functions, then by the start of the failure."""
     unknowns = tuple(gap for fact in seen for gap in fact.gaps)
     if seen.runs.more:
         unknowns += (Gap("older runs", f"only the newest {len(seen.runs.rows):,} were read"),)
@@ -45,7 +45,7 @@ def diagnose(seen: Evidence, patterns: Sequence[Pattern], settings: Settings, mo
 
 @dataclass(frozen=True)
 class _Case:
-    """One failing function among all that fail, and everything that was seen. Each rule gives a cause, or None."""
+    """One failing function, all failing functions, and all evidence. Each rule returns a cause, or None."""
 
     one: FailingFunction
     everyone: Sequence[FailingFunction]
@@ -58,7 +58,7 @@ class _Case:
         return OwnChanges(self.one, self.seen)
 
     def cause(self) -> Cause:
-        """What the first rule that fits says."""
+        """The cause from the first rule that matches."""
         rules = (
             self._region,
             self._gone,
@@ -70,7 +70,7 @@ class _Case:
             self._newest_change,
         )
         found = next((cause for rule in rules if (cause := rule())), None) or self._unknown()
-        later = [f"changed after it last ran: {described(c)}" for c in self.changes.since_last_run(found.cause)]
+        later = [f"changed after its last run: {described(c)}" for c in self.changes.since_last_run(found.cause)]
         symptom = f"{self.one.function.name}: {self.one.symptom}"
         return replace(
             found,
@@ -83,7 +83,7 @@ class _Case:
         return Cause(cause, (name,), self.one.since, confidence, evidence, key or name)
 
     def _region(self) -> Cause | None:
-        """Our region does not answer, or Google says so and half of the functions are failing."""
+        """The region does not answer, or Google reports an incident there and half of the functions are failing."""
         region = self.settings.region
         silent = any(g.location == region for g in self.seen.functions.gaps)
         reported = [r for r in self._feed("google") if region in r["where"] and _OURS.search(r["what"])]
@@ -95,19 +95,19 @@ class _Case:
         return self._made("region_outage", "sure" if silent and reported else "likely", *evidence, key=region)
 
     def _gone(self) -> Cause | None:
-        """The list of functions was seen whole, and it is not there."""
+        """The list of functions is complete and does not contain it."""
         if self.one.how != "gone":
             return None
         who = self.changes.before(lambda c: "DeleteFunction" in c["what"] and self.changes.named(c))
         return self._made(
             "missing_function",
             "sure",
-            f"functions list has {len(self.seen.functions.rows)}, not this one",
+            f"the list of {len(self.seen.functions.rows)} functions does not contain it",
             *map(described, who),
         )
 
     def _paused(self) -> Cause | None:
-        """Its job is paused or disabled, and it did not start since."""
+        """Its job is paused or disabled, and it has not started since then."""
         state = self._job().get("state")
         if state not in ("PAUSED", "DISABLED") or self.one.how != "not started":
             return None
@@ -119,29 +119,29 @@ class _Case:
         return next((j for j in self.seen.jobs.rows if j["name"] == self.one.function.name), {})
 
     def _refused(self) -> Cause | None:
-        """It did not start because the scheduler's last call was refused (google.rpc.Code 7 and 16)."""
+        """It did not start because the last call of the scheduler was refused (google.rpc.Code 7 and 16)."""
         code = self._job().get("code")
         if code not in (7, 16) or self.one.how != "not started":
             return None
         who = self.changes.before(lambda c: "IamPolicy" in c["what"])
-        said = f"the scheduler's last call of each was refused, code {code}"
+        said = f"the last call of the scheduler was refused, code {code}"
         return self._made("permission", "sure", said, *map(described, who), key="permission")
 
     def _undeployed(self) -> Cause | None:
-        """Its last deployment failed, and what was there before still runs."""
+        """Its last deployment failed, and the previous revision still runs."""
         if self.one.how != "not deployed":
             return None
         return self._made("failed_deployment", "sure", *self._quote(), *self.changes.described(self.changes.deploys))
 
     def _stuck(self) -> Cause | None:
-        """A run has no end, its time limit has passed, and nobody said why."""
+        """A run has no end, its time limit has passed, and no log entry says why."""
         if self.one.how != "no end" or self.one.news(self.seen):
             return None
         said = f"its limit of {self.one.function.timeout_s} s has passed and nothing was logged"
         return self._made("stuck_etl", "likely", said)
 
     def _newest_change(self) -> Cause | None:
-        """What it says is not known, but something of its own changed after its last good run: likely that."""
+        """No pattern matches, but one of its own resources changed after its last successful run: the likely cause."""
         good = self.one.last_good
         if self.one.how == "not started" or not good:
             return None
@@ -157,26 +157,26 @@ class _Case:
         return None
 
     def _unknown(self) -> Cause:
-        deployed = (f"it was changed shortly before, {described(c)}" for c in self.changes.before(self.changes.deploys))
+        deployed = (f"changed shortly before: {described(c)}" for c in self.changes.before(self.changes.deploys))
         key = "not started" if self.one.how == "not started" else ""
-        return self._made("unknown", "unknown", *self._quote(), *deployed, "nothing that is known fits", key=key)
+        return self._made("unknown", "unknown", *self._quote(), *deployed, "no known pattern matches", key=key)
 
-    # --- what was said
+    # --- rules by text
 
     def _words(self) -> Cause | None:
-        """What it said, or was said about it, read with the patterns."""
+        """The cause from the patterns that match the texts of the function and the platform."""
         found = matched(self.one.texts, self.patterns)
         plain = [(p, text) for p, text in found if not p.hint]
         if plain or not found:
             return self._read(plain) if plain else None
         cause = self._read(found)
         doubt = "possible" if cause.confidence != "unknown" else "unknown"
-        return replace(cause, confidence=doubt, evidence=(*cause.evidence, "these words are a hint, no more"))
+        return replace(cause, confidence=doubt, evidence=(*cause.evidence, "this text is only a hint"))
 
     def _read(self, found: Sequence[tuple[Pattern, str]]) -> Cause:
-        """The cause that the texts name, by the rules of that cause."""
+        """The cause that most of the texts name, by the rules of that cause."""
         cause, text, count = most_telling(found, self.patterns)
-        said = _quoted(text) + (f" ({count} lines say so)" if count > 1 else "")
+        said = _quoted(text) + (f" ({count} similar lines)" if count > 1 else "")
         if cause == "stuck_etl":
             return self._made(cause, "sure" if self.one.how == "no end" else "likely", said)
         if cause in SELF_EVIDENT:
@@ -186,7 +186,7 @@ class _Case:
         return self._crash(cause, said)
 
     def _outright(self, cause: str, said: str) -> Cause:
-        """Causes that say what they are; what changed before is further evidence."""
+        """Causes that a text states directly; earlier changes are further evidence."""
         system = self.one.function.source_system
         if cause == "secret":
             return self._secret(said)
@@ -199,7 +199,7 @@ class _Case:
         return self._made(cause, "sure", said, key=system if cause == "auth_error" else "")
 
     def _secret(self, said: str) -> Cause:
-        """A version cannot be read; where it was disabled and no newest one is now, that is mended and must be seen."""
+        """A version cannot be read; if it was disabled and the newest ones are enabled now, only a rerun is needed."""
         off = self._off()
         states = (f"{r['secret']}, version {r['version']}, is {r['state']}" for r in off)
         key = off[0]["secret"] if off else self.one.function.source_system
@@ -213,7 +213,7 @@ class _Case:
         return replace(made, evidence=(*made.evidence, now), changed_since_last_run=True)
 
     def _off(self) -> list[Row]:
-        """The newest versions of its secrets, where they are not enabled."""
+        """The newest versions of its secrets that are not enabled."""
         mine = self._mine()
         newest = {r["secret"]: r for r in sorted(mine, key=lambda r: r["version"])}
         return [r for r in mine if r is newest[r["secret"]] and r["state"] != "ENABLED"]
@@ -222,7 +222,7 @@ class _Case:
         return [r for r in self.seen.secrets.rows if r["secret"] in self.one.function.secrets]
 
     def _dependency(self, said: str) -> Cause:
-        """The other side answers with errors: sure when its own status page says so."""
+        """The dependency answers with errors: sure if its own status page reports an incident."""
         system = self.one.function.source_system
         feed = FEEDS.get(system, system)
         reported = [r for r in self._feed(feed) if feed != "google" or _concerns(r["what"], said)]
@@ -232,14 +232,14 @@ class _Case:
         return self._made("dependency_outage", confidence, said, *titles, key=system)
 
     def _crash(self, cause: str, said: str) -> Cause:
-        """Bad data or a crash: a change of the table or of the code decides, and without one nobody knows."""
+        """Bad data or a crash: a change of the table or of the code decides; without one, the cause is unknown."""
         deployed, altered = self.changes.before(self.changes.deploys), self.changes.before(self.changes.of_table)
         if cause == "bad_data" and (altered or not deployed):
             return self._made(cause, "sure" if altered else "likely", said, *map(described, altered))
         if deployed:
             before = (f"deployed shortly before: {described(c)}" for c in deployed)
             return self._made("crash_after_deploy", "sure", said, *before)
-        none = self._made("unknown", "unknown", said, "no deployment came shortly before")
+        none = self._made("unknown", "unknown", said, "no deployment shortly before")
         return self._newest_change() or none
 
     def _quote(self) -> list[str]:
@@ -250,7 +250,7 @@ class _Case:
 
 
 def _quoted(text: str) -> str:
-    """A text between quotation marks, and with a sign where it was cut."""
+    """A text in quotation marks, with an ellipsis if it was cut."""
     return f"“{text}”" if len(text) <= LONG else f"“{text[:LONG]}…”"
 
 

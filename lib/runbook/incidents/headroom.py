@@ -1,7 +1,7 @@
-"""How close functions came to their limits: what their runs took and used, against what is deployed. Pure.
+"""How close functions came to their limits: duration and memory of their runs against the deployed limits. Pure.
 
-Only functions are looked at whose cause is a limit. What is deployed counts, not what params say it should be; params
-stand in, and are named, where the cloud could not be seen.
+Covers only functions whose cause is a limit. The deployed limit counts, not the one in params; if the deployed limit
+could not be read, the limit in params is used and marked as such.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runbook.incidents.causes import Causes
 from runbook.incidents.signatures import Pattern
 
 HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}
-EACH, ALL = 6, 24  # how many runs are looked at: of one function, of all together
+EACH, ALL = 6, 24  # number of runs: for each function, and in total
 
 # https://cloud.google.com/run/docs/configuring/services/memory-limits, https://cloud.google.com/functions/quotas
 MOST = {"memory": 32 * 1024, "duration": 3600}
@@ -34,13 +34,13 @@ _MIB = {
 }
 
 _USED = re.compile(r"limit of ([\d.]+ ?[KMG]i?)B? exceeded with ([\d.]+ ?[KMG]i?)B? used")
-_Point = tuple[datetime | None, float | None, float | None, str]  # when, seen, the limit at that time, how it ended
+_Point = tuple[datetime | None, float | None, float | None, str]  # time, value, the limit at that time, how it ended
 
 
 def headroom_of(causes: Causes, seen: Evidence, patterns: Sequence[Pattern], settings: Settings) -> tuple[Row, ...]:
-    """Rows `function, run, what, seen, limit, unit, limit by, ended`, oldest first; none where nothing hit a limit.
+    """Rows `function, run, what, seen, limit, unit, limit by, ended`, oldest first; none if no limit was hit.
 
-    `what` is memory (MiB, as the platform's lines state it) or duration (s). `seen` is None where nobody told; each
+    `what` is memory (MiB, from log entries of the platform) or duration (s). `seen` is None if it was not logged; each
     limit that was hit has a row.
     """
     known = {f.name: f for f in settings.functions}
@@ -61,7 +61,7 @@ def headroom_of(causes: Causes, seen: Evidence, patterns: Sequence[Pattern], set
 
 
 def _against(what: str, function: Function, seen: Evidence, points: Sequence[_Point]) -> Iterator[Row]:
-    """Points, given newest first, against the limit that is deployed."""
+    """Points, given newest first, against the deployed limit."""
     mine = (r for r in seen.functions.rows if r["name"] == function.name)
     live = next((r for r in mine if mebibytes(r["memory"]) >= 1 and 0 < r["timeout_s"] < 1e6), None)
     memory, seconds = (live["memory"], live["timeout_s"]) if live else (function.memory, function.timeout_s)
@@ -75,7 +75,7 @@ def _against(what: str, function: Function, seen: Evidence, points: Sequence[_Po
 
 
 def _used(runs: Sequence[Row], lines: Sequence[Row]) -> Iterator[_Point]:
-    """The memory that was used each time that a line, or where none does a run's row, tells it; newest first."""
+    """The memory used, from log entries, or from the rows of runs if no entry states it; newest first."""
     for said in ([(r["at"], r["text"]) for r in lines], [(r["started_at"], r["error"] or "") for r in runs]):
         found = [(at, match) for at, text in said if (match := _USED.search(text))]
         for at, match in ((at, m) for at, m in found if mebibytes(m[1]) and mebibytes(m[2])):
@@ -86,7 +86,7 @@ def _used(runs: Sequence[Row], lines: Sequence[Row]) -> Iterator[_Point]:
 
 
 def _took(runs: Sequence[Row], lines: Sequence[Row], patterns: Sequence[Pattern]) -> Iterator[_Point]:
-    """How long runs took, newest first. A run that is stopped cannot write its end: the line about it tells when."""
+    """How long runs took, newest first. A stopped run has no recorded end; the log entry about it gives the time."""
     later = None
     for run in runs:
         start, end, ended = run["started_at"], run["finished_at"], run["status"]
@@ -98,39 +98,39 @@ def _took(runs: Sequence[Row], lines: Sequence[Row], patterns: Sequence[Pattern]
         if stops and ended != "success":
             end, ended = min(stops)
         took = round((end - start).total_seconds()) if end and end >= start else None
-        yield start, took, took, ended if end else "no end seen"
+        yield start, took, took, ended if end else "no end"
         later = start
 
 
 def _limit(text: str, patterns: Sequence[Pattern]) -> str:
-    """The limit that a line tells of, "" for any other line."""
+    """The limit that a log entry is about, "" for any other entry."""
     cause = next((p.cause for p in patterns if p.says.search(text)), "")
     return cause if cause in HIT else ""
 
 
 def mebibytes(text: str) -> float:
-    """1024 of "1Gi", 488.3 of "512M"; a number alone is bytes, as in the API; 0 of what is no amount."""
+    """1024 of "1Gi", 488.3 of "512M"; a bare number is bytes, as in the API; 0 if it is not an amount."""
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?(\w*)", text)
     return float(found[1]) * _MIB.get(found[2], 0) if found else 0
 
 
 def more(cause: str, function: str, rows: Sequence[Row]) -> tuple[str, str]:
-    """What to raise a limit to, and why in words; "" where it was raised since then, or can be no higher.
+    """The new limit and the reason in words; the limit is "" if it was raised since then or is at its maximum.
 
-    At least twice what is deployed, and enough for what was seen.
+    At least twice the deployed limit, and enough for the values of the runs.
     """
     what = HIT[cause][0]
     mine = [r for r in rows if (r["function"], r["what"]) == (function, what)]
     limit, unit = mine[-1]["limit"], mine[-1]["unit"]
     hits = [r for r in mine if r["_hit"] and r["seen"]]
     seen = max((r["seen"] for r in hits), default=0)
-    told = f"stopped at {seen:,.0f} {unit}, it has {limit:,} {unit}" if hits else f"it has {limit:,} {unit}"
+    told = f"stopped at {seen:,.0f} {unit}; " * bool(hits) + f"the limit is {limit:,} {unit}"
     if mine[-1]["limit by"] == "params":
-        told += " by params; what is deployed could not be seen"
+        told += " in params; the deployed limit could not be read"
     if hits and hits[-1]["_then"] < 0.9 * limit:
-        return "", f"{told} by now"
+        return "", f"{told} now"
     if limit >= MOST[what]:
-        return "", f"{told}, the most that there is"
+        return "", f"{told}, the maximum"
     wanted = 2 * limit
     while wanted < seen:
         wanted *= 2

@@ -1,4 +1,4 @@
-"""The P1 page: how bad it is, why, what to do next and whom to call (guide: Incident Response, Contacts)."""
+"""The P1 page: severity, causes, next steps and whom to call (guide: Incident Response, Contacts)."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ COLOUR = {"P1": Verdict.alert, "P2": Verdict.alert, "P3": Verdict.warn, "unknown
 
 @dataclass(frozen=True)
 class Page:
-    """A severity, its causes, and the steps for each; `findings` are the same for the verdict.
+    """A severity, its causes, and the steps for each; `findings` is the same content for the verdict.
 
-    `headroom` is what ran into a limit, against that limit (see incidents/headroom.py).
+    `headroom` compares runs that hit a limit with that limit (see incidents/headroom.py).
     """
 
     severity: str
@@ -56,13 +56,13 @@ class Page:
 
     @property
     def findings(self) -> Findings:
-        """The severity, one finding for each cause, and an unknown for each thing that could not be seen."""
+        """The severity, one finding for each cause, and an unknown for each gap."""
         if not self.causes and not self.causes.unknowns:
-            return Findings((Finding("cause", "all functions", "nothing is broken", "none", Verdict.ok),))
+            return Findings((Finding("cause", "all functions", "no failing function found", "none", Verdict.ok),))
         rows = []
         if self.causes or self.severity == "unknown":
             verdict = Verdict.alert if self.causes else Verdict.unknown
-            by = f"answer by {show(self.answer_by)}"
+            by = f"respond by {show(self.answer_by)}"
             rows = [Finding("severity", self.severity, self.why, by, verdict)]
         rows += [
             Finding(
@@ -76,7 +76,7 @@ class Page:
             for c in self.causes
         ]
         rows += [
-            Finding("seen", g.subject, f"could not see: {g.why}", "all of it", Verdict.unknown, g.next)
+            Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next)
             for g in self.causes.unknowns
         ]
         return Findings(tuple(rows))
@@ -85,29 +85,29 @@ class Page:
         verdict = COLOUR.get(self.severity, Verdict.ok).name
         text = f"{'Severity ' * (self.severity == 'unknown')}{self.severity}: {self.why}"
         if self.causes or self.severity == "unknown":
-            text += f". Answer by {show(self.answer_by)}"
+            text += f". Respond by {show(self.answer_by)}"
         return blocks.page(blocks.banner(text, verdict))
 
     def notice(self, request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-        """A message to each contact in `request.notify` who was not told of this incident yet, or why there is none."""
-        empty = Plan("notify", "", (), {}, Findings(), notes=("nobody is named in `notify`.",))
+        """A message to each contact in `request.notify` not yet notified of this incident, or why there is none."""
+        empty = Plan("notify", "", (), {}, Findings(), notes=("`notify` is empty.",))
         try:
             changes = self._messages(names_of(request.notify), request.incident, seen, settings)
         except Refused as refusal:
             return replace(empty, refusal=refusal)
         if request.notify and not changes:
-            return replace(empty, notes=("everybody who is named was told already.",))
+            return replace(empty, notes=("all contacts in `notify` were already notified.",))
         return replace(empty, changes=changes, notes=())
 
     def _messages(self, contacts: Sequence[str], incident: str, seen: Seen, settings: Settings) -> tuple[Change, ...]:
         told = {row["contact"] for row in rows_of(seen.notified, "a message")} if contacts else set()
         title = f"{incident}, {self.severity}: {self.why}"
-        lines = [f"{settings.project}, {settings.region}. Answer by {show(self.answer_by)}.", *_told(self)]
+        lines = [f"{settings.project}, {settings.region}. Respond by {show(self.answer_by)}.", *_told(self)]
         return tuple(message(c, title, "\n".join(lines), incident) for c in contacts if c not in told)
 
     @property
     def what_next(self) -> Shown:
-        """The steps, one row each, with commands to copy."""
+        """The steps, one in each row, with commands to copy."""
         return Shown(blocks.table(self.steps, "nothing to do"))
 
     @property
@@ -117,12 +117,12 @@ class Page:
 
 
 def _step(title: str, step: Step, cause: Cause | None = None) -> Row:
-    """A row of what to do; `notebook` is the runbook that the command runs, "" for any other command."""
+    """The row of a step; `notebook` is the runbook that the command runs, "" for any other command."""
     return {"cause": title, "do": step.do, "command": step.line, "notebook": step.runbook, "_cause": cause}
 
 
 def _few(names: Sequence[str]) -> str:
-    """Up to three names; of more, two and how many more: a line must fit a screen."""
+    """Up to three names; if there are more, two names and how many more, so that the line fits the screen."""
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
@@ -133,7 +133,7 @@ def _first(steps: Sequence[Row], cause: Cause) -> str:
 
 
 def page(run: Context, seen: Seen) -> Page:
-    """Everything that can be said from what was seen."""
+    """The P1 page from what was read."""
     facts = Evidence(*(getattr(seen, name) for name in Evidence._fields))
     causes = diagnose(facts, patterns(), run.settings, run.moment)
     headroom = headroom_of(causes, facts, patterns(), run.settings)
@@ -147,7 +147,7 @@ def page(run: Context, seen: Seen) -> Page:
     steps = [
         _step(c.title, step, c) for c in causes for step in remedy_steps(c, run.settings, run.moment, place, headroom)
     ]
-    steps += [_step(f"not seen: {g.subject}", Step(g.next)) for g in causes.unknowns if g.next]
+    steps += [_step(f"could not read {g.subject}", Step(g.next)) for g in causes.unknowns if g.next]
     found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), headroom)
     noticed = f"{run.moment.local(began):%Y-%m-%dT%H:%M}"
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
@@ -155,19 +155,19 @@ def page(run: Context, seen: Seen) -> Page:
 
 
 def _severity(causes: Causes, seen: Evidence, settings: Settings) -> tuple[str, str]:
-    """By the guide's table: how much of the system fails, and whether it is a major feature."""
-    failing = {s.function.name for s in causes.failing if s.how != "not deployed"}  # what was there before still serves
+    """By the guide's table: how many functions are failing, and whether they are a major feature."""
+    failing = {s.function.name for s in causes.failing if s.how != "not deployed"}  # the previous revision still serves
     total = len(settings.functions)
     if any(c.cause == "region_outage" for c in causes):
-        return "P1", f"{settings.region} is not there: {len(failing)} of {total} functions are known not to work"
+        return "P1", f"{settings.region} is down: at least {len(failing)} of {total} functions do not work"
     if failing and len(failing) * 2 >= total:
         return "P1", f"{len(failing)} of {total} functions do not work"
     if not failing and (seen.functions.gaps or seen.runs.gaps):
-        return "unknown", "nothing is broken that could be seen, and too much could not be seen"
+        return "unknown", "no failing function found, but functions or runs could not be read"
     if not failing and causes:
         return "P4", "every function works; a deployment failed"
     if not failing:
-        return "P4", "nothing is broken that could be seen" if causes.unknowns else "nothing is broken"
+        return "P4", "no failing function found" + ", but not everything could be read" * bool(causes.unknowns)
     scores = [f.name for f in settings.functions if settings.tables.scores.name in f.tables]
     systems = {f.source_system for f in settings.functions}
     down = [s for s in sorted(systems) if all(f.name in failing for f in settings.functions if f.source_system == s)]
@@ -186,12 +186,12 @@ def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
 
 
 def support_case(run: Context, found: Page) -> Shown:
-    """A support case's text, ready to paste."""
+    """The text of a support case, ready to paste."""
     head = f"Project {run.settings.project}, region {run.settings.region}. Severity {found.severity}: {found.why}."
     return Shown(blocks.verbatim("\n".join((head, *_told(found)))))
 
 
 def _told(found: Page) -> list[str]:
-    """The causes, one a line, and what could not be seen."""
+    """The causes and the gaps, one in each line."""
     lines = [f"- {c.title} ({c.confidence}) since {show(c.since)}: {'; '.join(c.shown_evidence)}" for c in found.causes]
-    return [*lines, *(f"- could not see {g.subject}: {g.why}" for g in found.causes.unknowns)]
+    return [*lines, *(f"- could not read {g.subject}: {g.why}" for g in found.causes.unknowns)]

@@ -1,4 +1,4 @@
-"""What mends a cause, and the runbook that does it (guide: Common Issues & Fixes, Quick fixes). Pure."""
+"""The fix of a cause, and the runbook that applies it (guide: Common Issues & Fixes, Quick fixes). Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbook.model.moment import Moment
 
 
 class Step(NamedTuple):
-    """What to do, the command that does it, and the runbook that this command runs; "" where there is none."""
+    """What to do, the command for it, and the runbook that the command runs; "" if there is none."""
 
     do: str
     line: str = ""
@@ -24,21 +24,21 @@ class Step(NamedTuple):
 
 FIXES = {
     "memory_limit": "give it more memory",
-    "timeout": "give it more time, or make it faster",
-    "crash_after_deploy": "go back to the revision that worked",
-    "paused_scheduler": "ask who paused it and why; then resume it",
-    "stuck_etl": "see whether it still works; when its limit has passed, run it again",
-    "capacity": "wait a minute; if it lasts, raise its maximum of instances",
-    "dependency_outage": "wait until the other side has mended it; its status page tells",
-    "region_outage": "wait, and open a support case; nothing here mends it",
-    "missing_function": "find out who took it away; deploy it again, or take it out of params",
-    "failed_deployment": "what was there before still serves; mend the source, and deploy again",
-    "permission": "give back the permission that was taken away: the evidence names it",
-    "bad_data": "find out what changed in the data or the table; mend the function, or add the column",
-    "unknown": "read the function's logs; nothing that is known fits",
+    "timeout": "raise its timeout, or make it faster",
+    "crash_after_deploy": "roll back to the revision that worked",
+    "paused_scheduler": "ask who paused the job and why, then resume it",
+    "stuck_etl": "check whether it is still running; after its time limit, run it again",
+    "capacity": "wait a minute; if errors continue, raise the maximum number of instances",
+    "dependency_outage": "wait until the provider has fixed it; check the provider's status page",
+    "region_outage": "open a support case and wait; no runbook can fix this",
+    "missing_function": "find out who deleted it; deploy it again, or remove it from params",
+    "failed_deployment": "the previous revision still serves; fix the source and deploy again",
+    "permission": "grant the removed permission again; the evidence names it",
+    "bad_data": "find out what changed in the data or the table; fix the function, or add the column",
+    "unknown": "read the logs of the function; no known pattern matches",
 }
 
-# Where a run is needed to see whether it is mended, and where one that was changed since then may be mended already.
+# Causes whose fix needs a run to verify it, and causes that a change since the last run may have fixed already.
 AGAIN = {"memory_limit", "timeout", "secret", "auth_error", "quota", "capacity", "dependency_outage", "permission"}
 CHANGED = {*AGAIN, "crash_after_deploy", "bad_data", "unknown"}
 
@@ -46,7 +46,7 @@ CHANGED = {*AGAIN, "crash_after_deploy", "bad_data", "unknown"}
 def remedy_steps(
     cause: Cause, settings: Settings, moment: Moment, place: Mapping[str, str], headroom: Sequence[Row]
 ) -> list[Step]:
-    """The fix of a cause, then a retry where one is needed; of what was changed after its last run, only the retry.
+    """The fix of a cause, then a retry if needed; only the retry if something changed after the last run.
 
     `place` has environment, world and incident for the commands; `headroom` are the rows of `headroom_of`.
     """
@@ -57,7 +57,7 @@ def remedy_steps(
         return Step(do, command(runbook, {**where, **more, "incident": place["incident"]}), runbook)
 
     if cause.changed_since_last_run and cause.cause in CHANGED:
-        said = "it was changed after it last ran: run {} again, then look again"
+        said = "it changed after its last run: run {} again, then run this page again"
         return [run(said.format(name), "retry", function=name) for name in cause.functions]
     retries = cause.functions if cause.cause in AGAIN else ()
     fixed = _fix(cause, one, settings, moment, headroom, run)
@@ -100,14 +100,14 @@ def _limit(cause: Cause, one: Function, headroom: Sequence[Row], run: Callable[.
 
 def _quota(cause: Cause, moment: Moment) -> Step:
     if cause.detail == "hours":
-        return Step("it comes back when the day's quota does; or ask the provider for a higher one")
+        return Step("wait until the daily quota resets, or ask the provider for a higher quota")
     if moment.at - cause.since > timedelta(hours=1):
-        return Step(f"it has lasted since {cause.since:%H:%M}: call less often, or ask the provider for a higher limit")
-    return Step("wait a minute; it comes back by itself")
+        return Step(f"failing since {cause.since:%H:%M}: call less often, or ask the provider for a higher limit")
+    return Step("wait a minute; the quota resets by itself")
 
 
 def _credential(cause: Cause, one: Function, run: Callable[..., Step]) -> list[Step]:
-    """Enable the version that was disabled; where none was, a new credential for whichever secret it is."""
+    """Enable the disabled version; if none was disabled, get a new credential for the secret."""
     secrets = [cause.key] if cause.key in one.secrets else one.secrets
     if cause.cause == "secret" and cause.detail:
         back = {"secret": secrets[0], "version": cause.detail, "to": "enable"}
@@ -115,6 +115,6 @@ def _credential(cause: Cause, one: Function, run: Callable[..., Step]) -> list[S
     if not secrets:
         return [Step("get a new credential")]
     said = (
-        "get a new credential; if it is {}, rotate that" if len(secrets) > 1 else "get a new credential, and rotate it"
+        "get a new credential; if it is for {}, rotate it" if len(secrets) > 1 else "get a new credential and rotate it"
     )
     return [run(said.format(s), "rotate_secret", secret=s) for s in secrets]

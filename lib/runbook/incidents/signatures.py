@@ -1,4 +1,4 @@
-"""Phrases that name a cause, from patterns.yaml, and which of those that were said counts most."""
+"""Phrases that name a cause, from patterns.yaml, and which of the matches counts most."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import yaml
 
 from runbook.config.load import YAML_LOADER
 
-# One line of these outweighs many of another cause, the first of them the most.
+# A single line of these causes outweighs many lines of others; the first cause ranks highest.
 SPECIAL = ("memory_limit", "timeout", "secret")
 
 
 class Pattern(NamedTuple):
-    """A cause, and what is said when it is one; a `hint` alone never makes it sure."""
+    """A cause, and the expression for its texts; a `hint` alone never makes a cause sure."""
 
     cause: str
     says: re.Pattern[str]
@@ -33,14 +33,14 @@ def patterns() -> tuple[Pattern, ...]:
 
 
 def matched(texts: Iterable[str], patterns: Sequence[Pattern]) -> list[tuple[Pattern, str]]:
-    """The texts that a pattern knows, each with the first such pattern."""
+    """The texts that match a pattern, each with the first pattern that matches."""
     found = ((next((p for p in patterns if text and p.says.search(text)), None), text) for text in texts)
     return [(pattern, text) for pattern, text in found if pattern]
 
 
 def most_telling(found: Sequence[tuple[Pattern, str]], patterns: Sequence[Pattern]) -> tuple[str, str, int]:
-    """The cause that most of the texts name, or the most special of them; the text, and how many name that cause."""
-    # That a run still goes is said after whatever stopped it, and of a run that is only slow.
+    """The cause that most texts name, or the highest of SPECIAL; one of its texts; and how many texts name it."""
+    # "Still running" is also logged after another cause stopped a run, and about slow runs, so other causes win.
     found = [m for m in found if m[0].cause != "stuck_etl"] or found
     counts = Counter(p.cause for p, _ in found)
 

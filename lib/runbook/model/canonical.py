@@ -1,4 +1,4 @@
-"""One text for the same data, and the id of a plan made from it. Pure."""
+"""Canonical JSON, and the plan id that is computed from it. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 
 def canonical(data: Any) -> bytes:
-    """Data as JSON that has one form only: keys sorted, no spaces, UTF-8. Raises ValueError or TypeError."""
+    """Data as canonical JSON: equal data gives equal bytes (sorted keys, no spaces, UTF-8).
+
+    Raises ValueError or TypeError.
+    """
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def command(runbook: str, values: Mapping[str, Any]) -> str:
-    """The command that runs a runbook with these parameters; empty ones are left out."""
+    """The command that runs a runbook with these parameters. Empty parameters are left out."""
     words = ["runbook", "run", runbook]
     for name, value in values.items():
         if value != "":

@@ -1,16 +1,16 @@
-"""What can go wrong, as one tree, and the exit codes of `runbook` and of `papermill --engine runbook`.
+"""The error classes, and the exit codes of `runbook` and of `papermill --engine runbook`.
 
 RunbookError              what, observed, effect, next; shown as these four lines, never as a traceback
-├── BadInput        (2)   refused before anything happened
-│   ├── BadParameter      a runbook's parameter: unknown, of the wrong type, or looking like a secret
+├── BadInput        (2)   rejected before the run starts
+│   ├── BadParameter      a runbook parameter: unknown, of the wrong type, or similar to a secret
 │   ├── BadSettings       params/*.yaml: missing, malformed, a wrong key or value, a placeholder
-│   ├── UnknownName       a runbook, an environment or a world that is not there
+│   ├── UnknownName       a runbook, environment or world that does not exist
 │   └── NoCredentials     no Application Default Credentials, or expired ones
-├── Refused         (5)   a plan that may not be applied, or an approval that may not be given
-├── NoAnswer        (1)   the sandbox or Google cannot be reached at all
-├── NoRecord        (1)   the records folder cannot be written
-└── Broken          (1)   the runbook itself is wrong
-    ├── RequestBlocked          a request that the door does not let pass
+├── Refused         (5)   a plan that must not be applied, or an approval that must not be given
+├── NoAnswer        (1)   no connection to the sandbox or to Google
+├── NoRecord        (1)   the records folder is not writable
+└── Broken          (1)   a fault in the runbook itself
+    ├── RequestBlocked    a request that the read-only guard blocks
     └── OverCap           a query that would cost more than the cap
 """
 
@@ -24,14 +24,14 @@ from runbook.display.text import visible
 
 
 def require(*rules: tuple[Any, str]) -> None:
-    """Raise Refused with the reason of the first rule that does not hold."""
-    for holds, why in rules:
-        if not holds:
-            raise Refused(why, next='look at the plan again with "runbook approve"; see params/approvers/README.md.')
+    """Raise Refused with the reason of the first rule that is not met."""
+    for met, why in rules:
+        if not met:
+            raise Refused(why, next='review the plan with "runbook approve"; see params/approvers/README.md.')
 
 
 class Exit(IntEnum):
-    """Exit codes; the README's table of them is tested against this class."""
+    """Exit codes. A test compares them with the table in the README."""
 
     OK = 0
     BROKEN = 1
@@ -62,7 +62,7 @@ class RunbookError(Exception):
         return visible("\n".join(lines))
 
     def _render_traceback_(self) -> list[str]:
-        """IPython shows these lines in place of a traceback."""
+        """The lines that IPython shows instead of a traceback."""
         return str(self).splitlines()
 
 
@@ -102,6 +102,6 @@ class OverCap(Broken): ...
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """What to try in place of a name that is not there; "" where nothing is known."""
+    """A suggestion for an unknown name: the closest valid name, else all valid names; "" if there are none."""
     near = get_close_matches(name, known, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}." if known else ""
+    return f"did you mean {near[0]}?" if near else f"use one of: {', '.join(known)}." if known else ""

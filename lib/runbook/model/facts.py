@@ -1,4 +1,4 @@
-"""What was read: facts with their rows, and the gaps in them. Plain data; nothing here reads or writes anything."""
+"""What a run has read: facts with their rows, and the gaps in them. Plain data: no reads and no writes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that could not be seen: `subject` what, `why` in the answer's words, `next` what to do about it.
+    """Something that could not be read: its `subject`, the reason `why` as the API states it, and the `next` step.
 
-    `location` is the region that did not answer, "" for every other gap.
+    `location` is the region that did not answer; "" for every other gap.
     """
 
     subject: str
@@ -30,18 +30,18 @@ class Gap:
 
 
 def gap_block(found: Iterable[Gap]) -> Block:
-    """What could not be seen, one line each."""
+    """The gaps, one line each."""
     block = Block("", "")
     for gap in found:
         block += blocks.banner(
-            f"Could not see {gap.subject}: {gap.why}" + (f" Next: {gap.next}" if gap.next else ""), "unknown"
+            f"Could not read {gap.subject}: {gap.why}" + (f" Next: {gap.next}" if gap.next else ""), "unknown"
         )
     return block
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A view of a fact, ready to be displayed."""
+    """A view of a fact, ready for display."""
 
     block: blocks.Block
 
@@ -51,11 +51,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Fact:
-    """What was read: `rows` in a defined order, times in the team's zone. `line` is the equivalent command.
+    """The result of one read: `rows` in a defined order, times in the team's zone. `line` is the equivalent command.
 
-    `more` is true where the read stopped at its cap and there may be more rows. `gaps` lists what was not seen:
-    rows that are there may be used, a number over all of them may not. `absent` names what the cloud says is not
-    there. `function` is the one that it is about, "" where it is about several.
+    `more` is true if the read stopped at its cap, so there may be more rows. `gaps` lists what could not be read: with
+    gaps, single rows are valid, but totals are not. `absent` names what does not exist, according to the cloud.
+    `function` is the function that the fact is about; "" for a fact about several.
     """
 
     name: str
@@ -76,33 +76,33 @@ class Fact:
         return pd.DataFrame(list(self.rows))
 
     def newest(self, count: int) -> Shown:
-        """The first `count` rows, for reads that put the newest first."""
+        """The first `count` rows, for reads that return the newest row first."""
         return Shown(blocks.table(self.rows[:count], self._empty) + gap_block(self.gaps))
 
     def count_by(self, column: str) -> Shown:
-        """How many rows there are for each value of a column, most first."""
+        """The number of rows for each value of a column, highest first."""
         counts = Counter(row[column] for row in self.rows)
         rows = [{column: value, "rows": n} for value, n in sorted(counts.items(), key=lambda c: (-c[1], str(c[0])))]
         return Shown(blocks.table(rows, self._empty) + gap_block(self.gaps))
 
     @property
     def _empty(self) -> str:
-        return "nothing to show" if self.gaps else "none"
+        return "no rows could be read" if self.gaps else "none"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return blocks.page(fact_block(self))
 
 
 def fact_block(seen: Fact) -> Block:
-    """One fact: its rows, what could not be seen, and the command that shows the same."""
-    empty = "nothing to show" if seen.gaps else "no rows"
-    absent = blocks.note(f"Not there: {', '.join(seen.absent)}") if seen.absent else Block("", "")
+    """One fact: its rows, its gaps, and the equivalent command."""
+    empty = "no rows could be read" if seen.gaps else "no rows"
+    absent = blocks.note(f"Does not exist: {', '.join(seen.absent)}") if seen.absent else Block("", "")
     return blocks.table(seen.rows, empty) + absent + gap_block(seen.gaps) + blocks.equivalent_command([seen.line])
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The facts of one `run.read`, by the names that were given to them."""
+    """The facts of one `run.read`, by the names in that call."""
 
     facts: Mapping[str, Fact]
 
@@ -110,10 +110,10 @@ class Seen:
         try:
             return self.facts[name]
         except KeyError:
-            raise AttributeError(f"nothing was read as {name!r}; there is {', '.join(self.facts)}") from None
+            raise AttributeError(f"no fact is named {name!r}; available: {', '.join(self.facts)}") from None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        rows = [{"fact": f.name, "rows": _count(f), "could not see": _holes(f)} for f in self.facts.values()]
+        rows = [{"fact": f.name, "rows": _count(f), "could not read": _holes(f)} for f in self.facts.values()]
         return blocks.page(blocks.table(rows) + blocks.equivalent_command(f.line for f in self.facts.values()))
 
 
@@ -122,5 +122,5 @@ def _count(fact: Fact) -> str:
 
 
 def _holes(fact: Fact) -> str:
-    gone = [f"{name} is not there" for name in fact.absent]
+    gone = [f"{name} does not exist" for name in fact.absent]
     return "; ".join([*gone, *(f"{g.subject}: {g.why}" for g in fact.gaps)])

@@ -1,4 +1,4 @@
-"""What checks say of facts: findings, each with its verdict."""
+"""The results of checks: findings, each with its verdict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(IntEnum):
-    """How good a finding is, in order; `unknown` is never ok and never the same as zero."""
+    """The verdict of a finding, from best to worst. `unknown` is never `ok`, and never means zero."""
 
     ok = 0
     warn = 1
@@ -31,7 +31,7 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One row of a check: `value` as seen, `limit` in words, `next` what to do when the verdict is not ok."""
+    """One row of a check: the measured `value`, the `limit` in words, and the `next` step if the verdict is not ok."""
 
     check: str
     subject: str
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings(Sequence[Finding]):
-    """The findings of one or more checks, in the order in which they were made."""
+    """The findings of one or more checks, in order."""
 
     rows: tuple[Finding, ...] = field(default=())
 
@@ -58,7 +58,7 @@ class Findings(Sequence[Finding]):
 
     @property
     def worst(self) -> Verdict:
-        """The worst verdict; `unknown` when there are no findings, because nothing was looked at."""
+        """The worst verdict; `unknown` if there are no findings, because nothing was checked."""
         return max((f.verdict for f in self.rows), default=Verdict.unknown)
 
     @property
@@ -82,7 +82,7 @@ def join(parts: Iterable[Findings]) -> Findings:
 
 
 def findings_block(found: Sequence[Finding]) -> Block:
-    """Findings as one table, each with its verdict; a column `next` only where there is something to do."""
+    """Findings as one table, each with its verdict; with a column `next` only if a finding has a next step."""
     names = ["verdict", "check", "subject", "value", "limit"] + (["next"] if any(f.next for f in found) else [])
     rows = [{n: f.verdict.name if n == "verdict" else getattr(f, n) for n in names} for f in found]
     return blocks.table(rows, "no findings")

@@ -1,4 +1,4 @@
-"""The moment that a run looks at, and the team's day around it."""
+"""The moment that a run examines, and the team's day around it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from runbook.model.errors import BadParameter
 
 @dataclass(frozen=True)
 class Moment:
-    """`at` in UTC; `zone` the team's; `past` when a run looks back (`as_of`), so that what keeps no past is a gap."""
+    """A time `at` in UTC, and the team's `zone`.
+
+    `past` is true if the run examines an earlier time (`as_of`). Sources without a history are then gaps.
+    """
 
     at: datetime
     zone: ZoneInfo
@@ -23,7 +26,7 @@ class Moment:
         return self.at.astimezone(self.zone).date()
 
     def midnight(self, days_ago: int = 0) -> datetime:
-        """When the team's day began that lies `days_ago` back, in UTC; a day may have 23 or 25 hours."""
+        """The start of the team's day, `days_ago` days back, in UTC. A day may have 23 or 25 hours."""
         start = datetime.combine(self.today - timedelta(days=days_ago), time(), self.zone)
         return start.astimezone(UTC)
 
@@ -32,12 +35,15 @@ class Moment:
         return self.at - timedelta(hours=hours)
 
     def local(self, when: datetime) -> datetime:
-        """A time in the team's zone, as people read it."""
+        """A time in the team's zone, for display."""
         return when.astimezone(self.zone)
 
 
 def moment_of(as_of: str, now: datetime, zone: ZoneInfo, name: str = "as_of") -> Moment:
-    """`now`, or `as_of` (ISO 8601; without an offset it is the team's time). Raises BadParameter, which says `name`."""
+    """`now`, or `as_of` if given: ISO 8601, in the team's time unless it has an offset.
+
+    Raises BadParameter, with the parameter's `name`, for a time that is not valid or in the future.
+    """
     if not as_of:
         return Moment(now, zone)
     try:
@@ -45,10 +51,12 @@ def moment_of(as_of: str, now: datetime, zone: ZoneInfo, name: str = "as_of") ->
         at = (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadParameter(
-            f"{name}={as_of}", "is no ISO 8601 time", next="write it as 2026-03-10T08:30, in the team's time."
+            f"{name}={as_of}",
+            "is not a valid time, such as 2026-03-10T09:00",
+            next="use that format, in the team's time.",
         ) from None
     if at > now:
         raise BadParameter(
-            f"{name}={as_of}", f"lies in the future; the cloud's clock says {now:%FT%TZ}", next="look back."
+            f"{name}={as_of}", f"is in the future; the cloud's clock says {now:%FT%TZ}", next="use a time in the past."
         )
     return Moment(at, zone, past=True)

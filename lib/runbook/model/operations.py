@@ -1,7 +1,7 @@
-"""What can be changed: each action with its typed arguments, and the actions of which each operation may consist.
+"""What can be changed: each action with its typed arguments, and the actions that each operation may contain.
 
-What an approver sees and what is sent come from the same arguments, so that no plan can show one thing and do another.
-Whatever differs between actions is said here, as a property of theirs. Pure.
+The text for the approver and the request to Google come from the same arguments, so a plan cannot show one thing and
+do another. Everything that differs between actions is a property of its class. Pure.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from runbook.model.strict import Count, Name, Part, Positive
 
 Text = tuple[str, str, str]  # resource, before, after
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # types as tables.get names them
+LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # type names in tables.get
 
 
 class Args(Part):
-    """The arguments of an action. `text` is what people read of it: resource, before and after.
+    """The arguments of an action. `text` describes it for people: resource, before and after.
 
-    `optional`: what comes after it goes on without it. `is_a_run`: its effect is a run of a function, which shows late
-    and only by being newer. `needs_secret`: it takes a secret's value. `permissions` are those that its requests need
-    (https://cloud.google.com/iam/docs/permissions-reference).
+    `optional`: if it fails, the later changes continue. `is_a_run`: its effect is a run of a function, which appears
+    with a delay and is recognized only by its newer start time. `needs_secret`: it takes a secret's value.
+    `permissions`: those that its requests need (https://cloud.google.com/iam/docs/permissions-reference).
     """
 
     action: ClassVar[str]
@@ -39,7 +39,7 @@ class Args(Part):
 
 
 class RouteTraffic(Args):
-    """The traffic of a Cloud Run service; percent by revision, "latest" is whichever is newest and ready."""
+    """The traffic of a Cloud Run service: percent by revision. "latest" is the newest ready revision."""
 
     action = "route traffic"
     permissions = ("run.services.update",)
@@ -69,7 +69,7 @@ _PARTS: dict[FunctionPart, str] = {
 
 
 class UpdateFunction(Args):
-    """A deployment: only the parts that are named change. `source` is a digest; `was` the function's state before."""
+    """A deployment that changes only the named parts. `source` is a digest; `was` is the function's state before."""
 
     action = "update function"
     permissions = ("cloudfunctions.functions.update", "cloudfunctions.functions.sourceCodeSet")
@@ -84,11 +84,11 @@ class UpdateFunction(Args):
 
 
 def _parts(parts: Mapping[FunctionPart, str | int]) -> str:
-    return ", ".join(t.format(str(parts[k])[:12] or "not by a runbook") for k, t in _PARTS.items() if k in parts)
+    return ", ".join(t.format(str(parts[k])[:12] or "unknown") for k, t in _PARTS.items() if k in parts)
 
 
 class Restart(Args):
-    """A new revision of a service, because a secret in an environment variable is read at its start only."""
+    """A new revision of a service. A secret in an environment variable is read only when a revision starts."""
 
     action = "start with new secret"
     permissions = ("run.services.update",)
@@ -103,7 +103,7 @@ class Restart(Args):
 
     @property
     def mark(self) -> str:
-        """What the new revision carries, so that it is known again."""
+        """The annotation that identifies the new revision."""
         return f"{self.secret}-{self.version}"
 
 
@@ -117,7 +117,7 @@ class RunOnce(Args):
 
     @property
     def text(self) -> Text:
-        return self.function, "as it is", "one more run, ended with success"
+        return self.function, "no new run", "one more run, successful"
 
 
 class SetJobState(Args):
@@ -135,7 +135,7 @@ class SetJobState(Args):
 
 
 class AddVersion(Args):
-    """A new version of a secret, by the numbers of the newest before and after."""
+    """A new version of a secret: the newest version number before and after."""
 
     action = "add secret version"
     needs_secret = True
@@ -188,7 +188,7 @@ class CopyTable(Args):
 
     @property
     def copied_at(self) -> datetime:
-        """The time, in UTC, of which the copy is; the beginning of time where it names none."""
+        """The time, in UTC, whose rows are copied; the epoch if `at` is empty."""
         return EPOCH + timedelta(milliseconds=int(self.at.removeprefix("@") or 0))
 
     @property
@@ -197,12 +197,12 @@ class CopyTable(Args):
 
     @property
     def job(self) -> str:
-        """What its jobs are called, a number aside."""
+        """The name of its jobs, without their number."""
         return f"runbook_{'snapshot' if self.is_snapshot else 'restore'}_{self.to_table}"
 
 
 class AddColumn(Args):
-    """A column more; `type` in GoogleSQL."""
+    """A new column; `type` in GoogleSQL."""
 
     action = "add column"
     permissions = ("bigquery.tables.update",)
@@ -222,7 +222,7 @@ class AddColumn(Args):
 
     @property
     def field(self) -> tuple[str, str]:
-        """Type and mode as tables.get names them."""
+        """Type and mode, as named in tables.get."""
         return LEGACY.get(self.type, self.type), self.mode
 
     def sql(self, project: str) -> str:
@@ -231,12 +231,12 @@ class AddColumn(Args):
 
     @property
     def job(self) -> str:
-        """What its jobs are called, a number aside."""
+        """The name of its jobs, without their number."""
         return f"runbook_add_{self.table}_{self.column}"
 
 
 class Notify(Args):
-    """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
+    """A message to a contact. It is sent once for each `once`; if that is empty, once for each attempt to apply."""
 
     action = "notify"
     optional = True
@@ -247,14 +247,14 @@ class Notify(Args):
 
     @property
     def text(self) -> Text:
-        return self.contact, "not told", f"told: {self.title}"
+        return self.contact, "not notified", f"notified: {self.title}"
 
 
 ACTIONS: dict[str, type[Args]] = {kind.action: kind for kind in Args.__subclasses__()}
 
 
 class Allowed(NamedTuple):
-    """The runbooks that may plan an operation, and the actions of which it may consist, messages aside."""
+    """The runbooks that may plan an operation, and the actions that it may contain besides messages."""
 
     runbooks: tuple[str, ...]
     actions: tuple[type[Args], ...]
@@ -274,22 +274,22 @@ OPERATIONS = {
 
 
 def allowed(runbook: str, operation: str, action: str) -> bool:
-    """Whether a plan of this runbook and operation may hold this action."""
+    """Whether a plan of this runbook and operation may contain this action."""
     known = OPERATIONS.get(operation, Allowed((), ()))
     return runbook in known.runbooks and action in {kind.action for kind in (Notify, *known.actions)}
 
 
 def arguments(action: str, given: Mapping[str, Any]) -> Args:
-    """The arguments of an action from plain data. Raises KeyError for an unknown action, ValueError for others."""
+    """The arguments of an action, from plain data. Raises KeyError for an unknown action, ValueError for bad data."""
     return ACTIONS[action].model_validate(dict(given))
 
 
 class Rule(Part):
-    """A row of the guide's approval matrix: every role in `signers` must sign; a signature holds `valid_hours` hours.
+    """A row of the guide's approval matrix: every role in `signers` must sign. A signature is valid for `valid_hours`.
 
-    `roles` are the elevated roles that it needs. `alone_in_p1`: during an open P1 the on-call requester alone.
-    `offered: false`: no runbook does it. `watch_s`: for how long the closing checks watch. `notify`: contacts who
-    get a message before anything else happens.
+    `roles` are the elevated roles that the operation needs. `alone_in_p1`: during an open P1 the on-call requester may
+    sign alone. `offered: false`: no runbook does it. `watch_s`: how long the closing checks watch, in seconds.
+    `notify`: contacts who get a message before the first change.
     """
 
     risk: Literal["low", "medium", "high", "critical"]

@@ -1,4 +1,4 @@
-"""What became of a plan, change by change."""
+"""The result of applying a plan: the status of each change."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _COLOUR = {"planned": "warn", "nothing to do": "ok", "applied": "ok", "unknown":
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a plan. `fates` has one entry for each change; `said` explains, `next` is one step a line.
+    """The result of a plan. `statuses` has one entry for each change; `said` explains; `next` has one step per entry.
 
-    `by` has a row for each approval that was used, `planned_in` is the folder of the run that made the plan.
+    `by` has one row for each approval used. `planned_in` is the folder of the run that made the plan.
     """
 
     plan: Plan
@@ -35,7 +35,7 @@ class Outcome:
     def findings(self) -> Findings:
         """The outcome as findings of the verdict."""
         if self.result in ("planned", "nothing to do"):
-            return Findings((Finding("change", self.plan.operation, self.result, "as asked", Verdict.ok),))
+            return Findings((Finding("change", self.plan.operation, self.result, "as requested", Verdict.ok),))
         if self.result == "refused":
             row = Finding(
                 "change", self.plan.operation, f"refused: {self.said.splitlines()[0]}", "approved", Verdict.alert
@@ -47,7 +47,7 @@ class Outcome:
     def _finding(self, change: Change, status: ChangeStatus, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert
         verdict = {"done": Verdict.ok, "unknown": min(bad, Verdict.unknown)}.get(status, bad)
-        hint = "" if status == "done" else "tell them yourself." if change.optional else change.undo
+        hint = "" if status == "done" else "notify them yourself." if change.optional else change.undo
         value = f"{change.action}: {status}" + (f", {said}" if said else "")
         return Finding("change", change.resource, value, "done", verdict, hint)
 
@@ -67,7 +67,8 @@ class Outcome:
         }
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        block = blocks.banner(f"{self.result.upper()}: {self.said}".rstrip(": "), _COLOUR.get(self.result, "alert"))
+        text = f"{self.result.capitalize()}: {self.said}".rstrip(": ")
+        block = blocks.banner(text, _COLOUR.get(self.result, "alert"))
         if self.statuses:
             rows = [
                 {"no": n, "change": c.action, "of": c.resource, "status": status, "": said}

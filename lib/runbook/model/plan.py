@@ -1,4 +1,4 @@
-"""The rows of a change: what would be different, and who must agree. Plain data."""
+"""A plan and its changes: what would change, and who must approve. Plain data."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that would be different: an action with its arguments, from which its text is made.
+    """One change: an action with its arguments. Its text is made from the arguments.
 
-    `undo` is the command that goes back; where it is "", `no_undo` is the reason. `line` is the equivalent gcloud or bq
-    command.
-    Nothing of a change is a time or an etag; what must be known of the moment before the write is in `notes`, which
-    are no part of the plan.
+    `undo` is the command that undoes it. If `undo` is "", `no_undo` is the reason. `line` is the equivalent gcloud or
+    bq command. The plan id covers no time and no etag: what the write needs from the moment before it is in `notes`,
+    which is not part of the plan.
     """
 
     args: Args
@@ -35,8 +34,8 @@ class Change:
 
     @property
     def way_back(self) -> str:
-        """The command that goes back, or why there is none."""
-        return self.undo or f"none: {self.no_undo}"
+        """The command that undoes it, or the reason why there is none."""
+        return self.undo or self.no_undo
 
     @property
     def action(self) -> str:
@@ -56,24 +55,24 @@ class Change:
 
     @property
     def optional(self) -> bool:
-        """Whether what comes after it goes on without it: a rollback does not wait for a message to be accepted."""
+        """Whether later changes continue if it fails: a message that is not accepted does not stop a rollback."""
         return self.args.optional
 
     def plain(self) -> Row:
-        """What the plan's id is made of."""
+        """The data that the plan id covers."""
         text = {name: getattr(self, name) for name in ("action", "resource", "before", "after", "undo", "no_undo")}
         return text | {"args": self.args.model_dump()}
 
 
 def change_of(row: Mapping[str, Any], runbook: str, operation: str) -> Change:
-    """A change as a plan file has it. Raises Refused unless its text is that of its arguments, and it may be there."""
+    """A change from a plan file. Raises Refused if its text differs from its arguments, or if it is not allowed."""
     try:
         change = Change(arguments(row["action"], row["args"]), row["undo"], no_undo=row["no_undo"])
         same = change.plain() == row
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         same = False
     if not same:
-        raise Refused("the plan shows something else than it would do", "its file was not written by a runbook")
+        raise Refused("the plan's text differs from what it would do", "its file was not written by a runbook")
     if not allowed(runbook, operation, change.action):
         raise Refused(f"{operation} of {runbook} has no action {change.action!r}", "its file was edited")
     return change
@@ -81,12 +80,13 @@ def change_of(row: Mapping[str, Any], runbook: str, operation: str) -> Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """Ordered changes and what they rely on; empty when everything already is as asked.
+    """Ordered changes and what they rely on. There are none if the system is already in the requested state.
 
-    `operation` names the row of the settings' matrix, `watch` the functions that the closing checks look at, `notes`
-    what a person should know before signing. `already_applied` are changes that were made before, by their names: no
-    part of the id, but confirmed with the others. `origin` (what runs where, by which code), `rule`, the settings' row,
-    and `preferred`, its window in words, are added by the run. With a `refusal` there is no plan, and it says why.
+    `operation` names the row of the settings' approval matrix. `watch` names the functions that the closing checks
+    watch. `notes` is what a person should know before signing. `already_applied` are changes that were made earlier:
+    they are not part of the id, but are verified with the others. The run adds `origin` (runbook, parameters,
+    environment, code), `rule` (the settings' row) and `preferred` (its window in words). A `refusal` says why there
+    is no plan.
     """
 
     operation: str
@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def content(self) -> Row:
-        """What the id hashes: never a time, an etag, or a gate."""
+        """What the id covers: never a time, an etag or a gate."""
         return {
             "operation": self.operation,
             **self.origin,
@@ -115,20 +115,25 @@ class Plan:
 
     @property
     def whole_id(self) -> str:
-        """The SHA-256 of the content, in hex; this is what an approval signs."""
+        """The SHA-256 of the content, in hex. An approval signs this id."""
         return plan_id(self.content)
 
     @property
     def id(self) -> str:
-        """The first 12 characters of the whole id: what people type."""
+        """The first 12 characters of the whole id, which people type."""
         return self.whole_id[:12]
+
+    @property
+    def no_changes(self) -> str:
+        """Why there are no changes."""
+        usual = "no message requested" if self.operation == "notify" else "already in the requested state"
+        return " ".join(self.notes) or usual
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         if self.refusal:
             return blocks.page(blocks.banner(f"No plan: {self.refusal.what}. {self.refusal.observed}", "alert"))
         if not self.changes:
-            said = " ".join(self.notes) or "everything already is as asked."
-            return blocks.page(blocks.banner(f"Nothing to do: {said}", "ok"))
+            return blocks.page(blocks.banner(f"Nothing to do: {self.no_changes.rstrip('.')}.", "ok"))
         rows = [
             {
                 "no": n,
@@ -136,14 +141,14 @@ class Plan:
                 "of": c.resource,
                 "before": c.before,
                 "after": c.after,
-                "way back": c.way_back,
+                "undo": c.way_back,
             }
             for n, c in enumerate(self.changes, 1)
         ]
         assert self.rule is not None
-        who = " and ".join(self.rule.signers) or "nobody; it is journalled"
+        who = " and ".join(self.rule.signers) or "no approval required"
         if self.rule.alone_in_p1:
-            who += " (during an open P1 the on-call engineer alone)"
+            who += " (during an open P1, the on-call engineer alone)"
         about = {
             "plan": self.id,
             "operation": f"{self.operation}, risk {self.rule.risk}",

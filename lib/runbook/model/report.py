@@ -1,4 +1,4 @@
-"""What a run says at its end: all findings, the worst verdict in one sentence, and what to do next."""
+"""The report at the end of a run: all findings, the worst verdict in one sentence, and the next steps."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from runbook.model.outcome import Outcome
 MIME = "application/vnd.runbook.report+json"
 
 _WORDS = {
-    Verdict.alert: ("ALERT", "needs a person now"),
-    Verdict.unknown: ("UNKNOWN", "something could not be seen, so this is not an all-clear"),
-    Verdict.warn: ("WARN", "works, but look at it today"),
-    Verdict.ok: ("OK", "everything that was looked at is as it should be"),
+    Verdict.alert: ("ALERT", "act now"),
+    Verdict.unknown: ("UNKNOWN", "something could not be read, so this is not an all-clear"),
+    Verdict.warn: ("WARN", "it works, but investigate today"),
+    Verdict.ok: ("OK", "all checks passed"),
 }
 
-_THEN = {Verdict.alert: "needed a person then", Verdict.warn: "worked, but needed a look that day"}
+_THEN = {Verdict.alert: "at that time, action was needed", Verdict.warn: "it worked, but needed attention that day"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """The end of a notebook; `about` says where and when, `next` is one step a line; `past` where it looked back."""
+    """The end of a notebook. `about` says where and when; `next` has one step per entry; `past` as in `Moment`."""
 
     about: Mapping[str, str]
     findings: Findings
@@ -40,25 +40,25 @@ class Report:
 
     @property
     def exit(self) -> Exit:
-        """The exit code: by the verdict, except that a refusal has its own."""
+        """The exit code of the verdict; a refusal has its own."""
         refused = self.outcome is not None and self.outcome.result == "refused"
         return Exit.REFUSED if refused else self.verdict.exit
 
     @property
     def sentence(self) -> str:
-        """The worst verdict in one sentence, with the first findings that cause it."""
+        """The worst verdict in one sentence, with the first three findings that cause it."""
         word, meaning = _WORDS[self.verdict]
         if self.past and self.verdict in _THEN:
             meaning = _THEN[self.verdict]
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
-            word = self.outcome.result.upper()
+            word = self.outcome.result.capitalize()
         counts = Counter(f.verdict for f in self.findings)
-        told = ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
+        totals = ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
         worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
         causes = "; ".join(f"{f.check}, {f.subject}: {f.value}" for f in worst[:3])
         more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
-        return f"{word}: {meaning} ({told})." + (f" {causes}{more}." if causes else "")
+        return f"{word}: {meaning} ({totals})." + (f" {causes}{more}." if causes else "")
 
     def plain(self) -> dict[str, Any]:
         """The report as JSON-ready data."""

@@ -1,4 +1,4 @@
-"""The base of everything that is read from a file: strict types, no unknown keys, no change after loading."""
+"""The base class for data that is read from files: strict types, no unknown keys, immutable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 def words(pattern: str) -> Any:
-    """A text that fits a pattern."""
+    """A text that matches a pattern."""
     return Annotated[str, StringConstraints(pattern=pattern)]
 
 
@@ -18,6 +18,6 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
-    """Base of every part: an unknown key is an error, "3" is not 3, and nothing changes after loading."""
+    """Base class: an unknown key is an error, "3" is not 3, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -1,6 +1,6 @@
-"""What would have to change: each plan is a pure function `(request, seen, gates, settings, moment) -> Plan`.
+"""Makes plans: each plan is a pure function `(request, seen, gates, settings, moment) -> Plan`.
 
-In: a request and the facts of this moment. Out: ordered changes with their way back, or a refusal. Nothing is written.
+In: a request and the current facts. Out: ordered changes, each with its undo, or a refusal. Nothing is written.
 Start with base.py, then functions.py for an example.
 """
 

@@ -1,4 +1,4 @@
-"""What several plans need: one row of a fact, the flags of every gcloud line, and a run of a function."""
+"""Helpers for several plans: rows of a fact, gcloud flags, a run of a function, and messages."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from runbook.model.plan import Change, Plan
 
 
 def rows_of(fact: Fact, name: str) -> tuple[Row, ...]:
-    """The rows of a fact that was seen whole. Raises Refused where it was not: nothing can be planned on that."""
+    """The rows of a fact without gaps. Raises Refused if there are gaps: no plan can rely on them."""
     why = [*(f"{n} does not exist" for n in fact.absent), *(f"{g.subject}: {g.why}" for g in fact.gaps)]
     if why:
-        raise Refused(f"nothing can be planned for {name}", "; ".join(why), next="mend that, run again.")
+        raise Refused(f"no plan is possible for {name}", "; ".join(why), next="fix that, then run again.")
     return fact.rows
 
 
 def row_of(fact: Fact, name: str) -> Row:
-    """The first row of a fact that was seen whole and is not empty. Raises Refused."""
+    """The first row of a fact without gaps. Raises Refused if there are gaps, or no rows."""
     for row in rows_of(fact, name):
         return row
-    raise Refused(f"nothing can be planned for {name}", f"{fact.name}: nothing there", next="mend that, run again.")
+    raise Refused(f"no plan is possible for {name}", f"{fact.name}: no rows", next="fix that, then run again.")
 
 
 def again(request: Request, runbook: str, **values: Any) -> str:
-    """The command that runs a runbook where this request is."""
+    """The command that runs a runbook in the environment and world of this request."""
     place = {name: request.values.get(name, "") for name in ("environment", "world")}
     return command(runbook, {**place, **values})
 
 
 def flags(settings: Settings) -> str:
-    """Where the system is, as gcloud wants it."""
+    """The gcloud flags for the system's region and project."""
     return f"--region={settings.region} --project={settings.project}"
 
 
 def run_once(function: str, settings: Settings) -> Change:
-    """One run of a function, as the scheduler starts it: its own identity, its own arguments, no token of ours."""
+    """One run of a function, started by its scheduler job: with the job's identity and arguments, without a token."""
     line = f"gcloud scheduler jobs run {function} --location={settings.region} --project={settings.project}"
-    return Change(RunOnce(function=function), "", line, no_undo="what a run has written stays written")
+    return Change(RunOnce(function=function), "", line, no_undo="Not possible: rows that a run has written stay.")
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:
-    """A message to a contact; `once` names what it is sent for only once, else that is the plan's application."""
+    """A message to a contact; `once` as in `Notify`."""
     line = f"apprise -t {quote(title)} -b {quote(text)} ${address_variable(contact)}"
     args = Notify(contact=contact, title=title, message=text, once=once)
-    return Change(args, "", line, no_undo="what was said stays said")
+    return Change(args, "", line, no_undo="Cannot be unsent.")
 
 
 def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
-    """A plan whose first changes tell contacts what is about to happen (guide: Pre-Maintenance Checklist)."""
+    """A plan that first notifies contacts about its changes (guide: Pre-Maintenance Checklist)."""
     if not plan.changes:
         return plan
     about = dict.fromkeys(change.resource for change in plan.changes)
@@ -68,7 +68,7 @@ def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
 
 
 def tried(seen: Fact, settings: Settings, digest: str = "") -> dict[str, str]:
-    """What stands in a signed plan about a trial in staging; `digest` is that of the source, where there is one."""
-    said = "none available" if not settings.staging else f"not in {settings.staging}"
+    """The line in a plan about its test in staging; `digest` is that of the source, "" without one."""
+    none = f"not in {settings.staging}" if settings.staging else "no staging environment"
     rows = [row["record"] for row in seen.rows if row["_source"] == digest]
-    return {"tried in staging": rows[0] if rows else said}
+    return {"tried in staging": rows[0] if rows else none}

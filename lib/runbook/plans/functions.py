@@ -1,4 +1,4 @@
-"""Plans for a function's code, its limits and its traffic (guide: Deployment Checklist, Rollback Procedure)."""
+"""Plans for the code, the limits and the traffic of a function (guide: Deployment Checklist, Rollback Procedure)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from runbook.plans.base import again, flags, row_of, rows_of, run_once, tried
 
 
 def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """Build and serve new code, and/or change memory or timeout; then one test run. Empty if all is as asked.
+    """Deploy new code, memory or timeout; then one test run. Empty if the function is already in the requested state.
 
-    Without `source` the code stays. A pinned traffic split would give new code nothing, so releasing it is a change of
-    its own. Raises Refused.
+    Without `source`, the code stays. If traffic is pinned, a separate change releases it: otherwise the new revision
+    gets no traffic. Raises Refused.
     """
     name, now = request.function, row_of(seen.service, request.function)
     wanted: Row = {"memory": request.memory, "timeout_s": request.timeout_s}
@@ -33,11 +33,11 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
         changes.append(_route(request, now, {"latest": 100}, settings))
     if changes and request.test_run:
         changes.append(run_once(name, settings))
-    notes = [] if wanted else ["no change is requested: give source, memory or timeout_s"]
+    notes = [] if wanted else ["no change requested: set source, memory or timeout_s"]
     if now["pinned"]:
-        notes.append(f"traffic is pinned to {now['serving']}: without releasing it, new code would get nothing.")
+        notes.append(f"traffic is pinned to {now['serving']}; until it is released, new code gets no traffic.")
     if changes:
-        notes.append(f"if it goes wrong: {again(request, 'rollback', function=name, revision=now['serving'])}")
+        notes.append(f"if it fails: {again(request, 'rollback', function=name, revision=now['serving'])}")
     relies = {"serving revision": now["serving"], "traffic": now["traffic"], "state": now["state"]}
     relies |= tried(seen.rehearsal, settings, wanted.get("source", ""))
     return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=(name,), notes=tuple(notes))
@@ -55,7 +55,7 @@ def _update(request: Request, was: Row, wanted: Row, now: Row, settings: Setting
     }
     words += [options.get(key, "--timeout={}s").format(value) for key, value in wanted.items()]
     if "source" not in wanted:
-        words.append(f"--source={now['_code']}")  # else gcloud may take the code of the folder that it is called in
+        words.append(f"--source={now['_code']}")  # otherwise gcloud may deploy the code in the current directory
     undo = again(request, "rollback", function=name, revision=now["serving"])
     if "source" not in wanted:
         undo = again(request, "deploy", function=name, **parts)
@@ -79,10 +79,11 @@ def _traffic_line(service: str, to: dict[str, int], settings: Settings) -> str:
 
 
 def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """Route all traffic to an earlier revision; empty if it is there already.
+    """Route all traffic to an earlier revision; empty if that revision already serves all traffic.
 
-    `request.revision` empty means the newest ready revision older than the serving one, `latest` releases a pin. Raises
-    Refused when there is none, the named one is not ready, or none is named and the traffic is pinned already.
+    An empty `request.revision` means the newest ready revision that is older than the serving one; `latest` releases a
+    pin. Raises Refused if there is no such revision, if the named one is not ready, or if none is named and traffic is
+    already pinned.
     """
     now = row_of(seen.service, request.function)
     target = _revision(request.revision, now, seen)
@@ -91,8 +92,8 @@ def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, 
     notes = ()
     if target != "latest":
         notes = (
-            "this pins the traffic: a later `gcloud functions deploy` gets none of it. Our deploy runbook releases the "
-            f"pin; so does {again(request, 'rollback', function=now['function'], revision='latest')}",
+            "this pins the traffic: a later `gcloud functions deploy` gets none of it. To release the pin, run the "
+            f"deploy runbook, or: {again(request, 'rollback', function=now['function'], revision='latest')}",
         )
     relies = {"serving revision": now["serving"], "traffic": now["traffic"]}
     return Plan("rollback", request.reason, changes, relies, gates, watch=(request.function,), notes=notes)
@@ -106,26 +107,23 @@ def _revision(wanted: str, now: Row, seen: Seen) -> str:
         found = next((r for r in rows if r["revision"] == wanted), None)
         if found is None or not found["ready"]:
             why = "there is no such revision" if found is None else "it never became ready"
-            raise Refused(
-                f"{wanted} cannot serve",
-                why,
-                next=f"ready are: {', '.join(r['revision'] for r in rows if r['ready'])}.",
-            )
+            ready = ", ".join(r["revision"] for r in rows if r["ready"])
+            raise Refused(f"{wanted} cannot serve", why, next=f"use a ready revision: {ready}.")
         return wanted
     ready = [r["revision"] for r in rows if r["ready"]]
     if now["pinned"]:
         raise Refused(
-            f"traffic of {now['function']} is pinned already: {now['traffic']}",
-            "somebody rolled it back, or shares it out; which revision comes next is for a person to say",
-            next=f"run it again and look; or name a revision, of these: {', '.join(ready)}, latest.",
+            f"traffic of {now['function']} is already pinned: {now['traffic']}",
+            "after a rollback or with a traffic split, a person must choose the revision",
+            next=f"run again with a revision: {', '.join(ready)}, latest.",
         )
     names = [r["revision"] for r in rows]
     older = rows[names.index(now["serving"]) + 1 :] if now["serving"] in names else []
     earlier = next((r["revision"] for r in older if r["ready"]), None)
     if earlier is None:
         raise Refused(
-            f"{now['function']} has no earlier revision to go back to",
-            f"serving is {now['serving']}; of {len(rows)} revisions none is older and ready",
-            next="deploy a mended version.",
+            f"{now['function']} has no earlier revision for a rollback",
+            f"{now['serving']} serves; of {len(rows)} revisions, none is older and ready",
+            next="deploy a fixed version.",
         )
     return earlier

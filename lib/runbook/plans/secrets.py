@@ -1,4 +1,4 @@
-"""Plans for secrets (guide: Updating Secrets). No plan holds a value; destroying a version is not offered."""
+"""Plans for secrets (guide: Updating Secrets). No plan contains a value; destroying a version is not offered."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ STATES = {"disable": "DISABLED", "enable": "ENABLED"}
 
 
 def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """Add a version; then each function that reads the secret starts anew with it, and is run once. Old ones stay."""
+    """Add a version; then restart each function that reads the secret, and run it once. Old versions stay."""
     name = request.secret
     newest = row_of(seen.versions, name)["version"]
     new = newest + 1
     line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
     undo = (
-        again(request, "retire_secret", secret=name, version=new, to="disable") + ", once the old value is added again"
+        again(request, "retire_secret", secret=name, version=new, to="disable") + ", after the old value is added again"
     )
     changes = [Change(AddVersion(secret=name, before=newest, after=new), undo, line)]
     readers: dict[str, Row] = {}
     for row in rows_of(seen.users, name):
-        readers.setdefault(row["function"], row)  # one whose traffic is split is there once for each revision
+        readers.setdefault(row["function"], row)  # with split traffic, there is one row for each revision
     for function, row in readers.items():
-        changes += [_started_anew(request, new, row, settings), run_once(function, settings)]
+        changes += [_restart(request, new, row, settings), run_once(function, settings)]
     notes = (
-        "`latest` never falls back: if the new value is wrong, disabling it leaves the readers without any. The way "
-        "back is to add the old value again, as a newer version.",
-        "the old version stays enabled until it is disabled, which comes next when all readers ran well: "
+        "`latest` never falls back to an older version: if the new value is wrong, add the old value again as a newer "
+        "version. Disabling the wrong version alone leaves the readers without a value.",
+        "the old version stays enabled. When all readers have run without errors, disable it: "
         + again(request, "retire_secret", secret=name, version=newest),
     )
     relies = {f"version {r['version']}": r["state"] for r in seen.versions.rows[:5]}
@@ -42,11 +42,10 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     return Plan("secret", request.reason, tuple(changes), relies, gates, watch=tuple(readers), notes=notes)
 
 
-def _started_anew(request: Request, version: int, reader: Row, settings: Settings) -> Change:
-    """A new revision of a function, because a secret in an environment variable is read at its start only."""
-    mark = (
-        f"--update-labels=runbook-secret-version={version}"  # gcloud copies labels into the template, annotations not
-    )
+def _restart(request: Request, version: int, reader: Row, settings: Settings) -> Change:
+    """A new revision of a function. A secret in an environment variable is read only when a revision starts."""
+    # gcloud copies labels into the template, but not annotations
+    mark = f"--update-labels=runbook-secret-version={version}"
     function, revision = reader["function"], reader["revision"]
     line = f"gcloud run services update {function} {flags(settings)} {mark}"
     undo = again(request, "rollback", function=function, revision=revision)
@@ -55,9 +54,10 @@ def _started_anew(request: Request, version: int, reader: Row, settings: Setting
 
 
 def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """Disable an old version once the new one is proved in use, or enable one again; `version` 0 is the newest such.
+    """Disable an old version after the new one is verified in use, or enable a version again.
 
-    Empty when there is none, or it is so already. Raises Refused.
+    `version` 0 means the newest version that can be changed. Empty if there is none, or if it is already in the
+    requested state. Raises Refused.
     """
     name, newest = request.secret, row_of(seen.versions, request.secret)["version"]
     rows, state = {r["version"]: r for r in seen.versions.rows}, STATES[request.to]
@@ -69,15 +69,15 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
         return Plan("secret", request.reason, (), relies, gates)
     if wanted not in rows or rows[wanted]["state"] == "DESTROYED":
         raise Refused(
-            f"{name} has no version {wanted} that could change",
+            f"{name} has no version {wanted} that can be changed",
             f"versions: {', '.join(map(str, rows))}",
-            next="name another.",
+            next="use another version.",
         )
     if wanted == newest and request.to == "disable":
         raise Refused(
             f"version {wanted} is the newest of {name}",
-            "`latest` never falls back to an older one: its readers would fail",
-            next="rotate_secret first.",
+            "`latest` never falls back to an older version, so its readers would fail",
+            next="run rotate_secret first.",
         )
     before, back = rows[wanted]["state"], "enable" if request.to == "disable" else "disable"
     if before == state:

@@ -1,4 +1,4 @@
-"""Plans for BigQuery tables (guide: Data Backups, Schema Changes). Nothing here deletes, drops or overwrites."""
+"""Plans for BigQuery tables (guide: Data Backups, Schema Changes). No plan deletes, drops or overwrites."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from runbook.model.operations import EPOCH, LEGACY, AddColumn, CopyTable
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import again, rows_of, tried
 
-PAST = timedelta(days=7)  # a dataset may be set to keep less; then Google refuses the copy
+PAST = timedelta(days=7)  # a dataset may keep less; then Google refuses the copy
 
 
 def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """A snapshot of each table, named `table_YYYYMMDD` by the team's date; empty for those that have today's.
+    """A snapshot of each table, named `table_YYYYMMDD` by the team's date, except for tables that already have it.
 
-    Raises Refused for a table that is not there.
+    Raises Refused for a table that does not exist.
     """
     day = request.date or f"{moment.today:%Y%m%d}"
     known = {r["table"]: r for r in rows_of(seen.tables, "a backup")}
     there = {r["snapshot"] for r in rows_of(seen.snapshots, "a backup")}
     names = names_of(request.tables) or list(known)
     if missing := [n for n in names if n not in known]:
-        raise Refused(f"there is no table {missing[0]}", next=f"name one of these: {', '.join(known) or 'none seen'}.")
+        raise Refused(f"there is no table {missing[0]}", next=f"use one of: {', '.join(known) or 'no table found'}.")
     wanted = [_snapshot(n, f"{n}_{day}", request.keep_days, settings) for n in names]
     changes = tuple(c for c in wanted if c.resource not in there)
     made = tuple(c for c in wanted if c.resource in there)
@@ -45,35 +45,36 @@ def _snapshot(table: str, to: str, keep: int, settings: Settings) -> Change:
     line = f"bq cp --snapshot --no_clobber --expiration={keep * 86400} {one} {other}"
     place = {"dataset": data.main, "table": table, "to_dataset": data.backup, "to_table": to}
     args = CopyTable(**place, operation="SNAPSHOT", keep_days=keep)
-    return Change(args, "", line, no_undo=f"it expires after {keep} days; deleting it is not offered")
+    return Change(args, "", line, no_undo=f"Not offered: the snapshot expires after {keep} days.")
 
 
 def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """A new table from a snapshot, or from the past of a live one, which is not touched. Empty if it is there already.
+    """A new table from a snapshot, or from an earlier state of a live table. Empty if the new table already exists.
 
-    Either `snapshot` is given, or `table` and `at`. Raises Refused, and BadParameter for a time that is to come.
-    Putting it in the live table's place is critical and not offered: the note says its line and who must approve.
+    Either `snapshot` is given, or `table` and `at`. The live table is not changed: replacing it is critical and not
+    offered, so a note gives the command and who must approve. Raises Refused, and BadParameter for a time in the
+    future.
     """
     live = {r["table"]: r for r in rows_of(seen.tables, request.snapshot or request.table)}
     old = _of_snapshot(request, seen, settings) if request.snapshot else _of_past(request, live, settings, moment)
     to, table = request.into or old.name, old.base
     if to in live and (to == table or live[to]["rows"] != old.rows):
         other = "" if old.rows is None else ", with other rows"
-        raise Refused(f"there is a table {to} already{other}", "nothing is overwritten", next="give another `into`.")
+        raise Refused(f"a table {to} already exists{other}", "no table is overwritten", next="use another `into`.")
     data, where = settings.datasets, f"{settings.project}:{settings.datasets.main}"
     args = CopyTable(**old.args, to_dataset=data.main, to_table=to)
-    no_undo = f"bq rm -t {where}.{to} deletes a table, which is not offered"
+    no_undo = f"Not offered: it would delete the table {where}.{to}."
     change = (Change(args, "", f"{old.line} {where}.{to}", no_undo=no_undo),)
     signers = " and ".join(settings.operations["destructive"].signers)
     swap = f"bq cp -f {where}.{to} {where}.{table}"
-    notes = (f"not offered: {swap} puts it in place of the live table; {signers} must approve.", *old.notes)
+    notes = (f"not offered: {swap}, which replaces the live table. {signers} must approve it.", *old.notes)
     changes, there = ((), change) if to in live else (change, ())
     return Plan("restore", request.reason, changes, old.relies, gates, notes=notes, already_applied=there)
 
 
 @dataclass(frozen=True)
 class _Old:
-    """What a table is restored from: `base` is the live table, `rows` how many it has, `name` the new table's."""
+    """The source of a restore: `base` is the live table, `rows` the number of rows, `name` that of the new table."""
 
     base: str
     rows: int | None
@@ -89,23 +90,22 @@ def _of_snapshot(request: Request, seen: Seen, settings: Settings) -> _Old:
     rows = {r["snapshot"]: r for r in rows_of(seen.snapshots, name)}
     if name not in rows:
         known = ", ".join(list(rows)[:5]) or "none"
-        raise Refused(f"there is no snapshot {name!r}", next=f"name one; the newest are: {known}.")
+        raise Refused(f"there is no snapshot {name!r}", next=f"use another; the newest are: {known}.")
     line = f"bq cp --restore --no_clobber {settings.project}:{backup}.{name}"
     args = {"dataset": backup, "table": name, "operation": "RESTORE"}
     return _Old(rows[name]["table"], rows[name]["rows"], f"{name}_restored", line, {"snapshot": name}, args)
 
 
 def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, moment: Moment) -> _Old:
-    """A table as it was (https://cloud.google.com/bigquery/docs/access-historical-data); to the millisecond."""
+    """A table at an earlier time, to the millisecond
+    (https://cloud.google.com/bigquery/docs/access-historical-data)."""
     table, main = request.table, settings.datasets.main
     if table not in live:
-        equivalent_command = (
-            f"a deleted one can be copied by hand for a while: bq cp '{settings.project}:{main}.{table}@MILLIS' …"
-        )
+        hint = f"if it was deleted in the last days, copy it with: bq cp '{settings.project}:{main}.{table}@MILLIS' …"
         raise Refused(
             f"there is no table {table!r}",
-            equivalent_command,
-            next=f"name one of these: {', '.join(live) or 'none seen'}.",
+            hint,
+            next=f"use one of: {', '.join(live) or 'no table found'}.",
         )
     at = moment_of(request.at, moment.at, settings.zone, "at").at
     at, created = at.replace(microsecond=at.microsecond // 1000 * 1000), live[table].get("_created")
@@ -113,32 +113,32 @@ def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, mome
     if at < oldest:
         why = f"BigQuery keeps {PAST.days} days" if oldest == moment.at - PAST else "the table was created then"
         raise Refused(
-            f"the past of {table} does not reach back to {request.at}",
-            f"it begins at {moment.local(oldest):%Y-%m-%d %H:%M:%S %Z}: {why}",
-            next="give a later `at`, or restore a snapshot.",
+            f"the history of {table} does not reach back to {request.at}",
+            f"it starts at {moment.local(oldest):%Y-%m-%d %H:%M:%S %Z}: {why}",
+            next="use a later `at`, or restore a snapshot.",
         )
     millis, shown = (at - EPOCH) // timedelta(milliseconds=1), moment.local(at)
     stamp = f"{shown:%Y%m%dT%H%M}" + (f"{shown:%S}" if at.second or at.microsecond else "")
     stamp += f"_{at.microsecond // 1000:03}" if at.microsecond else ""
     return _Old(
         table,
-        None,  # how many rows it had is not known before it is there, so a table of that name is never taken for it
+        None,  # the row count is unknown before the copy, so an existing table of that name is never accepted as it
         re.sub(r"[^A-Za-z0-9_]", "_", f"{table}_{stamp}_restored"),
         f"bq cp --no_clobber '{settings.project}:{main}.{table}@{millis}'",
         {"table": table, "at": at.isoformat()},
         {"dataset": main, "table": table, "at": f"@{millis}", "operation": "COPY"},
-        ("what the past does not give back: partitioning and tags; add them before it takes the live table's place.",),
+        ("the copy has no partitioning and no tags; add them before it replaces the live table.",),
     )
 
 
 def schema_change(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """ADD COLUMN, NULLABLE or REPEATED; empty if it is there. Raises Refused for anything else."""
+    """ADD COLUMN, NULLABLE or REPEATED; empty if the column exists. Raises Refused for anything else."""
     if request.operation != "add column":
         raise _not_offered(request, settings, moment)
     known = {r["table"]: r for r in rows_of(seen.tables, request.table)}
     if request.table not in known:
         raise Refused(
-            f"there is no table {request.table!r}", next=f"name one of these: {', '.join(known) or 'none seen'}."
+            f"there is no table {request.table!r}", next=f"use one of: {', '.join(known) or 'no table found'}."
         )
     columns = known[request.table]["_columns"]
     relies = {"columns": ", ".join(columns), **tried(seen.rehearsal, settings)}
@@ -146,9 +146,9 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
     there = next((kind for name, kind in columns.items() if name.lower() == request.column.lower()), None)
     if there and there != wanted:
         raise Refused(
-            f"{request.table} has a column {request.column} already, {' '.join(there)}",
+            f"{request.table} already has a column {request.column}, {' '.join(there)}",
             "changing it can lose data and is not offered",
-            next="give another name.",
+            next="use another name.",
         )
     if there:
         return Plan("add_column", request.reason, (), relies, gates)
@@ -156,16 +156,17 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
     args = AddColumn(**name, type=request.type, mode=request.mode)
     sql = args.sql(settings.project)
     line = f"bq query --project_id={settings.project} --use_legacy_sql=false '{sql}'"
-    change = Change(args, "", line, no_undo="dropping a column is not offered; an empty one does no harm")
+    change = Change(args, "", line, no_undo="Not offered: dropping a column. An empty column does no harm.")
     return Plan("add_column", request.reason, (change,), relies, gates)
 
 
 def _not_offered(request: Request, settings: Settings, moment: Moment) -> Refused:
-    """Who must approve what can lose data, and what must exist first (guide: Schema Changes)."""
+    """The refusal for an operation that can lose data: who must approve, and which backup must exist first (guide:
+    Schema Changes)."""
     signers = " and ".join(settings.operations["destructive"].signers)
     today = f"{request.table}_{moment.today:%Y%m%d}"
     return Refused(
         f"{request.operation!r} is not offered: it can lose data",
-        f"{signers} must approve it; a verified backup of today must exist first: {today}",
-        next=f"{again(request, 'backup', tables=request.table)}; then ask them.",
+        f"{signers} must approve it; first, a verified backup from today must exist: {today}",
+        next=f"{again(request, 'backup', tables=request.table)}; then ask for approval.",
     )

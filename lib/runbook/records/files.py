@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written through, replaced at once, and read without an exception."""
+"""Atomic file operations: files are complete or absent, synced to the disk, and read without exceptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbook.model.errors import NoRecord
 
 
 def write_through(path: Path, content: bytes) -> None:
-    """Write a file whose content is on the disk when this returns; its name may not be, see `sync_folder`."""
+    """Write a file. Its content is on the disk when this returns; its name may not be yet, see `sync_folder`."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -23,7 +23,7 @@ def write_through(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Sync the names in a folder to the disk, so that they survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -32,7 +32,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def probe(folder: Path) -> None:
-    """Try whether a record could be kept in a folder, which is made if need be. Raises NoRecord."""
+    """Check that a folder is writable; make it if needed. Raises NoRecord."""
     file = folder / f".probe.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def probe(folder: Path) -> None:
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, finds the old content or the new, never a part. Raises NoRecord."""
+    """Write a file atomically: readers see the old content or the new, also after a crash. Raises NoRecord."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write_through(beside, content)
@@ -54,7 +54,7 @@ def publish(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        raise unwritable(path, error, "What was written before is still there.") from None
+        raise unwritable(path, error, "Earlier files are unchanged.") from None
 
 
 def unwritable(path: Path, error: OSError, effect: str) -> NoRecord:
@@ -63,17 +63,17 @@ def unwritable(path: Path, error: OSError, effect: str) -> NoRecord:
         "the record of this run cannot be written",
         f"{path}: {error.strerror}",
         effect,
-        "make room or fix the folder's mode, or give another folder with RUNBOOK_RECORDS.",
+        "free disk space, fix the directory's mode, or set RUNBOOK_RECORDS to another directory.",
     )
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Publish data as JSON that people can read. Raises NoRecord."""
+    """Write data as readable JSON, atomically. Raises NoRecord."""
     publish(path, (json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """What a file of a record says; None when it is not there or damaged."""
+    """The data in a JSON file; None if the file is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -81,7 +81,7 @@ def read_json(path: Path) -> Any:
 
 
 def now() -> str:
-    """The time of this machine, in UTC."""
+    """This machine's time, in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

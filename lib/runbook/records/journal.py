@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON line for each thing that must be known even if the next instant never comes."""
+"""The journal of a run: one JSON line for each event that must survive a crash."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from runbook.records.files import sync_folder
 
 
 class Journal:
-    """`journal.jsonl` in a run's folder. Raises NoRecord when it cannot be written."""
+    """`journal.jsonl` in a run's folder. Raises NoRecord if it is not writable."""
 
     def __init__(self, folder: Path):
         self.path = Path(folder) / "journal.jsonl"
 
     def write(self, kind: str, **data: Any) -> None:
-        """Append one row with the time in UTC; when this returns it is on the disk."""
+        """Append one row with the time in UTC. The row is on the disk when this returns."""
         row = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **data}
         line = json.dumps(row, ensure_ascii=False, default=str) + "\n"
         try:
@@ -35,11 +35,11 @@ class Journal:
             raise NoRecord(
                 f"the journal of this run cannot be written: {kind}",
                 f"{self.path}: {error.strerror}",
-                next="make room, or give another folder with RUNBOOK_RECORDS.",
+                next="free disk space, or set RUNBOOK_RECORDS to another directory.",
             ) from None
 
     def read(self) -> list[dict[str, Any]]:
-        """All rows; a last line that was torn by a crash is left out. Raises Broken for damage anywhere else."""
+        """All rows, without an incomplete last line after a crash. Raises Broken for any other damage."""
         if not self.path.exists():
             return []
         *lines, _torn = self.path.read_bytes().split(b"\n")
@@ -47,12 +47,12 @@ class Journal:
             return [json.loads(line) for line in lines]
         except ValueError as error:
             raise Broken(
-                "a journal is damaged", f"{self.path}: {error}", next="do not rely on this run; read its notebook."
+                "a journal is damaged", f"{self.path}: {error}", next="do not trust this journal; read the notebook."
             ) from None
 
 
 def _drop_torn_line(file: BinaryIO) -> None:
-    """Cut off what a crash left of a line: its write never returned, so nobody acted on it."""
+    """Remove an incomplete last line after a crash. Its write did not return, so no later step relied on it."""
     file.seek(0)
     text = file.read()
     if text and not text.endswith(b"\n"):

@@ -10,7 +10,7 @@ from runbook.config.parameters import cell_source
 
 
 def steps(cells: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Any, str]]:
-    """Each code cell that has something to run: its index, itself, and the last H2 above it."""
+    """Each code cell that is not empty: its index, the cell, and the last H2 above it."""
     title = ""
     for index, cell in enumerate(cells):
         if cell["cell_type"] == "markdown":

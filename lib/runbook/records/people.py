@@ -1,4 +1,4 @@
-"""Who plans and applies here."""
+"""The person who plans and applies on this machine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 
 
 def person() -> str:
-    """Who plans and applies here: RUNBOOK_PERSON, or this machine's user."""
+    """The person who plans and applies on this machine: RUNBOOK_PERSON, or the current user."""
     return os.environ.get("RUNBOOK_PERSON") or user()
 
 
 def user() -> str:
-    """The name of this machine's user, or the number: in a container a user may have no name."""
+    """The name of the current user, or the user id: in a container, a user may have no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

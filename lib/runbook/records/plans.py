@@ -1,4 +1,4 @@
-"""Plan files: what a plan and its terms look like in the record store, and the newest one that can be believed."""
+"""Plan files: the format of a plan and its terms in the record store, and the newest valid file of a plan."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _CLOCK = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def clock(text: str) -> datetime:
-    """The time that a statement or a plan file names. Raises ValueError when it is written in any other way."""
+    """A time from a statement or a plan file. Raises ValueError for any other format."""
     when = datetime.strptime(text, _CLOCK).replace(tzinfo=UTC)
     if when.strftime(_CLOCK) != text or not 2000 <= when.year < 3000:
-        raise ValueError(f"{text!r} is no time such as 2027-01-31T18:00:00Z")
+        raise ValueError(f"{text!r} is not a time such as 2027-01-31T18:00:00Z")
     return when
 
 
 def utc_text(when: datetime) -> str:
-    """A time as statements and plan files write it."""
+    """A time in the format of statements and plan files."""
     return when.astimezone(UTC).strftime(_CLOCK)
 
 
@@ -38,7 +38,7 @@ def _when(text: str) -> str:
 
 def _line(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("must be one line of plain text")  # what is signed looks as it is, in a terminal too
+        raise ValueError("must be one line of plain text")  # so that a terminal shows exactly what is signed
     return text
 
 
@@ -49,9 +49,9 @@ P = TypeVar("P", bound=Part)
 
 
 class Terms(Part):
-    """What it takes to apply a plan. `not_before` is when it could first be applied, as seen when it was made.
+    """The terms for applying a plan. `not_before` is the earliest time to apply it, as of when the plan was made.
 
-    `requester` is who applies it; `incident` the P1 incident that is open, or "".
+    `requester` is the person who applies it; `incident` is the open P1 incident, or "".
     """
 
     risk: Literal["low", "medium", "high", "critical"]
@@ -65,7 +65,7 @@ class Terms(Part):
 
 
 class Content(Part):
-    """What the id of a plan is made of; see `plan.Plan.content`."""
+    """The content that the id of a plan covers; see `Plan.content`."""
 
     operation: str
     runbook: str
@@ -80,7 +80,7 @@ class Content(Part):
 
 
 class PlanFile(Part):
-    """A plan as it travels. `content` is as `Content` says; `record` is the folder of the run that made it."""
+    """The file of a plan. `content` has the fields of `Content`; `record` is the folder of the run that made it."""
 
     version: Literal[1] = Field(alias="schema")
     id: Id
@@ -90,22 +90,22 @@ class PlanFile(Part):
 
 
 def plan_of(raw: bytes) -> PlanFile:
-    """A plan file that can be what it says. Raises Refused, so that nothing of it is believed before this.
+    """A validated plan file. Raises Refused for any other; no field may be used before this check.
 
-    Its id is that of its content; every change shows what it would do, and may be in a plan of its runbook; and nothing
-    in it is hidden from whoever reads it.
+    Its id is the hash of its content; the text of each change matches its arguments; each action is allowed for its
+    runbook; and all its text is printable, so that nothing is hidden from a reader.
     """
     file = parse(raw, "plan", 2**20, PlanFile)
-    require((plan_id(file.content) == file.id, "the plan file was edited: its id is not that of its content"))
+    require((plan_id(file.content) == file.id, "the plan file was edited: its id does not match its content"))
     content = parse(canonical(file.content), "plan", 2**20, Content)
-    require((_plain(file.content), "the plan holds characters that are not printable text"))
+    require((_plain(file.content), "the plan contains characters that are not printable"))
     for row in content.changes:
         change_of(row, content.runbook, content.operation)
     return file
 
 
 def _plain(data: Any) -> bool:
-    """Whether all text in data is printable, line ends aside."""
+    """Whether all text in data is printable, except for line ends."""
     if isinstance(data, dict):
         return all(map(_plain, (*data, *data.values())))
     if isinstance(data, list):
@@ -114,7 +114,7 @@ def _plain(data: Any) -> bool:
 
 
 class Stored(NamedTuple):
-    """The newest usable file of a plan, and the names of those that are newer and damaged."""
+    """The newest valid file of a plan, and the names of newer files that are damaged."""
 
     raw: bytes
     file: PlanFile
@@ -122,9 +122,9 @@ class Stored(NamedTuple):
 
 
 def newest_plan(store: Store, plan: str) -> Stored | None:
-    """The newest file of a plan by its id, or by as much of that as people type, 12 characters at least.
+    """The newest valid file of a plan, by its id or by at least its first 12 characters; None if there is none.
 
-    None where there is none. Raises Refused where all are damaged.
+    Raises Refused if all files are damaged.
     """
     if not re.fullmatch("[0-9a-f]{12,64}", plan):
         return None
@@ -136,27 +136,27 @@ def newest_plan(store: Store, plan: str) -> Stored | None:
         except Refused as refusal:
             ignored.append(f"{store.folder / name}: {refusal.what}")
             continue
-        if file.id.startswith(plan):  # what is given beyond 12 characters must be right, too
+        if file.id.startswith(plan):  # the folder name has only 12 characters; the rest must match, too
             return Stored(raw, file, tuple(ignored))
     if ignored:
-        raise Refused(f"the plan {plan} is damaged", "\n".join(ignored), next="move it away, and plan again.")
+        raise Refused(f"the plan {plan} is damaged", "\n".join(ignored), next="remove these files, then plan again.")
     return None
 
 
 def parse(raw: bytes, what: str, limit: int, kind: type[P]) -> P:
-    """JSON of a kind, checked. Raises Refused for anything else, also for a key that stands there twice."""
+    """JSON data, validated as `kind`. Raises Refused for anything else, also for a duplicate key."""
     try:
         if len(raw) > limit:
             raise ValueError(f"it is larger than {limit} bytes")
         data = json.loads(raw.decode(), object_pairs_hook=_once)
-        canonical(data)  # refuses what JSON cannot say: NaN, half a character
+        canonical(data)  # rejects what JSON does not allow: NaN, a lone surrogate
         return kind.model_validate(data)
     except (ValueError, TypeError, RecursionError) as error:
         problem = " ".join(str(error).partition(" [type=")[0].split())
-        raise Refused(f"this is no usable {what}: {problem}") from None
+        raise Refused(f"this {what} is not valid: {problem}") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data := dict(pairs)) < len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("duplicate key")
     return data

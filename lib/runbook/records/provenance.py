@@ -1,4 +1,4 @@
-"""Who runs this, where, and with which code."""
+"""The provenance of a run: user, host, process, commit and package versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "
 
 
 def here() -> dict[str, Any]:
-    """Who runs this, and with which code."""
+    """User and host, process id, git commit, and the versions of Python and the main packages."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -26,7 +26,7 @@ def here() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The git commit of the code, with "-dirty" when files are changed; "unknown" outside of a git checkout."""
+    """The git commit of the code, with "-dirty" if files are changed; "unknown" outside a git checkout."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

@@ -1,21 +1,21 @@
-"""The record of a run: a folder that tells the truth about it, whatever happened.
+"""The record of a run: a folder that is correct after success, an error or a crash.
 
     <records>/<environment>/<time>-<runbook>-<4 hex>/
-        <runbook>.ipynb     the executed notebook          report.json     what the notebook says (`close`)
-        journal.jsonl       what must never be lost        record.json     what the runner saw
+        <runbook>.ipynb     the executed notebook          report.json     the notebook's report (`close`)
+        journal.jsonl       events that survive a crash    record.json     what the runner observed
 
-`record.json` is written first of all with the status `running`: after a SIGKILL or a power cut that is what stays. Only
-a runner, or `runbook seal`, writes it; a report in a folder without one is unattested. Its keys:
+`record.json` is first written with the status `running`, which remains after a SIGKILL or a power cut. Only a runner or
+`runbook seal` writes it; a report in a folder without it is unattested. Its keys:
 
-    schema, how              1; "runner", or "sealed": a person ran it in Jupyter and saved it, and nobody watched
-    runbook, parameters      what was asked for
+    schema, how              1; "runner", or "sealed": run by hand in Jupyter and saved; unsupervised
+    runbook, parameters      the request
     who, pid                 user@host and process
     commit, versions         the code: git commit ("-dirty" with uncommitted changes), Python and main packages
-    started_at, ended_at     UTC; of a sealed record, when it was sealed
-    status, why              running, finished, failed, kernel_died, timeout, interrupted or terminated, in a sentence
-    verdict, exit            the report's verdict, only when this run finished and wrote one; the exit code
+    started_at, ended_at     UTC; for a sealed record, when it was sealed
+    status, why              running, finished, failed, kernel_died, timeout, interrupted or terminated; and a reason
+    verdict, exit            the report's verdict, only if this run finished and wrote one; the exit code
     cells                    each code cell: its id, step, status (pending, running, completed, failed) and seconds;
-                             of a sealed record the execution count in place of seconds
+                             for a sealed record, the execution count instead of seconds
     sha256                   digests of the notebook, the report and the journal
 """
 
@@ -37,16 +37,16 @@ from runbook.records.files import digest, now, probe, publish, read_json, unwrit
 from runbook.records.provenance import here
 
 SCHEMA = 1
-RESERVED_BYTES = ".room"  # disk space that is given back for the last write
+RESERVED_BYTES = ".room"  # a file that reserves disk space for the last write
 
 
 def records_directory(system: Settings) -> Path:
-    """Where the records of an environment are kept. Raises what `settings.records_variable` raises."""
+    """The folder for the records of an environment. Raises what `records_variable` raises."""
     return ROOT / (records_variable() or system.records) / system.environment
 
 
 def new_directory(system: Settings, runbook: str) -> Path:
-    """Make the folder of a new run. Raises NoRecord when that cannot be written."""
+    """Make the folder of a new run. Raises NoRecord if that is not possible."""
     parent = records_directory(system)
     folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{runbook}-{secrets.token_hex(2)}"
     probe(parent)
@@ -58,23 +58,26 @@ def new_directory(system: Settings, runbook: str) -> Path:
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write report.json, which says what the notebook found. Raises NoRecord."""
+    """Write report.json, the findings and the verdict of the notebook. Raises NoRecord."""
     write_json(folder / "report.json", report)
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
-    """The report of a run; None when there is none that can be read."""
+    """The report of a run; None if it is missing or not valid."""
     report = read_json(folder / "report.json")
     return report if is_report(report) else None
 
 
 def is_report(data: Any) -> bool:
-    """Whether data has what a report must have."""
+    """Whether data has the fields that a report needs."""
     return isinstance(data, dict) and data.get("verdict") in Verdict.__members__ and data.get("exit") in set(Exit)
 
 
 def begin(folder: Path, request: Request, how: str = "runner") -> dict[str, Any]:
-    """Write the marker that a run has begun, and return it for `finish`; keep room for that. Raises NoRecord."""
+    """Write the marker that a run has started, and reserve disk space; return the marker for `finish`.
+
+    Raises NoRecord.
+    """
     publish(folder / RESERVED_BYTES, bytes(65536))
     marker = {
         "schema": SCHEMA,
@@ -85,21 +88,21 @@ def begin(folder: Path, request: Request, how: str = "runner") -> dict[str, Any]
         "started_at": now(),
         "ended_at": None,
         "status": "running",
-        "why": "this run has not ended, or its runner was killed",
+        "why": "the run never recorded its end: it is still running, or its runner was killed",
     }
     write_json(folder / "record.json", marker)
     return marker
 
 
 def finish(folder: Path, marker: Mapping[str, Any], **seen: Any) -> dict[str, Any]:
-    """Replace the marker by the whole record: `seen` is what the runner saw. Raises NoRecord.
+    """Replace the marker with the complete record: `seen` is what the runner observed. Raises NoRecord.
 
-    A report that counts is marked as attested first, so that its digest is that of the file which stays.
+    The report of a finished run is marked as attested first, so that its digest is that of the final file.
     """
     (folder / RESERVED_BYTES).unlink(missing_ok=True)
     report = read_report(folder) if seen["status"] == "finished" else None
     if report is not None and marker["how"] == "runner":
-        with suppress(NoRecord):  # on a full disk this record matters more
+        with suppress(NoRecord):  # on a full disk, record.json is more important
             write_report(folder, report | {"attested": True})
     names = (f"{marker['runbook']}.ipynb", "report.json", "journal.jsonl")
     whole = {

@@ -1,5 +1,5 @@
-"""How a notebook is run unattended so that record, notebook and exit code tell the same truth.
+"""Runs a notebook unattended, so that record, notebook and exit code always agree.
 
-In: a runbook and values as they were typed. Out: a `RunResult` and the run's folder. kernel.py is the process of the
-cells, execution.py runs them, execute.py keeps the record, engine.py is papermill's way in. Start with run.py.
+In: a runbook and values as typed. Out: a `RunResult` and the run's folder. kernel.py is the process of the cells,
+execution.py runs them, execute.py writes the record, engine.py is papermill's entry point. Start with run.py.
 """

@@ -1,4 +1,4 @@
-"""papermill's engine `runbook`: runs a notebook as `runbook run` does, and exits by the verdict."""
+"""papermill's engine `runbook`: runs a notebook like `runbook run`, and exits with the code of the verdict."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ prepare()  # papermill imports this module before it imports jsonschema
 
 
 class RunbookEngine:
-    """papermill's engine `runbook`. It has the three methods that papermill calls, and no base class: papermill loads
-    this module while it is itself being imported."""
+    """papermill's engine `runbook`: the three methods that papermill calls. It has no base class, because papermill
+    loads this module while it is being imported itself."""
 
     @classmethod
     def nb_kernel_name(cls, nb: NotebookNode, name: str | None = None) -> str:
@@ -42,10 +42,10 @@ class RunbookEngine:
         execution_timeout: float | None = None,
         **_: Any,
     ) -> NotebookNode:
-        """Run a notebook that papermill has read and given its parameters.
+        """Run a notebook that papermill has read and parameterized.
 
-        Ends by raising RunResult on papermill's command line always, in a program only with an exit code other than 0.
-        What is refused there is printed without a traceback.
+        On papermill's command line, always raises RunResult, and prints a RunbookError without a traceback. In a
+        program, raises RunResult only for an exit code other than 0.
         """
         import click
         from papermill.iorw import write_ipynb
@@ -70,12 +70,12 @@ class RunbookEngine:
             return nb
         print(*ended.error, sep="\n", end="\n" * bool(ended.error), file=sys.stderr)  # noqa: T201
         if not beside:
-            write_ipynb(nb, place)  # papermill itself will not
+            write_ipynb(nb, place)  # papermill does not write it after RunResult
         raise ended
 
 
 def _local(place: str | None) -> Path | None:
-    """The file that papermill means by a path, which its option --cwd does not move; None when it is none."""
+    """The local file for a path of papermill, whose option --cwd does not apply to it; None for any other place."""
     from papermill.iorw import LocalHandler, papermill_io
 
     handler = papermill_io.get_handler(place)
@@ -83,11 +83,11 @@ def _local(place: str | None) -> Path | None:
 
 
 def _harmless(output: Path | None, notebook: Path | None) -> Path | None:
-    """Where papermill may write. Raises BadInput for a place that holds a runbook."""
+    """The file that papermill may write. Raises BadInput if it would overwrite a runbook."""
     if output and (output == notebook or output.is_relative_to(RUNBOOKS)):
         raise BadInput(
             f"{output} would be overwritten",
             "it is a runbook, not a record",
-            next="name another output; the record is kept in the records folder in any case.",
+            next="use another output; the record is also in the records folder.",
         )
     return output

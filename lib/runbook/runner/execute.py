@@ -1,7 +1,7 @@
-"""One execution with its record: begun before the first cell, finished after whatever happens.
+"""One execution with its record, which is started before the first cell and always finished.
 
-`runbook run` and `papermill --engine runbook in.ipynb out.ipynb` both end here, so that record, notebook and exit code
-tell the same truth.
+`runbook run` and `papermill --engine runbook in.ipynb out.ipynb` both use this module, so record, notebook and exit
+code always agree.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _EXITS = {
 
 
 class RunResult(SystemExit):
-    """How a run ended: its exit code, its folder, what record.json says, and the lines of the error that stopped it.
+    """The result of a run: its exit code, its folder, the content of record.json, and the lines of its error, if any.
 
-    A SystemExit, because that is what makes papermill's command line exit by the verdict, and write nothing more.
+    It is a SystemExit, so that papermill's command line exits with the code of the verdict and writes nothing more.
     """
 
     def __init__(self, exit: Exit, folder: Path, record: Mapping[str, Any], error: tuple[str, ...] = ()):
@@ -50,13 +50,13 @@ class RunResult(SystemExit):
 
 
 def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -> Kernel:
-    """Start a kernel for a notebook; it is this environment's own Python. Raises Broken when another is asked for."""
+    """Start a kernel on this environment's Python. Raises Broken if the notebook needs another kernel."""
     asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
     if asked not in ("python3", "python"):
         raise Broken(
-            f"this notebook asks for the kernel {asked!r}",
+            f"this notebook needs the kernel {asked!r}",
             "runbooks run on the Python of this environment, python3",
-            next="choose the kernel python3 in Jupyter and save it, or leave out papermill's option -k.",
+            next="choose the kernel python3 in Jupyter and save, or omit papermill's option -k.",
         )
     ours = any("from runbook import" in cell_source(c) for c in notebook["cells"] if c["cell_type"] == "code")
     return Kernel((wanted.environment, wanted.values.get("world", "")) if ours else ())
@@ -64,9 +64,9 @@ def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -
 
 @contextmanager
 def stoppable() -> Iterator[list[int]]:
-    """While inside, SIGINT, SIGTERM and SIGHUP are only noted, in this list, so that the record can be written.
+    """Inside, SIGINT, SIGTERM and SIGHUP are only added to this list, so that the record can be written.
 
-    One that is ignored stays so: a shell ignores SIGINT for what it starts in the background, nohup ignores SIGHUP.
+    Signals that are ignored stay ignored: a shell ignores SIGINT for background jobs, and nohup ignores SIGHUP.
     """
     stopped: list[int] = []
     here = threading.current_thread() is threading.main_thread()
@@ -90,9 +90,9 @@ def execute(
     beside: Path | None = None,
     secret: bytes | None = None,
 ) -> RunResult:
-    """Run the cells between the two writes of record.json; the second one comes whatever happens.
+    """Run the cells between the two writes of record.json. The second write always happens.
 
-    The notebook is kept in the run's folder, and `beside` when papermill was told a place for it.
+    The notebook is saved in the run's folder, and in `beside` if papermill has an output path.
     """
     from runbook.runner.execution import Execution
 
@@ -106,16 +106,16 @@ def execute(
         execution.run(kernel, save, on_step or (lambda *_: None), timeout)
     except NoRecord as error:
         execution.end("failed", f"{error.what}: {error.observed}")
-    except Exception as error:  # noqa: BLE001 - a fault of our own must not leave a record that says "running"
-        execution.end("failed", f"the runner itself failed: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - a bug in the runner must not leave a record with status "running"
+        execution.end("failed", f"the runner failed: {type(error).__name__}: {error}")
     kernel.stop()
     report = read_report(folder)
     if report is None:
-        execution.fail("it never gave a verdict: no cell called run.close()")
+        execution.fail("there is no verdict: no cell called run.close()")
     execution.close()
     try:
         save()
-    except NoRecord as error:  # what is there is an earlier save, or none
+    except NoRecord as error:  # the file on disk is from an earlier save, or missing
         execution.fail(f"{error.what}: {error.observed}")
     exit, lines = _result(execution, report)
     whole = finish(folder, marker, exit=int(exit), **execution.seen())
@@ -125,16 +125,16 @@ def execute(
 def _save(nb: NotebookNode, places: Sequence[Path]) -> None:
     from nbformat.v4 import writes_json
 
-    # nbformat's own function validates every time, which is most of a save's cost.
+    # nbformat.write validates every time, which takes most of the time of a save.
     content = (writes_json(nb) + "\n").encode()
     for place in places:
         publish(place, content)
 
 
 def _result(execution: Execution, report: Mapping[str, Any] | None) -> tuple[Exit, tuple[str, ...]]:
-    """The exit code, and what to print: the report's, or by what stopped the run.
+    """The exit code and the error lines of a run: from the report, or from what stopped the run.
 
-    An error of this library brings its own code and is printed as it is, any other in one line.
+    A RunbookError has its own code and is printed unchanged; any other error is printed in one line.
     """
     if execution.status == "finished" and report:
         return Exit(report["exit"]), ()

@@ -1,8 +1,8 @@
-"""Running the cells of a notebook and saying truthfully what became of each.
+"""Runs the cells of a notebook, and records the status of each.
 
-A cell is completed only when it has an execution count and its end was seen here. When the kernel dies, a cell takes
-too long, or someone stops the run, the cell that was running has failed, with an error output that says why, and the
-cells after it stay pending.
+A cell is completed only if it has an execution count and this process has received its end. If the kernel dies, a cell
+takes too long or the run is stopped, the running cell has failed, with an error output that gives the reason; the cells
+after it stay pending.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from runbook.records.files import now
 from runbook.records.notebook import steps
 from runbook.runner.kernel import Kernel
 
-# Hears how many cells of how many ended, and the title of the next; that is "" when the run has ended, however.
+# Called with the number of ended cells, the total, and the title of the next cell; "" after the end of the run.
 OnStep = Callable[[int, int, str], None]
 Status = Literal["running", "finished", "failed", "kernel_died", "timeout", "interrupted", "terminated"]
 STARTING = 60  # seconds until a kernel that does not answer counts as dead
-GRACE = 2  # seconds for a cell to end after it was interrupted
-TICK = 0.1  # seconds until a signal is noticed
+GRACE = 2  # seconds for a cell to end after an interrupt
+TICK = 0.1  # seconds between checks for a signal
 SAVE_EVERY = 1  # seconds between saves while cells run
-BANNER = "papermill-error-cell-tag"  # papermill removes cells with this tag when it runs a notebook again
+BANNER = "papermill-error-cell-tag"  # papermill removes cells with this tag before a rerun
 
 
 @dataclass
 class Step:
-    """One code cell: `title` is the last H2 above it, `seconds` how long it ran."""
+    """One code cell: `title` is the last H2 above it, `seconds` its duration."""
 
     index: int
     id: str
@@ -52,9 +52,9 @@ class Step:
 
 
 class Execution:
-    """What becomes of one notebook. `why` is one sentence; `error` the failed cell's error output, if it has one.
+    """The execution of one notebook. `why` is one sentence; `error` is the error output of the failed cell, if any.
 
-    `stopped` holds the signals that asked for an end; whoever handles them may add one at any time.
+    `stopped` is the list of signals to stop; the signal handler may add one at any time.
     """
 
     def __init__(self, notebook: NotebookNode, stopped: Sequence[int] = ()):
@@ -63,7 +63,7 @@ class Execution:
         self.why = ""
         self.error: NotebookNode | None = None
         for cell in notebook.cells:
-            if cell.cell_type == "code":  # an earlier run may have left something
+            if cell.cell_type == "code":  # remove the outputs of an earlier run
                 cell.outputs, cell.execution_count = [], None
         self.steps = [Step(n, cell.get("id", str(n)), title) for n, cell, title in steps(notebook.cells)]
         self._note(start_time=now(), end_time=None)
@@ -71,22 +71,21 @@ class Execution:
             self._mark(step, "pending", start_time=None, end_time=None, duration=None)
 
     def seen(self) -> dict[str, Any]:
-        """What record.json says of the run and of each code cell."""
+        """The fields of record.json about the run and each code cell."""
         cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in self.steps]
         return {"status": self.status, "why": self.why, "cells": cells}
 
     def run(self, kernel: Kernel, save: Callable[[], None], on_step: OnStep, timeout: float | None) -> None:
-        """Run all cells in a kernel that is starting, one after another, until the first that does not complete.
+        """Run the cells in order in a starting kernel; stop at the first cell that does not complete.
 
-        `save` is called about once a second, and when it raises NoRecord the run ends; `timeout` is in seconds for
-        each cell.
+        `save` is called about once a second; if it raises NoRecord, the run ends. `timeout` is in seconds per cell.
         """
         asyncio.run(self._run(kernel, save, on_step, timeout))
 
     def end(self, status: Status, why: str, words: Sequence[str] = ()) -> None:
-        """Note how the run ended, also in the cell that was running.
+        """Record how the run ended, also in the running cell.
 
-        The first word counts, except that being stopped explains whatever comes of it.
+        Only the first call counts. If a signal stopped the run, that is the reason, whatever the caller gives.
         """
         if self.status != "running":
             return
@@ -102,28 +101,28 @@ class Execution:
                 self.error = next(o for o in cell.outputs if o.output_type == "error")
 
     def fail(self, why: str) -> None:
-        """Note that a run whose cells all completed did not finish after all."""
+        """Record a run as failed although all its cells completed."""
         if self.status == "finished":
             self.status, self.why = "failed", why
 
     def close(self) -> None:
-        """Note the end in the notebook; where that did not finish, a line at its top says so."""
+        """Record the end in the notebook; if the run did not finish, add a line at its top."""
         self._note(end_time=now())
         if self.status == "finished":
             return
         where = "".join(f" in “{s.title}”" for s in self.steps if s.status == "failed" and s.title)
         never = sum(s.status == "pending" for s in self.steps)
-        rest = f" {never} of {len(self.steps)} cells never ran." if never else ""
+        rest = f" {never} of {len(self.steps)} cells did not run." if never else ""
         text = f"**This run did not finish{where}:** {self.why}.{rest} Do not read it as an all-clear."
         self.notebook.cells.insert(0, new_markdown_cell(text, metadata={"tags": [BANNER]}))
 
     def _note(self, **times: str | None) -> None:
-        """Note how the run stands where papermill's readers look for it."""
+        """Record the status of the run in papermill's metadata."""
         failed = None if self.status == "running" else self.status != "finished"
         self.notebook.metadata.papermill.update(status=self.status, exception=failed, **times)
 
     def _mark(self, step: Step, status: str, **more: Any) -> NotebookNode:
-        """Note what becomes of a cell, also where papermill's readers look for it; returns the cell."""
+        """Record the status of a cell, also in papermill's metadata; return the cell."""
         step.status = status
         if status == "running":
             step.began, more = time.monotonic(), {"start_time": now()}
@@ -144,7 +143,7 @@ class Execution:
             watch.cancel()
 
     async def _watch(self, kernel: Kernel, save: Callable[[], None], cells: asyncio.Task) -> None:
-        """Save now and then. When that fails, end; when someone stops the run, let the running cell tidy up first."""
+        """Save regularly; end the run if a save fails. On a signal, interrupt the running cell and let it clean up."""
         saved = time.monotonic()
         try:
             while not self.stopped:
@@ -159,7 +158,7 @@ class Execution:
         cells.cancel()
 
     async def _cells(self, kernel: Kernel, on_step: OnStep, timeout: float | None) -> None:
-        # What nbclient logs, it then raises; who runs this hears it once.
+        # nbclient's log is disabled below, because it also raises every error that it logs.
         client = NotebookClient(
             self.notebook,
             km=_manager(kernel),
@@ -196,9 +195,10 @@ class Execution:
 
 
 async def _connect(kernel: Kernel, client: AsyncKernelClient) -> dict[str, Any]:
-    """Connect once the kernel listens, and return what it says about its language.
+    """Connect when the kernel listens, and return its language info.
 
-    What it publishes before it has heard of this client would be lost, so it is asked until its answer comes both ways.
+    Messages that the kernel publishes before this client is connected are lost. So the request is repeated until the
+    answer arrives on both channels.
     """
     deadline = time.monotonic() + STARTING
     while not kernel.listens and kernel.alive and time.monotonic() < deadline:
@@ -214,7 +214,7 @@ async def _connect(kernel: Kernel, client: AsyncKernelClient) -> dict[str, Any]:
 
 
 def _manager(kernel: Kernel) -> AsyncKernelManager:
-    """Make jupyter_client treat a process that is already there as its own."""
+    """A jupyter_client manager for a process that is already running."""
     manager = AsyncKernelManager(connection_file=str(kernel.connection_file))
     manager.load_connection_file()
     manager.provisioner = LocalProvisioner(parent=manager, kernel_id="runbook")

@@ -1,8 +1,9 @@
-"""The Python process that runs a notebook's cells: started first, warmed while nobody waits, gone with its runner.
+"""The Python process that runs a notebook's cells. It is started early, and ends with its runner.
 
-A kernel costs about a second of imports. So the runner starts this process before it imports papermill, as `python -m
-runbook.kernel`; it imports what every runbook needs on the other core, and becomes a kernel only when the runner says
-so. It is always this environment's own Python: kernelspecs, which anybody may put into a home folder, are not asked.
+A kernel needs about a second for imports. So the runner starts this process before it imports papermill, as `python -m
+runbook.runner.kernel`. The process imports what every runbook needs in parallel, and becomes a kernel when the runner
+sends the request. It always uses this environment's Python; kernelspecs are ignored, because anyone may install one in
+a home folder.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 class Kernel:
     """One kernel process. `start` turns it into a kernel.
 
-    `place`: environment and world where the notebook uses this library, so that it can be made ready for them.
+    `place` is environment and world, to prepare the process for them; () for a notebook that does not use this library.
     """
 
     def __init__(self, place: tuple[str, str] | tuple[()] = ()):
-        # A short path: the names of Unix sockets have about a hundred bytes. Only this user may enter it.
+        # A short path, because a Unix socket name has at most about 100 bytes. Only this user has access.
         self.folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self.connection_file = self.folder / "connection.json"
         connection = {
@@ -67,7 +68,7 @@ class Kernel:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the runner, which passes it on
+                start_new_session=True,  # Ctrl-C in the terminal goes to the runner, which interrupts the kernel
                 env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder),
             )
 
@@ -78,10 +79,10 @@ class Kernel:
         self.stop()
 
     def start(self, run: Path, secret: bytes | None) -> None:
-        """Let the process become a kernel that keeps its record in the folder `run`; a secret is only in its memory."""
+        """Turn the process into a kernel with the record folder `run`; a secret stays in its memory only."""
         value = None if secret is None else base64.b64encode(secret).decode()
         word = {"run": str(run), "cwd": os.getcwd(), "secret": value}
-        with suppress(BrokenPipeError):  # it died already; whoever waits for it will see that
+        with suppress(BrokenPipeError):  # it already died; the wait for the kernel reports that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
 
@@ -92,7 +93,7 @@ class Kernel:
 
     @property
     def listens(self) -> bool:
-        """Whether all its sockets are there, so that a client which connects now is heard at once."""
+        """Whether all its sockets exist, so that a client can connect."""
         return all((self.folder / f"k-{n}").exists() for n in range(1, len(_SOCKETS) + 1))
 
     @property
@@ -100,24 +101,24 @@ class Kernel:
         return self.process.poll() is None
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the cell that runs."""
+        """Raise KeyboardInterrupt in the running cell."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGINT)
 
     @property
     def death(self) -> str:
-        """How the process ended, by the name of the signal or its exit code."""
+        """How the process ended: the name of the signal, or the exit code."""
         code = self.process.poll()
         if code is None:
             return "it did not answer"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def log_tail(self) -> list[str]:
-        """The last 40 lines of what the process wrote outside of cells, for people who wonder why it died."""
+        """The last 40 lines that the process wrote outside of cells, to explain why it died."""
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
 
     def stop(self) -> None:
-        """Kill the process and its children, and remove its files. Does nothing the second time."""
+        """Kill the process and its children, and remove its files. Idempotent."""
         if not self.folder.exists():
             return
         with suppress(ProcessLookupError):
@@ -129,11 +130,12 @@ class Kernel:
 
 
 def _home(folder: Path) -> dict[str, str]:
-    """Where IPython, Jupyter and matplotlib may write when this user has no writable home folder, as in a container.
+    """Variables that let IPython, Jupyter and matplotlib write to `folder`, if the user has no writable home folder, as
+    in a container.
 
-    A HOME that is set stays: it may hold Google's credentials.
+    A HOME that is set is kept, because it may contain Google credentials.
     """
-    home = os.path.expanduser("~")  # "~" itself where HOME is not set and the user has no name
+    home = os.path.expanduser("~")  # stays "~" if HOME is not set and the user has no name
     if os.path.isabs(home) and os.access(home, os.W_OK):
         return {}
     names = ["IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"]
@@ -143,12 +145,12 @@ def _home(folder: Path) -> dict[str, str]:
 
 
 def main(connection_file: str, *place: str) -> None:
-    """In the new process: import, wait for the word, become a kernel that lives no longer than its runner."""
-    # The kernel never asks for input, and no child process may read what keeps it alive.
+    """In the new process: import, wait for the runner's request, then become a kernel that ends with its runner."""
+    # The kernel never reads stdin. A copy of stdin detects the runner's end, so no child process may read it.
     life = os.fdopen(os.dup(0), "rb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    gc.disable()  # what is imported is never garbage, and to look through it again and again takes a tenth of the time
-    faulthandler.enable(os.dup(2), all_threads=False)  # a kernel takes 2 for the output of cells
+    gc.disable()  # imported modules are never garbage, and collections take a tenth of the import time
+    faulthandler.enable(os.dup(2), all_threads=False)  # a kernel redirects stderr to the cells
     from ipykernel import kernelapp
 
     if place:
@@ -161,14 +163,14 @@ def main(connection_file: str, *place: str) -> None:
     KERNEL.directory = Path(said["run"])
     KERNEL.secret = None if said["secret"] is None else base64.b64decode(said["secret"])
     os.chdir(said["cwd"])
-    # No chart comes before something was read, and whoever waits for a network can import meanwhile.
+    # Charts are drawn after the first reads, so their imports can run while the reads wait for the network.
     Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
 
 
 def prepare(environment: str, world: str) -> None:
-    """Import what every runbook reads with, and begin to connect meanwhile."""
+    """Import what every runbook needs for its reads, and connect in parallel."""
     _import(NETWORK)
     with suppress(Exception):  # as in `_import`
         from runbook.cloud.prefetch import prefetch
@@ -178,7 +180,7 @@ def prepare(environment: str, world: str) -> None:
 
 
 def _import(names: Iterable[str]) -> None:
-    # Whatever is missing or broken is better told by the cell that needs it.
+    # The cell that needs a missing or broken module reports the error.
     with suppress(Exception):
         for name in names:
             import_module(name)
@@ -191,7 +193,7 @@ def _import_the_rest(names: Iterable[str]) -> None:
 
 
 def _end_with(life: BinaryIO, folder: Path) -> None:
-    """The runner holds the other end of this pipe: when it closes, even by SIGKILL, nobody records what cells do."""
+    """End this process when the runner closes its end of the pipe, also by SIGKILL: then no cell runs unrecorded."""
     life.read()
     shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A bar that names the step which runs."""
+"""A progress bar with the title of the running step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def progress() -> OnStep | None:
-    """A bar on stderr that names the step which runs; None where stderr is no terminal."""
+    """A progress bar on stderr with the title of the running step; None if stderr is not a terminal."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return None
     from tqdm import tqdm
@@ -19,7 +19,7 @@ def progress() -> OnStep | None:
     bars: list[tqdm] = []
 
     def on_step(done: int, total: int, step: str) -> None:
-        if not bars:  # not before: what is refused shows no bar
+        if not bars:  # created late, so that a refused run shows no bar
             bars.append(tqdm(total=total, leave=False, bar_format="{n_fmt}/{total_fmt} {bar:20} {elapsed}  {desc}"))
         bars[0].n = done
         bars[0].set_description_str(step)

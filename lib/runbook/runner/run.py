@@ -1,4 +1,4 @@
-"""Run a runbook: parameters are refused before a kernel starts, and papermill prepares the notebook."""
+"""Runs a runbook: checks the parameters before a kernel starts, and lets papermill prepare the notebook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runbook.runner.execution import OnStep
 
 
-CELL_TIMEOUT = 900  # seconds that one cell may take, where nobody says otherwise
+CELL_TIMEOUT = 900  # default limit for one cell, in seconds
 
 
 def run(
@@ -29,10 +29,10 @@ def run(
     cell_timeout: float | None = CELL_TIMEOUT,
     secret: bytes | None = None,
 ) -> RunResult:
-    """Run a runbook with values as they were typed; a `secret` reaches the kernel's memory and nothing else.
+    """Run a runbook with values as typed. A `secret` is passed to the kernel's memory only.
 
-    Raises BadInput before a kernel starts, Broken for a notebook that is none, and NoRecord when there is no room for
-    a record; everything else that can happen is in what is returned.
+    Raises BadInput before a kernel starts, Broken for a file that is not a notebook, and NoRecord if no record can be
+    written. Any other problem is in the result.
     """
     wanted, path = request_on_target(runbook, values), find_runbook(runbook)
     with stoppable() as stopped, start_kernel(load_notebook(path), wanted) as kernel:
@@ -41,18 +41,18 @@ def run(
 
 
 def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
-    """A notebook with its parameters, as papermill does it. Raises Broken when that cannot read it."""
+    """A notebook with its parameters, prepared by papermill. Raises Broken if the file cannot be read."""
     import nbformat
     import papermill
     from papermill.engines import papermill_engines
 
-    # Also where the package was not installed, so that its entry point is not there.
+    # If the package is not installed, its entry point does not exist.
     papermill_engines.register("runbook", RunbookEngine)
     try:
         nb = nbformat.read(path, as_version=4)
-    except Exception as error:  # noqa: BLE001 - it raises what it stumbles over
+    except Exception as error:  # noqa: BLE001 - nbformat may raise any exception
         raise Broken(f"{path.name} is not a notebook", f"{type(error).__name__}: {error}") from None
-    # Not the path: papermill would format the braces in it.
+    # papermill gets the notebook, not its path, because it would format braces in the path.
     quiet = {"prepare_only": True, "progress_bar": False, "kernel_name": "python3", "language": "python"}
     nb = papermill.execute_notebook(nb, None, given, engine_name="runbook", **quiet)
     nb.metadata.papermill["input_path"] = str(path)

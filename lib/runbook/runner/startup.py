@@ -1,4 +1,4 @@
-"""What must be done before papermill or nbformat is imported, in the runner's process."""
+"""Preparation of the runner's process before it imports papermill or nbformat."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 
 def prepare() -> None:
-    """Keep jsonschema from compiling a grammar for seconds at each start.
+    """Keep jsonschema from compiling a grammar, which takes seconds at each start.
 
-    Where JupyterLab is installed, jsonschema imports this module, which does that; notebooks have no field that needs
-    it. None makes the import fail, which jsonschema allows for.
+    If JupyterLab is installed, jsonschema imports this module, which compiles the grammar. No notebook field needs it.
+    None makes the import fail, and jsonschema handles that.
     """
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A run, as a notebook drives it: start, read, check, plan, apply, confirm, close. Each verb delegates."""
+"""A run, as a notebook uses it: start, read, check, plan, apply, confirm, close. Each method delegates."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from runbook.session.next_steps import next_steps
 
 
 def start(runbook: str, names: Mapping[str, Any]) -> Run:
-    """Open a run of `runbook`; `names` are the notebook's globals, of which only its declared parameters are read.
+    """Start a run of `runbook`. `names` are the notebook's globals; only its declared parameters are read.
 
-    Checks the parameters, reads the settings, connects, takes the time from the cloud's clock, and makes the run's
-    folder. Raises BadInput before anything is asked, NoAnswer and NoRecord.
+    Checks the parameters, reads the settings, connects, reads the cloud's clock, and makes the run's folder. Raises
+    BadInput before the first request, NoAnswer and NoRecord.
     """
     declared = declared_parameters(RUNBOOKS / f"{runbook}.ipynb")
     unknown = {name: names[name] for name in injected(names.get("In", [])) if name not in declared and name in names}
@@ -48,26 +48,26 @@ def start(runbook: str, names: Mapping[str, Any]) -> Run:
 
 @dataclass
 class Run(Context):
-    """One run: its request, settings, moment and cloud. Shown, it says where and when this is."""
+    """One run: its request, settings, moment and cloud. Its display says which system, and at what time."""
 
     outcome: Outcome | None = None
 
     def read(self, *one: Ask, **several: Ask) -> Any:
-        """Make reads, all at once. One unnamed read gives its Fact; named ones give a `Seen` with those names."""
+        """Make reads in parallel. One unnamed read returns its Fact; named reads return a `Seen` with those names."""
         asks = {**{str(n): ask for n, ask in enumerate(one)}, **several}
         seen = observe_all(self, asks)
         return seen.facts["0"] if len(one) == 1 and not several else seen
 
     def check(self, check: Callable[..., Findings], *facts: Fact, **asked: Any) -> Findings:
-        """Judge facts, and what is asked where that matters; the findings count in the verdict.
+        """Run a check on facts, with its keyword arguments; the findings count in the verdict.
 
-        Judging again replaces what this check found before.
+        Running the same check again replaces its earlier findings.
         """
         found = check(*facts, self.settings, self.moment, **asked)
         return self.judge(check.__name__, found, *facts)
 
     def plan(self, make: Callable[..., Plan], seen: Seen, gates: Findings) -> Plan:
-        """Make a plan; where there can be none, it says why and has no changes. Raises BadParameter."""
+        """Make a plan. If that is not possible, the plan has no changes and a refusal. Raises BadParameter."""
         from runbook.plans.base import announced
 
         try:
@@ -82,15 +82,15 @@ class Run(Context):
         }
         rule = self.settings.operations.get(plan.operation)
         if not rule and plan.changes:
-            said = f"operations.{plan.operation} is missing, so nobody knows who must sign"
-            plan = replace(plan, changes=(), refusal=Refused("params do not allow this", said, next="add its row."))
+            said = f"operations.{plan.operation} is missing, so the required approvers are unknown"
+            plan = replace(plan, changes=(), refusal=Refused("params do not allow this", said, next="add that row."))
         window = self.settings.windows.get(rule.window) if rule else None
         preferred = f"{window.text}, {self.settings.time_zone}" if window else ""
         plan = replace(plan, origin=origin, rule=rule, preferred=preferred)
         return announced(plan, rule.notify, self.settings) if rule else plan
 
     def apply(self, plan: Plan) -> Outcome:
-        """Without `approved_plan` only say what would be done; with it, refuse or do it. The only verb that writes."""
+        """Without `approved_plan`, only show the plan; with it, refuse or apply it. The only method that writes."""
         from runbook.apply.apply import apply
         from runbook.apply.secret_value import SecretValue
 
@@ -98,14 +98,14 @@ class Run(Context):
             outcome = apply(self, plan, SecretValue(self.request.values.get("source", "")))
         if plan.operation != "notify":
             self.outcome = outcome
-        elif outcome.result != "nothing to do":  # beside what the run is for
+        elif outcome.result != "nothing to do":  # a message is not the purpose of the run
             self.findings["notify"] = outcome.findings
         return outcome
 
     def confirm(self, outcome: Outcome) -> Findings:
-        """What became of each change, of the function since then and of the rows that were copied.
+        """Verify each change, the function's runs and errors since then, and the copied rows.
 
-        Asks nothing when nothing was applied, except about copies that were there already.
+        If nothing was applied, only copies that were already there are verified.
         """
         from runbook.apply.confirm import compared, since
 
@@ -113,15 +113,15 @@ class Run(Context):
         if outcome.result in ("applied", "failed", "unknown"):
             found = Findings((*outcome.findings, *since(self, outcome), *found))
         elif not found:
-            row = Finding("confirm", outcome.plan.operation, "nothing was applied, so nothing is asked", "", Verdict.ok)
+            row = Finding("confirm", outcome.plan.operation, "not applied; nothing to verify", "", Verdict.ok)
             found = Findings((row,))
         self.findings["confirm"] = found
         return found
 
     def query(self, sql: str, **values: Any) -> Fact:
-        """Run one SELECT of your own, with values for its @parameters, behind the same door and cost cap.
+        """Run one SELECT of your own, with values for its @parameters, under the same guard and cost cap.
 
-        Raises OverCap, and Broken when it is not a SELECT; what could not be seen is a gap of the Fact.
+        Raises OverCap, and Broken if it is not a SELECT. What could not be read is a gap of the Fact.
         """
 
         def see() -> Answer:
@@ -132,11 +132,11 @@ class Run(Context):
             return observe(lambda *_: asked, self.cloud, self.moment)
 
     def close(self) -> Report:
-        """Sum up findings, gaps of facts that nobody checked, the verdict and the next step; writes report.json."""
+        """Summarize the findings, the gaps of unchecked facts, the verdict and the next steps; write report.json."""
         found = join(self.findings.values())
         forgotten = [f for f in self.facts if id(f) not in self.checked]
         extra = [
-            Finding("not checked", g.subject, f"could not see: {g.why}", "seen", Verdict.unknown, g.next)
+            Finding("not checked", g.subject, f"could not read: {g.why}", "read", Verdict.unknown, g.next)
             for f in forgotten
             for g in f.gaps
         ]
@@ -167,17 +167,17 @@ class Run(Context):
             "runbook": self.request.runbook,
             "environment": self.settings.environment,
             "project": f"{self.settings.project}, {self.settings.region}",
-            "looking at": f"{here.local(here.at):%A %Y-%m-%d %H:%M %Z} ({here.at:%Y-%m-%d %H:%M} UTC)"
-            + (", looking back" if here.past else ", now"),
+            "time": f"{here.local(here.at):%A %Y-%m-%d %H:%M %Z} ({here.at:%Y-%m-%d %H:%M} UTC)"
+            + (", in the past" if here.past else ", now"),
             "today": f"{here.today}, the team's day in {self.settings.time_zone}",
         }
         if self.cloud.target == "sandbox":
             top = blocks.banner(f"SANDBOX: practice data, not the real system. World: {self.cloud.world}", "warn")
         else:
             writes = self.request.values.get("approved_plan") or self.request.values.get("apply")
-            what = "this run may change it, as approved" if writes else "this run only reads"
+            what = "this run may change it" if writes else "this run only reads"
             top = blocks.banner(f"Google Cloud: the real system; {what}.", "warn" if writes else "unknown")
             rows |= {"run": self.folder.name, "code": commit()}
         if not self.clock_trusted:
-            top += blocks.banner("No Google API answered; the time is this machine's.", "unknown")
-        return blocks.page(top + blocks.table([{"where and when": k, " ": v} for k, v in rows.items()]))
+            top += blocks.banner("No Google API answered; the time is from this machine's clock.", "unknown")
+        return blocks.page(top + blocks.table([{"system and time": k, " ": v} for k, v in rows.items()]))

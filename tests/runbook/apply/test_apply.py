@@ -256,7 +256,7 @@ def test_nothing_is_written_without_the_clouds_clock(place: Callable[..., Place]
 def test_what_nobody_signed_is_not_applied(place: Callable[..., Place], name: str) -> None:
     here = place(name)
     first = here.plan(name, **CHANGING[name])
-    refused(here, here.go(name, first.id, **CHANGING[name]), "is not approved", "nobody has approved it as")
+    refused(here, here.go(name, first.id, **CHANGING[name]), "is not approved", "not yet approved as")
 
 
 def test_one_of_two_signatures_is_not_enough(place: Callable[..., Place]) -> None:
@@ -266,14 +266,14 @@ def test_one_of_two_signatures_is_not_enough(place: Callable[..., Place]) -> Non
         from runbook.approvals.stored_plan import find
 
         find(first.id).sign("manager", "looks right", None, None, "it cannot wait")
-    refused(here, here.go("rotate_secret", first.id), "nobody has approved it as security")
+    refused(here, here.go("rotate_secret", first.id), "not yet approved as security")
 
 
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
-        ("sf_accounts", "the change is done, and was seen to be"),
-        ("sf_accounts,gmail_messages", "2 of 2 changes are done, and were seen to be"),
+        ("sf_accounts", "the change is done and verified"),
+        ("sf_accounts,gmail_messages", "2 of 2 changes are done and verified"),
     ],
 )
 def test_what_is_done_is_said_in_a_sentence(place: Callable[..., Place], tables: str, said: str) -> None:
@@ -313,7 +313,7 @@ def test_an_approval_is_good_for_one_application(place: Callable[..., Place], na
     plan, before = done.outcome.plan.id, things(here.app)
     here.wire.seen.clear()
     for _ in range(2):
-        refused(here, here.go(name, plan, **CHANGING[name]), "was applied already")
+        refused(here, here.go(name, plan, **CHANGING[name]), "was already applied")
     assert [path.name for path in (here.records / "sandbox" / "applied" / plan).iterdir()] == ["1"]
     assert things(here.app) == before
 
@@ -343,7 +343,7 @@ def test_what_google_refused_can_be_tried_again_under_the_same_approval(
     here.wire.fault = None
     assert here.go(name, first.id, **CHANGING[name]).outcome.result == "applied"
     here.wire.seen.clear()
-    refused(here, here.go(name, first.id, **CHANGING[name]), "was applied already")
+    refused(here, here.go(name, first.id, **CHANGING[name]), "was already applied")
 
 
 def test_a_run_that_was_refused_is_not_taken_for_a_later_one(place: Callable[..., Place]) -> None:
@@ -518,7 +518,7 @@ def test_after_a_crash_the_same_approval_goes_on(place: Callable[..., Place], wr
     assert len(list((here.records / "sandbox" / "nonces").iterdir())) == 2
     assert len(here.app.sandbox.secrets.versions["gmail-oauth-token"]) == 3
     here.wire.seen.clear()
-    refused(here, here.go("rotate_secret", first.id), "was applied already")
+    refused(here, here.go("rotate_secret", first.id), "was already applied")
 
 
 def test_after_a_crash_an_approval_can_be_too_old(place: Callable[..., Place]) -> None:
@@ -743,7 +743,7 @@ def test_nobody_is_asked_to_sign_what_the_gates_stop(place: Callable[..., Place]
     here = Place(tmp_path / "running", world="still_running")
     outcome = here.run("retry").outcome
     assert outcome.result == "planned"
-    assert "gates stop it" in outcome.said
+    assert "gates block it" in outcome.said
     assert outcome.next[-1] == "then plan again."
     assert not [step for step in outcome.next if "runbook approve" in step]
 
@@ -775,7 +775,7 @@ def test_what_was_signed_early_says_from_when_it_holds(place: Callable[..., Plac
     outcome = here.go("deploy", first.id, memory="1Gi").outcome
     assert outcome.result == "refused"
     assert "is not approved yet" in outcome.said
-    assert "nobody has approved" not in outcome.said
+    assert "not yet approved" not in outcome.said
     assert "wait until 2026-03-" in outcome.next[0]
 
 

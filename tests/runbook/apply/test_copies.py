@@ -223,7 +223,7 @@ def test_a_table_is_restored_as_it_was(place: Place) -> None:
     assert count(place, RESTORED) == then < count(place, "sales_intelligence.gmail_messages")
     again = place.run("restore", **PAST)
     assert again.outcome.result == "refused"
-    assert "there is a table" in again.outcome.said
+    assert "already exists" in again.outcome.said
 
 
 def test_what_was_lost_since_comes_back(place: Place) -> None:

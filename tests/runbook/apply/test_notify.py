@@ -67,10 +67,10 @@ def test_the_printed_line_does_the_same(inbox: Any) -> None:
     [
         ("", "RUNBOOK_NOTIFY_ON_CALL is not set"),
         ("  ", "RUNBOOK_NOTIFY_ON_CALL is not set"),
-        (f"nosuchservice://{TOKEN}", "an address that apprise does not know"),
-        (f"json://127.0.0.1:9/{TOKEN}", "not accepted by each of: JSON"),
-        (f"{{inbox}} json://127.0.0.1:9/{TOKEN}", "not accepted by each of: JSON"),
-        (f"{{url}}/nowhere/{TOKEN}", "not accepted by each of: JSON"),
+        (f"nosuchservice://{TOKEN}", "an address that apprise does not support"),
+        (f"json://127.0.0.1:9/{TOKEN}", "did not accept the message: JSON"),
+        (f"{{inbox}} json://127.0.0.1:9/{TOKEN}", "did not accept the message: JSON"),
+        (f"{{url}}/nowhere/{TOKEN}", "did not accept the message: JSON"),
     ],
 )
 def test_what_is_not_delivered_is_said_without_the_address(
@@ -81,7 +81,7 @@ def test_what_is_not_delivered_is_said_without_the_address(
     with pytest.raises(Refused) as refusal:
         deliver("on-call", "title", "text")
     said = str(refusal.value)
-    assert "on-call was not told" in said
+    assert "on-call was not notified" in said
     assert words in said
     assert TOKEN not in said + "".join(capfd.readouterr())
 
@@ -131,7 +131,7 @@ def test_a_note_that_cannot_be_read_stops_the_message_and_not_the_page(place: Pl
     ran = page(place, incident="INC-7", notify="on-call, team-lead")
     assert notified(place) == ["on-call"]
     [row] = [f for f in ran.names["run"].findings["notify"] if f.check == "change"]
-    assert "nothing can be planned for a message" in row.value
+    assert "no plan is possible for a message" in row.value
     assert ran.names["run"].outcome is None
     assert ran.names["page"].severity == "P1"
 
@@ -140,7 +140,7 @@ def test_a_message_that_is_lost_is_a_warning_and_is_sent_again(place: Place) -> 
     place.wire.fault = lambda wire, n, sent, go: _lost(wire, go) if sent.path.startswith("/messages/") else go()
     ran = page(place, incident="INC-7", notify="on-call")
     [row] = [f for f in ran.names["run"].findings["notify"] if f.check == "change"]
-    assert (row.verdict.name, row.next) == ("warn", "tell them yourself.")
+    assert (row.verdict.name, row.next) == ("warn", "notify them yourself.")
     place.wire.fault = None
     page(place, incident="INC-7", notify="on-call")
     assert notified(place) == ["on-call"]

@@ -50,7 +50,7 @@ RULES = {
 
 
 RUNBOOK = {"secret": "rotate_secret", "snapshot": "backup", "iam": "deploy"} | {n: n for n in ("rollback", "deploy")}
-_ONCE = Change(RunOnce(function="hubspot-sync"), "none: what a run has written stays written")
+_ONCE = Change(RunOnce(function="hubspot-sync"), "Not possible: rows that a run has written stay.")
 CHANGES = {
     "secret": Change(AddVersion(secret="hubspot-api-key", before=3, after=4), "disable 4"),
     "rollback": Change(RouteTraffic(service="hubspot-sync", before={"a": 100}, after={"b": 100}), "back to a"),
@@ -338,15 +338,15 @@ def _other_key_type(plan: Case) -> None:
 
 
 ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
-    "replay": (_replay, "was used already, by another run"),
+    "replay": (_replay, "was already used by another run"),
     "replay with another store": (
         lambda p: (p.apply(), _set(store=Store(p.folder / "b", shared=True))(p)),
         "given for another record store",
     ),
-    "replay with a copy of the store": (_copied_store, "used up in the shared record store"),
+    "replay with a copy of the store": (_copied_store, "need a shared record store"),
     "google with a store of one machine": (
         lambda p: setattr(p.store, "shared", False),
-        "used up in the shared record store",
+        "need a shared record store",
     ),
     "another plan": (_first(plan="0" * 64), "casey approved plan 000000000000; the plan is now"),
     "the plan moved": (_content(relies_on={"versions": {"3": "DISABLED"}}), "the plan is now"),
@@ -358,13 +358,13 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "another environment": (_first(environment="staging"), "approved it for another environment"),
     "another operation": (_first(operation="deploy"), "approved it for another operation"),
     "another project": (_first(project="acme-other"), "approved it for another project"),
-    "another risk": (_first(risk="low"), "approved it as of low risk; it is high"),
+    "another risk": (_first(risk="low"), "approved it as low risk; it is high risk"),
     "another requester": (_first(requester="alex"), "approved it for alex to apply"),
-    "no requester": (lambda p: (_set(requester="")(p), _first(requester="")(p)), "approved it for nobody to apply"),
-    "self-approval": (lambda p: (_set(requester="casey")(p), _first()(p)), "nobody approves their own request"),
+    "no requester": (lambda p: (_set(requester="")(p), _first(requester="")(p)), "approved it for no one to apply"),
+    "self-approval": (lambda p: (_set(requester="casey")(p), _first()(p)), "cannot approve their own request"),
     "self-approval under an e-mail address": (
         lambda p: (_set(requester="Casey@example.com")(p), _first()(p)),
-        "nobody approves their own request",
+        "cannot approve their own request",
     ),
     "one key for two people": (lambda p: p.name({"casey": "casey", "drew": "casey"}), "drew has the same key as casey"),
     "another's key": (_first(key="drew"), "the key that signed is not one of casey's keys"),
@@ -382,12 +382,12 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         "one person, or one key, cannot sign for two roles",
     ),
     "expired": (_set(now=NOW + 24 * HOUR, opening=NOW), "the approval of casey expired at 2026-03-11T16:00:00Z"),
-    "not yet valid": (_set(now=NOW - HOUR, opening=NOW - HOUR), "holds from 2026-03-10T16:00:00Z on"),
+    "not yet valid": (_set(now=NOW - HOUR, opening=NOW - HOUR), "takes effect at 2026-03-10T16:00:00Z"),
     "outside the window": (_set(opening=NOW + HOUR), "has no override: the preferred window opens at"),
-    "longer than allowed": (_first(expires_at="2026-04-10T16:00:00Z"), "an approval holds 24 hours"),
+    "longer than allowed": (_first(expires_at="2026-04-10T16:00:00Z"), "an approval is valid for 24 hours"),
     "endless": (
         _first(not_before="2000-01-01T00:00:00Z", expires_at="2999-12-31T00:00:00Z"),
-        "an approval holds 24 hours",
+        "an approval is valid for 24 hours",
     ),
     "another namespace": (
         lambda p: p.approvals.__setitem__(0, p.raw(canonical(p.statement("casey", "manager")), "casey", "sandbox")),
@@ -430,19 +430,22 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         ),
         "these are not the signers for production",
     ),
-    "quorum short": (lambda p: p.approvals.pop(), "nobody has approved it as security"),
-    "empty approvals": (lambda p: p.give(), "nobody has approved it as manager"),
-    "a role that the person has not": (lambda p: p.give(p.signed("casey", "security")), "casey is not security"),
+    "quorum short": (lambda p: p.approvals.pop(), "not yet approved as security"),
+    "empty approvals": (lambda p: p.give(), "not yet approved as manager"),
+    "a role that the person has not": (
+        lambda p: p.give(p.signed("casey", "security")),
+        "casey does not have the role security",
+    ),
     "a role that is not asked for": (
         lambda p: p.give(p.signed("casey", "team-lead")),
-        "team-lead is not asked to approve this",
+        "team-lead cannot approve this",
     ),
     "break-glass for an operation without it": (
         lambda p: (
             _set(requester="kim", incident="INC-7")(p),
             p.give(p.signed("kim", "on-call", break_glass=True, reason="INC-7: x")),
         ),
-        "nobody approves their own request",
+        "cannot approve their own request",
     ),
     "break-glass by another than the requester": (
         _first(break_glass=True),
@@ -451,69 +454,72 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "plan content edited after signing": (lambda p: p.content["changes"][0].update(after=5), "the plan is now"),
     "terms: signers emptied": (
         lambda p: (p.changes.update(signers=[]), p.give()),
-        "nobody is named who approves an operation of high risk",
+        "params name no approver for an operation of high risk",
     ),
-    "terms: risk lowered": (lambda p: p.changes.update(risk="low"), "approved it as of high risk; it is low"),
-    "terms: hours lowered": (lambda p: p.changes.update(valid_hours=1.0), "an approval holds 1 hours"),
+    "terms: risk lowered": (lambda p: p.changes.update(risk="low"), "approved it as high risk; it is low risk"),
+    "terms: hours lowered": (lambda p: p.changes.update(valid_hours=1.0), "an approval is valid for 1 hours"),
     "no reason": (_first(reason=""), "an approval must give a reason"),
     "a reason that moves the cursor": (
         _first(reason="x\x1b[2Ky"),
-        "no usable statement: 1 validation error for Statement reason",
+        "this statement is not valid: 1 validation error for Statement reason",
     ),
     "a reason that runs backwards": (
         _first(reason="x\u202ey"),
-        "no usable statement: 1 validation error for Statement reason",
+        "this statement is not valid: 1 validation error for Statement reason",
     ),
-    "extra key": (_first(also="x"), "no usable statement: 1 validation error for Statement also"),
+    "extra key": (_first(also="x"), "this statement is not valid: 1 validation error for Statement also"),
     "missing key": (
         lambda p: _text(p, lambda t: t.replace('"role":"manager",', "")),
-        "no usable statement: 1 validation error for Statement role",
+        "this statement is not valid: 1 validation error for Statement role",
     ),
-    "another schema": (_first(schema=2), "no usable statement: 1 validation error for Statement schema"),
-    "a number for a word": (_first(reason=1), "no usable statement: 1 validation error for Statement reason"),
-    "a short nonce": (_first(nonce="a"), "no usable statement: 1 validation error for Statement nonce"),
+    "another schema": (_first(schema=2), "this statement is not valid: 1 validation error for Statement schema"),
+    "a number for a word": (_first(reason=1), "this statement is not valid: 1 validation error for Statement reason"),
+    "a short nonce": (_first(nonce="a"), "this statement is not valid: 1 validation error for Statement nonce"),
     "a nonce that is a path": (
         _first(nonce="../" * 10 + "aa"),
-        "no usable statement: 1 validation error for Statement nonce",
+        "this statement is not valid: 1 validation error for Statement nonce",
     ),
     "no time": (
         _first(not_before="2026-02-30T00:00:00Z"),
-        "no usable statement: 1 validation error for Statement not_before",
+        "this statement is not valid: 1 validation error for Statement not_before",
     ),
     "time with an offset": (
         _first(not_before="2026-03-10T16:00:00+00:00"),
-        "no usable statement: 1 validation error for Statement not_before",
+        "this statement is not valid: 1 validation error for Statement not_before",
     ),
     "time in other digits": (
         _first(not_before="2026-03-1\u0660T16:00:00Z"),
-        "no usable statement: 1 validation error for Statement not_before",
+        "this statement is not valid: 1 validation error for Statement not_before",
     ),
-    "not canonical: space": (lambda p: _text(p, lambda t: t.replace(":", ": ", 1)), "not written canonically"),
+    "not canonical: space": (lambda p: _text(p, lambda t: t.replace(":", ": ", 1)), "not canonical JSON"),
     "not canonical: order": (
         lambda p: _text(p, lambda t: json.dumps(dict(reversed(json.loads(t).items())), separators=(",", ":"))),
-        "not written canonically",
+        "not canonical JSON",
     ),
-    "not canonical: escape": (lambda p: _text(p, lambda t: t.replace("seen", "\\u0073een")), "not written canonically"),
+    "not canonical: escape": (lambda p: _text(p, lambda t: t.replace("seen", "\\u0073een")), "not canonical JSON"),
     "duplicate key in the statement": (
         lambda p: _text(p, lambda t: t.replace('"role":', '"role":"security","role":')),
-        "no usable statement: a key stands there twice",
+        "this statement is not valid: duplicate key",
     ),
     "duplicate key in the file": (
         lambda p: _bytes(p, b'{"signature"', b'{"statement":"","signature"'),
-        "no usable approval: a key stands there twice",
+        "this approval is not valid: duplicate key",
     ),
     "extra key in the file": (
         lambda p: _bytes(p, b'{"signature"', b'{"also":1,"signature"'),
-        "no usable approval: 1 validation error for Approval also",
+        "this approval is not valid: 1 validation error for Approval also",
     ),
-    "NaN": (lambda p: _text(p, lambda t: t.replace('"schema":1', '"schema":NaN')), "no usable statement: Out of range"),
+    "NaN": (
+        lambda p: _text(p, lambda t: t.replace('"schema":1', '"schema":NaN')),
+        "this statement is not valid: Out of range",
+    ),
     "half a character": (
         lambda p: _bytes(p, b'"statement":"', b'"statement":"\\ud800'),
-        "no usable approval: 'utf-8' codec can't encode",
+        "this approval is not valid: 'utf-8' codec can't encode",
     ),
-    "no JSON": (lambda p: p.give(b"\xff\xfe"), "no usable approval: 'utf-8' codec can't decode"),
-    "deep JSON": (lambda p: p.give(b"[" * 16000), "no usable approval: "),
-    "huge file": (lambda p: p.give(b" " * 2**15), "no usable approval: it is larger than"),
+    "no JSON": (lambda p: p.give(b"\xff\xfe"), "this approval is not valid: 'utf-8' codec can't decode"),
+    "deep JSON": (lambda p: p.give(b"[" * 16000), "this approval is not valid: "),
+    "huge file": (lambda p: p.give(b" " * 2**15), "this approval is not valid: it is larger than"),
     "two approvals with one nonce": (_same_nonce, "another approval has the same nonce"),
     "approval of the sandbox": (
         lambda p: p.approvals.__setitem__(
@@ -550,12 +556,12 @@ def test_attacks_on_apply(case: Callable[..., Case], attack: str) -> None:
 
 
 GLASS = {
-    "no incident": ({"incident": ""}, {"reason": "x"}, "no P1 incident is open"),
+    "no incident": ({"incident": ""}, {"reason": "x"}, "only during an open P1 incident"),
     "another incident": ({}, {"reason": "INC-70: x"}, "kim approved it for another incident"),
-    "not on call": ({}, {"role": "team-lead"}, "during a P1 only on-call approves alone"),
-    "says to be on call": ({"requester": "casey"}, {"approver": "casey"}, "casey is not on-call"),
+    "not on call": ({}, {"role": "team-lead"}, "can approve it alone only as on-call"),
+    "says to be on call": ({"requester": "casey"}, {"approver": "casey"}, "casey does not have the role on-call"),
     "not said": ({}, {"break_glass": False}, "must say whether kim approves their own request"),
-    "another person on call": ({"requester": "sam"}, {"break_glass": False}, "on-call is not asked to approve this"),
+    "another person on call": ({"requester": "sam"}, {"break_glass": False}, "on-call cannot approve this"),
     "expired": ({"now": NOW + 4 * HOUR}, {}, "expired at"),
 }
 
@@ -615,36 +621,36 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "edited content": (
         {},
         lambda p: {"plan_file": p.plan(content=p.content | {"changes": []})},
-        "its id is not that of its content",
+        "its id does not match its content",
     ),
-    "edited id": ({}, lambda p: {"plan_file": p.plan(id="0" * 64)}, "its id is not that of its content"),
+    "edited id": ({}, lambda p: {"plan_file": p.plan(id="0" * 64)}, "its id does not match its content"),
     "risk lowered": (
         {},
         lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "risk": "low"})},
-        "not those of the settings",
+        "differ from the settings",
     ),
     "signers emptied": (
         {},
         lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "signers": []})},
-        "not those of the settings",
+        "differ from the settings",
     ),
     "terms with more": (
         {},
         lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "sure": True})},
-        "no usable plan: 1 validation error for PlanFile terms.sure",
+        "this plan is not valid: 1 validation error for PlanFile terms.sure",
     ),
-    "another schema": ({}, lambda p: {"plan_file": p.plan(schema=2)}, "no usable plan"),
+    "another schema": ({}, lambda p: {"plan_file": p.plan(schema=2)}, "this plan is not valid"),
     "content without a project": (
         {},
         lambda p: (p.content.pop("project"), {"plan_file": p.plan()})[1],
-        "no usable plan: 1 validation error for Content project",
+        "this plan is not valid: 1 validation error for Content project",
     ),
     "plan of a far year": (
         {},
         lambda p: {"plan_file": p.plan(terms={**p.terms.model_dump(), "not_before": "9999-12-31T23:59:59Z"})},
-        "no usable plan: 1 validation error for PlanFile terms.not_before",
+        "this plan is not valid: 1 validation error for PlanFile terms.not_before",
     ),
-    "huge plan": ({}, lambda p: {"plan_file": b" " * (2**20 + 1)}, "no usable plan: it is larger than"),
+    "huge plan": ({}, lambda p: {"plan_file": b" " * (2**20 + 1)}, "this plan is not valid: it is larger than"),
     "expired plan": (
         {},
         lambda p: {"plan_file": p.plan(), "now": NOW + 24 * HOUR, "opening": NOW + 24 * HOUR},
@@ -653,26 +659,30 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "not offered": (
         {"operation": "deploy"},
         lambda p: {"rule": RULES["deploy"].model_copy(update={"offered": False})},
-        "is not offered",
+        "no runbook offers this operation",
     ),
     "shows another version than it adds": (
         {},
         _edited(after="version 5, checksum verified"),
-        "shows something else than it would do",
+        "plan's text differs from what it would do",
     ),
     "shows another secret than it changes": (
         {},
         _edited(args={"secret": "salesforce-client-id", "before": 3, "after": 4}),
-        "shows something else than it would do",
+        "plan's text differs from what it would do",
     ),
     "arguments beside those of the action": (
         {},
         _edited(args={"secret": "hubspot-api-key", "before": 3, "after": 4, "url": "x"}),
-        "shows something else than it would do",
+        "plan's text differs from what it would do",
     ),
-    "no arguments": ({}, _edited(args=[]), "shows something else than it would do"),
-    "an action that there is not": ({}, _edited(action="delete table"), "shows something else than it would do"),
-    "a key more in a change": ({}, _edited(url="https://example.com"), "shows something else than it would do"),
+    "no arguments": ({}, _edited(args=[]), "plan's text differs from what it would do"),
+    "an action that there is not": (
+        {},
+        _edited(action="delete table"),
+        "plan's text differs from what it would do",
+    ),
+    "a key more in a change": ({}, _edited(url="https://example.com"), "plan's text differs from what it would do"),
     "an action of another operation": (
         {},
         lambda p: (p.content.update(changes=[CHANGES["rollback"].plain()]), {"plan_file": p.plan()})[1],
@@ -701,34 +711,34 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "not a signer": (
         {},
         lambda p: {"person": "mallory", "key": p.keys / "mallory"},
-        "'mallory' is none of those who may sign",
+        "'mallory' is not an approver of production",
     ),
-    "role is not theirs": ({}, lambda p: {"role": "security"}, "casey is not security"),
-    "role is not asked for": ({}, lambda p: {"role": "team-lead"}, "team-lead is not asked to approve this"),
-    "own request": ({"requester": "casey"}, lambda p: {}, "nobody approves their own request"),
+    "role is not theirs": ({}, lambda p: {"role": "security"}, "casey does not have the role security"),
+    "role is not asked for": ({}, lambda p: {"role": "team-lead"}, "team-lead cannot approve this"),
+    "own request": ({"requester": "casey"}, lambda p: {}, "cannot approve their own request"),
     "own request in a P1 without on-call": (
         {"operation": "rollback", "requester": "casey", "incident": "INC-7"},
         lambda p: {"role": "team-lead"},
-        "only on-call approves alone",
+        "can approve it alone only as on-call",
     ),
     "own request without a P1": (
         {"operation": "rollback", "requester": "kim"},
         lambda p: {"person": "kim", "role": "on-call", "key": p.keys / "kim"},
-        "no P1 incident is open",
+        "only during an open P1 incident",
     ),
     "no reason": ({}, lambda p: {"reason": "  "}, "an approval must give a reason"),
-    "two lines of reason": ({}, lambda p: {"reason": "a\nb"}, "no usable statement"),
+    "two lines of reason": ({}, lambda p: {"reason": "a\nb"}, "this statement is not valid"),
     "another's key": ({}, lambda p: {"key": p.keys / "drew"}, "the key that signed is not one of casey's keys"),
     "no key": ({}, lambda p: {"key": p.keys / "nobody"}, "did not sign"),
     "a second role": (
         {},
         lambda p: (p.approve("robin", "security"), {"person": "robin", "key": p.keys / "robin"})[1],
-        "robin has signed this plan already, as security",
+        "robin has already signed this plan as security",
     ),
     "store of one machine": (
         {},
         lambda p: {"store": Store(p.folder / "alone")},
-        "the record store that all machines share",
+        "a record store that all machines share",
     ),
     "signers of the sandbox": (
         {},
@@ -764,7 +774,7 @@ def test_outside_the_window_an_approval_waits_or_says_why(case: Callable[..., Ca
     plan.approvals = approvals_of(plan.store, plan_id(plan.content))
     with pytest.raises(Refused, match="is not approved") as refusal:
         plan.apply()
-    assert "holds from 2026-03-10T18:00:00Z on" in str(refusal.value)
+    assert "takes effect at 2026-03-10T18:00:00Z" in str(refusal.value)
     now = [plan.approve(p, r, override="cannot wait") for p, r in (("casey", "manager"), ("drew", "security"))]
     assert {s.not_before for s in now} == {"2026-03-10T16:00:00Z"}
     plan.approvals = approvals_of(plan.store, plan_id(plan.content))

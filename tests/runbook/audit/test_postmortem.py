@@ -67,16 +67,16 @@ def test_the_draft_says_what_the_records_say(place: Place) -> None:
     path = draft(system, "INC-7")
     text = "\n".join("".join(c["source"]) for c in json.loads(path.read_text())["cells"])
     assert told[0].report["sentence"] in text
-    assert "no record of this incident names a change" in text
+    assert "the records of this incident contain no change" in text
     assert all(t.folder.name in text for t in told)
     assert "daily_check" not in text
     html = path.with_suffix(".html").read_text()
-    assert "What was done" in html
+    assert "Actions, and who" in html
     assert "http" not in html.replace("https://cloud.google.com", "")
 
 
 def test_an_incident_without_records(place: Place) -> None:
-    with pytest.raises(UnknownName, match="no record names INC-9"):
+    with pytest.raises(UnknownName, match="no record belongs to INC-9"):
         runs_of(load_settings("sandbox"), "INC-9")
 
 

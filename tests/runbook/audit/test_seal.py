@@ -65,14 +65,14 @@ def clear(nb: dict[str, Any]) -> None:
 
 # How the notebook is spoilt → what the refusal says.
 SPOILS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "never run": (clear, "code cells never ran"),
+    "never run": (clear, "code cells did not run"),
     "one cell not run": (lambda nb: code(nb, 3).update(execution_count=None), "1 of "),
     "last cell not run": (lambda nb: code(nb, -1).update(execution_count=None), "1 of "),
     "out of order": (
         lambda nb: code(nb, 3).update(execution_count=20),
-        "not run from first to last, but as [1, 2, 3, 20,",
+        "not run in order: [1, 2, 3, 20,",
     ),
-    "twice the same": (lambda nb: code(nb, 3).update(execution_count=3), "not run from first to last"),
+    "twice the same": (lambda nb: code(nb, 3).update(execution_count=3), "not run in order"),
     "failed": (
         lambda nb: code(nb, 3)["outputs"].append({"output_type": "error", "ename": "KeyError"}),
         "a cell failed: KeyError",
@@ -140,7 +140,7 @@ def test_a_record_is_made_once(records: Path, saved: Path) -> None:
     for again in (saved, folder / "daily_check.ipynb"):
         with pytest.raises(BadInput) as raised:
             seal(again)
-        assert f"it has a record already: {folder / 'record.json'}" in raised.value.observed
+        assert f"it already has a record: {folder / 'record.json'}" in raised.value.observed
     assert [*records.iterdir()] == [folder]
     assert {p: p.read_bytes() for p in folder.iterdir()} == before
 
@@ -152,7 +152,7 @@ def test_a_run_that_was_killed_is_not_sealed(records: Path) -> None:
     shutil.copy(RUNBOOK, folder / "daily_check.ipynb")
     with pytest.raises(BadInput) as raised:
         seal(folder / "daily_check.ipynb")
-    assert "it has a record already" in raised.value.observed
+    assert "it already has a record" in raised.value.observed
 
 
 def test_what_plain_papermill_injected_counts(records: Path, saved: Path) -> None:

@@ -61,7 +61,7 @@ def test_bars_end_below_the_frame(drawn: Any, chart: Any, ask: Ask, world: str) 
 @pytest.mark.parametrize("world", ["healthy", "no_etl", "many_errors"])
 def test_errors_say_why_no_threshold_is_drawn(drawn: Any, world: str) -> None:
     text, axes = drawn(charts.errors, facts.errors(), world)
-    assert text.startswith("Errors per hour, last 24 h (alert above 20 in all; one hour has no limit)")
+    assert text.startswith("Errors per hour, last 24 h (alert above 20 in total; there is no hourly limit)")
     assert (axes is None) == (world == "no_etl")
 
 

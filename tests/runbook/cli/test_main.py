@@ -64,18 +64,18 @@ BAD = {
     "unknown environment": ("run daily_check --env prod", lambda p: {}, "did you mean production?", Exit.BAD_INPUT),
     "unknown world": ("run daily_check --world helthy", lambda p: {}, "did you mean healthy?", Exit.BAD_INPUT),
     "unknown parameter": ("run daily_check -p as_off=1", lambda p: {}, "did you mean as_of?", Exit.BAD_INPUT),
-    "no =": ("run daily_check -p as_of", lambda p: {}, "write -p name=value", Exit.BAD_INPUT),
+    "no =": ("run daily_check -p as_of", lambda p: {}, "use -p name=value", Exit.BAD_INPUT),
     "given twice": ("run daily_check -p as_of=1 -p as_of=2", lambda p: {}, "given twice", Exit.BAD_INPUT),
     "no such moment": ("run daily_check -p as_of=soon", lambda p: {}, "as_of", Exit.BAD_INPUT),
     "secret": ("run daily_check -p token=abc", lambda p: {}, "looks like a secret", Exit.BAD_INPUT),
-    "no params": ("run daily_check", lambda p: {"RUNBOOK_PARAMS": str(p)}, "there is no environment", Exit.BAD_INPUT),
+    "no params": ("run daily_check", lambda p: {"RUNBOOK_PARAMS": str(p)}, "unknown environment", Exit.BAD_INPUT),
     "params is a folder": (
         "run daily_check",
         lambda p: (p / "sandbox.yaml").mkdir() or {"RUNBOOK_PARAMS": str(p)},
         "cannot be read",
         Exit.BAD_INPUT,
     ),
-    "malformed yaml": ("run daily_check", lambda p: params(p, text="a: [1"), "is not YAML", Exit.BAD_INPUT),
+    "malformed yaml": ("run daily_check", lambda p: params(p, text="a: [1"), "is not valid YAML", Exit.BAD_INPUT),
     "unknown key": ("run daily_check", lambda p: params(p, regoin="x"), "Did you mean region?", Exit.BAD_INPUT),
     "SQL in the project": ("run daily_check", lambda p: params(p, project="x`; DROP"), "project", Exit.BAD_INPUT),
     "placeholders": ("run daily_check --env production", lambda p: {}, "<your project id>", Exit.BAD_INPUT),
@@ -100,7 +100,7 @@ BAD = {
     "records in a file": (
         "run daily_check",
         lambda p: ((p / "file").write_text("") and {}) or {"RUNBOOK_RECORDS": str(p / "file" / "x")},
-        "give another folder with RUNBOOK_RECORDS",
+        "set RUNBOOK_RECORDS to another directory",
         Exit.BROKEN,
     ),
     "port taken": ("sandbox --port {port}", lambda p: {}, "another --port", Exit.BROKEN),
@@ -139,7 +139,7 @@ def test_bad_input(
 def test_a_healthy_run(cli: Cli, tmp_path: Path) -> None:
     done = cli("run daily_check")
     assert done.exit_code == 0, done.output
-    assert "OK: everything that was looked at is as it should be" in done.output
+    assert "OK: all checks passed" in done.output
     (record,) = (tmp_path / "records/sandbox").iterdir()
     assert f"Record: {record}/daily_check.ipynb" in done.output
     assert {p.name for p in record.iterdir()} == {"daily_check.ipynb", "journal.jsonl", "record.json", "report.json"}
@@ -196,7 +196,7 @@ def test_the_sample_code_is_refused_outside_the_sandbox(
 def test_as_of_leaves_gaps(cli: Cli, tmp_path: Path) -> None:
     done = cli("run daily_check -p as_of=2026-03-10T09:00")
     assert done.exit_code == Exit.UNKNOWN, done.output
-    assert "Cloud Functions keeps no past" in done.output
+    assert "Cloud Functions has no history" in done.output
     assert "ok       ETL runs today" in done.output
     assert "2026-03-10T14:00:00+00:00" in done.output
 
@@ -257,11 +257,11 @@ def test_the_run_of_a_served_sandbox(cli: Cli, tmp_path: Path) -> None:
         assert cli("run daily_check", RUNBOOK_SANDBOX=served.url).exit_code == Exit.ALERT
         refused = cli("run daily_check --world healthy", RUNBOOK_SANDBOX=served.url)
         assert refused.exit_code == Exit.BAD_INPUT
-        assert "already is in a world" in refused.output
+        assert "already has its own world" in refused.output
         other = params(tmp_path, "live", project="acme-sales-live") | {"MOCK_MODE": "1"}
         refused = cli("run daily_check --env live", RUNBOOK_SANDBOX=served.url, **other)
         assert refused.exit_code == Exit.BAD_INPUT
-        assert "is another system" in refused.output
+        assert "serves another system" in refused.output
 
 
 NAMELESS = "import pwd\ndef none(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = none\n"
@@ -334,14 +334,14 @@ def test_a_change_planned_approved_applied_refused_and_failed(cli: Cli, tmp_path
     plans = []
     for given, code, result in (("", Exit.OK, "applied"), (f" --world {world}", Exit.ALERT, "failed")):
         planned = cli(f"run scheduler{given}", RUNBOOK_PERSON="casey")
-        assert (planned.exit_code, "PLANNED: nothing was written" in planned.output) == (Exit.OK, True), planned.output
+        assert (planned.exit_code, "Planned: nothing was changed" in planned.output) == (Exit.OK, True), planned.output
         plan = re.findall(r"runbook apply ([0-9a-f]{12})", planned.output)[0]
         nobody = cli(f"approve {plan} --role team-lead --reason agreed", RUNBOOK_PERSON="avery")
         assert (nobody.exit_code, "add --yes" in nobody.output) == (Exit.REFUSED, True), nobody.output
         shown = cli(f"approve {plan} --role team-lead --reason agreed --yes", RUNBOOK_PERSON="avery")
         assert "Signed by avery as team-lead" in shown.output, shown.output
         applied = cli(f"apply {plan}", RUNBOOK_PERSON="casey")
-        assert (applied.exit_code, result.upper() in applied.output) == (code, True), applied.output
+        assert (applied.exit_code, f"{result.capitalize()}: " in applied.output) == (code, True), applied.output
         record = Path(re.findall(r"(?m)^Record: (.+)$", applied.output)[0])
         told = json.loads((record.parent / "report.json").read_text())["outcome"]
         assert (told["result"], told["approvals"][0]["approver"]) == (result, "avery")
@@ -350,4 +350,4 @@ def test_a_change_planned_approved_applied_refused_and_failed(cli: Cli, tmp_path
         plans.append(plan)
     assert f"runbook apply {plans[1]}" in applied.output  # what was refused can be tried again; what is done cannot:
     refused = cli(f"apply {plans[0]}", RUNBOOK_PERSON="casey")
-    assert (refused.exit_code, "was applied already" in refused.output) == (Exit.REFUSED, True), refused.output
+    assert (refused.exit_code, "was already applied" in refused.output) == (Exit.REFUSED, True), refused.output

@@ -25,7 +25,7 @@ def test_a_secret_from_each_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_secret_comes_from_one_place_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOT_THERE", raising=False)
     for given in [(tmp_path, "X", False), (tmp_path, None, True), (None, "X", True)]:
-        with pytest.raises(BadInput, match="one place only"):
+        with pytest.raises(BadInput, match="only one source"):
             ask_secret(*given)
     with pytest.raises(BadInput, match="no environment variable NOT_THERE"):
         ask_secret(None, "NOT_THERE", False)

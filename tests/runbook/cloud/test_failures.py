@@ -72,7 +72,7 @@ OLD = "Cloud Zeppelin API has not been used in project 4711 before or it is disa
         ),
         (403, {"message": OLD}, "gcloud services enable zeppelin.googleapis.com --project=4711"),
         (403, {"details": info("SECURITY_POLICY_VIOLATED")}, "VPC Service Controls"),
-        (403, {"details": info("CONSUMER_INVALID", consumer="projects/nope")}, "correct `project` in params"),
+        (403, {"details": info("CONSUMER_INVALID", consumer="projects/nope")}, "check `project` in params"),
         (
             403,
             {"details": info("IAM_PERMISSION_DENIED", permission="run.services.get", resource="projects/p")},
@@ -109,7 +109,7 @@ def test_the_next_step_of_an_error(code: int, error: Any, next: str) -> None:
 @pytest.mark.parametrize("body", [b"<html><title>Sign in</title></html>", b"[]", b'"text"', b"null", b"{", b"\xff"])
 def test_an_answer_of_another_form_is_a_gap_and_never_an_empty_list(body: bytes) -> None:
     kind = "text/html" if body.startswith(b"<") else "application/json"
-    assert "no JSON object" in failed(200, body, kind).why
+    assert "not a JSON object" in failed(200, body, kind).why
 
 
 def test_a_page_instead_of_an_error_is_told_by_its_title() -> None:

@@ -128,11 +128,11 @@ def test_a_text_must_be_printable(tmp_path: Path, value: str) -> None:
 # Values → error, what the message says.
 UNKNOWN: list[tuple[dict[str, object], type[RunbookError], str]] = [
     ({"nmae": "x"}, BadParameter, "did you mean name?"),
-    ({"zzz": "x"}, BadParameter, "there is: environment, world, name, count, share, force."),
+    ({"zzz": "x"}, BadParameter, "use one of: environment, world, name, count, share, force."),
     ({"x = 1; y": "1"}, BadParameter, "write -p name=value"),
     ({"": "1"}, BadParameter, "write -p name=value"),
     ({"environment": "sandbx"}, UnknownName, "did you mean sandbox?"),
-    ({"environment": "../params/sandbox"}, UnknownName, "there is no environment"),
+    ({"environment": "../params/sandbox"}, UnknownName, "unknown environment"),
 ]
 
 
@@ -157,7 +157,7 @@ def test_a_rehearsal_of_production_has_worlds(tmp_path: Path, monkeypatch: Any) 
 def test_runbooks_are_found_by_name_or_path(tmp_path: Path) -> None:
     assert find_runbook("daily_check").name == "daily_check.ipynb"
     assert request(notebook(tmp_path, DECLARED), {}).runbook == "mine"
-    for name, hint in {"daily_chek": "did you mean daily_check?", str(tmp_path / "not.ipynb"): "there is: "}.items():
+    for name, hint in {"daily_chek": "did you mean daily_check?", str(tmp_path / "not.ipynb"): "use one of: "}.items():
         with pytest.raises(UnknownName) as raised:
             find_runbook(name)
         assert hint in str(raised.value)

@@ -48,17 +48,17 @@ BAD = [
     ("project: acme-sales-sandbox", 'project: "x`; DROP TABLE y; --"', ["project: String should match"]),
     ("main: sales_intelligence", "main: sales-intelligence", ["datasets.main: String should match"]),
     ("status: status ", 'status: "status) OR (1=1" ', ["tables.etl_runs.status: String should match"]),
-    ("time_zone: America/Chicago", "time_zone: Chicago", ["time_zone: is no time zone"]),
-    ("time_zone: America/Chicago", "time_zone: ../etc/passwd", ["time_zone: is no time zone"]),
-    ('"5 * * * *"', '"5 * * *"', ["functions.0.schedule: is no cron schedule"]),
-    ("name: calendar-sync", "name: gmail-sync", ["functions: listed twice: gmail-sync"]),
+    ("time_zone: America/Chicago", "time_zone: Chicago", ["time_zone: is not an IANA time zone"]),
+    ("time_zone: America/Chicago", "time_zone: ../etc/passwd", ["time_zone: is not an IANA time zone"]),
+    ('"5 * * * *"', '"5 * * *"', ["functions.0.schedule: is not a valid cron schedule"]),
+    ("name: calendar-sync", "name: gmail-sync", ["functions: duplicate names: gmail-sync"]),
     ("window: weekend", "window: wekend", ["operations.add_column.window: wekend is not under windows"]),
     ("signers: [manager],", "signers: [boss],", ["operations.add_column.signers: not under contacts: boss"]),
     ("ask: security ", "ask: nobody ", ["roles.ask: nobody is not under contacts"]),
     ("days: [sat, sun]", "days: [saturday]", ["windows.weekend.days.0"]),
-    ("records: records", "records: gs://b/x", ["records: is an address", "give its path", "'gs://b/x'"]),
+    ("records: records", "records: gs://b/x", ["records: is a URL", "give the path", "'gs://b/x'"]),
     ("region: us-central1", "region: <your region>", ["still has placeholders", "region: <your region>"]),
-    ("project: acme", "project: [", ["is not YAML"]),
+    ("project: acme", "project: [", ["is not valid YAML"]),
     (
         "project: acme-sales-sandbox",
         "project: acme-sales-sandbox\nproject_id: x",
@@ -79,7 +79,7 @@ def test_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new:
 
 @pytest.mark.parametrize("text", ["", "- a list", "just words"])
 def test_not_a_mapping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
-    with pytest.raises(BadSettings, match="not a mapping"):
+    with pytest.raises(BadSettings, match="not a YAML mapping"):
         load(monkeypatch, tmp_path, text)
 
 
@@ -87,7 +87,7 @@ def test_not_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
     load_settings.cache_clear()
-    with pytest.raises(BadSettings, match="not YAML"):
+    with pytest.raises(BadSettings, match="not valid YAML"):
         load_settings("mine")
 
 

@@ -18,7 +18,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("p1_response", {"detected_at": "8 o'clock"}, "detected_at=8 o'clock"),
     ("p1_response", {"incident": "7"}, "incident=7"),
     ("rollback", {"function": "gmail-snyc"}, "did you mean gmail-sync?"),
-    ("rollback", {"function": ""}, "there is: gmail-sync, "),
+    ("rollback", {"function": ""}, "use one of: gmail-sync, "),
     ("retry", {"function": "ünïcode"}, "it is not in params/sandbox.yaml"),
     ("rollback", {"revision": "Gmail"}, "revision=Gmail"),
     ("p1_response", {"notify": "on-cal", "incident": "INC-7"}, "did you mean on-call?"),

@@ -55,7 +55,7 @@ def test_what_was_not_tried_in_staging_is_not_applied(
 
     planned = staging.plan(name, environment="staging", reason="a trial", **given)  # planned is not applied
     assert gate(planned) == []
-    assert planned.names["plan"].relies_on[GATE] == "none available"
+    assert planned.names["plan"].relies_on[GATE] == "no staging environment"
     assert gate(live.run(name, environment="live", **given)) == [("alert", "not yet")]
     staging.approve(planned.id)
     tried = staging.go(name, planned.id, environment="staging", reason="a trial", **given)

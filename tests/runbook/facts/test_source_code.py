@@ -301,7 +301,7 @@ def test_no_source_keeps_the_code() -> None:
     fact = seen("")
     assert not fact.rows
     assert not fact.gaps
-    assert fact.line == "the code stays as it is"
+    assert fact.line == "the code does not change"
 
 
 def test_not_a_git_checkout(tmp_path: Path) -> None:
@@ -330,4 +330,4 @@ def test_without_pytest_the_tests_are_unknown(checkout: Path, monkeypatch: pytes
 
 def test_without_git_nothing_is_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "git cannot tell" in seen(checkout).gaps[0].why
+    assert "git failed" in seen(checkout).gaps[0].why

@@ -66,7 +66,7 @@ def test_memory_against_its_limit(sandbox: Callable[..., Any]) -> None:
         ("account-scoring", "Wed 07:30", "duration", _s(killed - newest["started_at"]), 540, "s", "out of memory"),
         ("account-scoring", "Wed 07:30", "memory", used, 1024, "MiB", "out of memory"),
     ]
-    assert fix(page) == (f"give it more memory (stopped at {used:,} MiB, it has 1,024 MiB)", "memory=2Gi")
+    assert fix(page) == (f"give it more memory (stopped at {used:,} MiB; the limit is 1,024 MiB)", "memory=2Gi")
 
 
 def _s(delta: Any) -> int:
@@ -78,7 +78,7 @@ def test_time_against_its_limit(sandbox: Callable[..., Any]) -> None:
     *_, stopped = brief(page)
     assert stopped == ("embeddings", "Wed 06:15", "duration", 300, 300, "s", "out of time")
     assert fix(page) == (
-        "give it more time, or make it faster (stopped at 300 s, it has 300 s)",
+        "raise its timeout, or make it faster (stopped at 300 s; the limit is 300 s)",
         "timeout_s=600",
     )
 
@@ -102,7 +102,7 @@ def test_a_line_is_about_the_run_before_it_and_no_older_one(sandbox: Callable[..
         None,
         540,
         "s",
-        "no end seen",
+        "no end",
     )  # 25 h ago: no line is read
     assert (newer[1], newer[3] < 540, newer[-1]) == ("Wed 07:30", True, "out of memory")
 
@@ -150,7 +150,7 @@ def test_the_time_that_is_proposed(sandbox: Callable[..., Any], deployed: int, w
     seen, moment = seen_in(sandbox, "p1_timeout")  # which was stopped at 300 s
     page = page_of(seen._replace(functions=with_limits(seen.functions, timeout_s=deployed)), moment)
     assert fix(page)[1] == (f"{wanted}" if wanted else "")
-    assert ("by now" in fix(page)[0]) == (deployed > 400)
+    assert (" now" in fix(page)[0]) == (deployed > 400)
 
 
 def test_no_more_time_than_there_is(sandbox: Callable[..., Any]) -> None:
@@ -166,7 +166,7 @@ def test_params_stand_in_by_name_where_nothing_was_seen(sandbox: Callable[..., A
     seen = seen._replace(functions=replace(seen.functions, rows=(), gaps=(Gap("functions", "403"),)))
     page = page_of(seen, moment)
     assert {r["limit by"] for r in page.headroom} == {"params"}
-    assert "could not be seen" in fix(page)[0]
+    assert "could not be read" in fix(page)[0]
     assert fix(page)[1] == "memory=2Gi"
 
 
@@ -178,7 +178,7 @@ def test_a_limit_that_nobody_measured_still_has_its_row(sandbox: Callable[..., A
     assert (memory["what"], memory["seen"], memory["limit"]) == ("memory", None, 1024)
     shown = charts.limits(Stub(moment), page, *seen)._repr_mimebundle_()  # type: ignore[arg-type]
     assert shown["image/png"].startswith(b"\x89PNG")
-    assert fix(page) == ("give it more memory (it has 1,024 MiB)", "memory=2Gi")
+    assert fix(page) == ("give it more memory (the limit is 1,024 MiB)", "memory=2Gi")
 
 
 def test_the_chart_has_the_numbers_as_text(sandbox: Callable[..., Any]) -> None:
@@ -198,10 +198,10 @@ def test_nothing_ran_into_a_limit_is_said_in_words(sandbox: Callable[..., Any], 
     seen, moment = seen_in(sandbox, world)
     page = page_of(seen, moment)
     shown = charts.limits(Stub(moment), page, *seen)._repr_mimebundle_()  # type: ignore[arg-type]
-    assert shown["text/plain"] == "Newest runs and their limits: nothing ran into a limit"
+    assert shown["text/plain"] == "Newest runs and their limits: no function hit a limit"
     lost = replace(seen.logs, gaps=(Gap("errors", "403"),))
     shown = charts.limits(Stub(moment), page, seen.functions, lost)._repr_mimebundle_()  # type: ignore[arg-type]
-    assert shown["text/plain"] == "Newest runs and their limits: could not be seen"
+    assert shown["text/plain"] == "Newest runs and their limits: could not be read"
 
 
 def test_limits_are_read_from_what_is_deployed(sandbox: Callable[..., Any]) -> None:

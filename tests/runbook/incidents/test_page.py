@@ -75,7 +75,7 @@ def test_what_did_not_start_for_no_known_reason_is_one_unknown(sandbox: Callable
     (found,) = diagnose(seen, patterns(), load_settings("sandbox"), moment)
     assert (found.cause, found.confidence) == ("unknown", "unknown")
     assert len(found.functions) > 3
-    assert all("not started" in e or "nothing that is known" in e for e in found.evidence)
+    assert all("not started" in e or "no known pattern" in e for e in found.evidence)
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -123,10 +123,10 @@ def test_what_the_scheduler_may_not_call_is_one_cause(sandbox: Callable[..., Any
 
 def test_a_failure_is_counted_once(sandbox: Callable[..., Any]) -> None:
     [cause] = page(*seen_in(sandbox, "p1_secret_disabled")).causes
-    assert "lines say so" not in " ".join(cause.evidence)
+    assert "similar lines" not in " ".join(cause.evidence)
     [cause, *_] = page(*seen_in(sandbox, "p1_permission_changed")).causes
     [failed] = re.findall(r"(\d+) failed", cause.evidence[0])
-    assert re.findall(r"\((\d+) lines say so\)", cause.evidence[1]) == [failed]
+    assert re.findall(r"\((\d+) similar lines\)", cause.evidence[1]) == [failed]
 
 
 def test_what_was_changed_after_it_last_ran_is_run_again_first(sandbox: Callable[..., Any]) -> None:
@@ -137,7 +137,7 @@ def test_what_was_changed_after_it_last_ran_is_run_again_first(sandbox: Callable
     changes = ({**back, "resource": "services/gmail-sync"}, *seen.changes.rows)
     after = page(seen._replace(changes=replace(seen.changes, rows=changes)), moment)
     assert after.causes[0].changed_since_last_run
-    assert "changed after it last ran: Services.UpdateService of gmail-sync by ann" in after.causes[0].evidence[-1]
+    assert "changed after its last run: Services.UpdateService of gmail-sync by ann" in after.causes[0].evidence[-1]
     assert [s["command"].split()[2] for s in after.steps] == ["retry"]
     other = ({**back, "resource": "services/calendar-sync"}, *seen.changes.rows)
     assert not page(seen._replace(changes=replace(seen.changes, rows=other)), moment).causes[0].changed_since_last_run
@@ -176,7 +176,7 @@ def test_what_is_broken_is_an_alert_also_when_nobody_knows_why(sandbox: Callable
 
 def test_what_could_not_be_seen_has_a_next_step(sandbox: Callable[..., Any]) -> None:
     found = page(*seen_in(sandbox, "no_permission"))
-    unread = [f for f in found.findings if f.check == "seen"]
+    unread = [f for f in found.findings if f.check == "read"]
     assert unread
     assert all(f.subject and f.next for f in unread)
     assert len(found.steps) == len(unread)
@@ -188,7 +188,7 @@ def test_nothing_seen_is_never_nothing_broken(sandbox: Callable[..., Any]) -> No
     unknowns = Evidence(*(Fact(name, (), "", moment.at, gaps=gap) for name in Evidence._fields))
     found = incidents.page(Stub(moment), type("S", (), unknowns._asdict()))  # type: ignore[arg-type]
     assert found.findings.worst is Verdict.unknown
-    assert "could be seen" in found.why
+    assert "could not be read" in found.why
 
 
 def test_without_functions_or_runs_the_severity_is_unknown(sandbox: Callable[..., Any]) -> None:

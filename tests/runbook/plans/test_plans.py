@@ -88,7 +88,7 @@ def test_a_plan_belongs_to_an_operation_and_says_a_way_back_and_a_line(name: str
     assert SYSTEM.operations[plan.operation].offered
     assert len(plan.whole_id) == 64
     for change in plan.changes:
-        assert change.way_back.startswith(("runbook run ", "gcloud run ", "none: "))
+        assert change.way_back.startswith(("runbook run ", "gcloud run ", "Not ", "Cannot "))
         assert change.line.startswith(("gcloud ", "bq "))
 
 
@@ -100,7 +100,7 @@ def test_a_trial_in_staging_is_part_of_what_is_signed() -> None:
         given = Seen({**seen({}).facts, "rehearsal": Fact("tried in staging", tuple(rows), "line", AT)})
         plan = plans.rotate_secret(request("rotate_secret", {}), given, GATES, system, MOMENT)
         found.append(plan.relies_on["tried in staging"])
-    assert found == ["none available", "not in staging", "20260310-rotate", "not in staging"]
+    assert found == ["no staging environment", "not in staging", "20260310-rotate", "not in staging"]
 
 
 def test_every_plan_has_cases_of_each_kind() -> None:

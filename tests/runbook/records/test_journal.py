@@ -61,7 +61,7 @@ def test_where_it_cannot_be_written(tmp_path: Path) -> None:
         Journal(tmp_path / "absent").write("START")
     assert (raised.value.what, raised.value.next) == (
         "the journal of this run cannot be written: START",
-        "make room, or give another folder with RUNBOOK_RECORDS.",
+        "free disk space, or set RUNBOOK_RECORDS to another directory.",
     )
     assert raised.value.observed == f"{tmp_path / 'absent' / 'journal.jsonl'}: No such file or directory"
 

@@ -61,7 +61,7 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
         text=True,
     )
     assert "runbook.model.errors.NoRecord: NoRecord: the record of this run cannot be written" in ended.stderr
-    assert "x: File too large\n  What was written before is still there." in ended.stderr
+    assert "x: File too large\n  Earlier files are unchanged." in ended.stderr
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x", b"old")]
 
 

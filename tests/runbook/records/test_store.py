@@ -57,7 +57,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_names_that_are_refused(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path)
     for ask in (lambda: store.create(name, b""), lambda: store.read(name), lambda: store.list(name)):
-        with pytest.raises(ValueError, match="is no name"):
+        with pytest.raises(ValueError, match="is not a valid name"):
             ask()
 
 

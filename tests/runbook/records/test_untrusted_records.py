@@ -92,7 +92,7 @@ def test_what_nobody_signed_runs_no_code_that_it_names(place: Place, tmp_path: P
     plan = forged(place, change, operation="deploy", runbook="deploy", parameters=given)
     done = CliRunner().invoke(main, ["apply", plan[:12]], env={"RUNBOOK_RECORDS": str(place.records)})
     assert done.exit_code == Exit.REFUSED, done.output
-    assert "nobody has approved it as team-lead" in done.output
+    assert "not yet approved as team-lead" in done.output
     assert "Next: runbook approve" in done.output
     assert not marker.exists()
 
@@ -152,7 +152,7 @@ def test_the_text_of_a_change_is_made_from_what_it_does(tmp_path: Path, name: st
         row = json.loads(canonical(change.plain()))
         assert change_of(row, name, plan.operation).plain() == change.plain()
         for key in ("resource", "before", "after"):
-            with pytest.raises(Refused, match="shows something else"):
+            with pytest.raises(Refused, match="text differs from what it would do"):
                 change_of(row | {key: "something harmless"}, name, plan.operation)
         with pytest.raises(Refused, match="has no action"):
             change_of(row, "daily_check", plan.operation)
@@ -207,7 +207,7 @@ def test_after_a_write_no_error_says_that_nothing_was_changed(place: Place) -> N
         done.names["run"].query("SELECT nonsense(")
     said = str(error.value)
     assert "Nothing was changed" not in said
-    assert f"Before this, changes of plan {first.id} were sent:" in said
+    assert f"Before this error, changes of plan {first.id} were sent:" in said
     assert "2. route traffic, gmail-sync: done" in said
     assert f"runbook apply {first.id}" in said
 
@@ -218,5 +218,5 @@ def test_a_query_that_fails_between_writes_is_no_silence(place: Place, monkeypat
     monkeypatch.setattr("runbook.facts.etl.newest_run", lambda *_: ("SELECT nonsense(", {}))
     done = place.go("retry", first.id)
     assert done.outcome.result == "unknown"
-    assert "not started: could not see: BigQuery does not accept the query" in done.outcome.said
-    assert f"runbook apply {first.id} looks again" in done.outcome.next[0]
+    assert "not started: could not read: BigQuery does not accept the query" in done.outcome.said
+    assert f"runbook apply {first.id} checks each change again" in done.outcome.next[0]

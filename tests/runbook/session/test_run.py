@@ -14,8 +14,8 @@ from tests.runbook.changes import Place
     [
         ("daily_check", {}, "this run only reads"),
         ("rollback", {}, "this run only reads"),
-        ("rollback", {"approved_plan": "0" * 12}, "this run may change it, as approved"),
-        ("backup", {"apply": True}, "this run may change it, as approved"),
+        ("rollback", {"approved_plan": "0" * 12}, "this run may change it"),
+        ("backup", {"apply": True}, "this run may change it"),
     ],
 )
 def test_the_real_system_is_announced_as_what_it_is_for(
@@ -42,8 +42,10 @@ def test_a_look_back_calls_nobody_and_says_how_to_look_at_now(
     report = Place(tmp_path / "records", world).run("daily_check", **given, as_of=as_of).names["run"].close()
     assert report.verdict.name == verdict
     (step,) = report.next
-    assert step.startswith(f"this looked back at {as_of.replace('T', ' ')} C")
-    assert step.endswith(f"to look at now: runbook run daily_check --env sandbox --world {world} -p incident=INC-7")
+    assert step.startswith(f"this run shows {as_of.replace('T', ' ')} C")
+    assert step.endswith(
+        f"for the present, run: runbook run daily_check --env sandbox --world {world} -p incident=INC-7"
+    )
 
 
 def test_an_alert_of_now_calls_somebody(tmp_path: Path) -> None:

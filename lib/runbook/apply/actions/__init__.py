@@ -1,9 +1,9 @@
-"""Everything that runbooks can write, each write beside its read-back. Only the executor imports this package.
+"""Everything that runbooks can write: each write with its read-back. Only the executor imports this package.
 
-An action has two halves. `observe` reads how things are now and says which side of the change that is: `old`, `new`,
-`pending` (still on its way), `failed` (Google says so) or `other`; what it read is the guard of the write. `do` sends
-the write, through a `send` that the guard lets pass once. Whether a write worked is never taken from its answer, only
-from looking again. Start with base.py, then scheduling.py for an example.
+An action has two functions. `observe` reads the current state and compares it with the change: `old`, `new`, `pending`
+(in progress), `failed` (Google reports a failure) or `other`; it also returns the data that the write needs, such as an
+etag. `do` sends the write through `send`, which the guard allows once per request. Whether a write worked is observed,
+never taken from its answer. Start with base.py, then scheduling.py for an example.
 """
 
 from __future__ import annotations

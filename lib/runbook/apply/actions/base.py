@@ -16,7 +16,7 @@ State = Literal["old", "new", "pending", "failed", "other", "unseen"]
 
 @dataclass(frozen=True)
 class Observation:
-    """How things are: `state` against the change, `said` in words, `data` as the API gave it (etags are there)."""
+    """The current state: `state` relative to the change, `said` in words, `data` from the API, with its etag."""
 
     state: State
     said: str = ""
@@ -31,13 +31,13 @@ class Send(Protocol):
 
 @dataclass(frozen=True)
 class Action:
-    """`observe(cloud, change)` and `do(send, cloud, change, observed, material)`, see above."""
+    """`observe(cloud, change)` and `do(send, cloud, change, observed, secret_value)`; see the package."""
 
     observe: Callable[[Cloud, Change], Observation]
     do: Callable[[Send, Cloud, Change, Observation, SecretValue], None]
 
 
 def side(now: object, change: Change, said: str, data: Row) -> Observation:
-    """Old or new by comparing with what the change says; anything else is `other`."""
+    """The observation whose state is `new` or `old` if `now` equals that side of the change, else `other`."""
     state: State = "new" if now == change.args.after else "old" if now == change.args.before else "other"
     return Observation(state, said, data)

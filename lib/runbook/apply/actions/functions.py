@@ -17,7 +17,7 @@ from runbook.model.plan import Change
 
 
 def targets(service: Row, key: str = "traffic") -> dict[str, int]:
-    """Percent of the traffic by revision id; "latest" is whichever is newest and ready."""
+    """Percent of the traffic by revision id; "latest" is the newest ready revision."""
     return {t.get("revision") or "latest": t.get("percent", 0) for t in service.get(key, []) if t.get("percent")}
 
 
@@ -56,7 +56,7 @@ _MASKS = {
     "timeout_s": "serviceConfig.timeoutSeconds",
 }
 
-LABEL = "runbook-source"  # on a function: which source its code was built from
+LABEL = "runbook-source"  # the label on a function with the digest of its source
 
 
 def _function(cloud: Cloud, name: str) -> str:
@@ -107,7 +107,7 @@ def _do_function(send: Send, cloud: Cloud, change: Change, observed: Observation
 
 
 def _observe_restart(cloud: Cloud, change: Change) -> Observation:
-    """Whether the revision that serves was made with this rotation's mark: then it has read the secret anew."""
+    """Whether the serving revision has this rotation's annotation: then it has read the new version."""
     service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
     condition = service.get("terminalCondition", {})
     if service.get("reconciling"):
@@ -120,7 +120,7 @@ def _observe_restart(cloud: Cloud, change: Change) -> Observation:
         return Observation("new", service["latestReadyRevision"].rsplit("/", 1)[1], service)
     if condition.get("state") == "CONDITION_FAILED":
         return Observation("failed", condition.get("message", ""), service)
-    return Observation("old", "it runs with the secret that it read before", service)
+    return Observation("old", "it still uses the previous version of the secret", service)
 
 
 MARK = "runbook/secret-version"

@@ -1,7 +1,7 @@
 """A message to people.
 
-No service tells whether it was read, so the record store notes that it was accepted; should that note be lost in a
-crash, the message is sent again: better twice than never.
+No service reports whether a person has read it, so the record store notes that it was accepted. If a crash loses that
+note, the message is sent again: twice is better than never.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from runbook.records.store import Store
 
 
 def _observe_message(cloud: Cloud, change: Change) -> Observation:
-    raw = _told(cloud).read(notified_place(_once(change), change.args.contact))
-    return Observation("old", "not told yet") if raw is None else Observation("new", "the message was accepted")
+    raw = _store(cloud).read(notified_place(_once(change), change.args.contact))
+    return Observation("old", "not notified yet") if raw is None else Observation("new", "the message was accepted")
 
 
 def _once(change: Change) -> str:
-    """What the message is sent for only once: the incident that its plan names, else the plan's application."""
+    """The key for which the message is sent only once: the incident of the plan, else the attempt to apply it."""
     return change.args.once or change.notes["once"]
 
 
-def _told(cloud: Cloud) -> Store:
+def _store(cloud: Cloud) -> Store:
     return Store(records_directory(cloud.settings))
 
 
 def _do_message(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     contact, title, text = change.args.contact, change.args.title, change.args.message
-    if cloud.target == "sandbox":  # nobody may be called by a rehearsal
+    if cloud.target == "sandbox":  # a rehearsal must not call anyone
         body = {"title": title, "message": text, "type": "info"}
         send("POST", f"https://inbox.example.com/messages/{contact}", body)
     else:
         deliver(contact, title, text)
     note = {"contact": contact, "at": now()}
-    _told(cloud).create(notified_place(_once(change), contact), canonical(note))
+    _store(cloud).create(notified_place(_once(change), contact), canonical(note))
 
 
 ACTIONS = {

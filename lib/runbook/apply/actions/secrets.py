@@ -15,7 +15,7 @@ def _secret(cloud: Cloud, name: str) -> str:
 
 
 def _observe_version(cloud: Cloud, change: Change) -> Observation:
-    """Whether the version that would be added is there; a version number is given once and never again."""
+    """Whether the new version exists. Secret Manager never reuses a version number."""
     name = _secret(cloud, change.args.secret)
     found = cloud.items("secretmanager", f"v1/{name}/versions", "versions", pageSize=100)
     newest = max((int(v["name"].rsplit("/", 1)[1]) for v in found), default=0)

@@ -31,16 +31,16 @@ def _observe_copy(cloud: Cloud, change: Change) -> Observation:
     at = change.args
     found, job = _get_table(cloud, at.to_dataset, at.to_table), _newest_job(cloud, change)
     if found is None:
-        return _without(job, "it is not there")
+        return _without(job, "the table does not exist")
     base = found.get("snapshotDefinition", {}).get("baseTableReference", {}).get("tableId")
     mine = base == at.table if at.is_snapshot else job is not None
     if found.get("type", "TABLE") != ("SNAPSHOT" if at.is_snapshot else "TABLE") or not mine:
-        return Observation("other", f"there is another {found.get('type')} of that name", found)
+        return Observation("other", f"another {found.get('type')} has that name", found)
     return Observation("new", f"{int(found.get('numRows', 0)):,} rows", found)
 
 
 def _without(job: Row | None, said: str) -> Observation:
-    """What the last job says while its effect is not there."""
+    """The observation from the last job, if the table does not exist."""
     status = job["status"] if job else {}
     if job and status.get("state") != "DONE":
         return Observation("pending", "the job is running", job)
@@ -50,7 +50,7 @@ def _without(job: Row | None, said: str) -> Observation:
 
 
 def _newest_job(cloud: Cloud, change: Change) -> Row | None:
-    """The last job that was inserted for a change; each is named after it and numbered."""
+    """The last job for a change. The job ids are the change's name with a number."""
     from google.api_core.exceptions import NotFound
 
     found = None
@@ -63,7 +63,7 @@ def _newest_job(cloud: Cloud, change: Change) -> Row | None:
     return found
 
 
-TRIES = 20  # jobs for one change; Google keeps them for months, and an id is good for one only
+TRIES = 20  # jobs for one change; a job id can be used only once, and Google keeps a job for months
 
 
 def _do_copy(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
@@ -80,7 +80,7 @@ def _do_copy(send: Send, cloud: Cloud, change: Change, observed: Observation, _:
 
 
 def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> None:
-    """Insert a job whose id follows from the change, so that of two at the same time Google refuses one."""
+    """Insert a job with an id that depends on the change, so Google refuses one of two concurrent inserts."""
     from google.api_core.exceptions import BadRequest
 
     project, last = cloud.settings.project, _newest_job(cloud, change)
@@ -97,7 +97,7 @@ def _observe_column(cloud: Cloud, change: Change) -> Observation:
     found = _get_table(cloud, at.dataset, at.table) or {}
     fields = {f["name"]: (f["type"], f.get("mode", "NULLABLE")) for f in found.get("schema", {}).get("fields", [])}
     if at.column not in fields:
-        return Observation("old", "there is no such column", found)
+        return Observation("old", "the column does not exist", found)
     state: State = "new" if fields[at.column] == at.field else "other"
     return Observation(state, str(fields[at.column]), found)
 

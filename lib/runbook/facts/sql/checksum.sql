@@ -1,6 +1,6 @@
--- What stands for the rows of a table, whatever their order: the sum of 60 bits of the MD5 of each. A sum notices a row
--- that is there twice, where BIT_XOR would let two equal rows cancel out; as NUMERIC it has room for 10^10 rows, where an
--- INT64 overflows after eight. Two tables are compared by one query, so how one system writes JSON does not matter.
+-- A checksum of the rows of a table in any order: the sum of 60 bits of the MD5 of each row. A sum detects duplicate rows;
+-- with BIT_XOR, two equal rows would cancel out. NUMERIC has room for 10^10 rows; INT64 would overflow after eight. One
+-- query compares both tables, so the JSON format of the system does not matter.
 -- The functions: https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#to_json_string,
 -- …/hash_functions#md5, …/conversion_functions#cast_as_integer (a hex string becomes an INT64).
 COALESCE(

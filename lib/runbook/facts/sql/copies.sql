@@ -1,4 +1,4 @@
--- A copied table beside what it was copied from, in one row. {past} is empty or names the moment of the copy
+-- A copied table and its source, in one row. {past} is empty or has the time of the copy
 -- (https://cloud.google.com/bigquery/docs/access-historical-data), {checksum} is sql/checksum.sql or NULL.
 SELECT '{name}' AS copy, copied.row_count AS copy_rows, source.row_count AS source_rows,
   copied.checksum AS copy_checksum, source.checksum AS source_checksum

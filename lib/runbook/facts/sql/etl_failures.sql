@@ -1,4 +1,4 @@
--- The newest failed runs of the team's day, with what they said where the system records it.
+-- The newest failed runs of the team's day, with the error if the system records it.
 SELECT {started_at} AS started_at, {source_system} AS source_system, {function} AS function, {error} AS error
 FROM `{table}`
 WHERE {started_at} >= @since AND {started_at} <= @until AND {status} = 'failed'

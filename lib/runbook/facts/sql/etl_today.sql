@@ -1,6 +1,6 @@
--- Runs of the team's day, by source system and status. Runs that neither succeeded nor failed are counted apart where a
--- later run of the same function succeeded: they are over, whatever their rows say. Where no column names the function
--- it is NULL, so that a later run of the same system counts.
+-- Runs of the team's day, by source system and status. Runs that neither succeeded nor failed are counted separately if a
+-- later run of the same function succeeded: they are over, although their rows have no end. If no column names the
+-- function, it is NULL, so that a later run of the same source system counts.
 SELECT source_system, status, COUNT(*) AS runs, MAX(started_at) AS latest, _outlived
 FROM (
   SELECT {source_system} AS source_system, {status} AS status, {started_at} AS started_at,
