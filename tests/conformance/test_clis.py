@@ -188,12 +188,7 @@ def test_the_printed_line_sees_what_the_fact_says(said: Said, cloud: Any, moment
         listed = re.findall(r"(?m)^(?:NAME: )?([a-z][a-z0-9-]+)(?: |$)", said(name).stdout)
         assert sorted(listed) == [r["name"] for r in fact.rows], said(name).stdout
         return
-    if name == "versions":
-        plainly = re.sub(r"\x1b\[[\d;]*m", "", said(name).stdout)
-        listed = re.findall(r"(?m)^(?:NAME: )?(\d+)\s+(?:STATE: )?(\w+)", plainly)
-        assert listed == [(str(r["version"]), r["state"].lower()) for r in fact.rows], said(name).stdout
-        return
-    if name == "secrets":
+    if name in ("versions", "secrets"):
         plainly = re.sub(r"\x1b\[[\d;]*m", "", said(name).stdout)
         listed = re.findall(r"(?m)^(?:NAME: )?(\d+)\s+(?:STATE: )?(\w+)", plainly)
         assert listed == [(str(r["version"]), r["state"].lower()) for r in fact.rows], said(name).stdout
