@@ -319,16 +319,7 @@ def side(app: App, change: Change, runs: int) -> str:  # noqa: C901 - one branch
         ]
         return "moving" if service["reconciling"] else _side(now, [new, new], [old] * 2)
     if change.action == "update function":
-        found = sandbox.functions.functions[at.function]
-        now = {
-            "source": found["labels"].get("runbook-source", ""),
-            "runtime": found["buildConfig"]["runtime"],
-            "entry_point": found["buildConfig"]["entryPoint"],
-            "memory": found["serviceConfig"]["availableMemory"],
-            "timeout_s": found["serviceConfig"]["timeoutSeconds"],
-        }
-        moving = any(o.resource.endswith(f"/functions/{at.function}") and not o.ended for o in _operations(app))
-        return "moving" if moving else _side({key: now[key] for key in new}, new, old)
+        return _side_of_function(app, at.function, new, old)
     if change.action == "run once":
         return {0: "old", 1: "new"}.get(runs_of(app, at.function) - runs, "twice")
     if change.action == "set job state":
@@ -351,6 +342,19 @@ def side(app: App, change: Change, runs: int) -> str:  # noqa: C901 - one branch
     assert change.action == "add column"
     columns = sandbox.bigquery.catalog.tables[at.dataset, at.table].column_names
     return "new" if at.column in columns else "old"
+
+
+def _side_of_function(app: App, name: str, new: dict[str, Any], old: Any) -> str:
+    found = app.sandbox.functions.functions[name]
+    now = {
+        "source": found["labels"].get("runbook-source", ""),
+        "runtime": found["buildConfig"]["runtime"],
+        "entry_point": found["buildConfig"]["entryPoint"],
+        "memory": found["serviceConfig"]["availableMemory"],
+        "timeout_s": found["serviceConfig"]["timeoutSeconds"],
+    }
+    moving = any(o.resource.endswith(f"/functions/{name}") and not o.ended for o in _operations(app))
+    return "moving" if moving else _side({key: now[key] for key in new}, new, old)
 
 
 def _operations(app: App) -> Any:

@@ -278,6 +278,7 @@ def test_what_is_not_understood_is_not_done(cloud):
         here.bigquery.update_table(table, ["description"])
 
 
+@pytest.mark.full  # tests/conformance/test_clis.py runs each of these commands once
 @pytest.mark.skipif(not shutil.which("bq"), reason="bq is not installed here")
 def test_through_bq(tmp_path):
     with serve(gcp_sandbox.app(INVENTORY)) as served:
