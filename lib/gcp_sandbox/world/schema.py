@@ -338,9 +338,7 @@ def _read(world: str) -> dict:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_QUICK)
     except OSError as error:
-        raise BadWorld(
-            f"Unknown world {world!r}. Available: {', '.join(shipped())}, or a file ({error.strerror})"
-        ) from None
+        raise BadWorld(f"Unknown world {world!r} ({error.strerror}). Available: {', '.join(shipped())}") from None
     except yaml.YAMLError as error:
         raise BadWorld(f"world {world}: not valid YAML: {error}") from None
     if not isinstance(raw, dict):
