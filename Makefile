@@ -33,7 +33,7 @@ lint: .venv/.dev  ## ruff: lint and format, without changing anything
 fix: .venv/.dev  ## format, and execute the notebooks again in the sandbox
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
-	$(BIN)/python -P tests/golden.py
+	$(BIN)/python -m tests.golden
 
 lab: .venv/.lab  ## JupyterLab on working copies of the notebooks
 	@$(BIN)/runbook lab --env $(ENV)
