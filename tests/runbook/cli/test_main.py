@@ -188,7 +188,7 @@ def test_the_sample_code_is_refused_outside_the_sandbox(
     done = cli("run deploy --env live -p source=sample", **params(tmp_path, "live"))
     assert done.exit_code == Exit.BAD_INPUT, done.output
     assert "source=sample is not allowed with --env live" in done.output
-    assert "Next: give the path of the function's git checkout" in done.output
+    assert "Next: set source to the path of the function's git checkout" in done.output
     assert not (tmp_path / "records").exists()
 
 
