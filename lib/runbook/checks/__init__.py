@@ -1,8 +1,8 @@
 """Checks of facts: each check is a pure function `(facts…, settings, moment) -> Findings`.
 
 In: facts. Out: findings with a verdict; data that could not be read is unknown, never ok. daily.py has the checks of
-the daily check, gates.py decides whether a change may start, after.py whether it worked. Start with base.py, then
-daily.py.
+the daily check, gates.py and secret_gates.py decide whether a change may start, after.py whether it worked. Start with
+base.py, then daily.py.
 """
 
 from __future__ import annotations
