@@ -124,18 +124,18 @@ def more(cause: str, function: str, rows: Sequence[Row]) -> tuple[str, str]:
     limit, unit = mine[-1]["limit"], mine[-1]["unit"]
     hits = [r for r in mine if r["_hit"] and r["seen"]]
     seen = max((r["seen"] for r in hits), default=0)
-    told = f"stopped at {seen:,.0f} {unit}; " * bool(hits) + f"the limit is {limit:,} {unit}"
+    described = f"stopped at {seen:,.0f} {unit}; " * bool(hits) + f"the limit is {limit:,} {unit}"
     if mine[-1]["limit by"] == "params":
-        told += " in params; the deployed limit could not be read"
+        described += " in params; the deployed limit could not be read"
     if hits and hits[-1]["_then"] < 0.9 * limit:
-        return "", f"{told} now"
+        return "", f"{described} now"
     if limit >= MOST[what]:
-        return "", f"{told}, the maximum"
+        return "", f"{described}, the maximum"
     wanted = 2 * limit
     while wanted < seen:
         wanted *= 2
     wanted = min(wanted, MOST[what])
-    return amount(wanted) if what == "memory" else str(wanted), told
+    return amount(wanted) if what == "memory" else str(wanted), described
 
 
 def amount(mib: int) -> str:

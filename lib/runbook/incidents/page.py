@@ -100,10 +100,10 @@ class Page:
         return replace(empty, changes=changes, notes=())
 
     def _messages(self, contacts: Sequence[str], incident: str, seen: Seen, settings: Settings) -> tuple[Change, ...]:
-        told = {row["contact"] for row in rows_of(seen.notified, "a message")} if contacts else set()
+        notified = {row["contact"] for row in rows_of(seen.notified, "a message")} if contacts else set()
         title = f"{incident}, {self.severity}: {self.why}"
-        lines = [f"{settings.project}, {settings.region}. Respond by {show(self.answer_by)}.", *_told(self)]
-        return tuple(message(c, title, "\n".join(lines), incident) for c in contacts if c not in told)
+        lines = [f"{settings.project}, {settings.region}. Respond by {show(self.answer_by)}.", *_cause_lines(self)]
+        return tuple(message(c, title, "\n".join(lines), incident) for c in contacts if c not in notified)
 
     @property
     def what_next(self) -> Shown:
@@ -188,10 +188,10 @@ def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
 def support_case(run: Context, found: Page) -> Shown:
     """The text of a support case, ready to paste."""
     head = f"Project {run.settings.project}, region {run.settings.region}. Severity {found.severity}: {found.why}."
-    return Shown(blocks.verbatim("\n".join((head, *_told(found)))))
+    return Shown(blocks.verbatim("\n".join((head, *_cause_lines(found)))))
 
 
-def _told(found: Page) -> list[str]:
+def _cause_lines(found: Page) -> list[str]:
     """The causes and the gaps, one in each line."""
     lines = [f"- {c.title} ({c.confidence}) since {show(c.since)}: {'; '.join(c.shown_evidence)}" for c in found.causes]
     return [*lines, *(f"- could not read {g.subject}: {g.why}" for g in found.causes.unknowns)]
