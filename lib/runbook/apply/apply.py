@@ -49,7 +49,7 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         if not asked.go:
             return _planned(run, plan, asked)
         _require_safe(plan, asked, secret_value)
-        with nullcontext() if plan.operation == "notify" else lock(store_of(run).folder, run):
+        with nullcontext() if plan.only_notifies else lock(store_of(run).folder, run):
             approvals = _require_approved(run, plan, asked)
             attempt = _begin(run, plan, asked, approvals)
             return _execute(run, plan, secret_value, attempt, asked, approvals)
@@ -109,7 +109,7 @@ def _require_safe(plan: Plan, asked: _Asked, secret_value: SecretValue) -> None:
 
     A message needs no clock.
     """
-    if not asked.clock_trusted and plan.operation != "notify":
+    if not asked.clock_trusted and not plan.only_notifies:
         said = "approvals expire and names contain dates, so this machine's clock is not reliable enough"
         raise Refused("the cloud's clock could not be read", said, next="check the network, then run again.")
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:

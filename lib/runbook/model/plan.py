@@ -11,7 +11,7 @@ from runbook.display.text import Row
 from runbook.model.canonical import plan_id
 from runbook.model.errors import Refused
 from runbook.model.findings import Findings
-from runbook.model.operations import Args, allowed, arguments
+from runbook.model.operations import OPERATIONS, Args, allowed, arguments
 
 if TYPE_CHECKING:
     from runbook.model.operations import Rule
@@ -103,6 +103,11 @@ class Plan:
     refusal: Refused | None = None
 
     @property
+    def only_notifies(self) -> bool:
+        """Whether it sends messages and changes nothing: then it needs neither a lock nor the cloud's clock."""
+        return not OPERATIONS[self.operation].actions
+
+    @property
     def content(self) -> Row:
         """What the id covers: never a time, an etag or a gate."""
         return {
@@ -126,7 +131,7 @@ class Plan:
     @property
     def no_changes(self) -> str:
         """Why there are no changes."""
-        usual = "no message requested" if self.operation == "notify" else "already in the requested state"
+        usual = "no message requested" if self.only_notifies else "already in the requested state"
         return " ".join(self.notes) or usual
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

@@ -96,7 +96,7 @@ class Run(Context):
 
         with self.errors_tell_what_was_written():
             outcome = apply(self, plan, SecretValue(self.request.values.get("source", "")))
-        if plan.operation != "notify":
+        if not plan.only_notifies:
             self.outcome = outcome
         elif outcome.result != "nothing to do":  # a message is not the purpose of the run
             self.findings["notify"] = outcome.findings
