@@ -397,12 +397,12 @@ def write(cloud: Any, change: Change) -> None:
 
     action = ACTIONS[change.action]
     for _ in range(10):
-        before = action.look(cloud, change)
+        before = action.observe(cloud, change)
         if before.state != "pending":
             break
     action.do(send, cloud, change, before, SecretValue())
     for _ in range(10):
-        if action.look(cloud, change).state != "pending":
+        if action.observe(cloud, change).state != "pending":
             break
 
 

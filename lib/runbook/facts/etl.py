@@ -107,10 +107,10 @@ def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value])
     optional = {part: kind for part, kind in _optional(sql).items() if part != "function"}
     read = Query(name, sql, _parts(cloud) | {"function": runs.function or "NULL"}, values, optional).read(cloud)
 
-    def gap_or_missing_findings() -> Answer:
+    def no_column() -> Answer:
         raise CannotRead(f"{runs.name} has no column that names the function", "add it to params if it exists.")
 
-    return read if runs.function else replace(read, see=gap_or_missing_findings)
+    return read if runs.function else replace(read, see=no_column)
 
 
 def newest_run(cloud: Cloud, function: str) -> tuple[str, dict[str, str]]:

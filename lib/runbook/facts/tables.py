@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import replace
@@ -15,8 +16,11 @@ from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, readable, template
 from runbook.facts.fields import items, millis, number, text, time_of
 from runbook.model.errors import OverCap
+from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.operations import CopyTable
+
+_IN_URL = re.compile(r"[\w.-]+", re.ASCII)  # what the guard accepts as one segment of a URL
 
 
 def tables() -> Ask:
@@ -39,11 +43,14 @@ def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row | None], 
             listed = cloud.items("bigquery", path, "tables", maxResults=1000)
             names, nameless = readable(name, listed, _typed, f"inspect them: {line}.")
             wanted = [t["name"] for t in names if t["type"] == kind]
+            sent = [t for t in wanted if _IN_URL.fullmatch(t)]
             # One request for each table, because the list has no row counts and sizes.
             with futures.ThreadPoolExecutor(max_workers=10) as pool:
-                found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), wanted))
+                found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), sent))
             rows, lost = readable(name, found, row, f"inspect them: {line}.")
-            return Answer(sorted(rows, key=order), gaps=(*nameless, *lost))
+            said = ("the guard does not accept its name in a URL", f"inspect it: {line}.")
+            unsent = (Gap(table, *said) for table in wanted if table not in sent)
+            return Answer(sorted(rows, key=order), gaps=(*nameless, *lost, *unsent))
 
         return Read(name, line, see, thing=dataset, no_history_of="a list of tables")
 

@@ -17,13 +17,13 @@ from runbook.display.text import Row
 from runbook.incidents.affected import Evidence, FailingFunction, find
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged
 from runbook.incidents.changes import OwnChanges, described
-from runbook.incidents.signatures import SPECIAL, Pattern, matched, most_telling
+from runbook.incidents.signatures import Pattern, matched, most_telling
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 
 FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
 LONG = 200  # characters of a quoted text
-SELF_EVIDENT = {*SPECIAL, "capacity", "auth_error", "quota", "permission"}
+NEEDS_A_CHANGE = {"bad_data", "crash_after_deploy"}  # sure only if something of its own was changed before
 _FOR_HOURS = re.compile(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily", re.IGNORECASE)
 _OURS = re.compile(r"cloud run|functions|scheduler|compute|networking|multiple", re.IGNORECASE)
 
@@ -179,13 +179,11 @@ class _Case:
         said = _quoted(text) + (f" ({count} similar lines)" if count > 1 else "")
         if cause == "stuck_etl":
             return self._made(cause, "sure" if self.one.how == "no end" else "likely", said)
-        if cause in SELF_EVIDENT:
-            return self._outright(cause, said)
         if cause == "dependency_outage":
             return self._dependency(said)
-        return self._crash(cause, said)
+        return self._crash(cause, said) if cause in NEEDS_A_CHANGE else self._self_evident(cause, said)
 
-    def _outright(self, cause: str, said: str) -> Cause:
+    def _self_evident(self, cause: str, said: str) -> Cause:
         """Causes that a text states directly; earlier changes are further evidence."""
         system = self.one.function.source_system
         if cause == "secret":

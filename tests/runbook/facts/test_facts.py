@@ -17,6 +17,7 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
 
 from runbook import facts
+from runbook.cloud.client import Cloud
 from runbook.config.request import request
 from runbook.facts.base import bq_line, observe
 from runbook.model.operations import CopyTable
@@ -489,6 +490,17 @@ def test_tables_and_their_columns(sandbox: Any) -> None:
     [scores] = [r for r in seen.rows if r["table"] == "account_recommendations"]
     assert scores["_columns"]["score_date"] == ("DATE", "NULLABLE")
     assert list(scores["_columns"]) == ["id", "account_id", "score_date", "value"]
+
+
+@pytest.mark.parametrize("name", ["a b", "café", "x$y"])
+def test_a_table_whose_name_the_guard_refuses_is_a_gap(sandbox: Any, monkeypatch: Any, name: str) -> None:
+    cloud, moment = sandbox()
+    listed = {"tableReference": {"tableId": name}, "type": "TABLE"}
+    items = Cloud.items
+    monkeypatch.setattr(Cloud, "items", lambda *given, **more: [*items(*given, **more), listed])
+    seen = observe(facts.tables(), cloud, moment)
+    assert seen.rows
+    assert [gap.subject for gap in seen.gaps] == [name]
 
 
 def test_snapshots_are_newest_first(sandbox: Any, tmp_path: Any) -> None:

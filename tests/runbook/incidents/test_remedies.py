@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runbook.config.load import load_settings
 from runbook.config.request import request
+from runbook.incidents.causes import Cause
+from runbook.incidents.headroom import HIT
+from runbook.incidents.remedies import FIXES, remedy_steps
+from runbook.incidents.signatures import patterns
+from runbook.model.moment import Moment
 from tests.outages import SHIPPED
 from tests.runbook.changes import Place
 from tests.slices import every
@@ -41,6 +48,17 @@ PROPOSED: dict[str, list[str]] = {
 }
 # Outages that runbooks alone can end.
 MENDED = ["p1_stuck_etl", "p1_secret_disabled", "p1_memory_limit", "p1_timeout", "p1_crash_after_deploy"]
+
+
+# What ran into a limit needs that limit: the worlds below show these.
+@pytest.mark.parametrize("cause", sorted(({pattern.cause for pattern in patterns()} | set(FIXES)) - set(HIT)))
+def test_every_cause_has_a_remedy(cause: str) -> None:
+    system, now = load_settings("sandbox"), datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
+    found = Cause(cause, ("gmail-sync",), now, "sure", ("said",))
+    where = {"environment": "sandbox", "world": "", "incident": ""}
+    remedies = remedy_steps(found, system, Moment(now, system.zone), where, ())
+    assert remedies
+    assert all(step.do for step in remedies)
 
 
 def steps(place: Place) -> list[tuple[str, dict[str, Any]]]:
