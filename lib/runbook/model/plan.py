@@ -105,7 +105,8 @@ class Plan:
     @property
     def only_notifies(self) -> bool:
         """Whether it sends messages and changes nothing: then it needs neither a lock nor the cloud's clock."""
-        return not OPERATIONS[self.operation].actions
+        known = OPERATIONS.get(self.operation)  # a refused plan has the name of its runbook
+        return bool(known) and not known.actions
 
     @property
     def content(self) -> Row:

@@ -52,8 +52,9 @@ def _update(request: Request, was: Row, wanted: Row, now: Row, settings: Setting
         "runtime": "--runtime={}",
         "entry_point": "--entry-point={}",
         "memory": "--memory={}",
+        "timeout_s": "--timeout={}s",
     }
-    words += [options.get(key, "--timeout={}s").format(value) for key, value in wanted.items()]
+    words += [options[key].format(value) for key, value in wanted.items()]
     if "source" not in wanted:
         words.append(f"--source={now['_code']}")  # otherwise gcloud may deploy the code in the current directory
     undo = again(request, "rollback", function=name, revision=now["serving"])
