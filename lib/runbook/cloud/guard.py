@@ -43,8 +43,9 @@ READS = """
     POST logging              /v2/entries:list
 """
 
-_JOBS = re.compile(r"/bigquery/v2/projects/[\w.-]+/jobs")
-_QUERIES = re.compile(r"/bigquery/v2/projects/[\w.-]+/queries")
+SEGMENT = r"[A-Za-z0-9_.-]+"  # what `*` stands for; a name with other characters is not sent
+_JOBS = re.compile(rf"/bigquery/v2/projects/{SEGMENT}/jobs")
+_QUERIES = re.compile(rf"/bigquery/v2/projects/{SEGMENT}/queries")
 
 # The keys that jobs.query may have: none for a destination, a session or a connection.
 _QUERY_KEYS = {
@@ -67,7 +68,7 @@ _QUERY_KEYS = {
 }
 
 _READS = [
-    (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", r"[\w.-]+")))
+    (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", SEGMENT)))
     for method, host, path in map(str.split, READS.strip().splitlines())
 ]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
+from runbook.cloud.guard import SEGMENT
 from runbook.cloud.query import Absent, Value, select
 from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, readable, template
@@ -19,8 +20,6 @@ from runbook.model.errors import OverCap
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.operations import CopyTable
-
-_IN_URL = re.compile(r"[\w.-]+", re.ASCII)  # what the guard accepts as one segment of a URL
 
 
 def tables() -> Ask:
@@ -43,7 +42,7 @@ def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row | None], 
             listed = cloud.items("bigquery", path, "tables", maxResults=1000)
             names, nameless = readable(name, listed, _typed, f"inspect them: {line}.")
             wanted = [t["name"] for t in names if t["type"] == kind]
-            sent = [t for t in wanted if _IN_URL.fullmatch(t)]
+            sent = [t for t in wanted if re.fullmatch(SEGMENT, t)]
             # One request for each table, because the list has no row counts and sizes.
             with futures.ThreadPoolExecutor(max_workers=10) as pool:
                 found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), sent))

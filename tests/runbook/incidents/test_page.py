@@ -19,7 +19,7 @@ from runbook.facts.base import observe
 from runbook.incidents.affected import Evidence
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.page import Page
-from runbook.incidents.signatures import patterns
+from runbook.incidents.signatures import Pattern, patterns
 from runbook.model.facts import Fact, Gap
 from runbook.model.findings import Verdict
 from runbook.model.moment import Moment
@@ -286,6 +286,12 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "cause"), TEXTS.items())
 def test_phrases(text: str, cause: str) -> None:
     assert next(p.cause for p in patterns() if p.says.search(text)) == cause
+
+
+def test_a_cause_without_rules_of_its_own_is_what_its_text_says(sandbox: Callable[..., Any]) -> None:
+    seen, moment = seen_in(sandbox, "p1_crash_after_deploy")  # with a deployment shortly before, which proves nothing
+    [found] = diagnose(seen, [Pattern("new_cause", re.compile("."))], load_settings("sandbox"), moment)
+    assert (found.cause, found.confidence) == ("new_cause", "sure")
 
 
 def test_the_patterns_of_a_team_are_one_file() -> None:
