@@ -144,7 +144,7 @@ def _execute(
     run: Context, plan: Plan, secret_value: SecretValue, attempt: Journal, asked: _Asked, approvals: Sequence[Statement]
 ) -> Outcome:
     """Let the executor write; record which approvals were used."""
-    shown = ("approver", "role", "reason", "override", "review_by")
+    shown = ("approver", "role", "reason", "incident", "override", "review_by")
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
     stored = newest_plan(store_of(run), plan.id)
     planned_in = stored.file.record if stored else ""

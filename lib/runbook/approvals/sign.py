@@ -79,7 +79,7 @@ def _values(file: PlanFile, terms: Terms, person: str, role: str, reason: str, s
         **{name: file.content.get(name) for name in ("operation", "environment", "project", "target")},
         **{"schema": 1, "plan": file.id, "risk": terms.risk, "requester": terms.requester},
         **{"approver": person, "role": role, "break_glass": alone, "nonce": secrets.token_hex(16)},
-        "reason": f"{terms.incident}: {reason}" if alone and reason else reason,
+        **{"reason": reason, "incident": terms.incident if alone else ""},
         "not_before": utc_text(start),
         "expires_at": utc_text(start + timedelta(hours=terms.valid_hours)),
     }

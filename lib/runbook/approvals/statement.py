@@ -36,6 +36,7 @@ class Statement(Part):
     nonce: Nonce
     store: str
     reason: Line
+    incident: Line  # the open P1 in which somebody signs their own request; else empty
     override: Line
     break_glass: bool
 

@@ -189,6 +189,6 @@ def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[t
         (not alone or terms.alone_in_p1, f"{who} requested it, and cannot approve their own request"),
         (not alone or terms.incident, f"{who} requested it, and can approve it only during an open P1 incident"),
         (not alone or s.role == ON_CALL, f"{who} requested it, and can approve it alone only as {ON_CALL}"),
-        (not alone or s.reason.startswith(f"{terms.incident}: "), f"{who} approved it for another incident"),
+        (s.incident == (terms.incident if alone else ""), f"{who} approved it for another incident"),
         (s.break_glass == alone, f"break_glass must say whether {who} approves their own request"),
     ]
