@@ -41,7 +41,7 @@ def since(run: Context, outcome: Outcome) -> Findings:
 
 
 def _since(run: Context, outcome: Outcome, runs: Fact, errors: Fact) -> Findings:
-    fresh = replace(runs, rows=tuple(r for r in runs.rows if r["started_at"] > outcome.began))
+    fresh = replace(runs, rows=tuple(r for r in runs.rows if r.started_at > outcome.began))
     return checks.after_change(fresh, errors, run.settings, run.moment)
 
 

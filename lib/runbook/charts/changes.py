@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
     """Errors of the last 24 h by the revision that logged them, oldest revision first; the serving one is marked."""
-    counts = Counter(r["_revision"] for r in logged.rows)
+    counts = Counter(r.revision for r in logged.rows)
     rows = [
-        {"revision": r["revision"], "traffic %": r["traffic"], "errors": counts[r["revision"]]}
-        for r in sorted(seen.rows, key=lambda r: r["created"])
+        {"revision": r.revision, "traffic %": r.traffic, "errors": counts[r.revision]}
+        for r in sorted(seen.rows, key=lambda r: r.created)
     ]
 
     def paint(axes: Axes) -> None:
@@ -41,9 +41,9 @@ def backups(run: Context, tables: Fact, snapshots: Fact) -> Chart:
     """The age of each table's newest snapshot in hours; a table without a snapshot has no bar, only a label."""
     newest: dict[str, Any] = {}
     for row in snapshots.rows:
-        newest.setdefault(row["table"], row["taken"])
+        newest.setdefault(row.table, row.taken)
     old = {table: (run.moment.at - taken) / timedelta(hours=1) for table, taken in newest.items()}
-    rows = [{"table": r["table"], "hours old": old.get(r["table"])} for r in tables.rows]
+    rows = [{"table": r.table, "hours old": old.get(r.table)} for r in tables.rows]
 
     def paint(axes: Axes) -> None:
         bars = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runbook.charts.base import BAD, GOOD, LINE, QUIET, Chart, chart, draw_bars
 from runbook.model.facts import Fact
+from runbook.model.rows import EtlDay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +21,10 @@ def etl_week(run: Context, week: Fact) -> Chart:
 
     Today's bar is hatched: the day is not over.
     """
-    seen = {r["date"]: r for r in week.rows}
+    seen = {r.date: r for r in week.rows}
     days = [run.moment.today - timedelta(days=n) for n in range(6, -1, -1)]
-    rows = [{"date": d, **{k: seen.get(d, {}).get(k, 0) for k in ("success", "failed")}, "": ""} for d in days]
-    rows[-1][""] = "today so far"
+    none = EtlDay(run.moment.today, 0, 0)
+    rows = [{**seen.get(d, none).shown, "date": d, "": "today so far" * (d == days[-1])} for d in days]
 
     def paint(axes: Axes) -> None:
         labels = [f"{r['date']:%a %d %b}\n{r['']}" for r in rows]
@@ -48,8 +49,8 @@ def errors(run: Context, seen: Fact) -> Chart:
     error.
     """
     first = run.moment.ago(24)
-    ours = [r for r in seen.rows if r["_ours"]]
-    counts = Counter(int((r["at"] - first) / timedelta(hours=1)) for r in ours)
+    ours = [r for r in seen.rows if r.ours]
+    counts = Counter(int((r.at - first) / timedelta(hours=1)) for r in ours)
     start = [first + timedelta(hours=n) for n in range(24)]
     rows = [{"hour from": run.moment.local(t), "errors": counts[n]} for n, t in enumerate(start)]
 
@@ -70,27 +71,27 @@ def errors(run: Context, seen: Fact) -> Chart:
 
 def scores(run: Context, seen: Fact) -> Chart:
     """Scored accounts for each of the newest seven score dates, with the team's today marked."""
-    rows = sorted(seen.rows, key=lambda r: r["score_date"])
+    rows = sorted(seen.rows, key=lambda r: r.score_date)
 
     def paint(axes: Axes) -> None:
-        days = [(r["score_date"] - run.moment.today).days for r in rows]
-        axes.bar(days, [r["accounts"] for r in rows], width=0.7, color=QUIET)
+        days = [(r.score_date - run.moment.today).days for r in rows]
+        axes.bar(days, [r.accounts for r in rows], width=0.7, color=QUIET)
         shown = range(min([*days, -6]), 1)
         axes.set_xticks(shown, [f"{run.moment.today + timedelta(days=d):%a %d %b}" for d in shown])
         oldest = -run.settings.thresholds.scores.warn_days
         axes.axvline(oldest - 0.5, color=LINE, linestyle="--", linewidth=1, label="newest left of this: alert")
         axes.set_ylabel("accounts scored")
 
-    return chart("Account scores by date", seen, rows, paint)
+    return chart("Account scores by date", seen, [r.shown for r in rows], paint)
 
 
 def freshness(run: Context, seen: Fact) -> Chart:
     """The age of each table's newest row as a percentage of the table's limit."""
     limits = {t.name: t.limit_hours for t in run.settings.tables.freshness}
     rows = [
-        {"table": r["table_name"], "hours stale": r["minutes_stale"] / 60, "limit h": limits[r["table_name"]]}
+        {"table": r.table_name, "hours stale": r.minutes_stale / 60, "limit h": limits[r.table_name]}
         for r in seen.rows
-        if r["minutes_stale"] is not None
+        if r.minutes_stale is not None
     ]
 
     def paint(axes: Axes) -> None:

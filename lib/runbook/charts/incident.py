@@ -9,7 +9,6 @@ from math import ceil, inf
 from typing import TYPE_CHECKING
 
 from runbook.charts.base import BAD, GOOD, LINE, QUIET, Chart, chart, draw_bars
-from runbook.display.text import Row
 from runbook.model.facts import Fact
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from runbook.context import Context
     from runbook.incidents.causes import Causes
+    from runbook.incidents.headroom import Headroom
     from runbook.incidents.page import Page
 
 
@@ -32,9 +32,9 @@ def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Caus
     first = min((c.since for c in causes if c.since), default=run.moment.at)
     hours = max(LEAST_HOURS, min(MOST_HOURS, 1 + ceil((run.moment.at - first) / timedelta(hours=1))))
     start, step = run.moment.ago(hours), timedelta(minutes=5)
-    counts = Counter(int((r["at"] - start) / step) for r in logged.rows if r["at"] >= start)
-    failed = [r["started_at"] for r in runs.rows if r["status"] == "failed" and r["started_at"] >= start]
-    marks = [(c["at"], f"{c['what']} {c['resource'].split('/', 1)[-1]}") for c in changed.rows if c["at"] >= start]
+    counts = Counter(int((r.at - start) / step) for r in logged.rows if r.at >= start)
+    failed = [r.started_at for r in runs.rows if r.status == "failed" and r.started_at >= start]
+    marks = [(c.at, f"{c.what} {c.resource.split('/', 1)[-1]}") for c in changed.rows if c.at >= start]
     symptom = [(first, "first symptom")] if start <= first < run.moment.at else []
     rows = [{"from": run.moment.local(start + n * step), "entries": counts[n], "change": ""} for n in counts]
     rows += [{"from": run.moment.local(at), "entries": 0, "change": said} for at, said in (*symptom, *marks)]
@@ -86,7 +86,7 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
     rows = page.headroom
 
     def paint(axes: Axes) -> None:
-        bars = [(_of_run(r), 100 * (r["seen"] or 0) / r["limit"], _against(r), r["_hit"]) for r in rows]
+        bars = [(_of_run(r), 100 * (r.seen or 0) / r.limit, _against(r), r.hit) for r in rows]
         draw_bars(axes, bars, 100, "limit", room=1.6, fontsize=8)
         axes.plot([], [], "s", color=BAD, label="stopped by the limit")
         axes.plot([], [], "s", color=GOOD, label="not stopped")
@@ -94,13 +94,21 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
 
     unknowns = next((f for f in facts if f.gaps), facts[0])
     title = "Newest runs and their limits"
-    return chart(title, unknowns, rows, paint, empty="no function hit a limit", height=1 + 0.25 * len(rows), left=0.34)
+    return chart(
+        title,
+        unknowns,
+        [r.shown for r in rows],
+        paint,
+        empty="no function hit a limit",
+        height=1 + 0.25 * len(rows),
+        left=0.34,
+    )
 
 
-def _of_run(row: Row) -> str:
-    return f"{row['function']}, {row['what']}" + (f", {row['run']:%a %H:%M}" if row["run"] else "")
+def _of_run(row: Headroom) -> str:
+    return f"{row.function}, {row.what}" + (f", {row.run:%a %H:%M}" if row.run else "")
 
 
-def _against(row: Row) -> str:
-    seen = "not logged" if row["seen"] is None else f"{row['seen']:,.0f}"
-    return f" {seen} of {row['limit']:,} {row['unit']}{' in params' * (row['limit by'] == 'params')}: {row['ended']}"
+def _against(row: Headroom) -> str:
+    seen = "not logged" if row.seen is None else f"{row.seen:,.0f}"
+    return f" {seen} of {row.limit:,} {row.unit}{' in params' * (row.limit_by == 'params')}: {row.ended}"

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from runbook.checks.base import ALERT, OK, WARN, gap_findings, gap_or_missing_findings, must, one
 from runbook.config.schema import Settings
-from runbook.display.text import Row
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, join
 from runbook.model.moment import Moment
+from runbook.model.rows import Copy, EtlRun, LogEntry
 
 
-def after_change(runs: Fact, errors: Fact, settings: Settings, moment: Moment) -> Findings:
+def after_change(runs: Fact[EtlRun], errors: Fact[LogEntry], settings: Settings, moment: Moment) -> Findings:
     """Runs and errors since a change: `runs` and `errors` contain only what came after the change started."""
     name = runs.function
     ran = gap_or_missing_findings("run since then", runs, "success")
     if not ran:
-        newest = runs.rows[0] if runs.rows else {"status": "none yet: not verified", "error": ""}
-        verdict = {"success": OK, "failed": ALERT}.get(newest["status"], WARN)
-        value = newest["status"] + (f": {newest['error']}" if newest["error"] else "")
+        newest = next(iter(runs.rows), None)
+        verdict = {"success": OK, "failed": ALERT}.get(newest.status, WARN) if newest else WARN
+        value = ": ".join(filter(None, (newest.status, newest.error))) if newest else "none yet: not verified"
         hint = "undo the change." if verdict is ALERT else "wait for a run to end, then run daily_check."
         ran = one("run since then", name, value, "success", verdict, hint)
     logged = gap_or_missing_findings("errors since then", errors, "none")
     if not logged:
         count = len(errors.rows)
-        said = f"{count}" + (f"; newest: {errors.rows[0]['text']}" if count else "")
+        said = f"{count}" + (f"; newest: {errors.rows[0].text}" if count else "")
         logged = must("errors since then", name, said, "none", not count, "read the errors.")
     return join((ran, logged))
 
 
-def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
+def after_copy(copies: Fact[Copy], settings: Settings, moment: Moment) -> Findings:
     """Whether each copied table has the rows of its source: the same number, and the same checksum.
 
     Equal counts without a checksum are a warning, not ok, because counts alone do not prove that the rows are equal.
@@ -43,15 +43,15 @@ def after_copy(copies: Fact, settings: Settings, moment: Moment) -> Findings:
 _SOURCE = "as the source"
 
 
-def _same_rows(row: Row) -> Findings:
-    copied, source, verdict, hint = row["copy_rows"], row["source_rows"], OK, ""
+def _same_rows(row: Copy) -> Findings:
+    copied, source, verdict, hint = row.copy_rows, row.source_rows, OK, ""
     value = f"{copied:,} rows {'=' if copied == source else '≠'} {source:,} rows"
-    if copied == source and row["copy_checksum"] is None:
+    if copied == source and row.copy_checksum is None:
         verdict, hint = WARN, "raise cost_cap_gib in params to compare the rows as well."
-        value += f"; no checksum: {row['no_checksum']}"
+        value += f"; no checksum: {row.no_checksum}"
     elif copied == source:
-        value += f", checksums {'equal' if row['copy_checksum'] == row['source_checksum'] else 'differ'}"
-    if copied != source or row["copy_checksum"] != row["source_checksum"]:
+        value += f", checksums {'equal' if row.copy_checksum == row.source_checksum else 'differ'}"
+    if copied != source or row.copy_checksum != row.source_checksum:
         verdict = ALERT
         hint = "do not use this copy: create another one. Streamed rows can be missing for up to 90 minutes."
-    return one("same rows", row["copy"], value, _SOURCE, verdict, hint)
+    return one("same rows", row.copy, value, _SOURCE, verdict, hint)

@@ -12,9 +12,10 @@ from runbook.config.schema import Settings
 from runbook.model.facts import Fact
 from runbook.model.findings import Finding, Findings, join
 from runbook.model.moment import Moment
+from runbook.model.rows import EtlCount, EtlDay, FailedRun, FunctionState, LogEntry, SchedulerJob, ScoreDay, TableAge
 
 
-def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -> Findings:
+def etl_today(today: Fact[EtlCount], failures: Fact[FailedRun], settings: Settings, moment: Moment) -> Findings:
     """Successful runs of the team's day against `thresholds.etl_runs`; failed runs are a warning that names them.
 
     A run that never ended is also a warning, unless a later run succeeded. Too few runs are ok until the first run of
@@ -25,7 +26,7 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
     gone = gap_or_missing_findings("ETL runs today", today, limit)
     if gone and not today.rows:
         return gone
-    good = sum(r["runs"] for r in today.rows if r["status"] == "success")
+    good = sum(r.runs for r in today.rows if r.status == "success")
     due = first_due(settings, moment)
     early = due is None or moment.at < due
     verdict = OK if early or good >= limits.ok_from else ALERT if good <= limits.alert_at else WARN
@@ -37,7 +38,7 @@ def etl_today(today: Fact, failures: Fact, settings: Settings, moment: Moment) -
     return join((found, gone, _failed(today, failures), _endless(today, settings, moment)))
 
 
-def _endless(today: Fact, settings: Settings, moment: Moment) -> Findings:
+def _endless(today: Fact[EtlCount], settings: Settings, moment: Moment) -> Findings:
     """Runs that neither succeeded nor failed although the time limit of every function of their system has passed.
 
     If a later run succeeded, the finding is ok: the older run is over, and its row will never change.
@@ -45,17 +46,15 @@ def _endless(today: Fact, settings: Settings, moment: Moment) -> Findings:
     whose = "function" if settings.tables.etl_runs.function and not today.gaps else "source system"
     found = []
     for row in today.rows:
-        limits = [f.timeout_s for f in settings.functions if f.source_system == row["source_system"]]
+        limits = [f.timeout_s for f in settings.functions if f.source_system == row.source_system]
         limit = max(limits, default=3600)
-        if row["status"] in ("success", "failed") or moment.at - row["latest"] <= timedelta(seconds=limit):
+        if row.status in ("success", "failed") or moment.at - row.latest <= timedelta(seconds=limit):
             continue
-        verdict = OK if row["_outlived"] else WARN
-        value = (
-            f"{row['runs']} without an end, status {row['status']}, newest since {moment.local(row['latest']):%H:%M}"
-        )
-        value += f"; a later run of the {whose} succeeded" if row["_outlived"] else ""
+        verdict = OK if row.outlived else WARN
+        value = f"{row.runs} without an end, status {row.status}, newest since {moment.local(row.latest):%H:%M}"
+        value += f"; a later run of the {whose} succeeded" if row.outlived else ""
         hint = "check whether the function is still running, and read its logs."
-        name, system = "ETL runs without an end", row["source_system"]
+        name, system = "ETL runs without an end", row.source_system
         found.append(one(name, system, value, f"ended within {limit} s, or a later one succeeded", verdict, hint))
     return join(found)
 
@@ -71,33 +70,33 @@ def first_due(settings: Settings, moment: Moment) -> datetime | None:
     return min(ends, default=None)
 
 
-def _failed(today: Fact, failures: Fact) -> Findings:
+def _failed(today: Fact[EtlCount], failures: Fact[FailedRun]) -> Findings:
     counts: Counter[str] = Counter()
     for row in today.rows:
-        if row["status"] == "failed":
-            counts[row["source_system"]] += row["runs"]
+        if row.status == "failed":
+            counts[row.source_system] += row.runs
     found = []
     for system, count in sorted(counts.items()):
-        last = next((r for r in failures.rows if r["source_system"] == system), {})
-        said = ": ".join(str(last[k]) for k in ("function", "error") if last.get(k))
+        last = next((r for r in failures.rows if r.source_system == system), None)
+        said = ": ".join(filter(None, (last.function, last.error))) if last else ""
         value = f"{count} failed" + (f"; newest {said}" if said else "")
         found.append(Finding("failed ETL runs today", system, value, "none", WARN, "read the function's logs."))
     return Findings((*found, *gap_or_missing_findings("failed ETL runs today", failures, "none")))
 
 
-def etl_week(week: Fact, settings: Settings, moment: Moment) -> Findings:
+def etl_week(week: Fact[EtlDay], settings: Settings, moment: Moment) -> Findings:
     """The success rate of seven days, for information; no run in that time is an alert."""
     limit = "some runs; the rate is for information"
     if gone := gap_or_missing_findings("ETL success rate", week, limit):
         return gone
-    good, bad = sum(r["success"] for r in week.rows), sum(r["failed"] for r in week.rows)
+    good, bad = sum(r.success for r in week.rows), sum(r.failed for r in week.rows)
     if not good + bad:
         return one("ETL success rate", "last 7 days", "no runs", limit, ALERT, "check the scheduler jobs.")
     value = f"{100 * good / (good + bad):.1f} % of {good + bad:,} runs"
     return one("ETL success rate", "last 7 days", value, limit, OK)
 
 
-def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> Findings:
     """Every function in params exists and is ACTIVE; a function that is not in params is a warning.
 
     A function that is not listed is unknown, not missing, if its location did not answer or some entry could not be
@@ -107,32 +106,32 @@ def functions(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     limit = f"{len(expected)} functions, ACTIVE"
     if seen.gaps and not seen.rows and not any(g.location for g in seen.gaps):
         return gap_or_missing_findings("functions", seen, limit)
-    here = {r["name"]: r for r in seen.rows if r["region"] == region}
+    here = {r.name: r for r in seen.rows if r.region == region}
     away = any(g.location in ("", region) for g in seen.gaps)
-    active = sum(here[n]["state"] == "ACTIVE" for n in expected if n in here)
+    active = sum(here[n].state == "ACTIVE" for n in expected if n in here)
     found = []
     for name in expected:
         if name not in here and not away:
             found.append(Finding("functions", name, "missing", limit, ALERT, "find out who deleted it, and deploy it."))
-        elif name in here and here[name]["state"] != "ACTIVE":
+        elif name in here and here[name].state != "ACTIVE":
             found.append(_not_active(here[name], limit))
     for row in seen.rows:
-        if row["name"] not in expected or row["region"] != region:
+        if row.name not in expected or row.region != region:
             hint = "add it to params, or find out who owns it."
-            found.append(Finding("functions", row["name"], f"unexpected, in {row['region']}", limit, WARN, hint))
+            found.append(Finding("functions", row.name, f"unexpected, in {row.region}", limit, WARN, hint))
     if not away:
         verdict = OK if active == len(expected) else ALERT
         found.insert(0, Finding("functions", region, f"{active} of {len(expected)} ACTIVE", limit, verdict))
     return Findings((*found, *gap_or_missing_findings("functions", seen, limit)))
 
 
-def _not_active(row: dict, limit: str) -> Finding:
-    verdict = {"DEPLOYING": WARN, "UNKNOWN": UNKNOWN, "STATE_UNSPECIFIED": UNKNOWN}.get(row["state"], ALERT)
-    value = row["state"] + (f": {row['message']}" if row["message"] else "")
-    return Finding("functions", row["name"], value, limit, verdict, "check its last deployment.")
+def _not_active(row: FunctionState, limit: str) -> Finding:
+    verdict = {"DEPLOYING": WARN, "UNKNOWN": UNKNOWN, "STATE_UNSPECIFIED": UNKNOWN}.get(row.state, ALERT)
+    value = row.state + (f": {row.message}" if row.message else "")
+    return Finding("functions", row.name, value, limit, verdict, "check its last deployment.")
 
 
-def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+def errors(seen: Fact[LogEntry], settings: Settings, moment: Moment) -> Findings:
     """The number of the system's errors against `thresholds.errors`; a full page of entries counts as "at least".
 
     Errors of other resources in this project are counted separately, for information.
@@ -142,7 +141,7 @@ def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     gone = gap_or_missing_findings("errors", seen, limit)
     if gone and not seen.rows:
         return gone
-    ours = [r for r in seen.rows if r.get("_ours", True)]
+    ours = [r for r in seen.rows if r.ours]
     count = len(ours)
     verdict = OK if count < limits.ok_below else ALERT if count > limits.alert_above else WARN
     value = f"≥ {count:,}" if seen.more else f"{count:,}"
@@ -151,12 +150,12 @@ def errors(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     found = one("errors", "last 24 h", value, limit, verdict, "read the newest ones first.")
     if count == len(seen.rows):
         return join((found, gone))
-    names = Counter(r["function"] for r in seen.rows if not r.get("_ours", True)).most_common(3)
+    names = Counter(r.function for r in seen.rows if not r.ours).most_common(3)
     value = f"{len(seen.rows) - count:,}, most from {', '.join(name for name, _ in names)}"
     return join((found, one("errors elsewhere", "last 24 h", value, "for information", OK), gone))
 
 
-def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+def scores(seen: Fact[ScoreDay], settings: Settings, moment: Moment) -> Findings:
     """The age of the newest score in days against `thresholds.scores`, by the date in the team's time zone."""
     warn = settings.thresholds.scores.warn_days
     limit = f"today; alert when more than {warn} day{'s' if warn != 1 else ''} old"
@@ -165,7 +164,7 @@ def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     subject = settings.tables.scores.name
     if not seen.rows:
         return one("account scores", subject, "no scores", limit, ALERT, "read the logs of the scoring function.")
-    newest = max(r["score_date"] for r in seen.rows)
+    newest = max(r.score_date for r in seen.rows)
     days = (moment.today - newest).days
     verdict = OK if days == 0 else WARN if days <= warn else ALERT
     age = "today" if days == 0 else f"{days} day{'s' if days != 1 else ''} old"
@@ -173,15 +172,15 @@ def scores(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     return one("account scores", subject, f"{newest} ({age})", limit, verdict, hint)
 
 
-def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+def freshness(seen: Fact[TableAge], settings: Settings, moment: Moment) -> Findings:
     """The age of each table's newest row against the table's limit; an older, empty or absent table is an alert."""
-    rows = {r["table_name"]: r for r in seen.rows}
+    rows = {r.table_name: r for r in seen.rows}
     found = []
     for table in settings.tables.freshness:
         limit = f"at most {table.limit_hours:g} h"
         if table.name not in rows:
             continue
-        minutes = rows[table.name]["minutes_stale"]
+        minutes = rows[table.name].minutes_stale
         value = "no rows" if minutes is None else f"{minutes / 60:.1f} h"
         verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
         hint = "check whether the function that writes it ran."
@@ -189,7 +188,7 @@ def freshness(seen: Fact, settings: Settings, moment: Moment) -> Findings:
     return join((*found, gap_or_missing_findings("data freshness", seen, "fresh")))
 
 
-def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+def jobs(seen: Fact[SchedulerJob], settings: Settings, moment: Moment) -> Findings:
     """Every scheduler job is ENABLED and its last attempt succeeded; no jobs is an alert."""
     limit = "ENABLED, last attempt ok"
     gone = gap_or_missing_findings("scheduler", seen, limit)
@@ -197,12 +196,12 @@ def jobs(seen: Fact, settings: Settings, moment: Moment) -> Findings:
         return gone
     found = []
     for row in seen.rows:
-        if row["state"] != "ENABLED":
+        if row.state != "ENABLED":
             hint = "find out who paused it and why before you resume it."
-            found.append(Finding("scheduler", row["name"], row["state"], limit, WARN, hint))
-        elif row["code"]:
-            value = f"last attempt failed, code {row['code']} {row['message']}".strip()
-            found.append(Finding("scheduler", row["name"], value, limit, WARN, "read the function's logs."))
+            found.append(Finding("scheduler", row.name, row.state, limit, WARN, hint))
+        elif row.code:
+            value = f"last attempt failed, code {row.code} {row.message}".strip()
+            found.append(Finding("scheduler", row.name, value, limit, WARN, "read the function's logs."))
     if not seen.rows:
         return one("scheduler", settings.region, "no jobs", limit, ALERT, "find out who deleted them.")
     good = len(seen.rows) - len(found)

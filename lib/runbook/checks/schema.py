@@ -7,12 +7,13 @@ from runbook.config.schema import Settings
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, join
 from runbook.model.moment import Moment
+from runbook.model.rows import Column
 
 
-def schema(seen: Fact, settings: Settings, moment: Moment) -> Findings:
+def schema(seen: Fact[Column], settings: Settings, moment: Moment) -> Findings:
     """Every table and column in params exists, and time columns have the type that the queries need."""
-    columns = {(r["table"], r["column"]): r["type"] for r in seen.rows}
-    read = {r["table"] for r in seen.rows}
+    columns = {(r.table, r.column): r.type for r in seen.rows}
+    read = {r.table for r in seen.rows}
     found = []
     for table, wanted in _wanted(settings).items():
         if table in seen.absent:

@@ -6,59 +6,64 @@ from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, gap_or_missing_finding
 from runbook.checks.gates import rehearsed
 from runbook.checks.roles import elevated
 from runbook.config.schema import Settings
-from runbook.display.text import Row
 from runbook.model.command import command
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, join
 from runbook.model.moment import Moment
+from runbook.model.rows import EtlRun, Permission, Reader, Rehearsed, SecretVersion
 
 
 def safe_to_rotate(
-    versions: Fact, users: Fact, access: Fact, rehearsal: Fact, settings: Settings, moment: Moment
+    versions: Fact[SecretVersion],
+    users: Fact[Reader],
+    access: Fact[Permission],
+    rehearsal: Fact[Rehearsed],
+    settings: Settings,
+    moment: Moment,
 ) -> Findings:
     """The secret exists, its readers are known, not pinned and name `latest`, a test in staging, and the roles."""
     found = gap_or_missing_findings("secret", versions, "exists")
     if not found:
-        enabled = [r["version"] for r in versions.rows if r["state"] == "ENABLED"]
-        newest = versions.rows[0]["version"] if versions.rows else "none"
+        enabled = [r.version for r in versions.rows if r.state == "ENABLED"]
+        newest = versions.rows[0].version if versions.rows else "none"
         value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {newest}"
         found = one("secret", "versions", value, "exists", OK)
     parts = (found, _users(users), _pins(users), *map(_named, users.rows), elevated(access, settings, moment))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
-def _pins(users: Fact) -> Findings:
+def _pins(users: Fact[Reader]) -> Findings:
     """No reader's traffic is pinned: a new revision of a pinned function gets no traffic, so the secret stays old."""
     limit = "the newest revision serves"
     hint = "deploy a fixed version, or remove the pin: rollback with revision=latest."
-    pinned = {row["function"]: row["revision"] for row in users.rows if row["_pinned"]}
+    pinned = {row.function: row.revision for row in users.rows if row.pinned}
     return join(one("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
 
 
-def _named(row: Row, retired: int = 0) -> Findings:
+def _named(row: Reader, retired: int = 0) -> Findings:
     """A finding if a reader's revision names no version, or one other than `latest`; no finding otherwise.
 
     With `retired`, only that version and aliases, which may point to it, are an alert: other versions are not affected.
     """
-    revision, others = row["revision"], [v for v in row["versions"] if v != "latest"]
+    revision, others = row.revision, [v for v in row.versions if v != "latest"]
     limit = "reads `latest`"
-    if not row["versions"]:
+    if not row.versions:
         hint = "find out which version its code reads; then add the secret to its deployment, or correct params."
-        return one("version in use", row["function"], f"{revision} names no version", limit, UNKNOWN, hint)
+        return one("version in use", row.function, f"{revision} names no version", limit, UNKNOWN, hint)
     if not others:
         return Findings()
     cut = not retired or any(v == str(retired) or not v.isdigit() for v in others)
     hint = "deploy it with this secret at `latest` (gcloud functions deploy --update-secrets)"
     hint += ", or retire another version." if retired else ": a new version does not reach this revision."
     value = f"{revision} names version {', '.join(others)}"
-    return one("version in use", row["function"], value, limit, ALERT if cut else WARN, hint)
+    return one("version in use", row.function, value, limit, ALERT if cut else WARN, hint)
 
 
 def safe_to_retire(
-    versions: Fact,
-    users: Fact,
-    runs: Fact,
-    access: Fact,
+    versions: Fact[SecretVersion],
+    users: Fact[Reader],
+    runs: Fact[EtlRun],
+    access: Fact[Permission],
     settings: Settings,
     moment: Moment,
     to: str = "disable",
@@ -74,38 +79,38 @@ def safe_to_retire(
         found = found or one("secret", "versions", f"{len(versions.rows)} versions", "exists", OK)
     elif not found:
         newest = versions.rows[0] if versions.rows else None
-        if newest and newest["state"] == "ENABLED":
-            old = (r["version"] for r in versions.rows[1:] if r["state"] == "ENABLED")
+        if newest and newest.state == "ENABLED":
+            old = (r.version for r in versions.rows[1:] if r.state == "ENABLED")
             retired = version or max(old, default=-1)  # -1: no version to retire, so no reader is affected
             named = (_named(row, retired) for row in users.rows)
             found = join((_in_use(newest, users, runs, settings), *named))
         else:
             hint = "`latest` never falls back to an older version: enable it, or rotate the secret first."
-            state = f"version {newest['version']} is {newest['state']}" if newest else "no versions"
+            state = f"version {newest.version} is {newest.state}" if newest else "no versions"
             found = one("secret", "newest version", state, "ENABLED", ALERT, hint)
     return join((found, elevated(access, settings, moment)))
 
 
-def _in_use(newest: Row, users: Fact, runs: Fact, settings: Settings) -> Findings:
-    limit = f"started with version {newest['version']} and ran successfully since"
+def _in_use(newest: SecretVersion, users: Fact[Reader], runs: Fact[EtlRun], settings: Settings) -> Findings:
+    limit = f"started with version {newest.version} and ran successfully since"
     found, unknown = [_users(users)], gap_or_missing_findings("new version in use", runs, limit)
-    for row in (r for r in users.rows if "latest" in r["versions"]):
-        name, verdict, value, hint = row["function"], OK, "ran successfully", ""
-        good = [r for r in runs.rows if r["function"] == name and r["status"] == "success"]
-        if row["since"] < newest["created"]:
+    for row in (r for r in users.rows if "latest" in r.versions):
+        name, verdict, value, hint = row.function, OK, "ran successfully", ""
+        good = [r for r in runs.rows if r.function == name and r.status == "success"]
+        if row.since < newest.created:
             verdict, value = ALERT, "started before that version was created"
             hint = "rotate_secret creates a new revision."
-        elif not any(r["started_at"] > row["since"] for r in good):
+        elif not any(r.started_at > row.since for r in good):
             verdict, value = (UNKNOWN if unknown else ALERT), "no successful run since it started"
             hint = command("retry", {"environment": settings.environment, "function": name})
         found.append(one("new version in use", name, value, limit, verdict, hint))
     return join((*found, unknown))
 
 
-def _users(users: Fact) -> Findings:
+def _users(users: Fact[Reader]) -> Findings:
     if seen := gap_or_missing_findings("readers", users, "known"):
         return seen
-    names = ", ".join(dict.fromkeys(r["function"] for r in users.rows))
+    names = ", ".join(dict.fromkeys(r.function for r in users.rows))
     if not names:
         return one("readers", "functions", "none in params", "known", WARN, "find out which functions read it.")
     return one("readers", "functions", names, "known", OK)

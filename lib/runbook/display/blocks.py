@@ -6,13 +6,13 @@ equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from html import escape
 from typing import Any
 
-from runbook.display.text import Row, public_columns, show, text_table, visible
+from runbook.display.text import Row, show, text_table, visible
 
 MOST_ROWS = 20
 
@@ -45,9 +45,9 @@ def page(block: Block) -> dict[str, str]:
     return {"text/html": block.html, "text/plain": block.text}
 
 
-def table(rows: Sequence[Row], empty: str = "no rows") -> Block:
+def table(rows: Iterable[Row], empty: str = "no rows") -> Block:
     """A table of at most `MOST_ROWS` rows, and a note with the number of further rows; a `verdict` is coloured."""
-    rows = public_columns(rows)
+    rows = list(rows)
     if not rows:
         return note(empty)
     head = "".join(f'<th style="{_CELL}">{escape(visible(str(name)).replace("_", " "))}</th>' for name in rows[0])

@@ -39,7 +39,6 @@ def show(value: Any) -> str:
 
 def text_table(rows: Sequence[Row]) -> str:
     """Rows as aligned columns under their names; a cell never spans lines."""
-    rows = public_columns(rows)
     if not rows:
         return ""
     cells = [[visible(str(name)) for name in rows[0]]]
@@ -47,8 +46,3 @@ def text_table(rows: Sequence[Row]) -> str:
     widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
     cells.insert(1, ["-" * width for width in widths])
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
-
-
-def public_columns(rows: Sequence[Row]) -> list[Row]:
-    """Rows without internal columns, whose names begin with `_`."""
-    return [{k: v for k, v in row.items() if not str(k).startswith("_")} for row in rows]

@@ -6,10 +6,11 @@ from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.facts.base import Answer, Ask, Read
 from runbook.model.moment import Moment
+from runbook.model.rows import Permission
 
 
 def access(operation: str = "") -> Ask:
-    """Rows `role, permission, held`: the permissions of the guide's required roles, tested for this run's identity.
+    """The permissions of the guide's required roles, tested for this run's identity.
 
     With an operation from `operations` in params: the elevated roles that it needs.
     """
@@ -25,7 +26,7 @@ def access(operation: str = "") -> Ask:
             path = f"v3/projects/{project}:testIamPermissions"
             answer = cloud.ask("cloudresourcemanager", path, {"permissions": wanted})
             held = {p for p in objects(answer, "permissions") if isinstance(p, str)}
-            return Answer({"role": r, "permission": p, "held": p in held} for r, ps in roles.items() for p in ps)
+            return Answer(Permission(r, p, p in held) for r, ps in roles.items() for p in ps)
 
         return Read("access", _line(project, wanted), see, no_history_of="IAM")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from runbook.cloud.client import Cloud
 from runbook.display.text import Row
@@ -10,12 +11,22 @@ from runbook.facts.base import Ask, Read
 from runbook.facts.fields import field, items, mapping, number, text, time_of
 from runbook.facts.logs import KEPT_AUDIT, between, entries
 from runbook.model.moment import Moment
+from runbook.model.rows import AuditedChange
 
 _ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.gserviceaccount\.com")
 
 
+class _Call(NamedTuple):
+    """An audited call, and its part in a long-running operation ("" for none)."""
+
+    change: AuditedChange
+    failed: bool
+    operation: str
+    first: bool
+
+
 def changes(hours: float = 24) -> Ask:
-    """Rows `at, who, what, resource` of successful changes from the Admin Activity audit log, newest first.
+    """Successful changes from the Admin Activity audit log, newest first.
 
     From at most 1,000 entries. Admin Activity is always on
     (https://cloud.google.com/logging/docs/audit#admin-activity). A gap if the period starts before the retention
@@ -30,39 +41,37 @@ def changes(hours: float = 24) -> Ask:
     return ask
 
 
-def _change(entry: Row) -> Row | None:
-    """The row of one entry; None if it has no time, or neither a method nor a resource."""
+def _change(entry: Row) -> _Call | None:
+    """The call of one entry; None if it has no time, or neither a method nor a resource."""
     call = mapping(entry, "protoPayload")
     at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
     method, resource = text(call, "methodName"), text(call, "resourceName")
     grants = [mapping(info).get("granted") for info in items(call, "authorizationInfo")]
     if not at or not (method or resource):
         return None
-    return {
-        "at": at,
-        "who": text(call, "authenticationInfo", "principalEmail") or "unknown",
-        "what": method.rsplit(".", 1)[-1] or "unknown",
-        "resource": "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :]),
-        "_details": str(call.get("request") or call.get("serviceData") or ""),
-        "_failed": number(call, "status", "code") != 0 or (False in grants and True not in grants),
-        "_operation": text(entry, "operation", "id"),
-        "_first": field(entry, "operation", "first") is True,
-    }
+    who = text(call, "authenticationInfo", "principalEmail") or "unknown"
+    place = "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :])
+    return _Call(
+        AuditedChange(at, who, method.rsplit(".", 1)[-1] or "unknown", place),
+        failed=number(call, "status", "code") != 0 or (False in grants and True not in grants),
+        operation=text(entry, "operation", "id"),
+        first=field(entry, "operation", "first") is True,
+    )
 
 
-def _made(rows: list[Row]) -> list[Row]:
+def _made(calls: list[_Call]) -> list[AuditedChange]:
     """The changes among calls, without failed and denied calls, and with each long-running operation once.
 
     An operation has an entry for its start and one for its end; the row has the time of the start. Calls of Google's
     own service agents are left out, because they follow from a call that has an entry of its own.
     """
-    failed = {row["_operation"] for row in rows if row["_failed"]} - {""}
-    begun = {row["_operation"] for row in rows if row["_first"]}
+    failed = {call.operation for call in calls if call.failed} - {""}
+    begun = {call.operation for call in calls if call.first}
     return [
-        row
-        for row in rows
-        if not row["_failed"]
-        and row["_operation"] not in failed
-        and (row["_first"] or row["_operation"] not in begun)
-        and not _ROBOT.fullmatch(row["who"])
+        call.change
+        for call in calls
+        if not call.failed
+        and call.operation not in failed
+        and (call.first or call.operation not in begun)
+        and not _ROBOT.fullmatch(call.change.who)
     ]

@@ -8,23 +8,25 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead, gap, is_json
 from runbook.cloud.query import Absent, BadColumn, Value, type_of
 from runbook.context import Context
-from runbook.display.text import Row
 from runbook.facts.typed import asked
 from runbook.model.facts import Fact, Gap, Seen
 from runbook.model.moment import Moment
+from runbook.model.rows import FactRow
 
 SQL = Path(__file__).parent / "sql"
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Answer:
     `sql` and `line` are set if the query was only known during the read.
     """
 
-    rows: Iterable[Row]
+    rows: Iterable[Any]
     more: bool = False
     gaps: tuple[Gap, ...] = ()
     absent: tuple[str, ...] = ()
@@ -71,7 +73,7 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     else:
         answer = attempt(read.see, read.name, read.thing)
     sql = answer.sql or read.sql
-    rows = tuple({k: _local(v, moment) for k, v in row.items()} for row in answer.rows)
+    rows = tuple(_local(row, moment) for row in answer.rows)
     return Fact(
         read.name,
         rows,
@@ -85,12 +87,15 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     )
 
 
-def _local(value: object, moment: Moment) -> object:
-    """Convert a time to the team's time zone; other values stay as they are."""
-    try:
-        return moment.local(value) if isinstance(value, datetime) else value
-    except OverflowError:  # the first or the last day that datetime supports
-        return value
+def _local(row: Any, moment: Moment) -> Any:
+    """A row with its times in the team's time zone."""
+    values = row if isinstance(row, dict) else vars(row)
+    times = {}
+    for name, value in values.items():
+        with suppress(OverflowError):  # the first or the last day that datetime supports
+            if isinstance(value, datetime):
+                times[name] = moment.local(value)
+    return {**row, **times} if isinstance(row, dict) else replace(row, **times)
 
 
 def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
@@ -108,7 +113,7 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
         return Answer((), gaps=(missing,))
 
 
-def readable(name: str, found: Iterable[T], row: Callable[[T], Row | None], next: str) -> tuple[list[Row], list[Gap]]:
+def readable(name: str, found: Iterable[T], row: Callable[[T], R | None], next: str) -> tuple[list[R], list[Gap]]:
     """The rows that can be read, and a gap with the number of those that cannot."""
     made = [row(one) for one in found]
     rows = [one for one in made if one is not None]
@@ -131,7 +136,7 @@ def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], st
 
 @dataclass(frozen=True)
 class Query:
-    """A named query: `parts` are identifiers from the settings, `values` are query parameters.
+    """A named query for rows of one class: `parts` are identifiers from the settings, `values` are query parameters.
 
     `optional` maps a part to the type of its column. The part becomes NULL if params do not name the column, or if the
     table does not have it; in the second case, the Fact gets a gap.
@@ -139,6 +144,7 @@ class Query:
 
     name: str
     sql: str
+    kind: type[FactRow]
     parts: Mapping[str, str]
     values: Mapping[str, Value]
     optional: Mapping[str, str] = field(default_factory=dict)
@@ -160,7 +166,7 @@ class Query:
         while True:
             sql = self.text(missing)
             try:
-                rows, lost = asked(cloud, self.name, sql, self.values, self.sql)
+                rows, lost = asked(cloud, self.name, sql, self.values, self.sql, self.kind)
             except BadColumn as error:
                 if error.column not in columns - set(missing):
                     raise CannotRead(f"{table} has no column {error.column}", "correct `tables` in params.") from None

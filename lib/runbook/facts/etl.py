@@ -12,19 +12,20 @@ from runbook.config.schema import Freshness
 from runbook.facts.base import Answer, Ask, Query, Read, bq_line, each, template
 from runbook.facts.typed import asked
 from runbook.model.moment import Moment
+from runbook.model.rows import EtlCount, EtlDay, EtlRun, FactRow, FailedRun, ScoreDay, TableAge
 
-MOST = 1000  # the LIMIT of runs_recent.sql
+MOST = 1000  # runs that are read at most
 _OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP"}
 
 
-def _runs(name: str, sql: str, days: int, zoned: bool = False) -> Ask:
+def _counted(name: str, sql: str, kind: type[FactRow], days: int, zoned: bool = False) -> Ask:
     """A query over the runs of the team's last `days` days, today included."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         values = {"since": moment.midnight(days - 1), "until": moment.at}
         if zoned:
             values["zone"] = cloud.settings.time_zone
-        return Query(name, sql, _parts(cloud), values, _optional(sql)).read(cloud)
+        return Query(name, sql, kind, _parts(cloud), values, _optional(sql)).read(cloud)
 
     return ask
 
@@ -40,57 +41,52 @@ def _optional(sql: str) -> dict[str, str]:
 
 
 def etl_today() -> Ask:
-    """Rows `source_system, status, runs, latest, _outlived` of the team's day so far.
+    """The runs of the team's day so far, by source system and status.
 
-    `_outlived`: the runs have no end, and a later run of the same function succeeded (of the same source system if
-    params name no column with the function).
+    Without a column that names the function, a run is outlived by a later run of the same source system.
     """
-    return _runs("ETL runs today", "etl_today", 1)
+    return _counted("ETL runs today", "etl_today", EtlCount, 1)
 
 
 def etl_failures() -> Ask:
-    """Rows `started_at, source_system, function, error` of the newest 20 failed runs of the team's day."""
-    return _runs("failed ETL runs today", "etl_failures", 1)
+    """The newest 20 failed runs of the team's day."""
+    return _counted("failed ETL runs today", "etl_failures", FailedRun, 1)
 
 
 def etl_week() -> Ask:
-    """Rows `date, success, failed` for each of the team's last seven days that had runs."""
-    return _runs("ETL runs of 7 days", "etl_week", 7, zoned=True)
+    """Each of the team's last seven days that had runs."""
+    return _counted("ETL runs of 7 days", "etl_week", EtlDay, 7, zoned=True)
 
 
 def runs_of(function: str, hours: float = 24) -> Ask:
-    """Rows `started_at, status, finished_at, error` of a function's newest 20 runs, newest first.
-
-    A gap if params name no column with the function.
-    """
+    """A function's newest 20 runs, newest first. A gap if params name no column with the function."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         values = {"function": function, "since": moment.ago(hours)}
-        return replace(_by_function(cloud, f"runs of {function}", "runs_of", values), function=function)
+        read = _runs(cloud, f"runs of {function}", "{function} = @function", 20, values)
+        return replace(read, function=function)
 
     return ask
 
 
 def runs_of_users(secret: str) -> Ask:
-    """Rows `function, started_at, status` of the last 48 h, of every function that reads a secret; newest first."""
+    """The newest 500 runs of the last 48 h, newest first, of the functions that read a secret."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         names = [f.name for f in cloud.settings.functions if secret in f.secrets]
-        read = _by_function(cloud, "runs of the readers", "runs_of_many", {"functions": names, "since": moment.ago(48)})
+        values = {"functions": names, "since": moment.ago(48)}
+        read = _runs(cloud, "runs of the readers", "{function} IN UNNEST(@functions)", 500, values)
         return read if names else replace(read, see=lambda: Answer(()))
 
     return ask
 
 
 def recent_runs(hours: float = 24) -> Ask:
-    """Rows `started_at, function, source_system, status, finished_at, error` of the newest 1,000 runs, newest first.
-
-    `more` is true if there may be older runs that were not read.
-    """
+    """The newest 1,000 runs, newest first. `more` is true if there may be older runs that were not read."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         values = {"since": moment.ago(hours), "until": moment.at}
-        read = _by_function(cloud, f"runs of {hours:g} h", "runs_recent", values)
+        read = _runs(cloud, f"runs of {hours:g} h", "{started_at} <= @until", MOST, values)
 
         def see() -> Answer:
             answer = read.see()
@@ -101,11 +97,13 @@ def recent_runs(hours: float = 24) -> Ask:
     return ask
 
 
-def _by_function(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value]) -> Read:
-    """A query that needs the function of each run; a gap if no column names it."""
-    runs = cloud.settings.tables.etl_runs
-    optional = {part: kind for part, kind in _optional(sql).items() if part != "function"}
-    read = Query(name, sql, _parts(cloud) | {"function": runs.function or "NULL"}, values, optional).read(cloud)
+def _runs(cloud: Cloud, name: str, which: str, most: int, values: Mapping[str, Value]) -> Read:
+    """Runs with the function of each; a gap if no column names it."""
+    runs, parts = cloud.settings.tables.etl_runs, _parts(cloud)
+    parts |= {"function": runs.function or "NULL"}
+    parts |= {"which": which.format(**parts), "most": str(most)}
+    optional = {part: kind for part, kind in _optional("runs").items() if part != "function"}
+    read = Query(name, "runs", EtlRun, parts, values, optional).read(cloud)
 
     def no_column() -> Answer:
         raise CannotRead(f"{runs.name} has no column that names the function", "add it to params if it exists.")
@@ -119,26 +117,26 @@ def newest_run(cloud: Cloud, function: str) -> tuple[str, dict[str, str]]:
 
 
 def scores() -> Ask:
-    """Rows `score_date, accounts` for the newest seven dates up to the team's today."""
+    """The newest seven score dates up to the team's today."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         table = cloud.settings.tables.scores
         parts = {"date": table.date, "table": cloud.settings.table(table.name)}
-        return Query("account scores", "scores", parts, {"today": moment.today}).read(cloud)
+        return Query("account scores", "scores", ScoreDay, parts, {"today": moment.today}).read(cloud)
 
     return ask
 
 
 def freshness() -> Ask:
-    """Rows `table_name, newest, minutes_stale` for every table that params list; both None for an empty table."""
+    """The age of every table that params list."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         tables, values = cloud.settings.tables.freshness, {"at": moment.at}
 
         def rows(tables: list[Freshness]) -> Answer:
-            found, gaps = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness")
+            found, gaps = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness", TableAge)
             names = {t.name for t in tables}
-            return Answer([row for row in found if row["table_name"] in names], gaps=gaps)
+            return Answer([row for row in found if row.table_name in names], gaps=gaps)
 
         def one(table: Freshness) -> Answer:
             try:
@@ -152,7 +150,7 @@ def freshness() -> Ask:
         def see() -> Answer:
             try:
                 whole = rows(tables)
-                if {r["table_name"] for r in whole.rows} == {t.name for t in tables}:
+                if {r.table_name for r in whole.rows} == {t.name for t in tables}:
                     return whole
             except Exception as error:  # one query for each table: one failure does not hide the others
                 if not isinstance(error, Absent | BadColumn) and not gap(error, "", read=True):

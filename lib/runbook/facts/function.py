@@ -10,13 +10,11 @@ from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, readable
 from runbook.facts.fields import items, last, mapping, number, text, time_of
 from runbook.model.moment import Moment
+from runbook.model.rows import Revision, Service
 
 
 def service(function: str) -> Ask:
-    """One row: `function, state, runtime, entry_point, memory, timeout_s, serving, traffic, pinned, updated`.
-
-    `serving` is the revision with the most traffic; `pinned` is true if a new revision would not get all traffic.
-    """
+    """One row: the function and its Cloud Run service."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         def see() -> Answer:
@@ -45,32 +43,29 @@ def flags(cloud: Cloud) -> str:
     return f"--region={cloud.settings.region} --project={cloud.settings.project}"
 
 
-def _service(function: str, found: Row, run: Row) -> Row:
+def _service(function: str, found: Row, run: Row) -> Service:
     build, config = mapping(found, "buildConfig"), mapping(found, "serviceConfig")
     wanted = _shares(items(run, "traffic"))
     latest = last(run, "latestReadyRevision")
     most = max(wanted, key=lambda name: wanted[name], default="")
-    env = [e for c in items(run, "template", "containers")[:1] for e in items(c, "env")]
     place = mapping(build, "source", "storageSource")
-    return {
-        "function": function,
-        "state": text(found, "state") or "UNKNOWN",
-        "runtime": text(build, "runtime"),
-        "entry_point": text(build, "entryPoint"),
-        "memory": text(config, "availableMemory"),
-        "timeout_s": number(config, "timeoutSeconds"),
-        "serving": latest if most == "latest" else most,
-        "traffic": ", ".join(f"{name} {share} %" for name, share in wanted.items()),
-        "pinned": any(name != "latest" for name in wanted),
-        "updated": time_of(found, "updateTime"),
-        "_latest": latest,
-        "_targets": wanted,
-        "_service": last(run, "name"),
-        "_source": text(found, "labels", "runbook-source"),
-        "_code": f"gs://{text(place, 'bucket')}/{text(place, 'object')}",
-        "_secrets": sorted(s for e in env if (s := text(e, "valueSource", "secretKeyRef", "secret"))),
-        "_reconciling": bool(run.get("reconciling")),
-    }
+    return Service(
+        function=function,
+        state=text(found, "state") or "UNKNOWN",
+        runtime=text(build, "runtime"),
+        entry_point=text(build, "entryPoint"),
+        memory=text(config, "availableMemory"),
+        timeout_s=number(config, "timeoutSeconds"),
+        serving=latest if most == "latest" else most,
+        traffic=", ".join(f"{name} {share} %" for name, share in wanted.items()),
+        pinned=any(name != "latest" for name in wanted),
+        updated=time_of(found, "updateTime"),
+        targets=wanted,
+        service=last(run, "name"),
+        source=text(found, "labels", "runbook-source"),
+        code=f"gs://{text(place, 'bucket')}/{text(place, 'object')}",
+        reconciling=bool(run.get("reconciling")),
+    )
 
 
 def _shares(targets: list[Any]) -> dict[str, int]:
@@ -84,7 +79,7 @@ def _shares(targets: list[Any]) -> dict[str, int]:
 
 
 def revisions(function: str) -> Ask:
-    """Rows `revision, created, ready, traffic` of the newest 100 revisions, newest first; traffic in percent."""
+    """The newest 100 revisions, newest first."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         line = f"gcloud run revisions list --service={function} {flags(cloud)}"
@@ -99,7 +94,7 @@ def revisions(function: str) -> Ask:
             pinned = any(name != "latest" for name in _shares(items(run, "traffic")))
             found = objects(listed, "revisions")
             rows, lost = readable("revisions", found, lambda r: _revision(r, shares, pinned), f"inspect them: {line}.")
-            rows.sort(key=lambda r: (r["created"], r["revision"]), reverse=True)
+            rows.sort(key=lambda r: (r.created, r.revision), reverse=True)
             return Answer(rows, more=bool(listed.get("nextPageToken")), gaps=tuple(lost))
 
         return Read("revisions", line, see, thing=function, no_history_of="Cloud Run")
@@ -107,23 +102,17 @@ def revisions(function: str) -> Ask:
     return ask
 
 
-def _revision(found: Any, shares: dict[str, int], pinned: bool) -> Row | None:
+def _revision(found: Any, shares: dict[str, int], pinned: bool) -> Revision | None:
     """The row of one revision; None if it has no name or no time."""
     name, created = last(found, "name"), time_of(found, "createTime")
     ready = next((c for c in items(found, "conditions") if text(c, "type") == "Ready"), {})
     if not name or not created:
         return None
-    return {
-        "revision": name,
-        "created": created,
-        "ready": text(ready, "state") == "CONDITION_SUCCEEDED",
-        "traffic": shares.get(name, 0),
-        "_pinned": pinned,
-        "_secrets": _secrets(found),
-    }
+    succeeded = text(ready, "state") == "CONDITION_SUCCEEDED"
+    return Revision(name, created, succeeded, shares.get(name, 0), pinned, _secrets(found))
 
 
-def _secrets(revision: Any) -> list[tuple[str, str]] | None:
+def _secrets(revision: Any) -> tuple[tuple[str, str], ...] | None:
     """The (secret, version) of each variable and each file of a revision; None if it lists no container.
 
     Google's default for a version is `latest`.
@@ -136,4 +125,4 @@ def _secrets(revision: Any) -> list[tuple[str, str]] | None:
     files = [
         {**volume, **item} for volume in volumes for item in items(volume, "items") or [{}] if isinstance(item, dict)
     ]
-    return [(last(r, "secret"), text(r, "version") or "latest") for r in [*variables, *files] if r]
+    return tuple((last(r, "secret"), text(r, "version") or "latest") for r in [*variables, *files] if r)

@@ -6,15 +6,15 @@ from typing import Any
 
 from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, readable
 from runbook.facts.fields import items, last, number, text, time_of
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
+from runbook.model.rows import FunctionState
 
 
 def functions() -> Ask:
-    """Rows `name, region, state, memory, timeout_s, updated, message` of every function of the project, in any region.
+    """Every function of the project, in any region.
 
     A location that did not answer is a gap: its functions are unknown, not missing.
     """
@@ -32,7 +32,7 @@ def functions() -> Ask:
             rows, lost = readable("functions", found, _function, "inspect them: gcloud functions list --v2.")
             said = ("the location did not answer", "run again.")
             gaps = [Gap(f"functions in {place}", *said, location=place) for place in sorted(away)]
-            return Answer(sorted(rows, key=lambda r: r["name"]), gaps=(*gaps, *lost))
+            return Answer(sorted(rows, key=lambda r: r.name), gaps=(*gaps, *lost))
 
         return Read(
             "functions", f"gcloud functions list --v2 --project={project}", see, no_history_of="Cloud Functions"
@@ -41,19 +41,19 @@ def functions() -> Ask:
     return ask
 
 
-def _function(found: Any) -> Row | None:
+def _function(found: Any) -> FunctionState | None:
     """The row of one function; None if it has no name."""
     place = text(found, "name").split("/")
     return (
-        {
-            "name": place[-1],
-            "region": place[3],
-            "state": text(found, "state") or "STATE_UNSPECIFIED",
-            "memory": text(found, "serviceConfig", "availableMemory"),
-            "timeout_s": number(found, "serviceConfig", "timeoutSeconds"),
-            "updated": time_of(found, "updateTime"),
-            "message": " ".join(text(m, "message") for m in items(found, "stateMessages")),
-        }
+        FunctionState(
+            name=place[-1],
+            region=place[3],
+            state=text(found, "state") or "STATE_UNSPECIFIED",
+            memory=text(found, "serviceConfig", "availableMemory"),
+            timeout_s=number(found, "serviceConfig", "timeoutSeconds"),
+            updated=time_of(found, "updateTime"),
+            message=" ".join(text(m, "message") for m in items(found, "stateMessages")),
+        )
         if len(place) == 6 and place[-1]
         else None
     )

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from runbook.cloud.client import Cloud
 from runbook.display.text import Row
@@ -14,6 +15,7 @@ from runbook.facts.fields import last, mapping, text, time_of
 from runbook.facts.typed import TRACEBACK, headline
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
+from runbook.model.rows import LogEntry
 
 PAGE = 1000
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
@@ -33,12 +35,11 @@ KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
 
 def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> Ask:
-    """Rows `at, function, severity, text, _revision, _ours` of entries from `severity` up, newest first; at most 1,000.
+    """Log entries from `severity` up, newest first; at most 1,000.
 
-    Includes crashes that functions write to stderr without a severity. `_ours` is false for entries of anything but a
-    function in params. `more` is true if there may be further entries. Both time bounds are always sent. A gap if the
-    period starts before the retention period. The fact is named "log entries" if `severity` is below ERROR, because
-    warnings are not errors.
+    Includes crashes that functions write to stderr without a severity. `more` is true if there may be further entries.
+    Both time bounds are always sent. A gap if the period starts before the retention period. The fact is named "log
+    entries" if `severity` is below ERROR, because warnings are not errors.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -61,10 +62,10 @@ def entries(
     cloud: Cloud,
     name: str,
     wanted: str,
-    row: Callable[[Row], Row | None],
+    row: Callable[[Row], Any | None],
     since: datetime,
     kept: tuple[int, str],
-    finish: Callable[[list[Row]], list[Row]] = list,
+    finish: Callable[[list[Any]], list[Any]] = list,
 ) -> Read:
     """A read of the entries that match a filter: `row` converts each, then `finish` all; newest first, at most 1,000.
 
@@ -95,18 +96,18 @@ def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> t
     return (Gap(name, why, f"check whether older entries are kept elsewhere; {look} shows the retention here."),)
 
 
-def _row(entry: Row, names: Collection[str]) -> Row | None:
+def _row(entry: Row, names: Collection[str]) -> LogEntry | None:
     """The row of one entry; None if it has no time."""
     at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
     function = _function(entry)
-    return at and {
-        "at": at,
-        "function": function,
-        "severity": text(entry, "severity") or "DEFAULT",
-        "text": _text(entry),
-        "_revision": text(entry, "resource", "labels", "revision_name"),
-        "_ours": function == NOBODY or function in names,
-    }
+    return at and LogEntry(
+        at,
+        function,
+        text(entry, "severity") or "DEFAULT",
+        _text(entry),
+        revision=text(entry, "resource", "labels", "revision_name"),
+        ours=function == NOBODY or function in names,
+    )
 
 
 def _function(entry: Row) -> str:

@@ -15,6 +15,7 @@ from runbook.model.errors import NoRecord
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.operations import UpdateFunction
+from runbook.model.rows import Notified, Rehearsed
 from runbook.records.journal import Journal
 from runbook.records.record import read_report, records_directory
 from runbook.records.store import Store
@@ -26,7 +27,7 @@ _FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply",
 
 
 def notified(incident: str) -> Ask:
-    """Rows `contact, at` of contacts that got a message about an incident, by name."""
+    """The contacts that got a message about an incident, by name."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         store = Store(records_directory(cloud.settings))
@@ -36,7 +37,7 @@ def notified(incident: str) -> Ask:
             for name in store.list(notified_place(incident)) if incident else []:
                 try:
                     note = json.loads(store.read(name) or b"")
-                    rows.append({"contact": note["contact"], "at": datetime.fromisoformat(note["at"])})
+                    rows.append(Notified(note["contact"], datetime.fromisoformat(note["at"])))
                 except (NoRecord, ValueError, KeyError, TypeError) as error:
                     gaps.append(Gap(name, f"this note cannot be read: {error}", "inspect it and move it away."))
             return Answer(rows, gaps=tuple(gaps))
@@ -52,10 +53,10 @@ def notified_place(once: str, contact: str = "") -> str:
 
 
 def rehearsal(asked: Request) -> Ask:
-    """Rows `record, environment, at` of runs that applied the same change in staging, newest first.
+    """Runs that applied the same change in staging, newest first.
 
-    The same change is the same runbook with the same parameters, except those in _FREE; `_source` is the digest of its
-    code. No rows if params name no staging environment.
+    The same change is the same runbook with the same parameters, except those in _FREE. No rows if
+    params name no staging environment.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -80,7 +81,7 @@ def _same(values: Row) -> Row:
     return {name: value for name, value in values.items() if name not in _FREE}
 
 
-def _applied(folder: Path, wanted: Row) -> Row | None:
+def _applied(folder: Path, wanted: Row) -> Rehearsed | None:
     """The row of a run if it applied the wanted change successfully. Raises Broken for a damaged journal."""
     report, rows = read_report(folder) or {}, Journal(folder).read()
     outcome = report.get("outcome", {})
@@ -90,4 +91,4 @@ def _applied(folder: Path, wanted: Row) -> Row | None:
         return None
     sources = [c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action]
     at = datetime.fromisoformat(rows[0]["at"])
-    return {"record": folder.name, "environment": report["environment"], "at": at, "_source": "".join(sources)}
+    return Rehearsed(folder.name, report["environment"], at, "".join(sources))

@@ -6,10 +6,11 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.query import readable
 from runbook.facts.base import Answer, Ask, Read, each
 from runbook.model.moment import Moment
+from runbook.model.rows import Column
 
 
 def schema() -> Ask:
-    """Rows `table, column, type` of every table in params; a table that does not exist is absent."""
+    """The columns of every table in params; a table that does not exist is absent."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         system = cloud.settings
@@ -21,7 +22,7 @@ def schema() -> Ask:
         def one(name: str) -> Answer:
             with readable():
                 table = cloud.bigquery.get_table(system.table(name), retry=None, timeout=20)
-                return Answer([{"table": name, "column": f.name, "type": f.field_type} for f in table.schema])
+                return Answer([Column(name, f.name, f.field_type) for f in table.schema])
 
         return Read("tables and columns", line, lambda: each(names, one))
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, each, readable
 from runbook.facts.fields import last, number, text, time_of
 from runbook.facts.function import flags, revisions
 from runbook.model.moment import Moment
+from runbook.model.rows import Reader, Revision, SecretVersion
 
 
 def versions(secret: str) -> Ask:
-    """Rows `version, state, created` of a secret, newest first."""
+    """The versions of a secret, newest first."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         path = f"v1/projects/{cloud.settings.project}/secrets/{secret}/versions"
@@ -23,15 +24,15 @@ def versions(secret: str) -> Ask:
 
         def see() -> Answer:
             found = cloud.items("secretmanager", path, "versions", pageSize=100)
-            rows, lost = readable(f"versions of {secret}", found, _version, f"inspect them: {line}.")
-            return Answer(sorted(rows, key=lambda r: -r["version"]), gaps=tuple(lost))
+            rows, lost = readable(f"versions of {secret}", found, partial(_version, secret), f"inspect them: {line}.")
+            return Answer(sorted(rows, key=lambda r: -r.version), gaps=tuple(lost))
 
         return Read("secret versions", line, see, thing=secret, no_history_of="Secret Manager")
 
     return ask
 
 
-def _version(found: Any) -> Row | None:
+def _version(secret: str, found: Any) -> SecretVersion | None:
     """The row of one version; None if it has no number or no time. Some clients encode the state as a number."""
     version, created, state = (
         number({"n": last(found, "name")}, "n"),
@@ -39,11 +40,11 @@ def _version(found: Any) -> Row | None:
         text(found, "state"),
     )
     state = {"1": "ENABLED", "2": "DISABLED", "3": "DESTROYED"}.get(state, state) or "STATE_UNSPECIFIED"
-    return {"version": version, "state": state, "created": created} if version > 0 and created else None
+    return SecretVersion(secret, version, state, created) if version > 0 and created else None
 
 
 def secrets() -> Ask:
-    """Rows `secret, version, state, created` of every secret in params: one request each, in parallel."""
+    """The versions of every secret in params: one request each, in parallel."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project = cloud.settings.project
@@ -57,8 +58,10 @@ def secrets() -> Ask:
             except NotFound:
                 raise CannotRead("the secret does not exist", "correct `secrets` in params.") from None
             found = objects(listed, "versions")
-            rows, lost = readable(f"versions of {name}", found, _version, "run again; if it stays, report it.")
-            return Answer([{"secret": name, **row} for row in rows], gaps=tuple(lost))
+            rows, lost = readable(
+                f"versions of {name}", found, partial(_version, name), "run again; if it stays, report it."
+            )
+            return Answer(rows, gaps=tuple(lost))
 
         lines = (f"gcloud secrets versions list {name} --project={project}" for name in names)
         return Read("secrets", "\n".join(lines), lambda: each(names, one), no_history_of="Secret Manager")
@@ -67,11 +70,10 @@ def secrets() -> Ask:
 
 
 def users(secret: str) -> Ask:
-    """Rows `function, revision, since, traffic, versions` of each serving revision of a function with the secret.
+    """Each serving revision of a function with the secret.
 
-    Params list the functions that have it. `since` is when the revision was created and read its secrets. `versions`
-    are the versions that it names: `latest`, a number, or an alias. For each function, the revision with most traffic
-    is first.
+    Params list the functions that have it. The versions are `latest`, a number, or an alias. For each function, the
+    revision with most traffic is first.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
@@ -79,14 +81,14 @@ def users(secret: str) -> Ask:
         line = "\n".join(f"gcloud run revisions list --service={name} {flags(cloud)}" for name in names)
 
         def one(name: str) -> Answer:
-            serving = [r for r in revisions(name)(cloud, moment).see().rows if r["traffic"]]
-            if sum(r["traffic"] for r in serving) < 100:
+            serving = [r for r in revisions(name)(cloud, moment).see().rows if r.traffic]
+            if sum(r.traffic for r in serving) < 100:
                 raise CannotRead(f"not every serving revision of {name} is among its newest 100", "deploy it again.")
-            for blank in (r["revision"] for r in serving if r["_secrets"] is None):
+            for blank in (r.revision for r in serving if r.secrets is None):
                 next = f"inspect it: gcloud run revisions describe {blank} {flags(cloud)}"
                 raise CannotRead(f"{blank} does not show which secrets it reads", next)
-            ordered = sorted(serving, key=lambda r: -r["traffic"])
-            return Answer([{"function": name, **_reader(r, secret)} for r in ordered])
+            ordered = sorted(serving, key=lambda r: -r.traffic)
+            return Answer([_reader(name, r, secret) for r in ordered])
 
         def see() -> Answer:
             answer = each(names, one)
@@ -99,7 +101,6 @@ def users(secret: str) -> Ask:
     return ask
 
 
-def _reader(revision: Row, secret: str) -> Row:
-    kept = {key: revision[key] for key in ("traffic", "_pinned")}
-    versions = sorted({version for found, version in revision["_secrets"] if found == secret})
-    return {"revision": revision["revision"], "since": revision["created"], **kept, "versions": versions}
+def _reader(function: str, at: Revision, secret: str) -> Reader:
+    versions = tuple(sorted({version for found, version in at.secrets or () if found == secret}))
+    return Reader(function, at.revision, at.created, at.traffic, versions, at.pinned)

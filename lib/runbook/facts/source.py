@@ -7,17 +7,14 @@ import subprocess
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
-from runbook.display.text import Row
 from runbook.facts import source_code
 from runbook.facts.base import Answer, Ask, Read
 from runbook.model.moment import Moment
+from runbook.model.rows import SourceState
 
 
 def source(folder: str) -> Ask:
-    """One row for `safe_to_deploy`: commit, review, tests, digest; no row for "", which keeps the code.
-
-    `not committed` lists uncommitted files, `tests` is the last line of pytest, `looks like a secret` lists locations.
-    """
+    """One row for `safe_to_deploy`: commit, review, tests, digest; no row for "", which keeps the code."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         if not folder:
@@ -29,7 +26,7 @@ def source(folder: str) -> Ask:
     return ask
 
 
-def _row(folder: str) -> Row:
+def _row(folder: str) -> SourceState:
     place = source_code.folder_of(folder)
     if not source_code.can_test():
         raise CannotRead("pytest is not installed, so the tests of the source cannot run", "pip install pytest.")
@@ -39,14 +36,14 @@ def _row(folder: str) -> Row:
         said = getattr(error, "stderr", "") or str(error)
         raise CannotRead(f"git failed: {said.strip()}", "give the path of a git checkout.") from None
     passed, line = source_code.run_tests(place)
-    return {
-        "source": folder,
-        "commit": found.commit[:12],
-        "not committed": list(found.dirty),
-        "review": found.review,
-        "tests": line,
-        "looks like a secret": source_code.leaks(place),
-        "digest": found.digest[:12],
-        "_passed": passed,
-        "_digest": found.digest,
-    }
+    return SourceState(
+        source=folder,
+        commit=found.commit[:12],
+        not_committed=found.dirty,
+        review=found.review,
+        tests=line,
+        looks_like_a_secret=tuple(source_code.leaks(place)),
+        digest=found.digest[:12],
+        passed=passed,
+        whole_digest=found.digest,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from runbook.cloud.client import Cloud
@@ -11,10 +10,13 @@ from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, each
 from runbook.facts.fields import field, items, mapping, text, time_of
 from runbook.model.moment import Moment
+from runbook.model.rows import OpenIncident
+
+NO_TEXT = "(no text)"
 
 
 def feeds() -> Ask:
-    """Rows `feed, title, where, since` of every open incident; a feed that does not answer is a gap."""
+    """Every open incident; a feed that does not answer is a gap."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         urls = cloud.settings.feeds
@@ -23,7 +25,7 @@ def feeds() -> Ask:
             answer = cloud.public.get(urls[name], timeout=5)
             answer.raise_for_status()
             try:
-                return Answer([{"feed": name, **row} for row in _open(answer.json())])
+                return Answer(_open(name, answer.json()))
             except ValueError:
                 raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
@@ -33,7 +35,7 @@ def feeds() -> Ask:
     return ask
 
 
-def _open(answer: Any) -> list[Row]:
+def _open(feed: str, answer: Any) -> list[OpenIncident]:
     """The open incidents of one of the three formats: Google's list, a Statuspage summary, a Salesforce instance.
 
     Raises ValueError for any other format, and if the list of incidents is missing.
@@ -41,34 +43,32 @@ def _open(answer: Any) -> list[Row]:
     if isinstance(answer, list):
         if not all(isinstance(i, dict) and (i.get("begin") or i.get("id")) for i in answer):
             raise ValueError("no list of incidents")
-        return [_google(i) for i in answer if not i.get("end")]
+        return [_google(feed, i) for i in answer if not i.get("end")]
     key = "incidents" if "page" in mapping(answer) or "components" in mapping(answer) else "Incidents"
     quiet = text(answer, "status", "indicator") == "none" or text(answer, "status") == "OK"
     listed = [] if quiet and field(answer, key) is None else field(answer, key)
     if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
         raise ValueError("no list of incidents")
     kept = [i for i in listed if text(i, "status").lower() not in ("resolved", "postmortem", "closed")]
-    return [_statuspage(i) if key == "incidents" else _salesforce(answer, i) for i in kept]
+    return [_statuspage(feed, i) if key == "incidents" else _salesforce(feed, answer, i) for i in kept]
 
 
-def _row(title: str, where: str, since: datetime | None, products: str) -> Row:
-    return {"title": title or "(no text)", "what": products, "where": where, "since": since}
-
-
-def _google(found: Row) -> Row:
+def _google(feed: str, found: Row) -> OpenIncident:
     where = ", ".join(text(place, "id") for place in items(found, "currently_affected_locations"))
     products = ", ".join(text(p, "title") for p in items(found, "affected_products"))
-    return _row(text(found, "external_desc"), where, time_of(found, "begin"), products)
+    return OpenIncident(feed, text(found, "external_desc") or NO_TEXT, products, where, time_of(found, "begin"))
 
 
-def _statuspage(found: Row) -> Row:
+def _statuspage(feed: str, found: Row) -> OpenIncident:
     parts = ", ".join(text(c, "name") for c in items(found, "components"))
-    return _row(text(found, "name"), "", time_of(found, "started_at") or time_of(found, "created_at"), parts)
+    since = time_of(found, "started_at") or time_of(found, "created_at")
+    return OpenIncident(feed, text(found, "name") or NO_TEXT, parts, "", since)
 
 
-def _salesforce(answer: Row, found: Row) -> Row:
+def _salesforce(feed: str, answer: Row, found: Row) -> OpenIncident:
     impact = next(iter(items(found, "IncidentImpacts")), {})
-    title = text(found, "message", "pathToResolution") or text(found, "message") or text(impact, "type")
+    titles = (text(found, "message", "pathToResolution"), text(found, "message"), text(impact, "type"))
+    title = next((t for t in (*titles, text(answer, "status")) if t), NO_TEXT)
     services = ", ".join(map(str, items(found, "serviceKeys")))
     since = time_of(impact, "startTime") or time_of(found, "createdAt")
-    return _row(title or text(answer, "status"), text(answer, "key"), since, services)
+    return OpenIncident(feed, title, services, text(answer, "key"), since)

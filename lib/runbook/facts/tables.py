@@ -16,23 +16,25 @@ from runbook.cloud.query import Absent, Value, select
 from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, readable, template
 from runbook.facts.fields import items, millis, number, text, time_of
+from runbook.facts.typed import typed
 from runbook.model.errors import OverCap
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.operations import CopyTable
+from runbook.model.rows import Copy, Snapshot, Table
 
 
 def tables() -> Ask:
-    """Rows `table, rows, mb, changed` of every table of the main dataset."""
-    return _listed("tables", "main", "TABLE", _table, lambda r: r["table"])
+    """Every table of the main dataset."""
+    return _listed("tables", "main", "TABLE", _table, lambda r: r.table)
 
 
 def snapshots() -> Ask:
-    """Rows `snapshot, table, rows, mb, taken, expires` of the backup dataset, newest first."""
-    return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, lambda r: (-r["taken"].timestamp(), r["table"]))
+    """The snapshots of the backup dataset, newest first."""
+    return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, lambda r: (-r.taken.timestamp(), r.table))
 
 
-def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row | None], order: Callable[[Row], Any]) -> Ask:
+def _listed(name: str, which: str, kind: str, row: Callable[[Row], Any], order: Callable[[Any], Any]) -> Ask:
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project, dataset = cloud.settings.project, getattr(cloud.settings.datasets, which)
         path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
@@ -41,7 +43,7 @@ def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row | None], 
         def see() -> Answer:
             listed = cloud.items("bigquery", path, "tables", maxResults=1000)
             names, nameless = readable(name, listed, _typed, f"inspect them: {line}.")
-            wanted = [t["name"] for t in names if t["type"] == kind]
+            wanted = [name for name, type in names if type == kind]
             sent = [t for t in wanted if re.fullmatch(SEGMENT, t)]
             # One request for each table, because the list has no row counts and sizes.
             with futures.ThreadPoolExecutor(max_workers=10) as pool:
@@ -56,48 +58,31 @@ def _listed(name: str, which: str, kind: str, row: Callable[[Row], Row | None], 
     return ask
 
 
-def _typed(listed: Any) -> Row | None:
+def _typed(listed: Any) -> tuple[str, str] | None:
     name, kind = text(listed, "tableReference", "tableId"), text(listed, "type")
-    return {"name": name, "type": kind} if name and kind else None
+    return (name, kind) if name and kind else None
 
 
-def _size(found: Row) -> Row | None:
+def _size(found: Row) -> tuple[int, float] | None:
     """Rows and size of a table; None if they are present but not readable."""
     rows, size = (number(found, key, default=-1 if key in found else 0) for key in ("numRows", "numBytes"))
-    return {"rows": rows, "mb": round(size / 1e6, 1)} if rows >= 0 and size >= 0 else None
+    return (rows, round(size / 1e6, 1)) if rows >= 0 and size >= 0 else None
 
 
-def _table(found: Row) -> Row | None:
+def _table(found: Row) -> Table | None:
     """The row of one table; None if its name, size or columns cannot be read."""
     name, size, fields = text(found, "tableReference", "tableId"), _size(found), items(found, "schema", "fields")
     columns = {text(f, "name"): (text(f, "type"), text(f, "mode") or "NULLABLE") for f in fields}
-    return (
-        {
-            "table": name,
-            **size,
-            "changed": millis(found, "lastModifiedTime"),
-            "_created": millis(found, "creationTime"),
-            "_columns": columns,
-        }
-        if name and size and "" not in columns
-        else None
-    )
+    if not name or not size or "" in columns:
+        return None
+    return Table(name, *size, millis(found, "lastModifiedTime"), millis(found, "creationTime"), columns)
 
 
-def _snapshot(found: Row) -> Row | None:
+def _snapshot(found: Row) -> Snapshot | None:
     """The row of one snapshot; None if its name, size or time cannot be read."""
     name, size, taken = text(found, "tableReference", "tableId"), _size(found), _taken(found)
-    return (
-        {
-            "snapshot": name,
-            "table": text(found, "snapshotDefinition", "baseTableReference", "tableId"),
-            **size,
-            "taken": taken,
-            "expires": millis(found, "expirationTime"),
-        }
-        if name and size and taken
-        else None
-    )
+    base = text(found, "snapshotDefinition", "baseTableReference", "tableId")
+    return Snapshot(name, base, *size, taken, millis(found, "expirationTime")) if name and size and taken else None
 
 
 def _taken(found: Row) -> datetime | None:
@@ -106,7 +91,7 @@ def _taken(found: Row) -> datetime | None:
 
 
 def copies(made: Sequence[CopyTable]) -> Ask:
-    """Rows `copy, copy_rows, source_rows, copy_checksum, source_checksum` of copied tables and their sources.
+    """Copied tables beside their sources.
 
     `made` are the arguments of copies. The source of a snapshot is its base table at the time of the snapshot; the
     source of a restored table is the snapshot, or the table at the requested time. If the checksums would read more
@@ -137,14 +122,15 @@ def _counted(cloud: Cloud, copy: CopyTable) -> Answer:
     for checksum in (template("checksum"), "CAST(NULL AS NUMERIC)"):
         sql, values = _side_by_side(cloud, copy, found, checksum)
         try:
-            rows = select(cloud, sql, values, {"query": "copies"})
+            rows, wrong = typed(select(cloud, sql, values, {"query": "copies"}), Copy)
         except OverCap as error:
             why = error.observed
         except Absent as error:
             raise CannotRead(str(error), "the source no longer exists.") from None
         else:
-            row = rows[0] | ({"no_checksum": why} if why else {})
-            return Answer((row,), sql=sql, line=bq_line(cloud, sql, values))
+            if wrong or len(rows) != 1:
+                raise CannotRead("the answer is not one row with two counts", "run again; if it stays, report it.")
+            return Answer((replace(rows[0], no_checksum=why),), sql=sql, line=bq_line(cloud, sql, values))
     raise CannotRead(why, "raise cost_cap_gib in params.")
 
 

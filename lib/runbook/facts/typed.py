@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from datetime import date
+from typing import Any, TypeVar
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
@@ -12,37 +14,17 @@ from runbook.display.text import Row
 from runbook.facts.fields import moment_of, number, text
 from runbook.model.errors import Broken, RequestBlocked
 from runbook.model.facts import Gap
+from runbook.model.rows import FactRow
 
 TRACEBACK = "Traceback (most recent call last)"
-
-# The columns of each named query.
-_COLUMNS = {
-    "etl_failures": {"started_at", "source_system", "function", "error"},
-    "etl_today": {"source_system", "status", "runs", "latest", "_outlived"},
-    "etl_week": {"date", "success", "failed"},
-    "freshness": {"table_name", "newest", "minutes_stale"},
-    "runs_of": {"started_at", "status", "finished_at", "error"},
-    "runs_of_many": {"function", "started_at", "status"},
-    "runs_recent": {"started_at", "function", "source_system", "status", "finished_at", "error"},
-    "scores": {"score_date", "accounts"},
-}
-
-# Types of columns; all others are text. A row without a value in a needed column is dropped.
-_KINDS: dict[str, Callable[[Row, str], object]] = {
-    **dict.fromkeys(("started_at", "finished_at", "latest", "newest"), lambda row, name: moment_of(row[name])),
-    **dict.fromkeys(("runs", "success", "failed", "accounts", "minutes_stale"), lambda row, name: _whole(row, name)),
-    **dict.fromkeys(("date", "score_date"), lambda row, name: row[name] if type(row[name]) is date else None),
-    "_outlived": lambda row, name: row[name] is True,
-    "error": lambda row, name: headline(text(row, name)),
-}
 _CORRECT = "correct `tables` in params."
-_NEEDED = ("started_at", "latest", "runs", "success", "failed", "accounts", "date", "score_date", "table_name")
+R = TypeVar("R", bound=FactRow)
 
 
 def asked(
-    cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str
-) -> tuple[list[Row], tuple[Gap, ...]]:
-    """The rows of a named query with typed columns, and a gap for each column with values of another type.
+    cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str, kind: type[R]
+) -> tuple[list[R], tuple[Gap, ...]]:
+    """The rows of a named query, and a gap for each column with values of another type.
 
     Raises like `select`, but CannotRead if BigQuery does not accept or confirm the query, or if it costs too much.
     """
@@ -54,28 +36,46 @@ def asked(
         raise CannotRead(
             f"{error.what}: {' '.join(error.observed.splitlines()[:1])}", error.next or "report it."
         ) from None
-    if lost := sorted({c for row in found for c in _COLUMNS[label] - set(row)}):
+    rows, wrong = typed(found, kind)
+    return rows, tuple(Gap(f"{name}: {c}", "some values are of another type", _CORRECT) for c in wrong)
+
+
+def typed(found: Sequence[Row], kind: type[R]) -> tuple[list[R], list[str]]:
+    """The rows of an answer by the types of their class, and the columns that have values of another type.
+
+    A row without a needed value is left out, and so is one with a number that cannot be read: no number would mean
+    something else. A needed text is "unknown". Raises CannotRead if a column is missing.
+    """
+    columns = {f.name: str(f.type) for f in fields(kind) if f.default in (MISSING, None)}
+    if lost := sorted({c for row in found for c in columns if c not in row}):
         raise CannotRead(f"the answer has no column {', '.join(lost)}", "run again; if it stays, report it.")
-    wrong: set[str] = set()
-    rows = [typed for row in found if (typed := _typed(row, wrong))]
-    return rows, tuple(Gap(f"{name}: {c}", "some values are of another type", _CORRECT) for c in sorted(wrong))
+    rows, wrong = [], set[str]()
+    for row in found:
+        made = {name: _read(row[name], type) for name, type in columns.items()}
+        bad = {
+            n
+            for n, v in made.items()
+            if v is None and (row[n] is not None or columns[n] in ("datetime", "int", "date"))
+        }
+        wrong |= bad
+        if not any(columns[name] != "str" and columns[name] not in ("str | None", "datetime | None") for name in bad):
+            unknown = {n: "unknown" for n, type in columns.items() if type == "str" and not made[n]}
+            rows.append(kind(**made | unknown))
+    return rows, sorted(wrong)
 
 
-def _typed(row: Row, wrong: set[str]) -> Row | None:
-    """A row with typed columns; adds the names of columns with a wrong type to `wrong`."""
-    made = {name: None if v is None else _KINDS.get(name, text)(row, name) for name, v in row.items()}
-    wrong |= {name for name, value in row.items() if value is not None and made[name] in (None, "") and value != ""}
-    wrong |= {name for name in _NEEDED if name in row and made[name] is None}
-    for name in ("source_system", "status"):
-        if name in made:
-            made[name] = made[name] or "unknown"
-    spoilt = made.get("minutes_stale") is None and row.get("minutes_stale") is not None
-    return None if spoilt or any(made[name] is None for name in _NEEDED if name in row) else made
-
-
-def _whole(row: Row, name: str) -> int | None:
-    read = number(row, name, default=-1)
-    return read if read >= 0 else None
+def _read(value: Any, type_: str) -> Any:
+    """A value of a column; None if there is none, or if it is of another type."""
+    kind = type_.removesuffix(" | None")
+    if kind == "str":
+        said = headline(text({"it": value}, "it"))
+        return said if said or value == "" else None
+    if kind == "int":
+        whole = number({"it": value}, "it", default=-1)
+        return whole if whole >= 0 else None
+    if kind == "date":
+        return value if type(value) is date else None
+    return {"datetime": moment_of(value), "bool": value is True}.get(kind, value)
 
 
 def headline(said: str) -> str:

@@ -7,7 +7,7 @@ start, or if its deployment failed. A single error between successful runs does 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -15,9 +15,17 @@ from typing import Literal, NamedTuple
 from cronsim import CronSim
 
 from runbook.config.schema import Function, Settings
-from runbook.display.text import Row
 from runbook.model.facts import Fact
 from runbook.model.moment import Moment
+from runbook.model.rows import (
+    AuditedChange,
+    EtlRun,
+    FunctionState,
+    LogEntry,
+    OpenIncident,
+    SchedulerJob,
+    SecretVersion,
+)
 
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 
@@ -25,13 +33,13 @@ SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a l
 class Evidence(NamedTuple):
     """The facts of a diagnosis."""
 
-    functions: Fact
-    runs: Fact
-    logs: Fact
-    changes: Fact
-    secrets: Fact
-    jobs: Fact
-    feeds: Fact
+    functions: Fact[FunctionState]
+    runs: Fact[EtlRun]
+    logs: Fact[LogEntry]
+    changes: Fact[AuditedChange]
+    secrets: Fact[SecretVersion]
+    jobs: Fact[SchedulerJob]
+    feeds: Fact[OpenIncident]
 
 
 How = Literal["failed", "no end", "not started", "gone", "not deployed"]
@@ -51,9 +59,7 @@ class FailingFunction:
     def news(self, seen: Evidence) -> list[str]:
         """Texts since it began to fail that did not occur before; numbers in them are ignored."""
         before = {
-            _shape(r["text"])
-            for r in seen.logs.rows
-            if r["function"] == self.function.name and r["at"] < self.since - SLACK
+            _shape(r.text) for r in seen.logs.rows if r.function == self.function.name and r.at < self.since - SLACK
         }
         return [text for text in self.texts if text and _shape(text) not in before]
 
@@ -64,43 +70,39 @@ def _shape(text: str) -> str:
 
 def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[FailingFunction]:
     """All failing functions, in the order of params."""
-    states = {r["name"]: r for r in seen.functions.rows}
+    states = {r.name: r for r in seen.functions.rows}
     for function in settings.functions:
-        state = states.get(function.name, {})
+        state = states.get(function.name)
         found = _by_runs(function, seen.runs, settings, moment)
         if not state and seen.functions.rows and not seen.functions.gaps:
             shown = f"does not exist; {found.symptom}" if found else "does not exist"
             found = replace(found or FailingFunction(function, "gone", "", moment.at, None), how="gone", symptom=shown)
-        elif found is None and state.get("state") == "FAILED":
-            found = FailingFunction(
-                function, "not deployed", "the deployment failed", state["updated"] or moment.at, None
-            )
-        elif found is None and state.get("state") == "DELETING":
-            found = FailingFunction(function, "gone", "being deleted", state["updated"] or moment.at, None)
+        elif found is None and state and state.state == "FAILED":
+            found = FailingFunction(function, "not deployed", "the deployment failed", state.updated or moment.at, None)
+        elif found is None and state and state.state == "DELETING":
+            found = FailingFunction(function, "gone", "being deleted", state.updated or moment.at, None)
         if found:
             yield replace(found, texts=_said(found, seen, state))
 
 
 def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment) -> FailingFunction | None:
     """A failure that its runs show: the newest failed, has no end, or did not start when due."""
-    runs = [r for r in fact.rows if r["function"] == function.name]
+    runs = [r for r in fact.rows if r.function == function.name]
     limit = timedelta(seconds=function.timeout_s)
-    bad: list[Row] = []
+    bad: list[EtlRun] = []
     for run in runs:
-        if run["status"] == "success":
+        if run.status == "success":
             break
-        if run["status"] == "failed" or moment.at - run["started_at"] > limit:
+        if run.status == "failed" or moment.at - run.started_at > limit:
             bad.append(run)
-    good = next((r["started_at"] for r in runs if r["status"] == "success"), None)
+    good = next((r.started_at for r in runs if r.status == "success"), None)
     if bad:
-        how: How = "failed" if bad[0]["status"] == "failed" else "no end"
-        symptom = f"{len(bad)} failed" if how == "failed" else f"the run of {bad[0]['started_at']:%H:%M} has no end"
-        return FailingFunction(
-            function, how, symptom, bad[-1]["started_at"], good, tuple(r["error"] for r in bad if r["error"])
-        )
+        how: How = "failed" if bad[0].status == "failed" else "no end"
+        symptom = f"{len(bad)} failed" if how == "failed" else f"the run of {bad[0].started_at:%H:%M} has no end"
+        return FailingFunction(function, how, symptom, bad[-1].started_at, good, tuple(r.error for r in bad if r.error))
     if fact.gaps or (fact.more and not runs):
         return None  # without all runs, a missing one is not detectable
-    late = _missed(function, runs[0]["started_at"] if runs else None, settings, moment)
+    late = _missed(function, runs[0].started_at if runs else None, settings, moment)
     return FailingFunction(function, "not started", f"not started; due at {late:%H:%M}", late, good) if late else None
 
 
@@ -111,12 +113,10 @@ def _missed(function: Function, newest: datetime | None, settings: Settings, mom
     return moment.local(due) if due < moment.at - SLACK else None
 
 
-def _said(failing: FailingFunction, seen: Evidence, state: Mapping[str, str]) -> tuple[str, ...]:
+def _said(failing: FailingFunction, seen: Evidence, state: FunctionState | None) -> tuple[str, ...]:
     """Errors of its failed runs, and log entries about it from shortly before it began to fail; each text once."""
-    logged = [
-        r["text"] for r in seen.logs.rows if r["function"] == failing.function.name and r["at"] >= failing.since - SLACK
-    ]
-    logged += [state["message"]] if state.get("message") else []
+    logged = [r.text for r in seen.logs.rows if r.function == failing.function.name and r.at >= failing.since - SLACK]
+    logged += [state.message] if state and state.message else []
     return (
         *failing.texts,
         *(line for line in logged if not any(text in line or line in text for text in failing.texts)),

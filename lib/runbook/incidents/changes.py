@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from runbook.display.text import Row
 from runbook.incidents.affected import Evidence, FailingFunction
+from runbook.model.rows import AuditedChange
 
 MOST = 3  # changes shown for each function
 SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
@@ -23,48 +23,48 @@ class OwnChanges:
     one: FailingFunction
     seen: Evidence
 
-    def before(self, fits: Callable[[Row], Any], early: datetime | None = None) -> list[Row]:
+    def before(self, fits: Callable[[AuditedChange], Any], early: datetime | None = None) -> list[AuditedChange]:
         """Matching changes since its last successful run, or since shortly before the failure; newest first."""
         since = self.one.since
         early = early or min(since - SHORTLY, self.one.last_good or since)
         late = since + timedelta(minutes=1)
-        return [c for c in self.seen.changes.rows if early <= c["at"] <= late and fits(c)][:MOST]
+        return [c for c in self.seen.changes.rows if early <= c.at <= late and fits(c)][:MOST]
 
-    def described(self, fits: Callable[[Row], Any]) -> list[str]:
+    def described(self, fits: Callable[[AuditedChange], Any]) -> list[str]:
         """The changes `before`, in words."""
         return [described(change) for change in self.before(fits)]
 
-    def since_last_run(self, cause: str) -> list[Row]:
+    def since_last_run(self, cause: str) -> list[AuditedChange]:
         """Its newest own change after its last run; a change of permissions counts if `cause` is permission."""
-        runs = [r["started_at"] for r in self.seen.runs.rows if r["function"] == self.one.function.name]
+        runs = [r.started_at for r in self.seen.runs.rows if r.function == self.one.function.name]
         ran = max([self.one.since, *runs])
 
-        def fits(change: Row) -> bool:
+        def fits(change: AuditedChange) -> bool:
             own = self.deploys(change) or self.of_secret(change) or self.of_table(change)
-            return change["at"] > ran and bool(own or (cause == "permission" and "IamPolicy" in change["what"]))
+            return change.at > ran and bool(own or (cause == "permission" and "IamPolicy" in change.what))
 
         return [c for c in self.seen.changes.rows if fits(c)][:1]
 
-    def named(self, change: Row) -> bool:
+    def named(self, change: AuditedChange) -> bool:
         """Whether a change concerns the function itself."""
-        return change["resource"].endswith(f"/{self.one.function.name}")
+        return change.resource.endswith(f"/{self.one.function.name}")
 
-    def deploys(self, change: Row) -> bool:
+    def deploys(self, change: AuditedChange) -> bool:
         """Whether a change is a deployment of the function."""
-        return self.named(change) and bool(_DEPLOY.search(change["what"]))
+        return self.named(change) and bool(_DEPLOY.search(change.what))
 
-    def of_secret(self, change: Row) -> str:
+    def of_secret(self, change: AuditedChange) -> str:
         """The name of the function's secret that was changed, or ""."""
-        if "Secret" not in change["what"]:
+        if "Secret" not in change.what:
             return ""
-        return next((s for s in self.one.function.secrets if s in change["resource"].split("/")), "")
+        return next((s for s in self.one.function.secrets if s in change.resource.split("/")), "")
 
-    def of_table(self, change: Row) -> bool:
+    def of_table(self, change: AuditedChange) -> bool:
         """Whether a change concerns a table that the function writes."""
-        return any(change["resource"].endswith(f"/{table}") for table in self.one.function.tables)
+        return any(change.resource.endswith(f"/{table}") for table in self.one.function.tables)
 
 
-def described(change: Row) -> str:
+def described(change: AuditedChange) -> str:
     """A change in words."""
-    resource = change["resource"].split("/", 1)[-1]
-    return f"{change['what']} of {resource} by {change['who']} at {change['at']:%H:%M}"
+    resource = change.resource.split("/", 1)[-1]
+    return f"{change.what} of {resource} by {change.who} at {change.at:%H:%M}"

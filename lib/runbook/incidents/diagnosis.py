@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from runbook.config.schema import Settings
-from runbook.display.text import Row
 from runbook.incidents.affected import Evidence, FailingFunction, find
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged
 from runbook.incidents.changes import OwnChanges, described
 from runbook.incidents.signatures import Pattern, matched, most_telling
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
+from runbook.model.rows import OpenIncident, SchedulerJob, SecretVersion
 
 FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
 LONG = 200  # characters of a quoted text
@@ -86,19 +86,19 @@ class _Case:
         """The region does not answer, or Google reports an incident there and half of the functions are failing."""
         region = self.settings.region
         silent = any(g.location == region for g in self.seen.functions.gaps)
-        reported = [r for r in self._feed("google") if region in r["where"] and _OURS.search(r["what"])]
+        reported = [r for r in self._feed("google") if region in r.where and _OURS.search(r.what)]
         many = len(self.everyone) * 2 >= len(self.settings.functions)
         if not silent and not (reported and many):
             return None
         evidence = [f"{region} does not answer"] if silent else []
-        evidence += [f"Google reports: {r['title']}" for r in reported]
+        evidence += [f"Google reports: {r.title}" for r in reported]
         return self._made("region_outage", "sure" if silent and reported else "likely", *evidence, key=region)
 
     def _gone(self) -> Cause | None:
         """The list of functions is complete and does not contain it."""
         if self.one.how != "gone":
             return None
-        who = self.changes.before(lambda c: "DeleteFunction" in c["what"] and self.changes.named(c))
+        who = self.changes.before(lambda c: "DeleteFunction" in c.what and self.changes.named(c))
         return self._made(
             "missing_function",
             "sure",
@@ -108,23 +108,23 @@ class _Case:
 
     def _paused(self) -> Cause | None:
         """Its job is paused or disabled, and it has not started since then."""
-        state = self._job().get("state")
-        if state not in ("PAUSED", "DISABLED") or self.one.how != "not started":
+        job = self._job()
+        if not job or job.state not in ("PAUSED", "DISABLED") or self.one.how != "not started":
             return None
         early = self.one.since - timedelta(hours=48)
-        who = self.changes.before(lambda c: "Job" in c["what"] and self.changes.named(c), early)
-        return self._made("paused_scheduler", "sure", f"its job is {state}", *map(described, who))
+        who = self.changes.before(lambda c: "Job" in c.what and self.changes.named(c), early)
+        return self._made("paused_scheduler", "sure", f"its job is {job.state}", *map(described, who))
 
-    def _job(self) -> Row:
-        return next((j for j in self.seen.jobs.rows if j["name"] == self.one.function.name), {})
+    def _job(self) -> SchedulerJob | None:
+        return next((j for j in self.seen.jobs.rows if j.name == self.one.function.name), None)
 
     def _refused(self) -> Cause | None:
         """It did not start because the last call of the scheduler was refused (google.rpc.Code 7 and 16)."""
-        code = self._job().get("code")
-        if code not in (7, 16) or self.one.how != "not started":
+        job = self._job()
+        if not job or job.code not in (7, 16) or self.one.how != "not started":
             return None
-        who = self.changes.before(lambda c: "IamPolicy" in c["what"])
-        said = f"the last call of the scheduler was refused, code {code}"
+        who = self.changes.before(lambda c: "IamPolicy" in c.what)
+        said = f"the last call of the scheduler was refused, code {job.code}"
         return self._made("permission", "sure", said, *map(described, who), key="permission")
 
     def _undeployed(self) -> Cause | None:
@@ -150,7 +150,7 @@ class _Case:
             ("secret", self.changes.of_secret),
             ("bad_data", self.changes.of_table),
         )
-        for row in self.changes.before(lambda c: c["at"] > good and any(fits(c) for _, fits in kinds))[:1]:
+        for row in self.changes.before(lambda c: c.at > good and any(fits(c) for _, fits in kinds))[:1]:
             cause = next(cause for cause, fits in kinds if fits(row))
             key = self.changes.of_secret(row) if cause == "secret" else ""
             return self._made(cause, "likely", *self._quote(), f"shortly before: {described(row)}", key=key)
@@ -189,7 +189,7 @@ class _Case:
         if cause == "secret":
             return self._secret(said)
         if cause == "permission":
-            who = self.changes.before(lambda c: "IamPolicy" in c["what"])
+            who = self.changes.before(lambda c: "IamPolicy" in c.what)
             return self._made(cause, "sure", said, *map(described, who), key=cause)
         if cause == "quota":
             lasts = "hours" if _FOR_HOURS.search(said) else "seconds"
@@ -199,34 +199,34 @@ class _Case:
     def _secret(self, said: str) -> Cause:
         """A version cannot be read; if it was disabled and the newest ones are enabled now, only a rerun is needed."""
         off = self._off()
-        states = (f"{r['secret']}, version {r['version']}, is {r['state']}" for r in off)
-        key = off[0]["secret"] if off else self.one.function.source_system
+        states = (f"{r.secret}, version {r.version}, is {r.state}" for r in off)
+        key = off[0].secret if off else self.one.function.source_system
         made = self._made("secret", "sure", said, *states, *self.changes.described(self.changes.of_secret), key=key)
-        whole = {r["secret"] for r in self._mine()} == set(self.one.function.secrets)
-        if off and off[0]["state"] == "DISABLED":
-            return replace(made, detail=str(off[0]["version"]))
+        whole = {r.secret for r in self._mine()} == set(self.one.function.secrets)
+        if off and off[0].state == "DISABLED":
+            return replace(made, detail=str(off[0].version))
         if off or not whole or not re.search("disabled", said, re.IGNORECASE):
             return made
         now = "the newest version of each of its secrets is enabled now"
         return replace(made, evidence=(*made.evidence, now), changed_since_last_run=True)
 
-    def _off(self) -> list[Row]:
+    def _off(self) -> list[SecretVersion]:
         """The newest versions of its secrets that are not enabled."""
         mine = self._mine()
-        newest = {r["secret"]: r for r in sorted(mine, key=lambda r: r["version"])}
-        return [r for r in mine if r is newest[r["secret"]] and r["state"] != "ENABLED"]
+        newest = {r.secret: r for r in sorted(mine, key=lambda r: r.version)}
+        return [r for r in mine if r is newest[r.secret] and r.state != "ENABLED"]
 
-    def _mine(self) -> list[Row]:
-        return [r for r in self.seen.secrets.rows if r["secret"] in self.one.function.secrets]
+    def _mine(self) -> list[SecretVersion]:
+        return [r for r in self.seen.secrets.rows if r.secret in self.one.function.secrets]
 
     def _dependency(self, said: str) -> Cause:
         """The dependency answers with errors: sure if its own status page reports an incident."""
         system = self.one.function.source_system
         feed = FEEDS.get(system, system)
-        reported = [r for r in self._feed(feed) if feed != "google" or _concerns(r["what"], said)]
+        reported = [r for r in self._feed(feed) if feed != "google" or _concerns(r.what, said)]
         together = sum(s.function.source_system == system for s in self.everyone) > 1
         confidence = "sure" if reported else "likely" if together else "possible"
-        titles = (f"{r['feed']} reports: {r['title']}" for r in reported)
+        titles = (f"{r.feed} reports: {r.title}" for r in reported)
         return self._made("dependency_outage", confidence, said, *titles, key=system)
 
     def _crash(self, cause: str, said: str) -> Cause:
@@ -243,8 +243,8 @@ class _Case:
     def _quote(self) -> list[str]:
         return [_quoted(text) for text in self.one.news(self.seen)[:1]]
 
-    def _feed(self, name: str) -> list[Row]:
-        return [r for r in self.seen.feeds.rows if r["feed"] == name]
+    def _feed(self, name: str) -> list[OpenIncident]:
+        return [r for r in self.seen.feeds.rows if r.feed == name]
 
 
 def _quoted(text: str) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from runbook.config.schema import Function, Settings
-from runbook.display.text import Row
 from runbook.incidents.affected import Evidence
 from runbook.incidents.causes import Causes
 from runbook.incidents.signatures import Pattern
+from runbook.model.rows import INTERNAL, EtlRun, FactRow, LogEntry
 
 HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}
 EACH, ALL = 6, 24  # number of runs: for each function, and in total
@@ -37,19 +38,36 @@ _USED = re.compile(r"limit of ([\d.]+ ?[KMG]i?)B? exceeded with ([\d.]+ ?[KMG]i?
 _Point = tuple[datetime | None, float | None, float | None, str]  # time, value, the limit at that time, how it ended
 
 
-def headroom_of(causes: Causes, seen: Evidence, patterns: Sequence[Pattern], settings: Settings) -> tuple[Row, ...]:
-    """Rows `function, run, what, seen, limit, unit, limit by, ended`, oldest first; none if no limit was hit.
+@dataclass(frozen=True)
+class Headroom(FactRow):
+    """A run against a limit. `what` is memory (MiB, from log entries of the platform) or duration (s).
 
-    `what` is memory (MiB, from log entries of the platform) or duration (s). `seen` is None if it was not logged; each
-    limit that was hit has a row.
+    `seen` is None if it was not logged. `then` is the limit at that time, `hit` whether the limit stopped the run.
     """
+
+    function: str
+    run: datetime | None
+    what: str
+    seen: float | None
+    limit: int
+    unit: str
+    limit_by: str
+    ended: str
+    then: float | None = field(metadata=INTERNAL)
+    hit: bool = field(metadata=INTERNAL)
+
+
+def headroom_of(
+    causes: Causes, seen: Evidence, patterns: Sequence[Pattern], settings: Settings
+) -> tuple[Headroom, ...]:
+    """The newest runs of functions that hit a limit, oldest first; each limit that was hit has a row."""
     known = {f.name: f for f in settings.functions}
     hit = [(c.cause, known[name]) for c in causes if c.cause in HIT for name in c.functions]
     each = max(1, min(EACH, ALL // max(1, len(hit))))
-    rows: list[Row] = []
+    rows: list[Headroom] = []
     for cause, function in hit:
-        lines = [r for r in seen.logs.rows if r["function"] == function.name]
-        runs = [r for r in seen.runs.rows if r["function"] == function.name]
+        lines = [r for r in seen.logs.rows if r.function == function.name]
+        runs = [r for r in seen.runs.rows if r.function == function.name]
         points = {"duration": list(_took(runs, lines, patterns))}
         if cause == "memory_limit":
             points["memory"] = list(_used(runs, lines))
@@ -60,40 +78,38 @@ def headroom_of(causes: Causes, seen: Evidence, patterns: Sequence[Pattern], set
     return tuple(rows)
 
 
-def _against(what: str, function: Function, seen: Evidence, points: Sequence[_Point]) -> Iterator[Row]:
+def _against(what: str, function: Function, seen: Evidence, points: Sequence[_Point]) -> Iterator[Headroom]:
     """Points, given newest first, against the deployed limit."""
-    mine = (r for r in seen.functions.rows if r["name"] == function.name)
-    live = next((r for r in mine if mebibytes(r["memory"]) >= 1 and 0 < r["timeout_s"] < 1e6), None)
-    memory, seconds = (live["memory"], live["timeout_s"]) if live else (function.memory, function.timeout_s)
+    mine = (r for r in seen.functions.rows if r.name == function.name)
+    live = next((r for r in mine if mebibytes(r.memory) >= 1 and 0 < r.timeout_s < 1e6), None)
+    memory, seconds = (live.memory, live.timeout_s) if live else (function.memory, function.timeout_s)
     limit, unit = (round(mebibytes(memory)), "MiB") if what == "memory" else (seconds, "s")
     by = "deployed" if live else "params"
     for when, value, then, ended in reversed(points):
-        yield {
-            **{"function": function.name, "run": when, "what": what, "seen": value, "limit": limit, "unit": unit},
-            **{"limit by": by, "ended": ended, "_then": then, "_hit": (what, ended) in HIT.values()},
-        }
+        hit = (what, ended) in HIT.values()
+        yield Headroom(function.name, when, what, value, limit, unit, by, ended, then, hit)
 
 
-def _used(runs: Sequence[Row], lines: Sequence[Row]) -> Iterator[_Point]:
+def _used(runs: Sequence[EtlRun], lines: Sequence[LogEntry]) -> Iterator[_Point]:
     """The memory used, from log entries, or from the rows of runs if no entry states it; newest first."""
-    for said in ([(r["at"], r["text"]) for r in lines], [(r["started_at"], r["error"] or "") for r in runs]):
+    for said in ([(r.at, r.text) for r in lines], [(r.started_at, r.error or "") for r in runs]):
         found = [(at, match) for at, text in said if (match := _USED.search(text))]
         for at, match in ((at, m) for at, m in found if mebibytes(m[1]) and mebibytes(m[2])):
-            start = max((r["started_at"] for r in runs if r["started_at"] <= at), default=at)
+            start = max((r.started_at for r in runs if r.started_at <= at), default=at)
             yield start, round(mebibytes(match[2])), mebibytes(match[1]), HIT["memory_limit"][1]
         if found:
             return
 
 
-def _took(runs: Sequence[Row], lines: Sequence[Row], patterns: Sequence[Pattern]) -> Iterator[_Point]:
+def _took(runs: Sequence[EtlRun], lines: Sequence[LogEntry], patterns: Sequence[Pattern]) -> Iterator[_Point]:
     """How long runs took, newest first. A stopped run has no recorded end; the log entry about it gives the time."""
     later = None
     for run in runs:
-        start, end, ended = run["started_at"], run["finished_at"], run["status"]
+        start, end, ended = run.started_at, run.finished_at, run.status
         stops = [
-            (r["at"], HIT[cause][1])
+            (r.at, HIT[cause][1])
             for r in lines
-            if start <= r["at"] and (not later or r["at"] < later) and (cause := _limit(r["text"], patterns))
+            if start <= r.at and (not later or r.at < later) and (cause := _limit(r.text, patterns))
         ]
         if stops and ended != "success":
             end, ended = min(stops)
@@ -114,20 +130,20 @@ def mebibytes(text: str) -> float:
     return float(found[1]) * _MIB.get(found[2], 0) if found else 0
 
 
-def more(cause: str, function: str, rows: Sequence[Row]) -> tuple[str, str]:
+def more(cause: str, function: str, rows: Sequence[Headroom]) -> tuple[str, str]:
     """The new limit and the reason in words; the limit is "" if it was raised since then or is at its maximum.
 
     At least twice the deployed limit, and enough for the values of the runs.
     """
     what = HIT[cause][0]
-    mine = [r for r in rows if (r["function"], r["what"]) == (function, what)]
-    limit, unit = mine[-1]["limit"], mine[-1]["unit"]
-    hits = [r for r in mine if r["_hit"] and r["seen"]]
-    seen = max((r["seen"] for r in hits), default=0)
+    mine = [r for r in rows if (r.function, r.what) == (function, what)]
+    limit, unit = mine[-1].limit, mine[-1].unit
+    hits = [r for r in mine if r.hit and r.seen]
+    seen = max((r.seen for r in hits), default=0)
     described = f"stopped at {seen:,.0f} {unit}; " * bool(hits) + f"the limit is {limit:,} {unit}"
-    if mine[-1]["limit by"] == "params":
+    if mine[-1].limit_by == "params":
         described += " in params; the deployed limit could not be read"
-    if hits and hits[-1]["_then"] < 0.9 * limit:
+    if hits and hits[-1].then < 0.9 * limit:
         return "", f"{described} now"
     if limit >= MOST[what]:
         return "", f"{described}, the maximum"

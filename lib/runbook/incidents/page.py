@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,16 @@ from runbook.display.text import Row, show
 from runbook.incidents.affected import Evidence
 from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
-from runbook.incidents.headroom import headroom_of
+from runbook.incidents.headroom import Headroom, headroom_of
 from runbook.incidents.opened import open_p1
-from runbook.incidents.remedies import Step, remedy_steps
+from runbook.incidents.remedies import remedy_steps
 from runbook.incidents.signatures import patterns
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Change, Plan
+from runbook.model.rows import INTERNAL, FactRow
 from runbook.plans.base import message, rows_of
 from runbook.records.record import records_directory
 from runbook.records.store import Store
@@ -40,6 +41,17 @@ COLOUR = {"P1": Verdict.alert, "P2": Verdict.alert, "P3": Verdict.warn, "unknown
 
 
 @dataclass(frozen=True)
+class PageStep(FactRow):
+    """A step for a cause or a gap; `notebook` is the runbook that the command runs, "" for any other command."""
+
+    cause: str
+    do: str
+    command: str
+    notebook: str
+    of: Cause | None = field(metadata=INTERNAL)
+
+
+@dataclass(frozen=True)
 class Page:
     """A severity, its causes, and the steps for each; `findings` is the same content for the verdict.
 
@@ -50,9 +62,9 @@ class Page:
     why: str
     answer_by: datetime
     causes: Causes
-    steps: tuple[Row, ...]
+    steps: tuple[PageStep, ...]
     people: tuple[Row, ...]
-    headroom: tuple[Row, ...] = ()
+    headroom: tuple[Headroom, ...] = ()
 
     @property
     def findings(self) -> Findings:
@@ -100,7 +112,7 @@ class Page:
         return replace(empty, changes=changes, notes=())
 
     def _messages(self, contacts: Sequence[str], incident: str, seen: Seen, settings: Settings) -> tuple[Change, ...]:
-        notified = {row["contact"] for row in rows_of(seen.notified, "a message")} if contacts else set()
+        notified = {row.contact for row in rows_of(seen.notified, "a message")} if contacts else set()
         title = f"{incident}, {self.severity}: {self.why}"
         lines = [f"{settings.project}, {settings.region}. Respond by {show(self.answer_by)}.", *_cause_lines(self)]
         return tuple(message(c, title, "\n".join(lines), incident) for c in contacts if c not in notified)
@@ -108,7 +120,7 @@ class Page:
     @property
     def what_next(self) -> Shown:
         """The steps, one in each row, with commands to copy."""
-        return Shown(blocks.table(self.steps, "nothing to do"))
+        return Shown(blocks.table([s.shown for s in self.steps], "nothing to do"))
 
     @property
     def whom_to_call(self) -> Shown:
@@ -116,20 +128,14 @@ class Page:
         return Shown(blocks.table(self.people))
 
 
-def _step(title: str, step: Step, cause: Cause | None = None) -> Row:
-    """The row of a step; `notebook` is the runbook that the command runs, "" for any other command."""
-    return {"cause": title, "do": step.do, "command": step.line, "notebook": step.runbook, "_cause": cause}
-
-
 def _few(names: Sequence[str]) -> str:
     """Up to three names; if there are more, two names and how many more, so that the line fits the screen."""
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
-def _first(steps: Sequence[Row], cause: Cause) -> str:
+def _first(steps: Sequence[PageStep], cause: Cause) -> str:
     """The first step of a cause, with its command."""
-    mine = (s for s in steps if s["_cause"] is cause)
-    return next((": ".join(filter(None, (s["do"], s["command"]))) for s in mine), "")
+    return next((": ".join(filter(None, (s.do, s.command))) for s in steps if s.of is cause), "")
 
 
 def page(run: Context, seen: Seen) -> Page:
@@ -145,9 +151,11 @@ def page(run: Context, seen: Seen) -> Page:
     answer = run.moment.local(began + ANSWER[severity])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     steps = [
-        _step(c.title, step, c) for c in causes for step in remedy_steps(c, run.settings, run.moment, place, headroom)
+        PageStep(c.title, *step, of=c)
+        for c in causes
+        for step in remedy_steps(c, run.settings, run.moment, place, headroom)
     ]
-    steps += [_step(f"could not read {g.subject}", Step(g.next)) for g in causes.unknowns if g.next]
+    steps += [PageStep(f"could not read {g.subject}", g.next, "", "", None) for g in causes.unknowns if g.next]
     found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), headroom)
     noticed = f"{run.moment.local(began):%Y-%m-%dT%H:%M}"
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})

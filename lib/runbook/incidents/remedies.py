@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from runbook.config.schema import Function, Settings
-from runbook.display.text import Row
 from runbook.incidents.causes import Cause
-from runbook.incidents.headroom import HIT, more
+from runbook.incidents.headroom import HIT, Headroom, more
 from runbook.model.command import command
 from runbook.model.moment import Moment
 
@@ -44,7 +43,7 @@ CHANGED = {*AGAIN, "crash_after_deploy", "bad_data", "unknown"}
 
 
 def remedy_steps(
-    cause: Cause, settings: Settings, moment: Moment, place: Mapping[str, str], headroom: Sequence[Row]
+    cause: Cause, settings: Settings, moment: Moment, place: Mapping[str, str], headroom: Sequence[Headroom]
 ) -> list[Step]:
     """The fix of a cause, then a retry if needed; only the retry if something changed after the last run.
 
@@ -65,7 +64,12 @@ def remedy_steps(
 
 
 def _fix(
-    cause: Cause, one: Function, settings: Settings, moment: Moment, headroom: Sequence[Row], run: Callable[..., Step]
+    cause: Cause,
+    one: Function,
+    settings: Settings,
+    moment: Moment,
+    headroom: Sequence[Headroom],
+    run: Callable[..., Step],
 ) -> list[Step]:
     if cause.cause in HIT:
         return [_limit(cause, one, headroom, run)]
@@ -90,7 +94,7 @@ def _fix(
     return [run(do, runbook, **values)]
 
 
-def _limit(cause: Cause, one: Function, headroom: Sequence[Row], run: Callable[..., Step]) -> Step:
+def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Callable[..., Step]) -> Step:
     wanted, why = more(cause.cause, one.name, headroom)
     if not wanted:
         return Step(why)

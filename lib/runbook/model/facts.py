@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runbook.display import blocks
 from runbook.display.blocks import Block
-from runbook.display.text import Row
+from runbook.model.rows import shown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Fact:
+class Fact(Generic[R]):
     """The result of one read: `rows` in a defined order, times in the team's zone. `line` is the equivalent command.
 
     `more` is true if the read stopped at its cap, so there may be more rows. `gaps` lists what could not be read: with
@@ -59,7 +61,7 @@ class Fact:
     """
 
     name: str
-    rows: tuple[Row, ...]
+    rows: tuple[R, ...]
     line: str
     seen_at: datetime
     sql: str = ""
@@ -70,18 +72,18 @@ class Fact:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The rows as a pandas DataFrame."""
+        """The rows as a pandas DataFrame, with every field."""
         import pandas as pd
 
-        return pd.DataFrame(list(self.rows))
+        return pd.DataFrame([row if isinstance(row, Mapping) else vars(row) for row in self.rows])
 
     def newest(self, count: int) -> Shown:
         """The first `count` rows, for reads that return the newest row first."""
-        return Shown(blocks.table(self.rows[:count], self._empty) + gap_block(self.gaps))
+        return Shown(blocks.table([*map(shown, self.rows[:count])], self._empty) + gap_block(self.gaps))
 
     def count_by(self, column: str) -> Shown:
         """The number of rows for each value of a column, highest first."""
-        counts = Counter(row[column] for row in self.rows)
+        counts = Counter(shown(row)[column] for row in self.rows)
         rows = [{column: value, "rows": n} for value, n in sorted(counts.items(), key=lambda c: (-c[1], str(c[0])))]
         return Shown(blocks.table(rows, self._empty) + gap_block(self.gaps))
 
@@ -97,7 +99,12 @@ def fact_block(seen: Fact) -> Block:
     """One fact: its rows, its gaps, and the equivalent command."""
     empty = "no rows could be read" if seen.gaps else "no rows"
     absent = blocks.note(f"Does not exist: {', '.join(seen.absent)}") if seen.absent else Block("", "")
-    return blocks.table(seen.rows, empty) + absent + gap_block(seen.gaps) + blocks.equivalent_command([seen.line])
+    return (
+        blocks.table([*map(shown, seen.rows)], empty)
+        + absent
+        + gap_block(seen.gaps)
+        + blocks.equivalent_command([seen.line])
+    )
 
 
 @dataclass(frozen=True)

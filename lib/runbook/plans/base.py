@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 from runbook.config.request import Request
 from runbook.config.schema import Settings, address_variable
-from runbook.display.text import Row
 from runbook.model.command import command
 from runbook.model.errors import Refused
 from runbook.model.facts import Fact
 from runbook.model.operations import Notify, RunOnce
 from runbook.model.plan import Change, Plan
 
+R = TypeVar("R")
 
-def rows_of(fact: Fact, name: str) -> tuple[Row, ...]:
+
+def rows_of(fact: Fact[R], name: str) -> tuple[R, ...]:
     """The rows of a fact without gaps. Raises Refused if there are gaps: no plan can rely on them."""
     why = [*(f"{n} does not exist" for n in fact.absent), *(f"{g.subject}: {g.why}" for g in fact.gaps)]
     if why:
@@ -25,7 +26,7 @@ def rows_of(fact: Fact, name: str) -> tuple[Row, ...]:
     return fact.rows
 
 
-def row_of(fact: Fact, name: str) -> Row:
+def row_of(fact: Fact[R], name: str) -> R:
     """The first row of a fact without gaps. Raises Refused if there are gaps, or no rows."""
     for row in rows_of(fact, name):
         return row
@@ -70,5 +71,5 @@ def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
 def tried(seen: Fact, settings: Settings, digest: str = "") -> dict[str, str]:
     """The line in a plan about its test in staging; `digest` is that of the source, "" without one."""
     none = f"not in {settings.staging}" if settings.staging else "no staging environment"
-    rows = [row["record"] for row in seen.rows if row["_source"] == digest]
+    rows = [row.record for row in seen.rows if row.source == digest]
     return {"tried in staging": rows[0] if rows else none}

@@ -20,8 +20,8 @@ def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, mom
     """Run a function again. A run "may trigger processing" (guide: Quick Reference), so it is a change with a plan."""
     now = row_of(seen.service, request.function)
     newest = next(iter(rows_of(seen.runs, request.function)), None)
-    last = newest["status"] if newest else "none in 24 h"
-    relies = {"serving revision": now["serving"], "last run": last}
+    last = newest.status if newest else "none in 24 h"
+    relies = {"serving revision": now.serving, "last run": last}
     change = run_once(request.function, settings)
     return Plan("retry", request.reason, (change,), relies, gates, watch=(request.function,))
 
@@ -32,12 +32,12 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
     Raises Refused for a job that does not exist.
     """
     names = names_of(request.jobs)
-    state, rows = STATES[request.to], {r["name"]: r for r in rows_of(seen.jobs, request.jobs)}
+    state, rows = STATES[request.to], {r.name: r for r in rows_of(seen.jobs, request.jobs)}
     if missing := [name for name in names if name not in rows]:
         raise Refused(f"there is no job {missing[0]}", next=f"use one of: {', '.join(rows) or 'no job found'}.")
     changes = []
     for name in names:
-        before = rows[name]["state"]
+        before = rows[name].state
         if before == state:
             continue
         if before not in STATES.values():
@@ -50,4 +50,4 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
         line = f"gcloud scheduler jobs {request.to} {name} --location={settings.region} --project={settings.project}"
         undo = again(request, "scheduler", jobs=name, to=back)
         changes.append(Change(SetJobState(job=name, before=before, after=state), undo, line))
-    return Plan("scheduler", request.reason, tuple(changes), {n: rows[n]["state"] for n in names}, gates)
+    return Plan("scheduler", request.reason, tuple(changes), {n: rows[n].state for n in names}, gates)

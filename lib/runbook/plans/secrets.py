@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from runbook.config.request import Request
 from runbook.config.schema import Settings
-from runbook.display.text import Row
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen
 from runbook.model.findings import Findings
 from runbook.model.moment import Moment
 from runbook.model.operations import AddVersion, Restart, SetVersionState
 from runbook.model.plan import Change, Plan
+from runbook.model.rows import Reader
 from runbook.plans.base import again, flags, row_of, rows_of, run_once, tried
 
 STATES = {"disable": "DISABLED", "enable": "ENABLED"}
@@ -19,16 +19,16 @@ STATES = {"disable": "DISABLED", "enable": "ENABLED"}
 def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Add a version; then restart each function that reads the secret, and run it once. Old versions stay."""
     name = request.secret
-    newest = row_of(seen.versions, name)["version"]
+    newest = row_of(seen.versions, name).version
     new = newest + 1
     line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
     undo = (
         again(request, "retire_secret", secret=name, version=new, to="disable") + ", after the old value is added again"
     )
     changes = [Change(AddVersion(secret=name, before=newest, after=new), undo, line)]
-    readers: dict[str, Row] = {}
+    readers: dict[str, Reader] = {}
     for row in rows_of(seen.users, name):
-        readers.setdefault(row["function"], row)  # with split traffic, there is one row for each revision
+        readers.setdefault(row.function, row)  # with split traffic, there is one row for each revision
     for function, row in readers.items():
         changes += [_restart(request, new, row, settings), run_once(function, settings)]
     notes = (
@@ -37,16 +37,16 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
         "the old version stays enabled. When all readers have run without errors, disable it: "
         + again(request, "retire_secret", secret=name, version=newest),
     )
-    relies = {f"version {r['version']}": r["state"] for r in seen.versions.rows[:5]}
+    relies = {f"version {r.version}": r.state for r in seen.versions.rows[:5]}
     relies |= tried(seen.rehearsal, settings)
     return Plan("secret", request.reason, tuple(changes), relies, gates, watch=tuple(readers), notes=notes)
 
 
-def _restart(request: Request, version: int, reader: Row, settings: Settings) -> Change:
+def _restart(request: Request, version: int, reader: Reader, settings: Settings) -> Change:
     """A new revision of a function. A secret in an environment variable is read only when a revision starts."""
     # gcloud copies labels into the template, but not annotations
     mark = f"--update-labels=runbook-secret-version={version}"
-    function, revision = reader["function"], reader["revision"]
+    function, revision = reader.function, reader.revision
     line = f"gcloud run services update {function} {flags(settings)} {mark}"
     undo = again(request, "rollback", function=function, revision=revision)
     args = Restart(service=function, revision=revision, secret=request.secret, version=version)
@@ -59,15 +59,15 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     `version` 0 means the newest version that can be changed. Empty if there is none, or if it is already in the
     requested state. Raises Refused.
     """
-    name, newest = request.secret, row_of(seen.versions, request.secret)["version"]
-    rows, state = {r["version"]: r for r in seen.versions.rows}, STATES[request.to]
+    name, newest = request.secret, row_of(seen.versions, request.secret).version
+    rows, state = {r.version: r for r in seen.versions.rows}, STATES[request.to]
     other = "ENABLED" if request.to == "disable" else "DISABLED"
-    old = [v for v, r in rows.items() if r["state"] == other and (v != newest or request.to == "enable")]
+    old = [v for v, r in rows.items() if r.state == other and (v != newest or request.to == "enable")]
     wanted = request.version or max(old, default=0)
-    relies = {f"version {v}": r["state"] for v, r in list(rows.items())[:5]}
+    relies = {f"version {v}": r.state for v, r in list(rows.items())[:5]}
     if not wanted:
         return Plan("secret", request.reason, (), relies, gates)
-    if wanted not in rows or rows[wanted]["state"] == "DESTROYED":
+    if wanted not in rows or rows[wanted].state == "DESTROYED":
         raise Refused(
             f"{name} has no version {wanted} that can be changed",
             f"versions: {', '.join(map(str, rows))}",
@@ -79,7 +79,7 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
             "`latest` never falls back to an older version, so its readers would fail",
             next="run rotate_secret first.",
         )
-    before, back = rows[wanted]["state"], "enable" if request.to == "disable" else "disable"
+    before, back = rows[wanted].state, "enable" if request.to == "disable" else "disable"
     if before == state:
         return Plan("secret", request.reason, (), relies, gates)
     line = f"gcloud secrets versions {request.to} {wanted} --secret={name} --project={settings.project}"

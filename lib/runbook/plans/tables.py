@@ -17,6 +17,7 @@ from runbook.model.findings import Findings
 from runbook.model.moment import Moment, moment_of
 from runbook.model.operations import EPOCH, LEGACY, AddColumn, CopyTable
 from runbook.model.plan import Change, Plan
+from runbook.model.rows import Table
 from runbook.plans.base import again, rows_of, tried
 
 PAST = timedelta(days=7)  # a dataset may keep less; then Google refuses the copy
@@ -28,8 +29,8 @@ def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     Raises Refused for a table that does not exist.
     """
     day = request.date or f"{moment.today:%Y%m%d}"
-    known = {r["table"]: r for r in rows_of(seen.tables, "a backup")}
-    there = {r["snapshot"] for r in rows_of(seen.snapshots, "a backup")}
+    known = {r.table: r for r in rows_of(seen.tables, "a backup")}
+    there = {r.snapshot for r in rows_of(seen.snapshots, "a backup")}
     names = names_of(request.tables) or list(known)
     if missing := [n for n in names if n not in known]:
         raise Refused(f"there is no table {missing[0]}", next=f"use one of: {', '.join(known) or 'no table found'}.")
@@ -55,10 +56,10 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
     offered, so a note gives the command and who must approve. Raises Refused, and BadParameter for a time in the
     future.
     """
-    live = {r["table"]: r for r in rows_of(seen.tables, request.snapshot or request.table)}
+    live = {r.table: r for r in rows_of(seen.tables, request.snapshot or request.table)}
     old = _of_snapshot(request, seen, settings) if request.snapshot else _of_past(request, live, settings, moment)
     to, table = request.into or old.name, old.base
-    if to in live and (to == table or live[to]["rows"] != old.rows):
+    if to in live and (to == table or live[to].rows != old.rows):
         other = "" if old.rows is None else ", with other rows"
         raise Refused(f"a table {to} already exists{other}", "no table is overwritten", next="use another `into`.")
     data, where = settings.datasets, f"{settings.project}:{settings.datasets.main}"
@@ -87,16 +88,16 @@ class _Old:
 
 def _of_snapshot(request: Request, seen: Seen, settings: Settings) -> _Old:
     name, backup = request.snapshot, settings.datasets.backup
-    rows = {r["snapshot"]: r for r in rows_of(seen.snapshots, name)}
+    rows = {r.snapshot: r for r in rows_of(seen.snapshots, name)}
     if name not in rows:
         known = ", ".join(list(rows)[:5]) or "none"
         raise Refused(f"there is no snapshot {name!r}", next=f"use another; the newest are: {known}.")
     line = f"bq cp --restore --no_clobber {settings.project}:{backup}.{name}"
     args = {"dataset": backup, "table": name, "operation": "RESTORE"}
-    return _Old(rows[name]["table"], rows[name]["rows"], f"{name}_restored", line, {"snapshot": name}, args)
+    return _Old(rows[name].table, rows[name].rows, f"{name}_restored", line, {"snapshot": name}, args)
 
 
-def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, moment: Moment) -> _Old:
+def _of_past(request: Request, live: Mapping[str, Table], settings: Settings, moment: Moment) -> _Old:
     """A table at an earlier time, to the millisecond
     (https://cloud.google.com/bigquery/docs/access-historical-data)."""
     table, main = request.table, settings.datasets.main
@@ -108,7 +109,7 @@ def _of_past(request: Request, live: Mapping[str, Row], settings: Settings, mome
             next=f"use one of: {', '.join(live) or 'no table found'}.",
         )
     at = moment_of(request.at, moment.at, settings.zone, "at").at
-    at, created = at.replace(microsecond=at.microsecond // 1000 * 1000), live[table].get("_created")
+    at, created = at.replace(microsecond=at.microsecond // 1000 * 1000), live[table].created
     oldest = max(moment.at - PAST, created or at)
     if at < oldest:
         why = f"BigQuery keeps {PAST.days} days" if oldest == moment.at - PAST else "the table was created then"
@@ -135,12 +136,12 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
     """ADD COLUMN, NULLABLE or REPEATED; empty if the column exists. Raises Refused for anything else."""
     if request.operation != "add column":
         raise _not_offered(request, settings, moment)
-    known = {r["table"]: r for r in rows_of(seen.tables, request.table)}
+    known = {r.table: r for r in rows_of(seen.tables, request.table)}
     if request.table not in known:
         raise Refused(
             f"there is no table {request.table!r}", next=f"use one of: {', '.join(known) or 'no table found'}."
         )
-    columns = known[request.table]["_columns"]
+    columns = known[request.table].columns
     relies = {"columns": ", ".join(columns), **tried(seen.rehearsal, settings)}
     wanted = (LEGACY.get(request.type, request.type), request.mode)
     there = next((kind for name, kind in columns.items() if name.lower() == request.column.lower()), None)

@@ -721,7 +721,7 @@ def _runs_before(place: Place, function: str) -> int:
 def test_a_disabled_secret_is_enabled_as_p1_proposes(place: Callable[..., Place], tmp_path: Path) -> None:
     here = Place(tmp_path / "secret", world="p1_secret_disabled")
     page = here.run("p1_response").names["page"]
-    words = page.steps[0]["command"].split()
+    words = page.steps[0].command.split()
     given = dict(word.split("=") for word in words[words.index("-p") + 1 :: 2])
     assert words[2] == "retire_secret"
     done = here.applied("retire_secret", **{**given, "version": int(given["version"])})
@@ -729,7 +729,7 @@ def test_a_disabled_secret_is_enabled_as_p1_proposes(place: Callable[..., Place]
     assert done.outcome.statuses[-1][0] == "done"
     after = here.run("p1_response").names["page"]
     assert after.causes[0].changed_since_last_run
-    assert [step["command"].split()[2] for step in after.steps] == ["retry"] * len(after.causes[0].functions)
+    assert [step.command.split()[2] for step in after.steps] == ["retry"] * len(after.causes[0].functions)
 
 
 def test_every_reader_of_a_rotated_secret_is_watched(place: Callable[..., Place]) -> None:
@@ -785,7 +785,7 @@ def test_what_was_changed_stands_in_the_audit_log(place: Callable[..., Place], n
     before = len(here.run("p1_response").names["seen"].changes.rows)
     done = here.applied(name, **CHANGING[name])
     rows = here.run("p1_response").names["seen"].changes.rows
-    said = [r["what"].rsplit(".", 1)[-1] for r in rows[: len(rows) - before]]
+    said = [r.what.rsplit(".", 1)[-1] for r in rows[: len(rows) - before]]
     word = {
         "update function": "UpdateFunction",
         "route traffic": "UpdateService",

@@ -261,7 +261,8 @@ def test_copies_are_compared_at_the_same_time(sandbox: Any) -> None:
 
     def select(*_: Any) -> list[dict[str, Any]]:
         together.wait(timeout=20)  # breaks, and raises, unless three are here at once
-        return [{"copy": "x"}]
+        columns = ("copy", "copy_rows", "source_rows", "copy_checksum", "source_checksum")
+        return [dict.fromkeys(columns, 1)]
 
     copy = {"dataset": "sales_intelligence", "to_dataset": "sales_intelligence_backup", "operation": "SNAPSHOT"}
     made = [CopyTable(**copy, table=name, to_table=f"{name}_20260310") for name in TABLES]

@@ -116,7 +116,7 @@ def test_the_page_goes_once_to_each_contact_of_an_incident(place: Place) -> None
     assert all(cause.cause.replace("_", " ") in sent["message"] for cause in first.names["page"].causes)
     again = page(place, incident="INC-7", notify="on-call, team-lead")
     assert notified(place) == ["on-call", "team-lead"]
-    assert [r["contact"] for r in again.names["seen"].notified.rows] == ["on-call"]
+    assert [r.contact for r in again.names["seen"].notified.rows] == ["on-call"]
     page(place, incident="INC-7", notify="on-call,team-lead")
     assert notified(place) == ["on-call", "team-lead"]
     page(place, incident="INC-8", notify="on-call")

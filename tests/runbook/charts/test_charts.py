@@ -70,7 +70,7 @@ def test_a_backup_is_red_when_the_gate_warns_of_it(sandbox: Any, minutes: int, b
     cloud, moment = sandbox()
     run: Any = SimpleNamespace(settings=cloud.settings, moment=moment)
     tables, snapshots = (observe(ask, cloud, moment) for ask in (facts.tables(), facts.snapshots()))
-    aged = tuple({**row, "taken": moment.at - timedelta(minutes=minutes)} for row in snapshots.rows)
+    aged = tuple(replace(row, taken=moment.at - timedelta(minutes=minutes)) for row in snapshots.rows)
     snapshots = replace(snapshots, rows=aged)
     with patch("runbook.charts.changes.draw_bars", wraps=draw_bars) as bars:
         charts.backups(run, tables, snapshots)

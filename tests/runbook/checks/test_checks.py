@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import yaml
 
 from runbook import checks
 from runbook.config.load import load_settings
+from runbook.model import rows
 from runbook.model.facts import Fact, Gap
 from runbook.model.findings import Findings, Verdict
 from runbook.model.moment import Moment
+from tests.runbook.rows import AT, row
 
 FOLDER = Path(__file__).parents[1] / "cases"
 CASES = {
@@ -24,16 +27,17 @@ CASES = {
 }
 SYSTEM = load_settings("sandbox")
 REHEARSED = ("safe_to_deploy", "safe_to_rotate", "safe_to_alter")  # their last fact is the trial in staging
-AT = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 
 
-def fact(given: Any) -> Fact:
+def fact(given: Any, kind: str) -> Fact:
+    """A fact; `kind` is an annotation such as "Fact[EtlRun]"."""
     given = {"rows": given} if isinstance(given, list) else given
-    rows = given["rows"] if "rows" in given else [{"at": AT, "function": "f", "text": "x"}] * given["repeat"]
+    made = getattr(rows, re.search(r"\[(\w+)\]", kind)[1])  # type: ignore[index]
+    found = given["rows"] if "rows" in given else [{"function": "f", "text": "x"}] * given["repeat"]
     gaps = tuple(Gap(*pair) for pair in given.get("gaps", []))
     return Fact(
         given.get("name", "fact"),
-        tuple(rows),
+        tuple(row(made, **({"ours": True} if made is rows.LogEntry else {}) | values) for values in found),
         "line",
         AT,
         "",
@@ -47,19 +51,22 @@ def fact(given: Any) -> Fact:
 def judged(check: str, case: dict[str, Any]) -> Findings:
     """What a check finds in a case."""
     system = SYSTEM.model_copy(update={"staging": case.get("staging", "")})
-    given = [*facts(case), *([fact(case.get("rehearsal", []))] if check in REHEARSED else [])]
+    asked = [*facts(case), *([case.get("rehearsal", [])] if check in REHEARSED else [])]
+    kinds = [str(p.annotation) for p in inspect.signature(getattr(checks, check)).parameters.values()]
+    given = [fact(one, kind) for one, kind in zip(asked, kinds, strict=False)]
     return getattr(checks, check)(*given, system, Moment(case.get("at", AT), SYSTEM.zone), **case.get("asked", {}))
 
 
-def facts(case: dict[str, Any]) -> list[Fact]:
+def facts(case: dict[str, Any]) -> list[Any]:
+    """What a case gives for each fact."""
     if "functions" in case:
         states = {f.name: "ACTIVE" for f in SYSTEM.functions} | case["functions"]
-        rows = [{"name": n, "region": "us-central1", "state": s, "message": ""} for n, s in states.items()]
-        return [fact({"rows": [r for r in rows if r["state"] != "absent"], "gaps": case.get("gaps", [])})]
+        listed = [{"name": n, "region": "us-central1", "state": s} for n, s in states.items() if s != "absent"]
+        return [{"rows": listed, "gaps": case.get("gaps", [])}]
     if "access" in case:
         roles = SYSTEM.roles.required.items()
-        return [fact([{"role": r, "permission": p, "held": p not in case["access"]} for r, ps in roles for p in ps])]
-    return [fact(given) for given in case["facts"]]
+        return [[{"role": r, "permission": p, "held": p not in case["access"]} for r, ps in roles for p in ps]]
+    return case["facts"]
 
 
 @pytest.mark.parametrize(

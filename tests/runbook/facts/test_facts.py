@@ -57,8 +57,8 @@ def test_etl_of_the_teams_day(sandbox: Any, world: str, as_of: str) -> None:
     ]
     expected = Counter((r["source_system"], r["status"]) for r in runs)
     seen = observe(facts.etl_today(), cloud, moment)
-    assert {(r["source_system"], r["status"]): r["runs"] for r in seen.rows} == expected
-    assert {r["latest"] for r in seen.rows} <= {r["started_at"] for r in runs}
+    assert {(r.source_system, r.status): r.runs for r in seen.rows} == expected
+    assert {r.latest for r in seen.rows} <= {r["started_at"] for r in runs}
     assert bool(expected) == (world == "healthy")
 
 
@@ -70,10 +70,8 @@ def test_etl_of_the_week(sandbox: Any, world: str, as_of: str) -> None:
     counts = Counter((day(r["started_at"]), r["status"]) for r in runs)
     seen = observe(facts.etl_week(), cloud, moment)
     days = sorted({day(r["started_at"]) for r in runs})
-    assert [r["date"] for r in seen.rows] == days
-    assert [(r["success"], r["failed"]) for r in seen.rows] == [
-        (counts[d, "success"], counts[d, "failed"]) for d in days
-    ]
+    assert [r.date for r in seen.rows] == days
+    assert [(r.success, r.failed) for r in seen.rows] == [(counts[d, "success"], counts[d, "failed"]) for d in days]
 
 
 @pytest.mark.parametrize(("world", "as_of"), MOMENTS)
@@ -81,19 +79,19 @@ def test_scores(sandbox: Any, world: str, as_of: str) -> None:
     cloud, moment = sandbox(world, as_of)
     dates = Counter(r["score_date"] for r in raw(cloud, "account_recommendations") if r["score_date"] <= day(moment.at))
     seen = observe(facts.scores(), cloud, moment)
-    assert [(r["score_date"], r["accounts"]) for r in seen.rows] == sorted(dates.items(), reverse=True)[:7]
+    assert [(r.score_date, r.accounts) for r in seen.rows] == sorted(dates.items(), reverse=True)[:7]
 
 
 @pytest.mark.parametrize(("world", "as_of"), MOMENTS)
 def test_freshness(sandbox: Any, world: str, as_of: str) -> None:
     cloud, moment = sandbox(world, as_of)
-    seen = {r["table_name"]: r for r in observe(facts.freshness(), cloud, moment).rows}
+    seen = {r.table_name: r for r in observe(facts.freshness(), cloud, moment).rows}
     assert list(seen) == sorted(t.name for t in cloud.settings.tables.freshness)
     for table in cloud.settings.tables.freshness:
         times = [r[table.column] for r in raw(cloud, table.name) if r[table.column] <= moment.at]
         newest = max(times)
-        assert seen[table.name]["newest"] == newest
-        assert seen[table.name]["minutes_stale"] == (moment.at - newest) // timedelta(minutes=1)
+        assert seen[table.name].newest == newest
+        assert seen[table.name].minutes_stale == (moment.at - newest) // timedelta(minutes=1)
 
 
 def world_file(tmp_path: Any, text: str) -> str:
@@ -107,8 +105,8 @@ def test_failures_are_the_newest_and_say_why(sandbox: Any, tmp_path: Any) -> Non
     cloud, moment = sandbox(world_file(tmp_path, world))
     seen = observe(facts.etl_failures(), cloud, moment)
     failed = [r for r in raw(cloud, "etl_runs") if r["status"] == "failed" and day(r["started_at"]) == day(moment.at)]
-    assert [r["started_at"] for r in seen.rows] == sorted((r["started_at"] for r in failed), reverse=True)
-    assert {(r["function"], r["error"]) for r in seen.rows} == {("gmail-sync", "invalid_grant")}
+    assert [r.started_at for r in seen.rows] == sorted((r["started_at"] for r in failed), reverse=True)
+    assert {(r.function, r.error) for r in seen.rows} == {("gmail-sync", "invalid_grant")}
 
 
 # Two functions of one system, and one that is alone in its own; which of their runs have no end, and of those, which are
@@ -127,9 +125,9 @@ def test_a_run_without_an_end_is_outlived_by_a_later_success_of_the_same_functio
     sandbox: Any, tmp_path: Any, drop: str, salesforce: bool
 ) -> None:
     seen = observe(facts.etl_today(), *sandbox(world_file(tmp_path, ENDLESS + drop)))
-    endless = {(r["source_system"], r["_outlived"]): r["runs"] for r in seen.rows if r["status"] == "running"}
+    endless = {(r.source_system, r.outlived): r.runs for r in seen.rows if r.status == "running"}
     assert endless == {("gmail", True): 2, ("salesforce", salesforce): 1, ("google_calendar", False): 1}
-    assert {r["_outlived"] for r in seen.rows if r["status"] == "success"} == {False}
+    assert {r.outlived for r in seen.rows if r.status == "success"} == {False}
     assert bool(seen.gaps) == bool(drop)
 
 
@@ -139,7 +137,7 @@ def test_an_optional_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: A
     seen = observe(facts.etl_failures(), cloud, moment)
     assert {g.subject.split()[1] for g in seen.gaps} == {"error_message", "function_name"}
     assert seen.rows
-    assert {(r["function"], r["error"]) for r in seen.rows} == {(None, None)}
+    assert {(r.function, r.error) for r in seen.rows} == {(None, None)}
 
 
 def test_columns_that_params_do_not_name_are_null_without_a_gap(sandbox: Any) -> None:
@@ -150,7 +148,7 @@ def test_columns_that_params_do_not_name_are_null_without_a_gap(sandbox: Any) ->
     for ask in (facts.etl_today(), facts.etl_week(), facts.etl_failures()):
         assert observe(ask, cloud, moment).gaps == ()
     assert observe(facts.etl_today(), cloud, moment).rows
-    assert {(r["function"], r["error"]) for r in observe(facts.etl_failures(), cloud, moment).rows} <= {(None, None)}
+    assert {(r.function, r.error) for r in observe(facts.etl_failures(), cloud, moment).rows} <= {(None, None)}
 
 
 def test_a_required_column_that_is_not_there_is_a_gap(sandbox: Any, tmp_path: Any) -> None:
@@ -265,27 +263,24 @@ def row(sandbox: Any, world: str, ask: Any) -> dict[str, Any]:
 
 def test_a_service(sandbox: Any) -> None:
     seen = row(sandbox, "healthy", facts.service("account-scoring"))
-    assert (seen["state"], seen["runtime"], seen["entry_point"]) == ("ACTIVE", "python311", "main")
-    assert (seen["memory"], seen["timeout_s"]) == ("1Gi", 540)
-    assert seen["traffic"] == "latest 100 %"
-    assert seen["serving"] == seen["_latest"]
-    assert (seen["pinned"], seen["_targets"], seen["_service"]) == (False, {"latest": 100}, "account-scoring")
-    assert (seen["_source"], seen["_secrets"], seen["_reconciling"]) == ("", [], False)
-    assert seen["_code"].startswith("gs://")
+    assert (seen.state, seen.runtime, seen.entry_point) == ("ACTIVE", "python311", "main")
+    assert (seen.memory, seen.timeout_s) == ("1Gi", 540)
+    assert seen.traffic == "latest 100 %"
+    assert (seen.pinned, seen.targets, seen.service) == (False, {"latest": 100}, "account-scoring")
+    assert (seen.source, seen.reconciling) == ("", False)
+    assert seen.code.startswith("gs://")
 
 
 def test_a_service_whose_traffic_is_pinned(sandbox: Any) -> None:
     seen = row(sandbox, "pinned_traffic", facts.service("gmail-sync"))
-    assert seen["pinned"]
-    assert seen["serving"] != seen["_latest"]
-    assert seen["_targets"] == {seen["serving"]: 100}
-    assert seen["_secrets"] == ["gmail-oauth-token"]
+    assert seen.pinned
+    assert seen.targets == {seen.serving: 100}
 
 
 def test_a_function_without_a_service_never_served(sandbox: Any, tmp_path: Any) -> None:
     world = world_file(tmp_path, "faults: [{route: 'GET run.googleapis.com', status: 404}]")
     seen = row(sandbox, world, facts.service("gmail-sync"))
-    assert (seen["serving"], seen["traffic"], seen["pinned"], seen["_service"]) == ("", "", False, "gmail-sync")
+    assert (seen.serving, seen.traffic, seen.pinned, seen.service) == ("", "", False, "gmail-sync")
 
 
 @pytest.mark.parametrize("ask", [facts.service("nope"), facts.revisions("nope")])
@@ -297,7 +292,7 @@ def test_what_is_not_there_is_absent(sandbox: Any, ask: Any) -> None:
 def test_a_function_that_the_world_has_not(sandbox: Any) -> None:
     cloud, moment = sandbox("missing_function")
     names = {f.name for f in cloud.settings.functions} - {
-        r["name"] for r in observe(facts.functions(), cloud, moment).rows
+        r.name for r in observe(facts.functions(), cloud, moment).rows
     }
     for name in names:
         assert observe(facts.service(name), cloud, moment).absent == (name,)
@@ -309,13 +304,13 @@ def test_revisions_are_newest_first_and_say_who_serves(sandbox: Any) -> None:
     for world, serving in (("healthy", 0), ("bad_deploy", 0), ("pinned_traffic", 1)):
         cloud, moment = sandbox(world)
         seen = observe(facts.revisions("gmail-sync"), cloud, moment)
-        made = [r["created"] for r in seen.rows]
+        made = [r.created for r in seen.rows]
         assert made == sorted(made, reverse=True)
-        assert [r["traffic"] for r in seen.rows] == [100 if n == serving else 0 for n in range(len(made))]
-        assert all(r["ready"] for r in seen.rows)
-        assert {r["_pinned"] for r in seen.rows} == {world == "pinned_traffic"}
+        assert [r.traffic for r in seen.rows] == [100 if n == serving else 0 for n in range(len(made))]
+        assert all(r.ready for r in seen.rows)
+        assert {r.pinned for r in seen.rows} == {world == "pinned_traffic"}
         now = observe(facts.service("gmail-sync"), cloud, moment).rows[0]
-        assert seen.rows[serving]["revision"] == now["serving"]
+        assert seen.rows[serving].revision == now.serving
     assert len(seen.rows) > 2
     assert not seen.more
 
@@ -323,8 +318,8 @@ def test_revisions_are_newest_first_and_say_who_serves(sandbox: Any) -> None:
 def test_a_revision_that_never_became_ready(sandbox: Any, tmp_path: Any) -> None:
     world = "revisions: [{select: {name: gmail-sync}, age: 40m, failure: it did not listen}]"
     seen = observe(facts.revisions("gmail-sync"), *sandbox(world_file(tmp_path, world)))
-    assert [r["ready"] for r in seen.rows] == [False] + [True] * (len(seen.rows) - 1)
-    assert seen.rows[1]["traffic"] == 100
+    assert [r.ready for r in seen.rows] == [False] + [True] * (len(seen.rows) - 1)
+    assert seen.rows[1].traffic == 100
 
 
 def test_a_tag_takes_no_traffic_away() -> None:
@@ -337,11 +332,11 @@ def test_a_tag_takes_no_traffic_away() -> None:
 
 def test_versions_are_newest_first(sandbox: Any) -> None:
     seen = observe(facts.versions("gmail-oauth-token"), *sandbox("old_secret"))
-    assert [(r["version"], r["state"]) for r in seen.rows] == [(2, "ENABLED"), (1, "ENABLED")]
-    assert seen.rows[0]["created"] == seen.seen_at - timedelta(days=365)
+    assert [(r.version, r.state) for r in seen.rows] == [(2, "ENABLED"), (1, "ENABLED")]
+    assert seen.rows[0].created == seen.seen_at - timedelta(days=365)
     assert "value" not in str(seen.rows)
     healthy = observe(facts.versions("gmail-oauth-token"), *sandbox())
-    assert [(r["version"], r["state"]) for r in healthy.rows] == [(2, "ENABLED"), (1, "DISABLED")]
+    assert [(r.version, r.state) for r in healthy.rows] == [(2, "ENABLED"), (1, "DISABLED")]
     assert observe(facts.versions("nope"), *sandbox()).absent == ("nope",)
 
 
@@ -349,19 +344,19 @@ def test_more_than_nine_versions_are_in_the_order_of_their_numbers(sandbox: Any,
     versions = ", ".join(f"{{age: {d}d}}" for d in range(12, 0, -1))
     world = world_file(tmp_path, f"secrets: [{{name: gmail-oauth-token, versions: [{versions}]}}]")
     seen = observe(facts.versions("gmail-oauth-token"), *sandbox(world))
-    assert [r["version"] for r in seen.rows] == list(range(12, 0, -1))
+    assert [r.version for r in seen.rows] == list(range(12, 0, -1))
 
 
 def test_users_of_a_secret(sandbox: Any) -> None:
     cloud, moment = sandbox("pinned_traffic")
     seen = observe(facts.users("gmail-oauth-token"), cloud, moment)
-    assert [(r["function"], r["traffic"], r["_pinned"]) for r in seen.rows] == [
+    assert [(r.function, r.traffic, r.pinned) for r in seen.rows] == [
         ("gmail-sync", 100, True),
         ("calendar-sync", 100, False),
     ]
     for found in seen.rows:
-        [serving] = [r for r in observe(facts.revisions(found["function"]), cloud, moment).rows if r["traffic"]]
-        assert (found["revision"], found["since"]) == (serving["revision"], serving["created"])
+        [serving] = [r for r in observe(facts.revisions(found.function), cloud, moment).rows if r.traffic]
+        assert (found.revision, found.since) == (serving.revision, serving.created)
     nobody = observe(facts.users("nope"), cloud, moment)
     assert (nobody.rows, nobody.gaps, nobody.absent) == ((), (), ())
 
@@ -373,7 +368,7 @@ PINNED = "references: [{select: {name: gmail-sync}, secret: gmail-oauth-token, v
 def test_the_version_that_a_revision_names(sandbox: Any, tmp_path: Any, volume: str) -> None:
     world = world_file(tmp_path, PINNED % volume)
     seen = observe(facts.users("gmail-oauth-token"), *sandbox(world))
-    assert {r["function"]: r["versions"] for r in seen.rows} == {"gmail-sync": ["1"], "calendar-sync": ["latest"]}
+    assert {r.function: r.versions for r in seen.rows} == {"gmail-sync": ("1",), "calendar-sync": ("latest",)}
 
 
 def _env(revision: dict[str, Any]) -> Any:
@@ -404,7 +399,7 @@ def test_how_a_revision_may_name_a_secret(sandbox: Any, change: Callable[..., An
     cloud, moment = sandbox()
     change(cloud.transport.app.sandbox.services.revisions["gmail-sync"][-1])
     seen = observe(facts.users("gmail-oauth-token"), cloud, moment)
-    assert seen.rows[0]["versions"] == expected
+    assert list(seen.rows[0].versions) == expected
 
 
 def test_a_revision_whose_secrets_cannot_be_read_is_unknown(sandbox: Any) -> None:
@@ -422,7 +417,7 @@ def test_a_revision_whose_secrets_cannot_be_read_is_unknown(sandbox: Any) -> Non
 def test_a_user_that_is_not_there(sandbox: Any, tmp_path: Any) -> None:
     world = world_file(tmp_path, "functions: [{select: {name: calendar-sync}, state: absent}]")
     seen = observe(facts.users("gmail-oauth-token"), *sandbox(world))
-    assert [r["function"] for r in seen.rows] == ["gmail-sync"]
+    assert [r.function for r in seen.rows] == ["gmail-sync"]
     assert seen.absent == ("calendar-sync",)
 
 
@@ -440,17 +435,19 @@ def test_runs_of_a_function(sandbox: Any, world: str) -> None:
     newest = sorted((r for r in runs if r["started_at"] >= moment.ago(24)), key=lambda r: r["started_at"], reverse=True)
     keys = ("started_at", "status", "finished_at")
     seen = observe(facts.runs_of("gmail-sync"), cloud, moment)
-    assert [tuple(r[k] for k in keys) for r in seen.rows] == [tuple(r[k] for k in keys) for r in newest[:20]]
-    assert [r["error"] for r in seen.rows] == [r["error_message"] for r in newest[:20]]
+    assert [(r.started_at, r.status, r.finished_at) for r in seen.rows] == [
+        tuple(r[k] for k in keys) for r in newest[:20]
+    ]
+    assert [r.error for r in seen.rows] == [r["error_message"] for r in newest[:20]]
     first = seen.rows[0]
-    assert (first["status"], first["finished_at"] is None) == {
+    assert (first.status, first.finished_at is None) == {
         "healthy": ("success", False),
         "still_running": ("running", True),
         "bad_deploy": ("failed", False),
     }[world]
     assert seen.name == "runs of gmail-sync"
     last_hour = observe(facts.runs_of("gmail-sync", hours=1), cloud, moment)
-    assert [r["started_at"] for r in last_hour.rows] == [
+    assert [r.started_at for r in last_hour.rows] == [
         r["started_at"] for r in newest if r["started_at"] >= moment.ago(1)
     ]
     assert not observe(facts.runs_of("nope"), cloud, moment).rows
@@ -462,8 +459,8 @@ def test_runs_of_the_readers_of_a_secret(sandbox: Any) -> None:
     runs = [r for r in raw(cloud, "etl_runs") if r["function_name"] in readers and r["started_at"] >= moment.ago(48)]
     seen = observe(facts.runs_of_users("gmail-oauth-token"), cloud, moment)
     expected = Counter((r["function_name"], r["started_at"], r["status"]) for r in runs)
-    assert Counter((r["function"], r["started_at"], r["status"]) for r in seen.rows) == expected
-    assert [r["started_at"] for r in seen.rows] == sorted((r["started_at"] for r in runs), reverse=True)
+    assert Counter((r.function, r.started_at, r.status) for r in seen.rows) == expected
+    assert [r.started_at for r in seen.rows] == sorted((r["started_at"] for r in runs), reverse=True)
     nobody = observe(facts.runs_of_users("nope"), cloud, moment)
     assert (nobody.rows, nobody.gaps) == ((), ())
 
@@ -482,14 +479,14 @@ def test_without_a_column_that_names_the_function_its_runs_are_a_gap(sandbox: An
 def test_tables_and_their_columns(sandbox: Any) -> None:
     cloud, moment = sandbox()
     seen = observe(facts.tables(), cloud, moment)
-    assert [r["table"] for r in seen.rows] == sorted(r["table"] for r in seen.rows)
+    assert [r.table for r in seen.rows] == sorted(r.table for r in seen.rows)
     for found in seen.rows:
-        assert found["rows"] == sum(1 for _ in raw(cloud, found["table"]))
-        assert found["changed"] <= moment.at
-        assert found["_created"] == moment.ago(400 * 24)
-    [scores] = [r for r in seen.rows if r["table"] == "account_recommendations"]
-    assert scores["_columns"]["score_date"] == ("DATE", "NULLABLE")
-    assert list(scores["_columns"]) == ["id", "account_id", "score_date", "value"]
+        assert found.rows == sum(1 for _ in raw(cloud, found.table))
+        assert found.changed <= moment.at
+        assert found.created == moment.ago(400 * 24)
+    [scores] = [r for r in seen.rows if r.table == "account_recommendations"]
+    assert scores.columns["score_date"] == ("DATE", "NULLABLE")
+    assert list(scores.columns) == ["id", "account_id", "score_date", "value"]
 
 
 @pytest.mark.parametrize("name", ["a b", "café", "x$y"])
@@ -505,11 +502,11 @@ def test_a_table_whose_name_the_guard_refuses_is_a_gap(sandbox: Any, monkeypatch
 
 def test_snapshots_are_newest_first(sandbox: Any, tmp_path: Any) -> None:
     cloud, moment = sandbox(world_file(tmp_path, "snapshots: [{age: 48h, keep: 7d}, {age: 24h, keep: 2d}]"))
-    tables = [r["table"] for r in observe(facts.tables(), cloud, moment).rows]
+    tables = [r.table for r in observe(facts.tables(), cloud, moment).rows]
     seen = observe(facts.snapshots(), cloud, moment)
-    assert [r["snapshot"] for r in seen.rows] == [f"{t}_{d}" for d in (20260310, 20260309) for t in tables]
-    assert [r["table"] for r in seen.rows] == tables * 2
-    assert {(r["taken"], r["expires"]) for r in seen.rows} == {
+    assert [r.snapshot for r in seen.rows] == [f"{t}_{d}" for d in (20260310, 20260309) for t in tables]
+    assert [r.table for r in seen.rows] == tables * 2
+    assert {(r.taken, r.expires) for r in seen.rows} == {
         (moment.ago(24), moment.ago(-24)),
         (moment.ago(48), moment.ago(-120)),
     }
@@ -570,7 +567,7 @@ def copied(sandbox: Any, spoil: str = "", copy: dict[str, Any] = COPY, **setting
 def equal(seen: Any) -> tuple[bool, bool]:
     """Whether the one row says that the numbers of rows are equal, and the checksums."""
     [row] = seen.rows
-    return row["copy_rows"] == row["source_rows"], row["copy_checksum"] == row["source_checksum"]
+    return row.copy_rows == row.source_rows, row.copy_checksum == row.source_checksum
 
 
 SWAPPED = "UPDATE {t} SET id = (SELECT max(id) FROM {t}) WHERE id = (SELECT min(id) FROM {t})"
@@ -600,7 +597,7 @@ def test_a_copy_is_its_source_in_any_order_and_nothing_else(sandbox: Any, spoil:
     assert equal(seen) == same
     assert (seen.gaps, seen.absent) == ((), ())
     count = "SELECT count(*) FROM sales_intelligence.gmail_messages WHERE sent_at <= '2026-03-10 13:30:00+00'"
-    assert seen.rows[0]["source_rows"] == catalog.con.execute(count).fetchall()[0][0] > 400
+    assert seen.rows[0].source_rows == catalog.con.execute(count).fetchall()[0][0] > 400
 
 
 def test_the_checksum_is_the_sum_over_the_rows(sandbox: Any) -> None:
@@ -608,7 +605,7 @@ def test_the_checksum_is_the_sum_over_the_rows(sandbox: Any) -> None:
     seen, catalog = copied(sandbox)
     rows = catalog.con.execute("SELECT to_json(t)::VARCHAR FROM sales_intelligence_backup.gmail_messages_20260310 t")
     total = sum(int(md5(text.encode()).hexdigest()[:15], 16) for (text,) in rows.fetchall())
-    assert seen.rows[0]["copy_checksum"] == total > 2**63  # more than an INT64 holds
+    assert seen.rows[0].copy_checksum == total > 2**63  # more than an INT64 holds
 
 
 def test_two_equal_rows_do_not_cancel_out(sandbox: Any) -> None:
@@ -638,7 +635,7 @@ def test_two_empty_tables_are_the_same(sandbox: Any) -> None:
         con.execute(f"DELETE FROM {table}")
     seen = observe(facts.copies([CopyTable(**COPY | {"operation": "RESTORE"})]), cloud, moment)
     assert equal(seen) == (True, True)
-    assert (seen.rows[0]["copy_rows"], seen.rows[0]["copy_checksum"]) == (0, 0)
+    assert (seen.rows[0].copy_rows, seen.rows[0].copy_checksum) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -666,12 +663,12 @@ def test_what_the_checksum_costs_is_both_tables_and_without_it_nothing(sandbox: 
     below, _ = copied(sandbox, cost_cap_gib=(billed - 1) / 2**30)
     at_read, _ = copied(sandbox, cost_cap_gib=size / 2**30)
     above, _ = copied(sandbox, cost_cap_gib=(size - 1) / 2**30)
-    assert "no_checksum" not in dear.rows[0] | at_cap.rows[0]
-    assert below.rows[0]["no_checksum"].startswith("it is billed as 0.02 GiB; cost_cap_gib is 0.01953")
-    assert at_read.rows[0]["no_checksum"].startswith("it is billed as 0.02 GiB; cost_cap_gib is 3.4")
-    assert above.rows[0]["no_checksum"].startswith("it reads 0.00 GiB; cost_cap_gib is 3.4")
-    assert (above.rows[0]["copy_checksum"], above.rows[0]["source_checksum"]) == (None, None)
-    assert above.rows[0]["copy_rows"] == dear.rows[0]["copy_rows"]
+    assert dear.rows[0].no_checksum == at_cap.rows[0].no_checksum == ""
+    assert below.rows[0].no_checksum.startswith("it is billed as 0.02 GiB; cost_cap_gib is 0.01953")
+    assert at_read.rows[0].no_checksum.startswith("it is billed as 0.02 GiB; cost_cap_gib is 3.4")
+    assert above.rows[0].no_checksum.startswith("it reads 0.00 GiB; cost_cap_gib is 3.4")
+    assert (above.rows[0].copy_checksum, above.rows[0].source_checksum) == (None, None)
+    assert above.rows[0].copy_rows == dear.rows[0].copy_rows
     assert "MD5" not in above.sql + above.line
     assert not above.gaps
 
@@ -684,7 +681,7 @@ def test_one_copy_that_is_not_seen_does_not_hide_the_others(sandbox: Any, tmp_pa
     world = world_file(tmp_path, "faults: [{route: 'tables/sf_accounts_20260310$', status: 403}]")
     cloud, moment = sandbox(world)
     seen = observe(facts.copies(made), cloud, moment)
-    assert [r["copy"] for r in seen.rows] == ["gmail_messages_20260310"]
+    assert [r.copy for r in seen.rows] == ["gmail_messages_20260310"]
     assert seen.absent == ("nothing",)
     assert [g.subject for g in seen.gaps] == ["sf_accounts_20260310", "hubspot_contacts_20260310"]
     assert "nothing was not found" in seen.gaps[1].why
@@ -704,13 +701,13 @@ def test_access_to_an_operation(sandbox: Any, tmp_path: Any) -> None:
     cloud, moment = sandbox(world_file(tmp_path, "deny: [run.services.update]"))
     for name, operation in cloud.settings.operations.items():
         seen = observe(facts.access(name), cloud, moment)
-        assert {r["role"] for r in seen.rows} == set(operation.roles)
+        assert {r.role for r in seen.rows} == set(operation.roles)
         for found in seen.rows:
-            assert found["permission"] in cloud.settings.roles.elevated[found["role"]]
-            assert found["held"] == (found["permission"] != "run.services.update")
+            assert found.permission in cloud.settings.roles.elevated[found.role]
+            assert found.held == (found.permission != "run.services.update")
     deploy = observe(facts.access("deploy"), cloud, moment)
     assert len(deploy.rows) == 6
-    assert [r["held"] for r in deploy.rows].count(False) == 1
+    assert [r.held for r in deploy.rows].count(False) == 1
 
 
 def test_errors_come_from_every_kind_of_payload(sandbox: Any, tmp_path: Any) -> None:
@@ -720,9 +717,9 @@ def test_errors_come_from_every_kind_of_payload(sandbox: Any, tmp_path: Any) -> 
     cloud, moment = sandbox(world_file(tmp_path, world))
     seen = observe(facts.errors(), cloud, moment)
     assert len(seen.rows) == 6
-    assert [r["at"] for r in seen.rows] == sorted((r["at"] for r in seen.rows), reverse=True)
-    assert all(any(f"kind {kind} said so" in r["text"] for r in seen.rows) for kind in kinds)
-    assert {r["function"] for r in seen.rows} == {"gmail-sync"}
+    assert [r.at for r in seen.rows] == sorted((r.at for r in seen.rows), reverse=True)
+    assert all(any(f"kind {kind} said so" in r.text for r in seen.rows) for kind in kinds)
+    assert {r.function for r in seen.rows} == {"gmail-sync"}
     assert not seen.more
     assert not observe(facts.errors(hours=0.5), cloud, moment).rows
     assert not observe(facts.errors(function="calendar-sync"), cloud, moment).rows

@@ -77,15 +77,15 @@ def names(kind: str) -> list[str]:
 def test_a_log_entry(name: str) -> None:
     [row] = seen(facts.errors(), {"entries": [GIVEN[name]]}).rows
     function, severity, text, ours = INDEX[name]["read"]
-    assert (row["function"], row["severity"], row["_ours"]) == (function, severity, ours)
-    assert row["text"].startswith(text)
+    assert (row.function, row.severity, row.ours) == (function, severity, ours)
+    assert row.text.startswith(text)
 
 
 @pytest.mark.parametrize("name", names("audit"))
 def test_an_audit_entry(name: str) -> None:
     entries = GIVEN[name] if isinstance(GIVEN[name], list) else [GIVEN[name]]
     fact, expected = seen(facts.changes(), {"entries": entries}), INDEX[name]["read"]
-    assert [[r["who"], r["what"], r["resource"]] for r in fact.rows] == (expected or [])
+    assert [[r.who, r.what, r.resource] for r in fact.rows] == (expected or [])
     assert bool(fact.gaps) == (expected is None)
 
 
@@ -102,14 +102,14 @@ def test_an_audit_entry(name: str) -> None:
 def test_a_resource(name: str, ask: Any, key: str) -> None:
     value = GIVEN[name]
     found, expected = seen(ask, {key: [value], **value} if key else value).rows, INDEX[name]["read"]
-    assert [{k: row[k] for k in expected or ()} for row in found] == ([expected] if expected else [])
+    assert [{k: getattr(row, k) for k in expected or ()} for row in found] == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize("name", names("feed"))
 def test_a_status_page(name: str) -> None:
     fact, expected = seen(facts.feeds(), GIVEN[name]), INDEX[name]["read"]
     assert len(fact.rows) == len(expected or []) * len(SYSTEM.feeds)
-    assert all(row["title"].startswith(expected[0]) for row in fact.rows)
+    assert all(row.title.startswith(expected[0]) for row in fact.rows)
     assert bool(fact.gaps) == (expected is None)
 
 
@@ -301,10 +301,10 @@ def test_a_crash_without_a_severity_is_an_error_and_an_info_line_on_stderr_is_no
 ) -> None:
     cloud, moment = sandbox(told(CRASHES))
     fact = observe(facts.errors(severity=severity), cloud, moment)
-    assert {r["function"] for r in fact.rows} == {"gmail-sync"}
-    crashed = [r for r in fact.rows if r["severity"] == "DEFAULT"]
+    assert {r.function for r in fact.rows} == {"gmail-sync"}
+    crashed = [r for r in fact.rows if r.severity == "DEFAULT"]
     assert crashed
-    assert all(r["text"].startswith("KeyError: 'sent_at' Exception on /") for r in crashed)
+    assert all(r.text.startswith("KeyError: 'sent_at' Exception on /") for r in crashed)
     line = facts.errors(severity=severity)(cloud, moment).line
     for part in (f"severity>={severity} OR", 'log_id("run.googleapis.com/stderr")', "errorGroups.id:*", "timestamp<="):
         assert part in line
@@ -333,9 +333,9 @@ def test_a_refused_deployment_is_no_change_and_no_error_of_the_system(sandbox: A
     world = told(deployed + "denied: [{select: {name: gmail-sync}, age: 1h, by: bo@acme.example}]")
     cloud, moment = sandbox(world)
     [change] = observe(facts.changes(), cloud, moment).rows
-    assert (change["what"], change["who"]) == ("UpdateFunction", "ann@acme.example")
+    assert (change.what, change.who) == ("UpdateFunction", "ann@acme.example")
     [error] = observe(facts.errors(), cloud, moment).rows
-    assert (error["function"], error["_ours"]) == ("(other)", False)
+    assert (error.function, error.ours) == ("(other)", False)
 
 
 def _operation(*steps: str, code: int = 0, who: str = "ann@acme.example") -> list[dict[str, Any]]:
@@ -365,7 +365,7 @@ def _operation(*steps: str, code: int = 0, who: str = "ann@acme.example") -> lis
 )
 def test_a_long_running_operation_is_one_change(entries: list[Any], at: list[str]) -> None:
     fact = seen(facts.changes(), {"entries": entries})
-    assert [f"{r['at'].astimezone(UTC):%H:%M}" for r in fact.rows] == at
+    assert [f"{r.at.astimezone(UTC):%H:%M}" for r in fact.rows] == at
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_the_function_of_a_scheduler_entry_is_its_target(url: str, function: str
     entry = copy.deepcopy(GIVEN["log_scheduler_failed"])
     entry["jsonPayload"] |= {"url": url, "jobName": "projects/p/locations/l/jobs/nightly"}
     [row] = seen(facts.errors(), {"entries": [entry]}).rows
-    assert row["function"] == function
+    assert row.function == function
 
 
 def test_a_query_over_the_cost_cap_is_a_gap_and_the_rest_goes_on(sandbox: Any) -> None:

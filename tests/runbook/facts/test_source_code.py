@@ -257,7 +257,7 @@ def test_a_secret_in_the_code_is_found_and_not_shown(checkout: Path, tested: Non
     write(checkout, {"main.py": FILES["main.py"] + f"KEY = '{KEY}'\n"})
     commit(checkout)
     fact = seen(checkout)
-    assert fact.rows[0]["looks like a secret"] == ["main.py:3, AWS Access Key"]
+    assert fact.rows[0].looks_like_a_secret == ("main.py:3, AWS Access Key",)
     shown = str(fact._repr_mimebundle_()) + repr(fact)
     assert KEY not in shown
     assert "AWS Access Key" in shown
@@ -279,22 +279,22 @@ def test_what_is_not_committed_is_not_deployed_and_not_searched(checkout: Path) 
 def test_a_clean_checkout(checkout: Path, tested: None) -> None:
     fact = seen(checkout)
     [row] = fact.rows
-    assert (row["not committed"], row["review"], row["tests"], row["looks like a secret"]) == (
-        [],
+    assert (row.not_committed, row.review, row.tests, row.looks_like_a_secret) == (
+        (),
         "Blake",
         "1 passed",
-        [],
+        (),
     )
-    assert row["commit"] == git(checkout, "rev-parse", "HEAD")[:12]
-    assert row["_passed"]
-    assert row["_digest"].startswith(row["digest"])
+    assert row.commit == git(checkout, "rev-parse", "HEAD")[:12]
+    assert row.passed
+    assert row.whole_digest.startswith(row.digest)
     assert fact.line.startswith(f"cd {checkout} && git status")
 
 
 def test_the_samples_commit_and_digest_are_the_same_everywhere() -> None:
     [row] = seen("sample").rows
-    assert (row["commit"], row["review"], row["tests"]) == ("b21a93620d4f", "Blake", "3 passed")
-    assert row["not committed"] == row["looks like a secret"] == []
+    assert (row.commit, row.review, row.tests) == ("b21a93620d4f", "Blake", "3 passed")
+    assert row.not_committed == row.looks_like_a_secret == ()
 
 
 def test_no_source_keeps_the_code() -> None:

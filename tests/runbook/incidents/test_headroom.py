@@ -25,19 +25,16 @@ def page_of(seen: Evidence, moment: Any) -> Page:
 
 def with_limits(fact: Fact, **changed: Any) -> Fact:
     """The fact `functions`, where every function has these limits deployed."""
-    return replace(fact, rows=tuple({**row, **changed} for row in fact.rows))
+    return replace(fact, rows=tuple(replace(row, **changed) for row in fact.rows))
 
 
 def brief(page: Page) -> list[tuple[Any, ...]]:
-    return [
-        (r["function"], f"{r['run']:%a %H:%M}", r["what"], r["seen"], r["limit"], r["unit"], r["ended"])
-        for r in page.headroom
-    ]
+    return [(r.function, f"{r.run:%a %H:%M}", r.what, r.seen, r.limit, r.unit, r.ended) for r in page.headroom]
 
 
 def fix(page: Page) -> tuple[str, str]:
     """The first step of a page: its sentence, and what follows the function in its command."""
-    return page.steps[0]["do"], page.steps[0]["command"].partition(" -p ")[2].partition(" -p ")[2]
+    return page.steps[0].do, page.steps[0].command.partition(" -p ")[2].partition(" -p ")[2]
 
 
 def a_world(tmp_path: Path, text: str) -> str:
@@ -48,22 +45,22 @@ def a_world(tmp_path: Path, text: str) -> str:
 
 def test_memory_against_its_limit(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "p1_memory_limit")
-    (told,) = (r["text"] for r in seen.logs.rows if r["text"].startswith("Memory limit of 1024 MiB exceeded with"))
+    (told,) = (r.text for r in seen.logs.rows if r.text.startswith("Memory limit of 1024 MiB exceeded with"))
     used = int(told.split(" with ")[1].split()[0])
     page = page_of(seen, moment)
-    newest, older = (r for r in seen.runs.rows if r["function"] == "account-scoring")
-    killed = next(r["at"] for r in seen.logs.rows if r["text"] == "Container terminated on signal 9.")
+    newest, older = (r for r in seen.runs.rows if r.function == "account-scoring")
+    killed = next(r.at for r in seen.logs.rows if r.text == "Container terminated on signal 9.")
     assert brief(page) == [
         (
             "account-scoring",
             "Tue 07:30",
             "duration",
-            _s(older["finished_at"] - older["started_at"]),
+            _s(older.finished_at - older.started_at),
             540,
             "s",
             "success",
         ),
-        ("account-scoring", "Wed 07:30", "duration", _s(killed - newest["started_at"]), 540, "s", "out of memory"),
+        ("account-scoring", "Wed 07:30", "duration", _s(killed - newest.started_at), 540, "s", "out of memory"),
         ("account-scoring", "Wed 07:30", "memory", used, 1024, "MiB", "out of memory"),
     ]
     assert fix(page) == (f"give it more memory (stopped at {used:,} MiB; the limit is 1,024 MiB)", "memory=2Gi")
@@ -86,10 +83,10 @@ def test_time_against_its_limit(sandbox: Callable[..., Any]) -> None:
 def test_the_newest_runs_of_a_busy_function_come_oldest_first(sandbox: Callable[..., Any], tmp_path: Path) -> None:
     world = a_world(tmp_path, "runs: [{select: {name: gmail-sync}, since: 200m, kind: memory}]")
     headroom = page_of(*seen_in(sandbox, world)).headroom
-    took, used = ([r for r in headroom if r["what"] == what] for what in ("duration", "memory"))
-    assert [r["ended"] for r in took] == ["success"] * 3 + ["out of memory"] * 3
-    assert [r["run"] for r in took] == sorted(r["run"] for r in took)
-    assert [r["run"] for r in used] == [r["run"] for r in took[3:]]
+    took, used = ([r for r in headroom if r.what == what] for what in ("duration", "memory"))
+    assert [r.ended for r in took] == ["success"] * 3 + ["out of memory"] * 3
+    assert [r.run for r in took] == sorted(r.run for r in took)
+    assert [r.run for r in used] == [r.run for r in took[3:]]
 
 
 def test_a_line_is_about_the_run_before_it_and_no_older_one(sandbox: Callable[..., Any], tmp_path: Path) -> None:
@@ -110,7 +107,7 @@ def test_a_line_is_about_the_run_before_it_and_no_older_one(sandbox: Callable[..
 def test_many_functions_share_the_room(sandbox: Callable[..., Any], tmp_path: Path) -> None:
     world = a_world(tmp_path, "runs: [{select: {}, since: 10h, kind: timeout}]")
     headroom = page_of(*seen_in(sandbox, world)).headroom
-    assert len({r["function"] for r in headroom}) > 8
+    assert len({r.function for r in headroom}) > 8
     assert len(headroom) <= ALL
 
 
@@ -138,8 +135,8 @@ def test_the_memory_that_is_proposed(
     page = page_of(seen, moment)
     assert [c.cause for c in page.causes] == ["memory_limit"]
     assert fix(page)[1] == (f"{wanted}" if wanted else "")
-    assert page.steps[-1]["do"] == "then run gmail-sync again"
-    assert {r["limit by"] for r in page.headroom} == {"deployed"}
+    assert page.steps[-1].do == "then run gmail-sync again"
+    assert {r.limit_by for r in page.headroom} == {"deployed"}
 
 
 TIME = [(300, "timeout_s=600"), (540, ""), (310, "timeout_s=620"), (2000, ""), (3600, "")]
@@ -157,7 +154,7 @@ def test_no_more_time_than_there_is(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "p1_timeout")
     page = page_of(seen, moment)
     for limit, wanted in ((2400, "3600"), (3600, "")):
-        rows = [{**r, "limit": limit, "seen": limit, "_then": limit} for r in page.headroom]
+        rows = [replace(r, limit=limit, seen=limit, then=limit) for r in page.headroom]
         assert more("timeout", "embeddings", rows)[0] == wanted
 
 
@@ -165,17 +162,17 @@ def test_params_stand_in_by_name_where_nothing_was_seen(sandbox: Callable[..., A
     seen, moment = seen_in(sandbox, "p1_memory_limit")
     seen = seen._replace(functions=replace(seen.functions, rows=(), gaps=(Gap("functions", "403"),)))
     page = page_of(seen, moment)
-    assert {r["limit by"] for r in page.headroom} == {"params"}
+    assert {r.limit_by for r in page.headroom} == {"params"}
     assert "could not be read" in fix(page)[0]
     assert fix(page)[1] == "memory=2Gi"
 
 
 def test_a_limit_that_nobody_measured_still_has_its_row(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "p1_memory_limit")
-    lines = tuple(r for r in seen.logs.rows if "MiB" not in r["text"])
+    lines = tuple(r for r in seen.logs.rows if "MiB" not in r.text)
     page = page_of(seen._replace(logs=replace(seen.logs, rows=lines)), moment)
     *_, memory = page.headroom
-    assert (memory["what"], memory["seen"], memory["limit"]) == ("memory", None, 1024)
+    assert (memory.what, memory.seen, memory.limit) == ("memory", None, 1024)
     shown = charts.limits(Stub(moment), page, *seen)._repr_mimebundle_()  # type: ignore[arg-type]
     assert shown["image/png"].startswith(b"\x89PNG")
     assert fix(page) == ("give it more memory (the limit is 1,024 MiB)", "memory=2Gi")
@@ -188,7 +185,7 @@ def test_the_chart_has_the_numbers_as_text(sandbox: Callable[..., Any]) -> None:
     assert shown["image/png"].startswith(b"\x89PNG")
     title, names, _, *lines = shown["text/plain"].splitlines()
     assert title == "Newest runs and their limits"
-    assert names.split() == ["function", "run", "what", "seen", "limit", "unit", "limit", "by", "ended"]
+    assert names.split() == ["function", "run", "what", "seen", "limit", "unit", "limit_by", "ended"]
     assert len(lines) == len(page.headroom) == 3
     assert "1,024  MiB   deployed  out of memory" in lines[-1]
 
@@ -209,7 +206,7 @@ def test_limits_are_read_from_what_is_deployed(sandbox: Callable[..., Any]) -> N
     live: Sandbox = cloud.transport.app.sandbox
     live.functions.functions["gmail-sync"]["serviceConfig"] |= {"availableMemory": "2Gi", "timeoutSeconds": 77}
     del live.functions.functions["embeddings"]["serviceConfig"]["availableMemory"]
-    rows = {r["name"]: (r["memory"], r["timeout_s"]) for r in observe(facts.functions(), cloud, moment).rows}
+    rows = {r.name: (r.memory, r.timeout_s) for r in observe(facts.functions(), cloud, moment).rows}
     assert rows["gmail-sync"] == ("2Gi", 77)
     assert rows["account-scoring"] == ("1Gi", 540)
     assert rows["embeddings"] == ("", 300)

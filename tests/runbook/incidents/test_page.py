@@ -23,6 +23,7 @@ from runbook.incidents.signatures import Pattern, patterns
 from runbook.model.facts import Fact, Gap
 from runbook.model.findings import Verdict
 from runbook.model.moment import Moment
+from runbook.model.rows import AuditedChange
 
 ASKS = {
     "functions": facts.functions(),
@@ -83,7 +84,7 @@ def test_what_the_newest_thousand_runs_do_not_show_is_not_told_as_missing(
     sandbox: Callable[..., Any], more: bool
 ) -> None:
     seen, moment = seen_in(sandbox, "healthy")
-    newest = tuple(r for r in seen.runs.rows if r["function"] == "gmail-sync")
+    newest = tuple(r for r in seen.runs.rows if r.function == "gmail-sync")
     seen = seen._replace(runs=replace(seen.runs, rows=newest, more=more))
     found = diagnose(seen, patterns(), load_settings("sandbox"), moment)
     assert bool(found.failing) is not more
@@ -132,14 +133,14 @@ def test_a_failure_is_counted_once(sandbox: Callable[..., Any]) -> None:
 def test_what_was_changed_after_it_last_ran_is_run_again_first(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "p1_crash_after_deploy")
     before = page(seen, moment)
-    assert [s["command"].split()[2] for s in before.steps] == ["rollback"]
-    back = {"at": moment.at - timedelta(minutes=1), "who": "ann", "what": "Services.UpdateService"}
-    changes = ({**back, "resource": "services/gmail-sync"}, *seen.changes.rows)
+    assert [s.command.split()[2] for s in before.steps] == ["rollback"]
+    back = AuditedChange(moment.at - timedelta(minutes=1), "ann", "Services.UpdateService", "services/gmail-sync")
+    changes = (back, *seen.changes.rows)
     after = page(seen._replace(changes=replace(seen.changes, rows=changes)), moment)
     assert after.causes[0].changed_since_last_run
     assert "changed after its last run: Services.UpdateService of gmail-sync by ann" in after.causes[0].evidence[-1]
-    assert [s["command"].split()[2] for s in after.steps] == ["retry"]
-    other = ({**back, "resource": "services/calendar-sync"}, *seen.changes.rows)
+    assert [s.command.split()[2] for s in after.steps] == ["retry"]
+    other = (replace(back, resource="services/calendar-sync"), *seen.changes.rows)
     assert not page(seen._replace(changes=replace(seen.changes, rows=other)), moment).causes[0].changed_since_last_run
 
 
@@ -171,7 +172,7 @@ def test_what_is_broken_is_an_alert_also_when_nobody_knows_why(sandbox: Callable
     found = page(*seen_in(sandbox, "p1_unknown"))
     assert {f.verdict for f in found.findings} == {Verdict.alert}
     [step] = found.steps
-    assert step["command"].startswith("gcloud functions logs read hubspot-companies-sync --gen2 ")
+    assert step.command.startswith("gcloud functions logs read hubspot-companies-sync --gen2 ")
 
 
 def test_what_could_not_be_seen_has_a_next_step(sandbox: Callable[..., Any]) -> None:
@@ -217,11 +218,11 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
     assert found.severity == "P2"
     assert found.answer_by.astimezone(UTC) == began + timedelta(hours=1)
     first, *_ = found.steps
-    assert first["command"] == (
+    assert first.command == (
         "runbook run deploy --env sandbox --world stale_scores -p function=account-scoring -p memory=2Gi"
         " -p incident=INC-7"
     )
-    assert found.steps[1]["command"].endswith("-p function=account-scoring -p incident=INC-7")
+    assert found.steps[1].command.endswith("-p function=account-scoring -p incident=INC-7")
     assert [p["role"] for p in found.people] == ["on-call", "team-lead"]
 
 

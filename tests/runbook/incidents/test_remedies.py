@@ -65,7 +65,7 @@ def steps(place: Place) -> list[tuple[str, dict[str, Any]]]:
     """The runbooks that the page proposes, with their parameters as the command line would give them."""
     found = []
     for step in place.run("p1_response", incident="INC-9").names["page"].steps:
-        words = shlex.split(step["command"])
+        words = shlex.split(step.command)
         if words[:2] == ["runbook", "run"]:
             given = dict(word.split("=", 1) for word in words[words.index("-p") + 1 :: 2])
             values = request(words[2], given).values

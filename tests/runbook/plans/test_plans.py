@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from shlex import quote
 from types import SimpleNamespace
@@ -29,23 +29,42 @@ from runbook.model.facts import Fact, Gap, Seen
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.moment import Moment
 from runbook.model.plan import Plan
+from runbook.model.rows import (
+    EtlRun,
+    LogEntry,
+    Reader,
+    Rehearsed,
+    Revision,
+    SchedulerJob,
+    SecretVersion,
+    Service,
+    Snapshot,
+    SourceState,
+    Table,
+)
 from runbook.session.run import Run
+from tests.runbook.rows import AT, row
 
 DATA = yaml.safe_load((Path(__file__).parents[1] / "cases" / "plans.yaml").read_text())
 WORLD, CASES = DATA["world"], DATA["cases"]
 SYSTEM = load_settings("sandbox")
-AT = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 MOMENT = Moment(AT, SYSTEM.zone)
+KINDS = {
+    **{"service": Service, "source": SourceState, "revisions": Revision, "errors": LogEntry, "runs": EtlRun},
+    **{"versions": SecretVersion, "users": Reader, "tables": Table, "snapshots": Snapshot, "jobs": SchedulerJob},
+    "rehearsal": Rehearsed,
+}
 GATES = Findings((Finding("gate", "x", "y", "z", Verdict.ok),))
 
 
 def fact(name: str, given: Any) -> Fact:
     given = {"rows": given} if isinstance(given, list) else given
-    rows = deepcopy(given["rows"])
-    for row in rows if name == "tables" else []:
-        row["_columns"] = {column: tuple(kind) for column, kind in row["_columns"].items()}
+    made = []
+    for values in given["rows"]:
+        columns = {column: tuple(kind) for column, kind in values.get("columns", {}).items()}
+        made.append(row(KINDS[name], **values | ({"columns": columns} if columns else {})))
     gaps = tuple(Gap(*pair) for pair in given.get("gaps", []))
-    return Fact(name, tuple(rows), "line", AT, "", gaps, False, tuple(given.get("absent", [])))
+    return Fact(name, tuple(made), "line", AT, "", gaps, False, tuple(given.get("absent", [])))
 
 
 def seen(case: dict[str, Any]) -> Seen:
@@ -94,9 +113,9 @@ def test_a_plan_belongs_to_an_operation_and_says_a_way_back_and_a_line(name: str
 
 def test_a_trial_in_staging_is_part_of_what_is_signed() -> None:
     staged = SYSTEM.model_copy(update={"staging": "staging"})
-    trial = {"record": "20260310-rotate", "environment": "staging", "at": AT, "_source": ""}
+    trial = Rehearsed("20260310-rotate", "staging", AT, "")
     found = []
-    for system, rows in ((SYSTEM, []), (staged, []), (staged, [trial]), (staged, [trial | {"_source": "other"}])):
+    for system, rows in ((SYSTEM, []), (staged, []), (staged, [trial]), (staged, [replace(trial, source="other")])):
         given = Seen({**seen({}).facts, "rehearsal": Fact("tried in staging", tuple(rows), "line", AT)})
         plan = plans.rotate_secret(request("rotate_secret", {}), given, GATES, system, MOMENT)
         found.append(plan.relies_on["tried in staging"])
@@ -169,8 +188,8 @@ def _later(value: Any) -> Any:
     return [_later(v) for v in value] if isinstance(value, list) else value
 
 
-def test_times_and_etags_do_not_move_an_id(name: str) -> None:
-    moved = {fact: [{**row, "etag": "x", "_etag": "y"} for row in _later(rows)] for fact, rows in WORLD.items()}
+def test_times_do_not_move_an_id(name: str) -> None:
+    moved = {fact: _later(rows) for fact, rows in WORLD.items()}
     assert moved != WORLD
     later = Moment(AT + timedelta(hours=2), SYSTEM.zone)  # the same day of the team's
     assert whole(name, {"seen": moved}, at=later).whole_id == whole(name, {}).whole_id
@@ -262,10 +281,10 @@ NOW, V, U, T, S, J = (WORLD[k][0] for k in ("service", "versions", "users", "tab
 RELIED: dict[str, list[dict[str, Any]]] = {
     "deploy": [
         {"service": [{**NOW, "serving": "gmail-sync-00013-new"}]},
-        {"service": [{**NOW, "traffic": "other", "_targets": {"x": 100}}]},
+        {"service": [{**NOW, "traffic": "other", "targets": {"x": 100}}]},
         {"service": [{**NOW, "state": "FAILED"}]},
         {"service": [{**NOW, "runtime": "python310"}]},
-        {"source": [{"source": "sample", "_digest": "2" * 40}]},
+        {"source": [{"source": "sample", "whole_digest": "2" * 40}]},
     ],
     "rollback": [
         {"service": [{**NOW, "serving": "gmail-sync-00010-def"}]},
@@ -283,7 +302,7 @@ RELIED: dict[str, list[dict[str, Any]]] = {
     ],
     "backup": [{"tables": [T]}, {"snapshots": [{**S, "snapshot": "sf_accounts_20260311"}]}],
     "restore": [],  # it relies on its snapshot alone, which is named and never changes
-    "schema_change": [{"tables": [T, {**WORLD["tables"][1], "_columns": {"id": ["STRING", "NULLABLE"]}}]}],
+    "schema_change": [{"tables": [T, {**WORLD["tables"][1], "columns": {"id": ["STRING", "NULLABLE"]}}]}],
     "retry": [
         {"service": [{**NOW, "serving": "gmail-sync-00013-new"}]},
         {"runs": [{**WORLD["runs"][0], "status": "failed"}]},

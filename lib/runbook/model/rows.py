@@ -1,0 +1,294 @@
+"""The rows of facts: one class for each kind of fact. An INTERNAL field is for checks and plans; tables leave it out.
+
+All times have a zone; the rows of a Fact are in the team's zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from typing import Any
+
+INTERNAL = {"internal": True}
+
+
+@dataclass(frozen=True)
+class FactRow:
+    """One row of a fact."""
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The columns for people."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("internal")}
+
+
+def shown(row: FactRow | Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a row for people; the rows of a query of one's own are mappings."""
+    return row.shown if isinstance(row, FactRow) else dict(row)
+
+
+# --- BigQuery
+
+
+@dataclass(frozen=True)
+class EtlCount(FactRow):
+    """Runs of one source system with one status. `outlived`: they have no end, and a later run succeeded."""
+
+    source_system: str
+    status: str
+    runs: int
+    latest: datetime
+    outlived: bool = field(metadata=INTERNAL)
+
+
+@dataclass(frozen=True)
+class FailedRun(FactRow):
+    started_at: datetime
+    source_system: str
+    function: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class EtlDay(FactRow):
+    """Runs of one of the team's days."""
+
+    date: date
+    success: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class EtlRun(FactRow):
+    """One run; `function` is None if the row does not name it, `finished_at` if the run recorded no end."""
+
+    started_at: datetime
+    function: str | None
+    source_system: str
+    status: str
+    finished_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ScoreDay(FactRow):
+    score_date: date
+    accounts: int
+
+
+@dataclass(frozen=True)
+class TableAge(FactRow):
+    """Both times are None for an empty table."""
+
+    table_name: str
+    newest: datetime | None
+    minutes_stale: int | None
+
+
+@dataclass(frozen=True)
+class Table(FactRow):
+    """`columns`: name → (type, mode), as in tables.get."""
+
+    table: str
+    rows: int
+    mb: float
+    changed: datetime | None
+    created: datetime | None = field(metadata=INTERNAL)
+    columns: Mapping[str, tuple[str, str]] = field(metadata=INTERNAL)
+
+
+@dataclass(frozen=True)
+class Snapshot(FactRow):
+    """A snapshot of `table`."""
+
+    snapshot: str
+    table: str
+    rows: int
+    mb: float
+    taken: datetime
+    expires: datetime | None
+
+
+@dataclass(frozen=True)
+class Copy(FactRow):
+    """A copied table and its source. `no_checksum` says why there are no checksums."""
+
+    copy: str
+    copy_rows: int
+    source_rows: int
+    copy_checksum: Any
+    source_checksum: Any
+    no_checksum: str = ""
+
+
+@dataclass(frozen=True)
+class Column(FactRow):
+    table: str
+    column: str
+    type: str
+
+
+# --- Cloud Functions, Cloud Run, Cloud Scheduler, Secret Manager
+
+
+@dataclass(frozen=True)
+class FunctionState(FactRow):
+    """A function as Cloud Functions lists it; `message` says why it is not ACTIVE."""
+
+    name: str
+    region: str
+    state: str
+    memory: str
+    timeout_s: int
+    updated: datetime | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Service(FactRow):
+    """A function and its Cloud Run service. `serving` is the revision with the most traffic.
+
+    `pinned`: a new revision would not get all traffic. `targets`: percent by revision. `source` is the digest of the
+    deployed code, `code` its place. `reconciling`: a change is in progress.
+    """
+
+    function: str
+    state: str
+    runtime: str
+    entry_point: str
+    memory: str
+    timeout_s: int
+    serving: str
+    traffic: str
+    pinned: bool
+    updated: datetime | None
+    targets: Mapping[str, int] = field(metadata=INTERNAL)
+    service: str = field(metadata=INTERNAL)
+    source: str = field(metadata=INTERNAL)
+    code: str = field(metadata=INTERNAL)
+    reconciling: bool = field(metadata=INTERNAL)
+
+
+@dataclass(frozen=True)
+class Revision(FactRow):
+    """`traffic` in percent. `secrets`: (secret, version) pairs; None if the revision does not show them."""
+
+    revision: str
+    created: datetime
+    ready: bool
+    traffic: int
+    pinned: bool = field(metadata=INTERNAL)
+    secrets: tuple[tuple[str, str], ...] | None = field(metadata=INTERNAL)
+
+
+@dataclass(frozen=True)
+class Reader(FactRow):
+    """A serving revision that reads a secret. It read the secret at `since`. `versions`: those that it names."""
+
+    function: str
+    revision: str
+    since: datetime
+    traffic: int
+    versions: tuple[str, ...]
+    pinned: bool = field(metadata=INTERNAL)
+
+
+@dataclass(frozen=True)
+class SecretVersion(FactRow):
+    secret: str
+    version: int
+    state: str
+    created: datetime
+
+
+@dataclass(frozen=True)
+class SchedulerJob(FactRow):
+    """`code` is a google.rpc.Code of the last attempt: 0 is success."""
+
+    name: str
+    state: str
+    schedule: str
+    zone: str
+    last_attempt: datetime | None
+    code: int
+    message: str
+
+
+# --- Cloud Logging, IAM, status pages
+
+
+@dataclass(frozen=True)
+class LogEntry(FactRow):
+    """`ours` is false for an entry of anything but a function in params."""
+
+    at: datetime
+    function: str
+    severity: str
+    text: str
+    revision: str = field(metadata=INTERNAL)
+    ours: bool = field(metadata=INTERNAL)
+
+
+@dataclass(frozen=True)
+class AuditedChange(FactRow):
+    """A successful call from the Admin Activity audit log."""
+
+    at: datetime
+    who: str
+    what: str
+    resource: str
+
+
+@dataclass(frozen=True)
+class Permission(FactRow):
+    """Whether this run's identity holds a permission that a role must grant."""
+
+    role: str
+    permission: str
+    held: bool
+
+
+@dataclass(frozen=True)
+class OpenIncident(FactRow):
+    """An open incident on a status page; `what` names its products, `where` its locations."""
+
+    feed: str
+    title: str
+    what: str
+    where: str
+    since: datetime | None
+
+
+# --- the checkout, the record store
+
+
+@dataclass(frozen=True)
+class SourceState(FactRow):
+    """The code to deploy. `tests` is the last line of pytest; the lists name files and locations."""
+
+    source: str
+    commit: str
+    not_committed: tuple[str, ...]
+    review: str
+    tests: str
+    looks_like_a_secret: tuple[str, ...]
+    digest: str
+    passed: bool = field(metadata=INTERNAL)
+    whole_digest: str = field(metadata=INTERNAL)
+
+
+@dataclass(frozen=True)
+class Notified(FactRow):
+    contact: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Rehearsed(FactRow):
+    """A run that applied the same change in staging; `source` is the digest of its code."""
+
+    record: str
+    environment: str
+    at: datetime
+    source: str = field(metadata=INTERNAL)
