@@ -211,7 +211,7 @@ def test_the_printed_line_sees_what_the_fact_says(said: Said, cloud: Any, moment
     if name in ("tables", "snapshots"):
         kind = {"tables": "TABLE", "snapshots": "SNAPSHOT"}[name]
         listed = [t["tableReference"]["tableId"] for t in seen if t["type"] == kind]
-        assert listed == sorted(r["table" if name == "tables" else "snapshot"] for r in fact.rows)
+        assert listed == sorted(r.table if name == "tables" else r.snapshot for r in fact.rows)
         return
     if name == "schema":
         assert [c["name"] for c in seen] == [r.column for r in fact.rows if r.table == "account_recommendations"]

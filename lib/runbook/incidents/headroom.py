@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from runbook.config.schema import Function, Settings
@@ -38,7 +38,6 @@ _USED = re.compile(r"limit of ([\d.]+ ?[KMG]i?)B? exceeded with ([\d.]+ ?[KMG]i?
 _Point = tuple[datetime | None, float | None, float | None, str]  # time, value, the limit at that time, how it ended
 
 
-@dataclass(frozen=True)
 class Headroom(FactRow):
     """A run against a limit. `what` is memory (MiB, from log entries of the platform) or duration (s).
 

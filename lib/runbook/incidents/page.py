@@ -40,7 +40,6 @@ ENGINEERS = {"bad_data": "team-lead", "unknown": "team-lead", "permission": "sec
 COLOUR = {"P1": Verdict.alert, "P2": Verdict.alert, "P3": Verdict.warn, "unknown": Verdict.unknown}
 
 
-@dataclass(frozen=True)
 class PageStep(FactRow):
     """A step for a cause or a gap; `notebook` is the runbook that the command runs, "" for any other command."""
 

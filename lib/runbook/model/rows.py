@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
-from typing import Any
+from typing import Any, dataclass_transform
 
 INTERNAL = {"internal": True}
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class FactRow:
-    """One row of a fact."""
+    """One row of a fact. Its subclasses are frozen dataclasses."""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -31,7 +34,6 @@ def shown(row: FactRow | Mapping[str, Any]) -> dict[str, Any]:
 # --- BigQuery
 
 
-@dataclass(frozen=True)
 class EtlCount(FactRow):
     """Runs of one source system with one status. `outlived`: they have no end, and a later run succeeded."""
 
@@ -42,7 +44,6 @@ class EtlCount(FactRow):
     outlived: bool = field(metadata=INTERNAL)
 
 
-@dataclass(frozen=True)
 class FailedRun(FactRow):
     started_at: datetime
     source_system: str
@@ -50,7 +51,6 @@ class FailedRun(FactRow):
     error: str | None
 
 
-@dataclass(frozen=True)
 class EtlDay(FactRow):
     """Runs of one of the team's days."""
 
@@ -59,7 +59,6 @@ class EtlDay(FactRow):
     failed: int
 
 
-@dataclass(frozen=True)
 class EtlRun(FactRow):
     """One run; `function` is None if the row does not name it, `finished_at` if the run recorded no end."""
 
@@ -71,13 +70,11 @@ class EtlRun(FactRow):
     error: str | None = None
 
 
-@dataclass(frozen=True)
 class ScoreDay(FactRow):
     score_date: date
     accounts: int
 
 
-@dataclass(frozen=True)
 class TableAge(FactRow):
     """Both times are None for an empty table."""
 
@@ -86,7 +83,6 @@ class TableAge(FactRow):
     minutes_stale: int | None
 
 
-@dataclass(frozen=True)
 class Table(FactRow):
     """`columns`: name → (type, mode), as in tables.get."""
 
@@ -98,7 +94,6 @@ class Table(FactRow):
     columns: Mapping[str, tuple[str, str]] = field(metadata=INTERNAL)
 
 
-@dataclass(frozen=True)
 class Snapshot(FactRow):
     """A snapshot of `table`."""
 
@@ -110,7 +105,6 @@ class Snapshot(FactRow):
     expires: datetime | None
 
 
-@dataclass(frozen=True)
 class Copy(FactRow):
     """A copied table and its source. `no_checksum` says why there are no checksums."""
 
@@ -122,7 +116,6 @@ class Copy(FactRow):
     no_checksum: str = ""
 
 
-@dataclass(frozen=True)
 class Column(FactRow):
     table: str
     column: str
@@ -132,7 +125,6 @@ class Column(FactRow):
 # --- Cloud Functions, Cloud Run, Cloud Scheduler, Secret Manager
 
 
-@dataclass(frozen=True)
 class FunctionState(FactRow):
     """A function as Cloud Functions lists it; `message` says why it is not ACTIVE."""
 
@@ -145,7 +137,6 @@ class FunctionState(FactRow):
     message: str
 
 
-@dataclass(frozen=True)
 class Service(FactRow):
     """A function and its Cloud Run service. `serving` is the revision with the most traffic.
 
@@ -170,7 +161,6 @@ class Service(FactRow):
     reconciling: bool = field(metadata=INTERNAL)
 
 
-@dataclass(frozen=True)
 class Revision(FactRow):
     """`traffic` in percent. `secrets`: (secret, version) pairs; None if the revision does not show them."""
 
@@ -182,7 +172,6 @@ class Revision(FactRow):
     secrets: tuple[tuple[str, str], ...] | None = field(metadata=INTERNAL)
 
 
-@dataclass(frozen=True)
 class Reader(FactRow):
     """A serving revision that reads a secret. It read the secret at `since`. `versions`: those that it names."""
 
@@ -194,7 +183,6 @@ class Reader(FactRow):
     pinned: bool = field(metadata=INTERNAL)
 
 
-@dataclass(frozen=True)
 class SecretVersion(FactRow):
     secret: str
     version: int
@@ -202,7 +190,6 @@ class SecretVersion(FactRow):
     created: datetime
 
 
-@dataclass(frozen=True)
 class SchedulerJob(FactRow):
     """`code` is a google.rpc.Code of the last attempt: 0 is success."""
 
@@ -218,7 +205,6 @@ class SchedulerJob(FactRow):
 # --- Cloud Logging, IAM, status pages
 
 
-@dataclass(frozen=True)
 class LogEntry(FactRow):
     """`ours` is false for an entry of anything but a function in params."""
 
@@ -230,7 +216,6 @@ class LogEntry(FactRow):
     ours: bool = field(metadata=INTERNAL)
 
 
-@dataclass(frozen=True)
 class AuditedChange(FactRow):
     """A successful call from the Admin Activity audit log."""
 
@@ -240,7 +225,6 @@ class AuditedChange(FactRow):
     resource: str
 
 
-@dataclass(frozen=True)
 class Permission(FactRow):
     """Whether this run's identity holds a permission that a role must grant."""
 
@@ -249,7 +233,6 @@ class Permission(FactRow):
     held: bool
 
 
-@dataclass(frozen=True)
 class OpenIncident(FactRow):
     """An open incident on a status page; `what` names its products, `where` its locations."""
 
@@ -263,7 +246,6 @@ class OpenIncident(FactRow):
 # --- the checkout, the record store
 
 
-@dataclass(frozen=True)
 class SourceState(FactRow):
     """The code to deploy. `tests` is the last line of pytest; the lists name files and locations."""
 
@@ -278,13 +260,11 @@ class SourceState(FactRow):
     whole_digest: str = field(metadata=INTERNAL)
 
 
-@dataclass(frozen=True)
 class Notified(FactRow):
     contact: str
     at: datetime
 
 
-@dataclass(frozen=True)
 class Rehearsed(FactRow):
     """A run that applied the same change in staging; `source` is the digest of its code."""
 
