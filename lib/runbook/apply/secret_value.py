@@ -28,7 +28,7 @@ class SecretValue:
 
     def archive(self) -> bytes:
         """The deterministic zip of the source."""
-        from runbook.facts.source_code import archive, folder_of
+        from runbook.facts.checkout.source_code import archive, folder_of
 
         return archive(folder_of(self.source))
 

@@ -61,7 +61,7 @@ def _endless(today: Fact[EtlCount], settings: Settings, moment: Moment) -> Findi
 
 def first_due(settings: Settings, moment: Moment) -> datetime | None:
     """The time by which the first run of the team's day must have ended; None if none is scheduled that day."""
-    start = moment.local(moment.midnight())
+    start = moment.midnight().astimezone(moment.zone)
     ends = []
     for function in settings.functions:
         tick = next(CronSim(function.schedule, start - timedelta(minutes=1)))

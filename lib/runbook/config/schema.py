@@ -62,8 +62,8 @@ class Datasets(Part):
 class Function(Part):
     """A function that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds.
 
-    `service` is its Cloud Run service ("": its name in lower case, with `-` for `_`), `job` its scheduler job ("": the
-    job whose target URL is the function's, else the job with the function's name).
+    `service` is its Cloud Run service ("": its name in lower case, with `-` for `_`), `job` the scheduler job that runs
+    it ("": the job with its name). What jobs do is read by their target URLs, too.
     """
 
     name: FunctionName
@@ -75,6 +75,16 @@ class Function(Part):
     timeout_s: int = 300
     service: OptionalName = ""
     job: JobName = ""
+
+    @property
+    def service_name(self) -> str:
+        """Its Cloud Run service, named as Google names it unless params say otherwise."""
+        return self.service or self.name.lower().replace("_", "-")
+
+    @property
+    def job_name(self) -> str:
+        """Its scheduler job."""
+        return self.job or self.name
 
 
 class EtlRuns(Part):
@@ -230,6 +240,15 @@ class Settings(Part):
     def cost_cap(self) -> int:
         """The cost cap in bytes."""
         return int(self.cost_cap_gib * 2**30)
+
+    def named(self, function: str) -> Function:
+        """A function of params; one that params do not list has no tables and no secrets."""
+        known = (f for f in self.functions if f.name == function)
+        return next(known, Function.model_construct(name=function, service="", job="", tables=[], secrets=[]))
+
+    def function_of(self, name: str) -> str:
+        """The function with this name, service or label; the name itself if there is none. Labels are in lower case."""
+        return next((f.name for f in self.functions if name.lower() in (f.name.lower(), f.service_name)), name)
 
     def table(self, name: str) -> str:
         """`project.dataset.table`, as SQL writes it between backticks."""

@@ -84,6 +84,7 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
         answer.more,
         answer.absent,
         read.function,
+        moment.zone,
     )
 
 

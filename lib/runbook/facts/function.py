@@ -21,7 +21,8 @@ def service(function: str) -> Ask:
             from google.api_core.exceptions import NotFound
 
             found = cloud.get("cloudfunctions", f"v2/{_place(cloud)}/functions/{function}")
-            name = text(found, "serviceConfig", "service") or f"{_place(cloud)}/services/{function}"
+            own = cloud.settings.named(function).service_name
+            name = text(found, "serviceConfig", "service") or f"{_place(cloud)}/services/{own}"
             try:
                 run = cloud.get("run", f"v2/{name}")
             except NotFound:  # a function whose first deployment failed
@@ -82,10 +83,11 @@ def revisions(function: str) -> Ask:
     """The newest 100 revisions, newest first."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        line = f"gcloud run revisions list --service={function} {flags(cloud)}"
+        service = cloud.settings.named(function).service_name
+        line = f"gcloud run revisions list --service={service} {flags(cloud)}"
 
         def see() -> Answer:
-            name = f"{_place(cloud)}/services/{function}"
+            name = f"{_place(cloud)}/services/{service}"
             run = cloud.get("run", f"v2/{name}")
             listed = cloud.get("run", f"v2/{name}/revisions", pageSize=100)
             shares = _shares(items(run, "trafficStatuses"))

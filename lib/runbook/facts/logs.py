@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from runbook.cloud.client import Cloud
+from runbook.config.schema import Settings
 from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, readable
 from runbook.facts.fields import last, mapping, text, time_of
+from runbook.facts.scheduler import called
 from runbook.facts.typed import TRACEBACK, headline
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
@@ -45,10 +48,9 @@ def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> As
     def ask(cloud: Cloud, moment: Moment) -> Read:
         wanted = f"(severity>={severity} OR ({_CRASHED})) {between(hours, moment)}"
         if function:
-            wanted += f' resource.labels.service_name="{function}"'
+            wanted += f' resource.labels.service_name="{cloud.settings.named(function).service_name}"'
         name = "errors" if severity in _BAD else "log entries"
-        names = {f.name for f in cloud.settings.functions}
-        return entries(cloud, name, wanted, lambda entry: _row(entry, names), moment.ago(hours), KEPT)
+        return entries(cloud, name, wanted, partial(_row, cloud.settings), moment.ago(hours), KEPT)
 
     return ask
 
@@ -96,46 +98,31 @@ def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> t
     return (Gap(name, why, f"check whether older entries are kept elsewhere; {look} shows the retention here."),)
 
 
-def _row(entry: Row, names: Collection[str]) -> LogEntry | None:
+def _row(settings: Settings, entry: Row) -> LogEntry | None:
     """The row of one entry; None if it has no time."""
     at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
-    function = _function(entry)
+    function = _function(settings, entry)
     return at and LogEntry(
         at,
         function,
         text(entry, "severity") or "DEFAULT",
         _text(entry),
         revision=text(entry, "resource", "labels", "revision_name"),
-        ours=function == NOBODY or function in names,
+        ours=function == NOBODY or function in {f.name for f in settings.functions},
     )
 
 
-def _function(entry: Row) -> str:
+def _function(settings: Settings, entry: Row) -> str:
     """The function of an entry; a call by an administrator belongs to no function, whatever its resource."""
     kind, labels = text(entry, "resource", "type"), mapping(entry, "resource", "labels")
     if kind == "cloud_scheduler_job":
         job = last(entry, "jsonPayload", "jobName") or text(labels, "job_id")
-        return _target(text(entry, "jsonPayload", "url")) or job or NOBODY
+        return called(settings, text(entry, "jsonPayload", "url"), job) or job or NOBODY
     if re.search(r"cloudaudit\.googleapis\.com(%2F|/)(activity|data_access|policy)", text(entry, "logName")):
         return OTHER
     keys = ("service_name", "function_name", "job_name")
     name = text(entry, "labels", "goog-drz-cloudfunctions-id") or next((t for k in keys if (t := text(labels, k))), "")
-    return name or (NOBODY if kind in ("", "cloud_run_revision", "cloud_function") else OTHER)
-
-
-def _target(url: str) -> str:
-    """The function that a URL calls; "" if it calls none.
-
-    https://REGION-PROJECT.cloudfunctions.net/FUNCTION, https://SERVICE-HASH-REGION.a.run.app,
-    https://SERVICE-NUMBER.REGION.run.app.
-    """
-    found = re.match(r"https?://(?:[^/.]+---)?([^/.:?#]+)\.([^/:?#]+)(?::\d+)?/?([^/?#]*)", url)
-    if not found:
-        return ""
-    first, domain, path = found.groups()
-    if domain == "cloudfunctions.net":
-        return path
-    return first.rsplit("-", 2 if domain == "a.run.app" else 1)[0] if domain.endswith("run.app") else ""
+    return settings.function_of(name) or (NOBODY if kind in ("", "cloud_run_revision", "cloud_function") else OTHER)
 
 
 def _text(entry: Row) -> str:

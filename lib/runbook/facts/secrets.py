@@ -77,8 +77,9 @@ def users(secret: str) -> Ask:
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        names = [f.name for f in cloud.settings.functions if secret in f.secrets]
-        line = "\n".join(f"gcloud run revisions list --service={name} {flags(cloud)}" for name in names)
+        readers = [f for f in cloud.settings.functions if secret in f.secrets]
+        names = [f.name for f in readers]
+        lines = (f"gcloud run revisions list --service={f.service_name} {flags(cloud)}" for f in readers)
 
         def one(name: str) -> Answer:
             serving = [r for r in revisions(name)(cloud, moment).see().rows if r.traffic]
@@ -96,7 +97,7 @@ def users(secret: str) -> Ask:
                 raise CannotRead(answer.gaps[0].why, answer.gaps[0].next)
             return answer
 
-        return Read("readers of the secret", line or "no function reads it", see, no_history_of="Cloud Run")
+        return Read("readers of the secret", "\n".join(lines) or "no function reads it", see, no_history_of="Cloud Run")
 
     return ask
 

@@ -54,7 +54,7 @@ def _open(feed: str, answer: Any) -> list[OpenIncident]:
 
 
 def _google(feed: str, found: Row) -> OpenIncident:
-    where = ", ".join(text(place, "id") for place in items(found, "currently_affected_locations"))
+    where = tuple(text(place, "id") for place in items(found, "currently_affected_locations"))
     products = ", ".join(text(p, "title") for p in items(found, "affected_products"))
     return OpenIncident(feed, text(found, "external_desc") or NO_TEXT, products, where, time_of(found, "begin"))
 
@@ -62,7 +62,7 @@ def _google(feed: str, found: Row) -> OpenIncident:
 def _statuspage(feed: str, found: Row) -> OpenIncident:
     parts = ", ".join(text(c, "name") for c in items(found, "components"))
     since = time_of(found, "started_at") or time_of(found, "created_at")
-    return OpenIncident(feed, text(found, "name") or NO_TEXT, parts, "", since)
+    return OpenIncident(feed, text(found, "name") or NO_TEXT, parts, (), since)
 
 
 def _salesforce(feed: str, answer: Row, found: Row) -> OpenIncident:
@@ -71,4 +71,4 @@ def _salesforce(feed: str, answer: Row, found: Row) -> OpenIncident:
     title = next((t for t in (*titles, text(answer, "status")) if t), NO_TEXT)
     services = ", ".join(map(str, items(found, "serviceKeys")))
     since = time_of(impact, "startTime") or time_of(found, "createdAt")
-    return OpenIncident(feed, title, services, text(answer, "key"), since)
+    return OpenIncident(feed, title, services, (text(answer, "key"),), since)

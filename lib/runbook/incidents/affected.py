@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from cronsim import CronSim
@@ -70,7 +70,7 @@ def _shape(text: str) -> str:
 
 def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[FailingFunction]:
     """All failing functions, in the order of params."""
-    states = {r.name: r for r in seen.functions.rows}
+    states = {r.name: r for r in seen.functions.rows if r.region == settings.region}
     for function in settings.functions:
         state = states.get(function.name)
         found = _by_runs(function, seen.runs, settings, moment)
@@ -108,8 +108,9 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
 
 def _missed(function: Function, newest: datetime | None, settings: Settings, moment: Moment) -> datetime | None:
     """The first scheduled run after the newest run, if it should have started by now."""
-    start = (newest or moment.ago(24)).astimezone(settings.zone)
-    due = next(CronSim(function.schedule, start + timedelta(minutes=1 if newest else 0))).astimezone(moment.at.tzinfo)
+    start = (newest or moment.ago(24)).astimezone(UTC) + timedelta(minutes=1 if newest else 0)
+    ticks = (tick.astimezone(UTC) for tick in CronSim(function.schedule, start.astimezone(settings.zone)))
+    due = next(tick for tick in ticks if tick >= start)  # in the hour that comes twice, a tick can lie before it
     return moment.local(due) if due < moment.at - SLACK else None
 
 

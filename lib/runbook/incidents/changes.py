@@ -46,8 +46,9 @@ class OwnChanges:
         return [c for c in self.seen.changes.rows if fits(c)][:1]
 
     def named(self, change: AuditedChange) -> bool:
-        """Whether a change concerns the function itself."""
-        return change.resource.endswith(f"/{self.one.function.name}")
+        """Whether a change concerns the function itself, its service or its job."""
+        mine = self.one.function
+        return change.resource.rsplit("/", 1)[-1] in (mine.name, mine.service_name, mine.job_name)
 
     def deploys(self, change: AuditedChange) -> bool:
         """Whether a change is a deployment of the function."""

@@ -86,7 +86,7 @@ class _Case:
         """The region does not answer, or Google reports an incident there and half of the functions are failing."""
         region = self.settings.region
         silent = any(g.location == region for g in self.seen.functions.gaps)
-        reported = [r for r in self._feed("google") if region in r.where and _OURS.search(r.what)]
+        reported = [r for r in self._feed("google") if {region, "global"} & set(r.where) and _OURS.search(r.what)]
         many = len(self.everyone) * 2 >= len(self.settings.functions)
         if not silent and not (reported and many):
             return None
@@ -116,7 +116,7 @@ class _Case:
         return self._made("paused_scheduler", "sure", f"its job is {job.state}", *map(described, who))
 
     def _job(self) -> SchedulerJob | None:
-        return next((j for j in self.seen.jobs.rows if j.name == self.one.function.name), None)
+        return next((j for j in self.seen.jobs.rows if j.function == self.one.function.name), None)
 
     def _refused(self) -> Cause | None:
         """It did not start because the last call of the scheduler was refused (google.rpc.Code 7 and 16)."""

@@ -156,7 +156,7 @@ def page(run: Context, seen: Seen) -> Page:
     ]
     steps += [PageStep(f"could not read {g.subject}", g.next, "", "", None) for g in causes.unknowns if g.next]
     found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), headroom)
-    noticed = f"{run.moment.local(began):%Y-%m-%dT%H:%M}"
+    noticed = run.moment.parameter(began)
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
     return found
 

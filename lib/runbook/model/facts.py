@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runbook.display import blocks
@@ -57,7 +57,7 @@ class Fact(Generic[R]):
 
     `more` is true if the read stopped at its cap, so there may be more rows. `gaps` lists what could not be read: with
     gaps, single rows are valid, but totals are not. `absent` names what does not exist, according to the cloud.
-    `function` is the function that the fact is about; "" for a fact about several.
+    `function` is the function that the fact is about; "" for a fact about several. `zone` is the team's.
     """
 
     name: str
@@ -69,13 +69,17 @@ class Fact(Generic[R]):
     more: bool = False
     absent: tuple[str, ...] = ()
     function: str = ""
+    zone: tzinfo = UTC
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The rows as a pandas DataFrame, with every field."""
+        """The rows as a pandas DataFrame, with every field; times in the team's zone."""
         import pandas as pd
 
-        return pd.DataFrame([row if isinstance(row, Mapping) else vars(row) for row in self.rows])
+        frame = pd.DataFrame([row if isinstance(row, Mapping) else vars(row) for row in self.rows])
+        for name in (n for n in frame if any(isinstance(value, datetime) for value in frame[n])):
+            frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_convert(self.zone)
+        return frame
 
     def newest(self, count: int) -> Shown:
         """The first `count` rows, for reads that return the newest row first."""

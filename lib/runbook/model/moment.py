@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from runbook.model.errors import BadParameter
@@ -35,26 +35,38 @@ class Moment:
         return self.at - timedelta(hours=hours)
 
     def local(self, when: datetime) -> datetime:
-        """A time in the team's zone, for display."""
-        return when.astimezone(self.zone)
+        """A time in the team's zone. Its offset is fixed: times of one zone are compared without their offsets, which
+        is wrong in the hour that comes twice."""
+        there = when.astimezone(self.zone)
+        return there.replace(tzinfo=timezone(there.utcoffset() or timedelta(), there.tzname() or ""))
+
+    def parameter(self, when: datetime) -> str:
+        """A time as the value of a parameter: the team's time, with an offset in the hour that comes twice."""
+        there = when.astimezone(self.zone)
+        once = there.utcoffset() == there.replace(fold=1 - there.fold).utcoffset()
+        return there.strftime("%Y-%m-%dT%H:%M") if once else there.isoformat(timespec="minutes")
 
 
 def moment_of(as_of: str, now: datetime, zone: ZoneInfo, name: str = "as_of") -> Moment:
     """`now`, or `as_of` if given: ISO 8601, in the team's time unless it has an offset.
 
-    Raises BadParameter, with the parameter's `name`, for a time that is not valid or in the future.
+    Raises BadParameter, with the parameter's `name`, for a time that is not valid, not unique, or in the future.
     """
     if not as_of:
         return Moment(now, zone)
     try:
-        at = datetime.fromisoformat(as_of)
-        at = (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+        given = datetime.fromisoformat(as_of)
+        at = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
+        ways = set() if given.tzinfo else {given.replace(tzinfo=zone, fold=n).isoformat()[-6:] for n in (0, 1)}
     except (ValueError, OverflowError):
         raise BadParameter(
             f"{name}={as_of}",
             "is not a valid time, such as 2026-03-10T09:00",
             next="use that format, in the team's time.",
         ) from None
+    if len(ways) > 1:  # the clocks are set forward or back then
+        why = f"does not exist or exists twice in {zone.key}: the clocks change then"
+        raise BadParameter(f"{name}={as_of}", why, next=f"add the offset: {' or '.join(sorted(ways))}.")
     if at > now:
         raise BadParameter(
             f"{name}={as_of}", f"is in the future; the cloud's clock says {now:%FT%TZ}", next="use a time in the past."

@@ -114,10 +114,11 @@ class RunOnce(Args):
     is_a_run = True
     permissions = ("cloudscheduler.jobs.run",)
     function: str
+    job: str
 
     @property
     def text(self) -> Text:
-        return self.function, "no new run", "one more run, successful"
+        return self.function, "no new run", f"one more run by its job {self.job}, successful"
 
 
 class SetJobState(Args):

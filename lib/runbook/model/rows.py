@@ -191,7 +191,7 @@ class SecretVersion(FactRow):
 
 
 class SchedulerJob(FactRow):
-    """`code` is a google.rpc.Code of the last attempt: 0 is success."""
+    """`code` is a google.rpc.Code of the last attempt: 0 is success. `function` is the one that it calls, or ""."""
 
     name: str
     state: str
@@ -200,6 +200,7 @@ class SchedulerJob(FactRow):
     last_attempt: datetime | None
     code: int
     message: str
+    function: str = field(metadata=INTERNAL)
 
 
 # --- Cloud Logging, IAM, status pages
@@ -234,12 +235,12 @@ class Permission(FactRow):
 
 
 class OpenIncident(FactRow):
-    """An open incident on a status page; `what` names its products, `where` its locations."""
+    """An open incident on a status page; `what` names its products, `where` its locations ("global" is each one)."""
 
     feed: str
     title: str
     what: str
-    where: str
+    where: tuple[str, ...]
     since: datetime | None
 
 

@@ -46,8 +46,10 @@ def flags(settings: Settings) -> str:
 
 def run_once(function: str, settings: Settings) -> Change:
     """One run of a function, started by its scheduler job: with the job's identity and arguments, without a token."""
-    line = f"gcloud scheduler jobs run {function} --location={settings.region} --project={settings.project}"
-    return Change(RunOnce(function=function), "", line, no_undo="Not possible: rows that a run has written stay.")
+    job = settings.named(function).job_name
+    line = f"gcloud scheduler jobs run {job} --location={settings.region} --project={settings.project}"
+    no_undo = "Not possible: rows that a run has written stay."
+    return Change(RunOnce(function=function, job=job), "", line, no_undo=no_undo)
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:

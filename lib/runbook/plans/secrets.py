@@ -46,10 +46,10 @@ def _restart(request: Request, version: int, reader: Reader, settings: Settings)
     """A new revision of a function. A secret in an environment variable is read only when a revision starts."""
     # gcloud copies labels into the template, but not annotations
     mark = f"--update-labels=runbook-secret-version={version}"
-    function, revision = reader.function, reader.revision
-    line = f"gcloud run services update {function} {flags(settings)} {mark}"
-    undo = again(request, "rollback", function=function, revision=revision)
-    args = Restart(service=function, revision=revision, secret=request.secret, version=version)
+    service, revision = settings.named(reader.function).service_name, reader.revision
+    line = f"gcloud run services update {service} {flags(settings)} {mark}"
+    undo = again(request, "rollback", function=reader.function, revision=revision)
+    args = Restart(service=service, revision=revision, secret=request.secret, version=version)
     return Change(args, undo, line)
 
 

@@ -31,7 +31,7 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.guard import ReadOnlyGuard
 from runbook.cloud.transports import network
 from runbook.config.load import RUNBOOKS, load_settings
-from runbook.facts import source_code
+from runbook.facts.checkout import source_code
 from runbook.model.errors import NoRecord, RequestBlocked
 from runbook.records.journal import Journal
 from tests.runbook.changes import (

@@ -31,7 +31,7 @@ import yaml
 from runbook import charts
 from runbook.approvals.signers import Signers
 from runbook.config.load import ROOT, load_settings
-from runbook.facts import source_code
+from runbook.facts.checkout import source_code
 from runbook.model.findings import Findings
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Change

@@ -11,7 +11,7 @@ import pytest
 
 from runbook.apply.secret_value import FILE, LIMIT, NAME, SecretValue
 from runbook.context import KERNEL
-from runbook.facts.source_code import archive, sample
+from runbook.facts.checkout.source_code import archive, sample
 from runbook.model.errors import Refused
 
 VALUE = 'pä/ss+wörd="x" \\ 1'

@@ -11,7 +11,7 @@ import yaml
 
 import gcp_sandbox
 from runbook.config.load import ROOT, load_settings
-from runbook.facts import source_code
+from runbook.facts.checkout import source_code
 from tests.runbook.changes import Place, Result
 
 GATE = "tried in staging"

@@ -33,7 +33,7 @@ def _observe_run(cloud: Cloud, change: Change) -> Observation:
 
 
 def _do_run(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
-    send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.function)}:run", {})
+    send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.job)}:run", {})
 
 
 def _observe_job(cloud: Cloud, change: Change) -> Observation:

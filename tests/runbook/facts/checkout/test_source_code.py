@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from runbook import facts
-from runbook.facts import source_code
 from runbook.facts.base import observe
-from runbook.facts.source_code import archive, inspect_source, leaks, run_tests
+from runbook.facts.checkout import source_code
+from runbook.facts.checkout.source_code import archive, inspect_source, leaks, run_tests
 from runbook.model.errors import BadParameter
 from runbook.model.moment import Moment
 

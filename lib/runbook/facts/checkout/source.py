@@ -7,8 +7,8 @@ import subprocess
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
-from runbook.facts import source_code
 from runbook.facts.base import Answer, Ask, Read
+from runbook.facts.checkout import source_code
 from runbook.model.moment import Moment
 from runbook.model.rows import SourceState
 
