@@ -1,6 +1,8 @@
-"""Permissions: the caller holds every permission except those that the world denies.
+"""Permissions: the caller holds those of the world's `roles`, or every one, except those that the world denies.
 
-The message of a refusal differs between APIs; users see it, so each is the message of its API.
+Each route requires what Google requires for its method (https://cloud.google.com/iam/docs/permissions-reference); a
+handler requires what depends on the request. The message of a refusal differs between APIs; users see it, so each is
+the message of its API.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.http import HOSTS, ApiError, Call, route
+from gcp_sandbox.world.roles import published
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State
@@ -30,6 +33,16 @@ _WORDS = {
     "cloudresourcemanager": "The caller does not have permission",
 }
 
+# Google writes the permission in lower case here.
+_ACT_AS = {
+    "cloudfunctions": (
+        "Caller is missing permission 'iam.serviceaccounts.actAs' on service account "
+        "projects/-/serviceAccounts/{account}. Grant the role 'roles/iam.serviceAccountUser' to the caller on "
+        "the service account {account}."
+    ),
+    "run": "Permission 'iam.serviceaccounts.actAs' denied on service account {account} (or it may not exist).",
+}
+
 _OTHER_WORDS = "Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
 
 
@@ -39,9 +52,11 @@ class Iam:
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
         self.denied = set(sandbox.world.deny)
+        self.roles = sandbox.world.roles
 
     def holds(self, permission: str) -> bool:
-        return permission not in self.denied
+        granted = self.roles is None or any(permission in published()[role] for role in self.roles)
+        return granted and permission not in self.denied
 
     def require(self, permission: str, api: str, variables: dict[str, str]) -> None:
         """Raise ApiError 403 with the message of `api`, unless the project matches and the caller holds `permission`.
@@ -55,14 +70,14 @@ class Iam:
             raise _denied(permission, api, {**variables, "project": project})
 
     def act_as(self, api: str) -> None:
-        """Raise ApiError 403 unless the caller may deploy code that runs as the functions' service account."""
+        """Raise ApiError 403 unless the caller may change what runs as the functions' service account.
+
+        For a change of a Cloud Run service, even if only the traffic changes:
+        https://cloud.google.com/run/docs/configuring/services/service-identity
+        https://github.com/GoogleCloudPlatform/cloud-run-release-manager/issues/81
+        """
         if not self.holds("iam.serviceAccounts.actAs"):
-            account = self.sandbox.inventory.account
-            message = (
-                "Caller is missing permission 'iam.serviceaccounts.actAs' on service account "
-                f"projects/-/serviceAccounts/{account}. Grant the role 'roles/iam.serviceAccountUser' to the caller on "
-                f"the service account {account}."
-            )
+            message = _ACT_AS[api].format(account=self.sandbox.inventory.account)
             raise ApiError(403, "PERMISSION_DENIED", message, details=[_info(api, "IAM_PERMISSION_DENIED")])
 
 

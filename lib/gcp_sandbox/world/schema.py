@@ -41,7 +41,8 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {feed: hubspot, of: [CRM API], since: 40m}          # components; and Salesforce's instances, such as NA123
     snapshots: [{age: 24h, keep: 7d}]          # of every table; this is the default; [] is none
     unreachable: [us-central1]                 # locations that a list over all locations reports as unreachable
-    deny: [bigquery.jobs.create]               # permissions that the caller lacks
+    roles: [roles/logging.viewer]              # the caller's only roles (roles.yaml); default: every permission
+    deny: [bigquery.jobs.create]               # permissions that the caller lacks, whatever the roles grant
     faults:                                    # see gcp_sandbox/faults.py
       - {route: "POST .*/queries", latency_ms: 300}
     bulk: {functions: 1300, runs: 1000000, errors: 1000000}   # this many more, for load tests
@@ -81,6 +82,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationE
 
 from gcp_sandbox.world.failures import KINDS
 from gcp_sandbox.world.inventory import Function, Part
+from gcp_sandbox.world.roles import known
 
 SHIPPED = Path(__file__).parents[1] / "worlds"
 _QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # faster, if libyaml is installed
@@ -313,6 +315,7 @@ class World(Part):
     incidents: tuple[Incident, ...] = ()
     snapshots: tuple[Snapshot, ...] = (Snapshot(age="24h"),)
     unreachable: tuple[str, ...] = ()
+    roles: Annotated[tuple[str, ...], AfterValidator(known)] | None = None
     deny: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     bulk: Bulk = Bulk()

@@ -21,12 +21,11 @@ def held(check: str, seen: Fact[Permission], roles: Iterable[str], lacking: Verd
     """Whether each role grants all its permissions; if not, the verdict is `lacking`, and the hint says whom to ask."""
     if gone := gap_or_missing_findings(check, seen, "held"):
         return gone
-    ask = settings.contacts[settings.roles.ask].who
     found = []
     for role in roles:
         missing = [r.permission for r in seen.rows if r.role == role and not r.held]
         value = f"lacks {', '.join(missing)}" if missing else "held"
-        found.append(one(check, role, value, "held", lacking if missing else OK, f"ask {ask} for {role}."))
+        found.append(one(check, role, value, "held", lacking if missing else OK, settings.ask_for(role)))
     return join(found)
 
 

@@ -6,9 +6,13 @@ These failures are gaps: no answer, a redirect, an answer that cannot be read, a
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from runbook.model.facts import Gap
+
+if TYPE_CHECKING:
+    from runbook.config.schema import Settings
 
 SIGN_IN = "sign in again: gcloud auth application-default login."
 _WAIT = "wait a minute (ten for a quota), then run again."
@@ -85,7 +89,8 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
     if isinstance(error, google.MethodNotImplemented) and (not read or "gcp_sandbox" in str(error)):
         return None
     if isinstance(error, google.GoogleAPICallError):
-        return Gap(subject, _said(error), _next(error))
+        next, permission = _next(error)
+        return Gap(subject, _said(error), next, permission=permission)
     if isinstance(error, Redirected):
         return Gap(subject, str(error), "correct the address in params, or check for a proxy.")
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
@@ -95,25 +100,53 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
     return None
 
 
+def with_role(gap: Gap, settings: Settings) -> Gap:
+    """The gap; for a missing permission, the next step is to ask for the role in params that grants it."""
+    roles = [r for r, permissions in settings.roles.required.items() if gap.permission in permissions]
+    return replace(gap, next=settings.ask_for(roles[0])) if roles else gap
+
+
 def is_json(error: Any) -> bool:
     """Whether an error came from an API, not from a proxy or a front end."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     return "json" in headers.get("Content-Type", "json")
 
 
-def _next(error: Any) -> str:
-    """The next step after an error from Google: by its reason, else by its words, else by its code."""
+def _next(error: Any) -> tuple[str, str]:
+    """The next step after an error from Google, and the permission that is missing, "" if that is not the cause.
+
+    The step follows from the error's reason, else from its words, else from its code.
+    """
     given = [*_listed(getattr(error, "errors", ())), *_listed(getattr(error, "details", ()))]
     infos = {str(info.get("reason")): info for info in given if isinstance(info, dict)}
     said, code = str(error), int(error.code or 0)
     by_words = next((reason for words, reason in _WORDS if re.search(words, said, re.IGNORECASE)), "")
     reason = next((r for r in infos if r in NEXT), by_words)
-    if reason:
-        return _filled(NEXT[reason], infos.get(reason, {}).get("metadata"), said)
-    denied = re.search(r"(?<![\w.])[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+(?![\w.])", said.split(": ", 1)[-1])
-    if code == 403 and denied and "ermission" in said:
-        return _filled(_PERMISSION, {"permission": denied[0]}, said)
-    return _BY_CODE.get(code, "run again; if it happens again, see the status page." if code >= 500 else _WRONG)
+    if reason and reason != "IAM_PERMISSION_DENIED":
+        return _filled(NEXT[reason], infos.get(reason, {}).get("metadata"), said), ""
+    metadata = infos.get(reason, {}).get("metadata")
+    about = metadata if isinstance(metadata, dict) else {}
+    named = _named(about, said) if code == 403 else ""
+    if reason or named:
+        return _filled(_PERMISSION, {**about, "permission": named}, said), named
+    otherwise = "run again; if it happens again, see the status page." if code >= 500 else _WRONG
+    return _BY_CODE.get(code, otherwise), _wanted(error) if code == 403 else ""
+
+
+def _named(metadata: dict[str, Any], said: str) -> str:
+    """The permission that a refusal names; "" if it names none."""
+    if "permission to query table" in said:  # BigQuery's words for this one
+        return "bigquery.tables.getData"
+    found = re.search(r"(?<![\w.])[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+(?![\w.])", said.split(": ", 1)[-1])
+    return str(metadata.get("permission") or (found[0] if found and "ermission" in said else ""))
+
+
+def _wanted(error: Any) -> str:
+    """The permission that the refused request needs; "" if an API did not refuse it, or if it is no listed read."""
+    from runbook.cloud.guard import permission_of
+
+    request = getattr(getattr(error, "response", None), "request", None)
+    return permission_of(str(request.method), str(request.url)) if request is not None and is_json(error) else ""
 
 
 def _filled(text: str, metadata: Any, said: str) -> str:

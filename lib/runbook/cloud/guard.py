@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
@@ -26,43 +26,40 @@ TIMEOUT_S = 20
 
 
 class Listed(NamedTuple):
-    """A read that is allowed: `*` in the path is one segment; `permissions` are those that it needs.
-
-    Permissions: https://cloud.google.com/iam/docs/permissions-reference, and for BigQuery
-    https://cloud.google.com/bigquery/docs/access-control.
-    """
+    """A read that is allowed: `*` in the path is one segment; `permission` is what it needs, "" for nothing."""
 
     method: str
     host: str
     path: str
-    permissions: tuple[str, ...]
+    permission: str
 
 
-# One read per line: method, host without `.googleapis.com`, path, permissions ("-" is none).
+# One read per line: method, host without `.googleapis.com`, path, permission.
+# `-` is no permission: anyone may test their own, and may see the jobs that they started
+# (https://cloud.google.com/iam/docs/permissions-reference, https://cloud.google.com/bigquery/docs/managing-jobs).
+_LIST = """
+    GET  bigquery             /bigquery/v2/projects/*/datasets                   bigquery.datasets.get
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*                 bigquery.datasets.get
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables          bigquery.tables.list
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables/*        bigquery.tables.get
+    GET  bigquery             /bigquery/v2/projects/*/jobs/*                     -
+    GET  bigquery             /bigquery/v2/projects/*/queries/*                  -
+    GET  cloudfunctions       /v2/projects/*/locations/*/functions               cloudfunctions.functions.list
+    GET  cloudfunctions       /v2/projects/*/locations/*/functions/*             cloudfunctions.functions.get
+    GET  cloudscheduler       /v1/projects/*/locations/*/jobs                    cloudscheduler.jobs.list
+    GET  cloudscheduler       /v1/projects/*/locations/*/jobs/*                  cloudscheduler.jobs.get
+    GET  run                  /v2/projects/*/locations/*/services/*              run.services.get
+    GET  run                  /v2/projects/*/locations/*/services/*/revisions    run.revisions.list
+    GET  secretmanager        /v1/projects/*/secrets/*/versions                  secretmanager.versions.list
+    GET  secretmanager        /v1/projects/*/secrets/*/versions/*                secretmanager.versions.get
+    POST cloudresourcemanager /v3/projects/*:testIamPermissions                  -
+    POST logging              /v2/entries:list                                   logging.logEntries.list
+"""
 READS = tuple(
-    Listed(method, f"{host}.googleapis.com", path, () if needed == "-" else tuple(needed.split(",")))
-    for method, host, path, needed in map(
-        str.split,
-        """
-    GET  bigquery             /bigquery/v2/projects/*/datasets                  bigquery.datasets.get
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*                bigquery.datasets.get
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables         bigquery.tables.list
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables/*       bigquery.tables.get
-    GET  bigquery             /bigquery/v2/projects/*/jobs/*                    bigquery.jobs.create
-    GET  bigquery             /bigquery/v2/projects/*/queries/*                 bigquery.tables.getData
-    GET  cloudfunctions       /v2/projects/*/locations/*/functions              cloudfunctions.functions.list
-    GET  cloudfunctions       /v2/projects/*/locations/*/functions/*            cloudfunctions.functions.get
-    GET  cloudscheduler       /v1/projects/*/locations/*/jobs                   cloudscheduler.jobs.list
-    GET  cloudscheduler       /v1/projects/*/locations/*/jobs/*                 cloudscheduler.jobs.get
-    GET  run                  /v2/projects/*/locations/*/services/*             run.services.get
-    GET  run                  /v2/projects/*/locations/*/services/*/revisions   run.revisions.list
-    GET  secretmanager        /v1/projects/*/secrets/*/versions                 secretmanager.versions.list
-    GET  secretmanager        /v1/projects/*/secrets/*/versions/*               secretmanager.versions.get
-    POST cloudresourcemanager /v3/projects/*:testIamPermissions                 -
-    POST logging              /v2/entries:list                                  logging.logEntries.list
-""".strip().splitlines(),
-    )
+    Listed(method, f"{host}.googleapis.com", path, permission.strip("-"))
+    for method, host, path, permission in map(str.split, _LIST.strip().splitlines())
 )
+QUERY = ("bigquery.jobs.create", "bigquery.tables.getData")  # what a query and its dry run need
 
 SEGMENT = r"[A-Za-z0-9_.-]+"  # what `*` stands for; a name with other characters is not sent
 _JOBS = re.compile(rf"/bigquery/v2/projects/{SEGMENT}/jobs")
@@ -176,7 +173,7 @@ class ReadOnlyGuard(BaseAdapter):
             return "only https without a method override is allowed"
         if method == "GET" and str(request.url) in self.feeds:
             return ""
-        if any(r.method == method and r.host == url.netloc and p.fullmatch(url.path) for r, p in _READS):
+        if _listed(str(method), url):
             return ""
         if url.netloc == "bigquery.googleapis.com" and method == "POST" and url.query in ("", "prettyPrint=false"):
             if _JOBS.fullmatch(url.path):
@@ -206,6 +203,16 @@ class ReadOnlyGuard(BaseAdapter):
             return  # an answer of another form proves nothing
         if query and select:
             self._selects.add(_digest(query.encode()))
+
+
+def _listed(method: str, url: SplitResult) -> list[str]:
+    """The permission of the listed read that this request is, "" if it needs none; [] if it is not listed."""
+    return [r.permission for r, p in _READS if (r.method, r.host) == (method, url.netloc) and p.fullmatch(url.path)]
+
+
+def permission_of(method: str, url: str) -> str:
+    """The permission that a listed read needs; "" if it needs none, or if the request is not listed."""
+    return next(iter(_listed(method, urlsplit(url))), "")
 
 
 def _credential_refusal(request: requests.PreparedRequest, host: str) -> str:

@@ -250,6 +250,10 @@ class Settings(Part):
         """The function with this name, service or label; the name itself if there is none. Labels are in lower case."""
         return next((f.name for f in self.functions if name.lower() in (f.name.lower(), f.service_name)), name)
 
+    def ask_for(self, role: str) -> str:
+        """The next step for somebody who lacks a role."""
+        return f"ask {self.contacts[self.roles.ask].who} for {role} on {self.project}."
+
     def table(self, name: str) -> str:
         """`project.dataset.table`, as SQL writes it between backticks."""
         return f"{self.project}.{self.datasets.main}.{name}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead, gap, is_json
+from runbook.cloud.failures import CannotRead, gap, is_json, with_role
 from runbook.cloud.query import Absent, BadColumn, Value, type_of
 from runbook.context import Context
 from runbook.facts.typed import asked
@@ -80,7 +80,7 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
         answer.line or read.line,
         moment.at,
         sql,
-        answer.gaps,
+        tuple(with_role(g, cloud.settings) for g in answer.gaps),
         answer.more,
         answer.absent,
         read.function,

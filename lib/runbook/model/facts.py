@@ -22,13 +22,14 @@ R = TypeVar("R")
 class Gap:
     """Something that could not be read: its `subject`, the reason `why` as the API states it, and the `next` step.
 
-    `location` is the region that did not answer; "" for every other gap.
+    `location` is the region that did not answer; "" for every other gap. `permission` is missing, unless it is "".
     """
 
     subject: str
     why: str
     next: str = ""
     location: str = ""
+    permission: str = ""
 
 
 def gap_block(found: Iterable[Gap]) -> Block:

@@ -25,6 +25,8 @@ class Args(Part):
     `optional`: if it fails, the later changes continue. `is_a_run`: its effect is a run of a function, which appears
     with a delay and is recognized only by its newer start time. `needs_secret`: it takes a secret's value.
     `permissions`: those that its requests need (https://cloud.google.com/iam/docs/permissions-reference).
+    `by_operation`: those that they need in one operation only. A deployment, and every change of a Cloud Run service,
+    needs actAs on the functions' service account (https://cloud.google.com/functions/docs/reference/iam/roles).
     """
 
     action: ClassVar[str]
@@ -32,6 +34,7 @@ class Args(Part):
     is_a_run: ClassVar[bool] = False
     needs_secret: ClassVar[bool] = False
     permissions: ClassVar[tuple[str, ...]] = ()
+    by_operation: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @property
     def text(self) -> Text:
@@ -42,7 +45,7 @@ class RouteTraffic(Args):
     """The traffic of a Cloud Run service: percent by revision. "latest" is the newest ready revision."""
 
     action = "route traffic"
-    permissions = ("run.services.update",)
+    permissions = ("run.services.update", "iam.serviceAccounts.actAs")
     service: str
     before: dict[str, int]
     after: dict[str, int]
@@ -72,7 +75,11 @@ class UpdateFunction(Args):
     """A deployment that changes only the named parts. `source` is a digest; `was` is the function's state before."""
 
     action = "update function"
-    permissions = ("cloudfunctions.functions.update", "cloudfunctions.functions.sourceCodeSet")
+    permissions = (
+        "cloudfunctions.functions.update",
+        "cloudfunctions.functions.sourceCodeSet",
+        "iam.serviceAccounts.actAs",
+    )
     function: str
     before: dict[FunctionPart, str | int]
     after: dict[FunctionPart, str | int]
@@ -91,7 +98,7 @@ class Restart(Args):
     """A new revision of a service. A secret in an environment variable is read only when a revision starts."""
 
     action = "start with new secret"
-    permissions = ("run.services.update",)
+    permissions = ("run.services.update", "iam.serviceAccounts.actAs")
     service: str
     revision: str
     secret: str
@@ -166,10 +173,18 @@ class SetVersionState(Args):
 
 
 class CopyTable(Args):
-    """A snapshot of a table, a table from a snapshot, or a table as it was `at` a time ("@" and milliseconds)."""
+    """A snapshot of a table, a table from a snapshot, or a table as it was `at` a time ("@" and milliseconds).
+
+    A snapshot that expires is deleted then, so it needs deleteSnapshot
+    (https://cloud.google.com/bigquery/docs/table-snapshots-create).
+    """
 
     action = "copy table"
-    permissions = ("bigquery.tables.create", "bigquery.tables.createSnapshot")
+    permissions = ("bigquery.tables.create", "bigquery.tables.updateData")
+    by_operation: ClassVar = {
+        "snapshot": ("bigquery.tables.createSnapshot", "bigquery.tables.deleteSnapshot"),
+        "restore": ("bigquery.tables.restoreSnapshot",),
+    }
     dataset: str
     table: str
     to_dataset: str
@@ -272,6 +287,12 @@ OPERATIONS = {
     "secret": Allowed(("rotate_secret", "retire_secret"), (AddVersion, Restart, RunOnce, SetVersionState)),
     "snapshot": Allowed(("backup",), (CopyTable,)),
 }
+
+
+def needed(operation: str) -> set[str]:
+    """The permissions that the changes of an operation need."""
+    kinds = OPERATIONS[operation].actions
+    return {p for kind in kinds for p in (*kind.permissions, *kind.by_operation.get(operation, ()))}
 
 
 def allowed(runbook: str, operation: str, action: str) -> bool:

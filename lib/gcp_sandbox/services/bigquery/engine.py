@@ -98,7 +98,8 @@ class Engine:
             if column and not names.bounded(nodes[ref], column):
                 said = f"without a filter over column(s) '{column}' that can be used for partition elimination"
                 raise invalid(f"Cannot query over table '{str(ref).replace(':', '.')}' {said}")
-        if result.target:
+        if result.target:  # https://cloud.google.com/bigquery/docs/managing-table-schemas
+            self.require("bigquery.tables.get", result.target)
             self.require("bigquery.tables.update", result.target)
             self.catalog.writable(result.target)
 

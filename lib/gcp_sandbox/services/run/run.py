@@ -58,6 +58,7 @@ def _found(known: dict[str, dict], kind: str, name: str, location: str, sandbox:
 @route("run", "PATCH", f"{_SERVICES}/{{service}}", "run.services.update")
 def patch_service(sandbox: State, call: Call, project: str, location: str, service: str) -> dict:
     """Change the traffic or the template; a new template creates a revision that reads its secrets again."""
+    sandbox.iam.act_as("run")
     services = sandbox.services
     service = services.function(service)
     current = _found(services.services, "SERVICE", service, location, sandbox)
@@ -74,7 +75,6 @@ def patch_service(sandbox: State, call: Call, project: str, location: str, servi
     for part in mask:
         given, (_, _, key) = asked.get("template", {}), part.partition(".")
         if part.startswith("template"):
-            sandbox.iam.act_as("run")
             made_from = {**made_from, **given} if not key else {**made_from, key: given.get(key, {})}
     if made_from.pop("revision", ""):
         raise ApiError(501, "UNIMPLEMENTED", "gcp_sandbox names revisions itself")
