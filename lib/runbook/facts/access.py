@@ -6,20 +6,23 @@ from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.facts.base import Answer, Ask, Read
 from runbook.model.moment import Moment
+from runbook.model.operations import needed
 from runbook.model.rows import Permission
 
 
 def access(operation: str = "") -> Ask:
     """The permissions of the guide's required roles, tested for this run's identity.
 
-    With an operation from `operations` in params: the elevated roles that it needs.
+    With an operation from `operations` in params: its elevated roles, with those of their permissions that it needs.
     """
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project, roles = cloud.settings.project, cloud.settings.roles.required
         if operation:
             elevated = cloud.settings.roles.elevated
-            roles = {role: elevated[role] for role in cloud.settings.operations[operation].roles}
+            wants = needed(operation)
+            names = cloud.settings.operations[operation].roles
+            roles = {role: [p for p in elevated[role] if p in wants] for role in names}
         wanted = sorted({p for permissions in roles.values() for p in permissions})
 
         def see() -> Answer:

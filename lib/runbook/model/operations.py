@@ -290,8 +290,8 @@ OPERATIONS = {
 
 
 def needed(operation: str) -> set[str]:
-    """The permissions that the changes of an operation need."""
-    kinds = OPERATIONS[operation].actions
+    """The permissions that the changes of an operation need; none if no runbook offers it."""
+    kinds = OPERATIONS.get(operation, Allowed((), ())).actions
     return {p for kind in kinds for p in (*kind.permissions, *kind.by_operation.get(operation, ()))}
 
 
