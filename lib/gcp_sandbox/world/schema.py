@@ -85,7 +85,6 @@ from gcp_sandbox.world.inventory import Function, Part
 from gcp_sandbox.world.roles import known
 
 SHIPPED = Path(__file__).parents[1] / "worlds"
-_QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # faster, if libyaml is installed
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -328,9 +327,8 @@ def shipped() -> list[str]:
 
 def load(world: str) -> World:
     """Read a shipped world by its name, or any other by the path of its file. Raises BadWorld."""
-    raw = _read(world)
     try:
-        return World.model_validate(raw)
+        return World.model_validate(_read(world))
     except ValidationError as error:
         first = error.errors()[0]
         raise BadWorld(f"world {world}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -339,7 +337,8 @@ def load(world: str) -> World:
 def _read(world: str) -> dict:
     path = SHIPPED / f"{world}.yaml" if world in shipped() else Path(world)
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_QUICK)
+        # CSafeLoader is faster, if libyaml is installed.
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
         raise BadWorld(f"Unknown world {world!r} ({error.strerror}). Available: {', '.join(shipped())}") from None
     except yaml.YAMLError as error:

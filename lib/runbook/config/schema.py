@@ -172,7 +172,7 @@ class Window(Part):
 
 
 class Roles(Part):
-    """Role → the permissions that it must grant; `ask` is the contact who grants roles."""
+    """Role → those of its permissions that runbooks need; `ask` is the contact who grants roles."""
 
     required: dict[str, list[str]]
     elevated: dict[str, list[str]]

@@ -19,10 +19,8 @@ def access(operation: str = "") -> Ask:
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project, roles = cloud.settings.project, cloud.settings.roles.required
         if operation:
-            elevated = cloud.settings.roles.elevated
-            wants = needed(operation)
-            names = cloud.settings.operations[operation].roles
-            roles = {role: [p for p in elevated[role] if p in wants] for role in names}
+            elevated, wants = cloud.settings.roles.elevated, needed(operation)
+            roles = {r: [p for p in elevated[r] if p in wants] for r in cloud.settings.operations[operation].roles}
         wanted = sorted({p for permissions in roles.values() for p in permissions})
 
         def see() -> Answer:

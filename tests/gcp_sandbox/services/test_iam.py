@@ -7,6 +7,8 @@ from google.api_core.exceptions import BadRequest, Forbidden
 from google.cloud.resourcemanager_v3 import ProjectsClient
 
 from gcp_sandbox.http import HOSTS, ROUTES
+from gcp_sandbox.world.roles import published
+from gcp_sandbox.world.schema import BadWorld, load
 from tests.gcp_sandbox.conftest import PROJECT
 
 HERE = f"projects/{PROJECT}/locations/us-central1"
@@ -129,6 +131,37 @@ def test_which_permissions_are_held(session, told, place):
     some = session(told("deny: [bigquery.jobs.create]")).post(url, json=asked).json()
     assert some == {"permissions": ["run.services.get", "logging.logEntries.list"]}
     assert session(told(f"deny: [{', '.join(asked['permissions'])}]")).post(url, json=asked).json() == {}
+
+
+def test_roles_grant_what_google_published_and_nothing_else(session, told):
+    """Each role of the data file by itself, and what a world denies on top."""
+    asked = sorted(set().union(*published().values()))
+    for role, granted in published().items():
+        held = session(told(f"roles: [{role}]")).post(
+            f"https://{PLACES[0]}:testIamPermissions", json={"permissions": asked}
+        )
+        assert held.json() == {"permissions": sorted(granted)}, role
+    both = told("roles: [roles/bigquery.jobUser, roles/logging.viewer]\ndeny: [logging.logEntries.list]")
+    some = {"permissions": ["bigquery.jobs.create", "logging.logEntries.list", "logging.logs.list", "run.services.get"]}
+    held = session(both).post(f"https://{PLACES[0]}:testIamPermissions", json=some).json()
+    assert held == {"permissions": ["bigquery.jobs.create", "logging.logs.list"]}
+    assert session(told("roles: []")).post(f"https://{PLACES[0]}:testIamPermissions", json=some).json() == {}
+
+
+def test_a_role_that_is_not_in_the_data(told):
+    with pytest.raises(BadWorld, match=r"roles: .*not in roles\.yaml: roles/owner"):
+        load(told("roles: [roles/owner]"))
+
+
+def test_a_caller_with_roles_is_refused_all_else(session, told):
+    google = session(told("roles: [roles/logging.viewer]"))
+    for permission, method, url, words in REFUSED:
+        asked = {"json": {"resourceNames": [f"projects/{PROJECT}"]}} if method == "POST" else {}
+        answer = google.request(method, f"https://{url}", **asked)
+        if permission in published()["roles/logging.viewer"]:
+            assert answer.status_code == 200
+        else:
+            assert (answer.status_code, answer.json()["error"]["message"]) == (403, words)
 
 
 def test_through_googles_client(client):

@@ -97,6 +97,7 @@ TOLD = {
     "missing_function": ({"success": 16}, 1, 0),
     "unreachable_region": ({"success": 17}, 0, 0),
     "no_permission": ({"success": 17}, 0, 0),
+    "least_privilege": ({"success": 17}, 2, 0),
     "bad_deploy": ({"success": 16, "failed": 1}, 1, 0),
     "pinned_traffic": ({"success": 17}, 0, 0),
     "old_secret": ({"success": 17}, 0, 0),

@@ -21,6 +21,7 @@ from tests.slices import every
 EXPECTED: dict[str, tuple[str, Exit, set[str]]] = {
     "bad_deploy": ("warn", Exit.OK, {"failed ETL runs today", "scheduler"}),
     "healthy": ("ok", Exit.OK, set()),
+    "least_privilege": ("ok", Exit.OK, set()),
     "many_errors": ("alert", Exit.ALERT, {"errors", "data freshness"}),
     "missing_function": ("alert", Exit.ALERT, {"functions", "data freshness"}),
     "no_backup": ("ok", Exit.OK, set()),
