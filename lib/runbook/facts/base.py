@@ -80,7 +80,7 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
         answer.line or read.line,
         moment.at,
         sql,
-        tuple(with_role(g, cloud.settings) for g in answer.gaps),
+        tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps),
         answer.more,
         answer.absent,
         read.function,
