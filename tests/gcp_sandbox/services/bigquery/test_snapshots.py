@@ -227,6 +227,8 @@ def test_a_column_is_added(cloud):
         ("bigquery.tables.updateData", lambda here: copy(here, RUNS, TODAY)),
         ("bigquery.tables.create", lambda here: copy(here, YESTERDAY, f"{MAIN}.t", "RESTORE")),
         ("bigquery.tables.updateData", lambda here: copy(here, RUNS, f"{MAIN}.t", "COPY")),
+        ("bigquery.tables.updateData", lambda here: copy(here, YESTERDAY, RUNS, "RESTORE")),
+        ("bigquery.tables.get", lambda here: here.rows(f"ALTER TABLE `{RUNS}` ADD COLUMN note STRING")),
         ("bigquery.jobs.create", lambda here: copy(here, RUNS, TODAY)),
         ("bigquery.tables.restoreSnapshot", lambda here: copy(here, YESTERDAY, f"{MAIN}.t", "RESTORE")),
         ("bigquery.tables.update", lambda here: here.rows(f"ALTER TABLE `{RUNS}` ADD COLUMN note STRING")),

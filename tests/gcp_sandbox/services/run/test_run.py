@@ -231,8 +231,11 @@ def test_a_new_template_is_a_new_revision_of_the_same_code(cloud):
 
 @pytest.mark.parametrize("permission", ["run.services.update", "iam.serviceAccounts.actAs"])
 def test_permissions(cloud, told, permission):
+    here = cloud(told(f"deny: [{permission}]"))
     with pytest.raises(Forbidden, match=f"(?i){permission}"):
-        patch(cloud(told(f"deny: [{permission}]")), "template.annotations", template={"annotations": {"a": "b"}})
+        patch(here, "template.annotations", template={"annotations": {"a": "b"}})
+    with pytest.raises(Forbidden, match=f"(?i){permission}"):
+        patch(here, "traffic", traffic=[{"type_": LATEST, "percent": 100}])
 
 
 def test_pinned_since_yesterday(cloud):
