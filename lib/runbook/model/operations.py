@@ -16,6 +16,7 @@ from runbook.model.strict import Count, Name, Part, Positive
 
 Text = tuple[str, str, str]  # resource, before, after
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ACT_AS = "iam.serviceAccounts.actAs"
 LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # type names in tables.get
 
 
@@ -45,7 +46,7 @@ class RouteTraffic(Args):
     """The traffic of a Cloud Run service: percent by revision. "latest" is the newest ready revision."""
 
     action = "route traffic"
-    permissions = ("run.services.update", "iam.serviceAccounts.actAs")
+    permissions = ("run.services.update", ACT_AS)
     service: str
     before: dict[str, int]
     after: dict[str, int]
@@ -75,11 +76,7 @@ class UpdateFunction(Args):
     """A deployment that changes only the named parts. `source` is a digest; `was` is the function's state before."""
 
     action = "update function"
-    permissions = (
-        "cloudfunctions.functions.update",
-        "cloudfunctions.functions.sourceCodeSet",
-        "iam.serviceAccounts.actAs",
-    )
+    permissions = ("cloudfunctions.functions.update", "cloudfunctions.functions.sourceCodeSet", ACT_AS)
     function: str
     before: dict[FunctionPart, str | int]
     after: dict[FunctionPart, str | int]
@@ -98,7 +95,7 @@ class Restart(Args):
     """A new revision of a service. A secret in an environment variable is read only when a revision starts."""
 
     action = "start with new secret"
-    permissions = ("run.services.update", "iam.serviceAccounts.actAs")
+    permissions = ("run.services.update", ACT_AS)
     service: str
     revision: str
     secret: str

@@ -16,7 +16,7 @@ import requests
 
 from gcp_sandbox.world.roles import published
 from runbook.config.load import load_settings
-from runbook.facts import source_code
+from runbook.facts.checkout import source_code
 from runbook.model.operations import needed
 from tests.runbook.changes import CHANGING, Next, Place, Sent, Wire
 from tests.slices import every, first_of_each
