@@ -40,7 +40,7 @@ def table() -> str:
             " ".join(f"`{name}`" for name in answers(route) if INDEX[name]["kind"] in kinds)
             for kinds in COLUMNS.values()
         ]
-        lines.append(f"| {route['route']} | {' | '.join(cells)} | {route.get('unconfirmed', '')} |")
+        lines.append(f"| `{route['route']}` | {' | '.join(cells)} | {route.get('unconfirmed', '')} |")
     return "\n".join(lines) + "\n"
 
 
