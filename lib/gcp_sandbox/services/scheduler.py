@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _JOBS = "/v1/projects/{project}/locations/{location}/jobs"
 _DEADLINE = 4
+_RETRIES = {"maxRetryDuration": "0s", "minBackoffDuration": "5s", "maxBackoffDuration": "3600s", "maxDoublings": 5}
 CODES = {status: code for code, status in HTTP.items()}
 
 
@@ -54,12 +55,7 @@ class Jobs:
             "scheduleTime": stamp(self._tick(function), 0),
             "userUpdateTime": stamp(self.sandbox.story.now - changed, 0),
             "attemptDeadline": f"{function.timeout_s}s",
-            "retryConfig": {
-                "maxRetryDuration": "0s",
-                "minBackoffDuration": "5s",
-                "maxBackoffDuration": "3600s",
-                "maxDoublings": 5,
-            },
+            "retryConfig": _RETRIES,
             "httpTarget": {
                 "uri": uri,
                 "httpMethod": "POST",
@@ -103,18 +99,18 @@ def get_job(sandbox: State, _call: Call, project: str, location: str, job: str) 
 def run_job(sandbox: State, call: Call, **names: str) -> dict:
     """Call the function now, regardless of the schedule and the state of the job."""
     job, name = get_job(sandbox, call, **names), names["job"]
+    code = job.pop("status", {}).get("code", 0)
     rules = [r for f in sandbox.inventory.functions if f.name == name for r in sandbox.story.said("runs", f)]
     gone = name not in sandbox.services.services
     if gone or (rules and not rules[-1].until and rules[-1].outcome == "skipped"):
         # From the world: the call of this job does not reach its function.
-        kind, code = "gone" if gone else rules[-1].kind, job.pop("status", {}).get("code", 0)
+        kind = "gone" if gone else rules[-1].kind
         function = next(f for f in sandbox.inventory.functions if f.name == name)
         if kind:
             log(sandbox, Attempt(function, sandbox.tick(), None, kind), scheduled=True)
     else:
         status, _ = invoke(sandbox, name, sandbox.services.target(name), scheduled=True)
         code = CODES[status]
-        job.pop("status", None)
     job |= {"lastAttemptTime": stamp(sandbox.tick()), **({"status": {"code": code}} if code else {})}
     return job
 

@@ -57,6 +57,7 @@ the message of its source system, or those of the platform. The job gets the mat
     memory  timeout  crash          stopped by the platform: logs nothing, no end, or `outcome: failed`
     stuck                           the first run has no end and is not stopped; later calls do nothing
     capacity  unauthenticated       refused before the function is called: no run
+    gone                            the function did not exist: no run, and the job got 404; `absent` implies it
     silence                         no run and no log entry
 
 A call of a function, or of its scheduler job, is one more run. It fails if its revision has an `error` or comes from a

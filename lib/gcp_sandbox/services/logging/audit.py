@@ -18,46 +18,14 @@ if TYPE_CHECKING:
 # Time from the request of a deployment to its revision: the duration of the build.
 BUILD = timedelta(seconds=95)
 _START = timedelta(seconds=20)  # of the first instance
-_SECRETS = "google.cloud.secretmanager.v1.SecretManagerService"
-_UPDATE = "google.cloud.functions.v2.FunctionService.UpdateFunction"
+_VERSIONS = {"ENABLED": "enable", "DISABLED": "disable", "DESTROYED": "destroy"}
+
+# Required permission of a call → its method in the audit log; and back, with the other changes in a world.
+MADE: dict[str, str] = written.table("made")
+_NEEDED: dict[str, str] = {method: permission for permission, method in MADE.items()} | written.table("needed")
+_CODES: dict[str, int] = written.table("codes")
+_UPDATE = MADE["cloudfunctions.functions.update"]
 _REPLACE = "google.cloud.serverless.internal.InternalServices.ReplaceInternalService"
-
-# google.rpc.Code of refused calls.
-_CODES = {
-    "INVALID_ARGUMENT": 3,
-    "NOT_FOUND": 5,
-    "ALREADY_EXISTS": 6,
-    "PERMISSION_DENIED": 7,
-    "RESOURCE_EXHAUSTED": 8,
-    "FAILED_PRECONDITION": 9,
-    "ABORTED": 10,
-    "UNIMPLEMENTED": 12,
-    "INTERNAL": 13,
-    "UNAVAILABLE": 14,
-}
-
-_VERSIONS = {"ENABLED": "Enable", "DISABLED": "Disable", "DESTROYED": "Destroy"}
-
-# Required permission of a call → its method in the audit log.
-MADE = {
-    "cloudfunctions.functions.update": _UPDATE,
-    "run.services.update": "google.cloud.run.v2.Services.UpdateService",
-    "secretmanager.versions.add": f"{_SECRETS}.AddSecretVersion",
-    "secretmanager.versions.enable": f"{_SECRETS}.EnableSecretVersion",
-    "secretmanager.versions.disable": f"{_SECRETS}.DisableSecretVersion",
-    "secretmanager.versions.destroy": f"{_SECRETS}.DestroySecretVersion",
-    "cloudscheduler.jobs.pause": "google.cloud.scheduler.v1.CloudScheduler.PauseJob",
-    "cloudscheduler.jobs.enable": "google.cloud.scheduler.v1.CloudScheduler.ResumeJob",
-    "bigquery.tables.update": "google.cloud.bigquery.v2.TableService.PatchTable",
-}
-
-# Method in the audit log → the permission that it needs.
-_NEEDED = {method: permission for permission, method in MADE.items()} | {
-    _REPLACE: "run.services.update",
-    "google.cloud.run.v1.Services.ReplaceService": "run.services.update",
-    "google.cloud.scheduler.v1.CloudScheduler.UpdateJob": "cloudscheduler.jobs.update",
-    "SetIamPolicy": "resourcemanager.projects.setIamPolicy",
-}
 
 # How long ago, the function ("" for none), and the change.
 Told = tuple[timedelta, str, Change]
@@ -103,11 +71,11 @@ def _of_functions(sandbox: State) -> Iterator[Told]:
 
 def _of_secrets(sandbox: State) -> Iterator[Told]:
     for secret in sandbox.world.secrets:
-        name = f"projects/{sandbox.inventory.project_number}/secrets/{secret.name}"
+        name = f"projects/{sandbox.inventory.project}/secrets/{secret.name}"
         for n, one in enumerate(secret.versions, 1):
-            yield one.age, "", Change("secretmanager", f"{_SECRETS}.AddSecretVersion", name, one.by)
+            yield one.age, "", Change("secretmanager", MADE["secretmanager.versions.add"], name, one.by)
             if one.changed:
-                method = f"{_SECRETS}.{_VERSIONS[one.state]}SecretVersion"
+                method = MADE[f"secretmanager.versions.{_VERSIONS[one.state]}"]
                 yield one.changed, "", Change("secretmanager", method, f"{name}/versions/{n}", one.by)
 
 

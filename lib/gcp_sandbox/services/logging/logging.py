@@ -19,32 +19,19 @@ if TYPE_CHECKING:
 
 # One call scans at most this many entries; the next page may have further matches.
 SCAN = 50_000
-_AUDIT = "cloudaudit.googleapis.com%2Fsystem_event"
-_ACTIVITY = "cloudaudit.googleapis.com%2Factivity"
-_EXECUTIONS = "cloudscheduler.googleapis.com%2Fexecutions"
-_REQUESTS = "run.googleapis.com%2Frequests"
-_SYSTEM = "run.googleapis.com%2Fvarlog%2Fsystem"
 _LOGS = {
-    "proto": _AUDIT,
-    "system": _SYSTEM,
-    "request": _REQUESTS,
-    "change": _ACTIVITY,
-    "attempt": _EXECUTIONS,
+    "change": "cloudaudit.googleapis.com%2Factivity",
+    "proto": "cloudaudit.googleapis.com%2Fsystem_event",
+    "attempt": "cloudscheduler.googleapis.com%2Fexecutions",
+    "request": "run.googleapis.com%2Frequests",
+    "system": "run.googleapis.com%2Fvarlog%2Fsystem",
 }
 _STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
 
 _NANOSECONDS = ("attempt", "change", "system")  # the others have microseconds
 
 # Other fields of LogEntry: a filter may name them, but no entry here has them.
-_NEVER = (
-    "apphub",
-    "apphubDestination",
-    "apphubSource",
-    "metadata",
-    "otel",
-    "sourceLocation",
-    "split",
-)
+_NEVER = ("apphub", "apphubDestination", "apphubSource", "metadata", "otel", "sourceLocation", "split")
 
 
 class Log:
@@ -186,5 +173,5 @@ def _position(token: str, query: str) -> int | None:
 @route("logging", "GET", "/v2/projects/{project}/logs", "logging.logs.list")
 def list_logs(sandbox: State, _call: Call, project: str) -> dict:
     """The logs that functions of the second generation and their jobs write to, and the audit log."""
-    logs = (_ACTIVITY, _AUDIT, _EXECUTIONS, _REQUESTS, *_STREAMS, _SYSTEM)
+    logs = sorted([*_LOGS.values(), *_STREAMS])
     return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in logs]}

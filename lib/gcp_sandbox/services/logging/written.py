@@ -1,6 +1,6 @@
 """What the platform and the framework write around a line: labels, requests, attempts of jobs, events of revisions.
 
-The shapes are data, in shapes.yaml; `shape` fills one of them in.
+The shapes, and what is a table, are data in shapes.yaml; `shape` fills one of them in.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 def shape(name: str, /, **values: Any) -> Any:
     """One of the shapes, filled in with values."""
-    return _filled(_shapes()[name], values)
+    return _filled(table(name), values)
+
+
+def table(name: str) -> dict[Any, Any]:
+    """One of the tables among the shapes."""
+    return _shapes()[name]
 
 
 @cache
@@ -85,7 +90,7 @@ def message(entry: Entry, sandbox: State) -> dict[str, Any] | None:
     if entry.payload != "attempt":
         return None
     begun = entry.text == "AttemptStarted"
-    status, debug = (None, None) if begun else _shapes()["attempts"][entry.status]
+    status, debug = (None, None) if begun else table("attempts")[entry.status]
     return shape(
         "attempt",
         kind=entry.text,
