@@ -11,7 +11,7 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {select: {source_system: gmail}, since: 26h, until: 0h, outcome: failed, error: "invalid_grant", cure: secret}
       - {select: {name: account-scoring}, since: 26h, kind: memory}    # or a kind of failure, see below
     errors:                                    # log entries, evenly spread between since and until
-      - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}
+      - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}    # or a JSON object
       - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # the lines of that kind
       - {select: {name: gmail-sync}, count: 1, text: "…", payload: stderr}             # without a severity
     functions:                                 # outcome `absent` removes the function (and its Run service)
@@ -166,7 +166,7 @@ class Errors(Part):
     since: Ago = timedelta(hours=24)
     until: Ago = timedelta(0)
     payload: Literal["text", "json", "proto", "stderr"] = "text"
-    severity: Literal["WARNING", "ERROR", "CRITICAL"] = "ERROR"
+    severity: Literal["DEFAULT", "INFO", "WARNING", "ERROR", "CRITICAL"] = "ERROR"
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import timedelta
@@ -133,8 +134,8 @@ class Log:
 
 
 def _error_groups(entry: Entry) -> list[dict[str, str]] | None:
-    """The Error Reporting group of a stack trace on stderr."""
-    crashed = entry.payload == "stderr" and "Traceback" in entry.text
+    """The Error Reporting group of a stack trace of Python or Node on stderr."""
+    crashed = entry.payload in ("stderr", "text") and re.search(r"Traceback|\n +at ", entry.text)
     return [{"id": digest("group", entry.function, entry.text)[:15]}] if crashed else None
 
 

@@ -5,6 +5,7 @@ The shapes, and what is a table, are data in shapes.yaml; `shape` fills one of t
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,11 @@ def span(entry: Entry) -> str | None:
 def message(entry: Entry, sandbox: State) -> dict[str, Any] | None:
     """The jsonPayload of a structured line, or of an attempt of a job."""
     if entry.payload == "json":
-        return {"message": entry.text, "logger": entry.function}
+        try:
+            whole = json.loads(entry.text)
+        except ValueError:
+            whole = None
+        return whole if isinstance(whole, dict) else {"message": entry.text, "logger": entry.function}
     if entry.payload != "attempt":
         return None
     begun = entry.text == "AttemptStarted"
