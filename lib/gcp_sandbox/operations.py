@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.http import ApiError, Call, route
-from gcp_sandbox.wire import digest, not_found, page
+from gcp_sandbox.wire import digest, not_found, page, sent
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State
@@ -57,11 +57,11 @@ class Operation:
     def draw(self) -> dict[str, Any]:
         """The google.longrunning.Operation."""
         kinds = [f"type.googleapis.com/{kind}" for kind in _TYPES[self.api]]
-        made: dict[str, Any] = {"name": self.name, "metadata": {"@type": kinds[0], **self.metadata(self)}}
+        made: dict[str, Any] = {"name": self.name, "metadata": {"@type": kinds[0], **sent(self.metadata(self))}}
         if self.error:
             made |= {"done": True, "error": {"code": _CODES[self.error.status], "message": self.error.message}}
         elif self.ended:
-            made |= {"done": True, "response": {"@type": kinds[1], **(self.response or {})}}
+            made |= {"done": True, "response": {"@type": kinds[1], **sent(self.response or {})}}
         return made
 
 

@@ -32,7 +32,8 @@ class Sandbox(State):
             self.log.add(audit.made(self, permission, api, path, answer))
 
     def operation_ended(self, name: str, resource: str, error: Any) -> None:
-        self.log.add(audit.ended(self, name, resource, error))
+        for entry in audit.ended(self, name, resource, error):
+            self.log.add(entry)
 
     @cached_property
     def bigquery(self) -> Any:

@@ -93,7 +93,7 @@ def _alive(app: App) -> Callable[[dict, Callable], Iterable[bytes]]:
         says: dict[str, Any] = {
             "project": sandbox.inventory.project,
             "world": sandbox.world.about,
-            "now": stamp(sandbox.now),
+            "now": stamp(sandbox.now, 0),
         }
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(says).encode()]

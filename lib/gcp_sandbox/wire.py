@@ -11,9 +11,21 @@ from zlib import crc32
 from gcp_sandbox.http import ApiError, Call
 
 
-def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, the format of google-datetime fields."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def stamp(moment: datetime, digits: int = 6) -> str:
+    """RFC 3339 in UTC, with 0, 3, 6 or 9 digits after the second; a whole second gets some microseconds of its own."""
+    at = moment.astimezone(UTC)
+    micros = at.microsecond or 1 + number("micros", at, below=999)
+    fraction = f".{micros:06}{number('nanos', at, below=1000):03}"[: digits + 1] if digits else ""
+    return f"{at:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def sent(value: Any) -> Any:
+    """A resource as Google's servers send it: without the fields that are empty, false or zero."""
+    if isinstance(value, list):
+        return [sent(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: sent(inner) for key, inner in value.items() if inner or inner == {}}
 
 
 def millis(moment: datetime) -> str:

@@ -144,6 +144,20 @@ def test_route(session: requests.Session, route: Route) -> None:
         assert reply.json()
 
 
+def test_a_filter_is_never_ignored(session: requests.Session) -> None:
+    """A list that Google filters or orders, and the sandbox does not, says so."""
+    asked = []
+    for route in (r for r in ROUTES_OF_GOOGLE if r.method == "GET"):
+        found = described(route)
+        assert found
+        for name in {"filter", "orderBy"} & set(found[1].get("parameters", {})):
+            url = f"https://{HOSTS[route.api]}{route.path.format(**names(session, route))}"
+            reply = session.get(url, params={name: "nothing=like-it"})
+            assert reply.status_code in (400, 501), url
+            asked.append(url)
+    assert len(asked) > 5
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "metadata", "response"),
     [

@@ -7,7 +7,7 @@ without incidents, except for the world's `incidents`.
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
@@ -57,20 +57,26 @@ def google(sandbox: State, _call: Call) -> Response:
     return Response(json.dumps(found), content_type="application/json")
 
 
+def _utc(moment: datetime) -> str:
+    """The form of a time in Google's feed."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
 def _incident(said: Incident, clock: datetime) -> dict[str, Any]:
     """One incident as Google lists it."""
-    begin, end = stamp(clock - said.since), stamp(clock - said.until) if said.until else None
-    last = end or stamp(clock - said.since + timedelta(minutes=6))
+    begin, end = _utc(clock - said.since), _utc(clock - said.until) if said.until else None
+    last = end or _utc(clock - said.since + timedelta(minutes=6))
     words = f"{' and '.join(said.of)}: elevated error rates in {', '.join(said.locations) or 'several regions'}"
     id_, impact = digest(words, begin)[:20], _IMPACTS[said.severity]
+    places = [{"title": _TITLES.get(name, name), "id": name} for name in said.locations]
     update = {
         "created": last,
         "modified": last,
         "when": last,
         "text": "Resolved." if end else "Our engineering team continues to investigate the issue.",
         "status": "AVAILABLE" if end else impact,
+        "affected_locations": [] if end else places,
     }
-    places = [{"title": _TITLES.get(name, name), "id": name} for name in said.locations]
     return {
         "id": id_,
         "begin": begin,
@@ -93,14 +99,14 @@ def _incident(said: Incident, clock: datetime) -> dict[str, Any]:
 @route("feeds", "GET", "/api/v2/summary.json")
 def statuspage(sandbox: State, call: Call) -> dict:
     """A Statuspage summary with the incidents that are open (https://status.hubspot.com/api/v2/summary.json)."""
-    now, told = stamp(sandbox.now), _told(sandbox, "hubspot", open_only=True)
+    now, told = stamp(sandbox.now, 3), _told(sandbox, "hubspot", open_only=True)
     components: dict[str, dict[str, Any]] = {
         "APIs": {"id": digest(call.host)[:12], "name": "APIs", "status": "operational", "updated_at": now}
     }
     incidents = []
     for said in told:
         impact, status, _ = _STATUSES[said.severity]
-        begin = stamp(sandbox.world.now - said.since)
+        begin = stamp(sandbox.world.now - said.since, 3)
         for name in said.of:
             id_ = components.get(name, {}).get("id") or digest(call.host, name)[:12]
             components[name] = {"id": id_, "name": name, "status": status, "updated_at": begin}
@@ -159,10 +165,13 @@ def salesforce(sandbox: State, _call: Call, instance: str) -> dict:
 
 def _disruption(sandbox: State, said: Incident) -> dict[str, Any]:
     """One open incident of a Salesforce instance."""
-    begin = stamp(sandbox.world.now - said.since)
+    begin = stamp(sandbox.world.now - said.since, 3)
     impact = {"startTime": begin, "endTime": None, "severity": "major" if said.severity == "high" else "minor"}
     return {
-        "id": 20_000_000 + int(digest("salesforce", begin)[:5], 16),
+        "id": str(20_000_000 + int(digest("salesforce", begin)[:5], 16)),
+        "status": "Ongoing",
+        "type": "Disruption",
+        "message": {"rootCause": None, "actionPlan": None},
         "affectsAll": False,
         "isCore": True,
         "createdAt": begin,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from cronsim import CronSim
 
 from gcp_sandbox.http import ApiError, Call, route
-from gcp_sandbox.services.functions.call import invoke
+from gcp_sandbox.services.functions.call import invoke, log
 from gcp_sandbox.wire import not_found, number, page, stamp
-from gcp_sandbox.world.failures import KINDS
+from gcp_sandbox.world.events import Attempt
+from gcp_sandbox.world.failures import HTTP, KINDS
 from gcp_sandbox.world.inventory import Function
 
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
 
 
 _JOBS = "/v1/projects/{project}/locations/{location}/jobs"
-_NOT_FOUND = 5
 _DEADLINE = 4
-
-# HTTP status of a function → google.rpc.Code.
-_CODES = {200: 0, 429: 8, 500: 13}
+_RETRIES = {"maxRetryDuration": "0s", "minBackoffDuration": "5s", "maxBackoffDuration": "3600s", "maxDoublings": 5}
+CODES = {status: code for code, status in HTTP.items()}
 
 
 class Jobs:
@@ -32,7 +31,6 @@ class Jobs:
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
         story = sandbox.story
-        self.last_run = {run.function.name: run.started_at for run in story.runs}
         self.last_attempt = {attempt.function.name: attempt for attempt in story.attempts}
         gone = [f for f in sandbox.inventory.functions if story.state(f).state == "absent"]
         self.jobs = {f.job or f.name: self._draw(f) for f in [*story.functions, *gone]}
@@ -41,9 +39,10 @@ class Jobs:
         inventory, services = self.sandbox.inventory, self.sandbox.services
         said = self.sandbox.story.job(function)
         code = said.code or self._code(function)
-        # A failed job may have no run, so its last attempt is the last tick of its schedule.
-        failing = said.state == "ENABLED" and code != 0
-        last = self._tick(function, reverse=True) if failing else self.last_run.get(function.name)
+        tried = self.last_attempt.get(function.name)
+        # A world may have failed jobs without a call: their last attempt is the last tick of their schedule.
+        told = [self._tick(function, reverse=True)] if said.state == "ENABLED" and code != 0 else []
+        last = max([*told, *([tried.at] if tried else [])], default=None)
         uri = services.uri(function.name)
         changed = said.changed or timedelta(days=40 + number(function.name, below=90))
         return {
@@ -53,29 +52,23 @@ class Jobs:
             "timeZone": inventory.time_zone,
             "state": said.state,
             **({"lastAttemptTime": stamp(last), "status": {"code": code} if code else {}} if last else {}),
-            "scheduleTime": stamp(self._tick(function)),
-            "userUpdateTime": stamp(self.sandbox.story.now - changed),
+            "scheduleTime": stamp(self._tick(function), 0),
+            "userUpdateTime": stamp(self.sandbox.story.now - changed, 0),
             "attemptDeadline": f"{function.timeout_s}s",
-            "retryConfig": {
-                "maxRetryDuration": "0s",
-                "minBackoffDuration": "5s",
-                "maxBackoffDuration": "3600s",
-                "maxDoublings": 5,
-            },
+            "retryConfig": _RETRIES,
             "httpTarget": {
                 "uri": uri,
                 "httpMethod": "POST",
+                "headers": {"User-Agent": "Google-Cloud-Scheduler"},
                 "oidcToken": {"serviceAccountEmail": inventory.account, "audience": uri},
             },
         }
 
     def _code(self, function: Function) -> int:
         """The result code of the last attempt."""
-        if self.sandbox.story.state(function).state == "absent":
-            return _NOT_FOUND
         found = self.last_attempt.get(function.name)
         if not found or not found.kind:
-            return _CODES[500] if found and found.run and found.run.status == "failed" else 0
+            return 13 if found and found.run and found.run.status == "failed" else 0
         if found.kind == "stuck" and found.run:
             return _DEADLINE if found.at + timedelta(seconds=function.timeout_s) < self.sandbox.story.now else 0
         ended = found.run is None or (found.run.ended_at and found.run.ended_at <= self.sandbox.story.now)
@@ -107,16 +100,19 @@ def run_job(sandbox: State, call: Call, **names: str) -> dict:
     """Call the function now, regardless of the schedule and the state of the job."""
     job, name = get_job(sandbox, call, **names), names["job"]
     name = next((f.name for f in sandbox.inventory.functions if f.job == name), name)
+    code = job.pop("status", {}).get("code", 0)
     rules = [r for f in sandbox.inventory.functions if f.name == name for r in sandbox.story.said("runs", f)]
-    if name not in sandbox.services.services:
-        code = _NOT_FOUND
-    elif rules and not rules[-1].until and rules[-1].outcome == "skipped":
+    gone = name not in sandbox.services.services
+    if gone or (rules and not rules[-1].until and rules[-1].outcome == "skipped"):
         # From the world: the call of this job does not reach its function.
-        code = job.get("status", {}).get("code", 0)
+        kind = "gone" if gone else rules[-1].kind
+        function = next(f for f in sandbox.inventory.functions if f.name == name)
+        if kind:
+            log(sandbox, Attempt(function, sandbox.tick(), None, kind), scheduled=True)
     else:
-        status, _ = invoke(sandbox, name, sandbox.services.target(name))
-        code = _CODES[status]
-    job |= {"lastAttemptTime": stamp(sandbox.tick()), "status": {"code": code} if code else {}}
+        status, _ = invoke(sandbox, name, sandbox.services.target(name), scheduled=True)
+        code = CODES[status]
+    job |= {"lastAttemptTime": stamp(sandbox.tick()), **({"status": {"code": code}} if code else {})}
     return job
 
 
@@ -127,7 +123,7 @@ def _switch(verb: str, before: str, after: str) -> Callable[..., dict]:
         if job["state"] != before:
             message = f"Job state must be {before} for {verb} to be called, but it is {job['state']}."
             raise ApiError(400, "FAILED_PRECONDITION", message)
-        job |= {"state": after, "userUpdateTime": stamp(sandbox.tick())}
+        job |= {"state": after, "userUpdateTime": stamp(sandbox.tick(), 0)}
         return job
 
     return handler

@@ -57,8 +57,8 @@ class Change(NamedTuple):
 class Entry(NamedTuple):
     """One log entry before it becomes JSON; `payload` names its form, `run` is the id of its run.
 
-    `revision` "" is the revision that served at that time. `status` is the answer to a request, `change` what was
-    changed.
+    `revision` "" is the revision that served at that time. `status` is the answer to a request, which `took` some
+    seconds; an `attempt` of the scheduler has the same status, or 0 for no answer. `change` is what was changed.
     """
 
     at: datetime
@@ -70,3 +70,4 @@ class Entry(NamedTuple):
     revision: str = ""
     status: int = 0
     change: Change | None = None
+    took: float = 0

@@ -34,14 +34,16 @@ Traceback (most recent call last):
     rows = [row["{column}"] for row in fetched]
 KeyError: '{column}'"""
 
+# google.rpc.Code of a scheduler's job → HTTP status of the answer that it got.
+HTTP = {0: 200, 4: 504, 5: 404, 7: 403, 8: 429, 13: 500, 14: 503}
+
 
 class Line(NamedTuple):
-    """A line that the platform logs; `payload` names the log (services/logging/), `status` is the request's status."""
+    """A line that the platform logs; `payload` names the log (services/logging/)."""
 
     text: str
     severity: str = "ERROR"
     payload: str = "system"
-    status: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ KINDS: dict[str, Kind] = {
                 "https://cloud.google.com/functions/docs/configuring/memory"
             ),
             Line("Container terminated on signal 9.", "WARNING"),
-            Line(_CRASHED, payload="request", status=503),
+            Line(_CRASHED, payload="request"),
         ),
         code=14,
         cure="memory",
@@ -83,7 +85,6 @@ KINDS: dict[str, Kind] = {
                 "The request has been terminated because it has reached the maximum request timeout. To change this "
                 f"limit, see {_RUN}/configuring/request-timeout",
                 payload="request",
-                status=504,
             ),
         ),
         code=4,
@@ -92,13 +93,13 @@ KINDS: dict[str, Kind] = {
     ),
     "crash": Kind(
         outcome="running",
-        lines=(Line("Container called exit(1).", "WARNING"), Line(_CRASHED, payload="request", status=503)),
+        lines=(Line("Container called exit(1).", "WARNING"), Line(_CRASHED, payload="request")),
         code=14,
         cure="code",
     ),
     "exception": Kind(
         outcome="running",
-        lines=(Line(_TRACEBACK, "DEFAULT", "stderr"), Line("", payload="request", status=500)),
+        lines=(Line(_TRACEBACK, "DEFAULT", "stderr"), Line("", payload="request")),
         cure="code",
     ),
     "stuck": Kind(
@@ -113,12 +114,12 @@ KINDS: dict[str, Kind] = {
                 "The request was aborted because there was no available instance. Additional troubleshooting "
                 f"documentation can be found at: {_RUN}/troubleshooting#abort-request",
                 payload="request",
-                status=429,
             ),
         ),
         code=8,
     ),
-    "unauthenticated": Kind(outcome="skipped", lines=(Line(_UNAUTHENTICATED, "WARNING", "request", 403),), code=7),
+    "unauthenticated": Kind(outcome="skipped", lines=(Line(_UNAUTHENTICATED, payload="request"),), code=7),
+    "gone": Kind(outcome="skipped", code=5),
     # The region does not answer, so nothing logs a line.
     "silence": Kind(outcome="skipped", code=14),
     "auth": Kind(

@@ -62,6 +62,10 @@ class Inventory(Part):
     columns_of_runs: dict[str, str]
     feeds: dict[str, str] = {}
 
+    def job(self, function: str) -> str:
+        """The name of a function's scheduler job."""
+        return next((f.job for f in self.functions if f.name == function and f.job), function)
+
     @property
     def place(self) -> str:
         """The region in the names of resources."""

@@ -11,7 +11,7 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {select: {source_system: gmail}, since: 26h, until: 0h, outcome: failed, error: "invalid_grant", cure: secret}
       - {select: {name: account-scoring}, since: 26h, kind: memory}    # or a kind of failure, see below
     errors:                                    # log entries, evenly spread between since and until
-      - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}
+      - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}    # or a JSON object
       - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # the lines of that kind
       - {select: {name: gmail-sync}, count: 1, text: "…", payload: stderr}             # without a severity
     functions:                                 # outcome `absent` removes the function (and its Run service)
@@ -58,6 +58,7 @@ the message of its source system, or those of the platform. The job gets the mat
     memory  timeout  crash          stopped by the platform: logs nothing, no end, or `outcome: failed`
     stuck                           the first run has no end and is not stopped; later calls do nothing
     capacity  unauthenticated       refused before the function is called: no run
+    gone                            the function did not exist: no run, and the job got 404; `absent` implies it
     silence                         no run and no log entry
 
 A call of a function, or of its scheduler job, is one more run. It fails if its revision has an `error` or comes from a
@@ -166,7 +167,7 @@ class Errors(Part):
     since: Ago = timedelta(hours=24)
     until: Ago = timedelta(0)
     payload: Literal["text", "json", "proto", "stderr"] = "text"
-    severity: Literal["WARNING", "ERROR", "CRITICAL"] = "ERROR"
+    severity: Literal["DEFAULT", "INFO", "WARNING", "ERROR", "CRITICAL"] = "ERROR"
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -18,11 +18,13 @@ from gcp_sandbox.wire import number
 from gcp_sandbox.world.events import Attempt, Entry, Run
 from gcp_sandbox.world.failures import KINDS, NOT_ENDED
 from gcp_sandbox.world.inventory import Function, Inventory, Table
+from gcp_sandbox.world.lines import Lines
 from gcp_sandbox.world.schema import BadWorld, FunctionState, Job, Runs, SecretReference, Select, TableState, World
 from gcp_sandbox.world.words import Words
 
 HISTORY = timedelta(days=8)
 _HEALTHY = Runs(select=Select(), outcome="success")
+_GONE = Runs(select=Select(), outcome="skipped", kind="gone")
 
 
 @lru_cache(1024)  # the same in every world with that time
@@ -40,6 +42,7 @@ class Story:
         self.inventory, self.world, self.now = inventory, world, world.now
         self.zone = ZoneInfo(inventory.time_zone)
         self.words = Words(inventory, world)
+        self.lines = Lines(self.words)
         known = {t.name for t in inventory.tables} | {inventory.runs}
         for state in world.tables:
             if state.name not in known:
@@ -117,7 +120,8 @@ class Story:
     @cached_property
     def attempts(self) -> list[Attempt]:
         """Every call, made or missed, of a function by its job in the last eight days, by function and time."""
-        return [attempt for function in self.functions for attempt in self._attempts_of(function)]
+        gone = [f for f in self.inventory.functions if self.state(f).state == "absent"]
+        return [attempt for function in [*self.functions, *gone] for attempt in self._attempts_of(function)]
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -126,7 +130,9 @@ class Story:
         return sorted(found, key=lambda run: (run.started_at, run.function.name))
 
     def _attempts_of(self, function: Function) -> Iterator[Attempt]:
-        rules = [_HEALTHY, *self._of_revisions(function), *self.said("runs", function), *self._of_jobs(function)]
+        gone = [_GONE] if self.state(function).state == "absent" else []
+        told = [*self._of_revisions(function), *self.said("runs", function)]
+        rules = [_HEALTHY, *told, *gone, *self._of_jobs(function)]
         first: dict[int, str] = {}
         for started in _starts(function.name, function.schedule, self.now, self.zone):
             rule = next(r for r in reversed(rules) if self.now - r.since <= started <= self.now - r.until)
@@ -179,9 +185,7 @@ class Story:
     @cached_property
     def entries(self) -> list[Entry]:
         """Every log entry, oldest first: those of runs, of failures, and the world's own errors."""
-        found = [e for run in self.runs for e in self.entries_of(run)]
-        for function, at, run, kind, first in self.attempts:
-            found += self.lines(kind, function, at, first=first) if kind and not run else []
+        found = [e for attempt in self.attempts for e in self.lines.of_call(attempt, self.now)]
         for rule in self.world.errors:
             functions = self._selected(rule)
             gap = (rule.since - rule.until) / max(rule.count, 1)
@@ -189,30 +193,13 @@ class Story:
                 at = self.now - rule.since + gap * n + gap / 2
                 function = functions[n % len(functions)]
                 text = rule.text or self.words.error(rule.kind, function)
-                told = self.lines(rule.kind, function, at) if rule.kind else []
+                told = list(self.lines.of_failure(rule.kind, function, at)) if rule.kind else []
                 severity = "DEFAULT" if rule.payload == "stderr" else rule.severity
                 found += told or [Entry(at, function.name, severity, text, rule.payload)]
         bulk, name = self.world.bulk.errors, self.functions[-1].name
         gap, start = timedelta(seconds=72000) / max(bulk, 1), self.now - timedelta(seconds=72000)
         found += [Entry(start + gap * n, name, "ERROR", f"bulk error {n}") for n in range(1, bulk + 1)]
         return sorted(found)
-
-    def entries_of(self, run: Run) -> Iterator[Entry]:
-        """The log entries of one run: its start and its end, or the lines of the platform that stopped it."""
-        name = run.function.name
-        yield Entry(run.started_at, name, "INFO", f"Run {run.id} started.", run=run.id)
-        stopped = run.kind and KINDS[run.kind].lines
-        if stopped and run.ended_at and run.ended_at <= self.now:
-            yield from self.lines(run.kind, run.function, run.ended_at, run.id)
-        elif run.finished_at and run.status == "success":
-            yield Entry(run.finished_at, name, "INFO", f"Run {run.id} wrote {run.records} rows.", run=run.id)
-        elif run.finished_at:
-            yield Entry(run.finished_at, name, "ERROR", f"Run {run.id} failed: {run.error}", run=run.id)
-
-    def lines(self, kind: str, function: Function, at: datetime, run: str = "", first: str = "") -> list[Entry]:
-        """The lines that the platform logs for a failure."""
-        told = self.words.lines(kind, function, at, first)
-        return [Entry(w, function.name, x.severity, x.text, x.payload, run, status=x.status) for w, x in told]
 
     def modified(self, name: str) -> datetime:
         """When a table was last written or changed: by the runs of its functions, or by the world."""

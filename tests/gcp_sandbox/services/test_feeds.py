@@ -52,10 +52,14 @@ def troubled(session, told):
 def test_google_lists_what_is_open_and_what_is_over(troubled):
     new, old, older = troubled(FEEDS["google"])
     assert "end" not in new
-    assert (new["begin"], new["status_impact"], new["severity"]) == ("2026-03-11T12:50:00Z", "SERVICE_OUTAGE", "high")
+    assert (new["begin"], new["status_impact"], new["severity"]) == (
+        "2026-03-11T12:50:00+00:00",
+        "SERVICE_OUTAGE",
+        "high",
+    )
     assert [p["title"] for p in new["affected_products"]] == ["Cloud Run", "Google BigQuery"]
     assert [x["id"] for x in new["currently_affected_locations"]] == ["us-central1"]
-    assert (old["begin"], old["end"]) == ("2026-03-11T08:30:00Z", "2026-03-11T10:30:00Z")
+    assert (old["begin"], old["end"]) == ("2026-03-11T08:30:00+00:00", "2026-03-11T10:30:00+00:00")
     assert (old["currently_affected_locations"], old["previously_affected_locations"][0]["id"]) == ([], "us-east1")
     assert old["affected_products"][0] == new["affected_products"][0]
     assert older["end"] < old["begin"]
@@ -68,7 +72,7 @@ def test_hubspot_shows_what_is_open_at_its_components(troubled):
         "APIs": "partial_outage",
         "CRM": "partial_outage",
     }
-    assert [(i["impact"], i["started_at"]) for i in summary["incidents"]] == [("major", "2026-03-11T13:00:00Z")]
+    assert [(i["impact"], i["started_at"]) for i in summary["incidents"]] == [("major", "2026-03-11T13:00:00.000Z")]
 
 
 @pytest.mark.parametrize(("instance", "status", "incidents"), [("NA1", "MAJOR_INCIDENT_CORE", 1), ("NA9", "OK", 0)])

@@ -94,35 +94,39 @@ def test_absent_functions_leave_no_runs_and_bulk_adds(story):
     assert (len(bulk), bulk[-1].at) == (5, NOW)
 
 
-KINDS = [  # kind, status of its run (none: ""), what its log says besides that it started
-    ("auth", "failed", ["ERROR text INVALID_SESSION_ID"]),
-    ("secret", "failed", ["ERROR text is in DISABLED state"]),
+R, A = "ERROR request ", "ERROR attempt AttemptFinished"
+KINDS = [  # kind, status of its run (none: ""), its job's answer, what the log says besides that it started
+    ("auth", "failed", 500, [R, "ERROR text INVALID_SESSION_ID", A]),
+    ("secret", "failed", 500, [R, "ERROR text is in DISABLED state", A]),
     (
         "permission",
         "failed",
-        ["ERROR text bigquery.tables.updateData denied on table acme-test:sales_intelligence.sf_accounts"],
+        500,
+        [R, "ERROR text bigquery.tables.updateData denied on table acme-test:sales_intelligence.sf_accounts", A],
     ),
-    ("quota_hours", "failed", ["ERROR text REQUEST_LIMIT_EXCEEDED"]),
-    ("bad_data", "failed", ["ERROR text Could not convert value"]),
-    ("schema", "failed", ["ERROR text No such field"]),
-    ("dependency", "failed", ["ERROR text 503 Service Unavailable"]),
+    ("quota_hours", "failed", 500, [R, "ERROR text REQUEST_LIMIT_EXCEEDED", A]),
+    ("bad_data", "failed", 500, [R, "ERROR text Could not convert value", A]),
+    ("schema", "failed", 500, [R, "ERROR text No such field", A]),
+    ("dependency", "failed", 500, [R, "ERROR text 503 Service Unavailable", A]),
     (
         "memory",
         "running",
-        ["ERROR system Memory limit of 512 MiB exceeded", "WARNING system signal 9", "ERROR request malformed"],
+        503,
+        [f"{R}malformed", "ERROR system Memory limit of 512 MiB exceeded", A, "WARNING system signal 9"],
     ),
-    ("timeout", "running", ["ERROR request maximum request timeout"]),
-    ("crash", "running", ["WARNING system exit(1)", "ERROR request malformed"]),
-    ("exception", "running", ["DEFAULT stderr KeyError: 'last_modified_date'", "ERROR request "]),
-    ("stuck", "running", []),
-    ("capacity", "", ["ERROR request no available instance"]),
-    ("unauthenticated", "", ["WARNING request was not authenticated"]),
-    ("silence", "", []),
+    ("timeout", "running", 504, [f"{R}maximum request timeout", A]),
+    ("crash", "running", 503, [f"{R}malformed", "WARNING system exit(1)", A]),
+    ("exception", "running", 500, [R, "DEFAULT stderr KeyError: 'last_modified_date'", A]),
+    ("stuck", "running", 0, [A]),
+    ("capacity", "", 429, ["WARNING request no available instance", A]),
+    ("unauthenticated", "", 403, ["WARNING request was not authenticated", A]),
+    ("gone", "", 404, [A]),
+    ("silence", "", None, []),
 ]
 
 
-@pytest.mark.parametrize(("kind", "status", "said"), KINDS)
-def test_a_kind_of_failure(story, kind, status, said):
+@pytest.mark.parametrize(("kind", "status", "answer", "said"), KINDS)
+def test_a_kind_of_failure(story, kind, status, answer, said):
     name = "salesforce-accounts-sync"
     told = story(f"runs: [{{select: {{name: {name}}}, since: 4h, kind: {kind}}}]")
     runs = of(told, name, hours=4)
@@ -134,6 +138,10 @@ def test_a_kind_of_failure(story, kind, status, said):
     assert [f"{e.severity} {e.payload}" for e in entries] == [" ".join(line.split()[:2]) for line in said]
     assert all(line.split(" ", 2)[2] in e.text for line, e in zip(said, entries, strict=True))
     assert {e.run for e in entries} <= {run.id for run in runs} | {""}
+    assert {e.status for e in entries if e.payload in ("request", "attempt")} == {answer} - {None}
+    requests = [e for e in entries if e.payload == "request"]
+    called = [a.at for a in told.attempts if a.function.name == name and a.at > NOW - timedelta(hours=4)]
+    assert [e.at for e in requests] == called[: len(requests)]
 
 
 def test_what_stopped_a_run_may_be_written_down_by_the_next(story):
@@ -147,7 +155,7 @@ def test_a_timeout_takes_all_the_time_there_is(story):
     told = story("runs: [{select: {name: account-scoring}, since: 2h, kind: timeout}]")
     run = of(told, "account-scoring", hours=2)[0]
     [line] = [e for e in told.entries if "maximum request timeout" in e.text]
-    assert (line.at - run.started_at, line.status) == (timedelta(seconds=540), 504)
+    assert (line.at, line.took, line.status) == (run.started_at, 540, 504)  # the time of a request is its beginning
 
 
 def test_what_is_called_while_a_run_is_stuck_does_nothing(story):
@@ -166,7 +174,7 @@ def test_a_revision_fails_in_its_kind_while_it_serves(story):
 def test_a_failure_without_its_run(story):
     told = story("errors: [{select: {name: gmail-sync}, since: 3h, until: 2h, count: 2, kind: memory}]")
     found = [e for e in told.entries if e.severity != "INFO"]
-    assert ([e.severity for e in found], {e.run for e in found}) == (["ERROR", "WARNING", "ERROR"] * 2, {""})
+    assert ([e.severity for e in found], {e.run for e in found}) == (["ERROR", "ERROR", "WARNING"] * 2, {""})
 
 
 def test_a_tables_last_change_is_its_newest_write_or_what_somebody_did(story):

@@ -91,14 +91,14 @@ def test_like_adds_to_lists_and_replaces_the_rest(told):
 TOLD = {
     "healthy": ({"success": 17}, 2, 0),
     "quiet_morning": ({"success": 3}, 0, 0),
-    "no_etl": ({}, 0, 1),
-    "many_errors": ({"success": 17, "failed": 20}, 30, 0),
-    "stale_scores": ({"success": 16, "failed": 1}, 1, 2),
-    "missing_function": ({"success": 16}, 1, 0),
+    "no_etl": ({}, 26, 1),
+    "many_errors": ({"success": 17, "failed": 20}, 70, 0),
+    "stale_scores": ({"success": 16, "failed": 1}, 3, 2),
+    "missing_function": ({"success": 16}, 3, 0),
     "unreachable_region": ({"success": 17}, 0, 0),
     "no_permission": ({"success": 17}, 0, 0),
     "least_privilege": ({"success": 17}, 2, 0),
-    "bad_deploy": ({"success": 16, "failed": 1}, 1, 0),
+    "bad_deploy": ({"success": 16, "failed": 1}, 3, 0),
     "pinned_traffic": ({"success": 17}, 0, 0),
     "old_secret": ({"success": 17}, 0, 0),
     "no_backup": ({"success": 17}, 0, 0),
@@ -136,5 +136,6 @@ def test_shipped_worlds_fit_the_projects_own_functions(world):
 
 def test_many_errors_has_every_kind_of_payload_and_a_utc_day_that_is_not_the_teams():
     told = story("many_errors")
-    assert Counter(e.payload for e in told.entries if e.severity == "ERROR") == {"text": 22, "json": 6, "proto": 2}
+    counted = {"text": 22, "json": 6, "proto": 2, "request": 20, "attempt": 20}
+    assert Counter(e.payload for e in told.entries if e.severity == "ERROR") == counted
     assert told.now.date() != told.now.astimezone(told.zone).date()

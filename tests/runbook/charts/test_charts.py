@@ -50,7 +50,7 @@ def test_the_day_that_is_not_over_is_marked(drawn: Any, world: str, as_of: str, 
         assert [bar.get_hatch() for bar in bars] == [None] * 6 + ["///"]
 
 
-@pytest.mark.parametrize("world", ["healthy", "no_etl", "many_errors"])
+@pytest.mark.parametrize("world", ["healthy", "quiet_morning", "many_errors"])
 @pytest.mark.parametrize(("chart", "ask"), [(charts.etl_week, facts.etl_week()), (charts.errors, facts.errors())])
 def test_bars_end_below_the_frame(drawn: Any, chart: Any, ask: Ask, world: str) -> None:
     axes = drawn(chart, ask, world)[1]
@@ -58,11 +58,11 @@ def test_bars_end_below_the_frame(drawn: Any, chart: Any, ask: Ask, world: str) 
     assert axes is None or 0 < max(tops) <= axes.get_ylim()[1] / 1.05
 
 
-@pytest.mark.parametrize("world", ["healthy", "no_etl", "many_errors"])
+@pytest.mark.parametrize("world", ["healthy", "quiet_morning", "many_errors"])
 def test_errors_say_why_no_threshold_is_drawn(drawn: Any, world: str) -> None:
     text, axes = drawn(charts.errors, facts.errors(), world)
     assert text.startswith("Errors per hour, last 24 h (alert above 20 in total; there is no hourly limit)")
-    assert (axes is None) == (world == "no_etl")
+    assert (axes is None) == (world == "quiet_morning")
 
 
 @pytest.mark.parametrize(("minutes", "bad"), [(24 * 60 + 29, False), (24 * 60 + 31, True)])

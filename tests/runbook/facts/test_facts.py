@@ -333,7 +333,7 @@ def test_a_tag_takes_no_traffic_away() -> None:
 def test_versions_are_newest_first(sandbox: Any) -> None:
     seen = observe(facts.versions("gmail-oauth-token"), *sandbox("old_secret"))
     assert [(r.version, r.state) for r in seen.rows] == [(2, "ENABLED"), (1, "ENABLED")]
-    assert seen.rows[0].created == seen.seen_at - timedelta(days=365)
+    assert seen.rows[0].created.replace(microsecond=0) == seen.seen_at - timedelta(days=365)
     assert "value" not in str(seen.rows)
     healthy = observe(facts.versions("gmail-oauth-token"), *sandbox())
     assert [(r.version, r.state) for r in healthy.rows] == [(2, "ENABLED"), (1, "DISABLED")]

@@ -208,6 +208,6 @@ class Catalog:
         if table.base:
             word = table.kind.lower()
             # With a fraction: `bq show` cannot parse it otherwise.
-            taken = table.created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            taken = wire.stamp(table.created, 3)
             made[f"{word}Definition"] = {"baseTableReference": table.base.resource, f"{word}Time": taken}
         return made

@@ -13,7 +13,9 @@ from werkzeug.wrappers import Response
 
 from gcp_sandbox.http import Call, route
 from gcp_sandbox.wire import stamp
+from gcp_sandbox.world.events import Attempt
 from gcp_sandbox.world.inventory import Function
+from gcp_sandbox.world.lines import answer
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State
@@ -29,7 +31,7 @@ def call_function(sandbox: State, call: Call) -> Response:
         return _page(404, "Page not found", "The requested URL <code>/</code> was not found on this server.")
     token = call.headers.get("authorization", "")
     if not token or not sandbox.iam.holds("run.routes.invoke"):
-        _log_refusal(sandbox, "unauthenticated", name, revision)
+        log(sandbox, Attempt(sandbox.story.function(name), sandbox.tick(), None, "unauthenticated"), revision)
         words = "Your client does not have permission to get URL <code>/</code> from this server."
         return _page(403, "Error: Forbidden", words)
     if not token.removeprefix("Bearer ").strip() or not token.startswith("Bearer "):
@@ -43,27 +45,26 @@ def _page(code: int, title: str, words: str) -> Response:
     return Response(f"<html><body><h1>{title}</h1><h2>{words}</h2></body></html>", code, content_type="text/html")
 
 
-def _log_refusal(sandbox: State, kind: str, name: str, revision: str) -> None:
-    """Log the lines of the platform, as for the story's failures of that kind."""
-    for entry in sandbox.story.lines(kind, sandbox.story.function(name), sandbox.tick()):
+def log(sandbox: State, attempt: Attempt, revision: str = "", scheduled: bool = False) -> None:
+    """Log a call that has ended, as those of the story; `scheduled` calls are made by the function's job."""
+    for entry in sorted(sandbox.story.lines.of_call(attempt, sandbox.now + timedelta(seconds=1), scheduled)):
         sandbox.log.add(entry._replace(revision=revision))
 
 
-def invoke(sandbox: State, name: str, revision: str) -> tuple[int, str]:
+def invoke(sandbox: State, name: str, revision: str, scheduled: bool = False) -> tuple[int, str]:
     """Run a function once: its HTTP status and answer."""
     function = sandbox.story.function(name)
     # Both read the story when they are created, and the story does not have this run.
-    log, bigquery = sandbox.log, sandbox.bigquery
+    _, bigquery = sandbox.log, sandbox.bigquery
     if _busy(sandbox, function):
-        _log_refusal(sandbox, "capacity", name, revision)
+        log(sandbox, Attempt(function, sandbox.tick(), None, "capacity"), revision, scheduled)
         return 429, "Rate exceeded."
     started = sandbox.tick()
     error = why(sandbox, function, revision)
     run = bigquery.catalog.add(sandbox.story.run(function, started, sandbox.tick(), error))
-    for entry in sandbox.story.entries_of(run):
-        log.add(entry._replace(revision=revision))
+    log(sandbox, Attempt(function, started, run, run.kind), revision, scheduled)
     if run.status == "failed":
-        return 500, "Internal Server Error"
+        return answer(run.kind, run), "Internal Server Error"
     return 200, json.dumps({"status": run.status, "run_id": run.id, "records": run.records})
 
 

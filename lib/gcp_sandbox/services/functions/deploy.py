@@ -17,7 +17,7 @@ from gcp_sandbox.http import HOSTS, ApiError, Call, route
 from gcp_sandbox.operations import Operation
 from gcp_sandbox.services.functions.build import Code, build
 from gcp_sandbox.services.functions.functions import FUNCTIONS, known
-from gcp_sandbox.services.run.revisions import NOT_LISTENING, environment, last, uid
+from gcp_sandbox.services.run.revisions import NOT_LISTENING, condition, environment, last, uid
 from gcp_sandbox.wire import digest, stamp
 from gcp_sandbox.world.events import Entry
 
@@ -150,10 +150,10 @@ def _deploy(sandbox: State, name: str, changes: dict[str, Any], source: bytes | 
         newest = last(services.revisions[name][-1])
         sandbox.log.add(Entry(sandbox.now, name, "ERROR", dead, revision=newest))
     if failure:
-        service["terminalCondition"] = services.revisions[name][-1]["conditions"][0]
+        service["terminalCondition"] = condition("Ready", stamp(sandbox.now), failure)
         message = f"Could not create or update Cloud Run service {name}, Container Healthcheck failed. {failure}"
         raise _failed(current, "CloudRunServiceNotReady", message)
-    current |= {"state": "ACTIVE", "updateTime": stamp(sandbox.now)}
+    current |= {"state": "ACTIVE", "updateTime": stamp(sandbox.now, 9)}
     current.pop("stateMessages", None)
     return functions.draw(name)
 

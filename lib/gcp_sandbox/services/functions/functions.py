@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.run.revisions import secret_variables
-from gcp_sandbox.wire import digest, not_found, page
+from gcp_sandbox.wire import digest, not_found, page, sent, stamp
 from gcp_sandbox.world.inventory import Function
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Functions:
             "revision": newest,
             "allTrafficOnLatestRevision": serving == service["latestReadyRevision"].rsplit("/", 1)[1],
         }
-        return {**found, "serviceConfig": {**found["serviceConfig"], **live}}
+        return sent({**found, "serviceConfig": {**found["serviceConfig"], **live}})
 
     def _make(self, function: Function) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
@@ -47,7 +48,7 @@ class Functions:
             "state": said.state,
             **({"stateMessages": [message]} if said.message else {}),
             "createTime": service["createTime"],
-            "updateTime": services.revisions[function.name][-1]["createTime"],
+            "updateTime": stamp(datetime.fromisoformat(services.revisions[function.name][-1]["createTime"]), 9),
             "labels": {"deployment-tool": "cli-gcloud", "source-system": function.source_system},
             "url": f"https://{inventory.region}-{inventory.project}.cloudfunctions.net/{function.name}",
             "buildConfig": {

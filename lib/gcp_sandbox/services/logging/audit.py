@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.http import ApiError
-from gcp_sandbox.wire import digest
+from gcp_sandbox.services.logging import written
+from gcp_sandbox.wire import digest, stamp
 from gcp_sandbox.world.events import Change, Entry
 
 if TYPE_CHECKING:
@@ -16,37 +17,15 @@ if TYPE_CHECKING:
 
 # Time from the request of a deployment to its revision: the duration of the build.
 BUILD = timedelta(seconds=95)
-_SECRETS = "google.cloud.secretmanager.v1.SecretManagerService"
-_UPDATE = "google.cloud.functions.v2.FunctionService.UpdateFunction"
+_START = timedelta(seconds=20)  # of the first instance
+_VERSIONS = {"ENABLED": "enable", "DISABLED": "disable", "DESTROYED": "destroy"}
 
-# google.rpc.Code of refused calls.
-_CODES = {
-    "INVALID_ARGUMENT": 3,
-    "NOT_FOUND": 5,
-    "ALREADY_EXISTS": 6,
-    "PERMISSION_DENIED": 7,
-    "RESOURCE_EXHAUSTED": 8,
-    "FAILED_PRECONDITION": 9,
-    "ABORTED": 10,
-    "UNIMPLEMENTED": 12,
-    "INTERNAL": 13,
-    "UNAVAILABLE": 14,
-}
-
-_VERSIONS = {"ENABLED": "Enable", "DISABLED": "Disable", "DESTROYED": "Destroy"}
-
-# Required permission of a call → its method in the audit log.
-MADE = {
-    "cloudfunctions.functions.update": _UPDATE,
-    "run.services.update": "google.cloud.run.v2.Services.UpdateService",
-    "secretmanager.versions.add": f"{_SECRETS}.AddSecretVersion",
-    "secretmanager.versions.enable": f"{_SECRETS}.EnableSecretVersion",
-    "secretmanager.versions.disable": f"{_SECRETS}.DisableSecretVersion",
-    "secretmanager.versions.destroy": f"{_SECRETS}.DestroySecretVersion",
-    "cloudscheduler.jobs.pause": "google.cloud.scheduler.v1.CloudScheduler.PauseJob",
-    "cloudscheduler.jobs.enable": "google.cloud.scheduler.v1.CloudScheduler.ResumeJob",
-    "bigquery.tables.update": "google.cloud.bigquery.v2.TableService.PatchTable",
-}
+# Required permission of a call → its method in the audit log; and back, with the other changes in a world.
+MADE: dict[str, str] = written.table("made")
+_NEEDED: dict[str, str] = {method: permission for permission, method in MADE.items()} | written.table("needed")
+_CODES: dict[str, int] = written.table("codes")
+_UPDATE = MADE["cloudfunctions.functions.update"]
+_REPLACE = "google.cloud.serverless.internal.InternalServices.ReplaceInternalService"
 
 # How long ago, the function ("" for none), and the change.
 Told = tuple[timedelta, str, Change]
@@ -75,6 +54,7 @@ def _of_functions(sandbox: State) -> Iterator[Told]:
         for one in said("revisions", f):
             made = Change("cloudfunctions", _UPDATE, function, one.by, operation=_operation(here.place, name, one.age))
             yield one.age + BUILD, name, made._replace(step="first")
+            yield one.age + _START, name, _by_robot(sandbox, name)
             failure = {"code": 3, "error": one.failure} if one.failure else {}
             yield one.age, name, made._replace(step="last", **failure)
         for one in said("denied", f):
@@ -86,16 +66,16 @@ def _of_functions(sandbox: State) -> Iterator[Told]:
         for one in (job for job in said("jobs", f) if job.changed):
             verb = "PauseJob" if one.state == "PAUSED" else "UpdateJob"
             method = f"google.cloud.scheduler.v1.CloudScheduler.{verb}"
-            yield one.changed, name, Change("cloudscheduler", method, f"{here.place}/jobs/{name}", one.by)
+            yield one.changed, name, Change("cloudscheduler", method, f"{here.place}/jobs/{here.job(name)}", one.by)
 
 
 def _of_secrets(sandbox: State) -> Iterator[Told]:
     for secret in sandbox.world.secrets:
-        name = f"projects/{sandbox.inventory.project_number}/secrets/{secret.name}"
+        name = f"projects/{sandbox.inventory.project}/secrets/{secret.name}"
         for n, one in enumerate(secret.versions, 1):
-            yield one.age, "", Change("secretmanager", f"{_SECRETS}.AddSecretVersion", name, one.by)
+            yield one.age, "", Change("secretmanager", MADE["secretmanager.versions.add"], name, one.by)
             if one.changed:
-                method = f"{_SECRETS}.{_VERSIONS[one.state]}SecretVersion"
+                method = MADE[f"secretmanager.versions.{_VERSIONS[one.state]}"]
                 yield one.changed, "", Change("secretmanager", method, f"{name}/versions/{n}", one.by)
 
 
@@ -122,13 +102,21 @@ def made(sandbox: State, permission: str, api: str, path: str, answer: Any) -> E
     return _entry(sandbox.now, "", change)
 
 
-def ended(sandbox: State, name: str, resource: str, error: ApiError | None) -> Entry:
-    """The entry of the end of a function's long-running operation."""
+def _by_robot(sandbox: State, name: str) -> Change:
+    """The change of the Run service that Google's own account makes when a function is deployed."""
+    robot = f"service-{sandbox.inventory.project_number}@gcf-admin-robot.iam.gserviceaccount.com"
+    return Change("run", _REPLACE, f"namespaces/{sandbox.inventory.project}/services/{name}", robot)
+
+
+def ended(sandbox: State, name: str, resource: str, error: ApiError | None) -> Iterator[Entry]:
+    """The entries of the end of a function's long-running operation; a failed build changes no service."""
+    if not error or "Build failed" not in error.message:
+        yield _entry(sandbox.now, "", _by_robot(sandbox, resource.rsplit("/", 1)[1]))
     caller = f"caller@{sandbox.inventory.project}.iam.gserviceaccount.com"
     change = Change("cloudfunctions", _UPDATE, resource, caller, operation=name, step="last")
     if error:
         change = change._replace(code=_CODES.get(error.status, 2), error=error.message)
-    return _entry(sandbox.now, "", change)
+    yield _entry(sandbox.now, "", change)
 
 
 def operation(change: Change) -> dict[str, Any] | None:
@@ -138,34 +126,36 @@ def operation(change: Change) -> dict[str, Any] | None:
     return {"id": change.operation, "producer": f"{change.api}.googleapis.com", change.step: True}
 
 
-def payload(change: Change) -> dict[str, Any]:
-    """The protoPayload of one change."""
-    drawn: dict[str, Any] = {
-        "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
-        "status": {"code": change.code, "message": change.error} if change.code else {},
-        "authenticationInfo": {"principalEmail": change.by},
-        "requestMetadata": {"callerIp": "private"},
-        "serviceName": f"{change.api}.googleapis.com",
-        "methodName": change.method,
-        "resourceName": change.resource,
-    }
-    if change.delta:
-        policy = {"policyDelta": {"bindingDeltas": [dict(change.delta)]}}
-        drawn["serviceData"] = {"@type": "type.googleapis.com/google.iam.v1.logging.AuditData", **policy}
-    return drawn
+def payload(change: Change, at: datetime, sandbox: State) -> dict[str, Any]:
+    """The protoPayload of one change, with the keys that the audit log of its API has."""
+    robot, last, run = change.method == _REPLACE, change.step == "last", change.api == "run"
+    code, said = change.code, {**change._asdict(), "time": stamp(at), "nanos": stamp(at, 9)}
+    said |= {"verb": change.method.rsplit(".", 1)[-1], "permission": _NEEDED[change.method], "granted": code != 7}
+    said |= {"region": sandbox.inventory.region, "ip": None if robot else "192.0.2.3", "delta": dict(change.delta)}
+    kind = "serviceAccount" if change.by.endswith("gserviceaccount.com") else "user"
+    none = {} if last or change.api == "bigquery" else None
+
+    def given(name: str, fits: bool) -> Any:
+        return written.shape(name, **said) if fits else None
+
+    secret, first = given("secret", change.api == "secretmanager"), change.step == "first"
+    return written.shape(
+        "change",
+        **said,
+        status={"code": code, "message": change.error} if code else none,
+        subject=None if robot else f"{kind}:{change.by}",
+        metadata=given("no_caller" if last else "caller", True),
+        asked=given("asked", not last),
+        location=given("location", run),
+        request=secret or given("function", first),
+        response=given("begun", first) or given("done", last and not code),
+        more=given("table", change.api == "bigquery"),
+        data=given("policy", bool(change.delta)),
+    )
 
 
 def resource(change: Change, sandbox: State) -> dict[str, Any]:
     """The monitored resource of one change."""
     here, name = sandbox.inventory, change.resource.rsplit("/", 1)[1]
-    run = {"service_name": name, "location": here.region, "configuration_name": "", "revision_name": ""}
-    kinds: dict[str, tuple[str, dict[str, str]]] = {
-        "cloudfunctions": ("cloud_function", {"function_name": name, "region": here.region}),
-        "run": ("cloud_run_revision", run),
-        "cloudscheduler": ("cloud_scheduler_job", {"job_id": name, "location": here.region}),
-        "bigquery": ("bigquery_dataset", {"dataset_id": here.dataset}),
-        "secretmanager": ("audited_resource", {"service": f"{change.api}.googleapis.com", "method": change.method}),
-        "cloudresourcemanager": ("project", {}),
-    }
-    kind, labels = kinds[change.api]
-    return {"type": kind, "labels": {"project_id": here.project, **labels}}
+    values = {"project": here.project, "region": here.region, "dataset": here.dataset, "name": name}
+    return written.shape(change.api, **values, method=change.method)

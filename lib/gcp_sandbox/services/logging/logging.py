@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.http import ApiError, Call, route
-from gcp_sandbox.services.logging import audit
+from gcp_sandbox.services.logging import audit, written
 from gcp_sandbox.services.logging.log_filter import Filter, compiled
 from gcp_sandbox.wire import digest, number, stamp
 from gcp_sandbox.world.events import Entry
@@ -19,25 +20,19 @@ if TYPE_CHECKING:
 
 # One call scans at most this many entries; the next page may have further matches.
 SCAN = 50_000
-_AUDIT = "cloudaudit.googleapis.com%2Fsystem_event"
-_ACTIVITY = "cloudaudit.googleapis.com%2Factivity"
-_REQUESTS = "run.googleapis.com%2Frequests"
-_SYSTEM = "run.googleapis.com%2Fvarlog%2Fsystem"
+_LOGS = {
+    "change": "cloudaudit.googleapis.com%2Factivity",
+    "proto": "cloudaudit.googleapis.com%2Fsystem_event",
+    "attempt": "cloudscheduler.googleapis.com%2Fexecutions",
+    "request": "run.googleapis.com%2Frequests",
+    "system": "run.googleapis.com%2Fvarlog%2Fsystem",
+}
 _STREAMS = ("run.googleapis.com%2Fstdout", "run.googleapis.com%2Fstderr")
 
+_NANOSECONDS = ("attempt", "change", "system")  # the others have microseconds
+
 # Other fields of LogEntry: a filter may name them, but no entry here has them.
-_NEVER = (
-    "apphub",
-    "apphubDestination",
-    "apphubSource",
-    "metadata",
-    "otel",
-    "sourceLocation",
-    "spanId",
-    "split",
-    "trace",
-    "traceSampled",
-)
+_NEVER = ("apphub", "apphubDestination", "apphubSource", "metadata", "otel", "sourceLocation", "split")
 
 
 class Log:
@@ -46,23 +41,28 @@ class Log:
     def __init__(self, sandbox: State):
         self.sandbox = sandbox
         self.project = sandbox.inventory.project
-        self.entries = sorted([*sandbox.story.entries, *audit.entries(sandbox)])
+        self.entries = sorted([*sandbox.story.entries, *audit.entries(sandbox), *sandbox.services.failures()])
         self._by_log: dict[str, list[Entry]] = {}
-        self._resources: dict[str, dict] = {}
+        self._resources: dict[tuple[str, str], dict] = {}
         self.fields: dict[str, Callable[[Entry], Any]] = {
             "logName": self._log_name,
             "resource": self._resource,
             "timestamp": lambda e: e.at,
-            "receiveTimestamp": lambda e: e.at + timedelta(milliseconds=100 + number("seen", e.at, below=300)),
+            "receiveTimestamp": lambda e: (
+                e.at + timedelta(seconds=e.took, milliseconds=100 + number("seen", e.at, below=300))
+            ),
             "severity": lambda e: e.severity,
             "insertId": lambda e: digest(*e)[:24],
-            "labels": self._labels,
+            "labels": lambda e: written.labels(e, sandbox),
             "textPayload": lambda e: e.text or None if e.payload in ("text", "system", "request", "stderr") else None,
-            "jsonPayload": lambda e: {"message": e.text, "logger": e.function} if e.payload == "json" else None,
+            "jsonPayload": lambda e: written.message(e, sandbox),
             "protoPayload": self._proto,
             "operation": lambda e: audit.operation(e.change) if e.change else None,
             "errorGroups": _error_groups,
-            "httpRequest": lambda e: self._request(e) if e.payload == "request" else None,
+            "httpRequest": lambda e: written.request(e, sandbox),
+            "trace": self._trace,
+            "spanId": written.span,
+            "traceSampled": lambda e: True if e.payload == "request" else None,
             **dict.fromkeys(_NEVER, lambda _e: None),
         }
 
@@ -82,7 +82,8 @@ class Log:
     def draw(self, entry: Entry) -> dict[str, Any]:
         """One entry as JSON."""
         found = {name: read(entry) for name, read in self.fields.items()}
-        times = {name: stamp(found[name]) for name in ("timestamp", "receiveTimestamp")}
+        digits = 9 if entry.payload in _NANOSECONDS else 6
+        times = {"timestamp": stamp(entry.at, digits), "receiveTimestamp": stamp(found["receiveTimestamp"], 9)}
         if entry.severity == "DEFAULT":
             found["severity"] = None  # as an enum's zero, which is left out
         return {name: value for name, value in {**found, **times}.items() if value is not None}
@@ -103,63 +104,42 @@ class Log:
         return found, None
 
     def _log_name(self, entry: Entry) -> str:
-        named = {"proto": _AUDIT, "system": _SYSTEM, "request": _REQUESTS, "change": _ACTIVITY}
-        log = named.get(entry.payload) or _STREAMS[entry.severity != "INFO"]
+        log = _LOGS.get(entry.payload) or _STREAMS[entry.severity != "INFO"]
         return f"projects/{self.project}/logs/{log}"
-
-    def _labels(self, entry: Entry) -> dict[str, str] | None:
-        if entry.change:
-            return None
-        execution = number("execution", entry.run or entry, below=16**8)
-        return {
-            "goog-drz-cloudfunctions-id": entry.function,
-            "goog-drz-cloudfunctions-location": self.sandbox.inventory.region,
-            "goog-managed-by": "cloudfunctions",
-            "execution_id": f"{execution:08x}",
-        }
-
-    def _request(self, entry: Entry) -> dict[str, Any]:
-        return {
-            "requestMethod": "POST",
-            "requestUrl": f"{self.sandbox.services.uri(entry.function)}/",
-            "status": entry.status,
-            "userAgent": "Google-Cloud-Scheduler",
-            "latency": f"{number('latency', entry, below=3000) / 1000}s",
-            "protocol": "HTTP/1.1",
-        }
 
     def _proto(self, entry: Entry) -> dict[str, Any] | None:
         if entry.change:
-            return audit.payload(entry.change)
+            return audit.payload(entry.change, entry.at, self.sandbox)
         if entry.payload != "proto":
             return None
-        return {
-            "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
-            "serviceName": "run.googleapis.com",
-            "methodName": "/InternalServices.ReplaceInternalService",
-            "resourceName": f"namespaces/{self.project}/services/{entry.function}",
-            "status": {"code": 13, "message": entry.text},
-        }
+        here, revision = self.sandbox.inventory, self._revision(entry)
+        named = {"project": here.project, "number": here.project_number, "revision": revision}
+        return written.shape("event", **named, text=entry.text, time=stamp(entry.at))
+
+    def _trace(self, entry: Entry) -> str | None:
+        name = f"projects/{self.project}/traces/{digest('trace', entry)[:32]}"
+        return name if entry.payload == "request" else None
+
+    def _revision(self, entry: Entry) -> str:
+        return entry.revision or self.sandbox.services.serving(entry.function, entry.at)
 
     def _resource(self, entry: Entry) -> dict[str, Any]:
         if entry.change:
             return audit.resource(entry.change, self.sandbox)
-        revision = entry.revision or self.sandbox.services.serving(entry.function, entry.at)
-        if revision not in self._resources:
-            labels = {
-                "project_id": self.project,
-                "location": self.sandbox.inventory.region,
-                "service_name": self.sandbox.services.named(entry.function),
-                "revision_name": revision,
-                "configuration_name": self.sandbox.services.named(entry.function),
+        kind, name = ("job", "") if entry.payload == "attempt" else ("revision", self._revision(entry))
+        if (entry.function, name) not in self._resources:
+            here = {"project": self.project, "region": self.sandbox.inventory.region}
+            here |= {
+                "service": self.sandbox.services.named(entry.function),
+                "job": self.sandbox.inventory.job(entry.function),
             }
-            self._resources[revision] = {"type": "cloud_run_revision", "labels": labels}
-        return self._resources[revision]
+            self._resources[entry.function, name] = written.shape(kind, **here, service=service, revision=name)
+        return self._resources[entry.function, name]
 
 
 def _error_groups(entry: Entry) -> list[dict[str, str]] | None:
-    """The Error Reporting group of a stack trace on stderr."""
-    crashed = entry.payload == "stderr" and "Traceback" in entry.text
+    """The Error Reporting group of a stack trace of Python or Node on stderr."""
+    crashed = entry.payload in ("stderr", "text") and re.search(r"Traceback|\n +at ", entry.text)
     return [{"id": digest("group", entry.function, entry.text)[:15]}] if crashed else None
 
 
@@ -197,6 +177,6 @@ def _position(token: str, query: str) -> int | None:
 
 @route("logging", "GET", "/v2/projects/{project}/logs", "logging.logs.list")
 def list_logs(sandbox: State, _call: Call, project: str) -> dict:
-    """The logs that functions of the second generation write to, and the audit log."""
-    logs = (_ACTIVITY, _AUDIT, _REQUESTS, *_STREAMS, _SYSTEM)
+    """The logs that functions of the second generation and their jobs write to, and the audit log."""
+    logs = sorted([*_LOGS.values(), *_STREAMS])
     return {"logNames": [f"projects/{sandbox.inventory.project}/logs/{log}" for log in logs]}

@@ -75,7 +75,7 @@ def condition(kind: str, at: str, failure: str = "") -> dict[str, str]:
     if not failure:
         return {"type": kind, "state": "CONDITION_SUCCEEDED", "lastTransitionTime": at}
     found = {"type": kind, "state": "CONDITION_FAILED", "message": failure, "lastTransitionTime": at}
-    return {**found, "severity": "ERROR", "revisionReason": "HEALTH_CHECK_CONTAINER_ERROR"}
+    return {**found, "revisionReason": "HEALTH_CHECK_CONTAINER_ERROR"}
 
 
 def image(name: str, n: int, inventory: Inventory) -> str:

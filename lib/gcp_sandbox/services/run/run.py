@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.run.revisions import last, ready
 from gcp_sandbox.services.run.serving import LATEST, REVISION, Services
-from gcp_sandbox.wire import not_found, page
+from gcp_sandbox.wire import not_found, page, sent
 
 if TYPE_CHECKING:
     from gcp_sandbox.state import State
@@ -21,7 +21,7 @@ _REVISIONS = f"{_SERVICES}/{{service}}/revisions"
 def list_services(sandbox: State, call: Call, project: str, location: str) -> dict:
     """The services of a region; "-" is every region."""
     here = location in ("-", sandbox.inventory.region)
-    return page(call, "services", list(sandbox.services.services.values()) if here else [], 100)
+    return sent(page(call, "services", list(sandbox.services.services.values()) if here else [], 100))
 
 
 @route("run", "GET", f"{_SERVICES}/{{service}}", "run.services.get")
@@ -29,7 +29,7 @@ def get_service(sandbox: State, _call: Call, project: str, location: str, servic
     """One service with its traffic and its etag."""
     found = _found(sandbox.services.services, "SERVICE", sandbox.services.function(service), location, sandbox)
     sandbox.operations.watch(found["name"])
-    return found
+    return sent(found)
 
 
 @route("run", "GET", _REVISIONS, "run.revisions.list")
@@ -38,14 +38,14 @@ def list_revisions(sandbox: State, call: Call, project: str, location: str, serv
     known = sandbox.services.revisions
     names = list(known) if service == "-" else [sandbox.services.function(service)]
     here = location in ("-", sandbox.inventory.region)
-    return page(call, "revisions", [r for n in names for r in reversed(known.get(n, []))] if here else [], 100)
+    return sent(page(call, "revisions", [r for n in names for r in reversed(known.get(n, []))] if here else [], 100))
 
 
 @route("run", "GET", f"{_REVISIONS}/{{revision}}", "run.revisions.get")
 def get_revision(sandbox: State, _call: Call, project: str, location: str, service: str, revision: str) -> dict:
     """One revision, with the environment and the image that it was made from."""
     known = {last(r): r for r in sandbox.services.revisions.get(sandbox.services.function(service), [])}
-    return _found(known, "REVISION", revision, location, sandbox)
+    return sent(_found(known, "REVISION", revision, location, sandbox))
 
 
 def _found(known: dict[str, dict], kind: str, name: str, location: str, sandbox: State) -> dict:
@@ -87,7 +87,7 @@ def patch_service(sandbox: State, call: Call, project: str, location: str, servi
         failure = failure or (f"Revision '{last(idle[0])}' is not ready and cannot serve traffic." if idle else "")
         services.settle(service, failure)
         if failure:
-            raise ApiError(400, "FAILED_PRECONDITION", failure)
+            raise ApiError(500, "INTERNAL", failure)
         return current
 
     return sandbox.operations.start(call, "run", current["name"], finish, lambda _: current)

@@ -7,6 +7,7 @@ changes of a version do not affect it, and it fails if a version cannot be read 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 LATEST, REVISION = (f"TRAFFIC_TARGET_ALLOCATION_TYPE_{kind}" for kind in ("LATEST", "REVISION"))
 
+_PROBE = (
+    'Default STARTUP TCP probe failed 1 time consecutively for container "worker" on port 8080. The instance was not '
+    "started."
+)
 _STARTED = (
     "Starting new instance. Reason: DEPLOYMENT_ROLLOUT - Instance started due to traffic shifting between revisions "
     "due to deployment, traffic split adjustment, or deployment health check."
@@ -123,7 +128,7 @@ class Services:
             "template": {key: newest[key] for key in TEMPLATE if key in newest},
             "traffic": traffic,
             "trafficStatuses": traffic,
-            "terminalCondition": condition("Ready", changed, newest["conditions"][0].get("message", "")),
+            "terminalCondition": condition("Ready", changed, _not_ready(newest)),
             "latestReadyRevision": good["name"],
             "latestCreatedRevision": newest["name"],
             "uri": self.uri(name),
@@ -153,7 +158,8 @@ class Services:
         """Start a change: the service shows the requested state, and the old state still serves."""
         service = self.services[name]
         service |= {"generation": str(int(service["generation"]) + 1), "reconciling": True, **changes}
-        service["terminalCondition"] = {"type": "Ready", "state": "CONDITION_RECONCILING"}
+        at = stamp(self.sandbox.now)
+        service["terminalCondition"] = {"type": "Ready", "state": "CONDITION_PENDING", "lastTransitionTime": at}
         service["etag"] = etag(name, service["generation"], "begun")
 
     def settle(self, name: str, failure: str = "") -> None:
@@ -180,21 +186,22 @@ class Services:
             self.built.add(built)
         versions, unreadable = self._read_secrets(made_from)
         why = failure or unreadable
-        message = (
-            f"Revision '{revision_id(self.named(name), n)}' is not ready and cannot serve traffic. {why}" if why else ""
-        )
-        made = revision(self.path(name), n, made_from, self.sandbox.now, message)
+        made = revision(self.path(name), n, made_from, self.sandbox.now, why)
         self.revisions[name].append(made)
         self.started_with[last(made)] = versions
         service = self.services[name]
         service |= {"template": made_from, "latestCreatedRevision": made["name"]}
-        if not message:
+        if not why:
             service["latestReadyRevision"] = made["name"]
-            self.sandbox.log.add(Entry(self.sandbox.now, name, "INFO", _STARTED, "system", revision=last(made)))
-            return ""
-        words = f"Ready condition status changed to False for Service {name} with message: {message}"
-        self.sandbox.log.add(Entry(self.sandbox.now, name, "ERROR", words, "proto", revision=last(made)))
-        return message
+        for entry in _events(name, made, self.sandbox.now):
+            self.sandbox.log.add(entry)
+        return _not_ready(made)
+
+    def failures(self) -> Iterator[Entry]:
+        """What the platform logged of the revisions that never became ready."""
+        for name, revisions in self.revisions.items():
+            for made in (r for r in revisions if not ready(r)):
+                yield from _events(name, made, datetime.fromisoformat(made["createTime"]).replace(microsecond=0))
 
     def _read_secrets(self, made_from: dict) -> tuple[dict[str, dict], str]:
         found = {}
@@ -204,3 +211,21 @@ class Services:
             except ApiError as error:
                 return found, error.message
         return found, ""
+
+
+def _not_ready(made: dict[str, Any]) -> str:
+    """Why a service does not serve its newest revision; "" if it can."""
+    why = made["conditions"][0].get("message", "")
+    return f"Revision '{last(made)}' is not ready and cannot serve traffic. {why}" if why else ""
+
+
+def _events(name: str, made: dict[str, Any], at: datetime) -> Iterator[Entry]:
+    """What the platform logs of a new revision."""
+    why, id_ = made["conditions"][0].get("message", ""), last(made)
+    if not why:
+        yield Entry(at, name, "INFO", _STARTED, "system", revision=id_)
+        return
+    if "failed to start" in why:
+        yield Entry(at, name, "ERROR", _PROBE, "system", revision=id_)
+    words = f"Ready condition status changed to False for Revision {id_} with message: {why}"
+    yield Entry(at, name, "ERROR", words, "proto", revision=id_)

@@ -152,11 +152,14 @@ def test_what_a_dead_instance_logs(cloud):
     operation = deploy(here, {"main.py": "import numpy\ndef main(request): ..."})
     with pytest.raises(GoogleAPICallError):
         polled(operation)
-    asked = {"resourceNames": [f"projects/{PROJECT}"], "orderBy": "timestamp desc", "pageSize": 2}
-    asked["filter"] = "resource.type=cloud_run_revision"
+    asked = {"resourceNames": [f"projects/{PROJECT}"], "orderBy": "timestamp desc", "pageSize": 3}
+    asked["filter"] = 'resource.type=cloud_run_revision NOT log_id("cloudaudit.googleapis.com/activity")'
     found = here.session.post("https://logging.googleapis.com/v2/entries:list", json=asked).json()["entries"]
     assert {e["resource"]["labels"]["revision_name"] for e in found} == {revisions(here)[0].name.rsplit("/", 1)[1]}
-    assert [e["textPayload"] for e in found if "textPayload" in e] == ["ModuleNotFoundError: No module named 'numpy'"]
+    code, event, probe = found
+    assert code["textPayload"] == "ModuleNotFoundError: No module named 'numpy'"
+    assert "STARTUP TCP probe failed" in probe["textPayload"]
+    assert event["protoPayload"]["status"]["code"] == 9
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ FILTERS = [
     (r'textPayload:"C:\\tmp"', "a"),
     ('jsonPayload.message:"rate"', "b"),
     ('protoPayload.status.message:"healthcheck"', "c"),
-    ("protoPayload.status.code=13", "c"),
+    ("protoPayload.status.code=9", "c"),
     ("protoPayload.status.code>=2", "c"),
     ("protoPayload.status.code<2", ""),
     ('protoPayload."@type":AuditLog', "c"),
@@ -63,9 +63,9 @@ FILTERS = [
     ('resource.labels.service_name="gmail-sync"', "a"),
     ('resource.labels.service_name=("gmail-sync" OR "calendar-sync")', "ad"),
     ('resource.labels.service_name:("sync" AND NOT "gmail")', "bcd"),
-    ('labels."goog-managed-by"="cloudfunctions"', "abcd"),
-    ("labels.goog-managed-by=cloudfunctions", "abcd"),
-    ("labels:cloudfunctions", "abcd"),
+    ('labels."goog-managed-by"="cloudfunctions"', "abd"),  # an event of the system has no labels
+    ("labels.goog-managed-by=cloudfunctions", "abd"),
+    ("labels:cloudfunctions", "abd"),
     ('logName="projects/acme-test/logs/run.googleapis.com%2Fstderr"', "abd"),
     ('logName:"cloudaudit"', "c"),
     ('log_id("run.googleapis.com/stderr")', "abd"),
@@ -169,13 +169,13 @@ def test_a_page_may_be_empty_and_not_the_last(entries, session, told, monkeypatc
 
 
 def test_a_page_looks_at_no_entry_of_another_log(session, told, monkeypatch):
-    monkeypatch.setattr(served, "SCAN", 2)
+    monkeypatch.setattr(served, "SCAN", 3)
     log = f"projects/{PROJECT}/logs/cloudaudit.googleapis.com%2Factivity"
     asked = {"resourceNames": [f"projects/{PROJECT}"], "filter": f'logName="{log}"', "orderBy": "timestamp asc"}
     world = told("revisions: [{select: {name: gmail-sync}, age: 2h}]\nbulk: {errors: 40}")
     url = "https://logging.googleapis.com/v2/entries:list"
     first = session(world).post(url, json=asked).json()
-    assert [e["logName"] for e in first["entries"]] == [log] * 2  # the begin and the end of one deployment
+    assert [e["logName"] for e in first["entries"]] == [log] * 3  # one deployment: its begin, the robot, its end
     assert "nextPageToken" not in first
     either = {**asked, "filter": f'logName="{log}" OR textPayload:"bulk error 1"'}
     assert "nextPageToken" in session(world).post(url, json=either).json()
@@ -243,6 +243,7 @@ CHANGES = [  # method, how long before the clock in minutes, resource, type of t
         f"projects/{PROJECT}/locations/us-central1/functions/gmail-sync",
         "cloud_function",
     ),
+    ("InternalServices.ReplaceInternalService", 120, "services/gmail-sync", "cloud_run_revision"),
     (
         "FunctionService.UpdateFunction",
         119,
@@ -267,16 +268,17 @@ def test_changes_are_in_the_audit_log(entries, told):
         assert (entry["severity"], entry["resource"]["type"], "labels" in entry) == ("NOTICE", kind, False)
         assert payload["methodName"].endswith(method)
         assert payload["resourceName"].endswith(resource)
-        assert 0 <= (NOW - datetime.fromisoformat(entry["timestamp"])).total_seconds() - 60 * minutes <= 60
-    assert [e["protoPayload"]["authenticationInfo"]["principalEmail"].split("@")[0] for e in found[1:4]] == [
+        assert 0 <= (NOW - datetime.fromisoformat(entry["timestamp"])).total_seconds() + 0.001 - 60 * minutes <= 61
+    assert [e["protoPayload"]["authenticationInfo"]["principalEmail"].split("@")[0] for e in found[1:5]] == [
         "ann",
+        f"service-{found[2]['protoPayload']['authenticationInfo']['principalEmail'].split('@')[0].split('-')[1]}",
         "ann",
         "deploy",
     ]
-    first, last = found[1]["operation"], found[2]["operation"]
+    first, last = found[1]["operation"], found[3]["operation"]
     assert (first["id"], first.get("first"), last.get("last")) == (last["id"], True, True)
-    assert [n for n, e in enumerate(found) if "operation" in e] == [1, 2]
-    delta = found[6]["protoPayload"]["serviceData"]["policyDelta"]["bindingDeltas"][0]
+    assert [n for n, e in enumerate(found) if "operation" in e] == [1, 3]
+    delta = found[7]["protoPayload"]["serviceData"]["policyDelta"]["bindingDeltas"][0]
     assert (delta["action"], delta["role"]) == ("REMOVE", "roles/run.invoker")
 
 
@@ -300,10 +302,16 @@ def test_a_traceback_on_stderr_has_a_group_and_no_severity(entries, told):
 
 
 def test_a_request_that_was_refused(entries, told):
-    [entry] = entries(
-        f"httpRequest.status=403 {SINCE}",
-        world=told("runs: [{select: {name: gmail-sync}, since: 1h, kind: unauthenticated}]"),
+    _, entry, attempt = sorted(
+        entries(
+            f'httpRequest.status=403 OR log_id("cloudscheduler.googleapis.com/executions") '
+            f'timestamp>="2026-03-11T13:00:00Z" gmail {SINCE}',
+            world=told("runs: [{select: {name: gmail-sync}, since: 1h, kind: unauthenticated}]"),
+        ),
+        key=lambda e: (e.timestamp, e.severity == "ERROR", e.severity == "WARNING"),
     )
+    assert attempt.payload["status"] == "PERMISSION_DENIED"
+    assert (attempt.severity, attempt.http_request) == ("ERROR", {"status": 403})
     assert (entry.severity, entry.log_name.endswith("run.googleapis.com%2Frequests")) == ("WARNING", True)
     assert entry.payload.startswith("The request was not authenticated.")
     assert entry.http_request["requestUrl"].startswith("https://gmail-sync-")

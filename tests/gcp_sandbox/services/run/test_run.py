@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from google.api_core.exceptions import BadRequest, Conflict, FailedPrecondition, Forbidden, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, Forbidden, InternalServerError, NotFound
 from google.cloud import run_v2
 from google.cloud.functions_v2 import FunctionServiceClient
 from google.cloud.run_v2 import RevisionsClient, ServicesClient
@@ -208,7 +208,7 @@ def test_a_revision_that_never_became_ready_gets_no_traffic(cloud):
     operation = here(ServicesClient).update_service(
         request={"service": service, "update_mask": {"paths": ["traffic"]}}, retry=None
     )
-    with pytest.raises(FailedPrecondition, match=f"Revision '{bad}' is not ready and cannot serve traffic"):
+    with pytest.raises(InternalServerError, match=f"Revision '{bad}' is not ready and cannot serve traffic"):
         polled(operation)
     found = here(ServicesClient).get_service(name=name)
     assert (found.terminal_condition.state, found.traffic_statuses[0].type_) == (BAD, LATEST)
