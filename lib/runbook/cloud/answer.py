@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from runbook.cloud.failures import CannotRead
@@ -26,19 +29,39 @@ def token_of(page: dict[str, Any], seen: set[str]) -> str:
     return token
 
 
-def answered(response: Any) -> dict[str, Any]:
-    """The JSON object of an answer; {} if it is empty. Raises Google's errors, and CannotRead if it is not JSON."""
+@contextmanager
+def readable(api: str = "BigQuery") -> Iterator[None]:
+    """Turn the errors of Google's clients about an unexpected answer into CannotRead."""
+    wrong = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+    try:
+        yield
+    except wrong as error:
+        why = f"{api}'s answer cannot be read ({type(error).__name__})"
+        raise CannotRead(why, "run again; if it happens again, report it.") from None
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """The JSON object in a body, which is UTF-8 whatever its header says. Raises CannotRead for anything else."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise CannotRead("the answer is not a JSON object", "check for a proxy or a login portal, then run again.")
+    return body
+
+
+def answered(response: Any, may_be_empty: bool = False) -> dict[str, Any]:
+    """The JSON object of an answer; with `may_be_empty`, {} for an empty one. Raises Google errors and CannotRead."""
     from google.api_core.exceptions import from_http_status
 
-    try:
-        body = response.json() if response.content else {}
-    except ValueError:
-        body = None
-    if response.ok and isinstance(body, dict):
-        return body
     if response.ok:
-        raise CannotRead("the answer is not a JSON object", "check for a proxy or a login portal, then run again.")
-    error = body.get("error", body) if isinstance(body, dict) else None
-    error = error if isinstance(error, dict) else {"message": response.text or response.reason}
+        return {} if may_be_empty and not response.content else json_object(response.content)
+    try:
+        body = json_object(response.content)
+    except CannotRead:
+        body = {"error": {"message": response.content.decode("utf-8", "replace") or response.reason}}
+    error = body.get("error", body)
+    error = error if isinstance(error, dict) else {"message": str(error)}
     lists = {k: error[k] for k in ("errors", "details") if isinstance(error.get(k), list)}
     raise from_http_status(response.status_code, str(error.get("message", "no message")), response=response, **lists)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from runbook.cloud.answer import readable
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead, is_json
 from runbook.display.text import Row
@@ -35,16 +35,6 @@ class BadColumn(Exception):
     """A table has no such column, according to the cloud."""
 
     column: str
-
-
-@contextmanager
-def readable() -> Iterator[None]:
-    """Turn the errors of Google's client about an unexpected answer into CannotRead."""
-    try:
-        yield
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        why = f"BigQuery's answer cannot be read ({type(error).__name__})"
-        raise CannotRead(why, "run again; if it happens again, report it.") from None
 
 
 def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[str, str]) -> list[Row]:
