@@ -11,6 +11,9 @@ from runbook.cloud.failures import CannotRead
 
 MOST_PAGES = 500
 
+# What Google's libraries raise for an answer, or a credentials file, of another form than they expect.
+UNREADABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 
 def objects(page: dict[str, Any], key: str) -> list[Any]:
     """A list in an answer; [] if it is missing. Raises CannotRead if it is not a list."""
@@ -32,10 +35,13 @@ def token_of(page: dict[str, Any], seen: set[str]) -> str:
 @contextmanager
 def readable(api: str = "BigQuery") -> Iterator[None]:
     """Turn the errors of Google's clients about an unexpected answer into CannotRead."""
-    wrong = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+    from google.auth.exceptions import GoogleAuthError
+
     try:
         yield
-    except wrong as error:
+    except GoogleAuthError:  # some are ValueErrors
+        raise
+    except UNREADABLE as error:
         why = f"{api}'s answer cannot be read ({type(error).__name__})"
         raise CannotRead(why, "run again; if it happens again, report it.") from None
 

@@ -6,13 +6,14 @@ wait for it. Only this package imports `requests` or Google's clients.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from runbook.cloud.answer import answered, json_object, objects, readable, token_of
+from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, readable, token_of
 from runbook.cloud.target import Target
 from runbook.model.errors import NoCredentials
 
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
 
 
 def no_credentials(error: Exception) -> NoCredentials:
-    """The error for Application Default Credentials that are missing or expired."""
+    """The error for Application Default Credentials that are missing, damaged, expired or revoked."""
+    from google.auth.exceptions import GoogleAuthError, TransportError
+
+    said = ": ".join(str(part) for part in error.args if isinstance(part, str | Exception)).strip()
+    if not isinstance(error, GoogleAuthError | OSError):
+        said = f"the file, or the answer of the token service, has another form ({type(error).__name__})"
+    file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    way = f"correct GOOGLE_APPLICATION_CREDENTIALS={file}, or unset it and sign in" if file else "sign in"
     return NoCredentials(
         "no usable Google credentials on this machine",
-        str(error).splitlines()[0],
+        (said or type(error).__name__).splitlines()[0][:500],
         "No request was sent to Google Cloud.",
-        "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS.",
+        "check the network, then run again."
+        if isinstance(error, TransportError)
+        else f"{way}: gcloud auth application-default login.",
     )
 
 
@@ -95,11 +105,13 @@ class Cloud:
 
         Changes and their read-backs use the REST API directly, because the guard must know a write's exact bytes.
         """
-        return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
+        with readable(api):
+            return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
 
     def ask(self, api: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """One read that is a POST. Raises Google's own exceptions."""
-        return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
+        with readable(api):
+            return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
     def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
         """Log entries that match a filter, newest first, at most `most`. An empty page with a token is not the last
@@ -166,7 +178,7 @@ class Cloud:
             )
         except (requests.RequestException, TransportError):
             return datetime.now(UTC).replace(microsecond=0), False
-        except GoogleAuthError as error:
+        except (GoogleAuthError, *UNREADABLE) as error:
             raise no_credentials(error) from None
         if not self.guard.date:
             return datetime.now(UTC).replace(microsecond=0), False
