@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, readable, token_of
+from runbook.cloud.failures import SIGN_IN
 from runbook.cloud.target import Target
 from runbook.model.errors import NoCredentials
 
@@ -31,14 +32,13 @@ def no_credentials(error: Exception) -> NoCredentials:
     if not isinstance(error, GoogleAuthError | OSError):
         said = f"the file, or the answer of the token service, has another form ({type(error).__name__})"
     file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-    way = f"correct GOOGLE_APPLICATION_CREDENTIALS={file}, or unset it and sign in" if file else "sign in"
+    way = f"correct GOOGLE_APPLICATION_CREDENTIALS={file}, or unset it and {SIGN_IN}" if file else SIGN_IN
+    way = "check the network, then run again." if isinstance(error, TransportError) else way
     return NoCredentials(
         "no usable Google credentials on this machine",
         (said or type(error).__name__).splitlines()[0][:500],
         "No request was sent to Google Cloud.",
-        "check the network, then run again."
-        if isinstance(error, TransportError)
-        else f"{way}: gcloud auth application-default login.",
+        way,
     )
 
 
@@ -97,8 +97,8 @@ class Cloud:
     def logging(self) -> Any:
         from google.cloud import logging
 
-        project = self.settings.project
-        return logging.Client(project=project, credentials=self.credentials, _http=self.session, _use_grpc=False)
+        given = {"credentials": self.credentials, "_http": self.session, "_use_grpc": False}
+        return logging.Client(project=self.settings.project, **given)
 
     def get(self, api: str, path: str, **query: Any) -> dict[str, Any]:
         """One GET of a Google API; returns the answer as in its documentation. Raises Google's own exceptions.
@@ -122,14 +122,10 @@ class Cloud:
         """
         asked: dict[str, Any] = {"resourceNames": [f"projects/{self.settings.project}"], "filter": wanted}
         asked |= {"orderBy": "timestamp desc", "pageSize": min(most, 1000)}
-        found: list[dict[str, Any]] = []
-        seen: set[str] = set()
+        found, seen, ask = list[dict[str, Any]](), set[str](), self.logging.logging_api.api_request
         while True:
-            with readable("Cloud Logging"):
-                sent = self.logging.logging_api.api_request(
-                    "POST", "/entries:list", data=asked, expect_json=False, timeout=20
-                )
-            answer = json_object(sent)
+            with readable("logging"):
+                answer = json_object(ask("POST", "/entries:list", data=asked, expect_json=False, timeout=20))
             found += objects(answer, "entries")
             asked["pageToken"] = token_of(answer, seen)
             if len(found) >= most or not asked["pageToken"]:

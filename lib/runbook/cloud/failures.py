@@ -41,6 +41,7 @@ NEXT = {
     "USER_PROJECT_DENIED": _CONSUMER,
     "quotaExceeded": _WAIT,
     "rateLimitExceeded": _WAIT,
+    "resourcesExceeded": "this query needs more than BigQuery gives one query: report it, with the size of its tables.",
 }
 
 _BY_CODE = {401: SIGN_IN, 403: "ask for the roles under roles.required in params.", 429: _WAIT}

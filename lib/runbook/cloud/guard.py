@@ -44,8 +44,9 @@ READS = """
 """
 
 SEGMENT = r"[A-Za-z0-9_.-]+"  # what `*` stands for; a name with other characters is not sent
-_JOBS = re.compile(rf"/bigquery/v2/projects/{SEGMENT}/jobs")
-_QUERIES = re.compile(rf"/bigquery/v2/projects/{SEGMENT}/queries")
+_PROJECT = rf"(?:[a-z0-9.-]+\.[a-z]+:)?{SEGMENT}"  # old projects have a domain: example.com:name
+_JOBS = re.compile(rf"/bigquery/v2/projects/{_PROJECT}/jobs")
+_QUERIES = re.compile(rf"/bigquery/v2/projects/{_PROJECT}/queries")
 
 # The keys that jobs.query may have: none for a destination, a session or a connection.
 _QUERY_KEYS = {
@@ -68,7 +69,7 @@ _QUERY_KEYS = {
 }
 
 _READS = [
-    (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", SEGMENT)))
+    (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", _PROJECT, 1).replace(r"\*", SEGMENT)))
     for method, host, path in map(str.split, READS.strip().splitlines())
 ]
 
@@ -184,7 +185,7 @@ class ReadOnlyGuard(BaseAdapter):
         try:
             answer = response.json()["statistics"]["query"]
             select = answer["statementType"] == "SELECT" and not answer.get("referencedRoutines")
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return  # an answer of another form proves nothing
         if query and select:
             self._selects.add(_digest(query.encode()))

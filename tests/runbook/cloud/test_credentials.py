@@ -223,7 +223,7 @@ def test_a_directory_a_missing_file_and_one_that_may_not_be_read(file: Path, mon
 
 
 def test_no_credentials_at_all(internet: Internet, tmp_path: Path) -> None:
-    assert message().next == "sign in: gcloud auth application-default login."
+    assert message().next == "sign in again: gcloud auth application-default login."
     own = tmp_path / "gcloud" / "application_default_credentials.json"
     own.parent.mkdir()
     own.write_text("half a fi")

@@ -102,7 +102,8 @@ def submit(sandbox: State, configuration: dict, reference: dict) -> Job:
     dry = bool(configuration.get("dryRun"))
     made = wire.digest("job", len(engine.jobs), configuration)[:27]
     job_id = reference.get("jobId") or ("" if dry else f"job_{made}")
-    job = Job(job_id, project, sandbox.inventory.region, configuration, sandbox.now)
+    location = reference.get("location") or engine.catalog.location
+    job = Job(job_id, project, location, configuration, sandbox.now)
     if job.id in engine.jobs:
         message = f"Already Exists: Job {project}:{job.location}.{job.id}"
         raise ApiError(409, "ALREADY_EXISTS", message, "duplicate")
@@ -122,7 +123,7 @@ def _do(sandbox: State, job: Job, dry: bool) -> None:
         asked = job.configuration["query"]
         if asked.get("destinationTable"):
             raise unsupported("queries with a destination table: use CREATE TABLE … AS SELECT")
-        job.result = sandbox.bigquery.query(asked, dry)
+        job.result = sandbox.bigquery.query(asked, dry, job.location)
     elif job.type == "copy":
         _copy(sandbox, job, dry)
     else:
@@ -139,6 +140,7 @@ def _copy(sandbox: State, job: Job, dry: bool) -> None:
     (to, _), operation = _ref(asked["destinationTable"], sandbox.now), asked.get("operationType") or "COPY"
     if operation not in ("COPY", "CLONE", "SNAPSHOT", "RESTORE"):
         raise invalid(f"Invalid value for operationType: {operation}")
+    engine.catalog.within(job.location, source)
     engine.require("bigquery.tables.getData", source)
     if operation in _COPY_PERMISSION:
         engine.require(_COPY_PERMISSION[operation], source)
