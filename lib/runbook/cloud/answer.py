@@ -61,7 +61,7 @@ def answered(response: Any, may_be_empty: bool = False) -> dict[str, Any]:
     """The JSON object of an answer; with `may_be_empty`, {} for an empty one. Raises Google errors and CannotRead."""
     from google.api_core.exceptions import from_http_status
 
-    if response.ok:
+    if 200 <= response.status_code < 300:  # `ok` is also true for 600 and more
         return {} if may_be_empty and not response.content else json_object(response.content)
     try:
         body = json_object(response.content)

@@ -50,7 +50,7 @@ def _billed(credentials: Any) -> Any:
     """
     from google.oauth2.credentials import Credentials
 
-    person = isinstance(credentials, Credentials) or getattr(credentials, "is_user", False)
+    person = getattr(credentials, "is_user", isinstance(credentials, Credentials))  # True for a workforce pool, too
     if person or not getattr(credentials, "quota_project_id", None):
         return credentials
     return credentials.with_quota_project(None)

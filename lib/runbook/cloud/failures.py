@@ -48,6 +48,8 @@ _BY_CODE = {401: SIGN_IN, 403: "ask for the roles under roles.required in params
 _WRONG = "this request is wrong, and a retry does not help: check params, or report it."
 _GCLOUD = "764086051850"  # the project of gcloud itself, which Google uses if the credentials name none
 
+LONG = 4_000  # characters of an error that are read; a page of a proxy may be huge
+
 # Older answers have no reason, only these words.
 _WORDS = (
     (r"serviceUsageConsumer", "USER_PROJECT_DENIED"),
@@ -106,7 +108,7 @@ def _next(error: Any) -> str:
     """The next step after an error from Google: by its reason, else by its words, else by its code."""
     given = [*_listed(getattr(error, "errors", ())), *_listed(getattr(error, "details", ()))]
     infos = {str(info.get("reason")): info for info in given if isinstance(info, dict)}
-    said, code = str(error), int(error.code or 0)
+    said, code = str(error)[:LONG], int(error.code or 0)
     by_words = next((reason for words, reason in _WORDS if re.search(words, said, re.IGNORECASE)), "")
     reason = next((r for r in infos if r in NEXT), by_words)
     if reason:
@@ -139,7 +141,10 @@ def _listed(value: Any) -> list[Any]:
 
 def _said(error: Exception) -> str:
     """The code and Google's sentence, without the URL and the details that its clients add."""
-    code, message = getattr(error, "code", None), str(getattr(error, "message", error))
+    code, message = (
+        getattr(error, "code", None),
+        str(getattr(error, "message", error))[:LONG].encode("utf-8", "replace").decode(),
+    )
     if message.startswith(("GET http", "POST http")):
         message = message.split(": ", 1)[-1]
     if title := re.search(r"<title>(.*?)</title>", message, re.IGNORECASE | re.DOTALL):
