@@ -21,6 +21,7 @@ _CONSUMER = (
 )
 
 _PROJECT = "check `project` in params: {project} does not exist, or you may not use it."
+_TOO_LARGE = "this query needs more than BigQuery gives one query: report it, with the size of its tables."
 _PERIMETER = "ask security about the VPC Service Controls perimeter; give them the identifier in this message."
 _SCOPES = f"these credentials lack the scope cloud-platform; {SIGN_IN}"
 _PERMISSION = "ask for a role with {permission} on {resource}."
@@ -39,9 +40,10 @@ NEXT = {
     "SECURITY_POLICY_VIOLATED": _PERIMETER,
     "SERVICE_DISABLED": _ENABLE,
     "USER_PROJECT_DENIED": _CONSUMER,
-    "quotaExceeded": _WAIT,
-    "rateLimitExceeded": _WAIT,
-    "resourcesExceeded": "this query needs more than BigQuery gives one query: report it, with the size of its tables.",
+    # https://cloud.google.com/bigquery/docs/error-messages; not there, and unconfirmed: the two with "daily" and "user"
+    "billingNotEnabled": _BILLING,
+    **dict.fromkeys(("dailyLimitExceeded", "quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded"), _WAIT),
+    **dict.fromkeys(("resourcesExceeded", "responseTooLarge"), _TOO_LARGE),
 }
 
 _BY_CODE = {401: SIGN_IN, 403: "ask for the roles under roles.required in params.", 429: _WAIT}
@@ -123,7 +125,7 @@ def _filled(text: str, metadata: Any, said: str) -> str:
     """A next step with the names from an answer; with general words for names that are missing."""
     given = metadata if isinstance(metadata, dict) else {}
     api = re.search(r"\b[a-z]+\.googleapis\.com", said.replace("console.developers.google.com", ""))
-    project = re.search(r"\bproject[ =/]#?(\w[\w:.-]*\w)", said)
+    project = re.search(r"(?i)\bproject[ =/]#?(\w[\w:.-]*\w)", said)
     names = {
         "service": given.get("service") or (api[0] if api else "API"),
         "project": str(given.get("consumer") or (project[1] if project else "PROJECT")).removeprefix("projects/"),
