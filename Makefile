@@ -42,7 +42,7 @@ bench: .venv/.dev  ## time the daily check against the guide's health script (ne
 	$(BIN)/python -P tests/bench.py
 
 clean:  ## remove the environment (records stay)
-	rm -rf .venv .pytest_cache .ruff_cache
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

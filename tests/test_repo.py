@@ -40,7 +40,9 @@ def files() -> list[Path]:
     known = subprocess.run(git, cwd=ROOT, capture_output=True, text=True)
     if known.returncode == 0:
         return [ROOT / name for name in known.stdout.split("\0") if name and (ROOT / name).is_file()]
-    made = re.compile(r"^/records/|/(\.venv|__pycache__|\.ipynb_checkpoints|\.(pytest|ruff)_cache)/|\.egg-info/")
+    made = re.compile(
+        r"^/records/|/(\.venv|__pycache__|\.ipynb_checkpoints|\.(pytest|ruff)_cache|\.hypothesis)/|\.egg-info/"
+    )
     return [p for p in ROOT.rglob("*") if p.is_file() and not made.search(f"/{p.relative_to(ROOT)}")]
 
 

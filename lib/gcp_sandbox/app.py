@@ -26,13 +26,21 @@ class _Segment(BaseConverter):
     regex = "[^/:]+"
 
 
+class _Project(BaseConverter):
+    """A project's id; an old one begins with a domain, as in example.com:name."""
+
+    regex = r"(?:[^/:]+\.[^/:]+:)?[^/:]+"
+
+
 @cache
 def _maps() -> dict[str, Map]:
     """The routes of each API; the host of a request selects the APIs."""
     made: dict[str, Map] = {}
     for found in ROUTES:
-        rules = made.setdefault(found.api, Map(converters={"seg": _Segment}, strict_slashes=False, merge_slashes=False))
-        path = re.sub(r"\{(\w+)\}", r"<seg:\1>", found.path)
+        rules = made.setdefault(
+            found.api, Map(converters={"seg": _Segment, "project": _Project}, strict_slashes=False, merge_slashes=False)
+        )
+        path = re.sub(r"\{(\w+)\}", r"<seg:\1>", found.path).replace("<seg:project>", "<project:project>")
         rules.add(Rule(path, methods=[found.method], endpoint=found))
     return made
 

@@ -115,6 +115,10 @@ SELECT = {"statistics": {"query": {"statementType": "SELECT"}}}
         ("GET", "https://bigquery.googleapis.com:444/bigquery/v2/projects/p1/datasets/d", None),
         ("GET", "https://secretmanager.googleapis.com/v1/projects/p/secrets/s/versions/latest:access", None),
         ("GET", "https://logging.googleapis.com/v2/entries:list", None),
+        ("GET", "https://secretmanager.googleapis.com/v1/projects/a.com:p/secrets/s/versions/latest:access", None),
+        ("GET", "https://secretmanager.googleapis.com/v1/projects/a.com:b.com:p/secrets/s/versions", None),
+        ("GET", "https://secretmanager.googleapis.com/v1/projects/p:x/secrets/s/versions", None),
+        ("GET", "https://secretmanager.googleapis.com/v1/projects/a.com:p/secrets/a.com:s/versions", None),
         ("GET", "https://example.com/", None),
         ("GET", f"{FEED}?x=1", None),
         ("POST", FEED, None),
@@ -125,6 +129,19 @@ def test_refused(method: str, url: str, body: Any) -> None:
     with pytest.raises(RequestBlocked):
         through(ReadOnlyGuard(wire, [FEED]), method, url, json=body)
     assert not wire.sent
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("GET", "https://secretmanager.googleapis.com/v1/projects/example.com:p1/secrets/s/versions"),
+        ("POST", "https://cloudresourcemanager.googleapis.com/v3/projects/example.com:p1:testIamPermissions"),
+    ],
+)
+def test_a_project_with_a_domain_passes(method: str, url: str) -> None:
+    wire = Wire()
+    through(ReadOnlyGuard(wire), method, url)
+    assert wire.sent == [f"{method} {url}"]
 
 
 def test_a_method_override_is_refused() -> None:

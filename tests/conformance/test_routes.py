@@ -136,8 +136,10 @@ def test_route(session: requests.Session, route: Route) -> None:
         bodies = [None]
     assert route.method == "GET" or bodies != [None]
     for body in bodies:
-        mask = {"updateMask": ",".join(body)} if route.method == "PATCH" else {}
-        reply = session.request(route.method, url, json=body, params=mask)
+        query = {"updateMask": ",".join(body)} if route.method == "PATCH" else {}
+        if route.api == "bigquery" and "{job}" in route.path:
+            query["location"] = NAMES["location"]
+        reply = session.request(route.method, url, json=body, params=query)
         assert reply.status_code == 200, reply.text
         schema = document(document_name)["schemas"][method["response"]["$ref"]]
         assert misfits(document_name, schema, reply.json()) == []

@@ -47,6 +47,8 @@ class Table(Part):
 class Inventory(Part):
     """A project: its location, functions and tables. `runs` names the table of ETL runs.
 
+    `location` is that of the datasets, such as US; "" is the region.
+
     `columns_of_runs` maps the meaning (source_system, status, started_at; if the system has them, also function,
     finished_at, error, records) to the column name.
     """
@@ -56,6 +58,7 @@ class Inventory(Part):
     time_zone: str
     dataset: str
     backup_dataset: str
+    location: str = ""
     functions: tuple[Function, ...]
     tables: tuple[Table, ...]
     runs: str

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from runbook.cloud.failures import CannotRead
 
 MOST_PAGES = 500
+
+# What Google's libraries raise for an answer, or a credentials file, of another form than they expect.
+UNREADABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def objects(page: dict[str, Any], key: str) -> list[Any]:
@@ -26,19 +32,42 @@ def token_of(page: dict[str, Any], seen: set[str]) -> str:
     return token
 
 
-def answered(response: Any) -> dict[str, Any]:
-    """The JSON object of an answer; {} if it is empty. Raises Google's errors, and CannotRead if it is not JSON."""
-    from google.api_core.exceptions import from_http_status
+@contextmanager
+def readable(api: str = "BigQuery") -> Iterator[None]:
+    """Turn the errors of Google's clients about an unexpected answer into CannotRead."""
+    from google.auth.exceptions import GoogleAuthError
 
     try:
-        body = response.json() if response.content else {}
-    except ValueError:
+        yield
+    except GoogleAuthError:  # some are ValueErrors
+        raise
+    except UNREADABLE as error:
+        why = f"{api}'s answer cannot be read ({type(error).__name__})"
+        raise CannotRead(why, "run again; if it happens again, report it.") from None
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """The JSON object in a body, which is UTF-8 whatever its header says. Raises CannotRead for anything else."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
         body = None
-    if response.ok and isinstance(body, dict):
-        return body
-    if response.ok:
+    if not isinstance(body, dict):
         raise CannotRead("the answer is not a JSON object", "check for a proxy or a login portal, then run again.")
-    error = body.get("error", body) if isinstance(body, dict) else None
-    error = error if isinstance(error, dict) else {"message": response.text or response.reason}
+    return body
+
+
+def answered(response: Any, may_be_empty: bool = False) -> dict[str, Any]:
+    """The JSON object of an answer; with `may_be_empty`, {} for an empty one. Raises Google errors and CannotRead."""
+    from google.api_core.exceptions import from_http_status
+
+    if 200 <= response.status_code < 300:  # `ok` is also true for 600 and more
+        return {} if may_be_empty and not response.content else json_object(response.content)
+    try:
+        body = json_object(response.content)
+    except CannotRead:
+        body = {"error": {"message": response.content.decode("utf-8", "replace") or response.reason}}
+    error = body.get("error", body)
+    error = error if isinstance(error, dict) else {"message": str(error)}
     lists = {k: error[k] for k in ("errors", "details") if isinstance(error.get(k), list)}
     raise from_http_status(response.status_code, str(error.get("message", "no message")), response=response, **lists)

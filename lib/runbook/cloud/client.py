@@ -6,13 +6,15 @@ wait for it. Only this package imports `requests` or Google's clients.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from runbook.cloud.answer import answered, objects, token_of
+from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, readable, token_of
+from runbook.cloud.failures import SIGN_IN
 from runbook.cloud.target import Target
 from runbook.model.errors import NoCredentials
 
@@ -23,12 +25,20 @@ if TYPE_CHECKING:
 
 
 def no_credentials(error: Exception) -> NoCredentials:
-    """The error for Application Default Credentials that are missing or expired."""
+    """The error for Application Default Credentials that are missing, damaged, expired or revoked."""
+    from google.auth.exceptions import GoogleAuthError, TransportError
+
+    said = ": ".join(str(part) for part in error.args if isinstance(part, str | Exception)).strip()
+    if not isinstance(error, GoogleAuthError | OSError):
+        said = f"the file, or the answer of the token service, has another form ({type(error).__name__})"
+    file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    way = f"correct GOOGLE_APPLICATION_CREDENTIALS={file}, or unset it and {SIGN_IN}" if file else SIGN_IN
+    way = "check the network, then run again." if isinstance(error, TransportError) else way
     return NoCredentials(
         "no usable Google credentials on this machine",
-        str(error).splitlines()[0],
+        (said or type(error).__name__).splitlines()[0][:500],
         "No request was sent to Google Cloud.",
-        "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS.",
+        way,
     )
 
 
@@ -83,30 +93,41 @@ class Cloud:
 
         return bigquery.Client(project=self.settings.project, credentials=self.credentials, _http=self.session)
 
+    @cached_property
+    def logging(self) -> Any:
+        # gRPC would go past the guard, and half of the time of this import is for it.
+        os.environ.setdefault("GOOGLE_CLOUD_DISABLE_GRPC", "true")
+        from google.cloud import logging
+
+        given = {"credentials": self.credentials, "_http": self.session, "_use_grpc": False}
+        return logging.Client(project=self.settings.project, **given)
+
     def get(self, api: str, path: str, **query: Any) -> dict[str, Any]:
         """One GET of a Google API; returns the answer as in its documentation. Raises Google's own exceptions.
 
         Changes and their read-backs use the REST API directly, because the guard must know a write's exact bytes.
         """
-        return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
+        with readable(api):
+            return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
 
     def ask(self, api: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """One read that is a POST. Raises Google's own exceptions."""
-        return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
+        with readable(api):
+            return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
     def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
         """Log entries that match a filter, newest first, at most `most`. An empty page with a token is not the last
         page (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list).
 
-        Google's own client is not used: for each entry it calls the metadata server, which bypasses the guard. Raises
-        Google's own exceptions.
+        Google's client sends the request; its `list_entries` is not used, because it hides pages, and because each of
+        its entry objects asks the metadata server, past the guard. Raises Google's own exceptions, and CannotRead.
         """
         asked: dict[str, Any] = {"resourceNames": [f"projects/{self.settings.project}"], "filter": wanted}
         asked |= {"orderBy": "timestamp desc", "pageSize": min(most, 1000)}
-        found: list[dict[str, Any]] = []
-        seen: set[str] = set()
+        found, seen, ask = list[dict[str, Any]](), set[str](), self.logging.logging_api.api_request
         while True:
-            answer = self.ask("logging", "v2/entries:list", asked)
+            with readable("logging"):
+                answer = json_object(ask("POST", "/entries:list", data=asked, expect_json=False, timeout=20))
             found += objects(answer, "entries")
             asked["pageToken"] = token_of(answer, seen)
             if len(found) >= most or not asked["pageToken"]:
@@ -122,7 +143,7 @@ class Cloud:
         given = {"Content-Type": "application/json"} | (headers or {})
         with self.guard.allow_once(method, url, body):
             response = session.request(method, url, data=body, headers=given, timeout=60)
-        return answered(response)
+        return answered(response, may_be_empty=True)
 
     def pages(self, api: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every page of a list, up to the page without a token. Raises as `get`."""
@@ -155,7 +176,7 @@ class Cloud:
             )
         except (requests.RequestException, TransportError):
             return datetime.now(UTC).replace(microsecond=0), False
-        except GoogleAuthError as error:
+        except (GoogleAuthError, *UNREADABLE) as error:
             raise no_credentials(error) from None
         if not self.guard.date:
             return datetime.now(UTC).replace(microsecond=0), False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from runbook.cloud.answer import UNREADABLE
 from runbook.cloud.client import Cloud, no_credentials
 from runbook.cloud.target import check_world, sandbox_app, target
 from runbook.model.errors import BadInput, BadParameter, NoAnswer
@@ -30,13 +31,13 @@ def connect(settings: Settings, world: str = "") -> Cloud:
 
 def _google(settings: Settings) -> Cloud:
     import google.auth
-    from google.auth.exceptions import DefaultCredentialsError
+    from google.auth.exceptions import GoogleAuthError
 
     from runbook.cloud.transports import network
 
     try:
         credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    except DefaultCredentialsError as error:
+    except (GoogleAuthError, OSError, *UNREADABLE) as error:
         raise no_credentials(error) from None
     return Cloud(settings, "google", network(), _billed(credentials))
 
@@ -49,7 +50,8 @@ def _billed(credentials: Any) -> Any:
     """
     from google.oauth2.credentials import Credentials
 
-    if isinstance(credentials, Credentials) or not getattr(credentials, "quota_project_id", None):
+    person = getattr(credentials, "is_user", isinstance(credentials, Credentials))  # True for a workforce pool, too
+    if person or not getattr(credentials, "quota_project_id", None):
         return credentials
     return credentials.with_quota_project(None)
 

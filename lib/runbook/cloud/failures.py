@@ -25,6 +25,7 @@ _CONSUMER = (
 )
 
 _PROJECT = "check `project` in params: {project} does not exist, or you may not use it."
+_TOO_LARGE = "this query needs more than BigQuery gives one query: report it, with the size of its tables."
 _PERIMETER = "ask security about the VPC Service Controls perimeter; give them the identifier in this message."
 _SCOPES = f"these credentials lack the scope cloud-platform; {SIGN_IN}"
 _PERMISSION = "ask for a role with {permission} on {resource}."
@@ -43,13 +44,17 @@ NEXT = {
     "SECURITY_POLICY_VIOLATED": _PERIMETER,
     "SERVICE_DISABLED": _ENABLE,
     "USER_PROJECT_DENIED": _CONSUMER,
-    "quotaExceeded": _WAIT,
-    "rateLimitExceeded": _WAIT,
+    # https://cloud.google.com/bigquery/docs/error-messages; not there, and unconfirmed: the two with "daily" and "user"
+    "billingNotEnabled": _BILLING,
+    **dict.fromkeys(("dailyLimitExceeded", "quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded"), _WAIT),
+    **dict.fromkeys(("resourcesExceeded", "responseTooLarge"), _TOO_LARGE),
 }
 
 _BY_CODE = {401: SIGN_IN, 403: "ask for the roles under roles.required in params.", 429: _WAIT}
 _WRONG = "this request is wrong, and a retry does not help: check params, or report it."
 _GCLOUD = "764086051850"  # the project of gcloud itself, which Google uses if the credentials name none
+
+LONG = 4_000  # characters of an error that are read; a page of a proxy may be huge
 
 # Older answers have no reason, only these words.
 _WORDS = (
@@ -119,7 +124,7 @@ def _next(error: Any) -> tuple[str, str]:
     """
     given = [*_listed(getattr(error, "errors", ())), *_listed(getattr(error, "details", ()))]
     infos = {str(info.get("reason")): info for info in given if isinstance(info, dict)}
-    said, code = str(error), int(error.code or 0)
+    said, code = str(error)[:LONG], int(error.code or 0)
     by_words = next((reason for words, reason in _WORDS if re.search(words, said, re.IGNORECASE)), "")
     reason = next((r for r in infos if r in NEXT), by_words)
     if reason and reason != "IAM_PERMISSION_DENIED":
@@ -153,7 +158,7 @@ def _filled(text: str, metadata: Any, said: str) -> str:
     """A next step with the names from an answer; with general words for names that are missing."""
     given = metadata if isinstance(metadata, dict) else {}
     api = re.search(r"\b[a-z]+\.googleapis\.com", said.replace("console.developers.google.com", ""))
-    project = re.search(r"\bproject[ =/]#?(\w[\w:.-]*\w)", said)
+    project = re.search(r"(?i)\bproject[ =/]#?(\w[\w:.-]*\w)", said)
     names = {
         "service": given.get("service") or (api[0] if api else "API"),
         "project": str(given.get("consumer") or (project[1] if project else "PROJECT")).removeprefix("projects/"),
@@ -171,7 +176,10 @@ def _listed(value: Any) -> list[Any]:
 
 def _said(error: Exception) -> str:
     """The code and Google's sentence, without the URL and the details that its clients add."""
-    code, message = getattr(error, "code", None), str(getattr(error, "message", error))
+    code, message = (
+        getattr(error, "code", None),
+        str(getattr(error, "message", error))[:LONG].encode("utf-8", "replace").decode(),
+    )
     if message.startswith(("GET http", "POST http")):
         message = message.split(": ", 1)[-1]
     if title := re.search(r"<title>(.*?)</title>", message, re.IGNORECASE | re.DOTALL):

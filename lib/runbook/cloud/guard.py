@@ -62,8 +62,9 @@ READS = tuple(
 QUERY = ("bigquery.jobs.create", "bigquery.tables.getData")  # what a query and its dry run need
 
 SEGMENT = r"[A-Za-z0-9_.-]+"  # what `*` stands for; a name with other characters is not sent
-_JOBS = re.compile(rf"/bigquery/v2/projects/{SEGMENT}/jobs")
-_QUERIES = re.compile(rf"/bigquery/v2/projects/{SEGMENT}/queries")
+_PROJECT = rf"(?:[a-z0-9.-]+\.[a-z]+:)?{SEGMENT}"  # old projects have a domain: example.com:name
+_JOBS = re.compile(rf"/bigquery/v2/projects/{_PROJECT}/jobs")
+_QUERIES = re.compile(rf"/bigquery/v2/projects/{_PROJECT}/queries")
 
 # The keys that jobs.query may have: none for a destination, a session or a connection.
 _QUERY_KEYS = {
@@ -85,7 +86,9 @@ _QUERY_KEYS = {
     "useQueryCache",
 }
 
-_READS = [(read, re.compile(re.escape(read.path).replace(r"\*", SEGMENT))) for read in READS]
+_READS = [
+    (read, re.compile(re.escape(read.path).replace(r"\*", _PROJECT, 1).replace(r"\*", SEGMENT))) for read in READS
+]
 
 # Only these hosts may receive credentials, and only their clocks are used. Status pages and upload URLs are not listed.
 HOSTS = frozenset(read.host for read in READS)
@@ -199,7 +202,7 @@ class ReadOnlyGuard(BaseAdapter):
         try:
             answer = response.json()["statistics"]["query"]
             select = answer["statementType"] == "SELECT" and not answer.get("referencedRoutines")
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return  # an answer of another form proves nothing
         if query and select:
             self._selects.add(_digest(query.encode()))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from runbook.cloud.answer import readable, token_of
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead, is_json
 from runbook.display.text import Row
@@ -37,16 +37,6 @@ class BadColumn(Exception):
     column: str
 
 
-@contextmanager
-def readable() -> Iterator[None]:
-    """Turn the errors of Google's client about an unexpected answer into CannotRead."""
-    try:
-        yield
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        why = f"BigQuery's answer cannot be read ({type(error).__name__})"
-        raise CannotRead(why, "run again; if it happens again, report it.") from None
-
-
 def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[str, str]) -> list[Row]:
     """The rows of one SELECT, in the order of its ORDER BY; times in UTC. `values` are sent as query parameters.
 
@@ -62,11 +52,18 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
     config = bigquery.QueryJobConfig(maximum_bytes_billed=cap, use_legacy_sql=False, **given)
     try:
         with readable():
-            rows = cloud.bigquery.query_and_wait(
+            # Without a location: BigQuery runs a query where its tables are, and the client asks for its pages there.
+            result = cloud.bigquery.query_and_wait(
                 sql, job_config=config, retry=None, job_retry=None, api_timeout=20, wait_timeout=60
             )
-            return [dict(row.items()) for row in rows]
-    except google.BadRequest as error:
+            rows, seen = list[Row](), set[str]()
+            for page in result.pages:
+                rows += [dict(row.items()) for row in page]
+                token_of({"nextPageToken": result.next_page_token}, seen)
+            return rows
+    except TimeoutError:
+        raise CannotRead("the query did not end within a minute", "run again; if it stays, report it.") from None
+    except google.GoogleAPICallError as error:  # a job that fails later has no status of its own
         if billed := re.search(r"limit for bytes billed: \d+\. (\d+) or higher", error.message):
             raise _over(f"it is billed as {int(billed[1]) / 2**30:,.2f} GiB", cap) from None
         raise

@@ -11,13 +11,17 @@ from urllib3.util.retry import Retry
 
 
 def network() -> HTTPAdapter:
-    """The transport to Google for reads: two retries after a 429, a 5xx or no answer."""
+    """The transport to Google for reads: two retries within a second after a 429, a 5xx or no answer.
+
+    It never waits for as long as a Retry-After header says: that may be hours.
+    """
     retry = Retry(
         total=2,
         backoff_factor=0.3,
         status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=None,
         raise_on_status=False,
+        respect_retry_after_header=False,
     )
     return HTTPAdapter(pool_maxsize=16, max_retries=retry)
 

@@ -41,7 +41,7 @@ def directory(path: str) -> str:
     return path
 
 
-ProjectId = words(r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+ProjectId = words(r"^([a-z0-9.-]+\.[a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$")  # old projects begin with "example.com:"
 Location = words(r"^[a-z]+(-[a-z]+\d+)?$")
 Identifier = words(r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")
 OptionalIdentifier = words(r"^([A-Za-z_][A-Za-z0-9_]{0,299})?$")

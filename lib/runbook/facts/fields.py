@@ -34,11 +34,12 @@ def items(found: Any, *path: str) -> list[Any]:
 
 
 def text(found: Any, *path: str) -> str:
-    """A text, or a number as text; "" for anything else."""
+    """A text, or a number as text; "" for anything else. Half a character (JSON's `\\ud800`) becomes `?`."""
     value = field(found, *path)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return str(value)[:LONGEST] if isinstance(value, str) or abs(value) < 1e18 else ""
+    kept = str(value)[:LONGEST] if isinstance(value, str) or abs(value) < 1e18 else ""
+    return kept.encode("utf-8", "replace").decode()
 
 
 def last(found: Any, *path: str) -> str:

@@ -21,6 +21,7 @@ def functions() -> Ask:
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         project = cloud.settings.project
+        line = f"gcloud functions list --v2 --regions=- --project={project}"
 
         def see() -> Answer:
             path = f"v2/projects/{project}/locations/-/functions"
@@ -29,14 +30,12 @@ def functions() -> Ask:
             for page in cloud.pages("cloudfunctions", path, pageSize=1000):
                 away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
                 found += objects(page, "functions")
-            rows, lost = readable("functions", found, _function, "inspect them: gcloud functions list --v2.")
+            rows, lost = readable("functions", found, _function, f"inspect them: {line}.")
             said = ("the location did not answer", "run again.")
             gaps = [Gap(f"functions in {place}", *said, location=place) for place in sorted(away)]
             return Answer(sorted(rows, key=lambda r: r.name), gaps=(*gaps, *lost))
 
-        return Read(
-            "functions", f"gcloud functions list --v2 --project={project}", see, no_history_of="Cloud Functions"
-        )
+        return Read("functions", line, see, no_history_of="Cloud Functions")
 
     return ask
 

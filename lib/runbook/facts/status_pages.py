@@ -26,7 +26,7 @@ def feeds() -> Ask:
             answer.raise_for_status()
             try:
                 return Answer(_open(name, answer.json()))
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
         line = "\n".join(f"curl -s {url}" for url in urls.values())

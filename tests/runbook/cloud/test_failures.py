@@ -90,6 +90,18 @@ OLD = "Cloud Zeppelin API has not been used in project 4711 before or it is disa
             "billing account",
         ),
         (403, {"errors": [{"reason": "quotaExceeded"}]}, "wait a minute"),
+        (403, {"errors": [{"reason": "userRateLimitExceeded"}]}, "wait a minute"),
+        (
+            403,
+            {"errors": [{"reason": "responseTooLarge"}], "message": "Response too large"},
+            "report it, with the size",
+        ),
+        (
+            403,
+            {"errors": [{"reason": "billingNotEnabled"}], "message": "Access Denied: Project acme-1: Enable billing."},
+            "ask the owner of acme-1 to link a billing account",
+        ),
+        (403, {"message": "Project acme-1 (#4711) has billing disabled. Please enable it."}, "ask the owner of acme-1"),
         (403, {"message": "no"}, "roles.required in params"),
         (401, {"message": "no"}, "gcloud auth application-default login"),
         (429, {"message": "no"}, "wait a minute"),

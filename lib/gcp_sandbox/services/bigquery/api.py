@@ -31,7 +31,7 @@ def jobs_query(sandbox: State, call: Call, **_: str) -> dict:
     before = sandbox.bigquery.requests.get(body.get("requestId", ""))
     configuration: dict[str, Any] = {"query": {k: body[k] for k in _OF_QUERY if k in body}}
     configuration |= {k: body[k] for k in ("dryRun", "labels") if k in body}
-    job = before or jobs.submit(sandbox, configuration, {})
+    job = before or jobs.submit(sandbox, configuration, {"location": body.get("location", "")})
     if body.get("requestId") and job.id:
         sandbox.bigquery.requests[body["requestId"]] = job
     result = _result(job)
@@ -45,7 +45,7 @@ def jobs_query(sandbox: State, call: Call, **_: str) -> dict:
 @route("bigquery", "GET", f"{_PROJECT}/queries/{{job}}")
 def jobs_get_query_results(sandbox: State, call: Call, job: str, **_: str) -> dict:
     """A page of the result of a query job, or the error of a failed job."""
-    found = _job(sandbox, job)
+    found = _job(sandbox, call, job)
     start, most = _window(call)
     answer = _page_of(found, _result(found), start, most, _int64(call))
     return {**answer, "kind": "bigquery#getQueryResultsResponse", "etag": wire.etag(found.id, start)}
@@ -60,9 +60,9 @@ def jobs_insert(sandbox: State, call: Call, **_: str) -> dict:
 
 
 @route("bigquery", "GET", f"{_PROJECT}/jobs/{{job}}")
-def jobs_get(sandbox: State, _call: Call, job: str, **_: str) -> dict:
-    """One job by its id; the caller sees every job, so none needs a permission."""
-    return _job(sandbox, job).resource()
+def jobs_get(sandbox: State, call: Call, job: str, **_: str) -> dict:
+    """One job by its id and location; the caller sees every job, so none needs a permission."""
+    return _job(sandbox, call, job).resource()
 
 
 @route("bigquery", "GET", f"{_PROJECT}/datasets", "bigquery.datasets.get")
@@ -147,11 +147,15 @@ def _table(sandbox: State, names: dict[str, str]) -> Any:
     return sandbox.bigquery.catalog.find(Ref(names["project"], names["dataset"], names["table"]))
 
 
-def _job(sandbox: State, name: str) -> Job:
-    job = sandbox.bigquery.jobs.get(name)
-    if not job:
-        place = f"{sandbox.inventory.project}:{sandbox.inventory.region}"
-        raise ApiError(404, "NOT_FOUND", f"Not found: Job {place}.{name}", "notFound")
+def _job(sandbox: State, call: Call, name: str) -> Job:
+    """A job in the location of the call, which only a job in US or EU does not need.
+
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/get
+    """
+    job, place = sandbox.bigquery.jobs.get(name), call.args.get("location", "").lower()
+    if not job or job.location.lower() not in ((place,) if place else ("us", "eu")):
+        project = sandbox.inventory.project + (f":{place}" if place else "")
+        raise ApiError(404, "NOT_FOUND", f"Not found: Job {project}{'.' if place else ':'}{name}", "notFound")
     return job
 
 

@@ -29,7 +29,8 @@ class Catalog:
 
     def __init__(self, sandbox: State):
         inventory = sandbox.inventory
-        self.sandbox, self.project, self.location = sandbox, inventory.project, inventory.region
+        self.sandbox, self.project = sandbox, inventory.project
+        self.location = inventory.location or inventory.region
         self.datasets = [inventory.dataset, inventory.backup_dataset]
         self.sought = f" was not found in location {self.location}"
         self.born = sandbox.now - _AGE
@@ -81,6 +82,12 @@ class Catalog:
         if project != self.project or dataset not in self.datasets:
             raise ApiError(404, "NOT_FOUND", f"Not found: Dataset {project}:{dataset}{where}", "notFound")
         return dataset
+
+    def within(self, location: str, ref: Ref) -> None:
+        """Raises ApiError 404 for a job in another location than the datasets."""
+        if location.lower() != self.location.lower():
+            missing = f"Not found: Dataset {ref.project}:{ref.dataset} was not found in location {location}"
+            raise ApiError(404, "NOT_FOUND", missing, "notFound")
 
     def find(self, ref: Ref, located: bool = False) -> Table:
         """A table. Raises ApiError 404; with `located` the message has the location, as for queries and jobs."""

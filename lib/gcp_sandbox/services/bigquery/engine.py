@@ -46,7 +46,7 @@ class Engine:
         self.jobs: dict[str, Job] = {}
         self.requests: dict[str, Job] = {}
 
-    def query(self, asked: dict, dry: bool) -> Result:
+    def query(self, asked: dict, dry: bool, location: str) -> Result:
         """Execute one JobConfigurationQuery, or with `dry` only report what it would do. Raises ApiError."""
         if asked.get("useLegacySql", True):
             raise invalid("gcp_sandbox has no legacy SQL: set useLegacySql to false (left out, it means true)")
@@ -56,13 +56,15 @@ class Engine:
             if dry:
                 return Result(statement.kind)
             raise unsupported(f"a statement of type {statement.kind}")
-        return self._one(statement, asked, dry)
+        return self._one(statement, asked, dry, location)
 
-    def _one(self, statement: Statement, asked: dict, dry: bool) -> Result:
+    def _one(self, statement: Statement, asked: dict, dry: bool, location: str) -> Result:
         default, project = asked.get("defaultDataset", {}), self.catalog.project
         if not isinstance(statement.tree, exp.Query | exp.Alter):
             raise unsupported(f"this form of {statement.kind.replace('_', ' ')}")
         nodes = names.tables(statement, default.get("projectId") or project, default.get("datasetId", ""))
+        for ref in nodes:
+            self.catalog.within(location, ref)
         result = Result(statement.kind, routines=names.routines(statement, project))
         if statement.kind == "ALTER_TABLE":
             result.target = statement.tree.this.meta["ref"]

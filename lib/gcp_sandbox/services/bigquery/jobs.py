@@ -110,7 +110,8 @@ def submit(sandbox: State, configuration: dict, reference: dict) -> Job:
     dry = bool(configuration.get("dryRun"))
     made = wire.digest("job", len(engine.jobs), configuration)[:27]
     job_id = reference.get("jobId") or ("" if dry else f"job_{made}")
-    job = Job(job_id, project, sandbox.inventory.region, configuration, sandbox.now)
+    location = reference.get("location") or engine.catalog.location
+    job = Job(job_id, project, location, configuration, sandbox.now)
     if job.id in engine.jobs:
         message = f"Already Exists: Job {project}:{job.location}.{job.id}"
         raise ApiError(409, "ALREADY_EXISTS", message, "duplicate")
@@ -130,7 +131,7 @@ def _do(sandbox: State, job: Job, dry: bool) -> None:
         asked = job.configuration["query"]
         if asked.get("destinationTable"):
             raise unsupported("queries with a destination table: use CREATE TABLE … AS SELECT")
-        job.result = sandbox.bigquery.query(asked, dry)
+        job.result = sandbox.bigquery.query(asked, dry, job.location)
     elif job.type == "copy":
         _copy(sandbox, job, dry)
     else:
@@ -147,6 +148,7 @@ def _copy(sandbox: State, job: Job, dry: bool) -> None:
     (to, _), operation = _ref(asked["destinationTable"], sandbox.now), asked.get("operationType") or "COPY"
     if operation not in _NEEDED:
         raise invalid(f"Invalid value for operationType: {operation}")
+    engine.catalog.within(job.location, source)
     write, when = asked.get("writeDisposition") or "WRITE_EMPTY", asked.get("destinationExpirationTime")
     _may_copy(sandbox, operation, source, to, bool(when))
     engine.catalog.find(source, located=True)

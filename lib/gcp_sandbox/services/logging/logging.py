@@ -128,11 +128,8 @@ class Log:
             return audit.resource(entry.change, self.sandbox)
         kind, name = ("job", "") if entry.payload == "attempt" else ("revision", self._revision(entry))
         if (entry.function, name) not in self._resources:
-            here = {"project": self.project, "region": self.sandbox.inventory.region}
-            here |= {
-                "service": self.sandbox.services.named(entry.function),
-                "job": self.sandbox.inventory.job(entry.function),
-            }
+            inventory, service = self.sandbox.inventory, self.sandbox.services.named(entry.function)
+            here = {"project": self.project, "region": inventory.region, "job": inventory.job(entry.function)}
             self._resources[entry.function, name] = written.shape(kind, **here, service=service, revision=name)
         return self._resources[entry.function, name]
 

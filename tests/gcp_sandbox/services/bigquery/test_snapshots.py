@@ -71,7 +71,7 @@ def test_the_same_job_again(cloud):
     copy(here, RUNS, TODAY, job_id="backup-1")
     with pytest.raises(Conflict, match="Already Exists: Job"):
         copy(here, RUNS, f"{BACKUP}.other", job_id="backup-1")
-    job = here.bigquery.get_job("backup-1")
+    job = here.bigquery.get_job("backup-1", location="us-central1")
     assert (job.state, job.destination.table_id) == ("DONE", "etl_runs_20260311")
 
 
@@ -79,7 +79,7 @@ def test_after_a_lost_answer_the_job_is_there(cloud, told):
     here = cloud(told('faults: [{route: "POST .*/jobs$", nth: 1, lost: after}]'))
     with pytest.raises(Exception, match="lost after POST"):
         copy(here, RUNS, TODAY, job_id="backup-1")
-    assert here.bigquery.get_job("backup-1").error_result is None
+    assert here.bigquery.get_job("backup-1", location="us-central1").error_result is None
     assert here.bigquery.get_table(TODAY).table_type == "SNAPSHOT"
 
 

@@ -69,7 +69,9 @@ def _local_now(kind: str) -> Callable[[exp.Expression, Context], exp.Expression]
     return rule
 
 
-def _timestamp_diff(node: exp.TimestampDiff, _: Context) -> exp.Expression:
+def _timestamp_diff(node: exp.TimestampDiff, context: Context) -> exp.Expression:
+    if any(context.types.get(column.name.lower()) == "DATETIME" for column in node.find_all(exp.Column)):
+        raise invalid("No matching signature for function TIMESTAMP_DIFF for argument types with DATETIME")
     unit = node.args["unit"].name.upper()
     if unit not in _INTERVALS:
         raise invalid(f"TIMESTAMP_DIFF does not support the {unit} date part")
