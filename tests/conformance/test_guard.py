@@ -27,6 +27,7 @@ from .discovery import APIS, methods
 FEED = "https://status.example.com/api/v2/summary.json"
 READS = {
     "bigquery.datasets.get",
+    "bigquery.datasets.list",
     "bigquery.jobs.get",
     "bigquery.jobs.getQueryResults",
     "bigquery.tables.get",

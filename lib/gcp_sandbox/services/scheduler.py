@@ -35,7 +35,7 @@ class Jobs:
         self.last_run = {run.function.name: run.started_at for run in story.runs}
         self.last_attempt = {attempt.function.name: attempt for attempt in story.attempts}
         gone = [f for f in sandbox.inventory.functions if story.state(f).state == "absent"]
-        self.jobs = {f.name: self._draw(f) for f in [*story.functions, *gone]}
+        self.jobs = {f.job or f.name: self._draw(f) for f in [*story.functions, *gone]}
 
     def _draw(self, function: Function) -> dict[str, Any]:
         inventory, services = self.sandbox.inventory, self.sandbox.services
@@ -47,7 +47,7 @@ class Jobs:
         uri = services.uri(function.name)
         changed = said.changed or timedelta(days=40 + number(function.name, below=90))
         return {
-            "name": f"{inventory.place}/jobs/{function.name}",
+            "name": f"{inventory.place}/jobs/{function.job or function.name}",
             "description": f"Runs {function.name}",
             "schedule": function.schedule,
             "timeZone": inventory.time_zone,
@@ -106,6 +106,7 @@ def get_job(sandbox: State, _call: Call, project: str, location: str, job: str) 
 def run_job(sandbox: State, call: Call, **names: str) -> dict:
     """Call the function now, regardless of the schedule and the state of the job."""
     job, name = get_job(sandbox, call, **names), names["job"]
+    name = next((f.name for f in sandbox.inventory.functions if f.job == name), name)
     rules = [r for f in sandbox.inventory.functions if f.name == name for r in sandbox.story.said("runs", f)]
     if name not in sandbox.services.services:
         code = _NOT_FOUND

@@ -14,7 +14,10 @@ class Part(BaseModel):
 
 
 class Function(Part):
-    """One Cloud Function (gen2): `schedule` is cron in the inventory's time zone, `tables` are what it writes."""
+    """One Cloud Function (gen2): `schedule` is cron in the inventory's time zone, `tables` are what it writes.
+
+    `service` and `job` name its Cloud Run service and its scheduler job, where Google's or the team's names differ.
+    """
 
     name: str
     source_system: str
@@ -24,6 +27,13 @@ class Function(Part):
     memory: str = "512Mi"
     timeout_s: int = 300
     runtime: str = "python311"
+    service: str = ""
+    job: str = ""
+
+    @property
+    def service_name(self) -> str:
+        """The Run service; Google replaces what a service's name may not have."""
+        return self.service or self.name.lower().replace("_", "-")
 
 
 class Table(Part):

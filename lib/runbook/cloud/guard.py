@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -24,24 +24,45 @@ from runbook.model.errors import RequestBlocked
 
 TIMEOUT_S = 20
 
-# One read per line: method, host without `.googleapis.com`, path. `*` is one segment.
-READS = """
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables/*
-    GET  bigquery             /bigquery/v2/projects/*/jobs/*
-    GET  bigquery             /bigquery/v2/projects/*/queries/*
-    GET  cloudfunctions       /v2/projects/*/locations/*/functions
-    GET  cloudfunctions       /v2/projects/*/locations/*/functions/*
-    GET  cloudscheduler       /v1/projects/*/locations/*/jobs
-    GET  cloudscheduler       /v1/projects/*/locations/*/jobs/*
-    GET  run                  /v2/projects/*/locations/*/services/*
-    GET  run                  /v2/projects/*/locations/*/services/*/revisions
-    GET  secretmanager        /v1/projects/*/secrets/*/versions
-    GET  secretmanager        /v1/projects/*/secrets/*/versions/*
-    POST cloudresourcemanager /v3/projects/*:testIamPermissions
-    POST logging              /v2/entries:list
-"""
+
+class Listed(NamedTuple):
+    """A read that is allowed: `*` in the path is one segment; `permissions` are those that it needs.
+
+    Permissions: https://cloud.google.com/iam/docs/permissions-reference, and for BigQuery
+    https://cloud.google.com/bigquery/docs/access-control.
+    """
+
+    method: str
+    host: str
+    path: str
+    permissions: tuple[str, ...]
+
+
+# One read per line: method, host without `.googleapis.com`, path, permissions ("-" is none).
+READS = tuple(
+    Listed(method, f"{host}.googleapis.com", path, () if needed == "-" else tuple(needed.split(",")))
+    for method, host, path, needed in map(
+        str.split,
+        """
+    GET  bigquery             /bigquery/v2/projects/*/datasets                  bigquery.datasets.get
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*                bigquery.datasets.get
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables         bigquery.tables.list
+    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables/*       bigquery.tables.get
+    GET  bigquery             /bigquery/v2/projects/*/jobs/*                    bigquery.jobs.create
+    GET  bigquery             /bigquery/v2/projects/*/queries/*                 bigquery.tables.getData
+    GET  cloudfunctions       /v2/projects/*/locations/*/functions              cloudfunctions.functions.list
+    GET  cloudfunctions       /v2/projects/*/locations/*/functions/*            cloudfunctions.functions.get
+    GET  cloudscheduler       /v1/projects/*/locations/*/jobs                   cloudscheduler.jobs.list
+    GET  cloudscheduler       /v1/projects/*/locations/*/jobs/*                 cloudscheduler.jobs.get
+    GET  run                  /v2/projects/*/locations/*/services/*             run.services.get
+    GET  run                  /v2/projects/*/locations/*/services/*/revisions   run.revisions.list
+    GET  secretmanager        /v1/projects/*/secrets/*/versions                 secretmanager.versions.list
+    GET  secretmanager        /v1/projects/*/secrets/*/versions/*               secretmanager.versions.get
+    POST cloudresourcemanager /v3/projects/*:testIamPermissions                 -
+    POST logging              /v2/entries:list                                  logging.logEntries.list
+""".strip().splitlines(),
+    )
+)
 
 SEGMENT = r"[A-Za-z0-9_.-]+"  # what `*` stands for; a name with other characters is not sent
 _JOBS = re.compile(rf"/bigquery/v2/projects/{SEGMENT}/jobs")
@@ -67,13 +88,10 @@ _QUERY_KEYS = {
     "useQueryCache",
 }
 
-_READS = [
-    (method, f"{host}.googleapis.com", re.compile(re.escape(path).replace(r"\*", SEGMENT)))
-    for method, host, path in map(str.split, READS.strip().splitlines())
-]
+_READS = [(read, re.compile(re.escape(read.path).replace(r"\*", SEGMENT))) for read in READS]
 
 # Only these hosts may receive credentials, and only their clocks are used. Status pages and upload URLs are not listed.
-HOSTS = frozenset(host for _, host, _ in _READS)
+HOSTS = frozenset(read.host for read in READS)
 
 _CREDENTIALS = frozenset(
     (
@@ -158,7 +176,7 @@ class ReadOnlyGuard(BaseAdapter):
             return "only https without a method override is allowed"
         if method == "GET" and str(request.url) in self.feeds:
             return ""
-        if any(m == method and h == url.netloc and p.fullmatch(url.path) for m, h, p in _READS):
+        if any(r.method == method and r.host == url.netloc and p.fullmatch(url.path) for r, p in _READS):
             return ""
         if url.netloc == "bigquery.googleapis.com" and method == "POST" and url.query in ("", "prettyPrint=false"):
             if _JOBS.fullmatch(url.path):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from runbook.model.operations import Rule
 from runbook.model.strict import Count, Name, Part, Positive, words
@@ -45,6 +45,10 @@ ProjectId = words(r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
 Location = words(r"^[a-z]+(-[a-z]+\d+)?$")
 Identifier = words(r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")
 OptionalIdentifier = words(r"^([A-Za-z_][A-Za-z0-9_]{0,299})?$")
+FunctionName = words(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
+JobName = words(r"^[A-Za-z0-9_-]{0,500}$")
+OptionalName = words(r"^([a-z][a-z0-9-]{0,62})?$")
+Account = words(r"^([a-z0-9][a-z0-9-]*@[a-z0-9.-]+\.gserviceaccount\.com)?$")
 Clock = words(r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")
 Zone = Annotated[str, AfterValidator(_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
@@ -56,15 +60,21 @@ class Datasets(Part):
 
 
 class Function(Part):
-    """A function that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds."""
+    """A function that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds.
 
-    name: Name
+    `service` is its Cloud Run service ("": its name in lower case, with `-` for `_`), `job` its scheduler job ("": the
+    job whose target URL is the function's, else the job with the function's name).
+    """
+
+    name: FunctionName
     source_system: str
     schedule: Cron
     tables: list[Identifier] = Field([])
     secrets: list[str] = Field([])
     memory: str = "512Mi"
     timeout_s: int = 300
+    service: OptionalName = ""
+    job: JobName = ""
 
 
 class EtlRuns(Part):
@@ -168,7 +178,9 @@ class Settings(Part):
     """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`.
 
     `records_shared`: every machine that may apply a change uses this same records directory. `staging`: the environment
-    in which changes are tested first, "" if there is none.
+    in which changes are tested first, "" if there is none. `read_as` and `apply_as` are service accounts: with
+    `read_as`, every run on Google reads with its credentials, and so cannot apply a change. `apply_as` is only stored
+    and checked by `runbook doctor` for now; no run writes with it yet.
     """
 
     environment: Name
@@ -177,7 +189,9 @@ class Settings(Part):
     time_zone: Zone
     records: Annotated[str, AfterValidator(directory)]
     records_shared: bool = False
-    staging: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]{0,62})?$")] = ""
+    staging: OptionalName = ""
+    read_as: Account = ""
+    apply_as: Account = ""
     cost_cap_gib: Positive
     datasets: Datasets
     functions: list[Function]

@@ -65,6 +65,14 @@ def jobs_get(sandbox: State, _call: Call, job: str, **_: str) -> dict:
     return _job(sandbox, job).resource()
 
 
+@route("bigquery", "GET", f"{_PROJECT}/datasets", "bigquery.datasets.get")
+def datasets_list(sandbox: State, call: Call, project: str) -> dict:
+    """The datasets of the project, on one page."""
+    found = [datasets_get(sandbox, call, project, name) for name in sandbox.bigquery.catalog.datasets]
+    parts = ("kind", "id", "datasetReference", "location", "type")
+    return {"kind": "bigquery#datasetList", "datasets": [{k: one[k] for k in parts} for one in found]}
+
+
 @route("bigquery", "GET", f"{_PROJECT}/datasets/{{dataset}}", "bigquery.datasets.get")
 def datasets_get(sandbox: State, _call: Call, project: str, dataset: str) -> dict:
     """One dataset, as old as the project's tables."""

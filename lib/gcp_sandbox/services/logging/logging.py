@@ -149,9 +149,9 @@ class Log:
             labels = {
                 "project_id": self.project,
                 "location": self.sandbox.inventory.region,
-                "service_name": entry.function,
+                "service_name": self.sandbox.services.named(entry.function),
                 "revision_name": revision,
-                "configuration_name": entry.function,
+                "configuration_name": self.sandbox.services.named(entry.function),
             }
             self._resources[revision] = {"type": "cloud_run_revision", "labels": labels}
         return self._resources[revision]

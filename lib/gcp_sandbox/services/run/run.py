@@ -27,7 +27,7 @@ def list_services(sandbox: State, call: Call, project: str, location: str) -> di
 @route("run", "GET", f"{_SERVICES}/{{service}}", "run.services.get")
 def get_service(sandbox: State, _call: Call, project: str, location: str, service: str) -> dict:
     """One service with its traffic and its etag."""
-    found = _found(sandbox.services.services, "SERVICE", service, location, sandbox)
+    found = _found(sandbox.services.services, "SERVICE", sandbox.services.function(service), location, sandbox)
     sandbox.operations.watch(found["name"])
     return found
 
@@ -36,7 +36,7 @@ def get_service(sandbox: State, _call: Call, project: str, location: str, servic
 def list_revisions(sandbox: State, call: Call, project: str, location: str, service: str) -> dict:
     """Newest first; the service "-" is every service."""
     known = sandbox.services.revisions
-    names = list(known) if service == "-" else [service]
+    names = list(known) if service == "-" else [sandbox.services.function(service)]
     here = location in ("-", sandbox.inventory.region)
     return page(call, "revisions", [r for n in names for r in reversed(known.get(n, []))] if here else [], 100)
 
@@ -44,7 +44,7 @@ def list_revisions(sandbox: State, call: Call, project: str, location: str, serv
 @route("run", "GET", f"{_REVISIONS}/{{revision}}", "run.revisions.get")
 def get_revision(sandbox: State, _call: Call, project: str, location: str, service: str, revision: str) -> dict:
     """One revision, with the environment and the image that it was made from."""
-    known = {last(r): r for r in sandbox.services.revisions.get(service, [])}
+    known = {last(r): r for r in sandbox.services.revisions.get(sandbox.services.function(service), [])}
     return _found(known, "REVISION", revision, location, sandbox)
 
 
@@ -59,6 +59,7 @@ def _found(known: dict[str, dict], kind: str, name: str, location: str, sandbox:
 def patch_service(sandbox: State, call: Call, project: str, location: str, service: str) -> dict:
     """Change the traffic or the template; a new template creates a revision that reads its secrets again."""
     services = sandbox.services
+    service = services.function(service)
     current = _found(services.services, "SERVICE", service, location, sandbox)
     mask = [part for part in call.args.get("updateMask", "").split(",") if part]
     if call.args.get("validateOnly", "").lower() == "true":

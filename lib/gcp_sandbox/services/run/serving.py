@@ -60,17 +60,25 @@ class Services:
 
     def serving(self, name: str, at: datetime) -> str:
         """The id of the revision that answered at that moment; a deleted function had one, too."""
-        live = self._live.get(name) or [(at, revision_id(name, 1))]
+        live = self._live.get(name) or [(at, revision_id(self.named(name), 1))]
         return next((found for since, found in reversed(live) if since <= at), live[0][1])
 
+    def named(self, function: str) -> str:
+        """The name of a function's service."""
+        return next((f.service_name for f in self.inventory.functions if f.name == function), function)
+
+    def function(self, service: str) -> str:
+        """The name of a service's function; the service's own if it has none."""
+        return next((f.name for f in self.inventory.functions if f.service_name == service), service)
+
     def path(self, name: str) -> str:
-        """The full name of a service."""
-        return f"{self.inventory.place}/services/{name}"
+        """The full name of a function's service."""
+        return f"{self.inventory.place}/services/{self.named(name)}"
 
     def uri(self, name: str) -> str:
-        """The URL of a service, with a hash of the project and the initials of the region."""
+        """The URL of a function's service, with a hash of the project and the initials of the region."""
         initials = "".join(part[0] for part in self.inventory.region.split("-"))
-        return f"https://{name}-{letters(self.inventory.project, size=10)}-{initials}.a.run.app"
+        return f"https://{self.named(name)}-{letters(self.inventory.project, size=10)}-{initials}.a.run.app"
 
     def find(self, name: str, revision: str) -> dict[str, Any] | None:
         """One revision by its id."""
@@ -172,7 +180,9 @@ class Services:
             self.built.add(built)
         versions, unreadable = self._read_secrets(made_from)
         why = failure or unreadable
-        message = f"Revision '{revision_id(name, n)}' is not ready and cannot serve traffic. {why}" if why else ""
+        message = (
+            f"Revision '{revision_id(self.named(name), n)}' is not ready and cannot serve traffic. {why}" if why else ""
+        )
         made = revision(self.path(name), n, made_from, self.sandbox.now, message)
         self.revisions[name].append(made)
         self.started_with[last(made)] = versions
