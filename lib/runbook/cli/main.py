@@ -1,4 +1,4 @@
-"""The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal`, `incident`, `lab`.
+"""The command line: `runbook init`, `run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal`, `incident`, `lab`.
 
 Each command prints what it did, where the record is and what to do next, and exits with a code of `errors.Exit`. A
 RunbookError is printed as its four lines, never as a traceback.
@@ -175,6 +175,25 @@ def doctor(environment: str | None, world: str) -> None:
     found = doctor(environment or "sandbox", world)
     click.echo(findings_block(found).text)
     sys.exit(found.worst.exit)
+
+
+@main.command()
+@click.option("--project", required=True, help="The id of the project on Google Cloud.")
+@click.option("--region", required=True, help="The region of its functions and scheduler jobs, such as us-central1.")
+@click.option("--env", "environment", help="The name of the new environment; the default is the project's id.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file; the default is params/<ENV>.yaml.")
+@_WORLD
+def init(project: str, region: str, environment: str | None, out: Path | None, world: str) -> None:
+    """Draft the params file of an environment from what its project says; nothing in the project is changed."""
+    from runbook.cli.init import init
+
+    path, draft = init(project, region, environment or project, out, world)
+    click.echo(f"Draft: {path}")
+    gaps = [line.removeprefix("# ") for line in draft.splitlines() if line.startswith("# Could not be read")]
+    click.echo(
+        "\n".join([*gaps, "Next: replace each <placeholder>, and look at every comment; then run runbook doctor."])
+    )
+    sys.exit(Exit.UNKNOWN if gaps else Exit.OK)
 
 
 @main.command()

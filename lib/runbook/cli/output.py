@@ -1,14 +1,33 @@
-"""The summary of a run, for a terminal or for the log of a scheduled run."""
+"""What commands print and write: the summary of a run, and new files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from runbook.model.errors import BadInput
+
 if TYPE_CHECKING:
     from runbook.runner.execute import RunResult
+
+
+def require_new(path: Path) -> None:
+    """Raise BadInput unless `path` is free and its directory exists."""
+    if path.exists() or not path.parent.is_dir():
+        said = "it already exists" if path.exists() else f"{path.parent} is not a directory"
+        raise BadInput(f"{path} is not written", said, next="name another file with --out.")
+
+
+def create(path: Path, content: str) -> None:
+    """Write a new text file; an existing one is never replaced. Raises BadInput."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except OSError as error:
+        raise BadInput(f"{path} is not written", error.strerror or "", next="name another file with --out.") from None
 
 
 def print_result(ended: RunResult) -> None:
