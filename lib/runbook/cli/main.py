@@ -167,11 +167,17 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 @main.command()
 @_ENV
 @_WORLD
-def doctor(environment: str | None, world: str) -> None:
+@click.option("--roles", "only", flag_value="roles", help="Print commands that create least-privilege roles.")
+def doctor(environment: str | None, world: str, only: str | None) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
     from runbook.cli.doctor import doctor
+    from runbook.cli.roles import roles
+    from runbook.config.load import load_settings
     from runbook.model.findings import findings_block
 
+    if only == "roles":
+        click.echo(roles(load_settings(environment or "sandbox")), nl=False)
+        return
     found = doctor(environment or "sandbox", world)
     click.echo(findings_block(found).text)
     sys.exit(found.worst.exit)

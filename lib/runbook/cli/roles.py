@@ -1,0 +1,38 @@
+"""`runbook doctor --roles`: the least-privilege roles for reading and for applying, from the code's own lists.
+
+Pure: it prints commands of gcloud for a person to review, and runs nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+from runbook.cloud.guard import READS
+from runbook.config.schema import Settings
+from runbook.model.operations import ACTIONS
+
+QUERY = {"bigquery.jobs.create", "bigquery.tables.getData"}  # of the reads that are POSTs with a query
+ACT_AS = "iam.serviceAccounts.actAs"  # granted on the functions' accounts only, not on the project
+SCRIPT = Path(__file__).with_name("roles.sh").read_text(encoding="utf-8")
+
+
+def reading() -> set[str]:
+    """The permissions of the listed reads."""
+    return QUERY.union(*(read.permissions for read in READS))
+
+
+def applying() -> set[str]:
+    """The permissions of all actions; an applying run also reads."""
+    return set().union(*(kind.permissions for kind in ACTIONS.values())) - {ACT_AS}
+
+
+def roles(system: Settings) -> str:
+    """A script that creates two custom roles and two service accounts, and lets the team impersonate these."""
+    values = {"project": system.project, "environment": system.environment}
+    for name, key, account in (("reader", "read_as", system.read_as), ("applier", "apply_as", system.apply_as)):
+        account = account or f"runbook-{name}@{system.project}.iam.gserviceaccount.com"
+        values |= {key: account, name: account.partition("@")[0]}
+        values[f"{name}_project"] = account.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+    lists = {"reads": reading(), "writes": applying()}
+    return Template(SCRIPT).substitute(values, **{k: "\n".join(f"- {p}" for p in sorted(v)) for k, v in lists.items()})
