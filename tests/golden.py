@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from tests.layout import write_drawing
+from tests.shapes import write_shapes
 
 RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 EXAMPLES = {  # file → the parameter that is not its default, and its value
@@ -57,6 +58,7 @@ def execute(notebook: NotebookNode, path: Path) -> None:
 
 if __name__ == "__main__":
     write_drawing()
+    write_shapes()
     for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_SANDBOX", "MOCK_MODE"):
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as records:

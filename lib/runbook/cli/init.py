@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from runbook.cli.output import create, require_new
+from runbook.cli.output import require_new
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
@@ -26,33 +26,31 @@ from runbook.facts.base import Answer, each
 from runbook.facts.fields import items, last, mapping, number, text
 from runbook.model.errors import BadParameter, NoAnswer
 from runbook.model.strict import Name
+from runbook.records.files import publish
 
-TEMPLATE = Path(__file__).with_name("params.yaml").read_text(encoding="utf-8")
+TEMPLATE = Template(Path(__file__).with_name("params.yaml").read_text(encoding="utf-8"))
 GUESSES = yaml.safe_load(Path(__file__).with_name("guesses.yaml").read_text(encoding="utf-8"))
+OPTIONS = {"project": ProjectId, "region": Location, "environment": Name}
 
 
-def init(project: str, region: str, environment: str, out: Path | None, world: str = "") -> tuple[Path, str]:
+def init(out: Path | None, world: str, **given: str) -> tuple[Path, str]:
     """Write the draft of params to `out`, by default params/<environment>.yaml; returns the file and its text.
 
-    In the sandbox the project has the system of params/sandbox.yaml. Raises BadParameter, and BadInput for a file that
-    exists, before anything is read; what `connect` raises; and NoAnswer if the functions cannot be read.
+    `given` are the OPTIONS. In the sandbox, the project has the system of params/sandbox.yaml. Raises BadParameter, and
+    BadInput for a file that exists, before anything is read; what `connect` raises; NoAnswer if the functions cannot be
+    read.
     """
-    for name, kind, value in (
-        ("project", ProjectId, project),
-        ("region", Location, region),
-        ("env", Name, environment),
-    ):
-        if not fits(kind, value):
+    for name, kind in OPTIONS.items():
+        if not fits(kind, given[name]):
             form = kind.__metadata__[0].pattern
-            raise BadParameter(f"--{name} {value} is not valid", f"it must match {form}", next="correct it.")
-    require_new(path := out or params_directory() / f"{environment}.yaml")
-    known = {"project": project, "region": region, "environment": environment}
-    if target(environment) == "sandbox":
-        system = load_settings("sandbox").model_copy(update=known)
+            raise BadParameter(f"{name} {given[name]!r} is not valid", f"it must match {form}", next="correct it.")
+    require_new(path := out or params_directory() / f"{given['environment']}.yaml")
+    if target(given["environment"]) == "sandbox":
+        system = load_settings("sandbox").model_copy(update=given)
     else:
-        system = Settings.model_construct(**known, feeds={})
-    draft = Template(TEMPLATE).substitute(known, **_draft(*_read(connect(system, world)), region))
-    create(path, draft)
+        system = Settings.model_construct(**given, feeds={})
+    draft = TEMPLATE.substitute(given, **_draft(given["region"], *_read(connect(system, world))))
+    publish(path, draft.encode())
     return path, draft
 
 
@@ -65,61 +63,58 @@ def fits(kind: Any, value: Any) -> bool:
     return True
 
 
-def _read(cloud: Cloud) -> tuple[Answer, Answer, Answer, Answer]:
-    """Functions, jobs, datasets and tables, as Google lists them; tables with their columns."""
-    place = f"projects/{cloud.settings.project}/locations"
-    root = f"bigquery/v2/projects/{cloud.settings.project}/datasets"
+def _read(cloud: Cloud) -> tuple[Answer, ...]:
+    """Functions, jobs, datasets and tables, in Google's JSON; tables as from tables.get."""
 
-    def read(api: str, paths: Iterable[str], key: str = "") -> Answer:
+    def read(api: str, key: str, paths: Iterable[str]) -> Answer:
         def one(path: str) -> Answer:
             return Answer(cloud.items(api, path, key) if key else [cloud.get(api, path)])
 
         return each(paths, one, lambda path: path.partition("/projects/")[2])
 
-    functions = read("cloudfunctions", [f"v2/{place}/-/functions"], "functions")
+    here, root = (
+        f"projects/{cloud.settings.project}/locations",
+        f"bigquery/v2/projects/{cloud.settings.project}/datasets",
+    )
+    functions = read("cloudfunctions", "functions", [f"v2/{here}/-/functions"])
     if functions.gaps:
         raise NoAnswer("the functions cannot be read", functions.gaps[0].why, next=functions.gaps[0].next)
-    jobs = read("cloudscheduler", [f"v1/{place}/{cloud.settings.region}/jobs"], "jobs")
-    datasets = read("bigquery", [root], "datasets")
-    names = [name for row in datasets.rows if fits(Identifier, name := text(row, "datasetReference", "datasetId"))]
-    listed = read("bigquery", [f"{root}/{name}/tables" for name in names], "tables")
-    wanted = [
-        (_dataset(t), name) for t in listed.rows if text(t, "type") == "TABLE" and fits(Identifier, name := _name(t))
-    ]
-    tables = read("bigquery", [f"{root}/{a}/tables/{b}" for a, b in wanted if not re.search(r"_\d{8}$", b)])
+    jobs = read("cloudscheduler", "jobs", [f"v1/{here}/{cloud.settings.region}/jobs"])
+    datasets = read("bigquery", "datasets", [root])
+    names = {name for row in datasets.rows if fits(Identifier, name := _dataset(row, "datasetReference"))}
+    listed = read("bigquery", "tables", [f"{root}/{name}/tables" for name in sorted(names)])
+    plain = [t for t in listed.rows if text(t, "type") == "TABLE" and not re.search(r"_\d{8}$", _name(t))]
+    paths = [f"{root}/{_dataset(t)}/tables/{_name(t)}" for t in plain if fits(Identifier, _name(t))]
+    tables = read("bigquery", "", paths)
     return functions, jobs, datasets, Answer(tables.rows, gaps=(*listed.gaps, *tables.gaps))
 
 
-def _draft(functions: Answer, jobs: Answer, datasets: Answer, tables: Answer, region: str) -> dict[str, str]:
+def _draft(region: str, functions: Answer, jobs: Answer, datasets: Answer, tables: Answer) -> dict[str, str]:
     """The values of the template. The main dataset has the table of runs, else the most tables."""
-    zones = Counter(zone for job in jobs.rows if fits(Zone, zone := text(job, "timeZone")))
-    zone = next((zone for zone, _ in zones.most_common(1)), "<the team's time zone, such as America/Chicago>")
+    zones = [zone for job in jobs.rows if fits(Zone, zone := text(job, "timeZone"))]
     runs = max(tables.rows, key=lambda t: len(_runs(t)), default=None)
-    most = Counter(map(_dataset, tables.rows)).most_common(1)
-    main = _dataset(runs) if _runs(runs) else most[0][0] if most else "<the dataset that the functions write>"
-    places = {text(row, "datasetReference", "datasetId"): text(row, "location") for row in datasets.rows}
-    backup = (name for name in places if name != main and _says(GUESSES["backup"], name))
+    main = _dataset(runs) if _runs(runs) else _most(map(_dataset, tables.rows))
+    places = {_dataset(row, "datasetReference"): text(row, "location") for row in datasets.rows}
     mine = [t for t in tables.rows if _dataset(t) == main]
-    dated = [(_name(t), c) for t in mine if (c := _column(t, "DATE", ""))]
-    scores = [pair for pair in dated if _says(GUESSES["scores"], " ".join(pair))]
+    dated = [(_name(t), column) for t in mine if (column := _column(t, "DATE"))]
+    name, date = next((pair for pair in dated if _says(GUESSES["scores"], " ".join(pair))), ("", ""))
     gaps = [gap for answer in (jobs, datasets, tables) for gap in answer.gaps]
-    columns = {meaning: empty for meaning, (_, _, empty) in GUESSES["runs"].items()} | _runs(runs)
-    return columns | {
-        "time_zone": zone,
-        "gaps": "\n".join(_comment(f"Could not be read: {g.subject}: {g.why} Next: {g.next}") for g in gaps),
+    found = _runs(runs) | {
+        "time_zone": _most(zones),
+        "gaps": "\n".join(_comment(f"Could not be read: {gap.subject}: {gap.why} Next: {gap.next}") for gap in gaps),
         "datasets": ", ".join(f"{name} in {place}" for name, place in sorted(places.items())),
         "main": main,
-        "backup": next(backup, "<the dataset for snapshots, in the location of main>"),
-        "functions": "\n".join(_functions(functions, jobs, region, zone)),
-        "runs": _name(runs) if _runs(runs) else "<the table with one row for each run of a function>",
-        "scores": str([*scores, ("<the table of account scores>", "<its DATE column>")][0][0]),
-        "date": str([*scores, ("", "<its DATE column>")][0][1]),
-        "dates": ", ".join(map(".".join, dated)) or "none",
-        "freshness": "\n".join(_freshness(t for t in mine if t is not runs)) or "    []",
+        "backup": next((name for name in places if name != main and _says(GUESSES["backup"], name)), ""),
+        "functions": "\n".join(_functions(region, functions, jobs, _most(zones))),
+        "scores": name,
+        "date": date,
+        "dates": ", ".join(map(".".join, dated)),
+        "freshness": "\n".join(_freshness(t for t in mine if t is not runs)),
     }
+    return GUESSES["placeholders"] | {key: value for key, value in found.items() if value}
 
 
-def _functions(functions: Answer, jobs: Answer, region: str, zone: str) -> Iterator[str]:
+def _functions(region: str, functions: Answer, jobs: Answer, zone: str) -> Iterator[str]:
     """The rows of the functions, and comments on what params cannot hold."""
     for function in sorted(functions.rows, key=lambda f: text(f, "name")):
         if text(function, "name").split("/")[3:4] != [region]:
@@ -127,8 +122,9 @@ def _functions(functions: Answer, jobs: Answer, region: str, zone: str) -> Itera
             continue
         mine = sorted((j for j in jobs.rows if _calls(j, function)), key=lambda j: text(j, "state") != "ENABLED")
         yield _row(_function(function, mine[0] if mine else {}))
-        others = [job for n, job in enumerate(mine) if n or text(job, "timeZone") != zone]
-        yield from (_comment(f"job {last(j, 'name')}: {text(j, 'schedule')} in {text(j, 'timeZone')}") for j in others)
+        for n, job in enumerate(mine):
+            if n or text(job, "timeZone") != zone or not fits(Cron, text(job, "schedule")):
+                yield _comment(f"job {last(job, 'name')}: {text(job, 'schedule')} in {text(job, 'timeZone')}")
 
 
 def _comment(said: str) -> str:
@@ -143,20 +139,17 @@ def _row(values: dict[str, Any]) -> str:
 def _function(function: Any, job: Any) -> dict[str, Any]:
     """The row of one function; `service` and `job` only where they are not the default."""
     name, config, schedule = last(function, "name"), mapping(function, "serviceConfig"), text(job, "schedule")
-    kinds = ("secretEnvironmentVariables", "secretVolumes")
-    unknown = f"<cron for: {schedule}>" if schedule else "<no scheduler job calls it: its cron, or delete this line>"
-    row = {
-        "name": name,
-        "source_system": "<as the table of runs writes it>",
-        "schedule": schedule if fits(Cron, schedule) else unknown,
-        "memory": text(config, "availableMemory") or "<memory, such as 512Mi>",
-        "timeout_s": number(config, "timeoutSeconds") or "<seconds>",
-        "secrets": list(dict.fromkeys(last(s, "secret") for kind in kinds for s in items(config, kind))),
+    secrets = [*items(config, "secretEnvironmentVariables"), *items(config, "secretVolumes")]
+    found = {
+        "schedule": schedule if fits(Cron, schedule) else "",
+        "memory": text(config, "availableMemory"),
+        "timeout_s": number(config, "timeoutSeconds"),
+        "secrets": list(dict.fromkeys(last(secret, "secret") for secret in secrets)),
         "service": last(config, "service"),
         "job": last(job, "name"),
     }
-    default = {"secrets": [], "service": name.lower().replace("_", "-"), "job": name}
-    return {key: value for key, value in row.items() if value and value != default.get(key)}
+    default = {"service": name.lower().replace("_", "-"), "job": name}
+    return {"name": name} | GUESSES["function"] | {k: v for k, v in found.items() if v and v != default.get(k)}
 
 
 def _calls(job: Any, function: Any) -> bool:
@@ -172,8 +165,13 @@ def _calls(job: Any, function: Any) -> bool:
     return bool(re.match(rf"({'|'.join(urls)})([/?]|$)", called))
 
 
-def _dataset(table: Any) -> str:
-    return text(table, "tableReference", "datasetId")
+def _most(names: Iterable[str]) -> str:
+    """The most frequent name; "" if there is none."""
+    return next((name for name, _ in Counter(names).most_common(1)), "")
+
+
+def _dataset(found: Any, reference: str = "tableReference") -> str:
+    return text(found, reference, "datasetId")
 
 
 def _name(table: Any) -> str:
@@ -184,18 +182,18 @@ def _says(words: str, name: str) -> bool:
     return bool(re.search(words, name, re.IGNORECASE))
 
 
-def _column(table: Any, kind: str, words: str, taken: Iterable[str] = ()) -> str:
+def _column(table: Any, kind: str, words: str = "", taken: Iterable[str] = ()) -> str:
     """The first column of a type whose name contains one of the words; "" if there is none."""
     names = [text(f, "name") for f in items(table, "schema", "fields") if text(f, "type") == kind]
     return next((n for n in names if n not in taken and n.isidentifier() and _says(words, n)), "")
 
 
 def _runs(table: Any) -> dict[str, str]:
-    """The columns of a table of runs, by their meaning; {} for any other table."""
-    meant: dict[str, str] = {}
-    for meaning, (kind, words, _) in GUESSES["runs"].items():
-        meant |= {meaning: c} if (c := _column(table, kind, words, meant.values())) else {}
-    return meant if {"status", "started_at"} <= set(meant) else {}
+    """The name and the columns of a table of runs, by their meaning; {} for any other table."""
+    found = {"name": _name(table)}
+    for meaning, (kind, words) in GUESSES["runs"].items():
+        found[meaning] = _column(table, kind, words, found.values())
+    return {k: v for k, v in found.items() if v} if found["status"] and found["started_at"] else {}
 
 
 def _freshness(tables: Iterable[Any]) -> Iterator[str]:
@@ -203,5 +201,5 @@ def _freshness(tables: Iterable[Any]) -> Iterator[str]:
     for table in tables:
         if best := next(filter(None, (_column(table, "TIMESTAMP", words) for words in GUESSES["newest"])), ""):
             yield _row({"name": _name(table), "column": best, "limit_hours": "<hours>"})
-        elif date := _column(table, "DATE", "") or _column(table, "DATETIME", ""):
+        elif date := _column(table, "DATE") or _column(table, "DATETIME"):
             yield _comment(f"{_name(table)} has no TIMESTAMP column, only {date}: it cannot be watched")

@@ -168,16 +168,26 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 @_ENV
 @_WORLD
 @click.option("--roles", "only", flag_value="roles", help="Print commands that create least-privilege roles.")
-def doctor(environment: str | None, world: str, only: str | None) -> None:
+@click.option("--compare", "only", flag_value="compare", help="Compare Google's answers with the recorded ones.")
+@click.option("--out", type=click.Path(path_type=Path), default="shapes.yaml", help="The new file of --compare.")
+def doctor(environment: str | None, world: str, only: str | None, out: Path) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
+    from runbook.cli.compare import compare
     from runbook.cli.doctor import doctor
     from runbook.cli.roles import roles
     from runbook.config.load import load_settings
+    from runbook.display.text import text_table
     from runbook.model.findings import findings_block
 
     if only == "roles":
         click.echo(roles(load_settings(environment or "sandbox")), nl=False)
         return
+    if only == "compare":
+        rows = compare(environment or "sandbox", world, out)
+        click.echo(
+            f"{text_table(rows)}\n\nWritten: {out}\nNext: look at the file, then attach it to an issue of this project."
+        )
+        sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
     found = doctor(environment or "sandbox", world)
     click.echo(findings_block(found).text)
     sys.exit(found.worst.exit)
@@ -193,7 +203,7 @@ def init(project: str, region: str, environment: str | None, out: Path | None, w
     """Draft the params file of an environment from what its project says; nothing in the project is changed."""
     from runbook.cli.init import init
 
-    path, draft = init(project, region, environment or project, out, world)
+    path, draft = init(out, world, project=project, region=region, environment=environment or project)
     click.echo(f"Draft: {path}")
     gaps = [line.removeprefix("# ") for line in draft.splitlines() if line.startswith("# Could not be read")]
     click.echo(

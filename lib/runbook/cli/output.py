@@ -21,15 +21,6 @@ def require_new(path: Path) -> None:
         raise BadInput(f"{path} is not written", said, next="name another file with --out.")
 
 
-def create(path: Path, content: str) -> None:
-    """Write a new text file; an existing one is never replaced. Raises BadInput."""
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(content)
-    except OSError as error:
-        raise BadInput(f"{path} is not written", error.strerror or "", next="name another file with --out.") from None
-
-
 def print_result(ended: RunResult) -> None:
     """Print the findings, the verdict, the next steps, the error if any, and where the record is."""
     from runbook.display.text import text_table, visible

@@ -94,9 +94,9 @@ def test_of_a_system_with_real_names_it_makes_params_that_work(
 
 
 BAD = {
-    "project": ("--project Acme! --region us-central1", "--project Acme! is not valid"),
-    "region": ("--project acme-sales --region here,there", "--region here,there is not valid"),
-    "environment": ("--project acme-sales --region us-central1 --env A/B", "--env A/B is not valid"),
+    "project": ("--project Acme! --region us-central1", "project 'Acme!' is not valid"),
+    "region": ("--project acme-sales --region here,there", "region 'here,there' is not valid"),
+    "environment": ("--project acme-sales --region us-central1 --env A/B", "environment 'A/B' is not valid"),
     "existing": ("--project acme-sales --region us-central1 --env sandbox", "it already exists"),
     "no directory": ("--project acme-sales --region us-central1 --out {path}/no/x.yaml", "is not a directory"),
 }
@@ -116,7 +116,11 @@ def test_bad_input_is_refused_before_anything_is_read(
 @pytest.mark.parametrize(
     ("denied", "code", "words"),
     [
-        ("cloudscheduler.jobs.list", Exit.UNKNOWN, "<no scheduler job calls it: its cron, or delete this line>"),
+        (
+            "cloudscheduler.jobs.list",
+            Exit.UNKNOWN,
+            "<cron, in time_zone; delete this line if no scheduler job calls the function>",
+        ),
         ("bigquery.datasets.get", Exit.UNKNOWN, "<the table with one row for each run of a function>"),
         ("bigquery.tables.get", Exit.UNKNOWN, "<the TIMESTAMP column with the start of a run>"),
         ("cloudfunctions.functions.list", Exit.BROKEN, ""),
@@ -171,8 +175,8 @@ def job(name: str, schedule: str, zone: str = "UTC", state: str = "ENABLED") -> 
 @pytest.mark.parametrize(
     ("jobs", "expected"),
     [
-        ([], ["schedule: '<no scheduler job calls it"]),
-        ([job("a", "every 24 hours")], ["schedule: '<cron for: every 24 hours>'"]),
+        ([], ["<cron, in time_zone"]),
+        ([job("a", "every 24 hours")], ["<cron, in time_zone", "# job a: every 24 hours in UTC"]),
         (
             [job("a", "0 1 * * *", state="PAUSED"), job("b", "0 2 * * *")],
             ["schedule: 0 2 * * *", "job: b", "# job a: 0 1"],
@@ -182,12 +186,12 @@ def job(name: str, schedule: str, zone: str = "UTC", state: str = "ENABLED") -> 
     ],
 )
 def test_what_params_cannot_hold_is_a_comment(jobs: list[Any], expected: list[str]) -> None:
-    text = "\n".join(module._functions(Answer([FUNCTION]), Answer(jobs), "r", "UTC"))
+    text = "\n".join(module._functions("r", Answer([FUNCTION]), Answer(jobs), "UTC"))
     assert [words for words in expected if words not in text] == []
 
 
 def test_a_function_of_another_region_is_only_a_comment() -> None:
-    assert list(module._functions(Answer([FUNCTION]), Answer(()), "q", "UTC")) == [f"# not in q: {FUNCTION['name']}"]
+    assert list(module._functions("q", Answer([FUNCTION]), Answer(()), "UTC")) == [f"# not in q: {FUNCTION['name']}"]
 
 
 def table(name: str, dataset: str = "main", **columns: str) -> dict[str, Any]:
@@ -197,7 +201,7 @@ def table(name: str, dataset: str = "main", **columns: str) -> dict[str, Any]:
 
 def drafted(*tables: Any, datasets: tuple[str, ...] = ("main",)) -> dict[str, str]:
     rows = [{"datasetReference": {"datasetId": name}, "location": "EU"} for name in datasets]
-    return module._draft(Answer(()), Answer(()), Answer(rows), Answer(tables), "r")
+    return module._draft("r", Answer(()), Answer(()), Answer(rows), Answer(tables))
 
 
 def test_the_columns_decide_what_a_table_is() -> None:
@@ -215,7 +219,7 @@ def test_the_columns_decide_what_a_table_is() -> None:
     )
     assert (found["main"], found["backup"]) == ("etl", "etl_archive")
     assert found["datasets"] == "etl in EU, etl_archive in EU, main in EU"
-    assert [found[k] for k in ("runs", "status", "started_at", "source_system", "records", "error")] == [
+    assert [found[k] for k in ("name", "status", "started_at", "source_system", "records", "error")] == [
         *("log", "Outcome", "Started", "connector", "n_rows", "")
     ]
     assert (found["scores"], found["date"], found["dates"]) == ("scores", "day", "mail.day, days.day, scores.day")
@@ -226,7 +230,7 @@ def test_the_columns_decide_what_a_table_is() -> None:
 def test_without_such_tables_there_are_placeholders() -> None:
     found = drafted(table("x", a="STRING"), table("y", a="STRING"))
     assert found["main"] == "main"
-    assert all(found[name].startswith("<") for name in ("backup", "runs", "status", "source_system", "scores", "date"))
+    assert all(found[name].startswith("<") for name in ("backup", "name", "status", "source_system", "scores", "date"))
     assert (found["freshness"], found["dates"]) == ("    []", "none")
 
 
@@ -236,10 +240,10 @@ def test_damaged_answers_make_a_draft_all_the_same(seed: int) -> None:
     rows = [FUNCTION], [job("a", "5 * * * *")], [{"datasetReference": {"datasetId": "main"}, "location": "EU"}]
     tables = [table("runs", status="STRING", started="TIMESTAMP", source="STRING"), table("s", score_date="DATE")]
     given = [damaged(part, chance) for part in (*rows, tables)]
-    made = module._draft(*(Answer(part if isinstance(part, list) else [part]) for part in given), "r")
-    yaml.safe_load(module.Template(module.TEMPLATE).substitute(made, project="p", region="r"))
+    made = module._draft("r", *(Answer(part if isinstance(part, list) else [part]) for part in given))
+    yaml.safe_load(module.TEMPLATE.substitute(made, project="p", region="r"))
 
 
 def test_what_no_project_knows_is_as_in_the_template_for_people() -> None:
     end = (ROOT / "params/production.yaml").read_text(encoding="utf-8").partition("\nthresholds:")
-    assert module.TEMPLATE.partition("\nthresholds:")[1:] == end[1:]
+    assert module.TEMPLATE.template.partition("\nthresholds:")[1:] == end[1:]
