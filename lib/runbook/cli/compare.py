@@ -29,8 +29,8 @@ from runbook.records.files import publish
 
 KNOWN = yaml.load(Path(__file__).with_name("shapes.yaml").read_text(encoding="utf-8"), YAML_LOADER)
 HEADER = """\
-# How Google Cloud's answers to a project differ from those that the runbooks were tested with: names of fields, kinds of
-# values, and Google's own words. No value, name, id or time of the project is in it. Look at it before you send it.
+# How Google Cloud's answers to a project differ from those that the runbooks were tested with: names of fields, kinds
+# of values, and Google's own words. No value, name, id or time of the project is in it. Look at it before you send it.
 """
 SELECT = {"query": "SELECT 1", "useLegacySql": False}
 _POSTS = {"list": "entries", "testIamPermissions": "permissions"}  # what the POSTs among the reads answer with
@@ -80,9 +80,13 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
         f"bigquery.googleapis.com/bigquery/v2/{project}/jobs",
         {"configuration": {"dryRun": True, "query": SELECT}},
     )
-    query = send(
-        "POST", f"bigquery.googleapis.com/bigquery/v2/{project}/queries", SELECT | {"maximumBytesBilled": "10485760"}
-    )
+    query = {}
+    if cloud.guard.is_select(SELECT["query"]):
+        query = send(
+            "POST",
+            f"bigquery.googleapis.com/bigquery/v2/{project}/queries",
+            SELECT | {"maximumBytesBilled": "10485760"},
+        )
     job = text(query, "body", "jobReference", "jobId") or "none"
     names = {
         **{"projects": system.project, "locations": system.region, "datasets": system.datasets.main},

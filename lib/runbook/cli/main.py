@@ -172,23 +172,26 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default="shapes.yaml", help="The new file of --compare.")
 def doctor(environment: str | None, world: str, only: str | None, out: Path) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
-    from runbook.cli.compare import compare
-    from runbook.cli.doctor import doctor
-    from runbook.cli.roles import roles
     from runbook.config.load import load_settings
-    from runbook.display.text import text_table
-    from runbook.model.findings import findings_block
 
+    environment = environment or "sandbox"
     if only == "roles":
-        click.echo(roles(load_settings(environment or "sandbox")), nl=False)
+        from runbook.cli.roles import roles
+
+        click.echo(roles(load_settings(environment)), nl=False)
         return
     if only == "compare":
-        rows = compare(environment or "sandbox", world, out)
-        click.echo(
-            f"{text_table(rows)}\n\nWritten: {out}\nNext: look at the file, then attach it to an issue of this project."
-        )
+        from runbook.cli.compare import compare
+        from runbook.display.text import text_table
+
+        rows = compare(environment, world, out)
+        said = "look at the file, then attach it to an issue of this project."
+        click.echo(f"{text_table(rows)}\n\nWritten: {out}\nNext: {said}")
         sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
-    found = doctor(environment or "sandbox", world)
+    from runbook.cli.doctor import doctor
+    from runbook.model.findings import findings_block
+
+    found = doctor(environment, world)
     click.echo(findings_block(found).text)
     sys.exit(found.worst.exit)
 
