@@ -32,7 +32,7 @@ HEADER = """\
 # How Google Cloud's answers to a project differ from those that the runbooks were tested with: names of fields, kinds
 # of values, and Google's own words. No value, name, id or time of the project is in it. Look at it before you send it.
 """
-SELECT = {"query": "SELECT 1", "useLegacySql": False}
+SELECT: dict[str, Any] = {"query": "SELECT 1", "useLegacySql": False, "maximumBytesBilled": "10485760"}
 _POSTS = {"list": "entries", "testIamPermissions": "permissions"}  # what the POSTs among the reads answer with
 _TYPES = {dict: "object", list: "list", bool: "boolean", int: "number", float: "number", type(None): "null"}
 
@@ -45,13 +45,12 @@ def compare(environment: str, world: str, out: Path) -> list[Row]:
     require_new(out)
     rows, answers = [], dict[str, list[Any]]()
     for read, found in _ask(connect(load_settings(environment), world)):
-        name, status = collection_of(read), found.get("status", "no answer")
+        status, name = found.get("status", "no answer"), collection_of(read)
         rows.append({"read": f"{read.method} {read.host}{read.path}", "status": status})
-        if status != 200:
-            answers.setdefault("error", []).extend([found["body"]] if found else [])
-        else:  # one item is as a list with it
-            one = {name.partition(".")[2]: [found["body"]]}
-            answers.setdefault(name, []).append(one if read.path.endswith("/*") else found["body"])
+        if found:
+            single = status == 200 and read.path.endswith("/*")  # compared as a list with one item
+            body = {name.partition(".")[2]: [found["body"]]} if single else found["body"]
+            answers.setdefault(name if status == 200 else "error", []).append(body)
     told = {name: made for name, values in sorted(answers.items()) if (made := differences(name, values))}
     publish(out, (HEADER + yaml.safe_dump({"reads": rows, "differences": told}, sort_keys=False, width=120)).encode())
     return rows
@@ -75,29 +74,17 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
 
     system, hours = cloud.settings, between(24, Moment(cloud.now()[0], cloud.settings.zone))
     function, project = system.functions[0], f"projects/{system.project}"
-    send(
-        "POST",
-        f"bigquery.googleapis.com/bigquery/v2/{project}/jobs",
-        {"configuration": {"dryRun": True, "query": SELECT}},
-    )
-    query = {}
-    if cloud.guard.is_select(SELECT["query"]):
-        query = send(
-            "POST",
-            f"bigquery.googleapis.com/bigquery/v2/{project}/queries",
-            SELECT | {"maximumBytesBilled": "10485760"},
-        )
+    bigquery = f"bigquery.googleapis.com/bigquery/v2/{project}"
+    send("POST", f"{bigquery}/jobs", {"configuration": {"dryRun": True, "query": SELECT}})
+    query = send("POST", f"{bigquery}/queries", SELECT) if cloud.guard.is_select(SELECT["query"]) else {}
     job = text(query, "body", "jobReference", "jobId") or "none"
-    names = {
-        **{"projects": system.project, "locations": system.region, "datasets": system.datasets.main},
-        **{"functions": function.name, "services": function.service or function.name.lower().replace("_", "-")},
-        **{"cloudscheduler.jobs": function.job or function.name, "bigquery.jobs": job, "queries": job},
-        **{"secrets": next((s for f in system.functions for s in f.secrets), "none"), "versions": "latest"},
-        "tables": system.tables.etl_runs.name,
-    }
-    bodies: dict[str, Any] = {"cloudresourcemanager.permissions": {"permissions": sorted(reading())}}
-    newest = {"filter": hours, "orderBy": "timestamp desc", "pageSize": 1000}
-    bodies["logging.entries"] = {"resourceNames": [project], **newest}
+    names = {"projects": system.project, "locations": system.region, "datasets": system.datasets.main}
+    names |= {"functions": function.name, "services": function.service or function.name.lower().replace("_", "-")}
+    names |= {"cloudscheduler.jobs": function.job or function.name, "bigquery.jobs": job, "queries": job}
+    names |= {"secrets": next((s for f in system.functions for s in f.secrets), "none"), "versions": "latest"}
+    names |= {"tables": system.tables.etl_runs.name}
+    newest = {"filter": hours, "orderBy": "timestamp desc", "pageSize": 1000, "resourceNames": [project]}
+    bodies = {"cloudresourcemanager.permissions": {"permissions": sorted(reading())}, "logging.entries": newest}
     for read in READS:
         api = read.host.partition(".")[0]
         path = re.sub(r"(\w+)/\*", lambda m: f"{m[1]}/{names.get(m[1]) or names[f'{api}.{m[1]}']}", read.path)  # noqa: B023

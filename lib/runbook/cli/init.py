@@ -6,7 +6,6 @@ The draft is a template with `$names`. What the project cannot say is a `<placeh
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Template
@@ -72,14 +71,12 @@ def _read(cloud: Cloud) -> tuple[Answer, ...]:
 
         return each(paths, one, lambda path: path.partition("/projects/")[2])
 
-    here, root = (
-        f"projects/{cloud.settings.project}/locations",
-        f"bigquery/v2/projects/{cloud.settings.project}/datasets",
-    )
-    functions = read("cloudfunctions", "functions", [f"v2/{here}/-/functions"])
+    project = f"projects/{cloud.settings.project}"
+    root = f"bigquery/v2/{project}/datasets"
+    functions = read("cloudfunctions", "functions", [f"v2/{project}/locations/-/functions"])
     if functions.gaps:
         raise NoAnswer("the functions cannot be read", functions.gaps[0].why, next=functions.gaps[0].next)
-    jobs = read("cloudscheduler", "jobs", [f"v1/{here}/{cloud.settings.region}/jobs"])
+    jobs = read("cloudscheduler", "jobs", [f"v1/{project}/locations/{cloud.settings.region}/jobs"])
     datasets = read("bigquery", "datasets", [root])
     names = {name for row in datasets.rows if fits(Identifier, name := _dataset(row, "datasetReference"))}
     listed = read("bigquery", "tables", [f"{root}/{name}/tables" for name in sorted(names)])
@@ -92,20 +89,22 @@ def _read(cloud: Cloud) -> tuple[Answer, ...]:
 def _draft(region: str, functions: Answer, jobs: Answer, datasets: Answer, tables: Answer) -> dict[str, str]:
     """The values of the template. The main dataset has the table of runs, else the most tables."""
     zones = [zone for job in jobs.rows if fits(Zone, zone := text(job, "timeZone"))]
+    zone = max(zones, key=zones.count, default="")
+    homes = [_dataset(table) for table in tables.rows]
     runs = max(tables.rows, key=lambda t: len(_runs(t)), default=None)
-    main = _dataset(runs) if _runs(runs) else _most(map(_dataset, tables.rows))
+    main = _dataset(runs) if _runs(runs) else max(homes, key=homes.count, default="")
     places = {_dataset(row, "datasetReference"): text(row, "location") for row in datasets.rows}
     mine = [t for t in tables.rows if _dataset(t) == main]
     dated = [(_name(t), column) for t in mine if (column := _column(t, "DATE"))]
-    name, date = next((pair for pair in dated if _says(GUESSES["scores"], " ".join(pair))), ("", ""))
+    name, date = next((pair for pair in dated if re.search(GUESSES["scores"], " ".join(pair))), ("", ""))
     gaps = [gap for answer in (jobs, datasets, tables) for gap in answer.gaps]
     found = _runs(runs) | {
-        "time_zone": _most(zones),
+        "time_zone": zone,
         "gaps": "\n".join(_comment(f"Could not be read: {gap.subject}: {gap.why} Next: {gap.next}") for gap in gaps),
         "datasets": ", ".join(f"{name} in {place}" for name, place in sorted(places.items())),
         "main": main,
-        "backup": next((name for name in places if name != main and _says(GUESSES["backup"], name)), ""),
-        "functions": "\n".join(_functions(region, functions, jobs, _most(zones))),
+        "backup": next((name for name in places if name != main and re.search(GUESSES["backup"], name)), ""),
+        "functions": "\n".join(_functions(region, functions, jobs, zone)),
         "scores": name,
         "date": date,
         "dates": ", ".join(map(".".join, dated)),
@@ -165,11 +164,6 @@ def _calls(job: Any, function: Any) -> bool:
     return bool(re.match(rf"({'|'.join(urls)})([/?]|$)", called))
 
 
-def _most(names: Iterable[str]) -> str:
-    """The most frequent name; "" if there is none."""
-    return next((name for name, _ in Counter(names).most_common(1)), "")
-
-
 def _dataset(found: Any, reference: str = "tableReference") -> str:
     return text(found, reference, "datasetId")
 
@@ -178,22 +172,19 @@ def _name(table: Any) -> str:
     return text(table, "tableReference", "tableId")
 
 
-def _says(words: str, name: str) -> bool:
-    return bool(re.search(words, name, re.IGNORECASE))
-
-
 def _column(table: Any, kind: str, words: str = "", taken: Iterable[str] = ()) -> str:
     """The first column of a type whose name contains one of the words; "" if there is none."""
     names = [text(f, "name") for f in items(table, "schema", "fields") if text(f, "type") == kind]
-    return next((n for n in names if n not in taken and n.isidentifier() and _says(words, n)), "")
+    return next((n for n in names if n not in taken and n.isidentifier() and re.search(words, n)), "")
 
 
 def _runs(table: Any) -> dict[str, str]:
     """The name and the columns of a table of runs, by their meaning; {} for any other table."""
-    found = {"name": _name(table)}
+    found: dict[str, str] = {}
     for meaning, (kind, words) in GUESSES["runs"].items():
         found[meaning] = _column(table, kind, words, found.values())
-    return {k: v for k, v in found.items() if v} if found["status"] and found["started_at"] else {}
+    known = {meaning: column for meaning, column in found.items() if column}
+    return {"name": _name(table), **known} if {"status", "started_at"} <= set(known) else {}
 
 
 def _freshness(tables: Iterable[Any]) -> Iterator[str]:
