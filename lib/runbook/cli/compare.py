@@ -67,7 +67,7 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
 
     def send(method: str, url: str, body: Any = None) -> Row:
         def see() -> Answer:
-            answer = cloud.session.request(method, f"https://{url}", json=body)
+            answer = cloud.session.request(method, f"https://{url}", json=body, timeout=20)
             return Answer([{"status": answer.status_code, "body": answer.json()}])
 
         return next(iter(attempt(see, url, "").rows), {})

@@ -59,6 +59,7 @@ BAD = [
     ("records: records", "records: gs://b/x", ["records: is a URL", "give the path", "'gs://b/x'"]),
     ("region: us-central1", "region: <your region>", ["still has placeholders", "region: <your region>"]),
     ("project: acme", "project: [", ["is not valid YAML"]),
+    ("functions: ", "functions: []\nx: ", ["functions: List should have at least 1 item"]),
     ("cost_cap_gib: 1", "cost_cap_gib: 1\nread_as: someone@acme.example", ["read_as: String should match"]),
     ("{name: gmail-sync, so", '{name: "gmail sync", so', ["functions.0.name: String should match"]),
     (
