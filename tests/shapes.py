@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import yaml
@@ -72,9 +73,12 @@ def made() -> str:
     KNOWN.update(words=words, formats=FORMATS)  # recorded kinds are those of the new words
     for collection, known in collections.items():
         known |= _recorded(collection, known["fields"])
-    words_in_lines = yaml.safe_dump({"words": sorted(words)}, width=120, default_flow_style=None)
-    rest = {"formats": FORMATS, "collections": dict(sorted(collections.items()))}
-    return HEADER + words_in_lines + yaml.safe_dump(rest, width=120, sort_keys=False)
+    lines = [HEADER + yaml.safe_dump({"words": sorted(words)}, width=120, default_flow_style=None)]
+    lines.append(yaml.safe_dump({"formats": FORMATS}, sort_keys=False) + "collections:\n")
+    for collection, known in sorted(collections.items()):
+        fields = yaml.safe_dump({"fields": known.pop("fields")}, width=120, default_flow_style=None)
+        lines.append(f"  {collection}:\n{indent(fields + yaml.safe_dump(known, width=1000, sort_keys=False), ' ' * 4)}")
+    return "".join(lines)
 
 
 def recorded(of: str = "") -> list[Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from runbook.cli.output import require_new
-from runbook.cli.roles import reading
+from runbook.cli.roles import READING
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.guard import READS, Listed
@@ -84,7 +84,7 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
     names |= {"secrets": next((s for f in system.functions for s in f.secrets), "none"), "versions": "latest"}
     names |= {"tables": system.tables.etl_runs.name}
     newest = {"filter": hours, "orderBy": "timestamp desc", "pageSize": 1000, "resourceNames": [project]}
-    bodies = {"cloudresourcemanager.permissions": {"permissions": sorted(reading())}, "logging.entries": newest}
+    bodies = {"cloudresourcemanager.permissions": {"permissions": sorted(READING)}, "logging.entries": newest}
     for read in READS:
         api = read.host.partition(".")[0]
         path = re.sub(r"(\w+)/\*", lambda m: f"{m[1]}/{names.get(m[1]) or names[f'{api}.{m[1]}']}", read.path)  # noqa: B023

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def require_new(path: Path) -> None:
     """Raise BadInput unless `path` is free and its directory exists."""
     if path.exists() or not path.parent.is_dir():
-        said = "it already exists" if path.exists() else f"{path.parent} is not a directory"
-        raise BadInput(f"{path} is not written", said, next="name another file with --out.")
+        raise BadInput(f"{path} exists already, or its directory does not", next="name another file with --out.")
 
 
 def print_result(ended: RunResult) -> None:

@@ -12,19 +12,12 @@ from runbook.cloud.guard import READS
 from runbook.config.schema import Settings
 from runbook.model.operations import ACTIONS
 
-QUERY = {"bigquery.jobs.create", "bigquery.tables.getData"}  # of the reads that are POSTs with a query
 ACT_AS = "iam.serviceAccounts.actAs"  # granted on the functions' accounts only, not on the project
+# Of the listed reads, and of the POSTs with a query.
+READING = {"bigquery.jobs.create", "bigquery.tables.getData"}.union(*(read.permissions for read in READS))
+# Of all actions; an applying run also reads.
+APPLYING = set().union(*(kind.permissions for kind in ACTIONS.values())) - {ACT_AS}
 SCRIPT = Path(__file__).with_name("roles.sh").read_text(encoding="utf-8")
-
-
-def reading() -> set[str]:
-    """The permissions of the listed reads."""
-    return QUERY.union(*(read.permissions for read in READS))
-
-
-def applying() -> set[str]:
-    """The permissions of all actions; an applying run also reads."""
-    return set().union(*(kind.permissions for kind in ACTIONS.values())) - {ACT_AS}
 
 
 def roles(system: Settings) -> str:
@@ -34,5 +27,5 @@ def roles(system: Settings) -> str:
         account = account or f"runbook-{name}@{system.project}.iam.gserviceaccount.com"
         values |= {key: account, name: account.partition("@")[0]}
         values[f"{name}_project"] = account.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
-    lists = {"reads": reading(), "writes": applying()}
+    lists = {"reads": READING, "writes": APPLYING}
     return Template(SCRIPT).substitute(values, **{k: "\n".join(f"- {p}" for p in sorted(v)) for k, v in lists.items()})

@@ -231,7 +231,7 @@ def test_the_command_writes_one_new_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert "Next: look at the file" in done.output
     monkeypatch.setattr(module, "connect", None)  # an existing file is refused before anything is asked
     again = CliRunner().invoke(main, ["doctor", "--compare"])
-    assert (again.exit_code, "it already exists" in again.output) == (Exit.BAD_INPUT, True)
+    assert (again.exit_code, "exists already" in again.output) == (Exit.BAD_INPUT, True)
 
 
 def test_what_is_refused_makes_the_result_unknown(tmp_path: Path) -> None:

@@ -97,8 +97,8 @@ BAD = {
     "project": ("--project Acme! --region us-central1", "project 'Acme!' is not valid"),
     "region": ("--project acme-sales --region here,there", "region 'here,there' is not valid"),
     "environment": ("--project acme-sales --region us-central1 --env A/B", "environment 'A/B' is not valid"),
-    "existing": ("--project acme-sales --region us-central1 --env sandbox", "it already exists"),
-    "no directory": ("--project acme-sales --region us-central1 --out {path}/no/x.yaml", "is not a directory"),
+    "existing": ("--project acme-sales --region us-central1 --env sandbox", "exists already"),
+    "no directory": ("--project acme-sales --region us-central1 --out {path}/no/x.yaml", "or its directory does not"),
 }
 
 

@@ -17,7 +17,7 @@ import requests
 
 from gcp_sandbox.http import ROUTES
 from gcp_sandbox.serve import environment
-from runbook.cli.roles import ACT_AS, applying, reading, roles
+from runbook.cli.roles import ACT_AS, APPLYING, READING, roles
 from runbook.config.load import RUNBOOKS, load_settings
 from tests.runbook.changes import CHANGING, Place
 from tests.slices import first
@@ -27,7 +27,7 @@ SYSTEM = load_settings("sandbox")
 
 def granting(folder: Path, permissions: set[str]) -> str:
     """A healthy world that grants these permissions only."""
-    known = {r.permission for r in ROUTES if r.permission} | reading() | applying() | {ACT_AS}
+    known = {r.permission for r in ROUTES if r.permission} | READING | APPLYING | {ACT_AS}
     path = folder / "world.yaml"
     # Two enabled versions, of which the older can be retired.
     secrets = "secrets: [{name: gmail-oauth-token, versions: [{age: 700d}, {age: 365d}]}]"
@@ -51,7 +51,7 @@ def statuses(place: Place) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("runbook", sorted(p.stem for p in RUNBOOKS.glob("*.ipynb")))
 def test_the_role_for_reading_suffices_to_read(tmp_path: Path, runbook: str) -> None:
-    here = Place(tmp_path / "records", world=granting(tmp_path, reading()))
+    here = Place(tmp_path / "records", world=granting(tmp_path, READING))
     seen = statuses(here)
     assert here.run(runbook).error is None
     assert seen
@@ -59,23 +59,23 @@ def test_the_role_for_reading_suffices_to_read(tmp_path: Path, runbook: str) -> 
 
 
 def test_without_one_of_its_permissions_something_is_refused(tmp_path: Path) -> None:
-    here = Place(tmp_path / "records", world=granting(tmp_path, reading() - {"run.services.get"}))
+    here = Place(tmp_path / "records", world=granting(tmp_path, READING - {"run.services.get"}))
     seen = statuses(here)
     here.run("rollback")
     assert 403 in dict(seen).values()
 
 
 def test_both_roles_cover_what_params_check() -> None:
-    assert {p for needed in SYSTEM.roles.required.values() for p in needed} <= reading()
-    assert {p for needed in SYSTEM.roles.elevated.values() for p in needed} <= applying() | {ACT_AS}
-    assert not reading() & applying()
+    assert {p for needed in SYSTEM.roles.required.values() for p in needed} <= READING
+    assert {p for needed in SYSTEM.roles.elevated.values() for p in needed} <= APPLYING | {ACT_AS}
+    assert not READING & APPLYING
 
 
 @pytest.mark.parametrize("runbook", first(sorted(CHANGING)))
 def test_both_roles_suffice_to_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runbook: str) -> None:
     monkeypatch.setenv("RUNBOOK_SECRET_ENV", "NEW_VALUE")
     monkeypatch.setenv("NEW_VALUE", "a new value")
-    here = Place(tmp_path / "records", world=granting(tmp_path, reading() | applying() | {ACT_AS}))
+    here = Place(tmp_path / "records", world=granting(tmp_path, READING | APPLYING | {ACT_AS}))
     seen = statuses(here)
     here.applied(runbook, **CHANGING[runbook])
     assert [line for line, status in seen if status == 403] == []
@@ -137,7 +137,7 @@ def test_the_real_gcloud_sends_what_the_script_says(tmp_path: Path, google: Any)
     done = run(roles(system), tmp_path, url, TEAM="group:team@acme.example")
     assert done.returncode == 0, done.stderr
     made = {body["roleId"]: body["role"]["includedPermissions"] for line, body in sent if line.endswith("/roles")}
-    assert made == {"runbookReader": sorted(reading()), "runbookApplier": sorted(applying())}
+    assert made == {"runbookReader": sorted(READING), "runbookApplier": sorted(APPLYING)}
     accounts = [(line.split("/")[3], body["accountId"]) for line, body in sent if line.endswith("/serviceAccounts")]
     assert accounts == [("acme-sales-sandbox", "runbook-reader"), ("acme-tools", "deployer")]
     bound = [
