@@ -1,6 +1,7 @@
 """`runbook doctor --roles`: the least-privilege roles for reading and for applying, from the code's own lists.
 
-Pure: it prints commands of gcloud for a person to review, and runs nothing.
+It prints commands of gcloud for a person to review, and runs nothing. Unconfirmed: that a custom role may have each of
+these permissions (https://cloud.google.com/iam/docs/custom-roles-permissions-support); gcloud refuses it otherwise.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def impersonated(account: str) -> Any:
     try:
         made.refresh(Request())
     except GoogleAuthError as error:
-        hint = f"ask for roles/iam.serviceAccountTokenCreator on {account}; runbook doctor --roles prints the command."
+        hint = f"sign in again, or ask for roles/iam.serviceAccountTokenCreator on {account}."
         raise NoCredentials(f"{account} cannot be impersonated", str(error), next=hint) from None
     return made
 

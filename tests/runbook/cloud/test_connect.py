@@ -71,7 +71,7 @@ def test_an_account_that_may_not_be_used_is_one_clear_message(tokens: Any) -> No
     with pytest.raises(NoCredentials) as refused:
         connect(named(read_as="no@acme-sales.iam.gserviceaccount.com"))
     assert "no@acme-sales.iam.gserviceaccount.com cannot be impersonated" in str(refused.value)
-    assert "ask for roles/iam.serviceAccountTokenCreator on no@acme-sales" in str(refused.value)
+    assert "or ask for roles/iam.serviceAccountTokenCreator on no@acme-sales" in str(refused.value)
 
 
 @pytest.mark.parametrize(("account", "verdict"), [(READER, "ok"), ("no@acme-sales.iam.gserviceaccount.com", "warn")])
