@@ -207,11 +207,9 @@ def init(project: str, region: str, environment: str | None, out: Path | None, w
     from runbook.cli.init import init
 
     path, draft = init(out, world, project=project, region=region, environment=environment or project)
-    click.echo(f"Draft: {path}")
-    gaps = [line.removeprefix("# ") for line in draft.splitlines() if line.startswith("# Could not be read")]
-    click.echo(
-        "\n".join([*gaps, "Next: replace each <placeholder>, and look at every comment; then run runbook doctor."])
-    )
+    gaps = re.findall("(?m)^# (Could not be read: .*)", draft)
+    said = f"Next: replace each <placeholder>, and look at every comment; then runbook doctor --env {path.stem}."
+    click.echo("\n".join([f"Draft: {path}", *gaps, said]))
     sys.exit(Exit.UNKNOWN if gaps else Exit.OK)
 
 

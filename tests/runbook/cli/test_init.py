@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from google.oauth2.credentials import Credentials
 
 import gcp_sandbox
 from gcp_sandbox.serve import serve
 from runbook.cli import init as module
 from runbook.cli.main import main
+from runbook.cloud.inprocess import InProcess
 from runbook.config.load import ROOT, load_settings
 from runbook.config.schema import Settings
 from runbook.facts.base import Answer
@@ -91,6 +93,26 @@ def test_of_a_system_with_real_names_it_makes_params_that_work(
     assert made["embeddings"] == ("embed-text", "Night_job-1")
     assert made["accountScoring"] == ("", "")
     assert {f.name: f.schedule for f in draft.functions} == {f.name: f.schedule for f in system.functions}
+
+
+def test_on_google_it_needs_no_params_and_only_reads(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's place is taken by the sandbox behind the transport; the requests are those to Google."""
+    app = gcp_sandbox.app(load_settings("sandbox").inventory(), "healthy")
+    (tmp_path / "sandbox.yaml").unlink()
+    seen: list[str] = []
+
+    class Wire(InProcess):
+        def send(self, request: Any, **options: Any) -> Any:
+            seen.append(f"{request.method} {request.headers['authorization']}")
+            return super().send(request, **options)
+
+    monkeypatch.delenv("MOCK_MODE")
+    monkeypatch.setattr("google.auth.default", lambda **_: (Credentials("own"), "p"))
+    monkeypatch.setattr("runbook.cloud.transports.network", lambda: Wire(app))
+    done = cli(f"init {HERE}")
+    assert done.exit_code == 0, done.output
+    assert set(seen) == {"GET Bearer own"}
+    assert "{name: gmail-sync," in (tmp_path / "acme-sales-sandbox.yaml").read_text()
 
 
 BAD = {
