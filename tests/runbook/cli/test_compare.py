@@ -34,6 +34,11 @@ def test_the_file_of_shapes_is_made_of_todays_recordings() -> None:
     assert shapes.FILE.read_text(encoding="utf-8") == shapes.made()
 
 
+def test_every_recorded_answer_of_google_has_a_collection() -> None:
+    kinds = {path.stem.partition("_")[0] for path in shapes.REAL.glob("*.json")}
+    assert kinds - {"feed", "html"} == set(shapes.KINDS)
+
+
 @pytest.mark.parametrize("collection", sorted(set(shapes.KINDS.values())))
 def test_recorded_answers_do_not_differ(collection: str) -> None:
     answers = shapes.recorded(collection)
