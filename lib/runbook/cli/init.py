@@ -24,6 +24,7 @@ from runbook.display.text import visible
 from runbook.facts.base import Answer, each
 from runbook.facts.fields import items, last, mapping, number, text
 from runbook.model.errors import BadParameter, NoAnswer
+from runbook.model.facts import Gap
 from runbook.model.strict import Name
 from runbook.records.files import publish
 
@@ -69,7 +70,9 @@ def _read(cloud: Cloud) -> tuple[Answer, ...]:
         def one(path: str) -> Answer:
             return Answer(cloud.items(api, path, key) if key else [cloud.get(api, path)])
 
-        return each(paths, one, lambda path: path.partition("/projects/")[2])
+        found = each(paths, one, lambda path: path.partition("/projects/")[2])
+        absent = (Gap(name, "it does not exist", "check --project and --region.") for name in found.absent)
+        return Answer(found.rows, gaps=(*found.gaps, *absent))
 
     project = f"projects/{cloud.settings.project}"
     root = f"bigquery/v2/{project}/datasets"

@@ -16,12 +16,13 @@ import gcp_sandbox
 from gcp_sandbox.serve import serve
 from runbook.cli import init as module
 from runbook.cli.main import main
+from runbook.cloud.client import Cloud
 from runbook.cloud.inprocess import InProcess
 from runbook.config.load import ROOT, load_settings
 from runbook.config.schema import Settings
 from runbook.facts.base import Answer
 from runbook.model.errors import BadSettings, Exit
-from tests.runbook.facts.test_recorded_answers import damaged
+from tests.runbook.facts.test_recorded_answers import Answering, damaged
 
 SANDBOX = yaml.safe_load((ROOT / "params/sandbox.yaml").read_text(encoding="utf-8"))
 HERE = "--project acme-sales-sandbox --region us-central1"
@@ -113,6 +114,16 @@ def test_on_google_it_needs_no_params_and_only_reads(cli: Any, tmp_path: Path, m
     assert done.exit_code == 0, done.output
     assert set(seen) == {"GET Bearer own"}
     assert "{name: gmail-sync," in (tmp_path / "acme-sales-sandbox.yaml").read_text()
+
+
+def test_a_project_that_does_not_exist_is_one_clear_message(
+    cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Answering({"error": {"code": 404, "message": "Not found: Project acme-sales-sandbox"}}, 404)
+    monkeypatch.setattr(module, "connect", lambda system, _world: Cloud(system, "google", wire))
+    done = cli(f"init {HERE} --env live")
+    assert (done.exit_code, "Next: check --project and --region." in done.output) == (Exit.BROKEN, True), done.output
+    assert not (tmp_path / "live.yaml").exists()
 
 
 BAD = {
