@@ -15,6 +15,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from runbook.cli.output import require_new
+from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
@@ -68,7 +69,10 @@ def _read(cloud: Cloud) -> tuple[Answer, ...]:
 
     def read(api: str, key: str, paths: Iterable[str]) -> Answer:
         def one(path: str) -> Answer:
-            return Answer(cloud.items(api, path, key) if key else [cloud.get(api, path)])
+            pages = list(cloud.pages(api, path)) if key else [{key: [cloud.get(api, path)]}]
+            away = (str(name) for page in pages for name in objects(page, "unreachable"))
+            gaps = tuple(Gap(name, "the location did not answer", "run again into another file.") for name in away)
+            return Answer([row for page in pages for row in objects(page, key)], gaps=gaps)
 
         found = each(paths, one, lambda path: path.partition("/projects/")[2])
         absent = (Gap(name, "it does not exist", "check --project and --region.") for name in found.absent)
@@ -77,7 +81,7 @@ def _read(cloud: Cloud) -> tuple[Answer, ...]:
     project = f"projects/{cloud.settings.project}"
     root = f"bigquery/v2/{project}/datasets"
     functions = read("cloudfunctions", "functions", [f"v2/{project}/locations/-/functions"])
-    if functions.gaps:
+    if functions.gaps and not functions.rows:
         raise NoAnswer("the functions cannot be read", functions.gaps[0].why, next=functions.gaps[0].next)
     jobs = read("cloudscheduler", "jobs", [f"v1/{project}/locations/{cloud.settings.region}/jobs"])
     datasets = read("bigquery", "datasets", [root])
@@ -100,7 +104,7 @@ def _draft(region: str, functions: Answer, jobs: Answer, datasets: Answer, table
     mine = [t for t in tables.rows if _dataset(t) == main]
     dated = [(_name(t), column) for t in mine if (column := _column(t, "DATE"))]
     name, date = next((pair for pair in dated if re.search(GUESSES["scores"], " ".join(pair))), ("", ""))
-    gaps = [gap for answer in (jobs, datasets, tables) for gap in answer.gaps]
+    gaps = [gap for answer in (functions, jobs, datasets, tables) for gap in answer.gaps]
     found = _runs(runs) | {
         "time_zone": zone,
         "gaps": "\n".join(_comment(f"Could not be read: {gap.subject}: {gap.why} Next: {gap.next}") for gap in gaps),

@@ -175,6 +175,14 @@ def test_what_cannot_be_read_is_a_placeholder_and_said(
         load_settings("live")
 
 
+@pytest.mark.parametrize(("away", "code"), [("europe-west1", Exit.UNKNOWN), ("us-central1", Exit.BROKEN)])
+def test_a_location_that_does_not_answer_is_said(cli: Any, tmp_path: Path, away: str, code: Exit) -> None:
+    (tmp_path / "away.txt").write_text(f"about: a test\nnow: 2026-03-11T13:30:00Z\nunreachable: [{away}]\n")
+    done = cli(f"init {HERE} --env live --world {tmp_path}/away.txt")
+    assert (done.exit_code, "the location did not answer" in done.output) == (code, True), done.output
+    assert (tmp_path / "live.yaml").exists() == (code is Exit.UNKNOWN)
+
+
 RUN = "projects/p/locations/r/services/run-report"
 FUNCTION = {"url": "https://r-p.cloudfunctions.net/Run_Report", "eventTrigger": {"pubsubTopic": "projects/p/topics/t"}}
 FUNCTION |= {"name": "projects/p/locations/r/functions/Run_Report"}
