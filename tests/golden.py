@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from tests.layout import write_drawing
 from tests.recorded import write_table
+from tests.shapes import write_shapes
 
 RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 EXAMPLES = {  # file → the parameter that is not its default, and its value
@@ -56,9 +57,19 @@ def execute(notebook: NotebookNode, path: Path) -> None:
         print(f"executed again: {path.relative_to(RUNBOOKS.parent)}")
 
 
+def write_template() -> None:
+    """What no project knows is the same in the template of `runbook init` and in params/production.yaml, its source."""
+    template, end = RUNBOOKS.parent / "lib/runbook/cli/params.yaml", "\nthresholds:"
+    known = template.read_text(encoding="utf-8").partition(end)[0]
+    source = (RUNBOOKS.parent / "params/production.yaml").read_text(encoding="utf-8").partition(end)
+    template.write_text(known + "".join(source[1:]), encoding="utf-8")
+
+
 if __name__ == "__main__":
     write_drawing()
     write_table()
+    write_shapes()
+    write_template()
     for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_SANDBOX", "MOCK_MODE"):
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as records:

@@ -30,11 +30,6 @@ class Function(Part):
     service: str = ""
     job: str = ""
 
-    @property
-    def service_name(self) -> str:
-        """The Run service; Google replaces what a service's name may not have."""
-        return self.service or self.name.lower().replace("_", "-")
-
 
 class Table(Part):
     """One table: column name → BigQuery type. `time_column` is the TIMESTAMP or DATE that gives the age of a row."""

@@ -8,11 +8,11 @@ from runbook import checks, facts
 from runbook.approvals.signers import signers_of
 from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, one
 from runbook.cloud.client import Cloud
-from runbook.cloud.connect import connect
+from runbook.cloud.connect import connect, impersonated
 from runbook.config.load import load_settings
 from runbook.config.schema import Settings, address_variable
 from runbook.facts.base import observe
-from runbook.model.errors import BadSettings, NoRecord, Refused
+from runbook.model.errors import BadSettings, NoCredentials, NoRecord, Refused
 from runbook.model.findings import Findings, join
 from runbook.model.moment import Moment
 from runbook.records.files import probe
@@ -39,6 +39,7 @@ def doctor(environment: str, world: str = "") -> Findings:
             one("connection", cloud.target, clock, "answers", OK if clock_trusted else UNKNOWN, hint),
             checks.schema(schema, system, moment),
             checks.access(access, system, moment),
+            _apply_as(system, cloud),
             _records(system),
             _approvers(system, cloud),
             _addresses(system, cloud),
@@ -52,6 +53,18 @@ def _identity(cloud: Cloud) -> str:
         return "the sandbox needs none"
     found = getattr(cloud.credentials, "service_account_email", "") or getattr(cloud.credentials, "account", "")
     return found or f"{type(cloud.credentials).__name__} without a name"
+
+
+def _apply_as(system: Settings, cloud: Cloud) -> Findings:
+    """Whether this machine may impersonate the account that applies; nothing if params name none."""
+    if not system.apply_as:
+        return Findings()
+    try:
+        if cloud.target == "google":
+            impersonated(system.apply_as)
+    except NoCredentials as error:
+        return one("credentials", "apply_as", error.what, "may be impersonated", WARN, error.next)
+    return one("credentials", "apply_as", system.apply_as, "may be impersonated", OK)
 
 
 def _records(system: Settings) -> Findings:

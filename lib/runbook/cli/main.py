@@ -1,4 +1,4 @@
-"""The command line: `runbook run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal`, `incident`, `lab`.
+"""The command line: `runbook init`, `run`, `approve`, `apply`, `list`, `sandbox`, `doctor`, `seal`, `incident`, `lab`.
 
 Each command prints what it did, where the record is and what to do next, and exits with a code of `errors.Exit`. A
 RunbookError is printed as its four lines, never as a traceback.
@@ -167,14 +167,50 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 @main.command()
 @_ENV
 @_WORLD
-def doctor(environment: str | None, world: str) -> None:
+@click.option("--roles", "only", flag_value="roles", help="Print commands that create least-privilege roles.")
+@click.option("--compare", "only", flag_value="compare", help="Compare Google's answers with the recorded ones.")
+@click.option("--out", type=click.Path(path_type=Path), default="shapes.yaml", help="The new file of --compare.")
+def doctor(environment: str | None, world: str, only: str | None, out: Path) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
+    from runbook.config.load import load_settings
+
+    environment = environment or "sandbox"
+    if only == "roles":
+        from runbook.cli.roles import roles
+
+        click.echo(roles(load_settings(environment)), nl=False)
+        return
+    if only == "compare":
+        from runbook.cli.compare import compare
+        from runbook.display.text import text_table
+
+        rows = compare(environment, world, out)
+        said = "look at the file, then attach it to an issue of this project."
+        click.echo(f"{text_table(rows)}\n\nWritten: {out}\nNext: {said}")
+        sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
     from runbook.cli.doctor import doctor
     from runbook.model.findings import findings_block
 
-    found = doctor(environment or "sandbox", world)
+    found = doctor(environment, world)
     click.echo(findings_block(found).text)
     sys.exit(found.worst.exit)
+
+
+@main.command()
+@click.option("--project", required=True, help="The id of the project on Google Cloud.")
+@click.option("--region", required=True, help="The region of its functions and scheduler jobs, such as us-central1.")
+@click.option("--env", "environment", help="The name of the new environment; the default is the project's id.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file; the default is params/<ENV>.yaml.")
+@_WORLD
+def init(project: str, region: str, environment: str | None, out: Path | None, world: str) -> None:
+    """Draft the params file of an environment from what its project says; nothing in the project is changed."""
+    from runbook.cli.init import init
+
+    path, draft = init(out, world, project=project, region=region, environment=environment or project)
+    gaps = re.findall("(?m)^# (Could not be read: .*)", draft)
+    said = f"Next: replace each <placeholder>, and look at every comment; then runbook doctor --env {path.stem}."
+    click.echo("\n".join([f"Draft: {path}", *gaps, said]))
+    sys.exit(Exit.UNKNOWN if gaps else Exit.OK)
 
 
 @main.command()

@@ -1,14 +1,23 @@
-"""The summary of a run, for a terminal or for the log of a scheduled run."""
+"""What commands print and write: the summary of a run, and new files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from runbook.model.errors import BadInput
+
 if TYPE_CHECKING:
     from runbook.runner.execute import RunResult
+
+
+def require_new(path: Path) -> None:
+    """Raise BadInput unless `path` is free and its directory exists."""
+    if path.exists() or not path.parent.is_dir():
+        raise BadInput(f"{path} exists already, or its directory does not", next="name another file with --out.")
 
 
 def print_result(ended: RunResult) -> None:

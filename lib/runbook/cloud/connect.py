@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from runbook.cloud.answer import UNREADABLE
 from runbook.cloud.client import Cloud, no_credentials
 from runbook.cloud.target import check_world, sandbox_app, target
-from runbook.model.errors import BadInput, BadParameter, NoAnswer
+from runbook.model.errors import BadInput, BadParameter, NoAnswer, NoCredentials
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 if TYPE_CHECKING:
     from runbook.config.schema import Settings
@@ -30,16 +32,41 @@ def connect(settings: Settings, world: str = "") -> Cloud:
 
 
 def _google(settings: Settings) -> Cloud:
+    from runbook.cloud.transports import network
+
+    credentials = impersonated(settings.read_as) if settings.read_as else own_credentials()
+    return Cloud(settings, "google", network(), credentials)
+
+
+def own_credentials() -> Any:
+    """This machine's Application Default Credentials. Raises NoCredentials."""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
 
-    from runbook.cloud.transports import network
-
     try:
-        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
     except (GoogleAuthError, OSError, *UNREADABLE) as error:
         raise no_credentials(error) from None
-    return Cloud(settings, "google", network(), _billed(credentials))
+    return _billed(credentials)
+
+
+def impersonated(account: str) -> Any:
+    """Short-lived credentials of a service account, from this machine's own. Raises NoCredentials.
+
+    They need roles/iam.serviceAccountTokenCreator on the account
+    (https://cloud.google.com/iam/docs/service-account-impersonation).
+    """
+    from google.auth import impersonated_credentials
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+
+    made = impersonated_credentials.Credentials(own_credentials(), account, [_SCOPE])
+    try:
+        made.refresh(Request())
+    except GoogleAuthError as error:
+        hint = f"sign in again, or ask for roles/iam.serviceAccountTokenCreator on {account}."
+        raise NoCredentials(f"{account} cannot be impersonated", str(error), next=hint) from None
+    return made
 
 
 def _billed(credentials: Any) -> Any:

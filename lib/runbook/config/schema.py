@@ -204,7 +204,7 @@ class Settings(Part):
     apply_as: Account = ""
     cost_cap_gib: Positive
     datasets: Datasets
-    functions: list[Function]
+    functions: Annotated[list[Function], Field(min_length=1)]
     tables: Tables
     thresholds: Thresholds
     feeds: dict[Name, str]

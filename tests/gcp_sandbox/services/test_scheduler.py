@@ -175,3 +175,25 @@ def test_permissions(client, told, verb, permission):
     google = client(CloudSchedulerClient, told(f"deny: [cloudscheduler.jobs.{permission}]"))
     with pytest.raises(Forbidden, match=f"cloudscheduler.jobs.{permission}"):
         getattr(google, f"{verb}_job")(name=GMAIL)
+
+
+def test_a_function_whose_service_and_job_have_other_names(session):
+    functions = [{**INVENTORY["functions"][0], "name": "Gmail_Sync", "job": "mail_hourly"}]
+    functions += [{**f, "service": "other-service"} for f in INVENTORY["functions"][1:2]] + INVENTORY["functions"][2:]
+    asked = session(functions=functions)
+    found = asked.get(f"https://cloudfunctions.googleapis.com/v2/{HERE}/functions").json()["functions"]
+    services = {f["name"].rpartition("/")[2]: f["serviceConfig"]["service"].rpartition("/")[2] for f in found}
+    assert (services["Gmail_Sync"], services["calendar-sync"]) == ("gmail-sync", "other-service")
+    for service in ("gmail-sync", "other-service"):
+        run = asked.get(f"https://run.googleapis.com/v2/{HERE}/services/{service}").json()
+        assert run["name"].endswith(f"/services/{service}")
+        listed = asked.get(f"https://run.googleapis.com/v2/{HERE}/services/{service}/revisions").json()["revisions"]
+        assert listed[0]["name"] == run["latestCreatedRevision"]
+        assert f"/services/{service}/revisions/{service}-" in run["latestCreatedRevision"]
+    assert asked.get(f"https://run.googleapis.com/v2/{HERE}/services/Gmail_Sync").status_code == 404
+    job = f"https://cloudscheduler.googleapis.com/v1/{HERE}/jobs/mail_hourly"
+    assert asked.get(job).json()["httpTarget"]["uri"].startswith("https://gmail-sync-")
+    assert "status" not in asked.post(f"{job}:run").json() or not asked.post(f"{job}:run").json()["status"]
+    body = {"resourceNames": [f"projects/{PROJECT}"], "filter": 'resource.labels.service_name="gmail-sync"'}
+    [entry, *_] = asked.post("https://logging.googleapis.com/v2/entries:list", json=body).json()["entries"]
+    assert entry["labels"]["goog-drz-cloudfunctions-id"] == "Gmail_Sync"

@@ -59,6 +59,14 @@ BAD = [
     ("records: records", "records: gs://b/x", ["records: is a URL", "give the path", "'gs://b/x'"]),
     ("region: us-central1", "region: <your region>", ["still has placeholders", "region: <your region>"]),
     ("project: acme", "project: [", ["is not valid YAML"]),
+    ("functions: ", "functions: []\nx: ", ["functions: List should have at least 1 item"]),
+    ("cost_cap_gib: 1", "cost_cap_gib: 1\nread_as: someone@acme.example", ["read_as: String should match"]),
+    ("{name: gmail-sync, so", '{name: "gmail sync", so', ["functions.0.name: String should match"]),
+    (
+        "{name: gmail-sync, so",
+        "{name: Gmail_Sync, service: Gmail_Sync, so",
+        ["functions.0.service: String should match"],
+    ),
     (
         "project: acme-sales-sandbox",
         "project: acme-sales-sandbox\nproject_id: x",

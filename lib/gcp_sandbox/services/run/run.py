@@ -27,7 +27,7 @@ def list_services(sandbox: State, call: Call, project: str, location: str) -> di
 @route("run", "GET", f"{_SERVICES}/{{service}}", "run.services.get")
 def get_service(sandbox: State, _call: Call, project: str, location: str, service: str) -> dict:
     """One service with its traffic and its etag."""
-    found = _found(sandbox.services.services, "SERVICE", sandbox.services.function(service), location, sandbox)
+    found = _service(sandbox, service, location)
     sandbox.operations.watch(found["name"])
     return sent(found)
 
@@ -48,6 +48,11 @@ def get_revision(sandbox: State, _call: Call, project: str, location: str, servi
     return sent(_found(known, "REVISION", revision, location, sandbox))
 
 
+def _service(sandbox: State, service: str, location: str) -> dict:
+    known = {sandbox.services.named(name): found for name, found in sandbox.services.services.items()}
+    return _found(known, "SERVICE", service, location, sandbox)
+
+
 def _found(known: dict[str, dict], kind: str, name: str, location: str, sandbox: State) -> dict:
     if name not in known or location != sandbox.inventory.region:
         where = f"in region '{location}' in project '{sandbox.inventory.project}'"
@@ -60,8 +65,8 @@ def patch_service(sandbox: State, call: Call, project: str, location: str, servi
     """Change the traffic or the template; a new template creates a revision that reads its secrets again."""
     sandbox.iam.act_as("run")
     services = sandbox.services
+    current = _service(sandbox, service, location)
     service = services.function(service)
-    current = _found(services.services, "SERVICE", service, location, sandbox)
     mask = [part for part in call.args.get("updateMask", "").split(",") if part]
     if call.args.get("validateOnly", "").lower() == "true":
         raise ApiError(501, "UNIMPLEMENTED", "gcp_sandbox has no validateOnly")

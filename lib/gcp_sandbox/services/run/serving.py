@@ -69,12 +69,13 @@ class Services:
         return next((found for since, found in reversed(live) if since <= at), live[0][1])
 
     def named(self, function: str) -> str:
-        """The name of a function's service."""
-        return next((f.service_name for f in self.inventory.functions if f.name == function), function)
+        """The name of a function's service: Google replaces what a service's name may not have."""
+        said = next((f.service for f in self.inventory.functions if f.name == function), "")
+        return said or function.lower().replace("_", "-")
 
     def function(self, service: str) -> str:
-        """The name of a service's function; the service's own if it has none."""
-        return next((f.name for f in self.inventory.functions if f.service_name == service), service)
+        """The name of a service's function; "" if there is no such service."""
+        return next((name for name in self.services if self.named(name) == service), "")
 
     def path(self, name: str) -> str:
         """The full name of a function's service."""
