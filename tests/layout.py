@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from inspect import isfunction
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
@@ -110,6 +112,11 @@ def drawing() -> str:
             lines += [f"  {'':{wide}}  {arrow}"] if arrow else []
         lines.append("")
     return "\n".join(["```", *lines[:-1], "```", ""])
+
+
+def offered(package: ModuleType) -> list[str]:
+    """The names of the functions that a package offers: those that its `__init__` imports."""
+    return sorted(name for name, value in vars(package).items() if isfunction(value))
 
 
 def headline(path: Path) -> str:

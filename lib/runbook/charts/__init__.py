@@ -9,5 +9,3 @@ from __future__ import annotations
 from runbook.charts.changes import backups, revisions
 from runbook.charts.daily import errors, etl_week, freshness, scores
 from runbook.charts.incident import limits, timeline
-
-__all__ = ["backups", "errors", "etl_week", "freshness", "limits", "revisions", "scores", "timeline"]

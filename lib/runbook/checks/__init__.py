@@ -20,25 +20,3 @@ from runbook.checks.gates import (
 from runbook.checks.roles import access
 from runbook.checks.schema import schema
 from runbook.checks.secret_gates import safe_to_retire, safe_to_rotate
-
-__all__ = [
-    "access",
-    "after_change",
-    "after_copy",
-    "errors",
-    "etl_today",
-    "etl_week",
-    "freshness",
-    "functions",
-    "jobs",
-    "safe_to_alter",
-    "safe_to_copy",
-    "safe_to_deploy",
-    "safe_to_pause",
-    "safe_to_retire",
-    "safe_to_rotate",
-    "safe_to_route",
-    "safe_to_run",
-    "schema",
-    "scores",
-]

@@ -10,6 +10,7 @@ from typing import Any
 from runbook.cloud.failures import CannotRead
 
 MOST_PAGES = 500
+_PORTAL = "check for a proxy or a login portal, then run again."
 
 # What Google's libraries raise for an answer, or a credentials file, of another form than they expect.
 UNREADABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -43,7 +44,8 @@ def readable(api: str = "BigQuery") -> Iterator[None]:
         raise
     except UNREADABLE as error:
         why = f"{api}'s answer cannot be read ({type(error).__name__})"
-        raise CannotRead(why, "run again; if it happens again, report it.") from None
+        next = _PORTAL if isinstance(error, json.JSONDecodeError) else "run again; if it happens again, report it."
+        raise CannotRead(why, next) from None
 
 
 def json_object(content: bytes) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def json_object(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise CannotRead("the answer is not a JSON object", "check for a proxy or a login portal, then run again.")
+        raise CannotRead("the answer is not a JSON object", _PORTAL)
     return body
 
 
@@ -64,10 +66,11 @@ def answered(response: Any, may_be_empty: bool = False) -> dict[str, Any]:
     if 200 <= response.status_code < 300:  # `ok` is also true for 600 and more
         return {} if may_be_empty and not response.content else json_object(response.content)
     try:
-        body = json_object(response.content)
-    except CannotRead:
-        body = {"error": {"message": response.content.decode("utf-8", "replace") or response.reason}}
-    error = body.get("error", body)
-    error = error if isinstance(error, dict) else {"message": str(error)}
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        body = None
+    body = body[0] if isinstance(body, list) and body else body  # methods that stream answer with a list
+    error = body.get("error", body) if isinstance(body, dict) else response.content.decode("utf-8", "replace")
+    error = error if isinstance(error, dict) else {"message": str(error or response.reason)}
     lists = {k: error[k] for k in ("errors", "details") if isinstance(error.get(k), list)}
     raise from_http_status(response.status_code, str(error.get("message", "no message")), response=response, **lists)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, readable, token_of
-from runbook.cloud.failures import SIGN_IN
+from runbook.cloud.failures import CannotRead, sign_in
 from runbook.cloud.target import Target
 from runbook.model.errors import NoCredentials
 
@@ -32,7 +32,7 @@ def no_credentials(error: Exception) -> NoCredentials:
     if not isinstance(error, GoogleAuthError | OSError):
         said = f"the file, or the answer of the token service, has another form ({type(error).__name__})"
     file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-    way = f"correct GOOGLE_APPLICATION_CREDENTIALS={file}, or unset it and {SIGN_IN}" if file else SIGN_IN
+    way = f"correct GOOGLE_APPLICATION_CREDENTIALS={file}, or unset it and {sign_in(error)}" if file else sign_in(error)
     way = "check the network, then run again." if isinstance(error, TransportError) else way
     return NoCredentials(
         "no usable Google credentials on this machine",
@@ -51,6 +51,7 @@ class Cloud:
     transport: BaseAdapter
     credentials: Any = None
     world: str = ""
+    locations: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         from google.auth.credentials import AnonymousCredentials
@@ -132,6 +133,15 @@ class Cloud:
             asked["pageToken"] = token_of(answer, seen)
             if len(found) >= most or not asked["pageToken"]:
                 return found[:most]
+
+    def location(self, dataset: str) -> str:
+        """Where the jobs of a dataset run; asked once. Raises Google's own exceptions, and CannotRead."""
+        if dataset not in self.locations:
+            found = self.get("bigquery", f"bigquery/v2/projects/{self.settings.project}/datasets/{dataset}")
+            if not (place := found.get("location")):
+                raise CannotRead(f"the answer does not say where {dataset} is", "run again; if it stays, report it.")
+            self.locations[dataset] = str(place)
+        return self.locations[dataset]
 
     def write(self, method: str, url: str, body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
         """One write, sent once; the guard allows exactly this request. Raises Google's own exceptions.

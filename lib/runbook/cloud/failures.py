@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runbook.display.text import Row
 from runbook.model.facts import Gap
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _CONSUMER = (
 _PROJECT = "check `project` in params: {project} does not exist, or you may not use it."
 _TOO_LARGE = "this query needs more than BigQuery gives one query: report it, with the size of its tables."
 _PERIMETER = "ask security about the VPC Service Controls perimeter; give them the identifier in this message."
+_POLICY = "an organization policy forbids this; ask who may change it for {project}."
 _SCOPES = f"these credentials lack the scope cloud-platform; {SIGN_IN}"
 _PERMISSION = "ask for a role with {permission} on {resource}."
 
@@ -41,6 +43,7 @@ NEXT = {
     "IAM_PERMISSION_DENIED": _PERMISSION,
     "RATE_LIMIT_EXCEEDED": _WAIT,
     "RESOURCE_PROJECT_INVALID": _PROJECT,
+    "RESOURCE_USAGE_RESTRICTION_VIOLATED": _POLICY,
     "SECURITY_POLICY_VIOLATED": _PERIMETER,
     "SERVICE_DISABLED": _ENABLE,
     "USER_PROJECT_DENIED": _CONSUMER,
@@ -99,10 +102,20 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
     if isinstance(error, Redirected):
         return Gap(subject, str(error), "correct the address in params, or check for a proxy.")
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
-        return Gap(subject, f"no usable credentials ({type(error).__name__})", SIGN_IN)
+        return Gap(subject, f"no usable credentials ({type(error).__name__})", sign_in(error))
     if isinstance(error, requests.RequestException | GoogleAuthError | ConnectionError | TimeoutError):
         return Gap(subject, f"no answer ({type(error).__name__})", "check the network, then run again.")
     return None
+
+
+def sign_in(error: Exception) -> str:
+    """The next step after credentials were refused."""
+    said = str(error)
+    if "reasonable timeframe" in said:
+        return "correct this machine's clock, then run again."
+    if "iam.serviceAccounts.getAccessToken" in said:
+        return "ask for iam.serviceAccounts.getAccessToken on that account: roles/iam.serviceAccountTokenCreator."
+    return SIGN_IN
 
 
 def with_role(gap: Gap, settings: Settings) -> Gap:
@@ -122,9 +135,7 @@ def _next(error: Any) -> tuple[str, str]:
 
     The step follows from the error's reason, else from its words, else from its code.
     """
-    given = [*_listed(getattr(error, "errors", ())), *_listed(getattr(error, "details", ()))]
-    infos = {str(info.get("reason")): info for info in given if isinstance(info, dict)}
-    said, code = str(error)[:LONG], int(error.code or 0)
+    infos, said, code = _infos(error), _sentence(error), int(error.code or 0)
     by_words = next((reason for words, reason in _WORDS if re.search(words, said, re.IGNORECASE)), "")
     reason = next((r for r in infos if r in NEXT), by_words)
     if reason and reason != "IAM_PERMISSION_DENIED":
@@ -138,11 +149,22 @@ def _next(error: Any) -> tuple[str, str]:
     return _BY_CODE.get(code, otherwise), _wanted(error) if code == 403 else ""
 
 
+def has_reason(error: Any) -> bool:
+    """Whether an error has a reason with a next step of its own."""
+    return bool(NEXT.keys() & _infos(error).keys())
+
+
+def _infos(error: Any) -> dict[str, Row]:
+    """The reasons of an error, each with what Google says about it."""
+    given = [*_listed(getattr(error, "errors", ())), *_listed(getattr(error, "details", ()))]
+    return {str(info.get("reason")): info for info in given if isinstance(info, dict)}
+
+
 def _named(metadata: dict[str, Any], said: str) -> str:
     """The permission that a refusal names; "" if it names none."""
     if "permission to query table" in said:  # BigQuery's words for this one
         return "bigquery.tables.getData"
-    found = re.search(r"(?<![\w.])[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+(?![\w.])", said.split(": ", 1)[-1])
+    found = re.search(r"(?<![\w.])[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+(?![\w.])", said)
     return str(metadata.get("permission") or (found[0] if found and "ermission" in said else ""))
 
 
@@ -174,14 +196,14 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
+def _sentence(error: Exception) -> str:
+    message = str(getattr(error, "message", error))[:LONG].encode("utf-8", "replace").decode()
+    return message.split(": ", 1)[-1] if message.startswith(("GET http", "POST http")) else message
+
+
 def _said(error: Exception) -> str:
     """The code and Google's sentence, without the URL and the details that its clients add."""
-    code, message = (
-        getattr(error, "code", None),
-        str(getattr(error, "message", error))[:LONG].encode("utf-8", "replace").decode(),
-    )
-    if message.startswith(("GET http", "POST http")):
-        message = message.split(": ", 1)[-1]
+    code, message = getattr(error, "code", None), _sentence(error)
     if title := re.search(r"<title>(.*?)</title>", message, re.IGNORECASE | re.DOTALL):
         message = title[1]
     return f"{int(code) if code else '?'} {next(iter(message.strip().splitlines()), 'no message')[:500]}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from runbook.cloud.answer import readable, token_of
 from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead, is_json
+from runbook.cloud.failures import CannotRead, has_reason, is_json
 from runbook.display.text import Row
 from runbook.model.errors import Broken, OverCap
 
@@ -82,7 +82,7 @@ def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
             raise
         raise Absent(error.message.split(": ", 1)[-1]) from None
     except google.BadRequest as error:
-        raise _reading(error, sql) from None
+        raise error if has_reason(error) else _reading(error, sql) from None
     if not cloud.guard.is_select(sql):
         what = "SELECT that calls a routine" if kind == "SELECT" else kind
         raise Broken(f"only a SELECT without routines is allowed; this is a {what}", sql)

@@ -19,32 +19,3 @@ from runbook.facts.schema import schema
 from runbook.facts.secrets import secrets, users, versions
 from runbook.facts.status_pages import feeds
 from runbook.facts.tables import copies, snapshots, tables
-
-__all__ = [
-    "access",
-    "changes",
-    "copies",
-    "errors",
-    "etl_failures",
-    "etl_today",
-    "etl_week",
-    "feeds",
-    "freshness",
-    "functions",
-    "jobs",
-    "notified",
-    "recent_runs",
-    "rehearsal",
-    "revisions",
-    "runs_of",
-    "runs_of_users",
-    "schema",
-    "scores",
-    "secrets",
-    "service",
-    "snapshots",
-    "source",
-    "tables",
-    "users",
-    "versions",
-]

@@ -15,6 +15,9 @@ from runbook.model.rows import AuditedChange
 
 _ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.gserviceaccount\.com")
 
+# What a BigQuery job did to a table: https://cloud.google.com/bigquery/docs/reference/auditlogs/rest/Shared.Types/BigQueryAuditMetadata
+_BY_JOB = ("tableDeletion", "tableCreation", "tableChange")
+
 
 class _Call(NamedTuple):
     """An audited call, and its part in a long-running operation ("" for none)."""
@@ -49,10 +52,13 @@ def _change(entry: Row) -> _Call | None:
     grants = [mapping(info).get("granted") for info in items(call, "authorizationInfo")]
     if not at or not (method or resource):
         return None
-    who = text(call, "authenticationInfo", "principalEmail") or "unknown"
+    caller = mapping(call, "authenticationInfo")
+    who = text(caller, "principalEmail") or text(caller, "principalSubject") or "unknown"
+    by_job = _BY_JOB if method.endswith("InsertJob") else ()
+    changed = next((kind for kind in by_job if kind in mapping(call, "metadata")), "")
     place = "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :])
     return _Call(
-        AuditedChange(at, who, method.rsplit(".", 1)[-1] or "unknown", place),
+        AuditedChange(at, who, changed or method.rsplit(".", 1)[-1] or "unknown", place),
         failed=number(call, "status", "code") != 0 or (False in grants and True not in grants),
         operation=text(entry, "operation", "id"),
         first=field(entry, "operation", "first") is True,

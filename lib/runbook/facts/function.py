@@ -65,7 +65,7 @@ def _service(function: str, found: Row, run: Row) -> Service:
         service=last(run, "name"),
         source=text(found, "labels", "runbook-source"),
         code=f"gs://{text(place, 'bucket')}/{text(place, 'object')}",
-        reconciling=bool(run.get("reconciling")),
+        reconciling=bool(run.get("reconciling")) or number(run, "observedGeneration") < number(run, "generation"),
     )
 
 

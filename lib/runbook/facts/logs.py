@@ -31,6 +31,7 @@ _CRASHED = (
 
 OTHER, NOBODY = "(other)", "unknown"  # OTHER is not a function of the system; NOBODY may be one
 LONG = 20_000
+SLACK = timedelta(seconds=2)  # between the entries of one call
 
 # Retention of the buckets _Default and _Required: https://cloud.google.com/logging/quotas#logs_retention_periods
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
@@ -50,7 +51,7 @@ def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> As
         if function:
             wanted += f' resource.labels.service_name="{cloud.settings.named(function).service_name}"'
         name = "errors" if severity in _BAD else "log entries"
-        return entries(cloud, name, wanted, partial(_row, cloud.settings), moment.ago(hours), KEPT)
+        return entries(cloud, name, wanted, partial(_row, cloud.settings), moment.ago(hours), KEPT, _once)
 
     return ask
 
@@ -101,15 +102,43 @@ def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> t
 def _row(settings: Settings, entry: Row) -> LogEntry | None:
     """The row of one entry; None if it has no time."""
     at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
-    function = _function(settings, entry)
+    function, took = _function(settings, entry), _took(entry)
     return at and LogEntry(
-        at,
+        at + took,
         function,
         text(entry, "severity") or "DEFAULT",
         _text(entry),
         revision=text(entry, "resource", "labels", "revision_name"),
         ours=function == NOBODY or function in {f.name for f in settings.functions},
+        call=_call(settings, entry, took),
     )
+
+
+def _took(entry: Row) -> timedelta:
+    """How long a request took: its timestamp is its beginning, but an error happens at its end."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)s", text(entry, "httpRequest", "latency"))
+    return timedelta(seconds=float(found[1])) if found else timedelta()
+
+
+def _call(settings: Settings, entry: Row, took: timedelta) -> timedelta | None:
+    """How long the call took at most, if an entry only says that it failed: a request without a text, or an attempt."""
+    if text(entry, "resource", "type") == "cloud_scheduler_job":
+        function = settings.named(_function(settings, entry))
+        return timedelta(seconds=max([f.timeout_s for f in settings.functions if f.name == function.name], default=0))
+    alone = "httpRequest" in entry and not any(key in entry for key in ("textPayload", "jsonPayload", "protoPayload"))
+    return took if alone else None
+
+
+def _once(rows: list[LogEntry]) -> list[LogEntry]:
+    """Each failed call once, newest first: the entry that says most. A call has a line, a request, and an attempt."""
+    known: dict[str, list[datetime]] = {}
+    kept = []
+    for row in sorted(rows, key=lambda r: (r.call is not None, r.call or timedelta())):  # lines, requests, attempts
+        began = row.at - row.call - SLACK if row.call is not None else row.at
+        if row.call is None or not any(began <= at <= row.at + SLACK for at in known.get(row.function, ())):
+            kept.append(row)
+            known.setdefault(row.function, []).append(row.at)
+    return sorted(kept, key=lambda r: r.at, reverse=True)
 
 
 def _function(settings: Settings, entry: Row) -> str:
@@ -136,7 +165,7 @@ def _of_json(payload: Row) -> str:
     kind = text(payload, "@type").rsplit(".", 1)[-1]
     if kind.startswith("Attempt"):  # from Cloud Scheduler
         return ": ".join(t for t in (f"{kind} {text(payload, 'status')}".strip(), text(payload, "debugInfo")) if t)
-    paths = (("message",), ("msg",), ("error",), ("error", "message"), ("status", "message"))
+    paths = (("message",), ("msg",), ("event",), ("error",), ("error", "message"), ("status", "message"))
     return next((said for path in paths if (said := text(payload, *path))), "")
 
 
@@ -149,6 +178,5 @@ def _of_request(entry: Row) -> str:
     """Such as "500 POST /path, 1.2 s"."""
     request = mapping(entry, "httpRequest")
     path = re.sub(r"^https?://[^/?#]*|[?#].*", "", text(request, "requestUrl"))
-    took = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)s", text(request, "latency"))
     line = " ".join(part for part in (text(request, "status"), text(request, "requestMethod"), path) if part)
-    return line + (f", {float(took[1]):.1f} s" if line and took else "")
+    return line + (f", {_took(entry).total_seconds():.1f} s" if line and "latency" in request else "")

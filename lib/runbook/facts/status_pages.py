@@ -49,7 +49,9 @@ def _open(feed: str, answer: Any) -> list[OpenIncident]:
     listed = [] if quiet and field(answer, key) is None else field(answer, key)
     if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
         raise ValueError("no list of incidents")
+    going = (m for m in items(answer, "scheduled_maintenances") if text(m, "status") in ("in_progress", "verifying"))
     kept = [i for i in listed if text(i, "status").lower() not in ("resolved", "postmortem", "closed")]
+    kept += going
     return [_statuspage(feed, i) if key == "incidents" else _salesforce(feed, answer, i) for i in kept]
 
 
@@ -61,7 +63,7 @@ def _google(feed: str, found: Row) -> OpenIncident:
 
 def _statuspage(feed: str, found: Row) -> OpenIncident:
     parts = ", ".join(text(c, "name") for c in items(found, "components"))
-    since = time_of(found, "started_at") or time_of(found, "created_at")
+    since = next((t for k in ("started_at", "scheduled_for", "created_at") if (t := time_of(found, k))), None)
     return OpenIncident(feed, text(found, "name") or NO_TEXT, parts, (), since)
 
 

@@ -8,5 +8,3 @@ builds the page. Start with page.py.
 from __future__ import annotations
 
 from runbook.incidents.page import page, support_case
-
-__all__ = ["page", "support_case"]

@@ -135,7 +135,7 @@ class _Case:
 
     def _stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and no log entry says why."""
-        if self.one.how != "no end" or self.one.news(self.seen):
+        if self.one.how != "no end" or any(not t.startswith("Attempt") for t in self.one.news(self.seen)):
             return None
         said = f"its limit of {self.one.function.timeout_s} s has passed and nothing was logged"
         return self._made("stuck_etl", "likely", said)

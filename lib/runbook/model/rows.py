@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, dataclass_transform
 
 INTERNAL = {"internal": True}
@@ -207,7 +207,11 @@ class SchedulerJob(FactRow):
 
 
 class LogEntry(FactRow):
-    """`ours` is false for an entry of anything but a function in params."""
+    """A log entry; that of a request has the time of the request's end.
+
+    `ours` is false for an entry of anything but a function in params. `call`: the entry only says that a call failed,
+    which took so long at most.
+    """
 
     at: datetime
     function: str
@@ -215,6 +219,7 @@ class LogEntry(FactRow):
     text: str
     revision: str = field(metadata=INTERNAL)
     ours: bool = field(metadata=INTERNAL)
+    call: timedelta | None = field(default=None, metadata=INTERNAL)
 
 
 class AuditedChange(FactRow):

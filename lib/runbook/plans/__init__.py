@@ -10,15 +10,3 @@ from runbook.plans.functions import deploy, rollback
 from runbook.plans.scheduling import retry, scheduler
 from runbook.plans.secrets import retire_secret, rotate_secret
 from runbook.plans.tables import backup, restore, schema_change
-
-__all__ = [
-    "backup",
-    "deploy",
-    "restore",
-    "retire_secret",
-    "retry",
-    "rollback",
-    "rotate_secret",
-    "scheduler",
-    "schema_change",
-]

@@ -335,7 +335,8 @@ GONE: tuple[int, Any] = (404, {"error": {"code": 404, "message": "Not found: Tab
 
 @pytest.mark.parametrize("name", cases("copy"))
 def test_a_job_that_was_sent(name: str) -> None:
-    answer = by_path(("/tables/", *GONE), ("_1", 200, GIVEN[name]), ("/jobs/", *GONE))
+    place = ("/datasets/", 200, GIVEN["dataset_us"])
+    answer = by_path(("/tables/", *GONE), place, ("_1", 200, GIVEN[name]), ("/jobs/", *GONE))
     found = ACTIONS["copy table"].observe(Cloud(SYSTEM, "sandbox", Answering(answer)), COPY)
     state, said = INDEX[name]["read"]
     assert found.state == state

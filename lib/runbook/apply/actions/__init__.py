@@ -11,8 +11,6 @@ from __future__ import annotations
 from runbook.apply.actions import functions, message, scheduling, secrets, tables
 from runbook.apply.actions.base import Action, Observation
 
-__all__ = ["ACTIONS", "Action", "Observation"]
-
 ACTIONS: dict[str, Action] = {
     **message.ACTIONS,
     **functions.ACTIONS,

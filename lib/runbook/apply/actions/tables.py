@@ -57,10 +57,15 @@ def _newest_job(cloud: Cloud, change: Change) -> Row | None:
     for number in range(1, TRIES + 1):
         path = f"bigquery/v2/projects/{cloud.settings.project}/jobs/{change.args.job}_{number}"
         try:
-            found = cloud.get("bigquery", path, location=cloud.settings.region) | {"_number": number}
+            found = cloud.get("bigquery", path, location=_location(cloud, change)) | {"_number": number}
         except NotFound:
             return found
     return found
+
+
+def _location(cloud: Cloud, change: Change) -> str:
+    """Where the jobs of a change run: where its dataset is."""
+    return cloud.location(getattr(change.args, "to_dataset", change.args.dataset))
 
 
 TRIES = 20  # jobs for one change; a job id can be used only once, and Google keeps a job for months
@@ -85,7 +90,7 @@ def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> Non
 
     project, last = cloud.settings.project, _newest_job(cloud, change)
     name = f"{change.args.job}_{last['_number'] + 1 if last else 1}"
-    job = {"jobReference": {"projectId": project, "jobId": name, "location": cloud.settings.region}}
+    job = {"jobReference": {"projectId": project, "jobId": name, "location": _location(cloud, change)}}
     url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs"
     answer = send("POST", url, {**job, "configuration": configuration})
     if error := answer.get("status", {}).get("errorResult"):
