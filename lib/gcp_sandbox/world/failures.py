@@ -98,9 +98,7 @@ KINDS: dict[str, Kind] = {
         cure="code",
     ),
     "exception": Kind(
-        outcome="running",
-        lines=(Line(_TRACEBACK, "DEFAULT", "stderr"), Line("", payload="request")),
-        cure="code",
+        outcome="running", lines=(Line(_TRACEBACK, "DEFAULT", "stderr"), Line("", payload="request")), cure="code"
     ),
     "stuck": Kind(
         outcome="running",
@@ -145,7 +143,7 @@ KINDS: dict[str, Kind] = {
             "vertex_ai": "google.api_core.exceptions.PermissionDenied: 403 Permission 'aiplatform.endpoints.predict' "
             "denied on resource '//aiplatform.googleapis.com/projects/{project}/locations/{region}/endpoints/{n}' "
             "(or it may not exist).",
-        },
+        }
     ),
     "quota_seconds": Kind(
         error={
@@ -156,7 +154,7 @@ KINDS: dict[str, Kind] = {
             "TEN_SECONDLY_ROLLING)",
             "internal": "403 Exceeded rate limits: too many table update operations for this table. "
             "(rateLimitExceeded)",
-        },
+        }
     ),
     "quota_hours": Kind(
         error={
@@ -168,7 +166,7 @@ KINDS: dict[str, Kind] = {
             "hubspot": "429 Too Many Requests: You have reached your daily limit. (RATE_LIMITS, policy DAILY)",
             "internal": "403 Quota exceeded: Your table exceeded quota for imports or query appends per table. "
             "(quotaExceeded)",
-        },
+        }
     ),
     "bad_data": Kind(
         error="google.api_core.exceptions.BadRequest: 400 Error while reading data, error message: JSON table "
@@ -185,7 +183,7 @@ KINDS: dict[str, Kind] = {
             'service is currently unavailable.". Details: "backendError">',
             "salesforce": "503 Service Unavailable for url: https://acme.my.salesforce.com/services/data/v60.0/query",
             "hubspot": "502 Server Error: Bad Gateway for url: https://api.hubapi.com/crm/v3/objects/search",
-        },
+        }
     ),
 }
 

@@ -19,7 +19,8 @@ from runbook.cli.roles import READING
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.guard import READS, Listed
-from runbook.config.load import YAML_LOADER, load_settings
+from runbook.config.load import load_settings
+from runbook.config.tables import table
 from runbook.display.text import Row
 from runbook.facts.base import Answer, attempt
 from runbook.facts.fields import text
@@ -27,7 +28,7 @@ from runbook.facts.logs import between
 from runbook.model.moment import Moment
 from runbook.records.files import publish
 
-KNOWN = yaml.load(Path(__file__).with_name("shapes.yaml").read_text(encoding="utf-8"), YAML_LOADER)
+KNOWN = table(__file__, "shapes.yaml")
 HEADER = """\
 # How Google Cloud's answers to a project differ from those that the runbooks were tested with: names of fields, kinds
 # of values, and Google's own words. No value, name, id or time of the project is in it. Look at it before you send it.

@@ -21,6 +21,7 @@ from runbook.cloud.connect import connect
 from runbook.cloud.target import target
 from runbook.config.load import load_settings, params_directory
 from runbook.config.schema import Cron, Identifier, Location, ProjectId, Settings, Zone
+from runbook.config.tables import table
 from runbook.display.text import visible
 from runbook.facts.base import Answer, each
 from runbook.facts.fields import items, last, mapping, number, text
@@ -30,7 +31,7 @@ from runbook.model.strict import Name
 from runbook.records.files import publish
 
 TEMPLATE = Template(Path(__file__).with_name("params.yaml").read_text(encoding="utf-8"))
-GUESSES = yaml.safe_load(Path(__file__).with_name("guesses.yaml").read_text(encoding="utf-8"))
+GUESSES = table(__file__, "guesses.yaml")
 OPTIONS = {"project": ProjectId, "region": Location, "environment": Name}
 
 
@@ -196,8 +197,8 @@ def _runs(table: Any) -> dict[str, str]:
 
 def _freshness(tables: Iterable[Any]) -> Iterator[str]:
     """A row for each table with a TIMESTAMP column, and the column that says best how new a row is."""
-    for table in tables:
-        if best := next(filter(None, (_column(table, "TIMESTAMP", words) for words in GUESSES["newest"])), ""):
-            yield _row({"name": _name(table), "column": best, "limit_hours": "<hours>"})
-        elif date := _column(table, "DATE") or _column(table, "DATETIME"):
-            yield _comment(f"{_name(table)} has no TIMESTAMP column, only {date}: it cannot be watched")
+    for one in tables:
+        if best := next(filter(None, (_column(one, "TIMESTAMP", words) for words in GUESSES["newest"])), ""):
+            yield _row({"name": _name(one), "column": best, "limit_hours": "<hours>"})
+        elif date := _column(one, "DATE") or _column(one, "DATETIME"):
+            yield _comment(f"{_name(one)} has no TIMESTAMP column, only {date}: it cannot be watched")

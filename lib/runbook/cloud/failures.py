@@ -9,64 +9,19 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runbook.config.tables import table
 from runbook.display.text import Row
 from runbook.model.facts import Gap
 
 if TYPE_CHECKING:
     from runbook.config.schema import Settings
 
-SIGN_IN = "sign in again: gcloud auth application-default login."
-_WAIT = "wait a minute (ten for a quota), then run again."
-_BILLING = "ask the owner of {project} to link a billing account: gcloud billing projects describe {project}."
-_ENABLE = "enable the API: gcloud services enable {service} --project={project}."
-
-_CONSUMER = (
-    "ask for roles/serviceusage.serviceUsageConsumer on {project}, or sign in without a quota project: "
-    "gcloud auth application-default login --disable-quota-project."
-)
-
-_PROJECT = "check `project` in params: {project} does not exist, or you may not use it."
-_TOO_LARGE = "this query needs more than BigQuery gives one query: report it, with the size of its tables."
-_PERIMETER = "ask security about the VPC Service Controls perimeter; give them the identifier in this message."
-_POLICY = "an organization policy forbids this; ask who may change it for {project}."
-_SCOPES = f"these credentials lack the scope cloud-platform; {SIGN_IN}"
-_PERMISSION = "ask for a role with {permission} on {resource}."
-
-# `details[].reason` of an answer (google.api.ErrorReason), or BigQuery's own `errors[].reason` → what to do next.
-NEXT = {
-    "ACCESS_TOKEN_EXPIRED": SIGN_IN,
-    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": _SCOPES,
-    "ACCOUNT_STATE_INVALID": SIGN_IN,
-    "BILLING_DISABLED": _BILLING,
-    "CONSUMER_INVALID": _PROJECT,
-    "CREDENTIALS_MISSING": SIGN_IN,
-    "IAM_PERMISSION_DENIED": _PERMISSION,
-    "RATE_LIMIT_EXCEEDED": _WAIT,
-    "RESOURCE_PROJECT_INVALID": _PROJECT,
-    "RESOURCE_USAGE_RESTRICTION_VIOLATED": _POLICY,
-    "SECURITY_POLICY_VIOLATED": _PERIMETER,
-    "SERVICE_DISABLED": _ENABLE,
-    "USER_PROJECT_DENIED": _CONSUMER,
-    # https://cloud.google.com/bigquery/docs/error-messages; not there, and unconfirmed: the two with "daily" and "user"
-    "billingNotEnabled": _BILLING,
-    **dict.fromkeys(("dailyLimitExceeded", "quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded"), _WAIT),
-    **dict.fromkeys(("resourcesExceeded", "responseTooLarge"), _TOO_LARGE),
-}
-
-_BY_CODE = {401: SIGN_IN, 403: "ask for the roles under roles.required in params.", 429: _WAIT}
-_WRONG = "this request is wrong, and a retry does not help: check params, or report it."
+_DATA = table(__file__, "next_steps.yaml")
+STEPS: dict[str, str] = _DATA["steps"]
+REASONS = {reason: STEPS[step] for reason, step in _DATA["reasons"].items()}
 _GCLOUD = "764086051850"  # the project of gcloud itself, which Google uses if the credentials name none
 
 LONG = 4_000  # characters of an error that are read; a page of a proxy may be huge
-
-# Older answers have no reason, only these words.
-_WORDS = (
-    (r"serviceUsageConsumer", "USER_PROJECT_DENIED"),
-    (r"has not been used in project \S+ before or it is disabled", "SERVICE_DISABLED"),
-    (r"requires billing|billing .{0,40}(disabled|not enabled)", "BILLING_DISABLED"),
-    (r"insufficient authentication scopes", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
-    (r"prohibited by organization's policy|vpcServiceControls", "SECURITY_POLICY_VIOLATED"),
-)
 
 
 class CannotRead(Exception):
@@ -110,12 +65,7 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
 
 def sign_in(error: Exception) -> str:
     """The next step after credentials were refused."""
-    said = str(error)
-    if "reasonable timeframe" in said:
-        return "correct this machine's clock, then run again."
-    if "iam.serviceAccounts.getAccessToken" in said:
-        return "ask for iam.serviceAccounts.getAccessToken on that account: roles/iam.serviceAccountTokenCreator."
-    return SIGN_IN
+    return STEPS[next((step for words, step in _DATA["credentials"].items() if words in str(error)), "sign_in")]
 
 
 def with_role(gap: Gap, settings: Settings) -> Gap:
@@ -136,22 +86,22 @@ def _next(error: Any) -> tuple[str, str]:
     The step follows from the error's reason, else from its words, else from its code.
     """
     infos, said, code = _infos(error), _sentence(error), int(error.code or 0)
-    by_words = next((reason for words, reason in _WORDS if re.search(words, said, re.IGNORECASE)), "")
-    reason = next((r for r in infos if r in NEXT), by_words)
+    by_words = next((reason for words, reason in _DATA["words"].items() if re.search(words, said, re.IGNORECASE)), "")
+    reason = next((r for r in infos if r in REASONS), by_words)
     if reason and reason != "IAM_PERMISSION_DENIED":
-        return _filled(NEXT[reason], infos.get(reason, {}).get("metadata"), said), ""
+        return _filled(REASONS[reason], infos.get(reason, {}).get("metadata"), said), ""
     metadata = infos.get(reason, {}).get("metadata")
     about = metadata if isinstance(metadata, dict) else {}
     named = _named(about, said) if code == 403 else ""
     if reason or named:
-        return _filled(_PERMISSION, {**about, "permission": named}, said), named
-    otherwise = "run again; if it happens again, see the status page." if code >= 500 else _WRONG
-    return _BY_CODE.get(code, otherwise), _wanted(error) if code == 403 else ""
+        return _filled(STEPS["permission"], {**about, "permission": named}, said), named
+    otherwise = "again" if code >= 500 else "wrong"
+    return STEPS[_DATA["codes"].get(code, otherwise)], _wanted(error) if code == 403 else ""
 
 
 def has_reason(error: Any) -> bool:
     """Whether an error has a reason with a next step of its own."""
-    return bool(NEXT.keys() & _infos(error).keys())
+    return bool(REASONS.keys() & _infos(error).keys())
 
 
 def _infos(error: Any) -> dict[str, Row]:
@@ -187,8 +137,8 @@ def _filled(text: str, metadata: Any, said: str) -> str:
         "permission": given.get("permission") or "the permission in this message",
         "resource": given.get("resource") or "this project",
     }
-    if text == NEXT["SERVICE_DISABLED"] and names["project"] == _GCLOUD:
-        text = "set a project to bill: gcloud auth application-default set-quota-project PROJECT."
+    if text == STEPS["enable"] and names["project"] == _GCLOUD:
+        text = STEPS["set_project"]
     return text.format(**names)
 
 

@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
+from runbook.config.tables import table
 from runbook.model.errors import RequestBlocked
 
 TIMEOUT_S = 20
@@ -34,30 +35,11 @@ class Listed(NamedTuple):
     permission: str
 
 
-# One read per line: method, host without `.googleapis.com`, path, permission.
-# `-` is no permission: anyone may test their own, and may see the jobs that they started
-# (https://cloud.google.com/iam/docs/permissions-reference, https://cloud.google.com/bigquery/docs/managing-jobs).
-_LIST = """
-    GET  bigquery             /bigquery/v2/projects/*/datasets                   bigquery.datasets.get
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*                 bigquery.datasets.get
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables          bigquery.tables.list
-    GET  bigquery             /bigquery/v2/projects/*/datasets/*/tables/*        bigquery.tables.get
-    GET  bigquery             /bigquery/v2/projects/*/jobs/*                     -
-    GET  bigquery             /bigquery/v2/projects/*/queries/*                  -
-    GET  cloudfunctions       /v2/projects/*/locations/*/functions               cloudfunctions.functions.list
-    GET  cloudfunctions       /v2/projects/*/locations/*/functions/*             cloudfunctions.functions.get
-    GET  cloudscheduler       /v1/projects/*/locations/*/jobs                    cloudscheduler.jobs.list
-    GET  cloudscheduler       /v1/projects/*/locations/*/jobs/*                  cloudscheduler.jobs.get
-    GET  run                  /v2/projects/*/locations/*/services/*              run.services.get
-    GET  run                  /v2/projects/*/locations/*/services/*/revisions    run.revisions.list
-    GET  secretmanager        /v1/projects/*/secrets/*/versions                  secretmanager.versions.list
-    GET  secretmanager        /v1/projects/*/secrets/*/versions/*                secretmanager.versions.get
-    POST cloudresourcemanager /v3/projects/*:testIamPermissions                  -
-    POST logging              /v2/entries:list                                   logging.logEntries.list
-"""
+_DATA = table(__file__, "reads.yaml")
 READS = tuple(
-    Listed(method, f"{host}.googleapis.com", path, permission.strip("-"))
-    for method, host, path, permission in map(str.split, _LIST.strip().splitlines())
+    Listed(method, f"{api}.googleapis.com", path, permission or "")
+    for api, reads in _DATA["reads"].items()
+    for method, path, permission in reads
 )
 QUERY = ("bigquery.jobs.create", "bigquery.tables.getData")  # what a query and its dry run need
 
@@ -66,26 +48,7 @@ _PROJECT = rf"(?:[a-z0-9.-]+\.[a-z]+:)?{SEGMENT}"  # old projects have a domain:
 _JOBS = re.compile(rf"/bigquery/v2/projects/{_PROJECT}/jobs")
 _QUERIES = re.compile(rf"/bigquery/v2/projects/{_PROJECT}/queries")
 
-# The keys that jobs.query may have: none for a destination, a session or a connection.
-_QUERY_KEYS = {
-    "formatOptions",
-    "jobCreationMode",
-    "jobTimeoutMs",
-    "kind",
-    "labels",
-    "location",
-    "maxResults",
-    "maximumBytesBilled",
-    "parameterMode",
-    "query",
-    "queryParameters",
-    "requestId",
-    "timeoutMs",
-    "useInt64Timestamp",
-    "useLegacySql",
-    "useQueryCache",
-}
-
+_QUERY_KEYS = frozenset(_DATA["query_keys"])
 _READS = [
     (read, re.compile(re.escape(read.path).replace(r"\*", _PROJECT, 1).replace(r"\*", SEGMENT))) for read in READS
 ]
@@ -132,7 +95,7 @@ class ReadOnlyGuard(BaseAdapter):
                 f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make",
                 reason,
                 "Nothing was sent.",
-                "write only through `apply`; add a new read to the list READS in cloud/guard.py.",
+                "write only through `apply`; add a new read to cloud/reads.yaml.",
             )
         transport = self.writer if write else self.transport
         response = transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})

@@ -11,12 +11,12 @@ import yaml
 from pydantic import ValidationError
 
 from runbook.config.schema import Settings, directory
+from runbook.config.tables import YAML_LOADER
 from runbook.model.errors import BadInput, BadSettings, UnknownName, nearest
 from runbook.model.strict import Part
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNBOOKS = ROOT / "runbooks"
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # nine times as fast, if libyaml is installed
 
 
 def params_directory() -> Path:

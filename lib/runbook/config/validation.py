@@ -7,72 +7,20 @@ except `to`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from runbook.config.schema import Settings
+from runbook.config.tables import table
 from runbook.model.errors import BadParameter, UnknownName, nearest
 from runbook.model.moment import moment_of
 
-TYPES = (
-    "STRING",
-    "BYTES",
-    "INT64",
-    "FLOAT64",
-    "NUMERIC",
-    "BIGNUMERIC",
-    "BOOL",
-    "TIMESTAMP",
-    "DATE",
-    "TIME",
-    "DATETIME",
-    "JSON",
-)
-
-_LIST = r"\s*[A-Za-z0-9_-]+\s*(,\s*[A-Za-z0-9_-]+\s*)*,?\s*"
-
-# https://cloud.google.com/functions/docs/runtime-support: those that new code may be deployed with
-RUNTIMES = tuple(f"python3{minor}" for minor in range(10, 15))
-
-_PATTERNS = {  # parameter → (pattern, what a value must be, what to give)
-    # https://cloud.google.com/run/docs/configuring/services/memory-limits: from 128 MiB to 32 GiB
-    "memory": (
-        r"[1-9]\d{2,4}Mi?|([1-9]|[12]\d|3[0-2])Gi?",
-        "an amount of memory that a function may have",
-        'write it as "512Mi" or "1Gi"; 32Gi is the most.',
-    ),
-    "date": (r"\d{8}", "a date like 20260311", 'give one, or "" for today.'),
-    "column": (r"[A-Za-z_]\w{0,299}", "a column name", "letters, digits and _ only."),
-    "into": (r"[A-Za-z_]\w{0,299}", "a table name", "letters, digits and _ only."),
-    "incident": (r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,40}", "an incident name", "write it as INC-2026-031."),
-    "jobs": (_LIST, "a list of job names", "separate names with commas."),
-    "tables": (_LIST, "a list of table names", 'separate names with commas; "" means all.'),
-    "table": (r"[\w -]{1,300}", "a table name", "letters, digits, - and _ only."),
-    "snapshot": (r"[\w -]{1,300}", "a snapshot name", "letters, digits, - and _ only."),
-    "secret": (r"[A-Za-z0-9_-]{1,255}", "a secret name", "letters, digits, _ and - only."),
-    "revision": (r"[a-z][a-z0-9-]{0,62}", "a revision name", "write it as in the list of revisions."),
-    "approved_plan": (r"[0-9a-f]{12,64}", "a plan id", "give the id that planning printed: 12 characters."),
-    "entry_point": (r"[A-Za-z_]\w{0,99}", "the name of a function in main.py", "letters, digits and _ only."),
-}
-
-_NEEDED = ("column", "entry_point", "jobs", "secret")  # for the others "" means that none is given
-
-_RANGES = {  # https://cloud.google.com/functions/quotas: an HTTP function runs for an hour at the most
-    "timeout_s": (0, 3600, "0 keeps what it has."),
-    "keep_days": (1, 3650, "give the days to keep it."),
-    "version": (0, 10**9, "0 is the newest that fits."),
-}
-
-_WORDS: dict[str, Collection[str]] = {
-    "type": TYPES,
-    "runtime": RUNTIMES,
-    "mode": ("NULLABLE", "REPEATED"),
-    "scheduler to": ("pause", "resume"),
-    "retire_secret to": ("disable", "enable"),
-}
-
+_DATA = table(__file__, "values.yaml")
+_PATTERNS: dict[str, tuple[str, str, str]] = _DATA["patterns"]  # pattern, what a value must be, what to give
+_RANGES: dict[str, tuple[int, int, str]] = _DATA["ranges"]
+_WORDS: dict[str, list[str]] = _DATA["words"]
 _TIMES = ("as_of", "at", "detected_at")
 _NAMES = ("environment", "function", "notify", "world")
 _END = datetime.max.replace(tzinfo=UTC)
@@ -87,7 +35,7 @@ def required_type(name: str) -> type | None:
 def check_values(runbook: str, values: Mapping[str, Any], settings: Settings) -> None:
     """Raise BadParameter for the first value that no plan can use, UnknownName for a name that is not in params."""
     for name, value in values.items():
-        if name in _PATTERNS and (value or name in _NEEDED):
+        if name in _PATTERNS and (value or name in _DATA["needed"]):
             pattern, wanted, hint = _PATTERNS[name]
             good = bool(re.fullmatch(pattern, value, re.ASCII)) and (name != "date" or _is_day(value))
             _require(good, name, value, f"is not {wanted}", hint)

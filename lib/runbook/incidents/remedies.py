@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runbook.config.schema import Function, Settings
+from runbook.config.tables import table
 from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT, Headroom, more
 from runbook.model.command import command
@@ -21,25 +22,7 @@ class Step(NamedTuple):
     runbook: str = ""
 
 
-FIXES = {
-    "memory_limit": "give it more memory",
-    "timeout": "raise its timeout, or make it faster",
-    "crash_after_deploy": "roll back to the revision that worked",
-    "paused_scheduler": "ask who paused the job and why, then resume it",
-    "stuck_etl": "check whether it is still running; after its time limit, run it again",
-    "capacity": "wait a minute; if errors continue, raise the maximum number of instances",
-    "dependency_outage": "wait until the provider has fixed it; check the provider's status page",
-    "region_outage": "open a support case and wait; no runbook can fix this",
-    "missing_function": "find out who deleted it; deploy it again, or remove it from params",
-    "failed_deployment": "the previous revision still serves; fix the source and deploy again",
-    "permission": "grant the removed permission again; the evidence names it",
-    "bad_data": "find out what changed in the data or the table; fix the function, or add the column",
-    "unknown": "read the logs of the function; no known pattern matches",
-}
-
-# Causes whose fix needs a run to verify it, and causes that a change since the last run may have fixed already.
-AGAIN = {"memory_limit", "timeout", "secret", "auth_error", "quota", "capacity", "dependency_outage", "permission"}
-CHANGED = {*AGAIN, "crash_after_deploy", "bad_data", "unknown"}
+FIXES: dict[str, dict[str, Any]] = table(__file__, "fixes.yaml")
 
 
 def remedy_steps(
@@ -55,10 +38,11 @@ def remedy_steps(
         where = {name: place[name] for name in ("environment", "world")}
         return Step(do, command(runbook, {**where, **more, "incident": place["incident"]}), runbook)
 
-    if cause.changed_since_last_run and cause.cause in CHANGED:
+    known = FIXES.get(cause.cause, {})
+    if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
         said = "it changed after its last run: run {} again, then run this page again"
         return [run(said.format(name), "retry", function=name) for name in cause.functions]
-    retries = cause.functions if cause.cause in AGAIN else ()
+    retries = cause.functions if known.get("again") else ()
     fixed = _fix(cause, one, settings, moment, headroom, run)
     return [*fixed, *(run(f"then run {name} again", "retry", function=name) for name in retries)]
 
@@ -77,7 +61,7 @@ def _fix(
         return [_quota(cause, moment)]
     if cause.cause in ("secret", "auth_error"):
         return _credential(cause, one, run)
-    do = FIXES[cause.cause]
+    do = FIXES[cause.cause]["fix"]
     if cause.cause == "unknown":
         where = f"--gen2 --region={settings.region} --project={settings.project} --limit=50"
         return [Step(do, f"gcloud functions logs read {one.name} {where}")]
@@ -99,7 +83,7 @@ def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Calla
     if not wanted:
         return Step(why)
     option = {"memory_limit": "memory", "timeout": "timeout_s"}[cause.cause]
-    return run(f"{FIXES[cause.cause]} ({why})", "deploy", function=one.name, **{option: wanted})
+    return run(f"{FIXES[cause.cause]['fix']} ({why})", "deploy", function=one.name, **{option: wanted})
 
 
 def _quota(cause: Cause, moment: Moment) -> Step:

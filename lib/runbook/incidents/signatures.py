@@ -6,12 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
-from runbook.config.load import YAML_LOADER
+from runbook.config.tables import table
 
 # A single line of these causes outweighs many lines of others; the first cause ranks highest.
 SPECIAL = ("memory_limit", "timeout", "secret")
@@ -28,7 +25,7 @@ class Pattern(NamedTuple):
 @cache
 def patterns() -> tuple[Pattern, ...]:
     """The phrases of `patterns.yaml`."""
-    raw = yaml.load((Path(__file__).parent / "patterns.yaml").read_text(encoding="utf-8"), Loader=YAML_LOADER)
+    raw = table(__file__, "patterns.yaml")
     return tuple(Pattern(r["cause"], re.compile(r["says"], re.IGNORECASE), r.get("hint", False)) for r in raw)
 
 

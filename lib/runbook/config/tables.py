@@ -1,0 +1,17 @@
+"""Tables that are data: YAML files beside the modules that use them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # nine times as fast, if libyaml is installed
+
+
+@cache
+def table(module: str, name: str) -> Any:
+    """The content of a YAML file in the directory of a module, which is given by its `__file__`."""
+    return yaml.load(Path(module).with_name(name).read_text(encoding="utf-8"), Loader=YAML_LOADER)
