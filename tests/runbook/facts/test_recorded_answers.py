@@ -212,7 +212,12 @@ READERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "job": (facts.jobs(), lambda one: {"jobs": [one]}),
     "revision": (
         facts.revisions("x"),
-        lambda one: {"revisions": [one], "traffic": ALL, "trafficStatuses": ALL, "latestReadyRevision": one["name"]},
+        lambda one: {
+            "revisions": [one],
+            "traffic": ALL,
+            "trafficStatuses": ALL,
+            "latestReadyRevision": one.get("name"),
+        },
     ),
     "service": (facts.service("x"), lambda one: one),
     "snapshot": (facts.snapshots(), lambda one: {"tables": [one], **one}),
