@@ -70,7 +70,7 @@ KINDS: dict[str, Kind] = {
         lines=(
             Line(
                 "Memory limit of {mib} MiB exceeded with {used} MiB used. Consider increasing the memory limit, see "
-                "https://cloud.google.com/functions/docs/configuring/memory"
+                f"{_RUN}/configuring/memory-limits"
             ),
             Line("Container terminated on signal 9.", "WARNING"),
             Line(_CRASHED, payload="request"),

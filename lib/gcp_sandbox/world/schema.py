@@ -14,6 +14,8 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}    # or a JSON object
       - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # the lines of that kind
       - {select: {name: gmail-sync}, count: 1, text: "…", payload: stderr}             # without a severity
+      - {select: {name: gmail-sync}, count: 1, text: "…", payload: system}             # a line of the platform, or
+      - {select: {name: gmail-sync}, count: 1, text: "…", payload: request, status: 500, took: 2.8}    # of a request
     functions:                                 # outcome `absent` removes the function (and its Run service)
       - {select: {name: account-scoring}, state: FAILED, message: "Container Healthcheck failed"}
     tables:                                    # age of the newest row; or a missing table or column
@@ -23,8 +25,9 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
     jobs:                                      # Cloud Scheduler; code 0 is success, else a google.rpc.Code
       - {select: {name: gmail-sync}, state: PAUSED, code: 13}
       - {select: {name: gmail-sync}, state: PAUSED, changed: 5h}    # has not called its function since then
-    revisions:                                 # further deployments; with an `error` or a `kind` their runs
-      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}    # fail, with a `failure` they are not ready
+    revisions:                                 # further deployments; with an `error` or a `kind` their runs fail,
+      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}         # with a `failure` they are not ready
+      - {select: {name: gmail-sync}, age: 40m, failure: "Quota exceeded", code: 8}    # (`code` is a google.rpc.Code)
     traffic:                                   # all traffic pinned since then, `back` revisions before the newest
       - {select: {name: gmail-sync}, back: 1, since: 26h}
     deploys:                                   # failures of deployments from now on: build or healthcheck
@@ -166,8 +169,10 @@ class Errors(Part):
     kind: Failure = ""
     since: Ago = timedelta(hours=24)
     until: Ago = timedelta(0)
-    payload: Literal["text", "json", "proto", "stderr"] = "text"
+    payload: Literal["text", "json", "proto", "stderr", "system", "request"] = "text"
     severity: Literal["DEFAULT", "INFO", "WARNING", "ERROR", "CRITICAL"] = "ERROR"
+    status: int = 0
+    took: float = 0
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -206,6 +211,7 @@ class Deployed(Part):
     error: str = ""
     kind: Failure = ""
     failure: str = ""
+    code: int = 3
     by: str = ""
 
 
