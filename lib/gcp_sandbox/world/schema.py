@@ -142,10 +142,29 @@ class Select(Part):
         return all(set(wanted) & set(own[field]) for field, wanted in self if wanted)
 
 
-class Runs(Part):
-    """Results of scheduled runs."""
+class OfFunctions(Part):
+    """What a world says of the functions that `select` matches."""
 
     select: Select
+
+
+class Changed(Part):
+    """What a person may have changed, some time ago."""
+
+    changed: Ago = timedelta(0)
+    by: str = ""
+
+
+class Done(Part):
+    """What a person did, some time ago."""
+
+    age: Ago
+    by: str = ""
+
+
+class Runs(OfFunctions):
+    """Results of scheduled runs."""
+
     outcome: Literal["", "success", "failed", "running", "skipped"] = ""
     kind: Failure = ""
     since: Ago = timedelta(days=8)
@@ -160,10 +179,9 @@ class Runs(Part):
         return self
 
 
-class Errors(Part):
+class Errors(OfFunctions):
     """Log entries in addition to those of runs."""
 
-    select: Select
     count: int
     text: str = ""
     kind: Failure = ""
@@ -181,64 +199,48 @@ class Errors(Part):
         return self
 
 
-class FunctionState(Part):
-    select: Select
+class FunctionState(OfFunctions):
     state: Literal["ACTIVE", "FAILED", "DEPLOYING", "DELETING", "UNKNOWN", "absent"]
     message: str = ""
 
 
-class TableState(Part):
+class TableState(Changed):
     name: str
     stale: Ago = timedelta(0)
     absent: bool = False
     drop: tuple[str, ...] = ()
     filter: str = ""
-    changed: Ago = timedelta(0)
-    by: str = ""
 
 
-class Job(Part):
-    select: Select
+class Job(OfFunctions, Changed):
     state: Literal["ENABLED", "PAUSED", "DISABLED", "UPDATE_FAILED"] = "ENABLED"
     code: int = 0
-    changed: Ago = timedelta(0)
-    by: str = ""
 
 
-class Deployed(Part):
-    select: Select
-    age: Ago
+class Denied(OfFunctions, Done):
+    """A deployment that was refused."""
+
+
+class Deployed(OfFunctions, Done):
     error: str = ""
     kind: Failure = ""
     failure: str = ""
     code: int = 3
-    by: str = ""
 
 
-class Pin(Part):
-    select: Select
+class Pin(OfFunctions):
     back: int = 1
     since: Ago = timedelta(0)
     by: str = ""
 
 
-class Deploy(Part):
-    select: Select
+class Deploy(OfFunctions):
     outcome: Literal["build", "healthcheck"]
     message: str = ""
 
 
-class Denied(Part):
-    select: Select
-    age: Ago
-    by: str = ""
-
-
-class SecretVersion(Part):
-    age: Ago
+class SecretVersion(Done, Changed):
     state: Literal["ENABLED", "DISABLED", "DESTROYED"] = "ENABLED"
-    changed: Ago = timedelta(0)
-    by: str = ""
 
 
 class Secret(Part):
@@ -246,19 +248,16 @@ class Secret(Part):
     versions: tuple[SecretVersion, ...]
 
 
-class SecretReference(Part):
-    select: Select
+class SecretReference(OfFunctions):
     secret: str
     version: Annotated[str, BeforeValidator(str)] = "latest"
     volume: bool = False
 
 
-class Grant(Part):
+class Grant(Done):
     action: Literal["ADD", "REMOVE"]
     role: str
-    age: Ago
     member: str = ""
-    by: str = ""
 
 
 class Incident(Part):
