@@ -196,6 +196,8 @@ class Errors(OfFunctions):
     def _says_something(self) -> Self:
         if bool(self.text) == bool(self.kind):
             raise ValueError("set a text or a kind, not both")
+        if (self.payload == "request") != bool(self.status):
+            raise ValueError("a request has a status, and nothing else has one")
         return self
 
 
