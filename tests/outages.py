@@ -53,11 +53,7 @@ SHIPPED: dict[str, tuple[Truth, ...]] = {
     "p1_auth_expired": (Truth("auth_error", (*_SALESFORCE, "recommendations-export"), _ago(240)),),
     "p1_secret_disabled": (Truth("secret", _named("hubspot"), _ago(255)),),
     "p1_permission_changed": (
-        Truth(
-            "permission",
-            _named("gmail", "calendar", "entity", "embeddings", "scoring", "export"),
-            _ago(160),
-        ),
+        Truth("permission", _named("gmail", "calendar", "entity", "embeddings", "scoring", "export"), _ago(160)),
     ),
     "p1_unauthenticated": (Truth("permission", _named(), _ago(490), also=("auth_error",)),),
     "p1_quota_seconds": (Truth("quota", ("hubspot-contacts-sync",), _ago(780)),),

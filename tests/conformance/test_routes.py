@@ -9,11 +9,7 @@ import pytest
 import requests
 
 import gcp_sandbox
-from gcp_sandbox.http import (
-    HOSTS,
-    ROUTES,
-    Route,
-)
+from gcp_sandbox.http import HOSTS, ROUTES, Route
 from runbook.cloud.inprocess import InProcess
 from runbook.config.load import load_settings
 

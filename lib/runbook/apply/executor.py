@@ -115,10 +115,7 @@ class Executor:
             on = f"fix the reported problem; then runbook apply {self.plan.id} resumes under the same approvals"
         if result == "unknown":
             on = f"runbook apply {self.plan.id} checks each change again and resumes"
-        return (
-            on,
-            *(f"to undo “{c.action}” of {c.resource}: {c.way_back}" for c in reversed(done) if not c.optional),
-        )
+        return (on, *(f"to undo “{c.action}” of {c.resource}: {c.way_back}" for c in reversed(done) if not c.optional))
 
     def _one(self, number: int, change: Change) -> tuple[ChangeStatus, str]:
         change, sent = self._resumed(number, change)

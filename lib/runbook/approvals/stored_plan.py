@@ -75,10 +75,7 @@ class Found:
         terms, shown = self.file["terms"], self.content
         about = {key: shown[key] for key in ("operation", "environment", "project", "target", "commit", "reason")}
         about |= {"requester": terms["requester"], "risk": terms["risk"], "who must sign": ", ".join(terms["signers"])}
-        about |= {
-            "preferred time": self._preferred,
-            **{f"relies on {k}": v for k, v in shown["relies_on"].items()},
-        }
+        about |= {"preferred time": self._preferred, **{f"relies on {k}": v for k, v in shown["relies_on"].items()}}
         names = ("action", "resource", "before", "after")
         changes = [{name: c[name] for name in names} | {"undo": c["undo"] or c["no_undo"]} for c in shown["changes"]]
         about |= {

@@ -9,14 +9,7 @@ from __future__ import annotations
 
 from runbook.checks.after import after_change, after_copy
 from runbook.checks.daily import errors, etl_today, etl_week, freshness, functions, jobs, scores
-from runbook.checks.gates import (
-    safe_to_alter,
-    safe_to_copy,
-    safe_to_deploy,
-    safe_to_pause,
-    safe_to_route,
-    safe_to_run,
-)
+from runbook.checks.gates import safe_to_alter, safe_to_copy, safe_to_deploy, safe_to_pause, safe_to_route, safe_to_run
 from runbook.checks.roles import access
 from runbook.checks.schema import schema
 from runbook.checks.secret_gates import safe_to_retire, safe_to_rotate

@@ -61,11 +61,7 @@ def rehearsal(asked: Request) -> Ask:
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
         if not cloud.settings.staging:
-            return Read(
-                "tried in staging",
-                "grep staging: params/*.yaml  # not set",
-                lambda: Answer(()),
-            )
+            return Read("tried in staging", "grep staging: params/*.yaml  # not set", lambda: Answer(()))
         folder = records_directory(load_settings(cloud.settings.staging))
 
         def see() -> Answer:

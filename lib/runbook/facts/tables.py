@@ -144,9 +144,6 @@ def _side_by_side(cloud: Cloud, copy: CopyTable, found: Row, checksum: str) -> t
     elif copy.at:
         values["at"] = copy.copied_at
     project = cloud.settings.project
-    place = {
-        "copy": f"{project}.{copy.to_dataset}.{copy.to_table}",
-        "source": f"{project}.{copy.dataset}.{copy.table}",
-    }
+    place = {"copy": f"{project}.{copy.to_dataset}.{copy.to_table}", "source": f"{project}.{copy.dataset}.{copy.table}"}
     past = "FOR SYSTEM_TIME AS OF @at" if values else ""
     return template("copies").format(name=copy.to_table, checksum=checksum, past=past, **place), values

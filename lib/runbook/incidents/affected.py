@@ -17,15 +17,7 @@ from cronsim import CronSim
 from runbook.config.schema import Function, Settings
 from runbook.model.facts import Fact
 from runbook.model.moment import Moment
-from runbook.model.rows import (
-    AuditedChange,
-    EtlRun,
-    FunctionState,
-    LogEntry,
-    OpenIncident,
-    SchedulerJob,
-    SecretVersion,
-)
+from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, OpenIncident, SchedulerJob, SecretVersion
 
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 

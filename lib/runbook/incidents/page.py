@@ -77,12 +77,7 @@ class Page:
             rows = [Finding("severity", self.severity, self.why, by, verdict)]
         rows += [
             Finding(
-                "cause",
-                _few(c.functions),
-                f"{c.title} ({c.confidence})",
-                "none",
-                Verdict.alert,
-                _first(self.steps, c),
+                "cause", _few(c.functions), f"{c.title} ({c.confidence})", "none", Verdict.alert, _first(self.steps, c)
             )
             for c in self.causes
         ]

@@ -141,14 +141,7 @@ class Plan:
         if not self.changes:
             return blocks.page(blocks.banner(f"Nothing to do: {self.no_changes.rstrip('.')}.", "ok"))
         rows = [
-            {
-                "no": n,
-                "change": c.action,
-                "of": c.resource,
-                "before": c.before,
-                "after": c.after,
-                "undo": c.way_back,
-            }
+            {"no": n, "change": c.action, "of": c.resource, "before": c.before, "after": c.after, "undo": c.way_back}
             for n, c in enumerate(self.changes, 1)
         ]
         assert self.rule is not None

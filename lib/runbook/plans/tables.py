@@ -103,11 +103,7 @@ def _of_past(request: Request, live: Mapping[str, Table], settings: Settings, mo
     table, main = request.table, settings.datasets.main
     if table not in live:
         hint = f"if it was deleted in the last days, copy it with: bq cp '{settings.project}:{main}.{table}@MILLIS' …"
-        raise Refused(
-            f"there is no table {table!r}",
-            hint,
-            next=f"use one of: {', '.join(live) or 'no table found'}.",
-        )
+        raise Refused(f"there is no table {table!r}", hint, next=f"use one of: {', '.join(live) or 'no table found'}.")
     at = moment_of(request.at, moment.at, settings.zone, "at").at
     at, created = at.replace(microsecond=at.microsecond // 1000 * 1000), live[table].created
     oldest = max(moment.at - PAST, created or at)

@@ -30,12 +30,7 @@ from runbook.context import KERNEL
 
 NETWORK = ("google.auth.transport.requests", "google.api_core.exceptions")
 
-READS = (
-    "google.cloud.bigquery",
-    "runbook.session.run",
-    "runbook.facts",
-    "runbook.checks",
-)
+READS = ("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks")
 
 CHARTS = ("runbook.charts", "matplotlib.figure")
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]

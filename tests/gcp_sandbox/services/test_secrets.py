@@ -106,11 +106,7 @@ def test_add(secrets, data, checked):
 
 @pytest.mark.parametrize(
     ("data", "more", "words"),
-    [
-        (b"new", {"data_crc32c": 1}, "checksum"),
-        (b"", {}, "cannot be empty"),
-        (b"x" * 65_537, {}, "too large"),
-    ],
+    [(b"new", {"data_crc32c": 1}, "checksum"), (b"", {}, "cannot be empty"), (b"x" * 65_537, {}, "too large")],
 )
 def test_a_value_that_is_refused_is_no_version(secrets, data, more, words):
     google = secrets()

@@ -22,12 +22,7 @@ from tests.runbook.changes import CHANGING, Next, Place, Sent, Wire
 from tests.slices import every, first_of_each
 
 SYSTEM = load_settings("sandbox")
-OPERATION = {
-    "backup": "snapshot",
-    "retire_secret": "secret",
-    "rotate_secret": "secret",
-    "schema_change": "add_column",
-}
+OPERATION = {"backup": "snapshot", "retire_secret": "secret", "rotate_secret": "secret", "schema_change": "add_column"}
 # The role and the runbook that needs it; retiring a version needs only one of the roles of a secret's operation.
 CASES = [
     (role, name)

@@ -188,12 +188,7 @@ def test_wherever_it_comes_from(
 
 
 def rotated(
-    place: Place,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: Any,
-    what: str,
-    value: bytes,
-    give: Callable[..., None],
+    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: Any, what: str, value: bytes, give: Callable[..., None]
 ) -> None:
     """A rotation in which this happens ends as expected, sends the value once and leaves it nowhere else."""
     fault, expected = HAPPENS[what]

@@ -37,10 +37,7 @@ def test_a_plan_is_found_by_twelve_characters_or_all(planned: Any) -> None:
 def test_a_plan_says_whether_it_needs_a_secret(planned: Any) -> None:
     place, results = planned
     with place.here():
-        assert {n: find(r.id).needs_secret for n, r in results.items()} == {
-            "rollback": False,
-            "rotate_secret": True,
-        }
+        assert {n: find(r.id).needs_secret for n, r in results.items()} == {"rollback": False, "rotate_secret": True}
 
 
 def test_what_is_shown_before_signing_is_all_that_is_signed(planned: Any) -> None:

@@ -351,10 +351,7 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         "given for another record store",
     ),
     "replay with a copy of the store": (_copied_store, "need a shared record store"),
-    "google with a store of one machine": (
-        lambda p: setattr(p.store, "shared", False),
-        "need a shared record store",
-    ),
+    "google with a store of one machine": (lambda p: setattr(p.store, "shared", False), "need a shared record store"),
     "another plan": (_first(plan="0" * 64), "casey approved plan 000000000000; the plan is now"),
     "the plan moved": (_content(relies_on={"versions": {"3": "DISABLED"}}), "the plan is now"),
     "other changes": (_content(changes=[]), "the plan is now"),
@@ -443,10 +440,7 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         lambda p: p.give(p.signed("casey", "security")),
         "casey does not have the role security",
     ),
-    "a role that is not asked for": (
-        lambda p: p.give(p.signed("casey", "team-lead")),
-        "team-lead cannot approve this",
-    ),
+    "a role that is not asked for": (lambda p: p.give(p.signed("casey", "team-lead")), "team-lead cannot approve this"),
     "break-glass for an operation without it": (
         lambda p: (
             _set(requester="kim", incident="INC-7")(p),
@@ -685,11 +679,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
         "plan's text differs from what it would do",
     ),
     "no arguments": ({}, _edited(args=[]), "plan's text differs from what it would do"),
-    "an action that there is not": (
-        {},
-        _edited(action="delete table"),
-        "plan's text differs from what it would do",
-    ),
+    "an action that there is not": ({}, _edited(action="delete table"), "plan's text differs from what it would do"),
     "a key more in a change": ({}, _edited(url="https://example.com"), "plan's text differs from what it would do"),
     "an action of another operation": (
         {},

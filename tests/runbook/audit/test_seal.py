@@ -68,10 +68,7 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "never run": (clear, "code cells did not run"),
     "one cell not run": (lambda nb: code(nb, 3).update(execution_count=None), "1 of "),
     "last cell not run": (lambda nb: code(nb, -1).update(execution_count=None), "1 of "),
-    "out of order": (
-        lambda nb: code(nb, 3).update(execution_count=20),
-        "not run in order: [1, 2, 3, 20,",
-    ),
+    "out of order": (lambda nb: code(nb, 3).update(execution_count=20), "not run in order: [1, 2, 3, 20,"),
     "twice the same": (lambda nb: code(nb, 3).update(execution_count=3), "not run in order"),
     "failed": (
         lambda nb: code(nb, 3)["outputs"].append({"output_type": "error", "ename": "KeyError"}),

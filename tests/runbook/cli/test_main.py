@@ -115,12 +115,7 @@ BAD = {
 
 @pytest.mark.parametrize(("line", "environment", "words", "code"), BAD.values(), ids=BAD)
 def test_bad_input(
-    cli: Cli,
-    tmp_path: Path,
-    line: str,
-    environment: Callable[[Path], dict[str, str]],
-    words: str,
-    code: Exit,
+    cli: Cli, tmp_path: Path, line: str, environment: Callable[[Path], dict[str, str]], words: str, code: Exit
 ) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     done = cli(line.format(port=taken.getsockname()[1]), **environment(tmp_path))

@@ -38,8 +38,7 @@ def gate(result: Result) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "given"),
-    [("deploy", {"memory": "1Gi"}), ("rotate_secret", {}), ("schema_change", {})],
+    ("name", "given"), [("deploy", {"memory": "1Gi"}), ("rotate_secret", {}), ("schema_change", {})]
 )
 def test_what_was_not_tried_in_staging_is_not_applied(
     places: tuple[Place, Place], name: str, given: dict[str, str]

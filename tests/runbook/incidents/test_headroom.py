@@ -51,15 +51,7 @@ def test_memory_against_its_limit(sandbox: Callable[..., Any]) -> None:
     newest, older = (r for r in seen.runs.rows if r.function == "account-scoring")
     killed = next(r.at for r in seen.logs.rows if r.text == "Container terminated on signal 9.")
     assert brief(page) == [
-        (
-            "account-scoring",
-            "Tue 07:30",
-            "duration",
-            _s(older.finished_at - older.started_at),
-            540,
-            "s",
-            "success",
-        ),
+        ("account-scoring", "Tue 07:30", "duration", _s(older.finished_at - older.started_at), 540, "s", "success"),
         ("account-scoring", "Wed 07:30", "duration", _s(killed - newest.started_at), 540, "s", "out of memory"),
         ("account-scoring", "Wed 07:30", "memory", used, 1024, "MiB", "out of memory"),
     ]
@@ -74,10 +66,7 @@ def test_time_against_its_limit(sandbox: Callable[..., Any]) -> None:
     page = page_of(*seen_in(sandbox, "p1_timeout"))
     *_, stopped = brief(page)
     assert stopped == ("embeddings", "Wed 06:15", "duration", 300, 300, "s", "out of time")
-    assert fix(page) == (
-        "raise its timeout, or make it faster (stopped at 300 s; the limit is 300 s)",
-        "timeout_s=600",
-    )
+    assert fix(page) == ("raise its timeout, or make it faster (stopped at 300 s; the limit is 300 s)", "timeout_s=600")
 
 
 def test_the_newest_runs_of_a_busy_function_come_oldest_first(sandbox: Callable[..., Any], tmp_path: Path) -> None:
@@ -92,15 +81,7 @@ def test_the_newest_runs_of_a_busy_function_come_oldest_first(sandbox: Callable[
 def test_a_line_is_about_the_run_before_it_and_no_older_one(sandbox: Callable[..., Any], tmp_path: Path) -> None:
     world = a_world(tmp_path, "runs: [{select: {name: account-scoring}, since: 48h, kind: memory}]")
     older, newer, _ = brief(page_of(*seen_in(sandbox, world)))
-    assert older == (
-        "account-scoring",
-        "Tue 07:30",
-        "duration",
-        None,
-        540,
-        "s",
-        "no end",
-    )  # 25 h ago: no line is read
+    assert older == ("account-scoring", "Tue 07:30", "duration", None, 540, "s", "no end")  # 25 h ago: no line is read
     assert (newer[1], newer[3] < 540, newer[-1]) == ("Wed 07:30", True, "out of memory")
 
 

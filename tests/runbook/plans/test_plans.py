@@ -296,10 +296,7 @@ RELIED: dict[str, list[dict[str, Any]]] = {
         {"users": [U]},
         {"users": [{**U, "revision": "gmail-sync-00013-new"}]},
     ],
-    "retire_secret": [
-        {"versions": [{**V, "version": 4}, *WORLD["versions"]]},
-        {"versions": WORLD["versions"][:2]},
-    ],
+    "retire_secret": [{"versions": [{**V, "version": 4}, *WORLD["versions"]]}, {"versions": WORLD["versions"][:2]}],
     "backup": [{"tables": [T]}, {"snapshots": [{**S, "snapshot": "sf_accounts_20260311"}]}],
     "restore": [],  # it relies on its snapshot alone, which is named and never changes
     "schema_change": [{"tables": [T, {**WORLD["tables"][1], "columns": {"id": ["STRING", "NULLABLE"]}}]}],

@@ -43,6 +43,4 @@ def _do_message(send: Send, cloud: Cloud, change: Change, observed: Observation,
     _store(cloud).create(notified_place(_once(change), contact), canonical(note))
 
 
-ACTIONS = {
-    "notify": Action(_observe_message, _do_message),
-}
+ACTIONS = {"notify": Action(_observe_message, _do_message)}

@@ -46,7 +46,4 @@ def _do_job(send: Send, cloud: Cloud, change: Change, observed: Observation, _: 
     send("POST", f"https://cloudscheduler.googleapis.com/v1/{_job(cloud, change.args.job)}:{verb}", {})
 
 
-ACTIONS = {
-    "run once": Action(_observe_run, _do_run),
-    "set job state": Action(_observe_job, _do_job),
-}
+ACTIONS = {"run once": Action(_observe_run, _do_run), "set job state": Action(_observe_job, _do_job)}

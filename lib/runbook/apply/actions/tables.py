@@ -107,7 +107,4 @@ def _do_column(send: Send, cloud: Cloud, change: Change, observed: Observation, 
     _insert(send, cloud, change, {"query": {"query": sql, "useLegacySql": False}})
 
 
-ACTIONS = {
-    "copy table": Action(_observe_copy, _do_copy),
-    "add column": Action(_observe_column, _do_column),
-}
+ACTIONS = {"copy table": Action(_observe_copy, _do_copy), "add column": Action(_observe_column, _do_column)}

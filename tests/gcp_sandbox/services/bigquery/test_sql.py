@@ -286,8 +286,7 @@ def test_a_world_shapes_its_tables(session, told):
     }
     assert "error_message" not in {f.name for f in here.get_table("sales_intelligence.etl_runs").schema}
     [(stale,)] = rows(
-        here,
-        "SELECT TIMESTAMP_DIFF(CURRENT_TIMESTAMP(), MAX(sent_at), HOUR) FROM sales_intelligence.gmail_messages",
+        here, "SELECT TIMESTAMP_DIFF(CURRENT_TIMESTAMP(), MAX(sent_at), HOUR) FROM sales_intelligence.gmail_messages"
     )
     assert stale == 30
 

@@ -279,12 +279,7 @@ def test_what_is_not_committed_is_not_deployed_and_not_searched(checkout: Path) 
 def test_a_clean_checkout(checkout: Path, tested: None) -> None:
     fact = seen(checkout)
     [row] = fact.rows
-    assert (row.not_committed, row.review, row.tests, row.looks_like_a_secret) == (
-        (),
-        "Blake",
-        "1 passed",
-        (),
-    )
+    assert (row.not_committed, row.review, row.tests, row.looks_like_a_secret) == ((), "Blake", "1 passed", ())
     assert row.commit == git(checkout, "rev-parse", "HEAD")[:12]
     assert row.passed
     assert row.whole_digest.startswith(row.digest)
