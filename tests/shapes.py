@@ -24,20 +24,37 @@ from tests.conformance.discovery import APIS, document, methods, shape
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "lib/runbook/cli/shapes.yaml"
 REAL = ROOT / "tests/real"
-# The first word of a recorded answer's name → its collection.
+# How the name of a recorded answer begins → its collection. What BigQuery sends says itself what it is (OF_BIGQUERY).
 KINDS = {
     "audit": "logging.entries",
+    "copy": "bigquery.jobs",
+    "dataset": "bigquery.datasets",
+    "dry": "bigquery.jobs",
     "error": "error",
     "function": "cloudfunctions.functions",
     "job": "cloudscheduler.jobs",
+    "list_entries": "logging.entries",
+    "list_functions": "cloudfunctions.functions",
+    "list_jobs": "cloudscheduler.jobs",
+    "list_tables": "bigquery.tables",
+    "list_versions": "secretmanager.versions",
     "log": "logging.entries",
     "permissions": "cloudresourcemanager.permissions",
+    "query": "bigquery.queries",
+    "revision": "run.revisions",
     "service": "run.services",
+    "snapshot": "bigquery.tables",
     "table": "bigquery.tables",
     "version": "secretmanager.versions",
 }
+# Answers of status pages, pages of proxies, and tokens: no listed read asks for them.
+NO_READ = {"feed", "html", "token"}
+# `kind` of an answer → its collection. The answer to a POST of a query has none: that is no listed read.
+OF_BIGQUERY = {"bigquery#job": "bigquery.jobs", "bigquery#queryResponse": ""}
 # Large parts that runbooks do not read.
 LEFT_OUT = {"ExternalDataConfiguration", "JobConfiguration", "JobStatistics"}
+# Keys of names that people choose, such as that of a variable.
+CHOSEN = {"key", "name"}
 # Formats of texts, the first that fits.
 FORMATS = {
     "empty text": "",
@@ -83,15 +100,27 @@ def made() -> str:
 
 def recorded(of: str = "") -> list[Any]:
     """The recorded answers about a collection, each as its list would give it; all of them for ""."""
-    found = []
+    return [value for value, collection in _collected() if of in ("", collection)]
+
+
+def _collected() -> Iterator[tuple[Any, str]]:
+    """Each recorded answer, as its list would give it, with its collection; a page that is no JSON has none."""
     for path in sorted(REAL.glob("*.json")):
-        collection = KINDS.get(path.stem.partition("_")[0], "")
-        if collection and of in ("", collection):
-            value = json.loads(path.read_text(encoding="utf-8"))
-            listed = collection.partition(".")[2]
-            whole = collection in ("error", "cloudresourcemanager.permissions")
-            found.append(value if whole else {listed: value if isinstance(value, list) else [value]})
-    return found
+        begin, value = kind_of(path.stem), json.loads(path.read_text(encoding="utf-8"))
+        whole = begin.startswith("list_") or begin in ("error", "permissions")
+        for answer in value if begin == "query" else [value]:
+            if begin in NO_READ or "body" in answer:
+                continue
+            kind = answer.get("kind", "") if isinstance(answer, dict) else ""
+            collection = "error" if "error" in answer else OF_BIGQUERY.get(kind, KINDS[begin])
+            listed = {collection.partition(".")[2]: answer if isinstance(answer, list) else [answer]}
+            if collection:
+                yield (answer if whole or collection == "error" else listed), collection
+
+
+def kind_of(name: str) -> str:
+    """The key of KINDS, or the word of NO_READ, with which the name of a recorded answer begins."""
+    return next(kind for kind in (*KINDS, *NO_READ) if f"{name}_".startswith(f"{kind}_"))
 
 
 def _recorded(collection: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +129,8 @@ def _recorded(collection: str, fields: dict[str, Any]) -> dict[str, Any]:
     all_have: list[set[str]] = []
     for value in recorded(collection):
         found = list(shape_of(value, fields))
-        all_have.append({path for path, _, _ in found})
+        if value:  # a list without items says nothing of them
+            all_have.append({path for path, _, _ in found})
         for path, kind, _ in found:
             kinds.setdefault(path, set()).add(kind)
     always = sorted(set.intersection(*all_have)) if all_have else []
@@ -115,8 +145,8 @@ def _words(value: Any, key: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _words(inner, key)
-    elif isinstance(value, str) and (re.fullmatch("[A-Z][A-Z0-9_]{2,}", value) or key in ("@type", "kind")):
-        yield value
+    elif isinstance(value, str) and key not in CHOSEN:
+        yield from [value] if re.fullmatch("[A-Z][A-Z0-9_]{2,}", value) or key in ("@type", "kind") else ()
 
 
 def _described(read: Listed) -> tuple[str, dict[str, Any]]:

@@ -91,6 +91,10 @@ def recordings(prefix: str) -> list[Any]:
     return [one for each in found for one in (each if isinstance(each, list) else [each])]
 
 
+def recording(name: str) -> Any:
+    return json.loads((REAL / f"{name}.json").read_text(encoding="utf-8"))
+
+
 def session(world: str = "healthy") -> requests.Session:
     made = requests.Session()
     made.mount("https://", InProcess(gcp_sandbox.app(SYSTEM.inventory(), world)))
@@ -107,6 +111,10 @@ KIND = "{{select: {{name: {name}}}, since: 26h, kind: {kind}}}"
 RUNS = ", ".join(
     KIND.format(name=n, kind=k) for n, k in zip(NAMES[2:], [k for k in KINDS if k != "gone"], strict=False)
 )
+QUOTA = (
+    "Could not create or update Cloud Run service embeddings, Container Healthcheck failed. "
+    "\\nQuota exceeded for total allowable CPU per project per region."
+)
 EVERYTHING = f"""about: every kind of entry.
 now: 2026-03-11T13:30:00Z
 runs: [{RUNS}]
@@ -116,6 +124,7 @@ errors:
 revisions:
   - {{select: {{name: gmail-sync}}, age: 3h, by: ann@acme.example}}
   - {{select: {{name: gmail-sync}}, age: 2h, failure: "The user-provided container failed to start", by: ann@acme.example}}
+  - {{select: {{name: embeddings}}, age: 4h, failure: "{QUOTA}", code: 8, by: ann@acme.example}}
 denied: [{{select: {{name: gmail-sync}}, age: 1h, by: ann@acme.example}}]
 traffic: [{{select: {{name: calendar-sync}}, back: 1, since: 1h}}]
 jobs: [{{select: {{name: calendar-sync}}, state: PAUSED, changed: 50m}}]
@@ -154,11 +163,30 @@ LOGS = [
 
 # A recorded log entry that no world of the sandbox has, and why.
 NOT_GIVEN = {
+    "log_audit_activity": "somebody creates a Run service; the services here are those of functions",
+    "log_audit_data": "a Data Access log, which is off in a project until somebody turns it on",
+    "log_audit_policy": "a perimeter of VPC Service Controls, which is the organization's",
+    "log_gen1": "a function of the first generation",
+    "log_no_service": "a line without a service, which is of no function",
+    "log_other_resource": "a virtual machine",
+    "log_run_job": "a job of Cloud Run",
+    "log_scheduler_pubsub": "a job with a topic of Pub/Sub; the jobs here call functions",
     "log_request_403": "OPTIONS of a browser; jobs send POST",
     "log_request_no_instance": "in the form of the first generation; the sandbox answers 429",
     "log_scheduler_refused": "a job that calls another API of Google's",
     "log_timeout_no_time": "trimmed, in the form of the first generation",
 }
+
+
+def told_by_platform() -> list[dict[str, Any]]:
+    """The recorded lines that the platform writes without one of the sandbox's kinds of failures."""
+    found = []
+    for entry in (recording(name) for name in ("log_memory_request", "log_not_ready", "log_probe")):
+        told = {"select": {"name": "calendar-sync"}, "count": 1, "severity": entry["severity"]}
+        http = entry.get("httpRequest", {})
+        told |= {"status": http["status"], "took": float(http["latency"][:-1])} if http else {}
+        found.append(told | {"text": entry["textPayload"], "payload": "request" if http else "system"})
+    return found
 
 
 def told_by_functions() -> list[dict[str, Any]]:
@@ -177,7 +205,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
     """Every entry of a world in which everything happens, by its log."""
     world = tmp_path_factory.mktemp("world") / "everything.yaml"
     said = yaml.safe_load(EVERYTHING)
-    said["errors"] += told_by_functions()
+    said["errors"] += [*told_by_functions(), *told_by_platform()]
     world.write_text(json.dumps(said, default=str), encoding="utf-8")
     google, found, token = session(str(world)), defaultdict(list), ""
     calls = "https://cloudscheduler.googleapis.com/v1/" + PLACE
@@ -213,13 +241,25 @@ def signature(entry: dict[str, Any]) -> tuple[Any, ...]:
     attempt = [payload.get(key) for key in ("@type", "status", "debugInfo")] if "jobName" in payload else payload
     http = entry.get("httpRequest", {}).get("status")
     log = "stream" if log_of(entry) in STREAMS else log_of(entry)
-    return log, entry.get("severity"), words, str(attempt), http, status.get("code"), "errorGroups" in entry
+    kind, labels = entry["resource"]["type"], entry["resource"]["labels"]
+    nobody = labels.get("service_name") == ""
+    return (
+        log,
+        kind,
+        nobody,
+        entry.get("severity"),
+        words,
+        str(attempt),
+        http,
+        status.get("code"),
+        "errorGroups" in entry,
+    )
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in REAL.glob("log_*.json")))
 def test_the_sandbox_can_give_each_one(written: dict[str, list[dict[str, Any]]], name: str) -> None:
     given = {signature(e) for entries in written.values() for e in entries}
-    assert (signature(*recordings(name)) in given) == (name not in NOT_GIVEN)
+    assert (signature(recording(name)) in given) == (name not in NOT_GIVEN)
 
 
 def test_every_log_of_the_sandbox_is_compared(written: dict[str, list[dict[str, Any]]]) -> None:
@@ -268,22 +308,41 @@ def test_a_call_that_was_denied(written: dict[str, list[dict[str, Any]]]) -> Non
 
 # --- resources
 
+RUN = f"https://run.googleapis.com/v2/{PLACE}/services"
+SECRETS = [
+    f"https://secretmanager.googleapis.com/v1/projects/{SYSTEM.project}/secrets/{secret}/versions"
+    for secret in sorted({s for f in SYSTEM.functions for s in f.secrets})
+]
+BIGQUERY_V2 = f"https://bigquery.googleapis.com/bigquery/v2/projects/{SYSTEM.project}"
+DATASETS = [f"{BIGQUERY_V2}/datasets/{name}" for name in (SYSTEM.datasets.main, SYSTEM.datasets.backup)]
+SNAPSHOT = f"{DATASETS[1]}/tables/gmail_messages_20260310"
 ANSWERS = {  # recording → the answers that have its shape, by world
     "function": [f"https://cloudfunctions.googleapis.com/v2/{PLACE}/functions/{name}" for name in NAMES],
     "job": [f"https://cloudscheduler.googleapis.com/v1/{PLACE}/jobs/{name}" for name in NAMES],
-    "service": [f"https://run.googleapis.com/v2/{PLACE}/services/{name}" for name in NAMES],
-    "version": [
-        f"https://secretmanager.googleapis.com/v1/projects/{SYSTEM.project}/secrets/{secret}/versions/{n}"
-        for secret in sorted({s for f in SYSTEM.functions for s in f.secrets})
-        for n in (1, 2)
-    ],
-    "table": [
-        f"https://bigquery.googleapis.com/bigquery/v2/projects/{SYSTEM.project}/datasets/{dataset}/tables/{table}"
-        for dataset, table in (
-            (SYSTEM.datasets.main, "gmail_messages"),
-            (SYSTEM.datasets.backup, "gmail_messages_20260310"),
-        )
-    ],
+    "service": [f"{RUN}/{name}" for name in NAMES],
+    "revision": [f"{RUN}/{name}/revisions" for name in NAMES],
+    "version": [f"{versions}/{n}" for versions in SECRETS for n in (1, 2)],
+    "dataset": DATASETS,
+    "table": [f"{DATASETS[0]}/tables/gmail_messages", SNAPSHOT],
+    "snapshot": [SNAPSHOT],
+    "list_functions": [f"https://cloudfunctions.googleapis.com/v2/{PLACE.replace(SYSTEM.region, '-')}/functions"],
+    "list_jobs": [f"https://cloudscheduler.googleapis.com/v1/{PLACE}/jobs"],
+    "list_tables": [f"{dataset}/tables" for dataset in DATASETS],
+    "list_versions": SECRETS,
+}
+ITEMS = {
+    "list_functions": ("functions", "function"),
+    "list_jobs": ("jobs", "job"),
+    "list_versions": ("versions", "version"),
+}
+# Forms of a value that no recording has, but that the API's discovery document describes.
+ANY_VERSION = {"number", "text"}  # "version number or the string 'latest'"
+DESCRIBED = {
+    "function": {
+        "serviceConfig.secretEnvironmentVariables[].projectId": {"number", "text"},  # "can also be the project ID"
+        "serviceConfig.secretEnvironmentVariables[].version": ANY_VERSION,
+    },
+    "service": {"template.containers[].env[].valueSource.secretKeyRef.version": ANY_VERSION},
 }
 WORLDS = (
     "healthy",
@@ -293,14 +352,61 @@ WORLDS = (
     "p1_crash_after_deploy",
     "pinned_traffic",
 )
-LATER = {"@type"}  # of a resource inside an operation's response
+
+
+def recorded_of(kind: str) -> dict[str, set[str]]:
+    """The recorded forms of an answer; an item of a list has those of the answer about it alone, too."""
+    found = forms(recordings(kind))
+    key, alone = ITEMS.get(kind, ("", ""))
+    for path, kinds in recorded_of(alone).items() if alone else ():
+        found[f"{key}[].{path}".removesuffix(".")] |= kinds
+    for path, kinds in DESCRIBED.get(kind, {}).items():
+        found[path] |= kinds
+    return found
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_resources(kind: str) -> None:
-    found = [reply for world in WORLDS for url in ANSWERS[kind] if (reply := session_of(world).get(url)).ok]
-    assert len(found) > len(WORLDS)
-    assert misfits([reply.json() for reply in found], forms(recordings(kind)), closed=False) == []
+    replies = [reply for world in WORLDS for url in ANSWERS[kind] if (reply := session_of(world).get(url)).ok]
+    assert len(replies) >= len(WORLDS)
+    sent = [reply.json() for reply in replies]
+    found = [one for answer in sent for one in answer.get("revisions", ())] if kind == "revision" else sent
+    assert found
+    assert misfits(found, recorded_of(kind), closed=False) == []
+
+
+SELECT = {"query": "SELECT 1 AS n, DATE '2026-03-11' AS day", "useLegacySql": False}
+COPY = {
+    "sourceTable": {"projectId": SYSTEM.project, "datasetId": SYSTEM.datasets.main, "tableId": "gmail_messages"},
+    "destinationTable": {"projectId": SYSTEM.project, "datasetId": SYSTEM.datasets.backup, "tableId": "trial"},
+    "operationType": "SNAPSHOT",
+}
+
+
+def test_jobs_and_queries() -> None:
+    """A dry run, a query with its job and its pages, and a copy, each as the recorded answer of its `kind`."""
+    google, sent = session(), []
+    for path, body in (
+        ("jobs", {"configuration": {"dryRun": True, "query": SELECT}}),
+        ("queries", SELECT),
+        ("jobs", {"configuration": {"copy": COPY}}),
+    ):
+        sent.append(google.post(f"{BIGQUERY_V2}/{path}", json=body).json())
+        job = sent[-1]["jobReference"].get("jobId")
+        for again in ("jobs", "queries") if path == "queries" else ("jobs",) if job else ():
+            sent.append(google.get(f"{BIGQUERY_V2}/{again}/{job}", params={"location": SYSTEM.region}).json())
+    known = [answer for word in ("copy_", "dry_", "query_") for answer in recordings(word) if "kind" in answer]
+    for kind in {answer["kind"] for answer in known}:
+        same = [answer for answer in sent if answer["kind"] == kind]
+        assert same, kind
+        assert misfits(same, forms([answer for answer in known if answer["kind"] == kind]), closed=False) == []
+
+
+def test_a_page_of_entries() -> None:
+    asked = {"resourceNames": [f"projects/{SYSTEM.project}"], "pageSize": 1}
+    sent = session_of("many_errors").post("https://logging.googleapis.com/v2/entries:list", json=asked).json()
+    assert set(sent) == {"entries", "nextPageToken"}
+    assert misfits([sent], forms(recordings("list_entries")), closed=False) == []
 
 
 @cache

@@ -14,6 +14,8 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}    # or a JSON object
       - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # the lines of that kind
       - {select: {name: gmail-sync}, count: 1, text: "…", payload: stderr}             # without a severity
+      - {select: {name: gmail-sync}, count: 1, text: "…", payload: system}             # a line of the platform, or
+      - {select: {name: gmail-sync}, count: 1, text: "…", payload: request, status: 500, took: 2.8}    # of a request
     functions:                                 # outcome `absent` removes the function (and its Run service)
       - {select: {name: account-scoring}, state: FAILED, message: "Container Healthcheck failed"}
     tables:                                    # age of the newest row; or a missing table or column
@@ -23,8 +25,9 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
     jobs:                                      # Cloud Scheduler; code 0 is success, else a google.rpc.Code
       - {select: {name: gmail-sync}, state: PAUSED, code: 13}
       - {select: {name: gmail-sync}, state: PAUSED, changed: 5h}    # has not called its function since then
-    revisions:                                 # further deployments; with an `error` or a `kind` their runs
-      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}    # fail, with a `failure` they are not ready
+    revisions:                                 # further deployments; with an `error` or a `kind` their runs fail,
+      - {select: {name: gmail-sync}, age: 40m, error: "KeyError: 'id'"}         # with a `failure` they are not ready
+      - {select: {name: gmail-sync}, age: 40m, failure: "Quota exceeded", code: 8}    # (`code` is a google.rpc.Code)
     traffic:                                   # all traffic pinned since then, `back` revisions before the newest
       - {select: {name: gmail-sync}, back: 1, since: 26h}
     deploys:                                   # failures of deployments from now on: build or healthcheck
@@ -139,10 +142,29 @@ class Select(Part):
         return all(set(wanted) & set(own[field]) for field, wanted in self if wanted)
 
 
-class Runs(Part):
-    """Results of scheduled runs."""
+class OfFunctions(Part):
+    """What a world says of the functions that `select` matches."""
 
     select: Select
+
+
+class Changed(Part):
+    """What a person may have changed, some time ago."""
+
+    changed: Ago = timedelta(0)
+    by: str = ""
+
+
+class Done(Part):
+    """What a person did, some time ago."""
+
+    age: Ago
+    by: str = ""
+
+
+class Runs(OfFunctions):
+    """Results of scheduled runs."""
+
     outcome: Literal["", "success", "failed", "running", "skipped"] = ""
     kind: Failure = ""
     since: Ago = timedelta(days=8)
@@ -157,82 +179,70 @@ class Runs(Part):
         return self
 
 
-class Errors(Part):
+class Errors(OfFunctions):
     """Log entries in addition to those of runs."""
 
-    select: Select
     count: int
     text: str = ""
     kind: Failure = ""
     since: Ago = timedelta(hours=24)
     until: Ago = timedelta(0)
-    payload: Literal["text", "json", "proto", "stderr"] = "text"
+    payload: Literal["text", "json", "proto", "stderr", "system", "request"] = "text"
     severity: Literal["DEFAULT", "INFO", "WARNING", "ERROR", "CRITICAL"] = "ERROR"
+    status: int = 0
+    took: float = 0
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if bool(self.text) == bool(self.kind):
             raise ValueError("set a text or a kind, not both")
+        if (self.payload == "request") != bool(self.status):
+            raise ValueError("a request has a status, and nothing else has one")
         return self
 
 
-class FunctionState(Part):
-    select: Select
+class FunctionState(OfFunctions):
     state: Literal["ACTIVE", "FAILED", "DEPLOYING", "DELETING", "UNKNOWN", "absent"]
     message: str = ""
 
 
-class TableState(Part):
+class TableState(Changed):
     name: str
     stale: Ago = timedelta(0)
     absent: bool = False
     drop: tuple[str, ...] = ()
     filter: str = ""
-    changed: Ago = timedelta(0)
-    by: str = ""
 
 
-class Job(Part):
-    select: Select
+class Job(OfFunctions, Changed):
     state: Literal["ENABLED", "PAUSED", "DISABLED", "UPDATE_FAILED"] = "ENABLED"
     code: int = 0
-    changed: Ago = timedelta(0)
-    by: str = ""
 
 
-class Deployed(Part):
-    select: Select
-    age: Ago
+class Denied(OfFunctions, Done):
+    """A deployment that was refused."""
+
+
+class Deployed(OfFunctions, Done):
     error: str = ""
     kind: Failure = ""
     failure: str = ""
-    by: str = ""
+    code: int = 3
 
 
-class Pin(Part):
-    select: Select
+class Pin(OfFunctions):
     back: int = 1
     since: Ago = timedelta(0)
     by: str = ""
 
 
-class Deploy(Part):
-    select: Select
+class Deploy(OfFunctions):
     outcome: Literal["build", "healthcheck"]
     message: str = ""
 
 
-class Denied(Part):
-    select: Select
-    age: Ago
-    by: str = ""
-
-
-class SecretVersion(Part):
-    age: Ago
+class SecretVersion(Done, Changed):
     state: Literal["ENABLED", "DISABLED", "DESTROYED"] = "ENABLED"
-    changed: Ago = timedelta(0)
-    by: str = ""
 
 
 class Secret(Part):
@@ -240,19 +250,16 @@ class Secret(Part):
     versions: tuple[SecretVersion, ...]
 
 
-class SecretReference(Part):
-    select: Select
+class SecretReference(OfFunctions):
     secret: str
     version: Annotated[str, BeforeValidator(str)] = "latest"
     volume: bool = False
 
 
-class Grant(Part):
+class Grant(Done):
     action: Literal["ADD", "REMOVE"]
     role: str
-    age: Ago
     member: str = ""
-    by: str = ""
 
 
 class Incident(Part):

@@ -195,7 +195,8 @@ class Story:
                 text = rule.text or self.words.error(rule.kind, function)
                 told = list(self.lines.of_failure(rule.kind, function, at)) if rule.kind else []
                 severity = "DEFAULT" if rule.payload == "stderr" else rule.severity
-                found += told or [Entry(at, function.name, severity, text, rule.payload)]
+                sent = {"status": rule.status, "took": rule.took}
+                found += told or [Entry(at, function.name, severity, text, rule.payload, **sent)]
         bulk, name = self.world.bulk.errors, self.functions[-1].name
         gap, start = timedelta(seconds=72000) / max(bulk, 1), self.now - timedelta(seconds=72000)
         found += [Entry(start + gap * n, name, "ERROR", f"bulk error {n}") for n in range(1, bulk + 1)]

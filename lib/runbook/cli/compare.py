@@ -78,7 +78,7 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
     bigquery = f"bigquery.googleapis.com/bigquery/v2/{project}"
     send("POST", f"{bigquery}/jobs", {"configuration": {"dryRun": True, "query": SELECT}})
     query = send("POST", f"{bigquery}/queries", SELECT) if cloud.guard.is_select(SELECT["query"]) else {}
-    job = text(query, "body", "jobReference", "jobId") or "none"
+    job, place = (text(query, "body", "jobReference", key) or "none" for key in ("jobId", "location"))
     names = {"projects": system.project, "locations": system.region, "datasets": system.datasets.main}
     names |= {"functions": function.name, "services": function.service or function.name.lower().replace("_", "-")}
     names |= {"cloudscheduler.jobs": function.job or function.name, "bigquery.jobs": job, "queries": job}
@@ -89,6 +89,7 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
     for read in READS:
         api = read.host.partition(".")[0]
         path = re.sub(r"(\w+)/\*", lambda m: f"{m[1]}/{names.get(m[1]) or names[f'{api}.{m[1]}']}", read.path)  # noqa: B023
+        path += f"?location={place}" if path.endswith(f"/{job}") else ""  # which BigQuery wants for a job
         yield read, send(read.method, f"{read.host}{path}", bodies.get(collection_of(read)))
 
 
@@ -129,5 +130,5 @@ def differences(collection: str, answers: list[Any]) -> dict[str, Any]:
             group = "new kinds" if recorded else "not recorded" if documented else "not documented"
             paths = found.setdefault(group, {})
             paths[path] = f"{paths[path]} | {what}" if path in paths else what
-    missing = sorted(set(known["always"]) - {path for path, _, _ in seen}) if answers else []
+    missing = sorted(set(known["always"]) - {path for path, _, _ in seen}) if any(answers) else []
     return found | ({"missing": missing} if missing else {})

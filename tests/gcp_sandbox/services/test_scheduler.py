@@ -196,4 +196,4 @@ def test_a_function_whose_service_and_job_have_other_names(session):
     assert "status" not in asked.post(f"{job}:run").json() or not asked.post(f"{job}:run").json()["status"]
     body = {"resourceNames": [f"projects/{PROJECT}"], "filter": 'resource.labels.service_name="gmail-sync"'}
     [entry, *_] = asked.post("https://logging.googleapis.com/v2/entries:list", json=body).json()["entries"]
-    assert entry["labels"]["goog-drz-cloudfunctions-id"] == "Gmail_Sync"
+    assert entry["labels"]["goog-drz-cloudfunctions-id"] == "gmail_sync"  # a label is lower case

@@ -43,6 +43,8 @@ def test_no_durations(text):
         ("errors: [{select: {}, text: x}]", "count"),
         ("errors: [{select: {}, count: 1}]", "set a text or a kind"),
         ("errors: [{select: {}, count: 1, text: x, kind: memory}]", "set a text or a kind"),
+        ("errors: [{select: {}, count: 1, text: x, status: 500}]", "a request has a status"),
+        ("errors: [{select: {}, count: 1, text: x, payload: request}]", "a request has a status"),
         ("incidents: [{feed: sap, of: [x], since: 1h}]", "feed"),
         ("grants: [{action: ADD, age: 1h}]", "role"),
         ("faults: [{route: '('}]", "is not a regular expression"),

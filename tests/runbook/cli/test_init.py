@@ -119,7 +119,8 @@ def test_on_google_it_needs_no_params_and_only_reads(cli: Any, tmp_path: Path, m
 def test_a_project_that_does_not_exist_is_one_clear_message(
     cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wire = Answering({"error": {"code": 404, "message": "Not found: Project acme-sales-sandbox"}}, 404)
+    error = {"error": {"code": 404, "message": "Not found: Project acme-sales-sandbox"}}
+    wire = Answering(lambda _request: (404, error))
     monkeypatch.setattr(module, "connect", lambda system, _world: Cloud(system, "google", wire))
     done = cli(f"init {HERE} --env live")
     assert (done.exit_code, "Next: check --project and --region." in done.output) == (Exit.BROKEN, True), done.output

@@ -126,7 +126,7 @@ def test_one_tables_error_is_one_gap(
     assert gap.subject == "gmail_messages"
     assert why in gap.why
     assert next in gap.next
-    assert {r["table_name"] for r in fact.rows} == {t.name for t in SYSTEM.tables.freshness} - {"gmail_messages"}
+    assert {r.table_name for r in fact.rows} == {t.name for t in SYSTEM.tables.freshness} - {"gmail_messages"}
     app = gcp_sandbox.app(SYSTEM.inventory())
     place = Place(tmp_path / "records", app=app)
     place.wire = Between(app, instead)  # type: ignore[assignment]

@@ -67,10 +67,11 @@ def jobs_get(sandbox: State, call: Call, job: str, **_: str) -> dict:
 
 @route("bigquery", "GET", f"{_PROJECT}/datasets", "bigquery.datasets.get")
 def datasets_list(sandbox: State, call: Call, project: str) -> dict:
-    """The datasets of the project, on one page."""
+    """The datasets of the project, on one page and without a filter."""
     found = [datasets_get(sandbox, call, project, name) for name in sandbox.bigquery.catalog.datasets]
     parts = ("kind", "id", "datasetReference", "location", "type")
-    return {"kind": "bigquery#datasetList", "datasets": [{k: one[k] for k in parts} for one in found]}
+    page = wire.page(call, "datasets", [{k: one[k] for k in parts} for one in found], _PAGE)
+    return {"kind": "bigquery#datasetList", **page}
 
 
 @route("bigquery", "GET", f"{_PROJECT}/datasets/{{dataset}}", "bigquery.datasets.get")

@@ -55,7 +55,7 @@ def _of_functions(sandbox: State) -> Iterator[Told]:
             made = Change("cloudfunctions", _UPDATE, function, one.by, operation=_operation(here.place, name, one.age))
             yield one.age + BUILD, name, made._replace(step="first")
             yield one.age + _START, name, _by_robot(sandbox, name)
-            failure = {"code": 3, "error": one.failure} if one.failure else {}
+            failure = {"code": one.code, "error": one.failure} if one.failure else {}
             yield one.age, name, made._replace(step="last", **failure)
         for one in said("denied", f):
             why = f"Permission 'cloudfunctions.functions.update' denied on resource '{function}' (or it may not exist)."
