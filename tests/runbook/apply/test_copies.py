@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import requests
 import yaml
 
+import gcp_sandbox
 from runbook import facts
 from runbook.config.load import ROOT, load_settings
 from runbook.facts.base import observe
@@ -44,6 +46,19 @@ def verdicts(result: Result) -> dict[str, str]:
     found = {f.subject: f.verdict.name for f in same_rows(result)}
     assert len(found) == len(same_rows(result))
     return found
+
+
+@pytest.mark.parametrize("location", ["US", "EU", "us-central1"])
+@pytest.mark.parametrize(
+    ("runbook", "given"), [("backup", BACKUP), ("restore", {}), ("restore", PAST), ("schema_change", {})]
+)
+def test_jobs_run_where_the_datasets_are(tmp_path: Path, location: str, runbook: str, given: dict[str, str]) -> None:
+    """R6: datasets are often in a multi-region, whatever the region of the functions is."""
+    app = gcp_sandbox.app(load_settings("sandbox").inventory() | {"location": location})
+    here = Place(tmp_path / "records", app=app)
+    here.applied(runbook, **given)
+    sent = [json.loads(one.body) for one in here.wire.writes if "/jobs" in one.path]
+    assert {job["jobReference"]["location"] for job in sent} == {location}
 
 
 def of_today(verdict: str = "ok") -> dict[str, str]:
