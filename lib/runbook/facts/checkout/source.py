@@ -33,16 +33,18 @@ def _row(folder: str) -> SourceState:
     try:
         found = source_code.inspect_source(place)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
+        said = getattr(error, "stderr", b"").decode("utf-8", "replace") or str(error)
         raise CannotRead(f"git failed: {said.strip()}", "give the path of a git checkout.") from None
-    passed, line = source_code.run_tests(place)
+    with source_code.unpacked(place) as code:
+        passed, line = source_code.run_tests(code)
+        leaks = tuple(source_code.leaks(code))
     return SourceState(
         source=folder,
         commit=found.commit[:12],
         not_committed=found.dirty,
         review=found.review,
         tests=line,
-        looks_like_a_secret=tuple(source_code.leaks(place)),
+        looks_like_a_secret=leaks,
         digest=found.digest[:12],
         passed=passed,
         whole_digest=found.digest,

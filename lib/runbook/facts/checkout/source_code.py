@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -42,7 +44,6 @@ class Source:
     dirty: tuple[str, ...]
     review: str
     digest: str
-    files: int
 
 
 def folder_of(source: str) -> Path:
@@ -74,10 +75,15 @@ def sample() -> Path:
 
 def git(folder: Path, *words: str) -> str:
     """What a git command prints. Raises subprocess.CalledProcessError and FileNotFoundError."""
-    env = os.environ | (_FIXED if folder.name.startswith("sample-") else {}) | {"LC_ALL": "C"}
-    env.pop("GIT_DIR", None)
-    done = subprocess.run(["git", "-C", str(folder), *words], env=env, capture_output=True, text=True, check=True)
-    return done.stdout.rstrip("\n")
+    return _git(folder, *words).decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def _git(folder: Path, *words: str, given: bytes = b"") -> bytes:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of another repository
+    env |= (_FIXED if folder.name.startswith("sample-") else {}) | {"LC_ALL": "C"}
+    return subprocess.run(
+        ["git", "-C", str(folder), *words], env=env, input=given, capture_output=True, check=True
+    ).stdout
 
 
 def inspect_source(folder: Path) -> Source:
@@ -90,13 +96,28 @@ def inspect_source(folder: Path) -> Source:
     review = ", ".join(t.strip() for t in trailer) or (
         f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
     )
-    content = archive(folder)
-    return Source(folder, commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], len(_files(folder)))
+    return Source(folder, commit, dirty, review, hashlib.sha256(archive(folder)).hexdigest()[:40])
 
 
-def _files(folder: Path) -> list[str]:
-    names = git(folder, "ls-files", "-z", "--", ".").split("\0")
-    return sorted(name for name in names if name and (folder / name).is_file())
+def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The files of the commit, by name: what the working directory has is not looked at.
+
+    Raises BadParameter for a symbolic link or a submodule: its content is somewhere else.
+    """
+    listed = [
+        entry.partition("\t") for entry in git(folder, "ls-tree", "-r", "-z", "HEAD", "--", ".").split("\0") if entry
+    ]
+    kinds = {"120000": "a symbolic link", "160000": "a submodule"}
+    for about, _, name in listed:
+        if kind := kinds.get(about[:6]):
+            said = f"{name} is {kind}: its content would be missing in what is deployed"
+            raise BadParameter(f"source={folder}", said, next="commit the files themselves.")
+    ids = "".join(f"{about.split()[2]}\n" for about, _, _ in listed)
+    stream = io.BytesIO(_git(folder, "cat-file", "--batch", given=ids.encode()))
+    for _, _, name in listed:
+        size = int(stream.readline().split()[2])
+        yield name, stream.read(size)
+        stream.readline()
 
 
 def archive(folder: Path) -> bytes:
@@ -106,11 +127,19 @@ def archive(folder: Path) -> bytes:
     """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
-        for name in _files(folder):
+        for name, content in sorted(_blobs(folder)):
             info = zipfile.ZipInfo(name, _WHEN)
             info.external_attr, info.create_system = 0o644 << 16, 3
-            made.writestr(info, (folder / name).read_bytes())
+            made.writestr(info, content)
     return out.getvalue()
+
+
+@contextmanager
+def unpacked(folder: Path) -> Iterator[Path]:
+    """The archive in a directory of its own: what is tested and searched is what is deployed."""
+    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(io.BytesIO(archive(folder))) as made:
+        made.extractall(place)
+        yield Path(place)
 
 
 def run_tests(folder: Path, seconds: float = 120) -> tuple[bool, str]:
@@ -142,6 +171,6 @@ def leaks(folder: Path) -> list[str]:
 
     found = SecretsCollection(root=str(folder))
     with default_settings():
-        for name in _files(folder):
-            found.scan_file(name)
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            found.scan_file(str(path.relative_to(folder)))
     return sorted(f"{name}:{secret.line_number}, {secret.type}" for name, secret in found)

@@ -19,7 +19,7 @@ import pytest
 from runbook import facts
 from runbook.facts.base import observe
 from runbook.facts.checkout import source_code
-from runbook.facts.checkout.source_code import archive, inspect_source, leaks, run_tests
+from runbook.facts.checkout.source_code import archive, inspect_source, leaks, run_tests, unpacked
 from runbook.model.errors import BadParameter
 from runbook.model.moment import Moment
 
@@ -126,8 +126,9 @@ def test_the_folder_may_be_a_part_of_a_repository(checkout: Path) -> None:
     write(checkout, {f"functions/gmail/{name}": text for name, text in FILES.items()})
     commit(checkout)
     alone, part = inspect_source(checkout), inspect_source(checkout / "functions" / "gmail")
-    assert part.files == len(FILES)
-    assert alone.files == 2 * len(FILES)
+    assert len(names(checkout / "functions" / "gmail")) == len(FILES)
+    assert len(names(checkout)) == 2 * len(FILES)
+    assert part.digest != alone.digest
     with zipfile.ZipFile(io.BytesIO(archive(checkout / "functions" / "gmail"))) as made:
         assert made.namelist() == sorted(FILES)
     write(checkout, {"main.py": "elsewhere"})
@@ -265,12 +266,15 @@ def test_a_secret_in_the_code_is_found_and_not_shown(checkout: Path, tested: Non
 
 def test_a_false_alarm_can_be_marked(checkout: Path) -> None:
     write(checkout, {"main.py": f"KEY = '{KEY}'  # pragma: allowlist secret\n"})
-    assert leaks(checkout) == []
+    commit(checkout)
+    with unpacked(checkout) as code:
+        assert leaks(code) == []
 
 
 def test_what_is_not_committed_is_not_deployed_and_not_searched(checkout: Path) -> None:
     write(checkout, {"untracked.py": f"KEY = '{KEY}'\n"})
-    assert leaks(checkout) == []
+    with unpacked(checkout) as code:
+        assert leaks(code) == []
 
 
 # --- the fact
@@ -326,3 +330,54 @@ def test_without_pytest_the_tests_are_unknown(checkout: Path, monkeypatch: pytes
 def test_without_git_nothing_is_known(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert "git failed" in seen(checkout).gaps[0].why
+
+
+# --- W3: what is tested, reviewed and searched is what is deployed
+
+
+def names(folder: Path) -> list[str]:
+    return zipfile.ZipFile(io.BytesIO(archive(folder))).namelist()
+
+
+def test_the_archive_is_the_commit_whatever_the_working_directory_has(checkout: Path) -> None:
+    whole = archive(checkout)
+    git(checkout, "update-index", "--assume-unchanged", "main.py")  # git reports no edits of it
+    write(checkout, {"main.py": "print('edited')\n"})
+    assert inspect_source(checkout).dirty == ()
+    assert archive(checkout) == whole
+    (checkout / "main.py").unlink()
+    assert archive(checkout) == whole
+
+
+def test_the_tests_run_in_what_is_deployed(checkout: Path) -> None:
+    """A module that git ignores is here, and would be missing there."""
+    test = "import helper\n\n\ndef test_it():\n    assert helper.FINE\n"
+    write(checkout, {".gitignore": "helper.py\n", "helper.py": "FINE = True\n", "test_main.py": test})
+    commit(checkout)
+    [row] = seen(checkout).rows
+    assert row.not_committed == ()
+    assert not row.passed
+    assert "error" in row.tests
+
+
+@pytest.mark.parametrize("what", ["a symbolic link", "a submodule"])
+def test_content_from_elsewhere_is_refused(checkout: Path, tmp_path: Path, what: str) -> None:
+    if what == "a symbolic link":
+        (tmp_path / "shared").mkdir()
+        (checkout / "shared").symlink_to(tmp_path / "shared")
+        git(checkout, "add", "--all")
+    else:
+        one = git(checkout, "rev-parse", "HEAD").strip()
+        git(checkout, "update-index", "--add", "--cacheinfo", f"160000,{one},shared")
+    git(checkout, "commit", "--quiet", "--no-gpg-sign", "--message=shared")
+    with pytest.raises(BadParameter, match=f"shared is {what}: its content would be missing"):
+        seen(checkout)
+
+
+@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"])
+def test_the_environment_names_no_other_repository(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    before = inspect_source(checkout)
+    monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    assert inspect_source(checkout) == before
