@@ -240,7 +240,7 @@ class AddColumn(Args):
 
     def sql(self, project: str) -> str:
         """The statement."""
-        return f"ALTER TABLE `{project}.{self.dataset}.{self.table}` ADD COLUMN {self.column} {self._kind}"
+        return f"ALTER TABLE `{project}.{self.dataset}.{self.table}` ADD COLUMN `{self.column}` {self._kind}"
 
     @property
     def job(self) -> str:

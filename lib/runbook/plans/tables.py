@@ -11,7 +11,7 @@ from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of
 from runbook.display.text import Row
-from runbook.model.errors import Refused
+from runbook.model.errors import BadParameter, Refused
 from runbook.model.facts import Seen
 from runbook.model.findings import Findings
 from runbook.model.moment import Moment, moment_of
@@ -26,9 +26,10 @@ PAST = timedelta(days=7)  # a dataset may keep less; then Google refuses the cop
 def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """A snapshot of each table, named `table_YYYYMMDD` by the team's date, except for tables that already have it.
 
-    Raises Refused for a table that does not exist.
+    Raises Refused for a table that does not exist, BadParameter for a new snapshot of another date.
     """
-    day = request.date or f"{moment.today:%Y%m%d}"
+    today = f"{moment.today:%Y%m%d}"
+    day = request.date or today
     known = {r.table: r for r in rows_of(seen.tables, "a backup")}
     there = {r.snapshot for r in rows_of(seen.snapshots, "a backup")}
     names = names_of(request.tables) or list(known)
@@ -37,6 +38,9 @@ def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     wanted = [_snapshot(n, f"{n}_{day}", request.keep_days, settings) for n in names]
     changes = tuple(c for c in wanted if c.resource not in there)
     made = tuple(c for c in wanted if c.resource in there)
+    if changes and day != today:
+        why = f"a new snapshot has the rows of today, {today}: that name would mislead"
+        raise BadParameter(f"date={day}", why, next="leave it empty; restore reads a table as it was.")
     return Plan("snapshot", request.reason, changes, {"tables": ", ".join(names)}, gates, already_applied=made)
 
 

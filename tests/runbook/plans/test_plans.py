@@ -259,7 +259,7 @@ ANY: dict[str, list[dict[str, Any]]] = {
     "rollback": [{"revision": "gmail-sync-00009-ghi"}, {"incident": "INC-1"}],
     "rotate_secret": [{"secret": "hubspot-api-key"}],
     "retire_secret": [{"version": 2}, {"to": "enable"}],
-    "backup": [{"tables": "sf_accounts"}, {"date": "20260301"}, {"keep_days": 7}],
+    "backup": [{"tables": "sf_accounts"}, {"date": "20260310"}, {"keep_days": 7}],
     "restore": [
         {"into": "fresh"},
         {"snapshot": "sf_accounts_20260310"},

@@ -215,6 +215,10 @@ def test_a_column_is_added(cloud):
     for column in ("note STRING", "must STRING NOT NULL"):
         with pytest.raises(BadRequest, match=r"Column already exists|Cannot add required fields"):
             here.rows(f"ALTER TABLE `{RUNS}` ADD COLUMN {column}")
+    for column in ("order STRING", "_PARTITIONDATE DATE", "`_table_suffix` STRING"):
+        with pytest.raises(BadRequest, match=r"Unexpected keyword ORDER|reserved prefix"):
+            here.rows(f"ALTER TABLE `{RUNS}` ADD COLUMN {column}")
+    here.rows(f"ALTER TABLE `{RUNS}` ADD COLUMN `order` STRING")
 
 
 @pytest.mark.parametrize(
