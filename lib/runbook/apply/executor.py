@@ -71,14 +71,14 @@ class Executor:
     refused: bool = False
 
     def all(self, began: datetime) -> Outcome:
-        """Apply the changes in order; stop at the first required change that is not done.
+        """Apply the changes in order; stop at the first required change that is not done, unless it is independent.
 
         If that change can be retried, the journal stays open, and the approvals stay valid for it.
         """
         statuses: list[tuple[ChangeStatus, str]] = []
         for number, change in enumerate(self.plan.changes, 1):
             statuses.append(self._one(number, change))
-            if statuses[-1][0] != "done" and not change.optional:
+            if statuses[-1][0] != "done" and not change.optional and not change.args.independent:
                 break
         statuses += [("not attempted", "")] * (len(self.plan.changes) - len(statuses))
         worst = {status for _, status, _ in self._counted(statuses)}

@@ -43,16 +43,24 @@ def _open(feed: str, answer: Any) -> list[OpenIncident]:
     if isinstance(answer, list):
         if not all(isinstance(i, dict) and (i.get("begin") or i.get("id")) for i in answer):
             raise ValueError("no list of incidents")
-        return [_google(feed, i) for i in answer if not i.get("end")]
+        return [_google(feed, i) for i in answer if not time_of(i, "end")]
     key = "incidents" if "page" in mapping(answer) or "components" in mapping(answer) else "Incidents"
     quiet = text(answer, "status", "indicator") == "none" or text(answer, "status") == "OK"
     listed = [] if quiet and field(answer, key) is None else field(answer, key)
     if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
         raise ValueError("no list of incidents")
-    going = (m for m in items(answer, "scheduled_maintenances") if text(m, "status") in ("in_progress", "verifying"))
-    kept = [i for i in listed if text(i, "status").lower() not in ("resolved", "postmortem", "closed")]
-    kept += going
+    kept = [
+        i for i in listed if text(i, "status").lower() not in ("resolved", "postmortem", "closed") and not _ended(i)
+    ]
+    kept += (m for m in items(answer, "scheduled_maintenances") if text(m, "status") in ("in_progress", "verifying"))
+    kept += (m for m in items(answer, "Maintenances") if items(m, "MaintenanceImpacts") and not _ended(m))
     return [_statuspage(feed, i) if key == "incidents" else _salesforce(feed, answer, i) for i in kept]
+
+
+def _ended(found: Any) -> bool:
+    """Whether each impact of a Salesforce incident or maintenance is over; they have no status of their own."""
+    impacts = [*items(found, "IncidentImpacts"), *items(found, "MaintenanceImpacts")]
+    return bool(impacts) and all(time_of(impact, "endTime") for impact in impacts)
 
 
 def _google(feed: str, found: Row) -> OpenIncident:
@@ -68,8 +76,9 @@ def _statuspage(feed: str, found: Row) -> OpenIncident:
 
 
 def _salesforce(feed: str, answer: Row, found: Row) -> OpenIncident:
-    impact = next(iter(items(found, "IncidentImpacts")), {})
-    titles = (text(found, "message", "pathToResolution"), text(found, "message"), text(impact, "type"))
+    impact = next(iter([*items(found, "IncidentImpacts"), *items(found, "MaintenanceImpacts")]), {})
+    named = (text(found, "name"), text(found, "message", "pathToResolution"), text(found, "message"))
+    titles = (*named, text(impact, "type"))
     title = next((t for t in (*titles, text(answer, "status")) if t), NO_TEXT)
     services = ", ".join(map(str, items(found, "serviceKeys")))
     since = time_of(impact, "startTime") or time_of(found, "createdAt")

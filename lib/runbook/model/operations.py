@@ -23,7 +23,8 @@ LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # type nam
 class Args(Part):
     """The arguments of an action. `text` describes it for people: resource, before and after.
 
-    `optional`: if it fails, the later changes continue. `is_a_run`: its effect is a run of a function, which appears
+    `optional`: if it fails, the later changes continue, and the plan can still be applied. `independent`: the later
+    changes continue, but the plan has failed. `is_a_run`: its effect is a run of a function, which appears
     with a delay and is recognized only by its newer start time. `needs_secret`: it takes a secret's value.
     `permissions`: those that its requests need (https://cloud.google.com/iam/docs/permissions-reference).
     `by_operation`: those that they need in one operation only. A deployment, and every change of a Cloud Run service,
@@ -32,6 +33,7 @@ class Args(Part):
 
     action: ClassVar[str]
     optional: ClassVar[bool] = False
+    independent: ClassVar[bool] = False
     is_a_run: ClassVar[bool] = False
     needs_secret: ClassVar[bool] = False
     permissions: ClassVar[tuple[str, ...]] = ()
@@ -177,6 +179,7 @@ class CopyTable(Args):
     """
 
     action = "copy table"
+    independent = True  # one table must not spoil the backup of all others
     permissions = ("bigquery.tables.create", "bigquery.tables.updateData")
     by_operation: ClassVar = {
         "snapshot": ("bigquery.tables.createSnapshot", "bigquery.tables.deleteSnapshot"),

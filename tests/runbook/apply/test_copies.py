@@ -61,6 +61,32 @@ def test_jobs_run_where_the_datasets_are(tmp_path: Path, location: str, runbook:
     assert {job["jobReference"]["location"] for job in sent} == {location}
 
 
+@pytest.mark.parametrize("spoilt", TABLES)
+def test_one_table_does_not_spoil_the_backup_of_the_others(place: Place, spoilt: str) -> None:
+    """W5: each table is a change and a finding of its own."""
+
+    def refused(_wire: Wire, _number: int, sent: Sent, go: Next) -> requests.Response:
+        if sent.write and spoilt.encode() in sent.body:
+            with place.wire.app_fails(status=400):
+                return go()
+        return go()
+
+    plan = place.plan("backup", **BACKUP)
+    place.wire.fault = refused
+    done = place.go("backup", plan.id, **BACKUP)
+    assert done.error is None, error_of(done)
+    assert done.outcome.result == "failed"
+    found = {
+        change.args.table: status
+        for change, (status, _) in zip(done.outcome.plan.changes, done.outcome.statuses, strict=True)
+    }
+    assert found == dict.fromkeys(TABLES, "done") | {spoilt: "failed"}
+    assert {f.subject for f in done.outcome.findings if f.verdict is Verdict.alert} == {f"{spoilt}_20260311"}
+    place.wire.fault = None
+    again = place.plan("backup", **BACKUP)
+    assert [change.args.table for change in again.outcome.plan.changes] == [spoilt]
+
+
 def of_today(verdict: str = "ok") -> dict[str, str]:
     return {f"{table}_20260311": verdict for table in TABLES}
 
