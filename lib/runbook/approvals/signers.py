@@ -32,6 +32,7 @@ from runbook.config.load import params_directory
 from runbook.config.schema import Settings
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.strict import Name, Part
+from runbook.records.files import probe
 
 DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
 LIMIT = 2**18
@@ -116,10 +117,10 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
 
 
 def demo_signers(folder: Path) -> None:
-    """Create the two people of the sandbox, avery and blake, each with a new key, unless they exist. Raises Refused."""
+    """Create the two people of the sandbox, avery and blake, each with a new key. Raises Refused, NoRecord."""
     if folder.exists():
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    probe(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".approvers-") as name:
         new = Path(name, "approvers")
         new.mkdir(mode=0o700)
@@ -222,7 +223,9 @@ def _people(path: Path, keys: Collection[str], known: Collection[str]) -> dict[s
         people = _Roles.model_validate(yaml.safe_load(_text(path))).people
         ((_, node),) = yaml.compose(_text(path)).value
     except (ValidationError, yaml.YAMLError, ValueError) as error:
-        raise _bad(_short(path), f"is not `people: {{user: [role, …]}}`: {error}") from None
+        at = str(error).splitlines()[1:2] if isinstance(error, ValidationError) else [str(error)]
+        said = f"is not `people:`, and below it a line `  user: [role, …]` for each person: {' '.join(at)}"
+        raise _bad(_short(path), said) from None
     names = [name.value for name, _ in node.value]
     for name, _ in node.value:
         where, roles = f"{_short(path)}, line {name.start_mark.line + 1}", people.get(name.value, [])

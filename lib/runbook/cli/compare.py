@@ -45,15 +45,16 @@ def compare(environment: str, world: str, out: Path) -> list[Row]:
     """
     require_new(out)
     rows, answers = [], dict[str, list[Any]]()
-    for read, found in _ask(connect(load_settings(environment), world)):
+    for read, found in _ask(cloud := connect(load_settings(environment), world)):
         status, name = found.get("status", "no answer"), collection_of(read)
         rows.append({"read": f"{read.method} {read.host}{read.path}", "status": status})
         if found:
             single = status == 200 and read.path.endswith("/*")  # compared as a list with one item
             body = {name.partition(".")[2]: [found["body"]]} if single else found["body"]
             answers.setdefault(name if status == 200 else "error", []).append(body)
-    told = {name: made for name, values in sorted(answers.items()) if (made := differences(name, values))}
-    publish(out, (HEADER + yaml.safe_dump({"reads": rows, "differences": told}, sort_keys=False, width=120)).encode())
+    told = {name: new for name, values in sorted(answers.items()) if (new := differences(name, values))}
+    made = {"answered by": cloud.target, "reads": rows, "differences": told}
+    publish(out, (HEADER + yaml.safe_dump(made, sort_keys=False, width=120)).encode())
     return rows
 
 

@@ -82,7 +82,7 @@ def _approvers(system: Settings, cloud: Cloud) -> Findings:
     limit = "at least one, and a shared record store"
     try:
         people = signers_of(system, cloud.target, records_directory(system).parent)
-    except (Refused, BadSettings) as error:
+    except (Refused, BadSettings, NoRecord) as error:
         return one("approvers", system.environment, error.observed or error.what, limit, WARN, error.next)
     if cloud.target == "google" and not system.records_shared:
         hint = "keep the records in a place that every machine can reach; then set records_shared: true."

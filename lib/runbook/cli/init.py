@@ -44,14 +44,15 @@ def init(out: Path | None, world: str, **given: str) -> tuple[Path, str]:
     """
     for name, kind in OPTIONS.items():
         if not fits(kind, given[name]):
-            form = kind.__metadata__[0].pattern
-            raise BadParameter(f"{name} {given[name]!r} is not valid", f"it must match {form}", next="correct it.")
+            raise BadParameter(f"{name} {given[name]!r} is not valid", GUESSES["examples"][name], next="correct it.")
     require_new(path := out or params_directory() / f"{given['environment']}.yaml")
     if target(given["environment"]) == "sandbox":
         system = load_settings("sandbox").model_copy(update=given)
     else:
         system = Settings.model_construct(**given, feeds={})
-    draft = TEMPLATE.substitute(given, **_draft(given["region"], *_read(connect(system, world))))
+    draft = TEMPLATE.substitute(
+        given, target=target(given["environment"]), **_draft(given["region"], *_read(connect(system, world)))
+    )
     publish(path, draft.encode())
     return path, draft
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from runbook.cli.output import print_result
+from runbook.cli.output import print_findings, print_result
 from runbook.model.errors import BadInput, Exit, NoAnswer, Refused, RunbookError
 
 _ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
@@ -88,7 +88,8 @@ def approve(plan: str, role: str, reason: str, person: str | None, key: Path | N
         click.confirm(f"Sign as {role}?", abort=True)
     signed = found.sign(role, reason, person, key, override)
     click.echo(f"Signed by {signed.approver} as {role}; valid from {signed.not_before} to {signed.expires_at}.")
-    click.echo(f"Next: runbook apply {plan}")
+    who = ", ".join(found.rule.signers)
+    click.echo(f"Next: when all have signed ({who}), from {signed.not_before} on: runbook apply {plan}")
 
 
 @main.command()
@@ -189,10 +190,10 @@ def doctor(environment: str | None, world: str, only: str | None, out: Path) -> 
         click.echo(f"{text_table(rows)}\n\nWritten: {out}\nNext: {said}")
         sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
     from runbook.cli.doctor import doctor
-    from runbook.model.findings import findings_block
+    from runbook.model.findings import Findings
 
-    found = doctor(environment, world)
-    click.echo(findings_block(found).text)
+    found = Findings(tuple(sorted(doctor(environment, world), key=lambda f: f.verdict, reverse=True)))
+    print_findings(found.plain(), f"{found.worst.name.upper()}: {found.counts}.")
     sys.exit(found.worst.exit)
 
 
@@ -208,8 +209,9 @@ def init(project: str, region: str, environment: str | None, out: Path | None, w
 
     path, draft = init(out, world, project=project, region=region, environment=environment or project)
     gaps = re.findall("(?m)^# (Could not be read: .*)", draft)
-    said = f"Next: replace each <placeholder>, and look at every comment; then runbook doctor --env {path.stem}."
-    click.echo("\n".join([f"Draft: {path}", *gaps, said]))
+    name, source = environment or project, draft.partition("(")[2].partition(")")[0]
+    said = f"Next: replace each <placeholder>; then, as params/{name}.yaml: runbook doctor --env {name}."
+    click.echo("\n".join([f"Draft: {path}, from {source}", *gaps, said]))
     sys.exit(Exit.UNKNOWN if gaps else Exit.OK)
 
 

@@ -16,26 +16,38 @@ if TYPE_CHECKING:
 
 def require_new(path: Path) -> None:
     """Raise BadInput unless `path` is free and its directory exists."""
-    if path.exists() or not path.parent.is_dir():
-        raise BadInput(f"{path} exists already, or its directory does not", next="name another file with --out.")
+    try:
+        taken, home = path.exists(), path.parent.is_dir()
+    except OSError as error:
+        raise BadInput(f"--out {path.name[:40]}…", error.strerror or str(error), next="use a shorter name.") from None
+    if taken:
+        raise BadInput(f"{path} exists already", next="move it away, or name another file with --out.")
+    if not home:
+        raise BadInput(f"there is no directory {path.parent}", next="make it, or name another file with --out.")
 
 
 def print_result(ended: RunResult) -> None:
     """Print the findings, the verdict, the next steps, the error if any, and where the record is."""
-    from runbook.display.text import text_table, visible
+    from runbook.display.text import visible
     from runbook.records.record import read_report
 
     report = read_report(ended.folder)
     if report and ended.record["status"] == "finished":
-        names = ("verdict", "check", "subject", "value", "limit")
-        rows = [{name: found[name] for name in names} for found in report["findings"]]
-        click.echo(f"{report['target'].upper()}  {report['project']}  {report['at']}  {report['world']}".rstrip())
-        click.echo(f"\n{text_table(rows)}\n\n{visible(report['sentence'])}")
-        for step in (*_finding_steps(report["findings"]), *report["next"]):
-            click.echo(visible(f"Next: {step}"))
+        click.echo(f"{report['target'].upper()}  {report['project']}  {report['at']}  {report['world']}\n".rstrip(" "))
+        print_findings(report["findings"], report["sentence"], report["next"])
     for line in ended.error:
         click.echo(visible(line), err=True)
     click.echo(f"Record: {ended.folder / ended.record['runbook']}.ipynb")
+
+
+def print_findings(findings: Sequence[Mapping[str, Any]], sentence: str, next: Sequence[str] = ()) -> None:
+    """Print all findings, a sentence, and the next steps."""
+    from runbook.display.text import text_table, visible
+
+    names = ("verdict", "check", "subject", "value", "limit")
+    click.echo(f"{text_table([{name: one[name] for name in names} for one in findings])}\n\n{visible(sentence)}")
+    for step in (*_finding_steps(findings), *next):
+        click.echo(visible(f"Next: {step}"))
 
 
 def _finding_steps(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:

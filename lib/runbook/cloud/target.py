@@ -18,7 +18,8 @@ Target = Literal["google", "sandbox"]
 
 def target(environment: str) -> Target:
     """The sandbox for the environment `sandbox` or with MOCK_MODE=1, as in the guide; else Google."""
-    return "sandbox" if environment == "sandbox" or os.environ.get("MOCK_MODE") == "1" else "google"
+    mock = os.environ.get("MOCK_MODE", "").lower() in ("1", "true", "yes")
+    return "sandbox" if environment == "sandbox" or mock else "google"
 
 
 def check_world(environment: str, world: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,7 +51,6 @@ def records_variable() -> str:
         raise BadInput(f"RUNBOOK_RECORDS={path}", str(error), next=hint) from None
 
 
-@cache
 def load_settings(environment: str) -> Settings:
     """Read and validate params/<environment>.yaml. Raises UnknownName, BadSettings and, from the variable, BadInput."""
     records_variable()

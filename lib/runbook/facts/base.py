@@ -72,20 +72,11 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
         answer = Answer((), gaps=(Gap(read.name, why, "run without as_of to see the current state."),))
     else:
         answer = attempt(read.see, read.name, read.thing)
-    sql = answer.sql or read.sql
+    sql, line = answer.sql or read.sql, answer.line or read.line
     rows = tuple(_local(row, moment) for row in answer.rows)
-    return Fact(
-        read.name,
-        rows,
-        answer.line or read.line,
-        moment.at,
-        sql,
-        tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps),
-        answer.more,
-        answer.absent,
-        read.function,
-        moment.zone,
-    )
+    gaps = tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps)
+    about = {"more": answer.more, "absent": answer.absent, "function": read.function, "zone": moment.zone}
+    return Fact(read.name, rows, line, moment.at, sql, gaps, **about)
 
 
 def _local(row: Any, moment: Moment) -> Any:

@@ -103,15 +103,10 @@ def _row(settings: Settings, entry: Row) -> LogEntry | None:
     """The row of one entry; None if it has no time."""
     at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
     function, took = _function(settings, entry), _took(entry)
-    return at and LogEntry(
-        at + took,
-        function,
-        text(entry, "severity") or "DEFAULT",
-        _text(entry),
-        revision=text(entry, "resource", "labels", "revision_name"),
-        ours=function == NOBODY or function in {f.name for f in settings.functions},
-        call=_call(settings, entry, took),
-    )
+    ours = function == NOBODY or function in {f.name for f in settings.functions}
+    revision, call = text(entry, "resource", "labels", "revision_name"), _call(settings, entry, took)
+    severity = text(entry, "severity") or "DEFAULT"
+    return at and LogEntry(at + took, function, severity, _text(entry), revision, ours, call)
 
 
 def _took(entry: Row) -> timedelta:
@@ -125,8 +120,8 @@ def _call(settings: Settings, entry: Row, took: timedelta) -> timedelta | None:
     if text(entry, "resource", "type") == "cloud_scheduler_job":
         function = settings.named(_function(settings, entry))
         return timedelta(seconds=max([f.timeout_s for f in settings.functions if f.name == function.name], default=0))
-    alone = "httpRequest" in entry and not any(key in entry for key in ("textPayload", "jsonPayload", "protoPayload"))
-    return took if alone else None
+    keys = set(mapping(entry))
+    return took if "httpRequest" in keys and not keys & {"textPayload", "jsonPayload", "protoPayload"} else None
 
 
 def _once(rows: list[LogEntry]) -> list[LogEntry]:

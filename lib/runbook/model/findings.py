@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
@@ -67,6 +68,12 @@ class Findings(Sequence[Finding]):
         import pandas as pd
 
         return pd.DataFrame(self.plain())
+
+    @property
+    def counts(self) -> str:
+        """How many there are of each verdict, the worst first."""
+        counts = Counter(f.verdict for f in self.rows)
+        return ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
 
     def plain(self) -> list[Row]:
         """The findings as JSON-ready dicts."""

@@ -37,10 +37,8 @@ class Outcome:
         if self.result in ("planned", "nothing to do"):
             return Findings((Finding("change", self.plan.operation, self.result, "as requested", Verdict.ok),))
         if self.result == "refused":
-            row = Finding(
-                "change", self.plan.operation, f"refused: {self.said.splitlines()[0]}", "approved", Verdict.alert
-            )
-            return Findings((row,))
+            said = f"refused: {self.said.splitlines()[0]}"
+            return Findings((Finding("change", self.plan.operation, said, "approved", Verdict.alert),))
         pairs = zip(self.plan.changes, self.statuses, strict=True)
         return Findings(tuple(self._finding(change, status, said) for change, (status, said) in pairs))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +52,7 @@ class Report:
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.capitalize()
-        counts = Counter(f.verdict for f in self.findings)
-        totals = ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
+        totals = self.findings.counts
         worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
         causes = "; ".join(f"{f.check}, {f.subject}: {f.value}" for f in worst[:3])
         more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
@@ -182,13 +182,10 @@ def test_what_could_not_be_compared_is_unknown(place: Place, status: int) -> Non
 
 
 @pytest.fixture
-def cap_of_a_megabyte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cap_of_a_megabyte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = yaml.safe_load((ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
     (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(system | {"cost_cap_gib": 1 / 1024}), encoding="utf-8")
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
-    load_settings.cache_clear()
-    yield
-    load_settings.cache_clear()
 
 
 def test_above_the_cost_cap_the_numbers_are_compared_and_that_is_said(place: Place, cap_of_a_megabyte: None) -> None:

@@ -30,7 +30,7 @@ import yaml
 
 from runbook import charts
 from runbook.approvals.signers import Signers
-from runbook.config.load import ROOT, load_settings
+from runbook.config.load import ROOT
 from runbook.facts.checkout import source_code
 from runbook.model.findings import Findings
 from runbook.model.outcome import Outcome
@@ -166,9 +166,7 @@ def fast(folder: Path) -> Iterator[None]:
             stack.enter_context(patch.object(charts, name, lambda *_: None))
         stack.enter_context(patch("gcp_sandbox.faults.time", Mock()))
         stack.enter_context(patch("requests.sessions.get_environ_proxies", lambda *_, **__: {}))
-        load_settings.cache_clear()
         yield
-    load_settings.cache_clear()
 
 
 def prepare(name: str, folder: Path) -> Prepared:

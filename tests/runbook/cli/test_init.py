@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,13 @@ HERE = "--project acme-sales-sandbox --region us-central1"
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """A function `cli(line)`: params and records are in a folder of the test's own, which has the sandbox's params."""
     (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(SANDBOX))
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
     monkeypatch.setenv("MOCK_MODE", "1")
-    load_settings.cache_clear()
-    yield lambda line: CliRunner().invoke(main, line.split())
-    load_settings.cache_clear()
+    return lambda line: CliRunner().invoke(main, line.split())
 
 
 def filled(path: Path) -> Settings:
@@ -57,7 +55,7 @@ def filled(path: Path) -> Settings:
 def test_against_the_sandbox_the_draft_is_its_params(cli: Any, tmp_path: Path) -> None:
     done = cli(f"init {HERE}")
     path = tmp_path / "acme-sales-sandbox.yaml"
-    assert (done.exit_code, done.output.splitlines()[0]) == (0, f"Draft: {path}"), done.output
+    assert (done.exit_code, done.output.splitlines()[0]) == (0, f"Draft: {path}, from sandbox"), done.output
     draft, system = filled(path), load_settings("sandbox")
     expected = {f.name: f.model_copy(update={"tables": [], "source_system": ""}) for f in system.functions}
     assert {f.name: f.model_copy(update={"source_system": ""}) for f in draft.functions} == expected
@@ -132,7 +130,8 @@ BAD = {
     "region": ("--project acme-sales --region here,there", "region 'here,there' is not valid"),
     "environment": ("--project acme-sales --region us-central1 --env A/B", "environment 'A/B' is not valid"),
     "existing": ("--project acme-sales --region us-central1 --env sandbox", "exists already"),
-    "no directory": ("--project acme-sales --region us-central1 --out {path}/no/x.yaml", "or its directory does not"),
+    "no directory": ("--project acme-sales --region us-central1 --out {path}/no/x.yaml", "there is no directory"),
+    "a name that is too long": ("--project acme-sales --region us-central1 --out " + "a" * 300, "File name too long"),
 }
 
 
@@ -283,7 +282,7 @@ def test_damaged_answers_make_a_draft_all_the_same(seed: int) -> None:
     tables = [table("runs", status="STRING", started="TIMESTAMP", source="STRING"), table("s", score_date="DATE")]
     given = [damaged(part, chance) for part in (*rows, tables)]
     made = module._draft("r", *(Answer(part if isinstance(part, list) else [part]) for part in given))
-    yaml.safe_load(module.TEMPLATE.substitute(made, project="p", region="r"))
+    yaml.safe_load(module.TEMPLATE.substitute(made, project="p", region="r", target="google"))
 
 
 def test_what_no_project_knows_is_as_in_the_template_for_people() -> None:

@@ -36,12 +36,8 @@ def cli(tmp_path: Path) -> Cli:
     """A function `cli(line, **environment)`; records go to a folder of the test's own."""
 
     def run(line: str, **environment: str) -> Result:
-        load_settings.cache_clear()
-        try:
-            env = {"RUNBOOK_RECORDS": str(tmp_path / "records"), **environment}
-            return CliRunner().invoke(main, line.split(), env=env)
-        finally:
-            load_settings.cache_clear()
+        env = {"RUNBOOK_RECORDS": str(tmp_path / "records"), **environment}
+        return CliRunner().invoke(main, line.split(), env=env)
 
     return run
 

@@ -16,7 +16,6 @@ GOOD = (ROOT / "params" / "sandbox.yaml").read_text()
 def load(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Settings:
     (folder / "mine.yaml").write_text(text)
     monkeypatch.setenv("RUNBOOK_PARAMS", str(folder))
-    load_settings.cache_clear()
     return load_settings("mine")
 
 
@@ -94,7 +93,6 @@ def test_not_a_mapping(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: st
 def test_not_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
     monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
-    load_settings.cache_clear()
     with pytest.raises(BadSettings, match="not valid YAML"):
         load_settings("mine")
 
@@ -130,3 +128,13 @@ def test_production_filled_in_is_usable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         monkeypatch, tmp_path, text.replace('"<', '"').replace(" <https", " https").replace("status>", "status")
     )
     assert system.inventory()["columns_of_runs"] == {c: c for c in ("source_system", "status", "started_at")}
+
+
+def test_settings_are_read_anew_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W15: who edits params in Jupyter and starts again gets the new thresholds."""
+    text = (ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8")
+    (tmp_path / "sandbox.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
+    assert load_settings("sandbox").thresholds.errors.alert_above == 20
+    (tmp_path / "sandbox.yaml").write_text(text.replace("alert_above: 20", "alert_above: 30"), encoding="utf-8")
+    assert load_settings("sandbox").thresholds.errors.alert_above == 30

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ GATE = "tried in staging"
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Place, Place]]:
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Place, Place]:
     """Two environments, both rehearsed here: `live`, and `staging`, in which its changes are tried first."""
     system = yaml.safe_load((ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
     for name, more in (("live", {"staging": "staging"}), ("staging", {})):
@@ -27,10 +26,8 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pl
     monkeypatch.setenv("MOCK_MODE", "1")
     monkeypatch.setenv("RUNBOOK_SECRET_ENV", "NEW_VALUE")
     monkeypatch.setenv("NEW_VALUE", "a new value")
-    load_settings.cache_clear()
     live, staging = (gcp_sandbox.app(load_settings(name).inventory()) for name in ("live", "staging"))
-    yield Place(tmp_path / "records", app=live), Place(tmp_path / "records", app=staging)
-    load_settings.cache_clear()
+    return Place(tmp_path / "records", app=live), Place(tmp_path / "records", app=staging)
 
 
 def gate(result: Result) -> list[tuple[str, str]]:
@@ -90,6 +87,5 @@ def test_only_the_very_code_counts(places: tuple[Place, Place], monkeypatch: pyt
 def test_an_environment_is_not_its_own_staging() -> None:
     path = Path(os.environ["RUNBOOK_PARAMS"]) / "live.yaml"
     path.write_text(path.read_text().replace("staging: staging", "staging: live"))
-    load_settings.cache_clear()
     with pytest.raises(Exception, match="own staging environment"):
         load_settings("live")
