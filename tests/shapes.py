@@ -120,7 +120,10 @@ def _collected() -> Iterator[tuple[Any, str]]:
 
 def kind_of(name: str) -> str:
     """The key of KINDS, or the word of NO_READ, with which the name of a recorded answer begins."""
-    return next(kind for kind in (*KINDS, *NO_READ) if f"{name}_".startswith(f"{kind}_"))
+    found = next((kind for kind in (*KINDS, *NO_READ) if f"{name}_".startswith(f"{kind}_")), "")
+    if not found:
+        raise ValueError(f"{name}: add the word that it begins with to KINDS in tests/shapes.py")
+    return found
 
 
 def _recorded(collection: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -37,11 +37,11 @@ from runbook.cloud.transports import Loopback
 from runbook.config.load import load_settings
 from runbook.config.request import Request, request
 from runbook.facts.base import observe
+from runbook.model.actions import CopyTable
 from runbook.model.errors import Refused
 from runbook.model.facts import Fact, Seen
 from runbook.model.findings import Findings
 from runbook.model.moment import Moment
-from runbook.model.operations import CopyTable
 from runbook.model.plan import Change
 from runbook.model.rows import SourceState
 from tests.layout import offered

@@ -12,7 +12,8 @@ from gcp_sandbox.world.roles import published
 from gcp_sandbox.world.schema import load
 from runbook.cloud.guard import QUERY, READS, Listed
 from runbook.config.load import ROOT
-from runbook.model.operations import ACTIONS, OPERATIONS, needed
+from runbook.model.actions import ACTIONS
+from runbook.model.operations import OPERATIONS, needed
 
 from .discovery import shape
 

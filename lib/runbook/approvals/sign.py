@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runbook.approvals.keygen import sign
 from runbook.approvals.signers import Signers
+from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Statement, same_person_key, statement_of
 from runbook.approvals.terms import current_terms
 from runbook.approvals.verify import rules, statements_of

@@ -7,7 +7,7 @@ The files are in params/approvers/<environment>/; every line is checked:
     revoked           public keys that may no longer sign, one a line; optional
 
 `allowed_signers` is ssh-keygen's own format, read more strictly: ssh-keygen accepts patterns for names, keys that
-several people share, certificate authorities and short RSA keys. It judges the signatures, see keygen.py. The sandbox
+several people share, certificate authorities and short RSA keys. It judges the signatures, see ssh.py. The sandbox
 has two demo people instead, in the records directory. They sign in a separate namespace, so their signatures are never
 valid for a real system.
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from runbook.approvals.keygen import KINDS, NAMESPACES, TIME, Identity, keygen, read_keys, refusal, require_algorithm
+from runbook.approvals.ssh import KINDS, NAMESPACES, TIME, Identity, keygen, read_keys, refusal, require_algorithm
 from runbook.config.load import params_directory
 from runbook.config.schema import Settings
 from runbook.model.errors import BadSettings, Refused

@@ -18,8 +18,9 @@ from runbook.cloud.connect import connect
 from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
 from runbook.display.text import text_table, visible
+from runbook.model.actions import ACTIONS, Notify
 from runbook.model.errors import BadSettings, Refused, UnknownName
-from runbook.model.operations import ACTIONS, Notify, Rule
+from runbook.model.operations import Rule
 from runbook.records.people import person
 from runbook.records.plans import Stored, clock, newest_plan
 from runbook.records.record import records_directory

@@ -17,8 +17,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from runbook.approvals.keygen import Identity
 from runbook.approvals.signers import Signers
+from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.approvals.terms import current_terms
 from runbook.model.canonical import canonical, plan_id

@@ -11,7 +11,8 @@ from string import Template
 
 from runbook.cloud.guard import QUERY, READS
 from runbook.config.schema import Settings
-from runbook.model.operations import ACT_AS, OPERATIONS, needed
+from runbook.model.actions import ACT_AS
+from runbook.model.operations import OPERATIONS, needed
 
 READING = {*QUERY, *(read.permission for read in READS)} - {""}
 # Of all operations; an applying run also reads. actAs is granted on the functions' accounts only, not on the project.

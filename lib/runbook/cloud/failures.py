@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.config.tables import table
+from runbook.config.data_file import table
 from runbook.display.text import Row
 from runbook.model.facts import Gap
 

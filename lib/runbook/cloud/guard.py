@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook.config.tables import table
+from runbook.config.data_file import table
 from runbook.model.errors import RequestBlocked
 
 TIMEOUT_S = 20

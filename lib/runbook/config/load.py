@@ -9,8 +9,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from runbook.config.data_file import YAML_LOADER
 from runbook.config.schema import Settings, directory
-from runbook.config.tables import YAML_LOADER
 from runbook.model.errors import BadInput, BadSettings, UnknownName, nearest
 from runbook.model.strict import Part
 

@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from runbook.config.data_file import table
 from runbook.config.schema import Settings
-from runbook.config.tables import table
 from runbook.model.errors import BadParameter, UnknownName, nearest
 from runbook.model.moment import moment_of
 

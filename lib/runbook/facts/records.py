@@ -11,10 +11,10 @@ from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read
+from runbook.model.actions import UpdateFunction
 from runbook.model.errors import NoRecord
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
-from runbook.model.operations import UpdateFunction
 from runbook.model.rows import Notified, Rehearsed
 from runbook.records.journal import Journal
 from runbook.records.record import read_report, records_directory

@@ -17,10 +17,10 @@ from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, readable, template
 from runbook.facts.fields import items, millis, number, text, time_of
 from runbook.facts.typed import typed
+from runbook.model.actions import CopyTable
 from runbook.model.errors import OverCap
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
-from runbook.model.operations import CopyTable
 from runbook.model.rows import Copy, Snapshot, Table
 
 

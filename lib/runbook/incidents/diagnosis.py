@@ -16,7 +16,7 @@ from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, FailingFunction, find
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged
 from runbook.incidents.changes import OwnChanges, described
-from runbook.incidents.signatures import Pattern, matched, most_telling
+from runbook.incidents.patterns import Pattern, matched, most_telling
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.rows import OpenIncident, SchedulerJob, SecretVersion

@@ -17,8 +17,8 @@ from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
 from runbook.incidents.opened import open_p1
+from runbook.incidents.patterns import patterns
 from runbook.incidents.remedies import remedy_steps
-from runbook.incidents.signatures import patterns
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from runbook.config.data_file import table
 from runbook.config.schema import Function, Settings
-from runbook.config.tables import table
 from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT, Headroom, more
 from runbook.model.command import command

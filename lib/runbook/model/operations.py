@@ -1,272 +1,25 @@
-"""What can be changed: each action with its typed arguments, and the actions that each operation may contain.
-
-The text for the approver and the request to Google come from the same arguments, so a plan cannot show one thing and
-do another. Everything that differs between actions is a property of its class. Pure.
-"""
+"""What may be changed: the actions that each operation may contain, and the rule for its approval. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from runbook.model.actions import (
+    AddColumn,
+    AddVersion,
+    Args,
+    CopyTable,
+    Notify,
+    Restart,
+    RouteTraffic,
+    RunOnce,
+    SetJobState,
+    SetVersionState,
+    UpdateFunction,
+)
 from runbook.model.strict import Count, Name, Part, Positive
-
-Text = tuple[str, str, str]  # resource, before, after
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ACT_AS = "iam.serviceAccounts.actAs"
-LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # type names in tables.get
-
-
-class Args(Part):
-    """The arguments of an action. `text` describes it for people: resource, before and after.
-
-    `optional`: if it fails, the later changes continue, and the plan can still be applied. `independent`: the later
-    changes continue, but the plan has failed. `is_a_run`: its effect is a run of a function, which appears
-    with a delay and is recognized only by its newer start time. `needs_secret`: it takes a secret's value.
-    `permissions`: those that its requests need (https://cloud.google.com/iam/docs/permissions-reference).
-    `by_operation`: those that they need in one operation only. A deployment, and every change of a Cloud Run service,
-    needs actAs on the functions' service account (https://cloud.google.com/functions/docs/reference/iam/roles).
-    """
-
-    action: ClassVar[str]
-    optional: ClassVar[bool] = False
-    independent: ClassVar[bool] = False
-    is_a_run: ClassVar[bool] = False
-    needs_secret: ClassVar[bool] = False
-    permissions: ClassVar[tuple[str, ...]] = ()
-    by_operation: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-
-    @property
-    def text(self) -> Text:
-        raise NotImplementedError
-
-
-class RouteTraffic(Args):
-    """The traffic of a Cloud Run service: percent by revision. "latest" is the newest ready revision."""
-
-    action = "route traffic"
-    permissions = ("run.services.update", ACT_AS)
-    service: str
-    before: dict[str, int]
-    after: dict[str, int]
-
-    @property
-    def text(self) -> Text:
-        return self.service, shares(self.before), shares(self.after)
-
-
-def shares(targets: Mapping[str, int]) -> str:
-    """A traffic split in words, the largest share first."""
-    return ", ".join(f"{name} {targets[name]} %" for name in sorted(targets, key=lambda n: (-targets[n], n)))
-
-
-FunctionPart = Literal["memory", "timeout_s", "source", "runtime", "entry_point"]
-
-_PARTS: dict[FunctionPart, str] = {
-    "memory": "memory {}",
-    "timeout_s": "timeout {} s",
-    "source": "source {}",
-    "runtime": "{}",
-    "entry_point": "{}",
-}
-
-
-class UpdateFunction(Args):
-    """A deployment that changes only the named parts. `source` is a digest; `was` is the function's state before."""
-
-    action = "update function"
-    permissions = ("cloudfunctions.functions.update", "cloudfunctions.functions.sourceCodeSet", ACT_AS)
-    function: str
-    before: dict[FunctionPart, str | int]
-    after: dict[FunctionPart, str | int]
-    was: str
-
-    @property
-    def text(self) -> Text:
-        return self.function, _parts(self.before), _parts(self.after)
-
-
-def _parts(parts: Mapping[FunctionPart, str | int]) -> str:
-    return ", ".join(t.format(str(parts[k])[:12] or "unknown") for k, t in _PARTS.items() if k in parts)
-
-
-class Restart(Args):
-    """A new revision of a service. A secret in an environment variable is read only when a revision starts."""
-
-    action = "start with new secret"
-    permissions = ("run.services.update", ACT_AS)
-    service: str
-    revision: str
-    secret: str
-    version: int
-
-    @property
-    def text(self) -> Text:
-        return self.service, self.revision, f"a new revision that reads {self.secret}, version {self.version}"
-
-    @property
-    def mark(self) -> str:
-        """The annotation that identifies the new revision."""
-        return f"{self.secret}-{self.version}"
-
-
-class RunOnce(Args):
-    """One run of a function, by its scheduler job."""
-
-    action = "run once"
-    is_a_run = True
-    permissions = ("cloudscheduler.jobs.run",)
-    function: str
-    job: str
-
-    @property
-    def text(self) -> Text:
-        return self.function, "no new run", f"one more run by its job {self.job}, successful"
-
-
-class SetJobState(Args):
-    """Pause or resume a scheduler job."""
-
-    action = "set job state"
-    permissions = ("cloudscheduler.jobs.pause", "cloudscheduler.jobs.enable")
-    job: str
-    before: str
-    after: str
-
-    @property
-    def text(self) -> Text:
-        return self.job, self.before, self.after
-
-
-class AddVersion(Args):
-    """A new version of a secret: the newest version number before and after."""
-
-    action = "add secret version"
-    needs_secret = True
-    permissions = ("secretmanager.versions.add",)
-    secret: str
-    before: int
-    after: int
-
-    @property
-    def text(self) -> Text:
-        return self.secret, f"newest is version {self.before}", f"version {self.after}, checksum verified"
-
-
-class SetVersionState(Args):
-    """Disable or enable a version of a secret."""
-
-    action = "set version state"
-    permissions = ("secretmanager.versions.disable", "secretmanager.versions.enable")
-    secret: str
-    version: int
-    before: str
-    after: str
-
-    @property
-    def text(self) -> Text:
-        return f"{self.secret}, version {self.version}", self.before, self.after
-
-
-class CopyTable(Args):
-    """A snapshot of a table, a table from a snapshot, or a table as it was `at` a time ("@" and milliseconds).
-
-    A snapshot that expires is deleted then, so it needs deleteSnapshot
-    (https://cloud.google.com/bigquery/docs/table-snapshots-create).
-    """
-
-    action = "copy table"
-    independent = True  # one table must not spoil the backup of all others
-    permissions = ("bigquery.tables.create", "bigquery.tables.updateData")
-    by_operation: ClassVar = {
-        "snapshot": ("bigquery.tables.createSnapshot", "bigquery.tables.deleteSnapshot"),
-        "restore": ("bigquery.tables.restoreSnapshot",),
-    }
-    dataset: str
-    table: str
-    to_dataset: str
-    to_table: str
-    operation: Literal["SNAPSHOT", "RESTORE", "COPY"]
-    keep_days: int = 0
-    at: str = ""
-
-    @property
-    def text(self) -> Text:
-        after = {
-            "SNAPSHOT": f"a snapshot of {self.table}, kept {self.keep_days} days",
-            "RESTORE": f"the rows of {self.table}",
-            "COPY": f"the rows that {self.table} had at {self.copied_at:%Y-%m-%d %H:%M:%S.%f} UTC",
-        }
-        return self.to_table, "none", after[self.operation].replace(".000000 UTC", " UTC")
-
-    @property
-    def copied_at(self) -> datetime:
-        """The time, in UTC, whose rows are copied; the epoch if `at` is empty."""
-        return EPOCH + timedelta(milliseconds=int(self.at.removeprefix("@") or 0))
-
-    @property
-    def is_snapshot(self) -> bool:
-        return self.operation == "SNAPSHOT"
-
-    @property
-    def job(self) -> str:
-        """The name of its jobs, without their number."""
-        return f"runbook_{'snapshot' if self.is_snapshot else 'restore'}_{self.to_table}"
-
-
-class AddColumn(Args):
-    """A new column; `type` in GoogleSQL."""
-
-    action = "add column"
-    permissions = ("bigquery.tables.update",)
-    dataset: str
-    table: str
-    column: str
-    type: str
-    mode: Literal["NULLABLE", "REPEATED"]
-
-    @property
-    def text(self) -> Text:
-        return f"{self.table}.{self.column}", "none", f"{self._kind}, empty"
-
-    @property
-    def _kind(self) -> str:
-        return f"ARRAY<{self.type}>" if self.mode == "REPEATED" else self.type
-
-    @property
-    def field(self) -> tuple[str, str]:
-        """Type and mode, as named in tables.get."""
-        return LEGACY.get(self.type, self.type), self.mode
-
-    def sql(self, project: str) -> str:
-        """The statement."""
-        return f"ALTER TABLE `{project}.{self.dataset}.{self.table}` ADD COLUMN `{self.column}` {self._kind}"
-
-    @property
-    def job(self) -> str:
-        """The name of its jobs, without their number."""
-        return f"runbook_add_{self.table}_{self.column}"
-
-
-class Notify(Args):
-    """A message to a contact. It is sent once for each `once`; if that is empty, once for each attempt to apply."""
-
-    action = "notify"
-    optional = True
-    contact: str
-    title: str
-    message: str
-    once: str = ""
-
-    @property
-    def text(self) -> Text:
-        return self.contact, "not notified", f"notified: {self.title}"
-
-
-ACTIONS: dict[str, type[Args]] = {kind.action: kind for kind in Args.__subclasses__()}
 
 
 class Allowed(NamedTuple):
@@ -299,11 +52,6 @@ def allowed(runbook: str, operation: str, action: str) -> bool:
     """Whether a plan of this runbook and operation may contain this action."""
     known = OPERATIONS.get(operation, Allowed((), ()))
     return runbook in known.runbooks and action in {kind.action for kind in (Notify, *known.actions)}
-
-
-def arguments(action: str, given: Mapping[str, Any]) -> Args:
-    """The arguments of an action, from plain data. Raises KeyError for an unknown action, ValueError for bad data."""
-    return ACTIONS[action].model_validate(dict(given))
 
 
 class Rule(Part):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.display import blocks
 from runbook.display.text import Row
+from runbook.model.actions import Args, arguments
 from runbook.model.canonical import plan_id
 from runbook.model.errors import Refused
 from runbook.model.findings import Findings
-from runbook.model.operations import OPERATIONS, Args, allowed, arguments
-
-if TYPE_CHECKING:
-    from runbook.model.operations import Rule
+from runbook.model.operations import OPERATIONS, Rule, allowed
 
 
 @dataclass(frozen=True)

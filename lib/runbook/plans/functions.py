@@ -5,11 +5,11 @@ from __future__ import annotations
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.display.text import Row
+from runbook.model.actions import RouteTraffic, UpdateFunction
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen
 from runbook.model.findings import Findings
 from runbook.model.moment import Moment
-from runbook.model.operations import RouteTraffic, UpdateFunction
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Service
 from runbook.plans.base import again, flags, row_of, rows_of, run_once, tried

@@ -5,11 +5,11 @@ from __future__ import annotations
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of
+from runbook.model.actions import SetJobState
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen
 from runbook.model.findings import Findings
 from runbook.model.moment import Moment
-from runbook.model.operations import SetJobState
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import again, row_of, rows_of, run_once
 

@@ -18,8 +18,8 @@ import gcp_sandbox
 from runbook import facts
 from runbook.config.load import ROOT, load_settings
 from runbook.facts.base import observe
+from runbook.model.actions import CopyTable
 from runbook.model.findings import Finding, Verdict
-from runbook.model.operations import CopyTable
 from tests.runbook.changes import Died, Next, Place, Result, Sent, Wire, error_of, someone
 
 TABLES = ("calendar_events", "gmail_messages", "sf_accounts")

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runbook.approvals.keygen import sign
 from runbook.approvals.signers import Signers, load_signers, signers_of
+from runbook.approvals.ssh import sign
 from runbook.config.load import ROOT, load_settings
 from runbook.model.errors import BadSettings, Exit, Refused
 

@@ -17,17 +17,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from runbook.approvals import sign as sign_plan
-from runbook.approvals.keygen import NAMESPACES, sign
 from runbook.approvals.sign import approve
 from runbook.approvals.signers import Signers, demo_signers, load_signers, signers_of
+from runbook.approvals.ssh import NAMESPACES, sign
 from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens, terms_of
 from runbook.approvals.verify import approvals_of, check, consume
 from runbook.config.load import load_settings
 from runbook.config.schema import Window
+from runbook.model.actions import AddVersion, RouteTraffic, RunOnce, SetJobState
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import BadSettings, Exit, Refused, RunbookError
-from runbook.model.operations import AddVersion, RouteTraffic, Rule, RunOnce, SetJobState
+from runbook.model.operations import Rule
 from runbook.model.plan import Change
 from runbook.records.plans import Terms, clock
 from runbook.records.store import Store

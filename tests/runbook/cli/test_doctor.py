@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.approvals.keygen import keygen
+from runbook.approvals.ssh import keygen
 from runbook.cli import doctor
 from runbook.cloud.client import Cloud
 from runbook.config.load import load_settings

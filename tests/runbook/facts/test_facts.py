@@ -20,7 +20,8 @@ from runbook import facts
 from runbook.cloud.client import Cloud
 from runbook.config.request import request
 from runbook.facts.base import bq_line, observe
-from runbook.model.operations import CopyTable, needed
+from runbook.model.actions import CopyTable
+from runbook.model.operations import needed
 from tests.layout import offered
 
 CHICAGO = ZoneInfo("America/Chicago")

@@ -16,7 +16,7 @@ from runbook.facts.base import observe
 from runbook.facts.scheduler import called
 from runbook.incidents.affected import Evidence
 from runbook.incidents.diagnosis import diagnose
-from runbook.incidents.signatures import patterns
+from runbook.incidents.patterns import patterns
 from runbook.model.moment import Moment, moment_of
 from runbook.plans.base import run_once
 from tests.runbook.incidents.test_page import ASKS

@@ -30,10 +30,10 @@ from runbook.cloud.guard import READS
 from runbook.cloud.query import select
 from runbook.config.load import load_settings
 from runbook.facts.base import observe
-from runbook.incidents.signatures import matched, patterns
+from runbook.incidents.patterns import matched, patterns
+from runbook.model.actions import CopyTable
 from runbook.model.errors import NoCredentials, OverCap
 from runbook.model.moment import Moment
-from runbook.model.operations import CopyTable
 from runbook.model.plan import Change
 from tests.conformance.discovery import misfits
 from tests.conformance.test_guard import Wire

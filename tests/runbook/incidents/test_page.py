@@ -19,7 +19,7 @@ from runbook.facts.base import observe
 from runbook.incidents.affected import Evidence
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.page import Page
-from runbook.incidents.signatures import Pattern, patterns
+from runbook.incidents.patterns import Pattern, patterns
 from runbook.model.facts import Fact, Gap
 from runbook.model.findings import Verdict
 from runbook.model.moment import Moment
@@ -35,7 +35,7 @@ ASKS = {
     "feeds": facts.feeds(),
 }
 # World → the causes that must be found, with the functions that they make sick.
-CAUSES: dict[str, dict[str, set[str]]] = {
+NO_INCIDENT: dict[str, dict[str, set[str]]] = {
     "healthy": {},
     "many_errors": {"auth_error": {"gmail-sync"}},
     "stale_scores": {"memory_limit": {"account-scoring"}},
@@ -63,11 +63,11 @@ def seen_in(make: Callable[..., Any], world: str) -> tuple[Evidence, Moment]:
     return Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()}), moment
 
 
-@pytest.mark.parametrize("world", CAUSES)
+@pytest.mark.parametrize("world", NO_INCIDENT)
 def test_causes_of_a_world(sandbox: Callable[..., Any], world: str) -> None:
     seen, moment = seen_in(sandbox, world)
     found = diagnose(seen, patterns(), load_settings("sandbox"), moment)
-    assert {c.cause: set(c.functions) for c in found} == CAUSES[world], found.rows
+    assert {c.cause: set(c.functions) for c in found} == NO_INCIDENT[world], found.rows
     assert all(c.evidence and c.since for c in found)
 
 

@@ -15,9 +15,9 @@ from runbook.approvals.terms import terms_of
 from runbook.cli.main import main
 from runbook.cloud.connect import connect
 from runbook.config.load import load_settings
+from runbook.model.actions import CopyTable, RouteTraffic, RunOnce, SetJobState
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, Exit, Refused
-from runbook.model.operations import CopyTable, RouteTraffic, RunOnce, SetJobState
 from runbook.model.plan import Change, change_of
 from runbook.records.journal import Journal
 from tests.runbook.changes import CHANGING, Place, Result, things

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from runbook.config.tables import table
+from runbook.config.data_file import table
 
 # A single line of these causes outweighs many lines of others; the first cause ranks highest.
 SPECIAL = ("memory_limit", "timeout", "secret")
