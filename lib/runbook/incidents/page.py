@@ -18,7 +18,7 @@ from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
 from runbook.incidents.opened import open_p1
 from runbook.incidents.patterns import patterns
-from runbook.incidents.remedies import remedy_steps
+from runbook.incidents.remedies import FIXES, remedy_steps
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 # The guide's table "Severity Levels": response times.
 ANSWER = {"P1": timedelta(minutes=15), "P2": timedelta(hours=1), "P3": timedelta(hours=4), "P4": timedelta(days=1)}
 ANSWER["unknown"] = ANSWER["P1"]
-ENGINEERS = {"bad_data": "team-lead", "unknown": "team-lead", "permission": "security", "region_outage": "gcp-support"}
 COLOUR = {"P1": Verdict.alert, "P2": Verdict.alert, "P3": Verdict.warn, "unknown": Verdict.unknown}
 
 
@@ -182,7 +181,7 @@ def _severity(causes: Causes, seen: Evidence, settings: Settings) -> tuple[str, 
 
 def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
     roles = ["on-call"] if severity in ("P1", "P2") else []
-    roles += [ENGINEERS[c.cause] for c in causes if c.cause in ENGINEERS]
+    roles += [FIXES[c.cause]["call"] for c in causes if "call" in FIXES.get(c.cause, {})]
     known = [role for role in dict.fromkeys([*roles, "team-lead"]) if role in settings.contacts]
     return [{"role": role, "who": settings.contacts[role].who, "for": settings.contacts[role].when} for role in known]
 

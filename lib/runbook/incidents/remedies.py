@@ -61,21 +61,12 @@ def _fix(
         return [_quota(cause, moment)]
     if cause.cause in ("secret", "auth_error"):
         return _credential(cause, one, run)
-    do = FIXES[cause.cause]["fix"]
-    if cause.cause == "unknown":
-        where = f"--gen2 --region={settings.region} --project={settings.project} --limit=50"
-        return [Step(do, f"gcloud functions logs read {one.name} {where}")]
-    code = "sample" if settings.environment == "sandbox" else "PATH"
-    runbooks: dict[str, tuple[str, dict[str, str]]] = {
-        "crash_after_deploy": ("rollback", {"function": one.name}),
-        "paused_scheduler": ("scheduler", {"jobs": ",".join(cause.functions), "to": "resume"}),
-        "stuck_etl": ("retry", {"function": one.name}),
-        "failed_deployment": ("deploy", {"function": one.name, "source": code}),
-    }
-    if cause.cause not in runbooks:
-        return [Step(do)]
-    runbook, values = runbooks[cause.cause]
-    return [run(do, runbook, **values)]
+    known = FIXES[cause.cause]
+    names = {"function": one.name, "functions": ",".join(cause.functions), "region": settings.region}
+    names |= {"project": settings.project, "source": "sample" if settings.environment == "sandbox" else "PATH"}
+    if "runbook" not in known:
+        return [Step(known["fix"], known.get("line", "").format_map(names))]
+    return [run(known["fix"], known["runbook"], **{k: v.format_map(names) for k, v in known["with"].items()})]
 
 
 def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Callable[..., Step]) -> Step:
