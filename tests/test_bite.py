@@ -43,7 +43,7 @@ FAULTS = [
     ("lib/runbook/facts/sql/copies.sql", " {past})", ")", COPIES),
     ("lib/runbook/apply/confirm.py", "(*plan.already_applied, *done)", "done", COPIES),
     ("lib/runbook/plans/tables.py", "if at < oldest", "if at <= oldest", PLANS),
-    ("lib/runbook/cloud/guard.py", "m == method and h == url.netloc", "h == url.netloc", GUARD),
+    ("lib/runbook/cloud/guard.py", "(r.method, r.host) == (method, url.netloc)", "r.host == url.netloc", GUARD),
     ("lib/runbook/cloud/guard.py", 'answer["statementType"] == "SELECT"', "answer", GUARD),
     ("lib/runbook/cloud/guard.py", "if found and host not in HOSTS", "if False", GUARD),
 ]
