@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -55,7 +56,21 @@ def load_settings(environment: str) -> Settings:
     """Read and validate params/<environment>.yaml. Raises UnknownName, BadSettings and, from the variable, BadInput."""
     records_variable()
     path = params_file(environment)
-    raw = _yaml(path)
+    try:
+        return _settings(environment, path, path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(
+            f"{path.name} cannot be read", error.strerror or str(error), next="check the permissions of the file."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path.name} is not valid YAML", str(error), next="fix the reported line.") from None
+
+
+@cache  # by the text: a change of the file is seen
+def _settings(environment: str, path: Path, text: str) -> Settings:
+    raw = yaml.load(text, Loader=YAML_LOADER)
+    if not isinstance(raw, dict):
+        raise BadSettings(f"{path.name} is not a YAML mapping", next="start from params/sandbox.yaml.")
     if empty := sorted(_placeholders(raw)):
         raise BadSettings(
             f"{path.name} still has placeholders",
@@ -66,20 +81,6 @@ def load_settings(environment: str) -> Settings:
         return Settings.model_validate(raw | {"environment": environment})
     except ValidationError as error:
         raise _explain(path, error) from None
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
-    except OSError as error:
-        raise BadSettings(
-            f"{path.name} cannot be read", error.strerror or str(error), next="check the permissions of the file."
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{path.name} is not valid YAML", str(error), next="fix the reported line.") from None
-    if not isinstance(raw, dict):
-        raise BadSettings(f"{path.name} is not a YAML mapping", next="start from params/sandbox.yaml.")
-    return raw
 
 
 def _placeholders(value: Any, key: str = "") -> list[tuple[str, str]]:
