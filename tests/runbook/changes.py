@@ -38,6 +38,7 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.inprocess import InProcess
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, load_notebook
+from runbook.facts.checkout import source_code
 from runbook.model.errors import RunbookError
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Change
@@ -54,6 +55,25 @@ CHANGING: dict[str, dict[str, Any]] = {
     "schema_change": {},
     "retry": {},
     "scheduler": {"jobs": "gmail-sync,calendar-sync"},
+}
+
+
+def _by_content(look: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """The same for the same files, wherever they are: what is deployed is unpacked anew each time."""
+    known: dict[object, Any] = {}
+
+    def looked(folder: Path) -> Any:
+        files = tuple(sorted((str(p.relative_to(folder)), p.read_bytes()) for p in folder.rglob("*") if p.is_file()))
+        if files not in known:
+            known[files] = look(folder)
+        return known[files]
+
+    return looked
+
+
+LOOKED_AT_ONCE = {  # of `source_code`, for tests that plan a deployment often: a source's own tests take a second
+    **{name: cache(getattr(source_code, name)) for name in ("inspect_source", "archive")},
+    **{name: _by_content(getattr(source_code, name)) for name in ("run_tests", "leaks")},
 }
 SECRET = b's3cret-Value/of+the=new "version"'
 

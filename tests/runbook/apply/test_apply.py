@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -36,6 +35,7 @@ from runbook.model.errors import NoRecord, RequestBlocked
 from runbook.records.journal import Journal
 from tests.runbook.changes import (
     CHANGING,
+    LOOKED_AT_ONCE,
     REQUESTER,
     Died,
     Next,
@@ -65,15 +65,10 @@ BIGQUERY = f"{GOOGLE.format('bigquery')}/bigquery/v2/projects/acme-sales-sandbox
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source is looked at once: its own tests take a second."""
-    for name in ("inspect_source", "run_tests", "leaks", "archive"):
-        monkeypatch.setattr(source_code, name, _once(name))
+    for name, look in LOOKED_AT_ONCE.items():
+        monkeypatch.setattr(source_code, name, look)
     monkeypatch.setenv("RUNBOOK_SECRET_ENV", "NEW_VALUE")
     monkeypatch.setenv("NEW_VALUE", "a new value")
-
-
-@cache
-def _once(name: str) -> Callable[..., Any]:
-    return cache(getattr(source_code, name))
 
 
 @pytest.fixture

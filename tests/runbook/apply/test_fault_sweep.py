@@ -15,7 +15,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import get_context
@@ -40,6 +40,7 @@ from runbook.records.provenance import here
 from runbook.session.run import Run
 from tests.runbook.changes import (
     CHANGING,
+    LOOKED_AT_ONCE,
     Died,
     Next,
     Place,
@@ -146,7 +147,7 @@ def small(folder: Path) -> str:
 @contextmanager
 def fast(folder: Path) -> Iterator[None]:
     """A small system, without what only costs time here: the disk's guarantee, git and pytest on the source, pictures."""
-    verify, known, unpacked = Signers.verify, {}, source_code.unpacked
+    verify, known = Signers.verify, {}
 
     def verify_once(signers: Signers, *given: Any) -> Any:
         key = given[:3]  # who, what, signature
@@ -160,10 +161,8 @@ def fast(folder: Path) -> Iterator[None]:
         stack.enter_context(patch.object(os, "fsync", lambda _: None))
         stack.enter_context(patch.object(record, "here", cache(here)))
         stack.enter_context(patch.object(Signers, "verify", verify_once))
-        for name in ("inspect_source", "run_tests", "leaks", "archive"):
-            stack.enter_context(patch.object(source_code, name, cache(getattr(source_code, name))))
-        once = cache(lambda folder: stack.enter_context(unpacked(folder)))  # one directory, so that these know it again
-        stack.enter_context(patch.object(source_code, "unpacked", lambda folder: nullcontext(once(folder))))
+        for name, look in LOOKED_AT_ONCE.items():
+            stack.enter_context(patch.object(source_code, name, look))
         for name in ("backups", "revisions"):
             stack.enter_context(patch.object(charts, name, lambda *_: None))
         stack.enter_context(patch("gcp_sandbox.faults.time", Mock()))

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -18,7 +16,7 @@ from gcp_sandbox.world.roles import published
 from runbook.config.load import load_settings
 from runbook.facts.checkout import source_code
 from runbook.model.operations import needed
-from tests.runbook.changes import CHANGING, Next, Place, Sent, Wire
+from tests.runbook.changes import CHANGING, LOOKED_AT_ONCE, Next, Place, Sent, Wire
 from tests.slices import every, first_of_each
 
 SYSTEM = load_settings("sandbox")
@@ -46,15 +44,10 @@ PERMISSIONS = [
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source is looked at once: its own tests take a second."""
-    for name in ("inspect_source", "run_tests", "leaks", "archive"):
-        monkeypatch.setattr(source_code, name, _once(name))
+    for name, look in LOOKED_AT_ONCE.items():
+        monkeypatch.setattr(source_code, name, look)
     monkeypatch.setenv("RUNBOOK_SECRET_ENV", "NEW_VALUE")
     monkeypatch.setenv("NEW_VALUE", "a new value")
-
-
-@cache
-def _once(name: str) -> Callable[..., Any]:
-    return cache(getattr(source_code, name))
 
 
 def place(records: Path, name: str, without: str = "") -> Place:
