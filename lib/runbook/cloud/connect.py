@@ -63,7 +63,7 @@ def impersonated(account: str) -> Any:
     made = impersonated_credentials.Credentials(own_credentials(), account, [_SCOPE])
     try:
         made.refresh(Request())
-    except GoogleAuthError as error:
+    except (GoogleAuthError, *UNREADABLE) as error:
         hint = f"sign in again, or ask for roles/iam.serviceAccountTokenCreator on {account}."
         raise NoCredentials(f"{account} cannot be impersonated", str(error), next=hint) from None
     return made

@@ -35,7 +35,7 @@ def _row(folder: str) -> SourceState:
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"").decode("utf-8", "replace") or str(error)
         raise CannotRead(f"git failed: {said.strip()}", "give the path of a git checkout.") from None
-    with source_code.unpacked(place) as code:
+    with source_code.unpacked(found.archive) as code:
         passed, line = source_code.run_tests(code)
         leaks = tuple(source_code.leaks(code))
     return SourceState(

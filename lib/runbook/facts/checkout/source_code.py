@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,13 +37,14 @@ _FIXED = {
 
 @dataclass(frozen=True)
 class Source:
-    """`digest` is of the archive; `review` names the reviewers of the commit; `dirty` lists uncommitted files."""
+    """`digest` is of `archive`; `review` names the reviewers of the commit; `dirty` lists uncommitted files."""
 
     folder: Path
     commit: str
     dirty: tuple[str, ...]
     review: str
     digest: str
+    archive: bytes = field(repr=False)
 
 
 def folder_of(source: str) -> Path:
@@ -96,22 +97,24 @@ def inspect_source(folder: Path) -> Source:
     review = ", ".join(t.strip() for t in trailer) or (
         f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
     )
-    return Source(folder, commit, dirty, review, hashlib.sha256(archive(folder)).hexdigest()[:40])
+    content = archive(folder)
+    return Source(folder, commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], content)
 
 
 def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
     """The files of the commit, by name: what the working directory has is not looked at.
 
-    Raises BadParameter for a symbolic link or a submodule: its content is somewhere else.
+    Raises BadParameter for a symbolic link or a submodule, whose content is somewhere else, and for a name that no
+    archive can have.
     """
     listed = [
         entry.partition("\t") for entry in git(folder, "ls-tree", "-r", "-z", "HEAD", "--", ".").split("\0") if entry
     ]
     kinds = {"120000": "a symbolic link", "160000": "a submodule"}
     for about, _, name in listed:
-        if kind := kinds.get(about[:6]):
-            said = f"{name} is {kind}: its content would be missing in what is deployed"
-            raise BadParameter(f"source={folder}", said, next="commit the files themselves.")
+        if kind := kinds.get(about[:6]) or ("" if name.isprintable() else "a name that is not printable text"):
+            said = f"{name!r} is {kind}: it would be missing in what is deployed"
+            raise BadParameter(f"source={folder}", said, next="commit the files themselves, under plain names.")
     ids = "".join(f"{about.split()[2]}\n" for about, _, _ in listed)
     stream = io.BytesIO(_git(folder, "cat-file", "--batch", given=ids.encode()))
     for _, _, name in listed:
@@ -135,9 +138,9 @@ def archive(folder: Path) -> bytes:
 
 
 @contextmanager
-def unpacked(folder: Path) -> Iterator[Path]:
-    """The archive in a directory of its own: what is tested and searched is what is deployed."""
-    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(io.BytesIO(archive(folder))) as made:
+def unpacked(content: bytes) -> Iterator[Path]:
+    """An archive in a directory of its own: what is tested and searched is what has the digest."""
+    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(io.BytesIO(content)) as made:
         made.extractall(place)
         yield Path(place)
 

@@ -267,13 +267,13 @@ def test_a_secret_in_the_code_is_found_and_not_shown(checkout: Path, tested: Non
 def test_a_false_alarm_can_be_marked(checkout: Path) -> None:
     write(checkout, {"main.py": f"KEY = '{KEY}'  # pragma: allowlist secret\n"})
     commit(checkout)
-    with unpacked(checkout) as code:
+    with unpacked(archive(checkout)) as code:
         assert leaks(code) == []
 
 
 def test_what_is_not_committed_is_not_deployed_and_not_searched(checkout: Path) -> None:
     write(checkout, {"untracked.py": f"KEY = '{KEY}'\n"})
-    with unpacked(checkout) as code:
+    with unpacked(archive(checkout)) as code:
         assert leaks(code) == []
 
 
@@ -370,7 +370,7 @@ def test_content_from_elsewhere_is_refused(checkout: Path, tmp_path: Path, what:
         one = git(checkout, "rev-parse", "HEAD").strip()
         git(checkout, "update-index", "--add", "--cacheinfo", f"160000,{one},shared")
     git(checkout, "commit", "--quiet", "--no-gpg-sign", "--message=shared")
-    with pytest.raises(BadParameter, match=f"shared is {what}: its content would be missing"):
+    with pytest.raises(BadParameter, match=f"'shared' is {what}: it would be missing"):
         seen(checkout)
 
 
@@ -381,3 +381,11 @@ def test_the_environment_names_no_other_repository(
     before = inspect_source(checkout)
     monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
     assert inspect_source(checkout) == before
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.py", b"new\nline.py"])
+def test_a_name_that_no_archive_can_have_is_refused(checkout: Path, name: bytes) -> None:
+    (Path(os.fsdecode(os.fsencode(checkout) + b"/" + name))).write_text("x = 1")
+    commit(checkout)
+    with pytest.raises(BadParameter, match="a name that is not printable text"):
+        seen(checkout)
