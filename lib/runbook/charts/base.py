@@ -73,7 +73,7 @@ def chart(
     axes = figure.add_subplot()
     figure.subplots_adjust(left=left, right=0.985, top=1 - 0.32 / height, bottom=0.55 / height)
     paint(axes)
-    axes.set_title(title + (" (incomplete)" if fact.gaps else ""), loc="left", fontsize=11)
+    figure.text(0.01, 1 - 0.24 / height, title + (" (incomplete)" if fact.gaps else ""), fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0)
