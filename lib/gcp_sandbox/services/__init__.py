@@ -1,7 +1,7 @@
 """Every API of the sandbox, a module or a directory each: importing this package registers their routes.
 
 In: requests of Google's clients. Out: answers in the format of Google's APIs; bigquery/ executes SQL on DuckDB.
-Start with secrets.py, which is small, then functions/ and run/.
+Start with scheduler.py, which is small, then functions/ and run/.
 """
 
 from gcp_sandbox.services import feeds, iam, inbox, scheduler, secrets  # noqa: F401
