@@ -21,7 +21,7 @@ from runbook.cloud.connect import connect
 from runbook.cloud.target import target
 from runbook.config.data_file import table
 from runbook.config.load import load_settings, params_directory
-from runbook.config.schema import Cron, Identifier, Location, ProjectId, Settings, Zone
+from runbook.config.schema import Cron, Identifier, Location, ProjectId, Settings, Zone, service_of
 from runbook.display.text import visible
 from runbook.facts.base import Answer, each
 from runbook.facts.fields import items, last, mapping, number, text
@@ -35,12 +35,13 @@ GUESSES = table(__file__, "guesses.yaml")
 OPTIONS = {"project": ProjectId, "region": Location, "environment": Name}
 
 
-def init(out: Path | None, world: str, **given: str) -> tuple[Path, str]:
-    """Write the draft of params to `out`, by default params/<environment>.yaml; returns the file and its text.
+def init(out: Path | None, world: str, **given: str) -> tuple[Path, str, list[str]]:
+    """Write the draft of params to `out`, by default params/<environment>.yaml.
 
-    `given` are the OPTIONS. In the sandbox, the project has the system of params/sandbox.yaml. Raises BadParameter, and
-    BadInput for a file that exists, before anything is read; what `connect` raises; NoAnswer if the functions cannot be
-    read.
+    Returns the file, who answered (google or sandbox), and a sentence for each thing that could not be read. `given`
+    are the OPTIONS. In the sandbox, the project has the system of params/sandbox.yaml. Raises BadParameter, and
+    BadInput for a file that exists, before anything is read; what `connect` raises; NoAnswer if the functions cannot
+    be read.
     """
     for name, kind in OPTIONS.items():
         if not fits(kind, given[name]):
@@ -50,11 +51,11 @@ def init(out: Path | None, world: str, **given: str) -> tuple[Path, str]:
         system = load_settings("sandbox").model_copy(update=given)
     else:
         system = Settings.model_construct(**given, feeds={})
-    draft = TEMPLATE.substitute(
-        given, target=target(given["environment"]), **_draft(given["region"], *_read(connect(system, world)))
-    )
-    publish(path, draft.encode())
-    return path, draft
+    answers = _read(cloud := connect(system, world))
+    gaps = [f"Could not be read: {g.subject}: {g.why} Next: {g.next}" for answer in answers for g in answer.gaps]
+    values = {**given, "target": cloud.target, "gaps": "\n".join(map(_comment, gaps))}
+    publish(path, TEMPLATE.substitute(values, **_draft(given["region"], *answers)).encode())
+    return path, cloud.target, [visible(gap) for gap in gaps]
 
 
 def fits(kind: Any, value: Any) -> bool:
@@ -106,10 +107,8 @@ def _draft(region: str, functions: Answer, jobs: Answer, datasets: Answer, table
     mine = [t for t in tables.rows if _dataset(t) == main]
     dated = [(_name(t), column) for t in mine if (column := _column(t, "DATE"))]
     name, date = next((pair for pair in dated if re.search(GUESSES["scores"], " ".join(pair))), ("", ""))
-    gaps = [gap for answer in (functions, jobs, datasets, tables) for gap in answer.gaps]
     found = _runs(runs) | {
         "time_zone": zone,
-        "gaps": "\n".join(_comment(f"Could not be read: {gap.subject}: {gap.why} Next: {gap.next}") for gap in gaps),
         "datasets": ", ".join(f"{name} in {place}" for name, place in sorted(places.items())),
         "main": main,
         "backup": next((name for name in places if name != main and re.search(GUESSES["backup"], name)), ""),
@@ -156,7 +155,7 @@ def _function(function: Any, job: Any) -> dict[str, Any]:
         "service": last(config, "service"),
         "job": last(job, "name"),
     }
-    default = {"service": name.lower().replace("_", "-"), "job": name}
+    default = {"service": service_of(name), "job": name}
     return {"name": name} | GUESSES["function"] | {k: v for k, v in found.items() if v and v != default.get(k)}
 
 

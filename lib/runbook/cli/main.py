@@ -207,9 +207,8 @@ def init(project: str, region: str, environment: str | None, out: Path | None, w
     """Draft the params file of an environment from what its project says; nothing in the project is changed."""
     from runbook.cli.init import init
 
-    path, draft = init(out, world, project=project, region=region, environment=environment or project)
-    gaps = re.findall("(?m)^# (Could not be read: .*)", draft)
-    name, source = environment or project, draft.partition("(")[2].partition(")")[0]
+    name = environment or project
+    path, source, gaps = init(out, world, project=project, region=region, environment=name)
     said = f"Next: replace each <placeholder>; then, as params/{name}.yaml: runbook doctor --env {name}."
     click.echo("\n".join([f"Draft: {path}, from {source}", *gaps, said]))
     sys.exit(Exit.UNKNOWN if gaps else Exit.OK)

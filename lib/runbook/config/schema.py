@@ -59,6 +59,11 @@ class Datasets(Part):
     backup: Identifier
 
 
+def service_of(function: str) -> str:
+    """The name that Google gives the Cloud Run service of a function."""
+    return function.lower().replace("_", "-")
+
+
 class Function(Part):
     """A function that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds.
 
@@ -79,7 +84,7 @@ class Function(Part):
     @property
     def service_name(self) -> str:
         """Its Cloud Run service, named as Google names it unless params say otherwise."""
-        return self.service or self.name.lower().replace("_", "-")
+        return self.service or service_of(self.name)
 
     @property
     def job_name(self) -> str:

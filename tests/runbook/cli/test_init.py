@@ -282,7 +282,7 @@ def test_damaged_answers_make_a_draft_all_the_same(seed: int) -> None:
     tables = [table("runs", status="STRING", started="TIMESTAMP", source="STRING"), table("s", score_date="DATE")]
     given = [damaged(part, chance) for part in (*rows, tables)]
     made = module._draft("r", *(Answer(part if isinstance(part, list) else [part]) for part in given))
-    yaml.safe_load(module.TEMPLATE.substitute(made, project="p", region="r", target="google"))
+    yaml.safe_load(module.TEMPLATE.substitute(made, project="p", region="r", target="google", gaps=""))
 
 
 def test_what_no_project_knows_is_as_in_the_template_for_people() -> None:
