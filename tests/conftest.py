@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_SANDBOX", "MOCK_MODE"):
+for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_SANDBOX", "MOCK_MODE", "STORAGE_EMULATOR_HOST"):
     os.environ.pop(name, None)
 
 # Every run makes dozens of small files and forces them to the disk. In memory that costs nothing; the processes that
@@ -24,6 +24,7 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
     tempfile.tempdir = None
     atexit.register(shutil.rmtree, made, ignore_errors=True)
 os.environ["RUNBOOK_RECORDS"] = tempfile.mkdtemp(prefix="records-")
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")  # what a machine remembers of record stores
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runbook.model.errors import RunbookError
+from runbook.records.journal import progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from runbook.cloud.prefetch import Prefetch
     from runbook.config.request import Request
     from runbook.config.schema import Settings
-    from runbook.display.text import Row
     from runbook.model.facts import Fact
     from runbook.model.findings import Findings
     from runbook.model.moment import Moment
@@ -26,10 +26,15 @@ if TYPE_CHECKING:
 @dataclass
 class KernelContext:
     """What the runner passes to this process before the first cell: the record's directory, a secret's value, and a
-    prefetched connection. Empty in a kernel that Jupyter started."""
+    prefetched connection. Empty in a kernel that Jupyter started.
+
+    `takeover` and `abandon` name the owner of an attempt whose process is dead, as `runbook apply` was told.
+    """
 
     directory: Path | None = None
     secret: bytes | None = None
+    takeover: str = ""
+    abandon: str = ""
     prefetch: Prefetch | None = None
 
 
@@ -75,16 +80,6 @@ class Context:
             rows = self.journal.read()
             if written := [row for row in rows if row["kind"] == "WRITE"]:
                 plan = written[0]["plan"]
-                error.effect = "\n  ".join([f"Before this error, changes of plan {plan} were sent:", *_done(rows)])
+                error.effect = "\n  ".join([f"Before this error, changes of plan {plan} were sent:", *progress(rows)])
                 error.next = f"{error.next} Then: runbook apply {plan}, which checks each change and resumes.".lstrip()
             raise
-
-
-def _done(rows: list[Row]) -> Iterator[str]:
-    """The status of each change that was started, from the journal, one per line."""
-    ends = {row["number"]: row["state"] for row in rows if row["kind"] == "CONFIRM"}
-    for row in rows:
-        if row["kind"] == "INTENT":
-            state = ends.get(row["number"], "started, not confirmed")
-            said = "done" if state == "new" else state
-            yield f"{row['number']}. {row['change']['action']}, {row['change']['resource']}: {said}"

@@ -32,16 +32,20 @@ import gcp_sandbox
 from gcp_sandbox.app import App
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.world.schema import Fault
+from runbook.apply.attempts import IN_FLIGHT_S, last_row
 from runbook.approvals.stored_plan import find
 from runbook.cloud import connect
 from runbook.cloud.client import Cloud
 from runbook.cloud.inprocess import InProcess
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, load_notebook
+from runbook.context import KERNEL
 from runbook.facts.checkout import source_code
 from runbook.model.errors import RunbookError
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Change
+from runbook.records.files import json_of
+from runbook.records.store import Store
 
 REQUESTER = "casey"  # who plans and applies; avery and blake sign
 # Everything that writes, with parameters that plan something in the healthy world.
@@ -190,6 +194,28 @@ class Place:
     world: str = "healthy"
     app: App = None  # type: ignore[assignment]
     wire: Wire = field(init=False)
+
+    @property
+    def folder(self) -> Path:
+        """The directory of the store: the sandbox's records are rehearsals."""
+        return self.records / "rehearsal" / "sandbox"
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder)
+
+    def owner(self) -> str:
+        """The owner of the newest attempt, as a refusal names it."""
+        store = self.store
+        lock = json_of(store.read(store.children("lock")[-1]))
+        return (last_row(store, lock["attempt"]) or lock)["owner"]
+
+    @contextmanager
+    def takeover(self, abandon: bool = False) -> Iterator[None]:
+        """While inside, runs continue the newest attempt, whose process is dead; nothing of it is still on the way."""
+        word = {"abandon" if abandon else "takeover": self.owner()}
+        with patch.multiple(KERNEL, **word), patch("runbook.apply.attempts.MARGIN_S", -IN_FLIGHT_S):
+            yield
 
     def __post_init__(self) -> None:
         self.app = self.app or gcp_sandbox.app(load_settings("sandbox").inventory(), self.world)

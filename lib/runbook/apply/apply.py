@@ -1,29 +1,29 @@
 """Applies an approved plan: checks id, gates, lock and approvals; the executor writes.
 
-    plan → same id? → gates? → lock → approvals? → mark them as used → changes, in order → CLOSE
+    plan → same id? → gates? → approvals? → lock → mark them as used → changes, in order → CLOSE
 
-After a crash, apply the same plan again. It reads the same journal, verifies the changes that are done, and applies
-the rest under the same approvals until they expire.
+After an interruption, apply the same plan again; after a crash, with `--takeover`. It reads the same journal, verifies
+the changes that are done, and applies the rest under the same approvals until they expire.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from runbook.apply.attempts import already_applied, lock, next_attempt, open_journal, store_of
+from runbook.apply.attempts import Attempt, already_applied, begun, unfinished_attempts
 from runbook.apply.executor import Executor
 from runbook.apply.secret_value import SecretValue
 from runbook.apply.stale import stale, unfinished
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens, terms_of
-from runbook.approvals.verify import approvals_of, check, consume
+from runbook.approvals.verify import approvals_of, check, consume, used_by
+from runbook.context import KERNEL
 from runbook.incidents.opened import is_open
 from runbook.model.canonical import canonical
 from runbook.model.errors import Refused
@@ -31,9 +31,10 @@ from runbook.model.findings import Verdict
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.records.files import publish
-from runbook.records.journal import Journal
 from runbook.records.people import person
 from runbook.records.plans import Terms, clock, newest_plan, plan_of
+from runbook.records.record import store_of
+from runbook.records.store import Store
 
 if TYPE_CHECKING:
     from runbook.context import Context
@@ -48,10 +49,14 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         asked = _asked(run, plan)
         if not asked.go:
             return _planned(run, plan, asked)
+        store = store_of(run.settings)
+        if KERNEL.abandon:
+            with begun(run, store, plan, KERNEL.abandon) as attempt:
+                return Executor(run, plan, secret_value, attempt).look(asked.now)
         _require_safe(plan, asked, secret_value)
-        with nullcontext() if plan.only_notifies else lock(store_of(run).folder, run):
-            approvals = _require_approved(run, plan, asked)
-            attempt = _begin(run, plan, asked, approvals)
+        approvals = _require_approved(run, plan, asked)
+        with begun(run, store, plan, KERNEL.takeover) as attempt:
+            _use(store, plan, asked, approvals, attempt)
             return _execute(run, plan, secret_value, attempt, asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
@@ -77,7 +82,7 @@ def _wanted(run: Context, plan: Plan) -> Plan:
 
     Raises Refused if there is no plan, or if the approved plan is a different one or was already applied.
     """
-    wanted, store = run.request.values.get("approved_plan", ""), store_of(run)
+    wanted, store = run.request.values.get("approved_plan", ""), store_of(run.settings)
     if wanted not in ("", plan.id, plan.whole_id):
         plan = unfinished(store, wanted, plan, run) or plan
     moved = wanted not in ("", plan.id, plan.whole_id)
@@ -96,7 +101,7 @@ def _asked(run: Context, plan: Plan) -> _Asked:
     now, clock_trusted = run.cloud.now()
     opening = opens(run.settings.windows.get(rule.window), now, run.settings.zone)
     named = given.get("incident", "")
-    alone = bool(named) and rule.alone_in_p1 and is_open(store_of(run), named, now)
+    alone = bool(named) and rule.alone_in_p1 and is_open(store_of(run.settings), named, now)
     terms = terms_of(rule, person(), opening, named if alone else "")
     unsigned = not rule.signers and bool(given.get("apply") or given.get("notify"))
     return _Asked(
@@ -122,33 +127,35 @@ def _require_safe(plan: Plan, asked: _Asked, secret_value: SecretValue) -> None:
 
 def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statement, ...]:
     """The approvals that allow applying this plan now; empty if no approval is required. Raises Refused."""
-    store, people = store_of(run), None
+    store, people = store_of(run.settings), None
     if plan.rule.signers:
-        people = signers_of(run.settings, run.cloud.target, store.folder.parent)
+        people = signers_of(run.settings, run.cloud.target)
     found = approvals_of(store, plan.whole_id)
-    return check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening)
+    statements = check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening)
+    if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):
+        hint = f"look at {min(used)} in the record store; to repeat the change, plan again."
+        raise already_applied(store, plan.id) or Refused("these approvals were already used by another run", next=hint)
+    return statements
 
 
-def _begin(run: Context, plan: Plan, asked: _Asked, approvals: Sequence[Statement]) -> Journal:
-    """Mark the approvals as used, and open the journal of this attempt, or of the unfinished one."""
-    store = store_of(run)
-    folder = next_attempt(store.folder / "applied" / plan.id)
+def _use(store: Store, plan: Plan, asked: _Asked, approvals: Sequence[Statement], attempt: Attempt) -> None:
+    """Mark the approvals as used by this attempt, before its first change."""
     try:
-        consume(store, approvals, plan.whole_id, f"{plan.id}/{folder.name}", asked.now)
+        consume(store, approvals, plan.whole_id, attempt.place, asked.now)
     except Refused as refusal:
-        raise already_applied(store, plan.id) or refusal from None
-    return open_journal(folder)
+        attempt.write("CLOSE", result="refused", said=refusal.what)
+        raise
 
 
 def _execute(
-    run: Context, plan: Plan, secret_value: SecretValue, attempt: Journal, asked: _Asked, approvals: Sequence[Statement]
+    run: Context, plan: Plan, secret_value: SecretValue, attempt: Attempt, asked: _Asked, approvals: Sequence[Statement]
 ) -> Outcome:
     """Let the executor write; record which approvals were used."""
     shown = ("approver", "role", "reason", "incident", "override", "review_by")
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
-    stored = newest_plan(store_of(run), plan.id)
+    stored = newest_plan(attempt.store, plan.id)
     planned_in = stored.file.record if stored else ""
-    run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=str(attempt.path), approvals=by)
+    run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
     return replace(Executor(run, plan, secret_value, attempt).all(asked.now), by=by, planned_in=planned_in)
 
 
@@ -184,5 +191,5 @@ def _put(run: Context, plan: Plan, terms: Terms) -> None:
     plan_of(content)
     # Two people may make the same plan: the approver must see the newest file, with the latest requester's terms.
     name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
-    store_of(run).create(name, content)
+    store_of(run.settings).create(name, content)
     publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")

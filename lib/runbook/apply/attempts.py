@@ -1,82 +1,239 @@
-"""Attempts to apply a plan: the lock of an environment, and the journal of each attempt."""
+"""Attempts to apply a plan. Their journal lies in the record store, and is the lock of the environment.
+
+    lock/<number>                           the attempt that holds the environment; numbered without a gap
+    applied/<plan>/<time>-<random>/<row>    the rows of one attempt, in order: OPEN or TAKEOVER, INTENT, WRITE, RESULT,
+                                            CONFIRM, CLOSE
+
+The environment is free if the newest attempt ends with CLOSE. Each row is created once, so an owner who was taken over
+cannot write the next row, and sends nothing more. Rows do not fence Google's APIs: therefore nobody sends later than
+IN_FLIGHT_S after the row that announces it, and who takes over waits longer than that before they look.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+import platformdirs
 
-from runbook.model.errors import NoRecord, Refused
-from runbook.records.files import publish
-from runbook.records.journal import Journal
+from runbook.display.text import Row
+from runbook.model.errors import Broken, Refused, RunbookError, Taken
+from runbook.records.files import now
+from runbook.records.journal import rows_in
 from runbook.records.provenance import here
-from runbook.records.record import records_directory
 from runbook.records.store import Store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runbook.context import Context
+    from runbook.model.plan import Plan
+
+IN_FLIGHT_S = 30  # for how long a request may still be sent after its row was written
+MARGIN_S = 5
+_WHEN = "%Y%m%dt%H%M%S%f"
 
 
-def store_of(run: Context) -> Store:
-    """The record store of a run's environment; it is shared only if params say so."""
-    return Store(records_directory(run.settings), shared=run.settings.records_shared)
+class TakenOver(RunbookError):
+    """Somebody else continues this attempt; this process must not send anything more."""
+
+
+@dataclass
+class Attempt:
+    """The journal of one attempt; `owner` is a random word for whoever writes it now, `count` its last row."""
+
+    store: Store
+    place: str
+    who: str
+    owner: str = field(default_factory=lambda: secrets.token_hex(4))
+    count: int = 0
+    written: float = 0.0
+
+    def write(self, kind: str, **data: Any) -> None:
+        """Create the next row; it is in the store when this returns. Raises TakenOver, NoRecord."""
+        row = {"time": now(), "kind": kind, "owner": self.owner, "who": self.who, **data}
+        try:
+            self.store.create(f"{self.place}/{self.count + 1:04d}", json.dumps(row, default=str).encode())
+        except Taken:
+            said = f"by {last_row(self.store, self.place).get('who')}"
+            why = "what was sent before this is known to them; this process sends nothing more"
+            raise TakenOver(f"this attempt was taken over {said}", why, "", "read their record.") from None
+        self.count += 1
+        self.written = _clock()
+
+    def require_prompt(self) -> None:
+        """Raise Refused if the newest row is so old that somebody else may have taken over since it was written."""
+        late = _clock() - self.written
+        if late > IN_FLIGHT_S:
+            said = f"{late:.0f} s passed since it was announced; at most {IN_FLIGHT_S} s may"
+            raise Refused("this process was stopped for too long, so nothing was sent", said)
+
+    def rows(self) -> list[Row]:
+        """All rows so far. Raises Broken for a damaged one."""
+        return rows_in(self.store, self.place)
+
+
+def attempts(store: Store, plan: str) -> list[str]:
+    """Where the attempts to apply a plan are in the store, oldest first."""
+    return store.children(f"applied/{plan[:12]}")
+
+
+def last_row(store: Store, place: str) -> Row:
+    """The newest row of an attempt; {} if there is none."""
+    rows = rows_in(store, place, store.children(place)[-1:])
+    return rows[-1] if rows else {}
+
+
+def unfinished_attempts(store: Store, plan: str) -> list[str]:
+    """The newest attempt to apply a plan, if it can be continued."""
+    return [place for place in attempts(store, plan)[-1:] if not is_final(last_row(store, place))]
+
+
+def is_final(row: Row) -> bool:
+    """Whether an attempt with this newest row can never be continued."""
+    return row.get("kind") == "CLOSE" and bool(row.get("final", True))
 
 
 def already_applied(store: Store, wanted: str) -> Refused | None:
     """The refusal for a plan whose last attempt succeeded; None for any other plan."""
-    known = attempts(store.folder / "applied" / wanted[:12])
-    rows = known[-1].read() if known else []
-    if not rows or rows[-1].get("result") != "applied":
-        return None
-    said = f"it ended at {rows[-1]['time'][:16]} UTC; its journal: {known[-1].path}"
-    return Refused(f"plan {wanted[:12]} was already applied", said, next="nothing; to repeat it, plan again.")
+    for place in attempts(store, wanted)[-1:]:
+        row = last_row(store, place)
+        if row.get("kind") == "CLOSE" and row.get("result") == "applied":
+            said = f"it ended at {row['time'][:16]} UTC; its journal: {store}/{place}"
+            return Refused(f"plan {wanted[:12]} was already applied", said, next="nothing; to repeat it, plan again.")
+    return None
 
 
 @contextmanager
-def lock(folder: Path, run: Context) -> Iterator[None]:
-    """Allow one writing run per environment at a time. The operating system frees the lock when its process ends.
+def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attempt]:
+    """Hold the environment for one attempt; the unfinished attempt of this plan goes on, else a new one is made.
 
-    Raises Refused with the name of the owner, and NoRecord.
+    `taking` is the owner whose process is dead, "" for none. A plan that only adds, such as messages and snapshots,
+    takes no lock. If an error ends the attempt, it is closed so that it can go on. Raises Refused, NoRecord.
     """
-    owner, lock = folder / "lock.owner", FileLock(folder / "lock", timeout=0)
+    who = f"{here()['who']}, process {os.getpid()}, run {run.folder.name}"
+    if taking:
+        attempt = _taken_over(store, plan, taking, who)
+    else:
+        attempt = _unfinished(store, plan, who) or Attempt(store, _new_place(plan), who)
+        if not plan.only_adds:
+            _lock(store, attempt, plan)
+        attempt.write("OPEN", plan=plan.whole_id)
     try:
-        lock.acquire()
-    except Timeout:
-        who = owner.read_text(encoding="utf-8") if owner.exists() else "its owner is unknown"
-        raise Refused("another run is changing this environment", who, next="wait until it has ended.") from None
-    except OSError as error:
-        raise NoRecord("the environment cannot be locked", str(error), next="set another RUNBOOK_RECORDS.") from None
+        yield attempt
+    except (Exception, KeyboardInterrupt) as error:
+        if not isinstance(error, TakenOver):
+            with suppress(RunbookError):  # the first error is the one to report
+                attempt.write("CLOSE", result="stopped", final=False)
+        raise
+
+
+def _new_place(plan: Plan) -> str:
+    return f"applied/{plan.id}/{datetime.now(UTC):{_WHEN}}-{secrets.token_hex(4)}"
+
+
+def _unfinished(store: Store, plan: Plan, who: str) -> Attempt | None:
+    """The newest attempt of this plan, if it can go on. Without a lock, each attempt is a new one."""
+    for place in () if plan.only_adds else unfinished_attempts(store, plan.id):
+        return Attempt(store, place, who, count=len(store.children(place)))
+    return None
+
+
+def _lock(store: Store, attempt: Attempt, plan: Plan) -> None:
+    """Take the lock of the environment. Raises Refused if another attempt has it."""
+    held = _held(store)
+    if held:
+        holder, newest = _owner(store, held[-1])
+        if newest.get("kind") != "CLOSE":
+            raise _busy(holder, newest)
+    mine = {
+        "kind": "LOCK",
+        "attempt": attempt.place,
+        "plan": plan.id,
+        "owner": attempt.owner,
+        "who": attempt.who,
+        "time": now(),
+    }
     try:
-        publish(owner, f"{here()['who']}, process {os.getpid()}, run {run.folder.name}".encode())
-        yield
-    finally:
-        lock.release()
+        store.create(f"lock/{len(held) + 1:06d}", json.dumps(mine).encode())
+    except Taken:
+        raise _busy(*_owner(store, f"lock/{len(held) + 1:06d}")) from None
+    _remember(store, len(held) + 1)
 
 
-def next_attempt(folder: Path) -> Path:
-    """The folder of this plan's unfinished attempt, or of a new attempt.
+def _taken_over(store: Store, plan: Plan, taking: str, who: str) -> Attempt:
+    """The open attempt of an owner whose process is dead. Raises Refused unless it is of this plan and owner."""
+    held = _held(store)
+    holder, newest = _owner(store, held[-1]) if held else ({}, {"kind": "CLOSE"})
+    if newest.get("kind") == "CLOSE":
+        raise Refused("there is nothing to take over", "the newest attempt is closed", next=f"runbook apply {plan.id}.")
+    if (holder.get("plan"), (newest or holder).get("owner")) != (plan.id, taking):
+        raise _busy(holder, newest)
+    attempt = Attempt(store, holder["attempt"], who, count=len(store.children(holder["attempt"])))
+    attempt.write("TAKEOVER", plan=plan.whole_id, took=taking, said="the operator states that it is dead")
+    if newest.get("kind") in ("INTENT", "WRITE"):
+        time.sleep(IN_FLIGHT_S + MARGIN_S)  # its request may still be on the way
+    return attempt
 
-    The folder is made only after the approvals are marked as used: a refused plan is not an attempt.
-    """
-    known = attempts(folder)
-    if known and not any(row["kind"] == "CLOSE" for row in known[-1].read()):
-        return known[-1].path.parent
-    return folder / str(len(known) + 1)
 
-
-def open_journal(folder: Path) -> Journal:
-    """The journal of an attempt, in a new folder if needed. Raises NoRecord."""
+def _owner(store: Store, lock: str) -> tuple[Row, Row]:
+    """A lock, and the newest row of its attempt; {} if it has none yet. Raises Broken for a damaged one."""
+    (holder,) = rows_in(store, "lock", [lock])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NoRecord("the journal cannot be made", str(error), next="set another RUNBOOK_RECORDS.") from None
-    return Journal(folder)
+        return holder, last_row(store, holder["attempt"])
+    except (LookupError, TypeError, ValueError) as error:
+        hint = "ask who may write to the record store; use a new store."
+        raise Broken("a lock is damaged", f"{store}/{lock}: {error}", next=hint) from None
 
 
-def attempts(folder: Path) -> list[Journal]:
-    """The journals of a plan's attempts, oldest first."""
-    return [Journal(path) for path in sorted(folder.glob("[0-9]*"), key=lambda path: int(path.name))]
+def _busy(holder: Row, newest: Row) -> Refused:
+    plan, owner = holder.get("plan"), (newest or holder).get("owner")
+    said = f"plan {plan}, since {holder['time'][:16]} UTC; {(newest or holder).get('who')}; owner {owner}"
+    hint = (
+        f"wait until it has ended. If its process is dead: runbook apply {plan} --takeover {owner} finishes it; "
+        f"runbook apply {plan} --abandon {owner} only looks and closes it."
+    )
+    return Refused("another run is changing this environment", said, next=hint)
+
+
+def _held(store: Store) -> list[str]:
+    """The locks so far, oldest first. Raises Refused if some are missing."""
+    held = store.children("lock")
+    known = _remembered(store)
+    if held != [f"lock/{n:06d}" for n in range(1, len(held) + 1)] or known > len(held):
+        raise Refused(
+            "the record store has lost journals: it was tidied, or restored from a copy",
+            f"{store}/lock: {len(held)} rows; this machine has seen {max(known, len(held))}",
+            next="use a new record store, and approve again; see docs/security.md.",
+        )
+    return held
+
+
+def _memory(store: Store) -> Path:
+    return platformdirs.user_state_path("sales-intelligence-runbooks") / "stores" / store.name
+
+
+def _remembered(store: Store) -> int:
+    """How many locks of this store this machine has seen; 0 if it does not know."""
+    with suppress(OSError, ValueError, RuntimeError):
+        return int(_memory(store).read_text(encoding="ascii"))
+    return 0
+
+
+def _remember(store: Store, number: int) -> None:
+    """Note the newest lock outside the store. It is a second lock only: a machine without a home does without."""
+    with suppress(OSError, RuntimeError):
+        _memory(store).parent.mkdir(parents=True, exist_ok=True)
+        _memory(store).write_text(str(number), encoding="ascii")
+
+
+def _clock() -> float:
+    """Seconds that also pass while this machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

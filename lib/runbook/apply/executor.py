@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runbook.apply.actions import ACTIONS
 from runbook.apply.actions.base import Observation
+from runbook.apply.attempts import Attempt, TakenOver
 from runbook.apply.secret_value import SecretValue
 from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
@@ -22,7 +23,6 @@ from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError
 from runbook.model.outcome import ChangeStatus, Outcome
 from runbook.model.plan import Change, Plan
-from runbook.records.journal import Journal
 
 if TYPE_CHECKING:
     from runbook.context import Context
@@ -67,7 +67,7 @@ class Executor:
     run: Context
     plan: Plan
     secret_value: SecretValue
-    journal: Journal
+    journal: Attempt
     refused: bool = False
 
     def all(self, began: datetime) -> Outcome:
@@ -77,18 +77,47 @@ class Executor:
         """
         statuses: list[tuple[ChangeStatus, str]] = []
         for number, change in enumerate(self.plan.changes, 1):
-            statuses.append(self._one(number, change))
+            try:
+                statuses.append(self._one(number, change))
+            except TakenOver as error:
+                return self._overtaken(statuses, error, began)
             if statuses[-1][0] != "done" and not change.optional and not change.args.independent:
                 break
         statuses += [("not attempted", "")] * (len(self.plan.changes) - len(statuses))
         worst = {status for _, status, _ in self._counted(statuses)}
         result = "unknown" if "unknown" in worst else "failed" if worst != {"done"} else "applied"
-        if result == "applied" or (result == "failed" and not self.refused):
-            self._write("CLOSE", result=result)
+        self._write("CLOSE", result=result, final=result == "applied" or (result == "failed" and not self.refused))
         done = [c for c, (status, _) in zip(self.plan.changes, statuses, strict=True) if status == "done"]
         return Outcome(
             self.plan, result, tuple(statuses), self._said(result, statuses), self._next(result, done), began
         )
+
+    def look(self, began: datetime) -> Outcome:
+        """Observe each change, send nothing, and close the attempt for good."""
+        statuses: list[tuple[ChangeStatus, str]] = []
+        for number, change in enumerate(self.plan.changes, 1):
+            noted, sent = self._resumed(number, change)
+            observed = self._observe(replace(noted, notes={"once": self.once, **noted.notes}))
+            self._write("CONFIRM", number=number, state=observed.state, said=observed.said)
+            status = STATUS[observed.state, "yes" if sent else "no"] or "not attempted"
+            statuses.append((status, observed.said))
+        self._write("CLOSE", result="abandoned")
+        done = sum(status == "done" for status, _ in statuses)
+        said = f"abandoned: {done} of {len(statuses)} changes were done; nothing was sent now"
+        undo = self._next("failed", [c for c, (s, _) in zip(self.plan.changes, statuses, strict=True) if s == "done"])
+        result = "unknown" if any(status == "unknown" for status, _ in statuses) else "failed"
+        return Outcome(self.plan, result, tuple(statuses), said, undo, began)
+
+    def _overtaken(self, statuses: list[tuple[ChangeStatus, str]], error: TakenOver, began: datetime) -> Outcome:
+        """The outcome of a process that was taken over: it does not know how its last change ended."""
+        rest = len(self.plan.changes) - len(statuses) - 1
+        known = (*statuses, ("unknown", error.what), *[("not attempted", "")] * rest)
+        return Outcome(self.plan, "unknown", known, error.what, (error.next,), began)
+
+    @property
+    def once(self) -> str:
+        """What tells the messages of this attempt from those of another."""
+        return f"{self.plan.id}-{self.journal.place[-8:]}"
 
     def _counted(self, statuses: list[tuple[ChangeStatus, str]]) -> list[tuple[int, ChangeStatus, str]]:
         """Number, status and text of the changes that decide the result: the required ones, or all if none is."""
@@ -121,7 +150,7 @@ class Executor:
         change, sent = self._resumed(number, change)
         self.refused = False
         if change.optional:
-            change = replace(change, notes={"once": f"{self.plan.id}-{self.journal.path.parent.name}"})
+            change = replace(change, notes={"once": self.once})
         observed = self._settled(change, wait=("pending", "old") if sent and change.args.is_a_run else ("pending",))
         if status := STATUS[observed.state, "no"]:
             return status, observed.said if status == "done" else f"not started: {observed.said}"
@@ -179,7 +208,7 @@ class Executor:
         never tried, and its notes are out of date.
         """
         noted, sent = change, False
-        for row in self.journal.read():
+        for row in self.journal.rows():
             if row.get("number") == number and row["kind"] == "INTENT":
                 since = (row.get("notes") or {}).get("since")
                 noted = replace(change, notes={"since": since} if isinstance(since, str) else {})
@@ -218,6 +247,7 @@ class Executor:
         def send(method: str, url: str, body: Any = None, headers: Row | None = None) -> Row:
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             self._write("WRITE", number=number, method=method, url=url.partition("?")[0], bytes=len(raw))
+            self.journal.require_prompt()
             return self.run.cloud.write(method, url, raw, headers)
 
         return send

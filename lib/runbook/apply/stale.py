@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.apply.attempts import attempts
+from runbook.apply.attempts import attempts, is_final
+from runbook.context import KERNEL
 from runbook.display.text import Row
 from runbook.model.canonical import canonical
 from runbook.model.errors import Refused
 from runbook.model.plan import Plan, change_of
+from runbook.records.journal import rows_in
 from runbook.records.plans import newest_plan
 from runbook.records.store import Store
 
@@ -29,15 +31,18 @@ def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | No
     if stored is None:
         return None
     content, rule = stored.file.content, run.settings.operations.get(stored.file.content["operation"])
-    known = attempts(store.folder / "applied" / stored.file.id[:12])
-    rows = known[-1].read() if known else []
-    begun = any(row.get("kind") == "INTENT" for row in rows) and not any(row.get("kind") == "CLOSE" for row in rows)
-    if not begun or rule is None:
+    known = attempts(store, stored.file.id)
+    rows = rows_in(store, known[-1]) if known else []
+    begun = any(row["kind"] == "INTENT" for row in rows) and not is_final(rows[-1])
+    if not (begun or KERNEL.abandon) or rule is None:
         return None
     changes = tuple(change_of(row, run.request.runbook, content["operation"]) for row in content["changes"])
-    if not rule.signers and not {canonical(c.plain()) for c in changes} <= {
-        canonical(c.plain()) for c in (*plan.changes, *plan.already_applied)
-    }:
+    if (
+        not KERNEL.abandon
+        and not rule.signers
+        and not {canonical(c.plain()) for c in changes}
+        <= {canonical(c.plain()) for c in (*plan.changes, *plan.already_applied)}
+    ):
         return None
     was = {name: content[name] for name in ("operation", "reason", "relies_on")}
     made = replace(plan, **was, changes=changes, rule=rule, refusal=None)

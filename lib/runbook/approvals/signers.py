@@ -33,6 +33,7 @@ from runbook.config.schema import Settings
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.strict import Name, Part
 from runbook.records.files import probe
+from runbook.records.record import records_directory
 
 DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
 LIMIT = 2**18
@@ -78,16 +79,21 @@ class _Roles(Part):
     people: dict[str, list[Name]]
 
 
-def signers_of(system: Settings, target: str, records: Path) -> Signers:
+def signers_of(system: Settings, target: str) -> Signers:
     """Load the people who may sign here: from params/approvers, or the demo people of the sandbox.
 
     Raises what `load_signers` raises.
     """
     folder = params_directory() / "approvers" / system.environment
     if target == "sandbox":
-        folder = records / "sandbox" / "approvers"
+        folder = demo_folder(system)
         demo_signers(folder)
     return load_signers(folder, target, system.environment, system.contacts)
+
+
+def demo_folder(system: Settings) -> Path:
+    """Where the demo people's files and keys are."""
+    return records_directory(system).parent / "approvers"
 
 
 def load_signers(folder: Path, target: str, environment: str, known: Collection[str]) -> Signers:

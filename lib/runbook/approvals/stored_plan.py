@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook.approvals.sign import approve
-from runbook.approvals.signers import DEMO, signers_of
+from runbook.approvals.signers import DEMO, demo_folder, signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens
 from runbook.approvals.verify import require_signature
@@ -23,7 +23,7 @@ from runbook.model.errors import BadSettings, Refused, UnknownName
 from runbook.model.operations import Rule
 from runbook.records.people import person
 from runbook.records.plans import Stored, clock, newest_plan
-from runbook.records.record import records_directory
+from runbook.records.record import store_of
 from runbook.records.store import Store
 
 
@@ -90,7 +90,7 @@ class Found:
     def require_signature(self) -> None:
         """Raise Refused unless a permitted signer has signed it, or no approval is required."""
         if self.rule.signers:
-            people = signers_of(self.system, self.content["target"], self.store.folder.parent)
+            people = signers_of(self.system, self.content["target"])
             require_signature(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
     def now(self) -> datetime:
@@ -99,11 +99,11 @@ class Found:
 
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
-        target, records = self.content["target"], self.store.folder.parent
-        people = signers_of(self.system, target, records)
+        target = self.content["target"]
+        people = signers_of(self.system, target)
         if target == "sandbox":
             who = who or next((name for name, roles in DEMO.items() if role in roles), person())
-            key = key or records / "sandbox" / "approvers" / who
+            key = key or demo_folder(self.system) / who
         key = key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
         rule, now = self.rule, self.now()
         opening = opens(self.system.windows.get(rule.window), now, self.system.zone)
@@ -120,8 +120,8 @@ def find(plan: str) -> Found:
         except BadSettings as error:  # such as a template: no plan can have been made with it
             looked.append(f"not in the store of {environment}: {error.what}")
             continue
-        store = Store(records_directory(system), shared=system.records_shared)
-        looked.append(str(store.folder))
+        store = store_of(system)
+        looked.append(str(store))
         stored = newest_plan(store, plan)
         if stored and stored.file.content["environment"] != environment:
             raise Refused(f"the plan {plan} is for another environment", f"it was found in the store of {environment}")

@@ -24,6 +24,7 @@ from runbook.approvals.terms import current_terms
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Refused, require
 from runbook.model.operations import Rule
+from runbook.records.files import json_of
 from runbook.records.plans import PlanFile, Terms, clock, parse
 from runbook.records.store import Store, Taken
 
@@ -127,7 +128,7 @@ def _not_approved(
 def consume(store: Store, statements: Iterable[Statement], plan: str, by: str, now: datetime) -> None:
     """Mark approvals as used, before the first write: afterwards, only the attempt `by` can use them.
 
-    `by` is the folder of the attempt's journal. After a crash, the same attempt may resume until they expire. Raises
+    `by` is the place of the attempt in the store. After a crash, the same attempt may resume until they expire. Raises
     Refused.
     """
     for one in (statements := tuple(statements)):
@@ -144,6 +145,13 @@ def consume(store: Store, statements: Iterable[Statement], plan: str, by: str, n
         except Taken:
             same = store.read(f"nonces/{one.nonce}") == mine
             require((same, f"the approval of {one.approver} was already used by another run"))
+
+
+def used_by(store: Store, statements: Iterable[Statement]) -> set[str]:
+    """The attempts that have used these approvals; "?" for a note that cannot be read."""
+    raw = [store.read(f"nonces/{one.nonce}") for one in statements]
+    notes = [json_of(content) for content in raw if content is not None]
+    return {str(note.get("by", "?")) if isinstance(note, dict) else "?" for note in notes}
 
 
 def _accept(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> tuple[Statement, Identity]:

@@ -10,18 +10,18 @@ from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.display.text import Row
 from runbook.model.errors import UnknownName
-from runbook.records.files import probe, publish, read_json
-from runbook.records.journal import Journal
-from runbook.records.record import read_report, records_directory
+from runbook.records.files import json_of, probe, publish
+from runbook.records.journal import rows_of
+from runbook.records.record import is_report, records_directory, store_of
 
 NO_CHANGE = "the records of this incident contain no change"
 
 
 @dataclass(frozen=True)
 class IncidentRun:
-    """One run with the parameter `incident`: its folder, journal rows, report and record."""
+    """One run with the parameter `incident`: its name, journal rows, report and record."""
 
-    folder: Path
+    name: str
     rows: list[Row]
     report: Row
     record: Row
@@ -34,14 +34,14 @@ class IncidentRun:
 
 def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
     """The runs of an incident, oldest first. Raises UnknownName if there are none."""
-    found = []
-    for path in sorted(records_directory(system).glob("*/journal.jsonl")):
-        rows = Journal(path.parent).read()
+    found, store = [], store_of(system)
+    for place in store.children("runs"):
+        rows = rows_of(store.read(f"{place}/journal.jsonl") or b"", f"{store}/{place}")
         if rows and rows[0].get("parameters", {}).get("incident") == checked_incident(incident):
-            report, attested = read_report(path.parent), read_json(path.parent / "record.json")
-            found.append(IncidentRun(path.parent, rows, report or {}, attested or {}))
+            report, attested = (json_of(store.read(f"{place}/{name}.json")) for name in ("report", "record"))
+            found.append(IncidentRun(Path(place).name, rows, report if is_report(report) else {}, attested or {}))
     if not found:
-        where = records_directory(system)
+        where = f"{store}/runs"
         hint = f"give each run the parameter -p incident={incident}."
         raise UnknownName(f"no record belongs to {incident}", f"searched {where}", next=hint)
     return sorted(found, key=lambda one: one.at)
@@ -73,7 +73,7 @@ def _sections(incident: str, runs: list[IncidentRun]) -> list[str]:
     found = [f for run in runs for f in run.report.get("findings", [])]
     impact = dict.fromkeys(f"{f['subject']}: {f['value']}" for f in found if f["verdict"] == "alert")
     unknown = dict.fromkeys(f"{f['check']}, {f['subject']}: {f['value']}" for f in found if f["verdict"] == "unknown")
-    unended = [f"`{run.folder.name}` has no verdict" for run in runs if not run.report]
+    unended = [f"`{run.name}` has no verdict" for run in runs if not run.report]
     return [
         f"# {incident}: draft of the post-mortem\n\n{system}",
         "## Timeline\n\n| began (UTC) | runbook | who | verdict | record |\n|---|---|---|---|---|\n" + "\n".join(rows),
@@ -85,7 +85,7 @@ def _sections(incident: str, runs: list[IncidentRun]) -> list[str]:
 
 def _row(run: IncidentRun) -> str:
     who, said = run.record.get("who", "not attested"), run.report.get("sentence", "no verdict")
-    return f"| {run.at[:19]} | {run.rows[0].get('runbook')} | {who} | {said} | `{run.folder.name}` |"
+    return f"| {run.at[:19]} | {run.rows[0].get('runbook')} | {who} | {said} | `{run.name}` |"
 
 
 def _done(run: IncidentRun) -> list[str]:

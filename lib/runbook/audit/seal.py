@@ -41,7 +41,7 @@ def seal(notebook: Path) -> Path:
     if report["environment"] != given.get("environment"):
         raise refused(f"it ran on {report['environment']}, but its parameters now say {given.get('environment')}")
     system, content = load_settings(report["environment"]), notebook.read_bytes()
-    for old in (notebook.parent / "record.json", *records_directory(system).glob("*/record.json")):
+    for old in (notebook.parent / "record.json", *records_directory(system).glob("runs/*/record.json")):
         if old.exists() and (old.parent == notebook.parent or digest(notebook) in old.read_text(encoding="utf-8")):
             raise refused(f"it already has a record: {old}", "nothing; a record is written only once.")
     folder = new_directory(system, report["runbook"])

@@ -81,7 +81,7 @@ def _approvers(system: Settings, cloud: Cloud) -> Findings:
     """Whether there are approvers, and whether every machine that applies plans shares the record store."""
     limit = "at least one, and a shared record store"
     try:
-        people = signers_of(system, cloud.target, records_directory(system).parent)
+        people = signers_of(system, cloud.target)
     except (Refused, BadSettings, NoRecord) as error:
         return one("approvers", system.environment, error.observed or error.what, limit, WARN, error.next)
     if cloud.target == "google" and not system.records_shared:

@@ -99,20 +99,27 @@ def approve(plan: str, role: str, reason: str, person: str | None, key: Path | N
 )
 @click.option("--secret-env", metavar="NAME", help="The environment variable with the new value.")
 @click.option("--secret-stdin", is_flag=True, help="Read the new value from standard input.")
-def apply(plan: str, secret_file: Path | None, secret_env: str | None, secret_stdin: bool) -> None:
+@click.option("--takeover", default="", metavar="OWNER", help="Finish the attempt of an owner whose process is dead.")
+@click.option("--abandon", default="", metavar="OWNER", help="Only look what a dead owner did, and close its attempt.")
+def apply(
+    plan: str, secret_file: Path | None, secret_env: str | None, secret_stdin: bool, takeover: str, abandon: str
+) -> None:
     """Plan again; if the plan is still the approved one, apply it and verify the result."""
     from runbook.approvals.stored_plan import find
     from runbook.cli.secret_prompt import ask_secret
+    from runbook.runner.kernel import Told
     from runbook.runner.progress import progress
     from runbook.runner.run import run as run_runbook
 
+    if takeover and abandon:
+        raise BadInput("--takeover with --abandon", next="use one of them.")
     found = find(plan)
     found.require_signature()
     secret = None
-    if found.needs_secret:
+    if found.needs_secret and not abandon:
         secret = ask_secret(secret_file, secret_env, secret_stdin)
     values = {**found.parameters, "approved_plan": plan}
-    ended = run_runbook(found.runbook, values, progress(), secret=secret)
+    ended = run_runbook(found.runbook, values, progress(), told=Told(secret, takeover, abandon))
     print_result(ended)
     sys.exit(ended.exit)
 
@@ -238,7 +245,7 @@ def incident(name: str, environment: str | None) -> None:
             "began (UTC)": t.at[:19],
             "runbook": t.rows[0].get("runbook"),
             "verdict": t.report.get("verdict", "none"),
-            "record": t.folder.name,
+            "record": t.name,
         }
         for t in runs_of(system, name)
     ]

@@ -37,6 +37,8 @@ def print_result(ended: RunResult) -> None:
         print_findings(report["findings"], report["sentence"], report["next"])
     for line in ended.error:
         click.echo(visible(line), err=True)
+    if ended.local:
+        click.echo(f"The record is only on this machine: {visible(ended.local)}. Next: runbook records push", err=True)
     click.echo(f"Record: {ended.folder / ended.record['runbook']}.ipynb")
 
 

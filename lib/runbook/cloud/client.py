@@ -67,26 +67,19 @@ class Cloud:
         writer = HTTPAdapter() if self.target == "google" else None
         return ReadOnlyGuard(self.transport, self.settings.feeds.values(), writer)
 
-    def _behind_the_door(self, session: Any) -> Any:
-        """Send every request of a session through the guard: no other adapter stays mounted."""
-        session.adapters.clear()
-        session.mount("", self.guard)
-        session.auth = lambda request: request  # otherwise a .netrc file may replace or add a credential
-        return session
-
     @cached_property
     def session(self) -> Any:
         """An authorized `requests` session."""
         from google.auth.transport.requests import AuthorizedSession
 
-        return self._behind_the_door(AuthorizedSession(self.credentials))
+        return self.guard.mounted(AuthorizedSession(self.credentials))
 
     @cached_property
     def public(self) -> Any:
         """A `requests` session without credentials, for status pages and signed URLs."""
         import requests
 
-        return self._behind_the_door(requests.Session())
+        return self.guard.mounted(requests.Session())
 
     @cached_property
     def bigquery(self) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -81,6 +81,8 @@ class ReadOnlyGuard(BaseAdapter):
     to any host except Google's APIs; Redirected for a 3xx answer.
     """
 
+    hosts = HOSTS  # those that may receive credentials
+
     def __init__(self, transport: BaseAdapter, feeds: Iterable[str] = (), writer: BaseAdapter | None = None):
         super().__init__()
         self.transport, self.feeds, self.writer = transport, frozenset(feeds), writer or transport
@@ -90,7 +92,7 @@ class ReadOnlyGuard(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         url, write = urlsplit(str(request.url)), self._takes(request)
-        if reason := _credential_refusal(request, url.netloc) or ("" if write else self._refusal(request)):
+        if reason := _credential_refusal(request, url.netloc, self.hosts) or ("" if write else self._refusal(request)):
             raise RequestBlocked(
                 f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make",
                 reason,
@@ -105,6 +107,13 @@ class ReadOnlyGuard(BaseAdapter):
             self.date = _clock(response.headers.get("Date")) or self.date
             self._learn(request, response)
         return response
+
+    def mounted(self, session: Any) -> Any:
+        """A session that sends every request through this guard: no other adapter stays mounted."""
+        session.adapters.clear()
+        session.mount("", self)
+        session.auth = lambda request: request  # otherwise a .netrc file may replace or add a credential
+        return session
 
     @contextmanager
     def allow_once(self, method: str, url: str, body: bytes) -> Iterator[None]:
@@ -134,9 +143,14 @@ class ReadOnlyGuard(BaseAdapter):
 
     def _refusal(self, request: requests.PreparedRequest) -> str:
         """Why this request is blocked; "" if it is allowed."""
-        url, method = urlsplit(str(request.url)), request.method
+        url = urlsplit(str(request.url))
         if url.scheme != "https" or "x-http-method-override" in request.headers:
             return "only https without a method override is allowed"
+        return self._unlisted(request, url)
+
+    def _unlisted(self, request: requests.PreparedRequest, url: SplitResult) -> str:
+        """Why a request is none that this guard allows; "" if it is one."""
+        method = request.method
         if method == "GET" and str(request.url) in self.feeds:
             return ""
         if _listed(str(method), url):
@@ -181,10 +195,10 @@ def permission_of(method: str, url: str) -> str:
     return next(iter(_listed(method, urlsplit(url))), "")
 
 
-def _credential_refusal(request: requests.PreparedRequest, host: str) -> str:
+def _credential_refusal(request: requests.PreparedRequest, host: str, hosts: Collection[str]) -> str:
     """Why a request's credentials must not go to this host; "" if they may, or if there are none."""
     found = sorted({name.lower() for name in request.headers} & _CREDENTIALS)
-    return f"{', '.join(found)} may only be sent to Google's APIs" if found and host not in HOSTS else ""
+    return f"{', '.join(found)} may only be sent to Google's APIs" if found and host not in hosts else ""
 
 
 def _clock(stamp: str | None) -> datetime | None:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from runbook.config.data_file import YAML_LOADER
-from runbook.config.schema import Settings, directory
+from runbook.config.schema import Settings, record_place
 from runbook.model.errors import BadInput, BadSettings, UnknownName, nearest
 from runbook.model.strict import Part
 
@@ -43,12 +43,12 @@ def params_file(environment: str) -> Path:
 
 
 def records_variable() -> str:
-    """RUNBOOK_RECORDS, which overrides `records`; "" if it is not set. Raises BadInput for a URL."""
+    """RUNBOOK_RECORDS, which overrides `records`; "" if it is not set. Raises BadInput for any other URL than gs://."""
     path = os.environ.get("RUNBOOK_RECORDS", "")
     try:
-        return directory(path)
+        return record_place(path)
     except ValueError as error:
-        hint = "set it to the path of a directory, or unset it."
+        hint = "set it to the path of a directory or to gs://bucket/prefix, or unset it."
         raise BadInput(f"RUNBOOK_RECORDS={path}", str(error), next=hint) from None
 
 

@@ -34,13 +34,14 @@ def _cron(text: str) -> str:
     return text
 
 
-def directory(path: str) -> str:
-    """The path of a directory. Raises ValueError for a URL."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
-        raise ValueError("is a URL; give the path of a directory")
-    return path
+def record_place(text: str) -> str:
+    """The path of a directory, or gs://bucket or gs://bucket/prefix. Raises ValueError for any other URL."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text) and not _BUCKET.fullmatch(text):
+        raise ValueError("is neither the path of a directory nor gs://bucket/prefix")
+    return text
 
 
+_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9][A-Za-z0-9_.-]*){0,8}/?")
 ProjectId = words(r"^([a-z0-9.-]+\.[a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$")  # old projects begin with "example.com:"
 Location = words(r"^[a-z]+(-[a-z]+\d+)?$")
 Identifier = words(r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")
@@ -202,7 +203,7 @@ class Settings(Part):
     project: ProjectId
     region: Location
     time_zone: Zone
-    records: Annotated[str, AfterValidator(directory)]
+    records: Annotated[str, AfterValidator(record_place)]
     records_shared: bool = False
     staging: OptionalName = ""
     read_as: Account = ""

@@ -16,8 +16,9 @@ from runbook.model.errors import NoRecord
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.rows import Notified, Rehearsed
-from runbook.records.journal import Journal
-from runbook.records.record import read_report, records_directory
+from runbook.records.files import json_of
+from runbook.records.journal import rows_of
+from runbook.records.record import is_report, store_of
 from runbook.records.store import Store
 
 NEWEST = 200  # number of a runbook's staging records that are read
@@ -30,7 +31,7 @@ def notified(incident: str) -> Ask:
     """The contacts that got a message about an incident, by name."""
 
     def ask(cloud: Cloud, moment: Moment) -> Read:
-        store = Store(records_directory(cloud.settings))
+        store = store_of(cloud.settings)
 
         def see() -> Answer:
             rows, gaps = [], []
@@ -62,13 +63,13 @@ def rehearsal(asked: Request) -> Ask:
     def ask(cloud: Cloud, moment: Moment) -> Read:
         if not cloud.settings.staging:
             return Read("tried in staging", "grep staging: params/*.yaml  # not set", lambda: Answer(()))
-        folder = records_directory(load_settings(cloud.settings.staging))
+        store = store_of(load_settings(cloud.settings.staging))
 
         def see() -> Answer:
-            found = sorted(folder.glob(f"*-{asked.runbook}-*"), reverse=True)[:NEWEST]
-            return Answer([row for path in found if (row := _applied(path, _same(asked.values)))])
+            found = [name for name in store.children("runs") if f"-{asked.runbook}-" in name][: -NEWEST - 1 : -1]
+            return Answer([row for name in found if (row := _applied(store, name, _same(asked.values)))])
 
-        return Read("tried in staging", f"ls -d {folder.name}/*-{asked.runbook}-*  # in the record store", see)
+        return Read("tried in staging", f"ls -d runs/*-{asked.runbook}-*  # in the record store", see)
 
     return ask
 
@@ -77,14 +78,15 @@ def _same(values: Row) -> Row:
     return {name: value for name, value in values.items() if name not in _FREE}
 
 
-def _applied(folder: Path, wanted: Row) -> Rehearsed | None:
+def _applied(store: Store, name: str, wanted: Row) -> Rehearsed | None:
     """The row of a run if it applied the wanted change successfully. Raises Broken for a damaged journal."""
-    report, rows = read_report(folder) or {}, Journal(folder).read()
-    outcome = report.get("outcome", {})
+    report = json_of(store.read(f"{name}/report.json"))
+    rows = rows_of(store.read(f"{name}/journal.jsonl") or b"", f"{store}/{name}")
+    outcome = report.get("outcome", {}) if is_report(report) else {}
     if not rows or outcome.get("result") != "applied" or report["verdict"] not in ("ok", "warn"):
         return None
     if _same(rows[0].get("parameters", {})) != wanted:
         return None
     sources = [c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action]
     at = datetime.fromisoformat(rows[0]["at"])
-    return Rehearsed(folder.name, report["environment"], at, "".join(sources))
+    return Rehearsed(Path(name).name, report["environment"], at, "".join(sources))

@@ -26,8 +26,7 @@ from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import INTERNAL, FactRow
 from runbook.plans.base import message, rows_of
-from runbook.records.record import records_directory
-from runbook.records.store import Store
+from runbook.records.record import store_of
 
 if TYPE_CHECKING:
     from runbook.context import Context
@@ -140,7 +139,7 @@ def page(run: Context, seen: Seen) -> Page:
     began = moment_of(detected, run.moment.at, run.settings.zone).at
     severity, why = _severity(causes, facts, run.settings)
     if severity == "P1" and (named := run.request.values.get("incident", "")):
-        open_p1(Store(records_directory(run.settings)), named, run.moment.at)
+        open_p1(store_of(run.settings), named, run.moment.at)
     answer = run.moment.local(began + ANSWER[severity])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     steps = [

@@ -24,6 +24,7 @@ class Args(Part):
     `optional`: if it fails, the later changes continue, and the plan can still be applied. `independent`: the later
     changes continue, but the plan has failed. `is_a_run`: its effect is a run of a function, which appears
     with a delay and is recognized only by its newer start time. `needs_secret`: it takes a secret's value.
+    `only_adds`: it cannot disturb another change.
     `permissions`: those that its requests need (https://cloud.google.com/iam/docs/permissions-reference).
     `by_operation`: those that they need in one operation only. A deployment, and every change of a Cloud Run service,
     needs actAs on the functions' service account (https://cloud.google.com/functions/docs/reference/iam/roles).
@@ -33,6 +34,7 @@ class Args(Part):
     optional: ClassVar[bool] = False
     independent: ClassVar[bool] = False
     is_a_run: ClassVar[bool] = False
+    only_adds: ClassVar[bool] = False
     needs_secret: ClassVar[bool] = False
     permissions: ClassVar[tuple[str, ...]] = ()
     by_operation: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -177,6 +179,7 @@ class CopyTable(Args):
     """
 
     action = "copy table"
+    only_adds = True
     independent = True  # one table must not spoil the backup of all others
     permissions = ("bigquery.tables.create", "bigquery.tables.updateData")
     by_operation: ClassVar = {
@@ -253,7 +256,7 @@ class Notify(Args):
     """A message to a contact. It is sent once for each `once`; if that is empty, once for each attempt to apply."""
 
     action = "notify"
-    optional = True
+    optional = only_adds = True
     contact: str
     title: str
     message: str

@@ -92,6 +92,10 @@ class NoAnswer(RunbookError): ...
 class NoRecord(RunbookError): ...
 
 
+class Taken(Exception):
+    """A name in the record store already exists: another process created it first."""
+
+
 class Broken(RunbookError): ...
 
 

@@ -59,7 +59,7 @@ class Change:
     def plain(self) -> Row:
         """The data that the plan id covers."""
         text = {name: getattr(self, name) for name in ("action", "resource", "before", "after", "undo", "no_undo")}
-        return text | {"args": self.args.model_dump()}
+        return text | {"independent": self.args.independent, "args": self.args.model_dump()}
 
 
 def change_of(row: Mapping[str, Any], runbook: str, operation: str) -> Change:
@@ -102,9 +102,15 @@ class Plan:
 
     @property
     def only_notifies(self) -> bool:
-        """Whether it sends messages and changes nothing: then it needs neither a lock nor the cloud's clock."""
+        """Whether it sends messages and changes nothing: then it does not need the cloud's clock."""
         known = OPERATIONS.get(self.operation)  # a refused plan has the name of its runbook
         return bool(known) and not known.actions
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether nobody signs it, and each change only adds something, such as a snapshot: two may do so at once."""
+        signed = self.rule is None or self.rule.signers
+        return bool(self.changes) and not signed and all(change.args.only_adds for change in self.changes)
 
     @property
     def content(self) -> Row:

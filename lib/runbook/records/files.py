@@ -75,8 +75,16 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> Any:
     """The data in a JSON file; None if the file is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json_of(path.read_bytes())
+    except OSError:
+        return None
+
+
+def json_of(content: bytes | None) -> Any:
+    """The data in JSON text; None if there is none, or if it is damaged."""
+    try:
+        return json.loads(content or b"")
+    except (ValueError, RecursionError):
         return None
 
 

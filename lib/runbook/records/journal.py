@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from runbook.model.errors import Broken, NoRecord
 from runbook.records.files import sync_folder
+from runbook.records.store import Store
 
 
 class Journal:
@@ -42,13 +44,39 @@ class Journal:
         """All rows, without an incomplete last line after a crash. Raises Broken for any other damage."""
         if not self.path.exists():
             return []
-        *lines, _torn = self.path.read_bytes().split(b"\n")
-        try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise Broken(
-                "a journal is damaged", f"{self.path}: {error}", next="do not trust this journal; read the notebook."
-            ) from None
+        return rows_of(self.path.read_bytes(), str(self.path))
+
+
+def rows_of(content: bytes, name: str) -> list[dict[str, Any]]:
+    """The rows in a journal's content, without an incomplete last line. Raises Broken for any other damage."""
+    *lines, _torn = content.split(b"\n")
+    return [_row(line, name) for line in lines]
+
+
+def rows_in(store: Store, place: str, names: list[str] | None = None) -> list[dict[str, Any]]:
+    """The rows of a journal in the record store, one a file. Raises Broken for a damaged one, and NoRecord."""
+    return [_row(store.read(name) or b"", f"{store}/{name}") for name in (names or store.children(place))]
+
+
+def progress(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The status of each change that was started, from the journal, one per line."""
+    ends = {row["number"]: row["state"] for row in rows if row["kind"] == "CONFIRM"}
+    for row in rows:
+        if row["kind"] == "INTENT":
+            state = ends.get(row["number"], "started, not confirmed")
+            said = "done" if state == "new" else state
+            yield f"{row['number']}. {row['change']['action']}, {row['change']['resource']}: {said}"
+
+
+def _row(line: bytes, name: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if not isinstance(row["kind"], str) or not isinstance(row["time"], str):
+            raise ValueError("kind and time must be text")
+    except (ValueError, LookupError, TypeError) as error:
+        hint = "do not trust this journal; read the notebook."
+        raise Broken("a journal is damaged", f"{name}: {error}", next=hint) from None
+    return row
 
 
 def _drop_torn_line(file: BinaryIO) -> None:

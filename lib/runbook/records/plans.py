@@ -134,7 +134,7 @@ def newest_plan(store: Store, plan: str) -> Stored | None:
         try:
             file = plan_of(raw)
         except Refused as refusal:
-            ignored.append(f"{store.folder / name}: {refusal.what}")
+            ignored.append(f"{store}/{name}: {refusal.what}")
             continue
         if file.id.startswith(plan):  # the folder name has only 12 characters; the rest must match, too
             return Stored(raw, file, tuple(ignored))

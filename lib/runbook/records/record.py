@@ -1,6 +1,6 @@
 """The record of a run: a folder that is correct after success, an error or a crash.
 
-    <records>/<environment>/<time>-<runbook>-<4 hex>/
+    <records>/<google or rehearsal>/<environment>/runs/<time>-<runbook>-<4 hex>/
         <runbook>.ipynb     the executed notebook          report.json     the notebook's report (`close`)
         journal.jsonl       events that survive a crash    record.json     what the runner observed
 
@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,6 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runbook.cloud.target import target
 from runbook.config.load import ROOT, records_variable
 from runbook.config.request import Request
 from runbook.config.schema import Settings
@@ -35,19 +37,40 @@ from runbook.model.errors import Exit, NoRecord
 from runbook.model.findings import Verdict
 from runbook.records.files import digest, now, probe, publish, read_json, unwritable, write_json
 from runbook.records.provenance import here
+from runbook.records.store import Store
 
 SCHEMA = 1
 RESERVED_BYTES = ".room"  # a file that reserves disk space for the last write
 
 
+def store_of(system: Settings) -> Store:
+    """The record store of an environment, for the target of this process. Raises what `records_variable` raises."""
+    place = records_variable() or system.records
+    if not place.startswith("gs://"):
+        return Store(records_directory(system), shared=system.records_shared)
+    from runbook.cloud.bucket import Bucket  # only for these stores: its imports take time
+
+    return Store(Bucket(f"{place.rstrip('/')}/{_below(system)}"), shared=True)
+
+
 def records_directory(system: Settings) -> Path:
-    """The folder for the records of an environment. Raises what `records_variable` raises."""
-    return ROOT / (records_variable() or system.records) / system.environment
+    """The local folder for the records of an environment: RUNBOOK_LOCAL or records/ if the store is a bucket.
+
+    Raises what `records_variable` raises.
+    """
+    place = records_variable() or system.records
+    local = os.environ.get("RUNBOOK_LOCAL", "records") if place.startswith("gs://") else place
+    return ROOT / local / _below(system)
+
+
+def _below(system: Settings) -> str:
+    """Rehearsals are kept, but never among the records of the real system."""
+    return f"{'google' if target(system.environment) == 'google' else 'rehearsal'}/{system.environment}"
 
 
 def new_directory(system: Settings, runbook: str) -> Path:
     """Make the folder of a new run. Raises NoRecord if that is not possible."""
-    parent = records_directory(system)
+    parent = records_directory(system) / "runs"
     folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{runbook}-{secrets.token_hex(2)}"
     probe(parent)
     try:

@@ -1,9 +1,10 @@
-"""The record store: a folder with plans, approvals and nonces. Each file is created once and never changed.
+"""The record store: plans, approvals, journals and the files of runs. Each file is created once and never changed.
 
-    plans/<id>/<when>-….json    approvals/<plan id>/<nonce>.json    nonces/<nonce>    store (the store's own name)
+    plans/<id>/<when>-….json   approvals/<plan id>/<nonce>.json   nonces/<nonce>   store (the store's own name)
+    applied/<plan>/<attempt>/<row>   lock/<number>   runs/<run>/…   notified/…   incidents/…
 
-It is as trustworthy as the folder's permissions. That an approval is used only once on several machines needs a store
-that all of them share; see `shared`.
+It is a directory or a prefix in Cloud Storage, and as trustworthy as their permissions: whoever may delete there can
+make an approval valid again that was used; see docs/security.md for what prevents it.
 """
 
 from __future__ import annotations
@@ -11,40 +12,81 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
-from runbook.model.errors import NoRecord
+from runbook.model.errors import NoRecord, Taken
 from runbook.records.files import sync_folder, write_through
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}(/[a-z0-9][a-z0-9_.-]{0,99}){0,4}")
-LIMIT = 4 * 2**20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}){0,4}")
+LIMIT = 32 * 2**20
 
 
-class Taken(Exception):
-    """The name already exists: another process created it first."""
+class Files(Protocol):
+    """Where a store keeps its files: `Directory`, or `runbook.cloud.bucket.Bucket`. All raise NoRecord."""
+
+    def create(self, name: str, content: bytes) -> None: ...
+
+    def read(self, name: str) -> bytes | None: ...
+
+    def identity(self, name: str) -> str: ...
+
+    def list(self, prefix: str, delimiter: str = "") -> Iterator[str]: ...
 
 
 class Store:
-    """The files below `folder`, by names such as `nonces/1f…`: lower case, no `..`, not absolute (ValueError).
+    """The files of a store, by names such as `nonces/1f…`: no `..`, not absolute (ValueError).
 
-    `shared`: every machine that may apply plans uses this same store. The caller must know; most folders are not.
+    `shared`: every machine that may apply plans uses this same store. The caller must know; most directories are not.
     """
 
-    def __init__(self, folder: Path, shared: bool = False):
-        self.folder, self.shared = Path(folder), shared
+    def __init__(self, files: Files | Path, shared: bool = False):
+        self.files: Files = Directory(files) if isinstance(files, Path) else files
+        self.shared = shared
+
+    def __str__(self) -> str:
+        return str(self.files)
 
     @property
     def name(self) -> str:
-        """A random name, created when the store is first used. A copy of the folder has the same name."""
-        if self.read("store") is None:
+        """The store's own name: random, and another one for a copy of this store and for one that was restored."""
+        if self.files.read("store") is None:
             with suppress(Taken):
-                self.create("store", secrets.token_hex(16).encode())
-        return (self.read("store") or b"").decode()
+                self.files.create("store", secrets.token_hex(16).encode())
+        one = (self.files.read("store") or b"") + self.files.identity("store").encode()
+        return sha256(one).hexdigest()[:32]
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a new file atomically. It is on the disk when this returns. Raises Taken, NoRecord."""
-        path = self._path(name)
+        """Write a new file atomically. It is there for good when this returns. Raises Taken, NoRecord."""
+        self.files.create(_valid(name), content)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None if it does not exist. Raises NoRecord."""
+        return self.files.read(_valid(name))
+
+    def list(self, prefix: str) -> list[str]:
+        """The names of all files below a folder of the store, sorted."""
+        return sorted(name for name in self.files.list(_valid(prefix)) if _NAME.fullmatch(name))
+
+    def children(self, prefix: str) -> list[str]:
+        """The files and folders directly below a folder of the store, sorted."""
+        return sorted(name for name in self.files.list(_valid(prefix), "/") if _NAME.fullmatch(name))
+
+
+class Directory:
+    """The files below a directory; its file system must support hard links."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def create(self, name: str, content: bytes) -> None:
+        path = self.folder / name
         beside = path.with_name(f".{secrets.token_hex(8)}")
         try:
             _make(path.parent)
@@ -60,8 +102,7 @@ class Store:
                 beside.unlink()
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None if it does not exist. Raises NoRecord, also for more than 4 MiB."""
-        path = self._path(name)
+        path = self.folder / name
         try:
             with path.open("rb") as file:
                 content = file.read(LIMIT + 1)
@@ -70,25 +111,34 @@ class Store:
         except OSError as error:
             raise _unusable(path, error) from None
         if len(content) > LIMIT:
-            raise _unusable(path, OSError(0, "larger than 4 MiB"))
+            raise _unusable(path, OSError(0, "larger than 32 MiB"))
         return content
 
-    def list(self, prefix: str) -> list[str]:
-        """The names below a folder of the store, sorted, without files that a crash left incomplete."""
-        files = (p for p in self._path(prefix).rglob("*") if p.is_file())
-        return sorted(n for n in (p.relative_to(self.folder).as_posix() for p in files) if _NAME.fullmatch(n))
+    def identity(self, name: str) -> str:
+        """The number of the file in its file system: the same on every machine that mounts it, another for a copy."""
+        try:
+            return str((self.folder / name).stat().st_ino)
+        except OSError as error:
+            raise _unusable(self.folder / name, error) from None
 
-    def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not a valid name in a record store")
-        return self.folder / name
+    def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
+        """The names below a folder; files that a crash left incomplete begin with a dot."""
+        root = self.folder / prefix
+        found = root.glob("*") if delimiter else (path for path in root.rglob("*") if path.is_file())
+        return (path.relative_to(self.folder).as_posix() for path in found)
+
+
+def _valid(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not a valid name in a record store")
+    return name
 
 
 def _make(folder: Path) -> None:
     """Make a folder and its parents, so that they survive a power cut."""
     if not folder.is_dir():
         _make(folder.parent)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, mode=0o700)
         sync_folder(folder.parent)
 
 

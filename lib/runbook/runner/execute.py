@@ -20,8 +20,10 @@ from runbook.config.request import Request
 from runbook.model import errors
 from runbook.model.errors import Broken, Exit, NoRecord, RunbookError
 from runbook.records.files import publish
+from runbook.records.journal import Journal, progress
+from runbook.records.publish import publish_begin, publish_run
 from runbook.records.record import begin, finish, new_directory, read_report
-from runbook.runner.kernel import Kernel
+from runbook.runner.kernel import NOTHING_TOLD, Kernel, Told
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -41,12 +43,16 @@ _EXITS = {
 class RunResult(SystemExit):
     """The result of a run: its exit code, its folder, the content of record.json, and the lines of its error, if any.
 
+    `local` says why the record is only on this machine, "" if it is in the record store.
+
     It is a SystemExit, so that papermill's command line exits with the code of the verdict and writes nothing more.
     """
 
-    def __init__(self, exit: Exit, folder: Path, record: Mapping[str, Any], error: tuple[str, ...] = ()):
+    def __init__(
+        self, exit: Exit, folder: Path, record: Mapping[str, Any], error: tuple[str, ...] = (), local: str = ""
+    ):
         super().__init__(int(exit))
-        self.exit, self.folder, self.record, self.error = exit, folder, record, error
+        self.exit, self.folder, self.record, self.error, self.local = exit, folder, record, error, local
 
 
 def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -> Kernel:
@@ -88,7 +94,7 @@ def execute(
     timeout: float | None,
     on_step: OnStep | None = None,
     beside: Path | None = None,
-    secret: bytes | None = None,
+    told: Told = NOTHING_TOLD,
 ) -> RunResult:
     """Run the cells between the two writes of record.json. The second write always happens.
 
@@ -97,11 +103,13 @@ def execute(
     from runbook.runner.execution import Execution
 
     execution = Execution(nb, stopped)
-    folder = new_directory(load_settings(wanted.environment), wanted.runbook)
+    system = load_settings(wanted.environment)
+    folder = new_directory(system, wanted.runbook)
     marker = begin(folder, wanted)
+    publish_begin(system, folder)
     save = partial(_save, nb, [folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])])
     try:
-        kernel.start(folder, secret)
+        kernel.start(folder, told)
         save()
         execution.run(kernel, save, on_step or (lambda *_: None), timeout)
     except NoRecord as error:
@@ -119,7 +127,16 @@ def execute(
         execution.fail(f"{error.what}: {error.observed}")
     exit, lines = _result(execution, report)
     whole = finish(folder, marker, exit=int(exit), **execution.seen())
-    return RunResult(exit, folder, whole, lines)
+    return RunResult(exit, folder, whole, (*lines, *_sent(folder, whole)), publish_run(system, folder))
+
+
+def _sent(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
+    """What a run that was stopped has sent, and how to go on, one line each; nothing for a run that finished."""
+    rows = Journal(folder).read() if record["status"] != "finished" else []
+    if written := [row for row in rows if row["kind"] == "WRITE"]:
+        yield f"Before it stopped, changes of plan {written[0]['plan']} were sent:"
+        yield from (f"  {line}" for line in progress(rows))
+        yield f"Next: runbook apply {written[0]['plan']}, which checks each change and resumes."
 
 
 def _save(nb: NotebookNode, places: Sequence[Path]) -> None:

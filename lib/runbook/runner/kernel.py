@@ -24,7 +24,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from runbook.context import KERNEL
 
@@ -35,6 +35,17 @@ READS = ("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbo
 CHARTS = ("runbook.charts", "matplotlib.figure")
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
+
+
+class Told(NamedTuple):
+    """What a run is told besides its parameters: a secret's value, and the dead owner of an attempt; see `KERNEL`."""
+
+    secret: bytes | None = None
+    takeover: str = ""
+    abandon: str = ""
+
+
+NOTHING_TOLD = Told()
 
 
 class Kernel:
@@ -73,10 +84,10 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, run: Path, secret: bytes | None) -> None:
+    def start(self, run: Path, told: Told = NOTHING_TOLD) -> None:
         """Turn the process into a kernel with the record folder `run`; a secret stays in its memory only."""
-        value = None if secret is None else base64.b64encode(secret).decode()
-        word = {"run": str(run), "cwd": os.getcwd(), "secret": value}
+        value = None if told.secret is None else base64.b64encode(told.secret).decode()
+        word = {"run": str(run), "cwd": os.getcwd(), **told._asdict(), "secret": value}
         with suppress(BrokenPipeError):  # it already died; the wait for the kernel reports that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
@@ -157,6 +168,7 @@ def main(connection_file: str, *place: str) -> None:
     said = json.loads(word)
     KERNEL.directory = Path(said["run"])
     KERNEL.secret = None if said["secret"] is None else base64.b64decode(said["secret"])
+    KERNEL.takeover, KERNEL.abandon = said["takeover"], said["abandon"]
     os.chdir(said["cwd"])
     # Charts are drawn after the first reads, so their imports can run while the reads wait for the network.
     Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()

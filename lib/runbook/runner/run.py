@@ -12,6 +12,7 @@ from runbook.config.request import find_runbook
 from runbook.model.errors import Broken
 from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
+from runbook.runner.kernel import NOTHING_TOLD, Told
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -27,9 +28,9 @@ def run(
     values: Mapping[str, object],
     on_step: OnStep | None = None,
     cell_timeout: float | None = CELL_TIMEOUT,
-    secret: bytes | None = None,
+    told: Told = NOTHING_TOLD,
 ) -> RunResult:
-    """Run a runbook with values as typed. A `secret` is passed to the kernel's memory only.
+    """Run a runbook with values as typed. What it is `told` is passed to the kernel's memory only.
 
     Raises BadInput before a kernel starts, Broken for a file that is not a notebook, and NoRecord if no record can be
     written. Any other problem is in the result.
@@ -37,7 +38,7 @@ def run(
     wanted, path = request_on_target(runbook, values), find_runbook(runbook)
     with stoppable() as stopped, start_kernel(load_notebook(path), wanted) as kernel:
         nb = _prepared(path, {name: wanted.values[name] for name in values})
-        return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, secret=secret)
+        return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, told=told)
 
 
 def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:

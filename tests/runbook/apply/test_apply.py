@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,20 +20,21 @@ from unittest.mock import patch
 
 import pytest
 import requests
-from filelock import FileLock
 
 import gcp_sandbox
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.serve import serve
 from gcp_sandbox.world.schema import Fault, shipped
+from runbook.apply.attempts import Attempt, attempts
 from runbook.approvals.stored_plan import find
 from runbook.cloud.client import Cloud
 from runbook.cloud.guard import ReadOnlyGuard
 from runbook.cloud.transports import network
 from runbook.config.load import RUNBOOKS, load_settings
+from runbook.context import KERNEL
 from runbook.facts.checkout import source_code
 from runbook.model.errors import NoRecord, RequestBlocked
-from runbook.records.journal import Journal
+from runbook.records.journal import Journal, rows_in
 from tests.runbook.changes import (
     CHANGING,
     LOOKED_AT_ONCE,
@@ -285,7 +287,7 @@ def test_low_risk_needs_a_word_only(place: Callable[..., Place]) -> None:
 
 def test_a_plan_that_never_was_is_none_of_those_that_were_applied(place: Callable[..., Place]) -> None:
     here = place()
-    (here.records / "sandbox" / "applied" / "1f68b9ae6fdb").mkdir(parents=True)  # begins as a number does
+    (here.folder / "applied" / "1f68b9ae6fdb").mkdir(parents=True)
     refused(here, here.go("rollback", "0" * 12), "there is no plan 000000000000")
 
 
@@ -309,7 +311,7 @@ def test_an_approval_is_good_for_one_application(place: Callable[..., Place], na
     here.wire.seen.clear()
     for _ in range(2):
         refused(here, here.go(name, plan, **CHANGING[name]), "was already applied")
-    assert [path.name for path in (here.records / "sandbox" / "applied" / plan).iterdir()] == ["1"]
+    assert len(attempts(here.store, plan)) == 1
     assert things(here.app) == before
 
 
@@ -384,32 +386,133 @@ def test_without_a_value_no_approval_is_used_up(place: Callable[..., Place], mon
 # --- One at a time
 
 
-def test_another_run_is_named(place: Callable[..., Place]) -> None:
-    here = place()
-    first = here.plan("rollback")
-    here.approve(first.id)
-    folder = here.records / "sandbox"
-    (folder / "lock.owner").write_text("dana@desk, process 7, run 20260311-deploy")
-    with FileLock(folder / "lock"):
-        refused(here, here.go("rollback", first.id), "another run is changing this environment", "dana@desk, process 7")
-    assert here.go("rollback", first.id).outcome.result == "applied"
-    assert f"process {os.getpid()}, run " in (folder / "lock.owner").read_text()
+def dies_at(write: int) -> Callable[..., requests.Response]:
+    """The process ends after its nth write."""
+
+    def fault(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        answer = go()
+        if sent.write and len(wire.writes) == write:
+            raise Died
+        return answer
+
+    return fault
 
 
-def test_the_lock_of_a_process_that_was_killed_is_free(place: Callable[..., Place]) -> None:
+def died(place: Place, name: str, write: int = 1) -> str:
+    """Somebody's process ends without a word in the middle of a change; the plan that it applied."""
+    first = place.plan(name, **CHANGING[name])
+    place.approve(first.id)
+    place.wire.fault = dies_at(write)
+    assert isinstance(place.go(name, first.id, **CHANGING[name]).error, Died)
+    place.wire.fault = None
+    place.wire.seen.clear()
+    return first.id
+
+
+def test_the_owner_of_the_environment_is_named(place: Callable[..., Place]) -> None:
     here = place()
-    first = here.plan("rollback")
-    here.approve(first.id)
-    lock = here.records / "sandbox" / "lock"
-    code = (
-        f"import filelock, time; lock = filelock.FileLock({str(lock)!r}); lock.acquire(); print('held', flush=True); "
+    plan = died(here, "rotate_secret")
+    other = here.plan("scheduler", **CHANGING["scheduler"])
+    here.approve(other.id)
+    owner = here.owner()
+    blocked = here.go("scheduler", other.id, **CHANGING["scheduler"])
+    refused(
+        here,
+        blocked,
+        "another run is changing this environment",
+        f"plan {plan}, since 20",
+        f"process {os.getpid()}, run ",
     )
-    code += "time.sleep(99)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
-        assert owner.stdout
-        assert owner.stdout.readline() == "held\n"
-        refused(here, here.go("rollback", first.id), "another run is changing this environment")
-        owner.kill()
+    assert f"runbook apply {plan} --takeover {owner}" in blocked.outcome.next[0]
+    refused(here, here.go("rotate_secret", plan), "another run is changing this environment", f"owner {owner}")
+    with here.takeover():
+        assert here.go("rotate_secret", plan).outcome.result == "applied"
+    assert here.go("scheduler", other.id, **CHANGING["scheduler"]).outcome.result == "applied"
+
+
+@pytest.mark.parametrize("abandon", [False, True])
+def test_only_the_open_attempt_of_this_plan_and_owner_is_taken_over(place: Callable[..., Place], abandon: bool) -> None:
+    here = place()
+    plan = died(here, "rotate_secret")
+    other = here.plan("scheduler", **CHANGING["scheduler"])
+    here.approve(other.id)
+    word = "abandon" if abandon else "takeover"
+    with patch.object(KERNEL, word, "0" * 8):
+        refused(here, here.go("rotate_secret", plan), "another run is changing this environment")
+    with here.takeover(abandon):
+        refused(
+            here, here.go("scheduler", other.id, **CHANGING["scheduler"]), "another run is changing this environment"
+        )
+    with here.takeover():
+        assert here.go("rotate_secret", plan).outcome.result == "applied"
+    here.wire.seen.clear()
+    with patch.object(KERNEL, word, here.owner()):
+        refused(here, here.go("scheduler", other.id, **CHANGING["scheduler"]), "there is nothing to take over")
+
+
+def test_who_abandons_sends_nothing_and_says_what_was_done(place: Callable[..., Place]) -> None:
+    here = place()
+    plan = died(here, "rotate_secret")
+    before = things(here.app)
+    with here.takeover(abandon=True):
+        outcome = here.go("rotate_secret", plan).outcome
+    assert (outcome.result, [status for status, _ in outcome.statuses][:2]) == ("failed", ["done", "not attempted"])
+    assert outcome.said.startswith("abandoned: 1 of ")
+    assert here.wire.writes == []
+    assert things(here.app) == before
+    assert attempt(here, plan)[-1]["result"] == "abandoned"
+    refused(here, here.go("rotate_secret", plan), "was approved as")  # closed for good
+    again = here.plan("rotate_secret")
+    here.approve(again.id)
+    assert here.go("rotate_secret", again.id).outcome.result == "applied"
+
+
+def test_a_process_that_was_taken_over_sends_nothing_more(place: Callable[..., Place]) -> None:
+    """It stops after its first write, somebody finishes its plan, and it wakes up."""
+    here = place()
+    first = here.plan("rotate_secret")
+    here.approve(first.id)
+    finished: list[str] = []
+
+    def sleeps(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        answer = go()
+        if sent.write and not finished:
+            finished.append("")
+            with here.takeover():
+                finished[0] = here.go("rotate_secret", first.id).outcome.result
+            wire.seen.clear()
+        return answer
+
+    here.wire.fault = sleeps
+    woken = here.go("rotate_secret", first.id)
+    assert finished == ["applied"]
+    assert woken.error is None, error_of(woken)
+    assert (woken.outcome.result, woken.outcome.statuses[0][0]) == ("unknown", "unknown")
+    assert "this attempt was taken over by " in woken.outcome.said
+    assert here.wire.writes == []
+    assert len(here.app.sandbox.secrets.versions["gmail-oauth-token"]) == 3
+
+
+def test_what_was_announced_too_long_ago_is_not_sent(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process stops between its row and its request, for longer than whoever takes over waits."""
+    here = place()
+    first = here.plan("rollback")
+    here.approve(first.id)
+    write, now = Attempt.write, [0.0]
+
+    def stops(attempt: Attempt, kind: str, **data: Any) -> None:
+        write(attempt, kind, **data)
+        now[0] += 31 if kind == "WRITE" else 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr("runbook.apply.attempts._clock", lambda: now[0])
+        patched.setattr(Attempt, "write", stops)
+        outcome = here.go("rollback", first.id).outcome
+    assert outcome.result == "failed", outcome.said
+    assert "stopped for too long, so nothing was sent" in outcome.said
+    assert here.wire.writes == []
     assert here.go("rollback", first.id).outcome.result == "applied"
 
 
@@ -422,9 +525,10 @@ def rows(result: Result) -> list[dict[str, Any]]:
     return [r for r in Journal(result.folder).read() if r["kind"] in kinds and "verdict" not in r]
 
 
-def attempt(place: Place, plan: str, number: int = 1) -> Journal:
-    """The journal of one application of a plan."""
-    return Journal(place.records / "sandbox" / "applied" / plan / str(number))
+def attempt(place: Place, plan: str) -> list[dict[str, Any]]:
+    """The rows of the only attempt to apply a plan."""
+    (only,) = attempts(place.store, plan)
+    return rows_in(place.store, only)
 
 
 @pytest.mark.parametrize("name", CHANGING)
@@ -436,15 +540,16 @@ def test_the_journal_comes_before_the_write(place: Callable[..., Place], name: s
 
     def watch(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
         if sent.write:
-            plan = next((here.records / "sandbox" / "applied").iterdir()).name
-            at_write.append((sent, attempt(here, plan).read()))
+            plan = here.store.children("applied")[0].removeprefix("applied/")
+            at_write.append((sent, attempt(here, plan)))
         return go()
 
     here.wire.fault = watch
     done = here.go(name, first.id, **CHANGING[name])
     assert done.outcome.result == "applied", done.outcome.said
-    journal = attempt(here, done.outcome.plan.id).read()
-    assert [r["kind"] for r in rows(done)] == ["APPLY", *(r["kind"] for r in journal)]
+    journal = attempt(here, done.outcome.plan.id)
+    assert [r["kind"] for r in journal[:1]] == ["OPEN"]
+    assert [r["kind"] for r in rows(done)] == ["APPLY", *(r["kind"] for r in journal[1:])]
     assert journal[-1]["kind"] == "CLOSE"
     for sent, known in at_write:
         last = known[-1]
@@ -467,76 +572,53 @@ def test_what_cannot_be_journalled_is_not_written(
     here = place()
     first = here.plan("rollback")
     here.approve(first.id)
-    write = Journal.write
+    write = Attempt.write
 
-    def full(self: Journal, what: str, **data: Any) -> None:
+    def full(self: Attempt, what: str, **data: Any) -> None:
         if what == kind:
             raise NoRecord("the disk is full")
         write(self, what, **data)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "write", full)
+        patched.setattr(Attempt, "write", full)
         ran = here.go("rollback", first.id)
     assert isinstance(ran.error, NoRecord)
     assert here.wire.writes == []
     assert here.go("rollback", first.id).outcome.result == "applied"
 
 
-def dies_at(write: int) -> Callable[..., requests.Response]:
-    """The process ends after its nth write."""
-
-    def fault(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
-        answer = go()
-        if sent.write and len(wire.writes) == write:
-            raise Died
-        return answer
-
-    return fault
-
-
 @pytest.mark.parametrize("write", [1, 2, 3])
 def test_after_a_crash_the_same_approval_goes_on(place: Callable[..., Place], write: int) -> None:
     here = place()
-    first = here.plan("rotate_secret")
-    here.approve(first.id)
-    here.wire.fault = dies_at(write)
-    assert isinstance(here.go("rotate_secret", first.id).error, Died)
-    here.wire.fault = None
-    again = here.go("rotate_secret", first.id)
-    for _ in range(3):
-        if again.outcome.result == "refused":  # a revision was starting; it says so
-            again = here.go("rotate_secret", first.id)
+    plan = died(here, "rotate_secret", write)
+    with here.takeover():
+        again = here.go("rotate_secret", plan)
+        for _ in range(3):
+            if again.outcome.result == "refused":  # a revision was starting; it says so
+                again = here.go("rotate_secret", plan)
     assert again.outcome.result == "applied", again.outcome.said
-    assert again.outcome.plan.id == first.id
-    assert [p.name for p in (here.records / "sandbox" / "applied" / first.id).iterdir()] == ["1"]
-    assert next(r for r in rows(again) if r["kind"] == "APPLY")["journal"] == str(attempt(here, first.id).path)
-    assert len(list((here.records / "sandbox" / "nonces").iterdir())) == 2
+    assert again.outcome.plan.id == plan
+    (only,) = attempts(here.store, plan)
+    assert next(r for r in rows(again) if r["kind"] == "APPLY")["journal"] == only
+    assert len(here.store.children("nonces")) == 2
     assert len(here.app.sandbox.secrets.versions["gmail-oauth-token"]) == 3
     here.wire.seen.clear()
-    refused(here, here.go("rotate_secret", first.id), "was already applied")
+    refused(here, here.go("rotate_secret", plan), "was already applied")
 
 
 def test_after_a_crash_an_approval_can_be_too_old(place: Callable[..., Place]) -> None:
     here = place()
-    first = here.plan("rotate_secret")
-    here.approve(first.id)
-    here.wire.fault = dies_at(1)
-    here.go("rotate_secret", first.id)
-    here.wire.fault = None
-    here.wire.seen.clear()
+    plan = died(here, "rotate_secret")
     here.app.sandbox.now += timedelta(hours=100)
-    refused(here, here.go("rotate_secret", first.id), "expired at")
+    with here.takeover():
+        refused(here, here.go("rotate_secret", plan), "expired at")
 
 
 def test_after_a_crash_other_parameters_do_not_go_on(place: Callable[..., Place]) -> None:
     here = place()
-    first = here.plan("rotate_secret")
-    here.approve(first.id)
-    here.wire.fault = dies_at(1)
-    here.go("rotate_secret", first.id)
-    here.wire.fault = None
-    here.wire.seen.clear()
-    refused(here, here.go("rotate_secret", first.id, reason="another"), "was approved as")
+    plan = died(here, "rotate_secret")
+    with here.takeover():
+        refused(here, here.go("rotate_secret", plan, reason="another"), "was approved as")
 
 
 # --- The door
@@ -667,10 +749,9 @@ def _kill(name: str, kind: str, count: int, folder: Path) -> tuple[Place, str, A
         words = [sys.executable, "-m", "tests.runbook.changes", name, json.dumps(given)]
         more = {"RUNBOOK_SANDBOX": served.url, "RUNBOOK_SECRET_ENV": "NEW_VALUE", "NEW_VALUE": "a new value"}
         with subprocess.Popen(words, env=os.environ | environment | more, stderr=subprocess.PIPE) as child:
-            path, limit = attempt(here, first.id).path, time.monotonic() + 60
+            limit = time.monotonic() + 60
             while child.poll() is None and time.monotonic() < limit:
-                text = path.read_text() if path.exists() else ""
-                if text.count(f'"kind": "{kind}"') >= count:
+                if _count(here, first.id, kind) >= count:
                     break
                 time.sleep(0.002)
             child.send_signal(signal.SIGKILL)
@@ -684,16 +765,23 @@ def _kill(name: str, kind: str, count: int, folder: Path) -> tuple[Place, str, A
 LOCK = Lock()
 
 
+def _count(place: Place, plan: str, kind: str) -> int:
+    """How many rows of a kind the newest attempt to apply a plan has."""
+    rows = [row for known in attempts(place.store, plan)[-1:] for row in rows_in(place.store, known)]
+    return sum(row["kind"] == kind for row in rows)
+
+
 @pytest.mark.parametrize(("name", "kind", "count"), first_of_each(lambda kill: kill[0], KILLS))
 def test_killed_and_applied_again(killed: Callable[..., Any], name: str, kind: str, count: int) -> None:
     here, plan, changes = killed((name, kind, count))
-    kinds = [row["kind"] for row in attempt(here, plan).read()]
+    kinds = [row["kind"] for row in attempt(here, plan)]
     assert "CLOSE" not in kinds
     assert kinds.count(kind) == count
     given = {**CHANGING[name], "approved_plan": plan}
     # Set in here: another thread that ends meanwhile puts the environment back as it was before.
     secret = {"RUNBOOK_SECRET_ENV": "NEW_VALUE", "NEW_VALUE": "a new value"}
-    with LOCK, patch.dict(os.environ, secret):
+    locked = here.store.children("lock")  # what only adds takes none
+    with LOCK, patch.dict(os.environ, secret), here.takeover() if locked else nullcontext():
         again = here.run(name, **given)
         for _ in range(3):
             if again.error is None and again.outcome.result == "refused":  # what was begun goes on; it says to wait

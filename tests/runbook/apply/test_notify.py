@@ -126,7 +126,7 @@ def test_the_page_goes_once_to_each_contact_of_an_incident(place: Place) -> None
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"contact": "on-call"}'])
 def test_a_note_that_cannot_be_read_stops_the_message_and_not_the_page(place: Place, note: bytes) -> None:
     page(place, incident="INC-7", notify="on-call")
-    [path] = (place.records / "sandbox" / "notified" / "inc-7").iterdir()
+    [path] = (place.folder / "notified" / "inc-7").iterdir()
     path.write_bytes(note)
     ran = page(place, incident="INC-7", notify="on-call, team-lead")
     assert notified(place) == ["on-call"]

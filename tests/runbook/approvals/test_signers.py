@@ -379,14 +379,15 @@ def test_without_ssh_keygen_nothing_is_approved(
         load(folder).verify("casey", b"text", signed, NOW)
 
 
-def test_the_sandbox_has_two_people_of_its_own(tmp_path: Path, keys: Callable[..., Path]) -> None:
+def test_the_sandbox_has_two_people_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
     system = load_settings("sandbox")
-    who = signers_of(system, "sandbox", tmp_path)
+    who = signers_of(system, "sandbox")
     assert who.roles == {"avery": {"team-lead", "manager"}, "blake": {"security", "on-call"}}
-    demo = tmp_path / "sandbox" / "approvers"
+    demo = tmp_path / "rehearsal" / "approvers"
     assert (demo / "avery").stat().st_mode & 0o077 == 0
     before = (demo / "avery").read_bytes()
-    assert signers_of(system, "sandbox", tmp_path) == who
+    assert signers_of(system, "sandbox") == who
     assert (demo / "avery").read_bytes() == before
     assert [p.name for p in demo.parent.iterdir()] == ["approvers"]
     with pytest.raises(BadSettings, match="for the target google the options must say"):
@@ -400,5 +401,6 @@ def test_signers_of_a_real_system_come_from_params(
 ) -> None:
     system = load_settings("sandbox").model_copy(update={"environment": "production"})
     monkeypatch.setenv("RUNBOOK_PARAMS", str(folder.parents[1]))
-    assert signers_of(system, "google", tmp_path / "records").roles["drew"] == {"security"}
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    assert signers_of(system, "google").roles["drew"] == {"security"}
     assert not (tmp_path / "records").exists()

@@ -84,7 +84,7 @@ def test_a_damaged_plan_file_is_refused_by_its_name(tmp_path: Path, damage: byte
     place = Place(tmp_path / "records")
     monkeypatch.setenv("RUNBOOK_RECORDS", str(place.records))
     first = place.plan("rollback")
-    [path] = (place.records / "sandbox" / "plans" / first.id).iterdir()
+    [path] = (place.folder / "plans" / first.id).iterdir()
     path.write_bytes(damage)
     with pytest.raises(Refused, match="is damaged") as error:
         find(first.id)

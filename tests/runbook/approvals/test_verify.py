@@ -265,13 +265,16 @@ def test_a_fresh_approval_goes_before_a_used_one(case: Callable[..., Case], monk
         plan.by = "another run"
 
 
-def test_the_sandbox_accepts_its_own_people_and_a_store_of_its_own(keys: Path, tmp_path: Path) -> None:
-    who = signers_of(load_settings("sandbox"), "sandbox", tmp_path)
+def test_the_sandbox_accepts_its_own_people_and_a_store_of_its_own(
+    keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
+    who = signers_of(load_settings("sandbox"), "sandbox")
     store = Store(tmp_path / "store")
     plan = Case(keys, tmp_path, operation="deploy", target="sandbox")
     plan.content["environment"] = "sandbox"
     given = plan.approve(
-        "avery", "team-lead", key=tmp_path / "sandbox" / "approvers" / "avery", signers=who, store=store
+        "avery", "team-lead", key=tmp_path / "rehearsal" / "approvers" / "avery", signers=who, store=store
     )
     accepted = check(plan.content, plan.terms, approvals_of(store, given.plan), who, NOW, opening=NOW)
     consume(store, accepted, given.plan, "run", NOW)
@@ -335,9 +338,9 @@ def _same_nonce(plan: Case) -> None:
 
 def _copied_store(plan: Case) -> None:
     plan.store.create("copied", b"")
-    shutil.copytree(plan.store.folder, plan.folder / "copy")
+    shutil.copytree(plan.store.files.folder, plan.folder / "copy")
     plan.apply()
-    plan.store, plan.by = Store(plan.folder / "copy"), "another run"
+    plan.store, plan.by = Store(plan.folder / "copy", shared=True), "another run"
 
 
 def _other_key_type(plan: Case) -> None:
@@ -351,7 +354,7 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
         lambda p: (p.apply(), _set(store=Store(p.folder / "b", shared=True))(p)),
         "given for another record store",
     ),
-    "replay with a copy of the store": (_copied_store, "need a shared record store"),
+    "replay with a copy of the store": (_copied_store, "given for another record store"),
     "google with a store of one machine": (lambda p: setattr(p.store, "shared", False), "need a shared record store"),
     "another plan": (_first(plan="0" * 64), "casey approved plan 000000000000; the plan is now"),
     "the plan moved": (_content(relies_on={"versions": {"3": "DISABLED"}}), "the plan is now"),
@@ -592,7 +595,7 @@ def test_one_key_under_two_names_is_no_quorum_however_it_got_there(case: Callabl
 
 def test_demo_keys_are_never_accepted_for_google(case: Callable[..., Case], tmp_path: Path) -> None:
     plan = case()
-    demo = tmp_path / "sandbox" / "approvers"
+    demo = tmp_path / "rehearsal" / "approvers"
     demo_signers(demo)
     for name in ("allowed_signers", "roles.yaml"):
         (plan.signers / name).write_text((demo / name).read_text())
@@ -741,7 +744,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     ),
     "signers of the sandbox": (
         {},
-        lambda p: {"signers": signers_of(load_settings("sandbox"), "sandbox", p.folder)},
+        lambda p: {"signers": signers_of(load_settings("sandbox"), "sandbox")},
         "not the signers for the target google",
     ),
 }

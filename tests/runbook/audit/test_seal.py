@@ -25,7 +25,7 @@ RUNBOOK = RUNBOOKS / "daily_check.ipynb"
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
-    return tmp_path / "records" / "sandbox"
+    return tmp_path / "records" / "rehearsal" / "sandbox" / "runs"
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_a_healthy_run(cli: Cli, tmp_path: Path) -> None:
     done = cli("run daily_check")
     assert done.exit_code == 0, done.output
     assert "OK: all checks passed" in done.output
-    (record,) = (tmp_path / "records/sandbox").iterdir()
+    (record,) = (tmp_path / "records/rehearsal/sandbox/runs").iterdir()
     assert f"Record: {record}/daily_check.ipynb" in done.output
     assert {p.name for p in record.iterdir()} == {"daily_check.ipynb", "journal.jsonl", "record.json", "report.json"}
 

@@ -45,7 +45,6 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         "a/",
         ".hidden",
         "a/.b",
-        "A",
         "a b",
         "a\n",
         "a\\b",

@@ -46,7 +46,7 @@ def forged(place: Place, change: dict[str, Any] | None = None, **content: Any) -
         cloud = connect(SYSTEM, "")
         terms = terms_of(rule, "casey", cloud.now()[0]).model_dump()
     whole = plan_id(content)
-    path = place.records / "sandbox" / "plans" / whole[:12] / "20990101t000000000000-00000000.json"
+    path = place.folder / "plans" / whole[:12] / "20990101t000000000000-00000000.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(canonical({"schema": 1, "id": whole, "content": content, "terms": terms}))
     return whole
@@ -54,7 +54,7 @@ def forged(place: Place, change: dict[str, Any] | None = None, **content: Any) -
 
 def begun(place: Place, plan: str, change: dict[str, Any]) -> None:
     """A journal that says that this plan was being applied."""
-    folder = place.records / "sandbox" / "applied" / plan[:12] / "1"
+    folder = place.folder / "applied" / plan[:12] / "1"
     folder.mkdir(parents=True)
     Journal(folder).write("INTENT", number=1, change=change, seen="", undo="")
 
@@ -160,7 +160,7 @@ def test_the_text_of_a_change_is_made_from_what_it_does(tmp_path: Path, name: st
 
 def test_damaged_files_of_a_plan_are_ignored_and_named(place: Place) -> None:
     first = place.plan("rollback")
-    [path] = (place.records / "sandbox" / "plans" / first.id).iterdir()
+    [path] = (place.folder / "plans" / first.id).iterdir()
     newer = path.with_name("20990101t000000000000-00000000.json")
     for damage in (b"{", b"[]", b"", b"\xff", path.read_bytes().replace(b"rollback", b"rollbakk")):
         newer.write_bytes(damage)

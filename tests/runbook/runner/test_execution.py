@@ -280,7 +280,7 @@ def test_no_room_for_the_notebook(wait: bool, cells: list[str], child: Any, tmp_
 
     runs = child("grows", {"wait": wait}, preexec_fn=limit)
     assert runs.wait(30) == Exit.BROKEN, runs.communicate()
-    (folder,) = (tmp_path / "sandbox").iterdir()
+    (folder,) = (tmp_path / "rehearsal" / "sandbox" / "runs").iterdir()
     kept = json.loads((folder / "record.json").read_text())
     whole_record(folder, kept)
     assert (kept["status"], kept["verdict"], [c["status"] for c in kept["cells"]]) == ("failed", None, cells)
@@ -357,7 +357,7 @@ def test_papermill_with_the_engine(
     assert (tmp_path / "out.ipynb").exists() == (tmp_path / "records").exists() == kept
     assert all(path.read_bytes() == content for path, content in before.items())
     if kept:
-        (folder,) = (tmp_path / "records" / "sandbox").iterdir()
+        (folder,) = (tmp_path / "records" / "rehearsal" / "sandbox" / "runs").iterdir()
         whole_record(folder, json.loads((folder / "record.json").read_text()))
         assert next(folder.glob("*.ipynb")).read_bytes() == (tmp_path / "out.ipynb").read_bytes()
 
@@ -373,7 +373,7 @@ def test_papermill_as_a_process(tmp_path: Path) -> None:
 def test_plain_papermill_runs_a_runbook(tmp_path: Path) -> None:
     done = papermill(tmp_path, str(ROOT / "runbooks" / "daily_check.ipynb"), "out.ipynb", "-p", "world", "many_errors")
     assert done.returncode == 0, done.stderr
-    (folder,) = (tmp_path / "records" / "sandbox").iterdir()
+    (folder,) = (tmp_path / "records" / "rehearsal" / "sandbox" / "runs").iterdir()
     assert not (folder / "record.json").exists()
     assert json.loads((folder / "report.json").read_text())["attested"] is False
 

@@ -6,30 +6,28 @@ note, the message is sent again: twice is better than never.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from runbook.apply.actions.base import Action, Observation, Send
 from runbook.apply.notify import deliver
 from runbook.apply.secret_value import SecretValue
 from runbook.cloud.client import Cloud
 from runbook.facts.records import notified_place
 from runbook.model.canonical import canonical
+from runbook.model.errors import Taken
 from runbook.model.plan import Change
 from runbook.records.files import now
-from runbook.records.record import records_directory
-from runbook.records.store import Store
+from runbook.records.record import store_of
 
 
 def _observe_message(cloud: Cloud, change: Change) -> Observation:
-    raw = _store(cloud).read(notified_place(_once(change), change.args.contact))
+    raw = store_of(cloud.settings).read(notified_place(_once(change), change.args.contact))
     return Observation("old", "not notified yet") if raw is None else Observation("new", "the message was accepted")
 
 
 def _once(change: Change) -> str:
     """The key for which the message is sent only once: the incident of the plan, else the attempt to apply it."""
     return change.args.once or change.notes["once"]
-
-
-def _store(cloud: Cloud) -> Store:
-    return Store(records_directory(cloud.settings))
 
 
 def _do_message(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
@@ -40,7 +38,8 @@ def _do_message(send: Send, cloud: Cloud, change: Change, observed: Observation,
     else:
         deliver(contact, title, text)
     note = {"contact": contact, "at": now()}
-    _store(cloud).create(notified_place(_once(change), contact), canonical(note))
+    with suppress(Taken):  # another run sent it at the same time
+        store_of(cloud.settings).create(notified_place(_once(change), contact), canonical(note))
 
 
 ACTIONS = {"notify": Action(_observe_message, _do_message)}

@@ -1,0 +1,145 @@
+"""The files of a record store in Cloud Storage: created once, read and listed, by the JSON API.
+
+Its sessions have a guard of their own, which allows only this (`RecordGuard`). The bucket does not follow the target of
+a run: a rehearsal is recorded, too. STORAGE_EMULATOR_HOST, the variable of Google's own clients, names a sandbox's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qs, quote, unquote
+
+from runbook.cloud.answer import answered, objects, readable, token_of
+from runbook.cloud.failures import gap
+from runbook.cloud.guard import ReadOnlyGuard
+from runbook.model.errors import NoRecord, RunbookError, Taken
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+API = "https://storage.googleapis.com"
+TIMEOUT_S = 30
+PERMISSIONS = ("storage.objects.create", "storage.objects.get", "storage.objects.list")
+
+
+class RecordGuard(ReadOnlyGuard):
+    """Allows create-only uploads, reads and lists below one prefix of one bucket, and nothing else."""
+
+    hosts = frozenset(("storage.googleapis.com",))
+
+    def __init__(self, transport: Any, bucket: str, prefix: str):
+        super().__init__(transport)
+        self.uploads, self.objects = (f"{path}/storage/v1/b/{bucket}/o" for path in ("/upload", ""))
+        self.prefix = prefix
+
+    def _unlisted(self, request: PreparedRequest, url: SplitResult) -> str:
+        method = request.method
+        asked = {key: values[-1] for key, values in parse_qs(url.query).items()}
+        if (method, url.path) == ("POST", self.uploads):
+            only_new = asked.get("ifGenerationMatch") == "0" and asked.get("uploadType") == "media"
+            name = asked.get("name", "") if only_new else ""
+        elif (method, url.path) == ("GET", self.objects):
+            name = asked.get("prefix", "")
+        else:
+            name = unquote(url.path.removeprefix(f"{self.objects}/")) if method == "GET" else ""
+        mine = name and name.startswith(self.prefix) and url.netloc in self.hosts
+        return "" if mine else "a record store only creates, reads and lists its own objects"
+
+
+class Bucket:
+    """The objects below `prefix` of a bucket, by names such as `plans/1f…`. Every method raises NoRecord."""
+
+    def __init__(self, address: str):
+        self.address = address.rstrip("/")
+        self.bucket, _, prefix = self.address.removeprefix("gs://").partition("/")
+        self.prefix = f"{prefix}/" if prefix else ""
+
+    def __str__(self) -> str:
+        return self.address
+
+    @cached_property
+    def session(self) -> Any:
+        from google.auth.credentials import AnonymousCredentials
+        from google.auth.transport.requests import AuthorizedSession
+
+        from runbook.cloud.connect import own_credentials
+        from runbook.cloud.transports import Loopback, network
+
+        served = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        transport = Loopback(served if "://" in served else f"http://{served}") if served else network()
+        session = AuthorizedSession(AnonymousCredentials() if served else own_credentials())
+        return RecordGuard(transport, self.bucket, self.prefix).mounted(session)
+
+    def create(self, name: str, content: bytes) -> None:
+        """Create an object. Raises Taken if there is one, unless it has the same content.
+
+        Then the object may be ours: the answer was lost, and the upload was repeated. Whoever must be the only one to
+        create it puts something random into it (https://cloud.google.com/storage/docs/request-preconditions).
+        """
+        query = {"uploadType": "media", "name": self.prefix + name, "ifGenerationMatch": "0"}
+        kind = {"Content-Type": "application/octet-stream"}
+        url = f"{API}/upload/storage/v1/b/{self.bucket}/o"
+        with self._reported(name):
+            answer = self.session.post(url, params=query, data=content, headers=kind, timeout=TIMEOUT_S)
+            if answer.status_code != 412:
+                answered(answer)
+            elif self.read(name) != content:
+                raise Taken(name)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of an object; None if there is none."""
+        with self._reported(name):
+            answer = self._get(name, alt="media")
+            return None if answer is None else answer.content
+
+    def identity(self, name: str) -> str:
+        """What tells this very object from a copy of it, and from one that was restored: its generation."""
+        with self._reported(name):
+            answer = self._get(name, fields="generation")
+            return "" if answer is None else str(answered(answer).get("generation"))
+
+    def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
+        """The names below a folder; with the delimiter "/", only those directly below it, of folders, too."""
+        asked, seen = {"prefix": f"{self.prefix}{prefix}/", "delimiter": delimiter, "pageToken": ""}, set[str]()
+        asked["fields"] = "items/name,prefixes,nextPageToken"
+        with self._reported(prefix):
+            while True:
+                query = {key: value for key, value in asked.items() if value}
+                url = f"{API}/storage/v1/b/{self.bucket}/o"
+                page = answered(self.session.get(url, params=query, timeout=TIMEOUT_S))
+                names = [str(item.get("name")) for item in objects(page, "items")]
+                for name in (*names, *map(str, objects(page, "prefixes"))):
+                    yield name.removeprefix(self.prefix).rstrip("/")
+                asked["pageToken"] = token_of(page, seen)
+                if not asked["pageToken"]:
+                    return
+
+    def _get(self, name: str, **query: str) -> Any:
+        """The answer to a read of one object; None if there is none."""
+        url = f"{API}/storage/v1/b/{self.bucket}/o/{quote(self.prefix + name, safe='')}"
+        answer = self.session.get(url, params=query, timeout=TIMEOUT_S)
+        if answer.status_code == 404 and b"No such object" in answer.content:  # a missing bucket is a 404, too
+            return None
+        if answer.status_code != 200:
+            answered(answer)
+        return answer
+
+    @contextmanager
+    def _reported(self, name: str) -> Iterator[None]:
+        try:
+            with readable("storage"):
+                yield
+        except (Taken, RunbookError):
+            raise
+        except Exception as error:
+            missing = gap(error, name)
+            if missing is None:
+                raise
+            hint = missing.next or "check the network and the bucket, then run again."
+            raise NoRecord(
+                "the record store cannot be used", f"{self.address}/{name}: {missing.why}", next=hint
+            ) from None

@@ -1,0 +1,57 @@
+"""Publishes a run's local folder into a record store in a bucket: `begin.json` first, `record.json` last.
+
+A run never fails because its record cannot be published: the folder stays, and `runbook records push` sends it later.
+For a store in a directory there is nothing to send, because the folder lies in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from runbook.config.schema import Settings
+from runbook.model.errors import NoRecord, Taken
+from runbook.records.record import records_directory, store_of
+from runbook.records.store import Directory, Store
+
+SENT = ".published"  # in a folder that is complete in the store
+
+
+def publish_begin(system: Settings, folder: Path) -> str:
+    """Send the marker of a run that has begun, so that a run without an end is noticed; return why not, "" if sent."""
+    return _tried(store_of(system), folder, [(folder / "record.json", "begin.json")])
+
+
+def publish_run(system: Settings, folder: Path) -> str:
+    """Send the files of a run that has ended; return why not, "" if they are in the store."""
+    store = store_of(system)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    files.sort(key=lambda path: path.name == "record.json")
+    why = _tried(store, folder, [(path, path.name) for path in files])
+    if not why and not isinstance(store.files, Directory):
+        (folder / SENT).touch()
+    return why
+
+
+def unpublished(system: Settings) -> Iterator[Path]:
+    """The local folders of runs that are not in the store, oldest first; none for a store in a directory."""
+    if isinstance(store_of(system).files, Directory):
+        return
+    for path in sorted((records_directory(system) / "runs").glob("*/record.json")):
+        if not (path.parent / SENT).exists():
+            yield path.parent
+
+
+def _tried(store: Store, folder: Path, files: list[tuple[Path, str]]) -> str:
+    if isinstance(store.files, Directory):
+        return ""
+    for path, name in files:
+        place, content = f"runs/{folder.name}/{name}", path.read_bytes()
+        try:
+            store.create(place, content)
+        except Taken:
+            if store.read(place) != content:
+                return f"{store}/{place} exists with another content"
+        except (NoRecord, OSError) as error:
+            return str(getattr(error, "observed", "") or error)
+    return ""
