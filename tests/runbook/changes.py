@@ -16,7 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -204,11 +204,21 @@ class Place:
     def store(self) -> Store:
         return Store(self.folder)
 
+    def newest(self) -> dict[str, Any]:
+        """The newest row of the attempt that has the lock, or its lock; {} if there was none."""
+        store = self.store
+        locks = [json_of(store.read(name)) for name in store.children("lock")[-1:]]
+        return last_row(store, locks[0]["attempt"]) or locks[0] if locks else {}
+
     def owner(self) -> str:
         """The owner of the newest attempt, as a refusal names it."""
-        store = self.store
-        lock = json_of(store.read(store.children("lock")[-1]))
-        return (last_row(store, lock["attempt"]) or lock)["owner"]
+        return self.newest()["owner"]
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """While inside, runs take over the attempt of a process that died; without one, they are as always."""
+        with self.takeover() if self.newest().get("kind", "CLOSE") != "CLOSE" else nullcontext():
+            yield
 
     @contextmanager
     def takeover(self, abandon: bool = False) -> Iterator[None]:

@@ -21,7 +21,7 @@ from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
 from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError
-from runbook.model.outcome import ChangeStatus, Outcome
+from runbook.model.outcome import ChangeStatus, Outcome, Result
 from runbook.model.plan import Change, Plan
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ class Executor:
             status = STATUS[observed.state, "yes" if sent else "no"] or "not attempted"
             statuses.append((status, observed.said))
         self._write("CLOSE", result="abandoned")
-        done = sum(status == "done" for status, _ in statuses)
-        said = f"abandoned: {done} of {len(statuses)} changes were done; nothing was sent now"
+        counted = [status for _, status, _ in self._counted(statuses)]
+        said = f"abandoned: {counted.count('done')} of {len(counted)} changes were done; nothing was sent now"
         undo = self._next("failed", [c for c, (s, _) in zip(self.plan.changes, statuses, strict=True) if s == "done"])
-        result = "unknown" if any(status == "unknown" for status, _ in statuses) else "failed"
+        result: Result = "unknown" if "unknown" in counted else "failed"
         return Outcome(self.plan, result, tuple(statuses), said, undo, began)
 
     def _overtaken(self, statuses: list[tuple[ChangeStatus, str]], error: TakenOver, began: datetime) -> Outcome:

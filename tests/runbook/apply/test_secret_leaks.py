@@ -23,6 +23,7 @@ from runbook.apply.secret_value import SecretValue
 from runbook.context import KERNEL
 from runbook.model.errors import Exit
 from runbook.runner import run
+from runbook.runner.kernel import Told
 from tests.runbook.changes import REQUESTER, Died, Next, Place, Result, Sent, Wire, error_of
 from tests.slices import first, rotating
 
@@ -285,7 +286,7 @@ def test_through_the_runner(
         monkeypatch.setenv("RUNBOOK_SANDBOX", served.url)
         monkeypatch.setenv("RUNBOOK_RECORDS", str(place.records))
         monkeypatch.setenv("RUNBOOK_PERSON", REQUESTER)
-        ended = run.run("rotate_secret", {"approved_plan": plan}, secret=VALUE)
+        ended = run.run("rotate_secret", {"approved_plan": plan}, told=Told(VALUE))
     report = json.loads((ended.folder / "report.json").read_text())
     assert ended.exit == (Exit.ALERT if echoes else Exit.OK), ended.error
     assert {path.name for path in ended.folder.iterdir()} >= {

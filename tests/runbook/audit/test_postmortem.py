@@ -68,7 +68,7 @@ def test_the_draft_says_what_the_records_say(place: Place) -> None:
     text = "\n".join("".join(c["source"]) for c in json.loads(path.read_text())["cells"])
     assert told[0].report["sentence"] in text
     assert "the records of this incident contain no change" in text
-    assert all(t.folder.name in text for t in told)
+    assert all(t.name in text for t in told)
     assert "daily_check" not in text
     html = path.with_suffix(".html").read_text()
     assert "Actions, and who" in html

@@ -143,7 +143,7 @@ def test_mock_mode_rehearses_another_environment(cli: Cli, tmp_path: Path) -> No
     assert done.output.startswith("SANDBOX  acme-sales-live")
 
 
-@pytest.mark.parametrize("address", ["gs://b/x", "s3://b/x", "S3+a.b-c://x"])
+@pytest.mark.parametrize("address", ["gs:/b/x", "gs://b", "s3://b/x", "S3+a.b-c://x"])
 @pytest.mark.parametrize(
     "line",
     [
@@ -279,7 +279,7 @@ def test_a_user_without_a_name_or_a_home(tmp_path: Path, way: str, home: str) ->
         for name in ("daily_check", "rollback"):
             done = subprocess.run([*words, "run", name], env=env, capture_output=True, text=True, timeout=100)
             assert (done.returncode, done.stderr) == (0, "")
-            (folder,) = Path(open_to_all, "sandbox").glob(f"*-{name}-*")
+            (folder,) = Path(open_to_all, "rehearsal/sandbox/runs").glob(f"*-{name}-*")
             assert json.loads((folder / "record.json").read_text())["who"].startswith(f"{uid}@")
         assert json.loads((folder / "plan.json").read_text())["terms"]["requester"] == str(uid)
         done = subprocess.run([*words, "doctor"], env=env, capture_output=True, text=True, timeout=100)
