@@ -7,7 +7,7 @@ wait for it. Only this package imports `requests` or Google's clients.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -44,13 +44,17 @@ def no_credentials(error: Exception) -> NoCredentials:
 
 @dataclass
 class Cloud:
-    """The clients of one project, all behind one guard; `world` describes the sandbox's world."""
+    """The clients of one project, all behind one guard; `world` describes the sandbox's world.
+
+    `writer` makes the credentials for writes; without it, they are the credentials for reads.
+    """
 
     settings: Settings
     target: Target
     transport: BaseAdapter
     credentials: Any = None
     world: str = ""
+    writer: Callable[[], Any] | None = None
     locations: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -73,6 +77,14 @@ class Cloud:
         from google.auth.transport.requests import AuthorizedSession
 
         return self.guard.mounted(AuthorizedSession(self.credentials))
+
+    @cached_property
+    def writing(self) -> Any:
+        """The session of writes. Google's library repeats a request that is answered 401; here nothing is repeated."""
+        from google.auth.transport.requests import AuthorizedSession
+
+        given = self.writer() if self.writer else self.credentials
+        return self.guard.mounted(AuthorizedSession(given, refresh_status_codes=(), max_refresh_attempts=0))
 
     @cached_property
     def public(self) -> Any:
@@ -104,10 +116,11 @@ class Cloud:
         with readable(api):
             return answered(self.session.get(f"https://{api}.googleapis.com/{path}", params=query, timeout=20))
 
-    def ask(self, api: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """One read that is a POST. Raises Google's own exceptions."""
+    def ask(self, api: str, path: str, body: dict[str, Any], as_writer: bool = False) -> dict[str, Any]:
+        """One read that is a POST, by the identity for reads or for writes. Raises Google's own exceptions."""
+        session = self.writing if as_writer else self.session
         with readable(api):
-            return answered(self.session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
+            return answered(session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
     def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
         """Log entries that match a filter, newest first, at most `most`. An empty page with a token is not the last
@@ -142,7 +155,7 @@ class Cloud:
         A signed upload URL must not carry our credentials
         (https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/generateUploadUrl).
         """
-        session = self.public if method == "PUT" else self.session
+        session = self.public if method == "PUT" else self.writing
         given = {"Content-Type": "application/json"} | (headers or {})
         with self.guard.allow_once(method, url, body):
             response = session.request(method, url, data=body, headers=given, timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runbook.cloud.answer import UNREADABLE
@@ -35,7 +36,8 @@ def _google(settings: Settings) -> Cloud:
     from runbook.cloud.transports import network
 
     credentials = impersonated(settings.read_as) if settings.read_as else own_credentials()
-    return Cloud(settings, "google", network(), credentials)
+    writer = partial(impersonated, settings.apply_as) if settings.apply_as else own_credentials
+    return Cloud(settings, "google", network(), credentials, writer=writer)
 
 
 def own_credentials() -> Any:

@@ -194,9 +194,8 @@ class Settings(Part):
     """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`.
 
     `records_shared`: every machine that may apply a change uses this same records directory. `staging`: the environment
-    in which changes are tested first, "" if there is none. `read_as` and `apply_as` are service accounts: with
-    `read_as`, every run on Google reads with its credentials, and so cannot apply a change. `apply_as` is only stored
-    and checked by `runbook doctor` for now; no run writes with it yet.
+    in which changes are tested first, "" if there is none. `read_as` and `apply_as` are service accounts, whose
+    short-lived credentials every run on Google takes for its reads, and for its writes; "" for a person's own.
     """
 
     environment: Name

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
+from runbook.cloud.failures import CannotRead
 from runbook.facts.base import Answer, Ask, Read
+from runbook.model.errors import NoCredentials
 from runbook.model.moment import Moment
 from runbook.model.operations import needed
 from runbook.model.rows import Permission
@@ -25,7 +27,10 @@ def access(operation: str = "") -> Ask:
 
         def see() -> Answer:
             path = f"v3/projects/{project}:testIamPermissions"
-            answer = cloud.ask("cloudresourcemanager", path, {"permissions": wanted})
+            try:
+                answer = cloud.ask("cloudresourcemanager", path, {"permissions": wanted}, as_writer=bool(operation))
+            except NoCredentials as error:  # the account that applies; the reads of this run go on
+                raise CannotRead(error.what, error.next) from None
             held = {p for p in objects(answer, "permissions") if isinstance(p, str)}
             return Answer(Permission(r, p, p in held) for r, ps in roles.items() for p in ps)
 

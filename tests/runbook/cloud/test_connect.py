@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from google.api_core.exceptions import GoogleAPICallError
 from google.oauth2.credentials import Credentials
 
 from runbook.cli import doctor
@@ -15,7 +16,10 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.config.load import load_settings
 from runbook.config.schema import Settings
+from runbook.facts.access import access
+from runbook.facts.base import observe
 from runbook.model.errors import NoCredentials
+from runbook.model.moment import Moment
 from tests.conformance.test_guard import Seen
 
 READER = "runbook-reader@acme-sales.iam.gserviceaccount.com"
@@ -65,6 +69,45 @@ def test_reads_carry_the_token_of_the_account(tokens: Any) -> None:
     assert url.endswith(f"/serviceAccounts/{READER}:generateAccessToken")
     assert who == "Bearer own"
     assert doctor._identity(cloud) == READER
+
+
+class Answers(Seen):
+    """Answers each request with one status, and notes it."""
+
+    def __init__(self, status: int):
+        super().__init__()
+        self.status = status
+
+    def send(self, request: Any, **options: Any) -> Any:
+        answer = super().send(request, **options)
+        answer.status_code = self.status
+        return answer
+
+
+@pytest.mark.parametrize("account", ["", READER.replace("reader", "applier")])
+def test_writes_carry_the_token_of_the_account_that_applies(tokens: Any, account: str) -> None:
+    cloud, wire = connect(named(read_as=READER, apply_as=account)), Seen()
+    cloud.guard.transport = cloud.guard.writer = wire
+    cloud.write("POST", "https://cloudscheduler.googleapis.com/v1/projects/p/locations/l/jobs/j:pause", b"{}")
+    assert wire.headers[0]["authorization"] == ("Bearer short" if account else "Bearer own")
+    assert [url.rpartition("/")[2].partition(":")[0] for url, _ in tokens] == [READER, *([account] if account else [])]
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+def test_a_write_is_sent_once_whatever_is_answered(tokens: Any, status: int) -> None:
+    cloud, wire = connect(SYSTEM), Answers(status)
+    cloud.guard.transport = cloud.guard.writer = wire
+    with pytest.raises(GoogleAPICallError):
+        cloud.write("POST", "https://cloudscheduler.googleapis.com/v1/projects/p/locations/l/jobs/j:pause", b"{}")
+    assert len(wire.headers) == 1
+
+
+def test_an_account_that_may_not_apply_is_a_gap_of_the_gate(tokens: Any) -> None:
+    cloud = connect(named(apply_as="no@acme-sales.iam.gserviceaccount.com"))
+    found = observe(access("scheduler"), cloud, Moment(datetime.now(UTC), SYSTEM.zone))
+    [gap] = found.gaps
+    assert "no@acme-sales.iam.gserviceaccount.com cannot be impersonated" in gap.why
+    assert "roles/iam.serviceAccountTokenCreator" in gap.next
 
 
 def test_an_account_that_may_not_be_used_is_one_clear_message(tokens: Any) -> None:
