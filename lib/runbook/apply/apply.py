@@ -33,6 +33,7 @@ from runbook.model.plan import Plan
 from runbook.records.files import publish
 from runbook.records.people import person
 from runbook.records.plans import Terms, clock, newest_plan, plan_of
+from runbook.records.provenance import require_committed
 from runbook.records.record import store_of
 from runbook.records.store import Store
 
@@ -53,7 +54,7 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         if KERNEL.abandon:
             with begun(run, store, plan, KERNEL.abandon) as attempt:
                 return Executor(run, plan, secret_value, attempt).look(asked.now)
-        _require_safe(plan, asked, secret_value)
+        _require_safe(run, plan, asked, secret_value)
         approvals = _require_approved(run, plan, asked)
         with begun(run, store, plan, KERNEL.takeover) as attempt:
             _use(store, plan, asked, approvals, attempt)
@@ -109,11 +110,13 @@ def _asked(run: Context, plan: Plan) -> _Asked:
     )
 
 
-def _require_safe(plan: Plan, asked: _Asked, secret_value: SecretValue) -> None:
+def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretValue) -> None:
     """Raise Refused if the cloud's clock is unknown, a gate has failed, or a secret's value is missing.
 
-    A message needs no clock.
+    On Google, also if the code or the params here are not a commit. A message needs none of this.
     """
+    if run.cloud.target == "google" and not plan.only_notifies:
+        require_committed()
     if not asked.clock_trusted and not plan.only_notifies:
         said = "approvals expire and names contain dates, so this machine's clock is not reliable enough"
         raise Refused("the cloud's clock could not be read", said, next="check the network, then run again.")
@@ -155,7 +158,8 @@ def _execute(
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
     stored = newest_plan(attempt.store, plan.id)
     planned_in = stored.file.record if stored else ""
-    run.journal.write("APPLY", plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
+    about = {"person": person(), "principal": run.cloud.identity}
+    run.journal.write("APPLY", **about, plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
     return replace(Executor(run, plan, secret_value, attempt).all(asked.now), by=by, planned_in=planned_in)
 
 

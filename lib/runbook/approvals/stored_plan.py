@@ -23,6 +23,7 @@ from runbook.model.errors import BadSettings, Refused, UnknownName
 from runbook.model.operations import Rule
 from runbook.records.people import person
 from runbook.records.plans import Stored, clock, newest_plan
+from runbook.records.provenance import require_committed
 from runbook.records.record import store_of
 from runbook.records.store import Store
 
@@ -100,6 +101,8 @@ class Found:
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
         target = self.content["target"]
+        if target == "google":
+            require_committed()
         people = signers_of(self.system, target)
         if target == "sandbox":
             who = who or next((name for name, roles in DEMO.items() if role in roles), person())

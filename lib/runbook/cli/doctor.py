@@ -35,7 +35,7 @@ def doctor(environment: str, world: str = "") -> Findings:
     return join(
         (
             one("params", f"{environment}.yaml", "usable", "no placeholder, no error", OK),
-            one("credentials", "identity", _identity(cloud), "an identity", OK),
+            one("credentials", "identity", cloud.identity, "an identity", OK),
             one("connection", cloud.target, clock, "answers", OK if clock_trusted else UNKNOWN, hint),
             checks.schema(schema, system, moment),
             checks.access(access, system, moment),
@@ -45,14 +45,6 @@ def doctor(environment: str, world: str = "") -> Findings:
             _addresses(system, cloud),
         )
     )
-
-
-def _identity(cloud: Cloud) -> str:
-    """The identity of the credentials. A person's own credentials have no name without another API call."""
-    if cloud.target == "sandbox":
-        return "the sandbox needs none"
-    found = getattr(cloud.credentials, "service_account_email", "") or getattr(cloud.credentials, "account", "")
-    return found or f"{type(cloud.credentials).__name__} without a name"
 
 
 def _apply_as(system: Settings, cloud: Cloud) -> Findings:

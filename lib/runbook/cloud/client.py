@@ -62,6 +62,14 @@ class Cloud:
 
         self.credentials = self.credentials or AnonymousCredentials()
 
+    @property
+    def identity(self) -> str:
+        """The identity of the credentials for reads. A person's own have no name without another API call."""
+        if self.target == "sandbox":
+            return "the sandbox needs none"
+        found = getattr(self.credentials, "service_account_email", "") or getattr(self.credentials, "account", "")
+        return found or f"{type(self.credentials).__name__} without a name"
+
     @cached_property
     def guard(self) -> Any:
         from requests.adapters import HTTPAdapter

@@ -74,6 +74,7 @@ class Content(Part):
     project: str
     target: Literal["google", "sandbox"]
     commit: str
+    params: str = ""
     reason: str
     changes: list[dict[str, Any]]
     relies_on: dict[str, Any]

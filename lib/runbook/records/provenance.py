@@ -1,35 +1,110 @@
-"""The provenance of a run: user, host, process, commit and package versions."""
+"""The provenance of a run: people, host, process, package versions, and the commits of the code and of the params."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import socket
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from runbook.config.load import ROOT
-from runbook.records.people import user
+from runbook.config.load import ROOT, RUNBOOKS, params_directory
+from runbook.model.errors import Refused
+from runbook.records.people import person, user
 
 PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "google-cloud-bigquery", "matplotlib")
 
 
+class State(NamedTuple):
+    """The `commit` that files claim to be ("unknown" for none), their own `digest`, and which `differ` from it.
+
+    Each file is compared with its blob in the commit. So a file that git ignores, does not know, or was told not to
+    look at is named, and the files of a tarball that lies in another repository are no commit.
+    """
+
+    commit: str
+    digest: str
+    differ: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.commit + "-dirty" * bool(self.differ)
+
+
 def here() -> dict[str, Any]:
-    """User and host, process id, git commit, and the versions of Python and the main packages."""
+    """Who runs what: the system's user and RUNBOOK_PERSON, process id, commits and digests, and versions."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return {"who": f"{user()}@{socket.gethostname()}", "pid": os.getpid(), "commit": commit(), "versions": versions}
+    ours, params = code(), state(params_directory())
+    return {
+        **{"who": f"{user()}@{socket.gethostname()}", "person": person(), "pid": os.getpid(), "commit": str(ours)},
+        "digests": {"code": ours.digest, "params": params.digest},
+        **{"params_commit": str(params), "differ": [*ours.differ, *params.differ][:20], "versions": versions},
+    }
 
 
-def commit() -> str:
-    """The git commit of the code, with "-dirty" if files are changed; "unknown" outside a git checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+def code() -> State:
+    """The state of the library and the runbooks."""
+    return state(Path(__file__).parents[1], RUNBOOKS)
+
+
+def require_committed() -> None:
+    """Raise Refused unless the code and the params are clean, tracked commits, so that others can check them out."""
+    for what, found in (("code", code()), ("params", state(params_directory()))):
+        if found.commit == "unknown" or found.differ:
+            said = "\n".join(found.differ[:5]) or "they are in no git repository"
+            hint = "commit and review these files, or check out the commit that was reviewed."
+            raise Refused(f"the {what} on this machine are not a commit", said, next=hint)
+
+
+def state(*folders: Path) -> State:
+    """The state of all files in these folders, which belong to one repository."""
+    found, digest = {path: path.read_bytes() for folder in folders for path in _files(folder)}, hashlib.sha256()
+    for path, content in found.items():
+        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()
+        top, commit = git(folders[0], "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        paths = [os.path.relpath(folder.resolve(), top) for folder in folders]
+        listed = git(Path(top), "ls-tree", "-r", "-z", "HEAD", "--", *paths).split("\0")[:-1]
+        blobs = {Path(top, name): about.split()[2] for about, _, name in (entry.partition("\t") for entry in listed)}
+    except (OSError, subprocess.CalledProcessError):
+        return State("unknown", digest.hexdigest(), ())
+    differ = [path for path, content in found.items() if blobs.get(path.resolve()) != _blob(content)]
+    gone = [path for path in blobs if not path.exists()]
+    return State(commit, digest.hexdigest(), tuple(sorted(map(_short, [*differ, *gone]))))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a folder, without what Python and Jupyter write beside them."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts):
+            yield path
+
+
+def _blob(content: bytes) -> str:
+    """The id that git gives a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def git(folder: Path, *words: str, more: dict[str, str] | None = None, given: bytes = b"") -> str:
+    """What a git command prints, whatever repository the environment names. Raises CalledProcessError and OSError."""
+    return git_bytes(folder, *words, more=more, given=given).decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def git_bytes(folder: Path, *words: str, more: dict[str, str] | None = None, given: bytes = b"") -> bytes:
+    """As `git`, in bytes."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of another repository
+    env |= {"LC_ALL": "C"} | (more or {})
+    return subprocess.run(
+        ["git", "-C", str(folder), *words], env=env, input=given, capture_output=True, check=True
+    ).stdout

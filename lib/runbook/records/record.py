@@ -9,8 +9,10 @@
 
     schema, how              1; "runner", or "sealed": run by hand in Jupyter and saved; unsupervised
     runbook, parameters      the request
-    who, pid                 user@host and process
-    commit, versions         the code: git commit ("-dirty" with uncommitted changes), Python and main packages
+    who, person, pid         user@host, RUNBOOK_PERSON if it is set, and process
+    commit, params_commit    git commits of the code and of the params, "-dirty" if files differ, "unknown" for none
+    digests, differ          SHA-256 of the code's and the params' files, and the first 20 that differ from the commit
+    versions                 Python and main packages
     started_at, ended_at     UTC; for a sealed record, when it was sealed
     status, why              running, finished, failed, kernel_died, timeout, interrupted or terminated; and a reason
     verdict, exit            the report's verdict, only if this run finished and wrote one; the exit code

@@ -9,7 +9,7 @@ from typing import Any
 from runbook.cloud.prefetch import connect_now
 from runbook.cloud.query import select
 from runbook.cloud.target import request_on_target
-from runbook.config.load import RUNBOOKS, load_settings
+from runbook.config.load import RUNBOOKS, load_settings, params_directory
 from runbook.config.parameters import declared_parameters, injected
 from runbook.context import KERNEL, Context
 from runbook.display import blocks
@@ -22,7 +22,7 @@ from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.model.report import Report
 from runbook.records.journal import Journal
-from runbook.records.provenance import commit
+from runbook.records.provenance import code, state
 from runbook.records.record import new_directory, write_report
 from runbook.session.next_steps import next_steps
 
@@ -78,8 +78,10 @@ class Run(Context):
         origin = {
             **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},
             **{"project": self.settings.project, "target": self.cloud.target},
-            "commit": commit() if self.cloud.target == "google" else "sandbox",
+            "commit": "sandbox",
         }
+        if self.cloud.target == "google":
+            origin |= {"commit": str(code()), "params": state(params_directory()).digest}
         rule = self.settings.operations.get(plan.operation)
         if not rule and plan.changes:
             said = f"operations.{plan.operation} is missing, so the required approvers are unknown"
@@ -177,7 +179,7 @@ class Run(Context):
             writes = self.request.values.get("approved_plan") or self.request.values.get("apply")
             what = "this run may change it" if writes else "this run only reads"
             top = blocks.banner(f"Google Cloud: the real system; {what}.", "warn" if writes else "unknown")
-            rows |= {"run": self.folder.name, "code": commit()}
+            rows |= {"run": self.folder.name, "code": str(code())}
         if not self.clock_trusted:
             top += blocks.banner("No Google API answered; the time is from this machine's clock.", "unknown")
         return blocks.page(top + blocks.table([{"system and time": k, " ": v} for k, v in rows.items()]))

@@ -68,7 +68,7 @@ def test_reads_carry_the_token_of_the_account(tokens: Any) -> None:
     [(url, who)] = tokens
     assert url.endswith(f"/serviceAccounts/{READER}:generateAccessToken")
     assert who == "Bearer own"
-    assert doctor._identity(cloud) == READER
+    assert cloud.identity == READER
 
 
 class Answers(Seen):

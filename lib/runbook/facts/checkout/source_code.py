@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from runbook.model.errors import BadParameter
+from runbook.records import provenance
 
 SAMPLE = "sample"  # the sandbox's sample code; a git checkout is created from it on first use
 _WHEN = (1980, 1, 1, 0, 0, 0)
@@ -76,15 +77,11 @@ def sample() -> Path:
 
 def git(folder: Path, *words: str) -> str:
     """What a git command prints. Raises subprocess.CalledProcessError and FileNotFoundError."""
-    return _git(folder, *words).decode("utf-8", "surrogateescape").rstrip("\n")
+    return provenance.git(folder, *words, more=_fixed(folder))
 
 
-def _git(folder: Path, *words: str, given: bytes = b"") -> bytes:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of another repository
-    env |= (_FIXED if folder.name.startswith("sample-") else {}) | {"LC_ALL": "C"}
-    return subprocess.run(
-        ["git", "-C", str(folder), *words], env=env, input=given, capture_output=True, check=True
-    ).stdout
+def _fixed(folder: Path) -> dict[str, str]:
+    return _FIXED if folder.name.startswith("sample-") else {}
 
 
 def inspect_source(folder: Path) -> Source:
@@ -116,7 +113,7 @@ def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
             said = f"{name!r} is {kind}: it would be missing in what is deployed"
             raise BadParameter(f"source={folder}", said, next="commit the files themselves, under plain names.")
     ids = "".join(f"{about.split()[2]}\n" for about, _, _ in listed)
-    stream = io.BytesIO(_git(folder, "cat-file", "--batch", given=ids.encode()))
+    stream = io.BytesIO(provenance.git_bytes(folder, "cat-file", "--batch", more=_fixed(folder), given=ids.encode()))
     for _, _, name in listed:
         size = int(stream.readline().split()[2])
         yield name, stream.read(size)
