@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from threading import Lock, RLock
@@ -33,6 +34,8 @@ from gcp_sandbox.app import App
 from gcp_sandbox.faults import Faults
 from gcp_sandbox.world.schema import Fault
 from runbook.apply.attempts import IN_FLIGHT_S, last_row
+from runbook.approvals import signed
+from runbook.approvals.signers import signers_of
 from runbook.approvals.stored_plan import find
 from runbook.cloud import connect
 from runbook.cloud.client import Cloud
@@ -276,6 +279,16 @@ class Place:
             found = find(plan)
             for role in found.system.operations[found.content["operation"]].signers:
                 found.sign(role, "looks right", None, None, "it cannot wait")
+
+    def open(self, incident: str, severity: str = "P1", hours: int = 4) -> signed.Opening:
+        """Somebody on call states that it is a P1."""
+        with self.here():
+            system, now = load_settings("sandbox"), self.app.sandbox.now
+            who, key = signed.identity(system, "sandbox", signed.ON_CALL, None, None)
+            values = signed.values_of(system, "sandbox", who, signed.ON_CALL, "everything is down", now)
+            until = signed.utc_text(now + timedelta(hours=hours))
+            values |= {"incident": incident, "severity": severity, "until": until}
+            return signed.put(signed.Opening, values, signed.store_of(system), signers_of(system, "sandbox"), key, now)
 
     def go(self, runbook: str, plan: str, **given: Any) -> Result:
         """Apply a plan by its id; one that nobody has to sign with `apply`."""

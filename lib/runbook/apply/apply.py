@@ -19,14 +19,14 @@ from runbook.apply.attempts import Attempt, already_applied, begun, unfinished_a
 from runbook.apply.executor import Executor
 from runbook.apply.secret_value import SecretValue
 from runbook.apply.stale import stale, unfinished
+from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens, terms_of
 from runbook.approvals.verify import approvals_of, check, consume, used_by
 from runbook.context import KERNEL
-from runbook.incidents.opened import is_open
 from runbook.model.canonical import canonical
-from runbook.model.errors import Refused
+from runbook.model.errors import BadSettings, Refused
 from runbook.model.findings import Verdict
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
@@ -102,12 +102,19 @@ def _asked(run: Context, plan: Plan) -> _Asked:
     now, clock_trusted = run.cloud.now()
     opening = opens(run.settings.windows.get(rule.window), now, run.settings.zone)
     named = given.get("incident", "")
-    alone = bool(named) and rule.alone_in_p1 and is_open(store_of(run.settings), named, now)
+    alone = bool(named) and rule.alone_in_p1 and _is_open(run, named, now)
     terms = terms_of(rule, person(), opening, named if alone else "")
     unsigned = not rule.signers and bool(given.get("apply") or given.get("notify"))
     return _Asked(
         bool(given.get("approved_plan")) or unsigned, now, clock_trusted and run.clock_trusted, opening, terms
     )
+
+
+def _is_open(run: Context, incident: str, now: datetime) -> bool:
+    try:
+        return is_open(store_of(run.settings), signers_of(run.settings, run.cloud.target), incident, now)
+    except (Refused, BadSettings):  # nobody may sign here: planning goes on, applying says so
+        return False
 
 
 def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretValue) -> None:

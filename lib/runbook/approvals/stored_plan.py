@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runbook.approvals.sign import approve
-from runbook.approvals.signers import DEMO, demo_folder, signers_of
+from runbook.approvals.signed import identity, is_open
+from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens
 from runbook.approvals.verify import require_signature
@@ -19,9 +19,8 @@ from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
 from runbook.display.text import text_table, visible
 from runbook.model.actions import ACTIONS, Notify
-from runbook.model.errors import BadSettings, Refused, UnknownName
+from runbook.model.errors import BadSettings, Refused, UnknownName, require
 from runbook.model.operations import Rule
-from runbook.records.people import person
 from runbook.records.plans import Stored, clock, newest_plan
 from runbook.records.provenance import require_committed
 from runbook.records.record import store_of
@@ -104,14 +103,13 @@ class Found:
         if target == "google":
             require_committed()
         people = signers_of(self.system, target)
-        if target == "sandbox":
-            who = who or next((name for name, roles in DEMO.items() if role in roles), person())
-            key = key or demo_folder(self.system) / who
-        key = key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
+        who, key = identity(self.system, target, role, who, key)
+        incident = self.stored.file.terms.incident
+        require((not incident or is_open(self.store, people, incident, self.now()), f"{incident} is not open here"))
         rule, now = self.rule, self.now()
         opening = opens(self.system.windows.get(rule.window), now, self.system.zone)
         more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
-        return approve(self.stored.raw, who or person(), role, reason, key, override=override, **more)
+        return approve(self.stored.raw, who, role, reason, key, override=override, **more)
 
 
 def find(plan: str) -> Found:

@@ -17,10 +17,11 @@ from typing import Any
 
 import click
 
+from runbook.cli import signing
 from runbook.cli.output import print_findings, print_result
-from runbook.model.errors import BadInput, Exit, NoAnswer, Refused, RunbookError
+from runbook.cli.signing import ENV
+from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
 
-_ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
 _WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world file.")
 
 
@@ -40,9 +41,13 @@ def main() -> None:
     """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""
 
 
+for _command in (signing.approve, signing.open_incident, signing.review):
+    main.add_command(_command)
+
+
 @main.command()
 @click.argument("name")
-@_ENV
+@ENV
 @_WORLD
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
 def run(name: str, environment: str | None, world: str, given: Sequence[str]) -> None:
@@ -61,35 +66,6 @@ def run(name: str, environment: str | None, world: str, given: Sequence[str]) ->
     ended = run_runbook(name, values, progress())
     print_result(ended)
     sys.exit(ended.exit)
-
-
-@main.command()
-@click.argument("plan")
-@click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
-@click.option("--reason", required=True, help="Why you agree; it is part of what you sign.")
-@click.option(
-    "--as", "person", envvar="RUNBOOK_PERSON", help="Your name among the approvers; in the sandbox avery or blake."
-)
-@click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub.")
-@click.option("--override", default="", help="Why the plan cannot wait for the preferred time.")
-@click.option("--yes", is_flag=True, help="Sign without a prompt.")
-def approve(plan: str, role: str, reason: str, person: str | None, key: Path | None, override: str, yes: bool) -> None:
-    """Show a plan, and sign it with your own SSH key."""
-    from runbook.approvals.stored_plan import find
-
-    found = find(plan)
-    for name in found.stored.ignored:
-        click.echo(f"Ignored a damaged plan file: {name}", err=True)
-    click.echo(found.text())
-    if not yes and not sys.stdin.isatty():
-        said = "there is no terminal to confirm in"
-        raise Refused("signing is not confirmed", said, next="review the plan above, then add --yes.")
-    if not yes:
-        click.confirm(f"Sign as {role}?", abort=True)
-    signed = found.sign(role, reason, person, key, override)
-    click.echo(f"Signed by {signed.approver} as {role}; valid from {signed.not_before} to {signed.expires_at}.")
-    who = ", ".join(found.rule.signers)
-    click.echo(f"Next: when all have signed ({who}), from {signed.not_before} on: runbook apply {plan}")
 
 
 @main.command()
@@ -143,7 +119,7 @@ def _title(path: Path) -> dict[str, str]:
 
 
 @main.command()
-@_ENV
+@ENV
 @_WORLD
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The default is a free port.")
 def sandbox(environment: str | None, world: str, port: int) -> None:
@@ -173,7 +149,7 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 
 
 @main.command()
-@_ENV
+@ENV
 @_WORLD
 @click.option("--roles", "only", flag_value="roles", help="Print commands that create least-privilege roles.")
 @click.option("--compare", "only", flag_value="compare", help="Compare Google's answers with the recorded ones.")
@@ -232,7 +208,7 @@ def seal(notebook: Path) -> None:
 
 @main.command()
 @click.argument("name")
-@_ENV
+@ENV
 def incident(name: str, environment: str | None) -> None:
     """List the records of an incident in order, and write a draft of its post-mortem."""
     from runbook.audit.postmortem import draft, runs_of
@@ -254,7 +230,7 @@ def incident(name: str, environment: str | None) -> None:
 
 
 @main.command()
-@_ENV
+@ENV
 def lab(environment: str | None) -> None:
     """Open JupyterLab on working copies of the runbooks, in the records folder."""
     from runbook.cli.lab import working_copies

@@ -16,7 +16,6 @@ from runbook.incidents.affected import Evidence
 from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
-from runbook.incidents.opened import open_p1
 from runbook.incidents.patterns import patterns
 from runbook.incidents.remedies import FIXES, remedy_steps
 from runbook.model.errors import Refused
@@ -26,7 +25,6 @@ from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import INTERNAL, FactRow
 from runbook.plans.base import message, rows_of
-from runbook.records.record import store_of
 
 if TYPE_CHECKING:
     from runbook.context import Context
@@ -138,8 +136,6 @@ def page(run: Context, seen: Seen) -> Page:
     detected = run.request.values.get("detected_at", "")
     began = moment_of(detected, run.moment.at, run.settings.zone).at
     severity, why = _severity(causes, facts, run.settings)
-    if severity == "P1" and (named := run.request.values.get("incident", "")):
-        open_p1(store_of(run.settings), named, run.moment.at)
     answer = run.moment.local(began + ANSWER[severity])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     steps = [
@@ -148,6 +144,9 @@ def page(run: Context, seen: Seen) -> Page:
         for step in remedy_steps(c, run.settings, run.moment, place, headroom)
     ]
     steps += [PageStep(f"could not read {g.subject}", g.next, "", "", None) for g in causes.unknowns if g.next]
+    if place["incident"] and severity in ("P1", "unknown"):
+        line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {severity} --reason "…"'
+        steps.append(PageStep("nobody else can sign now", "open it as on-call; then sign alone", line, "", None))
     found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), headroom)
     noticed = run.moment.parameter(began)
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,8 @@ import pytest
 from runbook.approvals.stored_plan import find
 from runbook.audit.postmortem import draft, runs_of
 from runbook.config.load import load_settings
-from runbook.incidents.opened import is_open, open_p1
-from runbook.model.errors import BadParameter, UnknownName
-from runbook.records.store import Store
+from runbook.model.errors import UnknownName
 from tests.runbook.changes import REQUESTER, Place
-
-NOW = datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -25,36 +21,25 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path / "records", world="no_etl")
 
 
-def test_it_is_open_for_a_day(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    assert not is_open(store, "INC-7", NOW)
-    open_p1(store, "INC-7", NOW)
-    open_p1(store, "INC-7", NOW + timedelta(hours=9))  # the first time counts
-    assert is_open(store, "INC-7", NOW + timedelta(hours=23, minutes=59))
-    assert not is_open(store, "INC-7", NOW + timedelta(hours=24))
-    assert not is_open(store, "INC-8", NOW)
-
-
-@pytest.mark.parametrize("name", ["7", "inc-7", "INC-", "INC-../x", "INC-7 ", "INC-a/b"])
-def test_names(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadParameter, match="not an incident name"):
-        is_open(Store(tmp_path), name, NOW)
-
-
 def test_alone_only_while_a_p1_is_open(place: Place) -> None:
+    page = place.run("p1_response", incident="INC-7").names["page"]
+    assert page.steps[-1].command == 'runbook open INC-7 --env sandbox --severity P1 --reason "…"'
     before = place.run("retry", incident="INC-7")
     assert before.outcome.result == "planned", before.outcome.said
     assert [step.split(" --")[1] for step in before.outcome.next[:-1]] == ["role team-lead"]
-    assert place.run("p1_response", incident="INC-7").error is None
+    place.open("INC-7")
     planned = place.run("retry", incident="INC-7")
     [alone] = [step for step in planned.outcome.next if "alone" in step]
     assert f"runbook approve {planned.outcome.plan.id} --role on-call --as {REQUESTER} " in alone
-
-
-def test_what_is_no_p1_opens_nothing(tmp_path: Path) -> None:
-    place = Place(tmp_path / "records", world="stale_scores")
-    assert place.run("p1_response", incident="INC-7").error is None
+    assert not any("alone" in step for step in place.run("retry", incident="INC-8").outcome.next)
+    place.app.sandbox.now += timedelta(hours=4)
     assert not any("alone" in step for step in place.run("retry", incident="INC-7").outcome.next)
+
+
+def test_what_is_no_p1_proposes_to_open_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records", world="stale_scores")
+    page = place.run("p1_response", incident="INC-7").names["page"]
+    assert not any(step.command.startswith("runbook open") for step in page.steps)
 
 
 def test_the_draft_says_what_the_records_say(place: Place) -> None:
@@ -81,7 +66,7 @@ def test_an_incident_without_records(place: Place) -> None:
 
 
 def test_of_two_who_plan_the_same_the_last_one_counts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.run("p1_response", incident="INC-7")
+    place.open("INC-7")
     plans = []
     for who in (REQUESTER, "blake", REQUESTER, "blake"):
         monkeypatch.setattr("tests.runbook.changes.REQUESTER", who)

@@ -1,0 +1,145 @@
+"""The commands for signing: `approve` a plan, `open` a P1, and `review` what one person did alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runbook.model.errors import BadInput, Refused
+
+ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
+_WHO = click.option(
+    "--as", "person", envvar="RUNBOOK_PERSON", help="Your name among the approvers; in the sandbox avery or blake."
+)
+_KEY = click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub.")
+_YES = click.option("--yes", is_flag=True, help="Sign without a prompt.")
+
+
+def _signs(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that signs."""
+    reason = click.option("--reason", required=True, help="Why; it is part of what you sign.")
+    for option in (_YES, _KEY, _WHO, reason):
+        command = option(command)
+    return command
+
+
+def _confirm(yes: bool, question: str) -> None:
+    """Ask before signing. Raises Refused without a terminal; a no ends the command with exit code 1."""
+    if not yes and not sys.stdin.isatty():
+        said = "there is no terminal to confirm in"
+        raise Refused("signing is not confirmed", said, next="review what is shown above, then add --yes.")
+    if not yes:
+        click.confirm(question, abort=True)
+
+
+@click.command()
+@click.argument("plan")
+@click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
+@_signs
+@click.option("--override", default="", help="Why the plan cannot wait for the preferred time.")
+def approve(plan: str, role: str, reason: str, person: str | None, key: Path | None, override: str, yes: bool) -> None:
+    """Show a plan, and sign it with your own SSH key."""
+    from runbook.approvals.stored_plan import find
+
+    found = find(plan)
+    for name in found.stored.ignored:
+        click.echo(f"Ignored a damaged plan file: {name}", err=True)
+    click.echo(found.text())
+    _confirm(yes, f"Sign as {role}?")
+    signed = found.sign(role, reason, person, key, override)
+    click.echo(f"Signed by {signed.approver} as {role}; valid from {signed.not_before} to {signed.expires_at}.")
+    who = ", ".join(found.rule.signers)
+    click.echo(f"Next: when all have signed ({who}), from {signed.not_before} on: runbook apply {plan}")
+
+
+@click.command("open")
+@click.argument("incident")
+@ENV
+@click.option("--severity", type=click.Choice(["P1", "unknown"]), required=True, help="As p1_response says.")
+@click.option("--hours", type=click.IntRange(1, 24), default=4, show_default=True, help="For how long.")
+@_signs
+def open_incident(
+    incident: str,
+    environment: str | None,
+    severity: str,
+    hours: int,
+    reason: str,
+    person: str | None,
+    key: Path | None,
+    yes: bool,
+) -> None:
+    """State that this is a P1, as on-call: for some hours you may then sign alone what params allow."""
+    from runbook.approvals import signed
+
+    signed.checked_incident(incident)
+    here, signers, now = _place(environment)
+    person, key = signed.identity(here, signers.target, signed.ON_CALL, person, key)
+    until = signed.utc_text(now + timedelta(hours=hours))
+    values = signed.values_of(here, signers.target, person, signed.ON_CALL, reason, now)
+    values |= {"incident": incident, "severity": severity, "until": until}
+    click.echo(f"{incident} ({severity}) on {here.environment}, {signers.target}: open until {until}, for {person}.")
+    _confirm(yes, "Sign as on-call?")
+    note = signed.put(signed.Opening, values, signed.store_of(here), signers, key, now)
+    click.echo(
+        f"Signed. It is listed until somebody else runs: runbook review {note.nonce[:12]} --env {here.environment}"
+    )
+
+
+@click.command()
+@click.argument("which", default="")
+@ENV
+@click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
+@click.option("--reason", default="", help="What you found; it is part of what you sign.")
+@_WHO
+@_KEY
+@_YES
+def review(
+    which: str, environment: str | None, role: str, reason: str, person: str | None, key: Path | None, yes: bool
+) -> None:
+    """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it."""
+    from runbook.approvals import signed
+    from runbook.display.text import text_table
+
+    here, signers, now = _place(environment)
+    store = signed.store_of(here)
+    waiting = {one.nonce: one for one in signed.awaiting(store, signers)}
+    if not which:
+        rows = [_row(one) for one in waiting.values()]
+        click.echo(text_table(rows) or "Nothing awaits a review.")
+        return
+    found = [one for nonce, one in waiting.items() if nonce.startswith(which)]
+    if len(found) != 1:
+        raise BadInput(f"{len(found)} things that await a review begin with {which}", next="see: runbook review.")
+    person, key = signed.identity(here, signers.target, role, person, key)
+    if signed.same_person_key(person) == signed.same_person_key(signed.actor(found[0])):
+        raise Refused(f"{person} did this, so somebody else must review it")
+    click.echo(text_table([_row(found[0])]))
+    _confirm(yes, f"Sign as {role} that you reviewed it?")
+    values = signed.values_of(here, signers.target, person, role, reason, now)
+    signed.put(signed.Review, values | {"of": found[0].nonce}, store, signers, key, now)
+    click.echo(f"Reviewed by {person} as {role}.")
+
+
+def _place(environment: str | None) -> tuple[Any, Any, Any]:
+    """Settings, signers and the time of the environment's cloud."""
+    from runbook.approvals.signers import signers_of
+    from runbook.cloud.connect import connect
+    from runbook.cloud.target import target
+    from runbook.config.load import load_settings
+
+    system = load_settings(environment or "sandbox")
+    return system, signers_of(system, target(system.environment)), connect(system).now()[0]
+
+
+def _row(one: Any) -> dict[str, Any]:
+    """An opening or a break-glass approval, for the list."""
+    if hasattr(one, "severity"):
+        did, at, who = f"opened as {one.severity} until {one.until}", one.at, one.person
+    else:
+        did, at, who = f"approved {one.operation}, plan {one.plan[:12]}", one.not_before, one.approver
+    return {"id": one.nonce[:12], "at": at, "who": who, "incident": one.incident, "did": did, "reason": one.reason}
