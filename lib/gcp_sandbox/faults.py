@@ -41,7 +41,11 @@ _ERRORS = {
 }
 
 # HTTP status → message and reason, where those of Cloud Storage differ (tests/real/error_storage_*.json).
-_OF_STORAGE = {401: ("Invalid Credentials", "authError"), 412: (NOT_MET, "conditionNotMet")}
+_STORAGE = {
+    401: ("Invalid Credentials", "authError"),
+    403: ("Forbidden", "forbidden"),
+    412: (NOT_MET, "conditionNotMet"),
+}
 
 
 class Faults:
@@ -79,5 +83,5 @@ def _error(call: Call, status: int) -> Response:
     name, reason, message = _ERRORS.get(status, ("UNKNOWN", "backendError", "Unknown error."))
     message = message.format(kind="Read" if call.method == "GET" else "Write")
     if "/storage/v1/" in call.path:
-        return ApiError(status, "", *_OF_STORAGE.get(status, (message, reason))).response(call)
+        return ApiError(status, "", *_STORAGE.get(status, (message, reason))).response(call)
     return ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else "").response(call)
