@@ -41,6 +41,7 @@ def _maps() -> dict[str, Map]:
             found.api, Map(converters={"seg": _Segment, "project": _Project}, strict_slashes=False, merge_slashes=False)
         )
         path = re.sub(r"\{(\w+)\}", r"<seg:\1>", found.path).replace("<seg:project>", "<project:project>")
+        path = path.replace("<seg:object>", "<path:object>")  # an object's name goes to the end, with its slashes
         rules.add(Rule(path, methods=[found.method], endpoint=found))
     return made
 
@@ -59,7 +60,7 @@ class App:
             request.method,
             request.host.rsplit(":", 1)[0],
             request.path,
-            request.args.to_dict(),
+            request.args,
             {k.lower(): v for k, v in request.headers.items()},
             request.get_data(),
         )
@@ -73,7 +74,7 @@ class App:
                 found, variables = self._match(call)
                 answer = self._handled(found, call, variables)
         except ApiError as error:
-            return error.response()
+            return error.response(call)
         return answer if isinstance(answer, Response) else json_response(answer)
 
     def _handled(self, found: Route, call: Call, variables: dict) -> dict | Response:

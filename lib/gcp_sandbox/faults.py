@@ -23,7 +23,7 @@ from threading import Lock
 
 from werkzeug.wrappers import Response
 
-from gcp_sandbox.http import ApiError, Call
+from gcp_sandbox.http import NOT_MET, ApiError, Call
 from gcp_sandbox.world.schema import Fault
 
 # HTTP status → canonical name, BigQuery's reason, message.
@@ -38,6 +38,13 @@ _ERRORS = {
     500: ("INTERNAL", "internalError", "Internal error encountered."),
     503: ("UNAVAILABLE", "backendError", "The service is currently unavailable."),
     504: ("DEADLINE_EXCEEDED", "backendError", "Deadline expired before operation could complete."),
+}
+
+# HTTP status → message and reason, where those of Cloud Storage differ (tests/real/error_storage_*.json).
+_STORAGE = {
+    401: ("Invalid Credentials", "authError"),
+    403: ("Forbidden", "forbidden"),
+    412: (NOT_MET, "conditionNotMet"),
 }
 
 
@@ -75,4 +82,6 @@ class Faults:
 def _error(call: Call, status: int) -> Response:
     name, reason, message = _ERRORS.get(status, ("UNKNOWN", "backendError", "Unknown error."))
     message = message.format(kind="Read" if call.method == "GET" else "Write")
-    return ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else "").response()
+    if "/storage/v1/" in call.path:
+        return ApiError(status, "", *_STORAGE.get(status, (message, reason))).response(call)
+    return ApiError(status, name, message, reason if call.path.startswith("/bigquery/") else "").response(call)

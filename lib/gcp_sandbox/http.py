@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 HOSTS = {
@@ -25,23 +26,35 @@ HOSTS = {
     "inbox": "inbox.example.com",  # not an API of Google: services/inbox.py
 }
 
+# Cloud Storage's words for a precondition; and the header of the request that is named as the cause, by reason.
+NOT_MET = "At least one of the pre-conditions you specified did not hold."
+_BLAMED = {"conditionNotMet": "If-Match", "authError": "Authorization"}
+LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+
 
 class ApiError(Exception):
     """An error answer with Google's message.
 
     `status` is the canonical name ("NOT_FOUND"), `reason` BigQuery's own ("notFound"); an answer with a reason also
     carries the `errors` list that the BigQuery API adds (https://cloud.google.com/bigquery/docs/error-messages).
+    Cloud Storage has a reason and the status "" (https://cloud.google.com/storage/docs/json_api/v1/status-codes).
     """
 
     def __init__(self, code: int, status: str, message: str, reason: str = "", details: list[dict] | None = None):
         super().__init__(message)
         self.code, self.status, self.message, self.reason, self.details = code, status, message, reason, details or []
 
-    def response(self) -> Response:
-        """Google's error envelope."""
-        error: dict[str, Any] = {"code": self.code, "message": self.message, "status": self.status}
+    def response(self, call: Call) -> Response:
+        """Google's error envelope; of a download, only its message."""
+        if call.args.get("alt") == "media":
+            # https://github.com/firebase/firebase-tools/pull/3647 has recorded both.
+            return Response(self.message, self.code, content_type="text/html; charset=UTF-8")
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        error |= {"status": self.status} if self.status else {}
         if self.reason:
             error["errors"] = [{"message": self.message, "domain": "global", "reason": self.reason}]
+        if self.reason in _BLAMED:
+            error["errors"][0] |= {"locationType": "header", "location": _BLAMED[self.reason]}
         if self.details:
             error["details"] = self.details
         return json_response({"error": error}, self.code)
@@ -57,7 +70,7 @@ class Call:
     method: str
     host: str
     path: str
-    args: dict[str, str] = field(default_factory=dict)
+    args: MultiDict[str, str] = field(default_factory=MultiDict)
     headers: dict[str, str] = field(default_factory=dict)
     data: bytes = b""
     stuck: bool = False
@@ -73,6 +86,10 @@ class Call:
         if not isinstance(value, dict):
             raise ApiError(400, "INVALID_ARGUMENT", "Invalid JSON payload received: an object is expected.")
         return value
+
+    def origin(self, api: str) -> str:
+        """Where a link in the answer must point to: a caller on loopback cannot reach Google's host."""
+        return f"http://{self.headers['host']}" if self.host in LOOPBACK else f"https://{HOSTS[api]}"
 
 
 Handler = Callable[..., "dict | Response"]

@@ -13,6 +13,7 @@ from gcp_sandbox.services.logging.logging import Log
 from gcp_sandbox.services.run.serving import Services
 from gcp_sandbox.services.scheduler import Jobs
 from gcp_sandbox.services.secrets import Secrets
+from gcp_sandbox.services.storage import Storage
 from gcp_sandbox.state import State
 from gcp_sandbox.world.inventory import Inventory
 from gcp_sandbox.world.schema import World
@@ -25,6 +26,7 @@ class Sandbox(State):
         super().__init__(inventory, world)
         self.iam = Iam(self)
         self.operations = Operations(self)
+        self.storage = Storage(self)
 
     def audit(self, permission: str, api: str, path: str, answer: Any) -> None:
         """Log a change that a call made, or that was refused, as in Admin Activity; reads have no entry."""

@@ -71,6 +71,7 @@ def environment(url: str, project: str, folder: Path) -> dict[str, str]:
     bigqueryrc.write_text(f"api = {url}\nproject_id = {project}\n", encoding="utf-8")
     return {
         "RUNBOOK_SANDBOX": url,
+        "STORAGE_EMULATOR_HOST": url,  # what Google's clients of Cloud Storage ask
         "BIGQUERYRC": str(bigqueryrc),
         "CLOUDSDK_CONFIG": str(config),
         "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token),
@@ -79,7 +80,7 @@ def environment(url: str, project: str, folder: Path) -> dict[str, str]:
         "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
-        **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}": f"{url}/" for api in _OVERRIDES},
+        **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}": f"{url}/" for api in (*_OVERRIDES, "storage")},
     }
 
 

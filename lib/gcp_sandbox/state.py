@@ -7,12 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gcp_sandbox.faults import Faults
-from gcp_sandbox.http import HOSTS
+from gcp_sandbox.http import HOSTS, LOOPBACK
 from gcp_sandbox.world.inventory import Inventory
 from gcp_sandbox.world.schema import World
 from gcp_sandbox.world.story import Story
-
-_LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 
 
 class State:
@@ -29,6 +27,7 @@ class State:
     services: Any
     secrets: Any
     jobs: Any
+    storage: Any
 
     def __init__(self, inventory: Inventory, world: World):
         self.inventory, self.world = inventory, world
@@ -49,7 +48,7 @@ class State:
             return host in {urlsplit(url).hostname for url in self.inventory.feeds.values()}
         if api == "call":
             return host.endswith(".a.run.app")
-        return host == HOSTS[api] or host in _LOOPBACK
+        return host == HOSTS[api] or host in LOOPBACK
 
     def operation_ended(self, name: str, resource: str, error: Any) -> None:
         """Log the end of a long-running operation."""

@@ -21,6 +21,7 @@ APIS = {
     "secretmanager": ["secretmanager.v1"],
     "cloudscheduler": ["cloudscheduler.v1"],
     "cloudresourcemanager": ["cloudresourcemanager.v3", "cloudresourcemanager.v1"],
+    "storage": ["storage.v1"],
 }
 
 
@@ -40,6 +41,17 @@ def methods(name: str) -> Iterator[tuple[dict[str, Any], str]]:
 
     for method in walk(root):
         yield method, root["rootUrl"] + root["servicePath"] + method.get("flatPath", method["path"])
+
+
+def by_media(name: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """The methods of a document that send or take bytes, each with the URL that is for bytes."""
+    root = document(name)
+    for method, url in methods(name):
+        if simple := method.get("mediaUpload", {}).get("protocols", {}).get("simple"):
+            yield method, root["rootUrl"].rstrip("/") + simple["path"]
+        if method.get("useMediaDownloadService"):
+            # https://cloud.google.com/storage/docs/request-endpoints: downloads have a path of their own.
+            yield method, url.replace(root["rootUrl"], f"{root['rootUrl']}download/")
 
 
 def shape(path: str) -> str:

@@ -401,6 +401,30 @@ def test_what_our_library_does_bq_and_gcloud_see(side: Side, monkeypatch: pytest
     assert list(serving.values()) == [100]
 
 
+def test_gcloud_storage(side: Side, tmp_path: Path) -> None:
+    """A create that must not replace, lists, both ways of reading, and a delete."""
+    bucket = f"gs://{P}-runbooks"
+    (tmp_path / "new.json").write_bytes(b'{"a": 1}\r\n')
+    create = f"gcloud storage cp {tmp_path}/new.json {bucket}/runs/1/new.json --if-generation-match=0"
+    assert side.run(create).returncode == 0
+    again = side.run(create)
+    assert (again.returncode, "HTTPError 412: At least one of the pre-conditions" in again.stderr) == (1, True)
+    asks = [
+        f"gcloud storage ls {bucket}/runs/",
+        f"gcloud storage ls --recursive {bucket}",
+        f"gcloud storage cat {bucket}/runs/1/new.json",
+        f"gcloud storage cp {bucket}/runs/1/new.json {tmp_path}/copy.json",
+    ]
+    below, every, shown, copied = side.many(asks)
+    assert below.stdout.split() == [f"{bucket}/runs/1/"]
+    assert f"{bucket}/runs/1/new.json" in every.stdout.split()
+    assert shown.stdout == '{"a": 1}\n'  # read as text
+    assert copied.returncode == 0, copied.stderr
+    assert (tmp_path / "copy.json").read_bytes() == b'{"a": 1}\r\n'
+    assert side.run(f"gcloud storage rm {bucket}/runs/1/new.json").returncode == 0
+    assert side.run(f"gcloud storage ls {bucket}/runs/").returncode == 1
+
+
 def write(cloud: Any, change: Change) -> None:
     """One change as `apply` makes it, without plan and approval."""
 

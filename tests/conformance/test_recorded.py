@@ -483,6 +483,7 @@ def test_feeds(feed: str, tmp_path: Path) -> None:
     assert misfits(sent, forms(recordings(f"feed_{kind}")), closed=True, documented=FEEDS[feed]) == []
 
 
+STORAGE = "https://storage.googleapis.com"
 ERRORS = [  # a request that fails, and how
     ("GET", f"https://cloudfunctions.googleapis.com/v2/{PLACE}/functions/nothing", 404),
     ("GET", f"https://run.googleapis.com/v2/{PLACE}/services/nothing", 404),
@@ -491,6 +492,13 @@ ERRORS = [  # a request that fails, and how
     ("GET", ANSWERS["table"][0] + "_no", 404),
     ("POST", f"https://cloudscheduler.googleapis.com/v1/{PLACE}/jobs/gmail-sync:resume", 400),
     ("GET", "https://run.googleapis.com/v2/projects/somebody-elses/locations/us-central1/services", 403),
+    ("GET", f"{STORAGE}/storage/v1/b/elsewhere/o", 404),
+    ("GET", f"{STORAGE}/storage/v1/b/{SYSTEM.project}-runbooks/o/nothing", 404),
+    (
+        "POST",
+        f"{STORAGE}/upload/storage/v1/b/{SYSTEM.project}-runbooks/o?uploadType=media&name=x&ifGenerationMatch=1",
+        412,
+    ),
 ]
 RESOURCE = "https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto"
 
@@ -500,7 +508,8 @@ def test_errors(method: str, url: str, status: int) -> None:
     reply = session_of("healthy").request(method, url)
     assert reply.status_code == status
     documented = {"error.details[].resourceName": RESOURCE}
-    assert misfits([reply.json()], forms(recordings("error_")), closed=True, documented=documented) == []
+    kind = "error_storage_" if "storage.g" in url else "error_"
+    assert misfits([reply.json()], forms(recordings(kind)), closed=True, documented=documented) == []
 
 
 @pytest.mark.parametrize(

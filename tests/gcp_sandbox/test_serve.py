@@ -81,6 +81,8 @@ def test_environment(tmp_path):
     assert found["RUNBOOK_SANDBOX"] == "http://127.0.0.1:8080"
     assert found["CLOUDSDK_CORE_PROJECT"] == PROJECT
     assert found["CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING"] == "http://127.0.0.1:8080/"
+    assert found["CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE"] == "http://127.0.0.1:8080/"
+    assert found["STORAGE_EMULATOR_HOST"] == "http://127.0.0.1:8080"
     assert all(isinstance(value, str) for value in found.values())
     assert os.path.isdir(found["CLOUDSDK_CONFIG"])
     with open(found["BIGQUERYRC"], encoding="utf-8") as file:

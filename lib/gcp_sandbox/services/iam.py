@@ -91,6 +91,8 @@ def _no_project(api: str, project: str) -> ApiError:
 def _denied(permission: str, api: str, variables: dict[str, str]) -> ApiError:
     if api == "bigquery":
         return ApiError(403, "PERMISSION_DENIED", _bigquery_words(permission, variables), "accessDenied")
+    if api == "storage":
+        return ApiError(403, "", _storage_words(permission, variables["project"]), "forbidden")
     resource = "/".join(f"{kind}s/{name}" for kind, name in variables.items())
     message = _WORDS.get(api, _OTHER_WORDS).format(permission=permission, resource=resource)
     info = _info(api, "IAM_PERMISSION_DENIED", permission=permission, resource=resource)
@@ -104,6 +106,13 @@ def _bigquery_words(permission: str, variables: dict[str, str]) -> str:
         denied = f"Permission {permission} denied on {kind.lower()} {name} (or it may not exist)."
         return f"Access Denied: {kind} {name}: {denied}"
     return f"Access Denied: Project {project}: User does not have {permission} permission in project {project}."
+
+
+def _storage_words(permission: str, project: str) -> str:
+    kind = "bucket" if permission in ("storage.buckets.get", "storage.objects.list") else "object"
+    denied = f"Permission '{permission}' denied on resource (or it may not exist)."
+    caller = f"caller@{project}.iam.gserviceaccount.com"
+    return f"{caller} does not have {permission} access to the Google Cloud Storage {kind}. {denied}"
 
 
 def _info(api: str, reason: str, **metadata: str) -> dict[str, Any]:

@@ -43,6 +43,7 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {feed: google, of: [Cloud Run], locations: [us-central1], since: 40m, until: 0h, severity: high}
       - {feed: hubspot, of: [CRM API], since: 40m}          # components; and Salesforce's instances, such as NA123
     snapshots: [{age: 24h, keep: 7d}]          # of every table; this is the default; [] is none
+    buckets: [{name: acme-audit, retention: 30d}]    # besides PROJECT-runbooks; `retention`: not deleted, not replaced
     unreachable: [us-central1]                 # locations that a list over all locations reports as unreachable
     roles: [roles/logging.viewer]              # the caller's only roles (roles.yaml); default: every permission
     deny: [bigquery.jobs.create]               # permissions that the caller lacks, whatever the roles grant
@@ -277,6 +278,11 @@ class Snapshot(Part):
     keep: Ago = timedelta(days=7)
 
 
+class Bucket(Part):
+    name: str
+    retention: Ago = timedelta(0)
+
+
 class Fault(Part):
     """See gcp_sandbox/faults.py."""
 
@@ -322,6 +328,7 @@ class World(Part):
     grants: tuple[Grant, ...] = ()
     incidents: tuple[Incident, ...] = ()
     snapshots: tuple[Snapshot, ...] = (Snapshot(age="24h"),)
+    buckets: tuple[Bucket, ...] = ()
     unreachable: tuple[str, ...] = ()
     roles: Annotated[tuple[str, ...], AfterValidator(known)] | None = None
     deny: tuple[str, ...] = ()

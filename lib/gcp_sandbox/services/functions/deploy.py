@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
 
-from gcp_sandbox.http import HOSTS, ApiError, Call, route
+from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.operations import Operation
 from gcp_sandbox.services.functions.build import Code, build
 from gcp_sandbox.services.functions.functions import FUNCTIONS, known
@@ -45,17 +45,16 @@ def generate_upload_url(sandbox: State, call: Call, project: str, location: str)
     bucket = f"gcf-v2-uploads-{number}.{location}.cloudfunctions.appspot.com"
     name = f"{uid('upload', len(sandbox.uploads))}.zip"
     sandbox.uploads[f"{bucket}/{name}"] = None
-    # A caller on loopback cannot reach Google's host.
-    root = f"https://{HOSTS['storage']}" if call.host == HOSTS["cloudfunctions"] else f"http://{call.headers['host']}"
+    root = call.origin("storage")
     expires = int(sandbox.now.timestamp()) + 1800
     signed = f"GoogleAccessId=service-{number}&Expires={expires}&Signature={digest(name)[:40]}"
     return {"uploadUrl": f"{root}/{bucket}/{name}?{signed}", "storageSource": {"bucket": bucket, "object": name}}
 
 
-@route("storage", "PUT", "/{bucket}/{object}")
-def upload(sandbox: State, call: Call, bucket: str, object: str) -> Response:
+@route("storage", "PUT", "/{bucket}/{file}")
+def upload(sandbox: State, call: Call, bucket: str, file: str) -> Response:
     """Store the bytes of a zip. The errors are those of the XML API."""
-    name = f"{bucket}/{object}"
+    name = f"{bucket}/{file}"
     if name not in sandbox.uploads or "Signature" not in call.args:
         return _xml(403, "AccessDenied", "Access denied.")
     if "authorization" in call.headers:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def shape(name: str, /, **values: Any) -> Any:
     """One of the shapes, filled in with values."""
-    return _filled(table(name), values)
+    return filled(table(name), values)
 
 
 def table(name: str) -> dict[Any, Any]:
@@ -34,11 +34,12 @@ def _shapes() -> dict[str, Any]:
     return yaml.safe_load((Path(__file__).parent / "shapes.yaml").read_text(encoding="utf-8"))
 
 
-def _filled(part: Any, values: dict[str, Any]) -> Any:
+def filled(part: Any, values: dict[str, Any]) -> Any:
+    """A shape with values in the place of its names; a key whose value is None is left out."""
     if isinstance(part, dict):
-        return {key: made for key, inner in part.items() if (made := _filled(inner, values)) is not None}
+        return {key: made for key, inner in part.items() if (made := filled(inner, values)) is not None}
     if isinstance(part, list):
-        return [_filled(inner, values) for inner in part]
+        return [filled(inner, values) for inner in part]
     if isinstance(part, str):
         return values[part[1:]] if part.startswith("$") else part.format_map(values)
     return part
