@@ -84,6 +84,11 @@ def note(text: str) -> Block:
     return Block(f'<p style="{_NOTE}">{escape(text)}</p>', text)
 
 
+def notes(texts: Iterable[str]) -> Block:
+    """A paragraph for each text."""
+    return sum(map(note, texts), Block("", ""))
+
+
 def verbatim(text: str) -> Block:
     """Text to copy, with its line breaks."""
     text = visible(text)

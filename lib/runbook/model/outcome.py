@@ -77,6 +77,4 @@ class Outcome:
             block += blocks.table(self.by)
         if self.planned_in:
             block += blocks.note(f"Plan {self.plan.id} was made in {self.planned_in}.")
-        for step in self.next:
-            block += blocks.note(f"Next: {step}")
-        return blocks.page(block)
+        return blocks.page(block + blocks.notes(f"Next: {step}" for step in self.next))

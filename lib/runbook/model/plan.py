@@ -35,26 +35,12 @@ class Change:
         """The command that undoes it, or the reason why there is none."""
         return self.undo or self.no_undo
 
-    @property
-    def action(self) -> str:
-        return self.args.action
-
-    @property
-    def resource(self) -> str:
-        return self.args.text[0]
-
-    @property
-    def before(self) -> str:
-        return self.args.text[1]
-
-    @property
-    def after(self) -> str:
-        return self.args.text[2]
-
-    @property
-    def optional(self) -> bool:
-        """Whether later changes continue if it fails: a message that is not accepted does not stop a rollback."""
-        return self.args.optional
+    action = property(lambda self: self.args.action)
+    resource = property(lambda self: self.args.text[0])
+    before = property(lambda self: self.args.text[1])
+    after = property(lambda self: self.args.text[2])
+    # Whether later changes continue if it fails: a message that is not accepted does not stop a rollback.
+    optional = property(lambda self: self.args.optional)
 
     def plain(self) -> Row:
         """The data that the plan id covers."""
@@ -155,6 +141,5 @@ class Plan:
             "relies on": ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing",
         }
         block = blocks.table([{"what would change": k, " ": v} for k, v in about.items()]) + blocks.table(rows)
-        for text in self.notes:
-            block += blocks.note(text)
+        block += blocks.notes(self.notes)
         return blocks.page(block + blocks.equivalent_command(c.line for c in self.changes))

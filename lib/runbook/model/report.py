@@ -73,6 +73,5 @@ class Report:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         block = blocks.banner(self.sentence, self.verdict.name) + findings_block(self.findings)
-        for step in self.next:
-            block += blocks.note(f"Next: {step}")
+        block += blocks.notes(f"Next: {step}" for step in self.next)
         return {**blocks.page(block), MIME: self.plain()}
