@@ -42,8 +42,17 @@ class Finding:
     next: str = ""
 
 
-class Findings(tuple[Finding, ...]):
+@dataclass(frozen=True)
+class Findings(Sequence[Finding]):
     """The findings of one or more checks, in order."""
+
+    rows: tuple[Finding, ...] = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @property
     def worst(self) -> Verdict:
@@ -73,7 +82,7 @@ class Findings(tuple[Finding, ...]):
 
 def join(parts: Iterable[Findings]) -> Findings:
     """All findings of `parts`, in order."""
-    return Findings(f for part in parts for f in part)
+    return Findings(tuple(f for part in parts for f in part))
 
 
 def findings_block(found: Sequence[Finding]) -> Block:

@@ -95,13 +95,8 @@ class Plan:
     @property
     def content(self) -> Row:
         """What the id covers: never a time, an etag or a gate."""
-        return {
-            "operation": self.operation,
-            **self.origin,
-            "reason": self.reason,
-            "changes": [c.plain() for c in self.changes],
-            "relies_on": self.relies_on,
-        }
+        about = {"operation": self.operation, **self.origin, "reason": self.reason}
+        return {**about, "changes": [c.plain() for c in self.changes], "relies_on": self.relies_on}
 
     @property
     def whole_id(self) -> str:
@@ -141,5 +136,5 @@ class Plan:
             "relies on": ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing",
         }
         block = blocks.table([{"what would change": k, " ": v} for k, v in about.items()]) + blocks.table(rows)
-        block += blocks.notes(self.notes)
-        return blocks.page(block + blocks.equivalent_command(c.line for c in self.changes))
+        lines = blocks.equivalent_command(c.line for c in self.changes)
+        return blocks.page(block + blocks.notes(self.notes) + lines)
