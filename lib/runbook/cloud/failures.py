@@ -104,8 +104,9 @@ def has_reason(error: Any) -> bool:
 
 def _infos(error: Any) -> dict[str, Row]:
     """The reasons of an error, each with the metadata that Google adds."""
-    given = [info for info in (*error.errors, *error.details) if isinstance(info, dict)]
-    return {str(i.get("reason")): about if isinstance(about := i.get("metadata"), dict) else {} for i in given}
+    infos = [info for info in (*error.errors, *error.details) if isinstance(info, dict)]
+    found = ((str(info.get("reason")), info.get("metadata")) for info in infos)
+    return {reason: about if isinstance(about, dict) else {} for reason, about in found}
 
 
 def _named(metadata: dict[str, Any], said: str) -> str:

@@ -242,6 +242,11 @@ class Settings(Part):
         return ZoneInfo(self.time_zone)
 
     @property
+    def place(self) -> str:
+        """The resource name of its region, to which those of functions, services and jobs are added."""
+        return f"projects/{self.project}/locations/{self.region}"
+
+    @property
     def cost_cap(self) -> int:
         """The cost cap in bytes."""
         return int(self.cost_cap_gib * 2**30)

@@ -53,10 +53,8 @@ class RunbookEngine:
         context = click.get_current_context(silent=True)
         on_command_line = context is not None and context.command.name == "papermill"
         try:
-            wanted = request_on_target(
-                str(_local(input_path) or input_path), nb.metadata.papermill.get("parameters") or {}
-            )
-            place = nb.metadata.papermill.get("output_path")
+            given, place = nb.metadata.papermill.get("parameters"), nb.metadata.papermill.get("output_path")
+            wanted = request_on_target(str(_local(input_path) or input_path), given or {})
             beside = _harmless(_local(place), _local(input_path))
             with stoppable() as stopped, start_kernel(nb, wanted, kernel_name) as kernel:
                 on_step = progress() if progress_bar else None
@@ -85,9 +83,6 @@ def _local(place: str | None) -> Path | None:
 def _harmless(output: Path | None, notebook: Path | None) -> Path | None:
     """The file that papermill may write. Raises BadInput if it would overwrite a runbook."""
     if output and (output == notebook or output.is_relative_to(RUNBOOKS)):
-        raise BadInput(
-            f"{output} would be overwritten",
-            "it is a runbook, not a record",
-            next="use another output; the record is also in the records folder.",
-        )
+        hint = "use another output; the record is also in the records folder."
+        raise BadInput(f"{output} would be overwritten", "it is a runbook, not a record", next=hint)
     return output

@@ -24,7 +24,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from runbook.context import KERNEL
 
@@ -47,25 +47,17 @@ class Kernel:
         # A short path, because a Unix socket name has at most about 100 bytes. Only this user has access.
         self.folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self.connection_file = self.folder / "connection.json"
-        connection = {
-            **{f"{name}_port": n for n, name in enumerate(_SOCKETS, 1)},
-            "transport": "ipc",
-            "ip": str(self.folder / "k"),
-            "key": secrets.token_hex(32),
-            "signature_scheme": "hmac-sha256",
-            "kernel_name": "python3",
-        }
+        connection: dict[str, Any] = {f"{name}_port": n for n, name in enumerate(_SOCKETS, 1)}
+        connection |= {"transport": "ipc", "ip": str(self.folder / "k"), "kernel_name": "python3"}
+        connection |= {"key": secrets.token_hex(32), "signature_scheme": "hmac-sha256"}
         self.connection_file.write_text(json.dumps(connection), encoding="utf-8")
         self.log = self.folder / "log"
+        command = [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place]
+        env = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder)
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal goes to the runner, which interrupts the kernel
-                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder),
-            )
+            pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
+            # In a new session: Ctrl-C in the terminal goes to the runner, which interrupts the kernel.
+            self.process = subprocess.Popen(command, env=env, start_new_session=True, **pipes)
 
     def __enter__(self) -> Kernel:
         return self
