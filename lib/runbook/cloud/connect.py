@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.cloud.answer import UNREADABLE
 from runbook.cloud.client import Cloud, no_credentials
 from runbook.cloud.target import check_world, sandbox_app, target
+from runbook.config.schema import Settings
 from runbook.model.errors import BadInput, BadParameter, NoAnswer, NoCredentials
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-
-if TYPE_CHECKING:
-    from runbook.config.schema import Settings
 
 
 def connect(settings: Settings, world: str = "") -> Cloud:

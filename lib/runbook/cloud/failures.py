@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.config.data_file import table
+from runbook.config.schema import Settings
 from runbook.display.text import Row
 from runbook.model.facts import Gap
-
-if TYPE_CHECKING:
-    from runbook.config.schema import Settings
 
 _DATA = table(__file__, "next_steps.yaml")
 STEPS: dict[str, str] = _DATA["steps"]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from runbook.config.request import Request, request
+from runbook.config.schema import Settings
 from runbook.model.errors import BadInput, BadParameter, UnknownName, nearest
-
-if TYPE_CHECKING:
-    from runbook.config.schema import Settings
-
 
 Target = Literal["google", "sandbox"]
 

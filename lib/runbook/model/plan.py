@@ -30,11 +30,8 @@ class Change:
     notes: Row = field(default_factory=dict)
     no_undo: str = ""
 
-    @property
-    def way_back(self) -> str:
-        """The command that undoes it, or the reason why there is none."""
-        return self.undo or self.no_undo
-
+    # The command that undoes it, or the reason why there is none.
+    way_back = property(lambda self: self.undo or self.no_undo)
     action = property(lambda self: self.args.action)
     resource = property(lambda self: self.args.text[0])
     before = property(lambda self: self.args.text[1])
@@ -127,14 +124,9 @@ class Plan:
         who = " and ".join(self.rule.signers) or "no approval required"
         if self.rule.alone_in_p1:
             who += " (during an open P1, the on-call engineer alone)"
-        about = {
-            "plan": self.id,
-            "operation": f"{self.operation}, risk {self.rule.risk}",
-            "who must sign": who,
-            "preferred time": self.preferred or "any",
-            "reason": self.reason or "none given",
-            "relies on": ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing",
-        }
+        about = {"plan": self.id, "operation": f"{self.operation}, risk {self.rule.risk}", "who must sign": who}
+        about |= {"preferred time": self.preferred or "any", "reason": self.reason or "none given"}
+        about["relies on"] = ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing"
         block = blocks.table([{"what would change": k, " ": v} for k, v in about.items()]) + blocks.table(rows)
         lines = blocks.equivalent_command(c.line for c in self.changes)
         return blocks.page(block + blocks.notes(self.notes) + lines)

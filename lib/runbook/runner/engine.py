@@ -11,13 +11,15 @@ from runbook.config.load import RUNBOOKS
 from runbook.model.errors import BadInput, RunbookError
 from runbook.runner.execute import execute, start_kernel, stoppable
 from runbook.runner.progress import progress
-from runbook.runner.startup import prepare
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
-prepare()  # papermill imports this module before it imports jsonschema
+# Keep jsonschema from compiling a grammar, which takes seconds at each start. If JupyterLab is installed, jsonschema
+# imports this module, which compiles the grammar. No notebook field needs it. None makes the import fail, and
+# jsonschema handles that. papermill imports this file before it imports jsonschema.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 class RunbookEngine:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -37,7 +37,7 @@ _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cw
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 
 
-class Kernel:
+class Kernel(AbstractContextManager):
     """One kernel process. `start` turns it into a kernel.
 
     `place` is environment and world, to prepare the process for them; () for a notebook that does not use this library.
@@ -58,9 +58,7 @@ class Kernel:
             pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
             # In a new session: Ctrl-C in the terminal goes to the runner, which interrupts the kernel.
             self.process = subprocess.Popen(command, env=env, start_new_session=True, **pipes)
-
-    def __enter__(self) -> Kernel:
-        return self
+        self._stdin: Any = self.process.stdin
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -72,11 +70,6 @@ class Kernel:
         with suppress(BrokenPipeError):  # it already died; the wait for the kernel reports that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
-
-    @property
-    def _stdin(self) -> BinaryIO:
-        assert self.process.stdin is not None
-        return self.process.stdin
 
     @property
     def listens(self) -> bool:
