@@ -104,11 +104,8 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
     allowed, roles, revoked = (folder / name for name in ("allowed_signers", "roles.yaml", "revoked"))
     signers = [(where, *_allowed(where, line, target)) for where, line in _lines(allowed)]
     if not signers:
-        raise Refused(
-            f"nobody may approve in {environment}",
-            f"{_short(allowed)} names no one",
-            next="name the approvers, see params/approvers/README.md.",
-        )
+        hint = "name the approvers, see params/approvers/README.md."
+        raise Refused(f"nobody may approve in {environment}", f"{_short(allowed)} names no one", next=hint)
     gone = [(where, _key(where, line)) for where, line in _lines(revoked)]
     keys: dict[str, tuple[str, ...]] = {}
     owners: dict[str, str] = {}

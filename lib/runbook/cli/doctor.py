@@ -32,19 +32,12 @@ def doctor(environment: str, world: str = "") -> Findings:
     schema, access = (observe(ask, cloud, moment) for ask in (facts.schema(), facts.access()))
     clock = f"its clock reads {now.isoformat()}" if clock_trusted else "no answer"
     hint = "check the network and proxies: no Google API answered."
-    return join(
-        (
-            one("params", f"{environment}.yaml", "usable", "no placeholder, no error", OK),
-            one("credentials", "identity", cloud.identity, "an identity", OK),
-            one("connection", cloud.target, clock, "answers", OK if clock_trusted else UNKNOWN, hint),
-            checks.schema(schema, system, moment),
-            checks.access(access, system, moment),
-            _apply_as(system, cloud),
-            _records(system),
-            _approvers(system, cloud),
-            _addresses(system, cloud),
-        )
-    )
+    params = one("params", f"{environment}.yaml", "usable", "no placeholder, no error", OK)
+    identity = one("credentials", "identity", cloud.identity, "an identity", OK)
+    connection = one("connection", cloud.target, clock, "answers", OK if clock_trusted else UNKNOWN, hint)
+    reads = (checks.schema(schema, system, moment), checks.access(access, system, moment))
+    here = (_apply_as(system, cloud), _records(system), _approvers(system, cloud), _addresses(system, cloud))
+    return join((params, identity, connection, *reads, *here))
 
 
 def _apply_as(system: Settings, cloud: Cloud) -> Findings:

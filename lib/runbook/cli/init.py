@@ -107,17 +107,12 @@ def _draft(region: str, functions: Answer, jobs: Answer, datasets: Answer, table
     mine = [t for t in tables.rows if _dataset(t) == main]
     dated = [(_name(t), column) for t in mine if (column := _column(t, "DATE"))]
     name, date = next((pair for pair in dated if re.search(GUESSES["scores"], " ".join(pair))), ("", ""))
-    found = _runs(runs) | {
-        "time_zone": zone,
-        "datasets": ", ".join(f"{name} in {place}" for name, place in sorted(places.items())),
-        "main": main,
-        "backup": next((name for name in places if name != main and re.search(GUESSES["backup"], name)), ""),
-        "functions": "\n".join(_functions(region, functions, jobs, zone)),
-        "scores": name,
-        "date": date,
-        "dates": ", ".join(map(".".join, dated)),
-        "freshness": "\n".join(_freshness(t for t in mine if t is not runs)),
-    }
+    found = _runs(runs) | {"time_zone": zone, "main": main, "scores": name, "date": date}
+    found["datasets"] = ", ".join(f"{name} in {place}" for name, place in sorted(places.items()))
+    found["backup"] = next((name for name in places if name != main and re.search(GUESSES["backup"], name)), "")
+    found["functions"] = "\n".join(_functions(region, functions, jobs, zone))
+    found["dates"] = ", ".join(map(".".join, dated))
+    found["freshness"] = "\n".join(_freshness(t for t in mine if t is not runs))
     return GUESSES["placeholders"] | {key: value for key, value in found.items() if value}
 
 
@@ -147,14 +142,10 @@ def _function(function: Any, job: Any) -> dict[str, Any]:
     """The row of one function; `service` and `job` only where they are not the default."""
     name, config, schedule = last(function, "name"), mapping(function, "serviceConfig"), text(job, "schedule")
     secrets = [*items(config, "secretEnvironmentVariables"), *items(config, "secretVolumes")]
-    found = {
-        "schedule": schedule if fits(Cron, schedule) else "",
-        "memory": text(config, "availableMemory"),
-        "timeout_s": number(config, "timeoutSeconds"),
-        "secrets": list(dict.fromkeys(last(secret, "secret") for secret in secrets)),
-        "service": last(config, "service"),
-        "job": last(job, "name"),
-    }
+    found: dict[str, Any] = {"schedule": schedule if fits(Cron, schedule) else ""}
+    found |= {"memory": text(config, "availableMemory"), "timeout_s": number(config, "timeoutSeconds")}
+    found["secrets"] = list(dict.fromkeys(last(secret, "secret") for secret in secrets))
+    found |= {"service": last(config, "service"), "job": last(job, "name")}
     default = {"service": service_of(name), "job": name}
     return {"name": name} | GUESSES["function"] | {k: v for k, v in found.items() if v and v != default.get(k)}
 

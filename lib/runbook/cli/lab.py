@@ -35,7 +35,6 @@ def _copy(notebook: dict[str, Any], environment: str) -> dict[str, Any]:
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         if "parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = cell_source(cell).replace(
-                'environment: str = "sandbox"', f'environment: str = "{environment}"'
-            )
+            ours = f'environment: str = "{environment}"'
+            cell["source"] = cell_source(cell).replace('environment: str = "sandbox"', ours)
     return notebook

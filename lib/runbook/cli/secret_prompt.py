@@ -19,9 +19,8 @@ def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
         try:
             return file.read_bytes()
         except OSError as error:
-            raise BadInput(
-                f"{file} cannot be read", error.strerror or "", next="check the path and its mode."
-            ) from None
+            hint = "check the path and its mode."
+            raise BadInput(f"{file} cannot be read", error.strerror or "", next=hint) from None
     if variable is not None:
         if variable not in os.environ:
             raise BadInput(f"there is no environment variable {variable}", next="export it, or use --secret-file.")
@@ -29,9 +28,6 @@ def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
     if stdin:
         return sys.stdin.buffer.read()
     if not sys.stdin.isatty():
-        raise Refused(
-            "there is no value for the new version",
-            "there is no terminal for a prompt",
-            next="use --secret-file PATH, --secret-env NAME or --secret-stdin.",
-        )
+        why, hint = "there is no terminal for a prompt", "use --secret-file PATH, --secret-env NAME or --secret-stdin."
+        raise Refused("there is no value for the new version", why, next=hint)
     return click.prompt("The new value (hidden)", hide_input=True, confirmation_prompt=True).encode()

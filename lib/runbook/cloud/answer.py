@@ -48,12 +48,16 @@ def readable(api: str = "BigQuery") -> Iterator[None]:
         raise CannotRead(why, next) from None
 
 
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
 def json_object(content: bytes) -> dict[str, Any]:
     """The JSON object in a body, which is UTF-8 whatever its header says. Raises CannotRead for anything else."""
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        body = None
+    body = _parsed(content)
     if not isinstance(body, dict):
         raise CannotRead("the answer is not a JSON object", _PORTAL)
     return body
@@ -65,10 +69,7 @@ def answered(response: Any, may_be_empty: bool = False) -> dict[str, Any]:
 
     if 200 <= response.status_code < 300:  # `ok` is also true for 600 and more
         return {} if may_be_empty and not response.content else json_object(response.content)
-    try:
-        body = json.loads(response.content)
-    except (ValueError, RecursionError):
-        body = None
+    body = _parsed(response.content)
     body = body[0] if isinstance(body, list) and body else body  # methods that stream answer with a list
     error = body.get("error", body) if isinstance(body, dict) else response.content.decode("utf-8", "replace")
     error = error if isinstance(error, dict) else {"message": str(error or response.reason)}

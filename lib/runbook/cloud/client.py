@@ -34,12 +34,8 @@ def no_credentials(error: Exception) -> NoCredentials:
     file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     way = f"correct GOOGLE_APPLICATION_CREDENTIALS={file}, or unset it and {sign_in(error)}" if file else sign_in(error)
     way = "check the network, then run again." if isinstance(error, TransportError) else way
-    return NoCredentials(
-        "no usable Google credentials on this machine",
-        (said or type(error).__name__).splitlines()[0][:500],
-        "No request was sent to Google Cloud.",
-        way,
-    )
+    what, said = "no usable Google credentials on this machine", (said or type(error).__name__).splitlines()[0][:500]
+    return NoCredentials(what, said, "No request was sent to Google Cloud.", way)
 
 
 @dataclass
@@ -175,8 +171,7 @@ class Cloud:
         while True:
             page = self.get(api, path, **query, **({"pageToken": token} if token else {}))
             yield page
-            token = token_of(page, seen)
-            if not token:
+            if not (token := token_of(page, seen)):
                 return
 
     def items(self, api: str, path: str, key: str, **query: Any) -> list[dict[str, Any]]:
@@ -191,17 +186,13 @@ class Cloud:
         import requests
         from google.auth.exceptions import GoogleAuthError, TransportError
 
+        project = f"https://cloudresourcemanager.googleapis.com/v3/projects/{self.settings.project}"
+        body = {"permissions": ["bigquery.jobs.create"]}
         try:
-            name = f"projects/{self.settings.project}"
-            self.session.post(
-                f"https://cloudresourcemanager.googleapis.com/v3/{name}:testIamPermissions",
-                json={"permissions": ["bigquery.jobs.create"]},
-                timeout=10,
-            )
+            self.session.post(f"{project}:testIamPermissions", json=body, timeout=10)
+            date = self.guard.date
         except (requests.RequestException, TransportError):
-            return datetime.now(UTC).replace(microsecond=0), False
+            date = None
         except (GoogleAuthError, *UNREADABLE) as error:
             raise no_credentials(error) from None
-        if not self.guard.date:
-            return datetime.now(UTC).replace(microsecond=0), False
-        return self.guard.date, True
+        return (date, True) if date else (datetime.now(UTC).replace(microsecond=0), False)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.cloud.answer import UNREADABLE
 from runbook.cloud.client import Cloud, no_credentials
 from runbook.cloud.target import check_world, sandbox_app, target
+from runbook.config.schema import Settings
 from runbook.model.errors import BadInput, BadParameter, NoAnswer, NoCredentials
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-
-if TYPE_CHECKING:
-    from runbook.config.schema import Settings
 
 
 def connect(settings: Settings, world: str = "") -> Cloud:
@@ -91,26 +89,18 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
     from runbook.cloud.transports import Loopback
 
     if world:
-        raise BadParameter(
-            f"world={world} while RUNBOOK_SANDBOX is set",
-            f"the sandbox at {url} already has its own world",
-            next="leave world empty, or unset RUNBOOK_SANDBOX.",
-        )
+        what, why = f"world={world} while RUNBOOK_SANDBOX is set", f"the sandbox at {url} already has its own world"
+        raise BadParameter(what, why, next="leave world empty, or unset RUNBOOK_SANDBOX.")
     try:
         about = requests.get(url, timeout=5).json()
     except (requests.RequestException, ValueError) as error:
-        raise NoAnswer(
-            f"the sandbox at RUNBOOK_SANDBOX={url} does not answer",
-            type(error).__name__,
-            "Nothing was read.",
-            "start it with `runbook sandbox`, or unset RUNBOOK_SANDBOX to use one in this process.",
-        ) from None
+        what = f"the sandbox at RUNBOOK_SANDBOX={url} does not answer"
+        hint = "start it with `runbook sandbox`, or unset RUNBOOK_SANDBOX to use one in this process."
+        raise NoAnswer(what, type(error).__name__, "Nothing was read.", hint) from None
     if about.get("project") != settings.project:
-        raise BadInput(
-            f"the sandbox at {url} serves another system",
-            f"its project is {about.get('project')}; the project of {settings.environment} is {settings.project}",
-            next=f"serve it with `runbook sandbox --env {settings.environment}`.",
-        )
+        why = f"its project is {about.get('project')}; the project of {settings.environment} is {settings.project}"
+        hint = f"serve it with `runbook sandbox --env {settings.environment}`."
+        raise BadInput(f"the sandbox at {url} serves another system", why, next=hint)
     return Cloud(settings, "sandbox", Loopback(url), world=str(about.get("world", "")))
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.config.data_file import table
+from runbook.config.schema import Settings
 from runbook.display.text import Row
 from runbook.model.facts import Gap
-
-if TYPE_CHECKING:
-    from runbook.config.schema import Settings
 
 _DATA = table(__file__, "next_steps.yaml")
 STEPS: dict[str, str] = _DATA["steps"]
@@ -46,9 +44,8 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
     if isinstance(error, CannotRead):
         return Gap(subject, error.why, error.next)
     if isinstance(error, google.RetryError):
-        return (
-            gap(error.cause, subject, read) if isinstance(error.cause, Exception) else Gap(subject, "no answer in time")
-        )
+        cause = error.cause
+        return gap(cause, subject, read) if isinstance(cause, Exception) else Gap(subject, "no answer in time")
     if isinstance(error, google.MethodNotImplemented) and (not read or "gcp_sandbox" in str(error)):
         return None
     if isinstance(error, google.GoogleAPICallError):
@@ -89,9 +86,8 @@ def _next(error: Any) -> tuple[str, str]:
     by_words = next((reason for words, reason in _DATA["words"].items() if re.search(words, said, re.IGNORECASE)), "")
     reason = next((r for r in infos if r in REASONS), by_words)
     if reason and reason != "IAM_PERMISSION_DENIED":
-        return _filled(REASONS[reason], infos.get(reason, {}).get("metadata"), said), ""
-    metadata = infos.get(reason, {}).get("metadata")
-    about = metadata if isinstance(metadata, dict) else {}
+        return _filled(REASONS[reason], infos.get(reason, {}), said), ""
+    about = infos.get(reason, {})
     named = _named(about, said) if code == 403 else ""
     if reason or named:
         return _filled(STEPS["permission"], {**about, "permission": named}, said), named
@@ -105,9 +101,10 @@ def has_reason(error: Any) -> bool:
 
 
 def _infos(error: Any) -> dict[str, Row]:
-    """The reasons of an error, each with what Google says about it."""
-    given = [*_listed(getattr(error, "errors", ())), *_listed(getattr(error, "details", ()))]
-    return {str(info.get("reason")): info for info in given if isinstance(info, dict)}
+    """The reasons of an error, each with the metadata that Google adds."""
+    infos = [info for info in (*error.errors, *error.details) if isinstance(info, dict)]
+    found = ((str(info.get("reason")), info.get("metadata")) for info in infos)
+    return {reason: about if isinstance(about, dict) else {} for reason, about in found}
 
 
 def _named(metadata: dict[str, Any], said: str) -> str:
@@ -126,9 +123,8 @@ def _wanted(error: Any) -> str:
     return permission_of(str(request.method), str(request.url)) if request is not None and is_json(error) else ""
 
 
-def _filled(text: str, metadata: Any, said: str) -> str:
+def _filled(text: str, given: Row, said: str) -> str:
     """A next step with the names from an answer; with general words for names that are missing."""
-    given = metadata if isinstance(metadata, dict) else {}
     api = re.search(r"\b[a-z]+\.googleapis\.com", said.replace("console.developers.google.com", ""))
     project = re.search(r"(?i)\bproject[ =/]#?(\w[\w:.-]*\w)", said)
     names = {
@@ -140,10 +136,6 @@ def _filled(text: str, metadata: Any, said: str) -> str:
     if text == STEPS["enable"] and names["project"] == _GCLOUD:
         text = STEPS["set_project"]
     return text.format(**names)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _sentence(error: Exception) -> str:

@@ -56,17 +56,7 @@ _READS = [
 # Only these hosts may receive credentials, and only their clocks are used. Status pages and upload URLs are not listed.
 HOSTS = frozenset(read.host for read in READS)
 
-_CREDENTIALS = frozenset(
-    (
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "x-goog-api-key",
-        "x-goog-iam-authority-selector",
-        "x-goog-iam-authorization-token",
-        "x-goog-user-project",
-    )
-)
+_CREDENTIALS = frozenset(_DATA["credentials"])
 
 
 class Redirected(requests.RequestException):
@@ -93,12 +83,9 @@ class ReadOnlyGuard(BaseAdapter):
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         url, write = urlsplit(str(request.url)), self._takes(request)
         if reason := _credential_refusal(request, url.netloc, self.hosts) or ("" if write else self._refusal(request)):
-            raise RequestBlocked(
-                f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make",
-                reason,
-                "Nothing was sent.",
-                "write only through `apply`; add a new read to cloud/reads.yaml.",
-            )
+            what = f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make"
+            hint = "write only through `apply`; add a new read to cloud/reads.yaml."
+            raise RequestBlocked(what, reason, "Nothing was sent.", hint)
         transport = self.writer if write else self.transport
         response = transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
         if 300 <= response.status_code < 400:
@@ -151,9 +138,7 @@ class ReadOnlyGuard(BaseAdapter):
     def _unlisted(self, request: requests.PreparedRequest, url: SplitResult) -> str:
         """Why a request is none that this guard allows; "" if it is one."""
         method = request.method
-        if method == "GET" and str(request.url) in self.feeds:
-            return ""
-        if _listed(str(method), url):
+        if (method == "GET" and str(request.url) in self.feeds) or _listed(str(method), url):
             return ""
         if url.netloc == "bigquery.googleapis.com" and method == "POST" and url.query in ("", "prettyPrint=false"):
             if _JOBS.fullmatch(url.path):

@@ -6,15 +6,12 @@ import os
 from concurrent import futures
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
 from runbook.config.load import load_settings
-
-if TYPE_CHECKING:
-    from runbook.config.schema import Settings
+from runbook.config.schema import Settings
 
 LIMIT_S = 30  # how long a run waits for the prefetched connection before it connects by itself
 Connected = tuple[Cloud, datetime, bool]  # a cloud, the time, and whether it comes from the cloud's clock

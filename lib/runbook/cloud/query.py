@@ -16,14 +16,8 @@ from runbook.model.errors import Broken, OverCap
 
 Value = str | int | float | bool | date | datetime | Sequence[str]
 
-_TYPES: tuple[tuple[type, str], ...] = (
-    (bool, "BOOL"),
-    (int, "INT64"),
-    (float, "FLOAT64"),
-    (datetime, "TIMESTAMP"),
-    (date, "DATE"),
-    (str, "STRING"),
-)
+# A bool is an int, too, and a datetime a date: the first that fits counts.
+_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", datetime: "TIMESTAMP", date: "DATE", str: "STRING"}
 
 
 class Absent(Exception):
@@ -53,9 +47,8 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
     try:
         with readable():
             # Without a location: BigQuery runs a query where its tables are, and the client asks for its pages there.
-            result = cloud.bigquery.query_and_wait(
-                sql, job_config=config, retry=None, job_retry=None, api_timeout=20, wait_timeout=60
-            )
+            once = {"retry": None, "job_retry": None, "api_timeout": 20, "wait_timeout": 60}
+            result = cloud.bigquery.query_and_wait(sql, job_config=config, **once)
             rows, seen = list[Row](), set[str]()
             for page in result.pages:
                 rows += [dict(row.items()) for row in page]
@@ -93,12 +86,9 @@ def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
 
 def _over(what: str, cap: int) -> OverCap:
     """The error for a query over the cap. BigQuery bills whole megabytes, and at least ten for each table."""
-    return OverCap(
-        "the query would read more than the cost cap",
-        f"{what}; cost_cap_gib is {cap / 2**30:g}",
-        "Nothing was read or billed.",
-        "narrow it (a partition, fewer columns), or raise cost_cap_gib in params.",
-    )
+    why = f"{what}; cost_cap_gib is {cap / 2**30:g}"
+    hint = "narrow it (a partition, fewer columns), or raise cost_cap_gib in params."
+    return OverCap("the query would read more than the cost cap", why, "Nothing was read or billed.", hint)
 
 
 def _parameter(name: str, value: Value) -> Any:
@@ -113,18 +103,16 @@ def type_of(value: Value) -> str:
     """The GoogleSQL type of a value."""
     if isinstance(value, list | tuple):
         return "ARRAY<STRING>"
-    return next(kind for python, kind in _TYPES if isinstance(value, python))
+    return next(kind for python, kind in _TYPES.items() if isinstance(value, python))
 
 
 def _reading(error: Any, sql: str) -> Exception:
     """The exception for a 400 to a dry run."""
-    match = re.search(r"Unrecognized name: `?(\w+)`?|Name (\w+) not found inside", error.message)
-    if match:
+    if match := re.search(r"Unrecognized name: `?(\w+)`?|Name (\w+) not found inside", error.message):
         return BadColumn(match[1] or match[2])
+    said = error.message.split(": ", 1)[-1]
     if "that can be used for partition elimination" in error.message:
-        return CannotRead(error.message.split(": ", 1)[-1], "add a condition on that column to the query.")
+        return CannotRead(said, "add a condition on that column to the query.")
     if "Invalid snapshot time" in error.message:
-        return CannotRead(
-            error.message.split(": ", 1)[-1], "use a later time: BigQuery keeps a table's history for at most 7 days."
-        )
-    return Broken("BigQuery does not accept the query", f"{error.message.split(': ', 1)[-1]}\n{sql}")
+        return CannotRead(said, "use a later time: BigQuery keeps a table's history for at most 7 days.")
+    return Broken("BigQuery does not accept the query", f"{said}\n{sql}")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from runbook.config.request import Request, request
+from runbook.config.schema import Settings
 from runbook.model.errors import BadInput, BadParameter, UnknownName, nearest
-
-if TYPE_CHECKING:
-    from runbook.config.schema import Settings
-
 
 Target = Literal["google", "sandbox"]
 
@@ -25,11 +22,9 @@ def target(environment: str) -> Target:
 def check_world(environment: str, world: str) -> None:
     """Raise BadParameter for a world on Google, and UnknownName for a world that does not exist."""
     if target(environment) == "google":
-        raise BadParameter(
-            f"world={world} with environment={environment}",
-            "only the sandbox has worlds; this environment is the real system on Google Cloud",
-            next="leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox.",
-        )
+        why = "only the sandbox has worlds; this environment is the real system on Google Cloud"
+        hint = "leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox."
+        raise BadParameter(f"world={world} with environment={environment}", why, next=hint)
     try:
         from gcp_sandbox.world.schema import BadWorld, load, shipped
     except ImportError:
@@ -46,11 +41,9 @@ def request_on_target(runbook: str, values: Mapping[str, object]) -> Request:
     if wanted.values.get("world"):
         check_world(wanted.environment, wanted.world)
     if wanted.values.get("source") == "sample" and target(wanted.environment) != "sandbox":
-        raise BadParameter(
-            f"source=sample is not allowed with --env {wanted.environment}",
-            "sample is practice code for the sandbox; it would replace the code of a real function",
-            next="set source to the path of the function's git checkout, or omit it to keep the code.",
-        )
+        why = "sample is practice code for the sandbox; it would replace the code of a real function"
+        hint = "set source to the path of the function's git checkout, or omit it to keep the code."
+        raise BadParameter(f"source=sample is not allowed with --env {wanted.environment}", why, next=hint)
     return wanted
 
 
@@ -63,12 +56,10 @@ def sandbox_app(settings: Settings, world: str) -> Any:
         import gcp_sandbox
         from gcp_sandbox.world.schema import BadWorld
     except ImportError as error:
-        raise BadInput(
-            "the sandbox is not installed", str(error), next="install the extra: pip install -e '.[sandbox]'."
-        ) from None
+        hint = "install the extra: pip install -e '.[sandbox]'."
+        raise BadInput("the sandbox is not installed", str(error), next=hint) from None
     try:
         return gcp_sandbox.app(settings.inventory(), world or "healthy")
     except BadWorld as error:
-        raise UnknownName(
-            f"the world {world!r} cannot be used", str(error), next="see lib/gcp_sandbox/world/schema.py."
-        ) from None
+        hint = "see lib/gcp_sandbox/world/schema.py."
+        raise UnknownName(f"the world {world!r} cannot be used", str(error), next=hint) from None

@@ -15,14 +15,9 @@ def network() -> HTTPAdapter:
 
     It never waits for as long as a Retry-After header says: that may be hours.
     """
-    retry = Retry(
-        total=2,
-        backoff_factor=0.3,
-        status_forcelist=(429, 500, 502, 503, 504),
-        allowed_methods=None,
-        raise_on_status=False,
-        respect_retry_after_header=False,
-    )
+    codes = (429, 500, 502, 503, 504)
+    retry = Retry(total=2, backoff_factor=0.3, status_forcelist=codes, allowed_methods=None, raise_on_status=False)
+    retry.respect_retry_after_header = False
     return HTTPAdapter(pool_maxsize=16, max_retries=retry)
 
 

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from runbook.config.data_file import YAML_LOADER
 from runbook.config.schema import Settings, record_place
 from runbook.model.errors import BadInput, BadSettings, UnknownName, nearest
-from runbook.model.strict import Part
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNBOOKS = ROOT / "runbooks"
@@ -31,14 +30,10 @@ def environments() -> list[str]:
 
 def params_file(environment: str) -> Path:
     """The params file of an environment. Raises UnknownName if there is none."""
-    path = params_directory() / f"{environment}.yaml"
-    if environment not in environments():
-        raise UnknownName(
-            f"unknown environment {environment!r}",
-            f"looked for {path.name} in {path.parent}",
-            next=nearest(environment, environments())
-            or "create its params file; params/sandbox.yaml is a complete example.",
-        )
+    path, known = params_directory() / f"{environment}.yaml", environments()
+    if environment not in known:
+        hint = nearest(environment, known) or "create its params file; params/sandbox.yaml is a complete example."
+        raise UnknownName(f"unknown environment {environment!r}", f"looked for {path.name} in {path.parent}", next=hint)
     return path
 
 
@@ -59,9 +54,8 @@ def load_settings(environment: str) -> Settings:
     try:
         return _settings(environment, path, path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadSettings(
-            f"{path.name} cannot be read", error.strerror or str(error), next="check the permissions of the file."
-        ) from None
+        hint = "check the permissions of the file."
+        raise BadSettings(f"{path.name} cannot be read", error.strerror or str(error), next=hint) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadSettings(f"{path.name} is not valid YAML", str(error), next="fix the reported line.") from None
 
@@ -72,11 +66,8 @@ def _settings(environment: str, path: Path, text: str) -> Settings:
     if not isinstance(raw, dict):
         raise BadSettings(f"{path.name} is not a YAML mapping", next="start from params/sandbox.yaml.")
     if empty := sorted(_placeholders(raw)):
-        raise BadSettings(
-            f"{path.name} still has placeholders",
-            "\n".join(f"{key}: {value}" for key, value in empty),
-            next="replace each of them, then try again.",
-        )
+        said = "\n".join(f"{key}: {value}" for key, value in empty)
+        raise BadSettings(f"{path.name} still has placeholders", said, next="replace each of them, then try again.")
     try:
         return Settings.model_validate(raw | {"environment": environment})
     except ValidationError as error:
@@ -109,8 +100,6 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
     """The valid keys at a location of the file, from the models."""
     model: Any = Settings
     for step in location:
-        if isinstance(model, type) and issubclass(model, Part) and step in model.model_fields:
-            model = model.model_fields[str(step)].annotation
-        else:
-            model = get_args(model)[-1]
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, Part) else []
+        fields = getattr(model, "model_fields", {})
+        model = fields[step].annotation if step in fields else get_args(model)[-1]
+    return list(getattr(model, "model_fields", ()))

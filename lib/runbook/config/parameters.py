@@ -35,9 +35,8 @@ def load_notebook(path: Path) -> dict[str, Any]:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         return notebook | {"cells": list(notebook["cells"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Broken(
-            f"{path.name} is not a notebook", f"{type(error).__name__}: {error}", next="restore the committed file."
-        ) from None
+        said = f"{type(error).__name__}: {error}"
+        raise Broken(f"{path.name} is not a notebook", said, next="restore the committed file.") from None
 
 
 def cell_source(cell: Mapping[str, Any]) -> str:
@@ -62,9 +61,7 @@ def declared_parameters(notebook: Path) -> dict[str, Parameter]:
 
 def _declared(line: ast.stmt, comments: Mapping[int, str]) -> Parameter:
     match line:
-        case ast.AnnAssign(target=ast.Name(id=name), annotation=ast.Name(id=kind), value=ast.expr() as value) if (
-            kind in TYPES
-        ):
+        case ast.AnnAssign(ast.Name(name), ast.Name(kind), ast.expr() as value) if kind in TYPES:
             default = ast.literal_eval(value)
             if type(default) is not TYPES[kind]:
                 raise ValueError(f"line {line.lineno}: {name} says {kind}, its default is {type(default).__name__}")

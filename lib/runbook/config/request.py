@@ -43,9 +43,8 @@ def find_runbook(runbook: str) -> Path:
     if path.is_file():
         return path
     known = sorted(p.stem for p in RUNBOOKS.glob("*.ipynb"))
-    raise UnknownName(
-        f"there is no runbook {runbook!r}", f"looked for {path.name} in {path.parent}", next=nearest(runbook, known)
-    )
+    said = f"looked for {path.name} in {path.parent}"
+    raise UnknownName(f"there is no runbook {runbook!r}", said, next=nearest(runbook, known))
 
 
 def request(runbook: str, values: Mapping[str, object]) -> Request:
@@ -59,9 +58,8 @@ def request(runbook: str, values: Mapping[str, object]) -> Request:
     for name, value in values.items():
         refuse_secret(name, value)
         if name not in declared:
-            raise BadParameter(
-                f"{notebook.stem} has no parameter {name!r}", next=nearest(name, list(declared)) or "give none."
-            )
+            hint = nearest(name, list(declared)) or "give none."
+            raise BadParameter(f"{notebook.stem} has no parameter {name!r}", next=hint)
     if "environment" not in declared:
         raise misdeclared(notebook, "`environment: str` is missing; every runbook has it")
     for name, parameter in declared.items():
@@ -79,12 +77,8 @@ def _coerce(parameter: Parameter, value: object) -> Any:
     if kind is str and not isinstance(value, str):
         raise _wrong_type(parameter, value, f'quote it in a notebook; with papermill, pass it raw: -r {name} "…".')
     if kind is str and not value.isprintable():  # it is shown to whoever approves
-        hidden = next(c for c in value if not c.isprintable())
-        raise BadParameter(
-            f"{name}={repr(value)[1:-1]}",
-            f"it contains {hidden!a}, which is not printable text",
-            next="write it as one plain line.",
-        )
+        said = f"it contains {next(c for c in value if not c.isprintable())!a}, which is not printable text"
+        raise BadParameter(f"{name}={repr(value)[1:-1]}", said, next="write it as one plain line.")
     if kind is bool and str(value).lower() in _WORDS:
         return _WORDS[str(value).lower()]
     if kind in _NUMBERS and not isinstance(value, bool) and re.fullmatch(_NUMBERS[kind], str(value), re.ASCII):
@@ -96,9 +90,6 @@ def _coerce(parameter: Parameter, value: object) -> Any:
 
 
 def _wrong_type(parameter: Parameter, value: object, hint: str) -> BadParameter:
-    expected = parameter.type.__name__
-    return BadParameter(
-        f"{parameter.name}={value} is not of type {expected}",
-        f"{parameter.name}: {expected}, {parameter.comment}".rstrip(", ") + f"; this is {type(value).__name__}",
-        next=hint,
-    )
+    name, expected = parameter.name, parameter.type.__name__
+    said = f"{name}: {expected}, {parameter.comment}".rstrip(", ") + f"; this is {type(value).__name__}"
+    return BadParameter(f"{name}={value} is not of type {expected}", said, next=hint)

@@ -242,6 +242,11 @@ class Settings(Part):
         return ZoneInfo(self.time_zone)
 
     @property
+    def place(self) -> str:
+        """The resource name of its region, to which those of functions, services and jobs are added."""
+        return f"projects/{self.project}/locations/{self.region}"
+
+    @property
     def cost_cap(self) -> int:
         """The cost cap in bytes."""
         return int(self.cost_cap_gib * 2**30)
@@ -265,29 +270,20 @@ class Settings(Part):
 
     def inventory(self) -> dict[str, Any]:
         """The system as plain data for the sandbox: functions, tables with columns, feeds."""
-        runs = self.tables.etl_runs.model_dump(exclude={"name"})
-        scores = self.tables.scores
-        tables = [{"name": scores.name, "time_column": scores.date, "columns": _columns(scores.date, "DATE")}]
-        tables += [
-            {"name": t.name, "time_column": t.column, "columns": _columns(t.column, "TIMESTAMP")}
-            for t in self.tables.freshness
-        ]
-        return {
-            "project": self.project,
-            "region": self.region,
-            "time_zone": self.time_zone,
+        runs, scores = self.tables.etl_runs.model_dump(), self.tables.scores
+        fresh = [_table(t.name, t.column, "TIMESTAMP") for t in self.tables.freshness]
+        return self.model_dump(include={"project", "region", "time_zone", "functions", "feeds"}) | {
             "dataset": self.datasets.main,
             "backup_dataset": self.datasets.backup,
-            "functions": [f.model_dump() for f in self.functions],
-            "tables": tables,
-            "runs": self.tables.etl_runs.name,
+            "tables": [_table(scores.name, scores.date, "DATE"), *fresh],
+            "runs": runs.pop("name"),
             "columns_of_runs": {meaning: column for meaning, column in runs.items() if column},
-            "feeds": self.feeds,
         }
 
 
-def _columns(time_column: str, time_type: str) -> dict[str, str]:
-    return {"id": "STRING", "account_id": "STRING", time_column: time_type, "value": "FLOAT64"}
+def _table(name: str, time_column: str, time_type: str) -> dict[str, Any]:
+    columns = {"id": "STRING", "account_id": "STRING", time_column: time_type, "value": "FLOAT64"}
+    return {"name": name, "time_column": time_column, "columns": columns}
 
 
 def address_variable(contact: str) -> str:

@@ -36,9 +36,7 @@ def check_values(runbook: str, values: Mapping[str, Any], settings: Settings) ->
     """Raise BadParameter for the first value that no plan can use, UnknownName for a name that is not in params."""
     for name, value in values.items():
         if name in _PATTERNS and (value or name in _DATA["needed"]):
-            pattern, wanted, hint = _PATTERNS[name]
-            good = bool(re.fullmatch(pattern, value, re.ASCII)) and (name != "date" or _is_day(value))
-            _require(good, name, value, f"is not {wanted}", hint)
+            _require_pattern(name, value)
         elif name in _RANGES:
             low, high, hint = _RANGES[name]
             _require(low <= value <= high, name, value, f"is not between {low} and {high}", hint)
@@ -63,18 +61,20 @@ def names_of(text: str) -> list[str]:
 
 def checked_incident(name: str) -> str:
     """Return the name of an incident. Raises BadParameter unless it looks like INC-2026-031."""
-    pattern, wanted, hint = _PATTERNS["incident"]
-    _require(bool(re.fullmatch(pattern, name)), "incident", name, f"is not {wanted}", hint)
+    _require_pattern("incident", name)
     return name
+
+
+def _require_pattern(name: str, value: str) -> None:
+    pattern, wanted, hint = _PATTERNS[name]
+    good = bool(re.fullmatch(pattern, value, re.ASCII)) and (name != "date" or _is_day(value))
+    _require(good, name, value, f"is not {wanted}", hint)
 
 
 def _known(name: str, kind: str, names: list[str], settings: Settings) -> None:
     if name not in names:
-        raise UnknownName(
-            f"there is no {kind} {name!r}",
-            f"it is not in params/{settings.environment}.yaml",
-            next=nearest(name, names),
-        )
+        said = f"it is not in params/{settings.environment}.yaml"
+        raise UnknownName(f"there is no {kind} {name!r}", said, next=nearest(name, names))
 
 
 def _require(good: bool, name: str, value: object, observed: str, hint: str) -> None:
@@ -92,8 +92,7 @@ def _is_day(value: str) -> bool:
 def _one_source(values: Mapping[str, Any]) -> None:
     given = {name: values.get(name, "") for name in ("snapshot", "table", "at")}
     if [bool(v) for v in given.values()] not in ([True, False, False], [False, True, True]):
-        raise BadParameter(
-            ", ".join(f"{name}={value}" for name, value in given.items()),
-            "restore a table from a snapshot or from its own past, not from both or neither",
-            next="give only snapshot; or give table and at, with an empty snapshot: -p snapshot=",
-        )
+        what = ", ".join(f"{name}={value}" for name, value in given.items())
+        why = "restore a table from a snapshot or from its own past, not from both or neither"
+        hint = "give only snapshot; or give table and at, with an empty snapshot: -p snapshot="
+        raise BadParameter(what, why, next=hint)

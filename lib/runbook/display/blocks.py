@@ -25,6 +25,7 @@ TINT = {
 
 _CELL = "padding:4px 12px 4px 0;text-align:left;vertical-align:top;border-bottom:1px solid #dadce0"
 _TABLE = "border-collapse:collapse;margin:4px 0 8px 0;font-size:13px"
+_BADGE = "padding:1px 8px;border-radius:8px;white-space:nowrap"
 _NOTE = "margin:2px 0;font-size:13px"
 _CODE = "white-space:pre-wrap;overflow-wrap:anywhere;font-size:12px;margin:4px 0"
 
@@ -52,10 +53,8 @@ def table(rows: Iterable[Row], empty: str = "no rows") -> Block:
         return note(empty)
     head = "".join(f'<th style="{_CELL}">{escape(visible(str(name)).replace("_", " "))}</th>' for name in rows[0])
     body = "".join(f"<tr>{''.join(_cell(k, row.get(k)) for k in rows[0])}</tr>" for row in rows[:MOST_ROWS])
-    shown = Block(
-        f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
-        text_table(rows[:MOST_ROWS]),
-    )
+    html = f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    shown = Block(html, text_table(rows[:MOST_ROWS]))
     more = len(rows) - MOST_ROWS
     return shown + note(f"… and {more:,} more rows (all of them are in .frame)") if more > 0 else shown
 
@@ -64,9 +63,7 @@ def _cell(name: str, value: Any) -> str:
     text = escape(show(value))
     if name == "verdict" and text in TINT:
         ink, paper = TINT[text]
-        text = (
-            f'<b style="color:{ink};background:{paper};padding:1px 8px;border-radius:8px;white-space:nowrap">{text}</b>'
-        )
+        text = f'<b style="color:{ink};background:{paper};{_BADGE}">{text}</b>'
     if name == "notebook" and text:  # in the same directory: in the repository, and in the working copies for Jupyter
         text = f'<a href="{text}.ipynb">{text}</a>'
     if name == "command":  # breaks between words only, not after each hyphen
@@ -82,6 +79,16 @@ def note(text: str) -> Block:
     """One paragraph."""
     text = visible(text)
     return Block(f'<p style="{_NOTE}">{escape(text)}</p>', text)
+
+
+def joined(parts: Iterable[Block]) -> Block:
+    """Blocks, one below the other."""
+    return sum(parts, Block("", ""))
+
+
+def notes(texts: Iterable[str]) -> Block:
+    """A paragraph for each text."""
+    return joined(map(note, texts))
 
 
 def verbatim(text: str) -> Block:

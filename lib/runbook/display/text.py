@@ -32,9 +32,9 @@ def show(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return (
-        f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else visible(str(value))
-    )
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    return visible(str(value))
 
 
 def text_table(rows: Sequence[Row]) -> str:

@@ -19,7 +19,8 @@ LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # type nam
 
 
 class Args(Part):
-    """The arguments of an action. `text` describes it for people: resource, before and after.
+    """The arguments of an action. `text` describes it for people: resource, before and after. It is the `template` with
+    the arguments in it, if a class does not say otherwise.
 
     `optional`: if it fails, the later changes continue, and the plan can still be applied. `independent`: the later
     changes continue, but the plan has failed. `is_a_run`: its effect is a run of a function, which appears
@@ -36,12 +37,14 @@ class Args(Part):
     is_a_run: ClassVar[bool] = False
     only_adds: ClassVar[bool] = False
     needs_secret: ClassVar[bool] = False
+    template: ClassVar[Text]
     permissions: ClassVar[tuple[str, ...]] = ()
     by_operation: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @property
     def text(self) -> Text:
-        raise NotImplementedError
+        resource, before, after = (part.format_map(vars(self)) for part in self.template)
+        return resource, before, after
 
 
 class RouteTraffic(Args):
@@ -65,13 +68,9 @@ def shares(targets: Mapping[str, int]) -> str:
 
 FunctionPart = Literal["memory", "timeout_s", "source", "runtime", "entry_point"]
 
-_PARTS: dict[FunctionPart, str] = {
-    "memory": "memory {}",
-    "timeout_s": "timeout {} s",
-    "source": "source {}",
-    "runtime": "{}",
-    "entry_point": "{}",
-}
+# The words for each part.
+_PARTS: dict[FunctionPart, str] = {"memory": "memory {}", "timeout_s": "timeout {} s", "source": "source {}"}
+_PARTS |= {"runtime": "{}", "entry_point": "{}"}
 
 
 class UpdateFunction(Args):
@@ -97,15 +96,12 @@ class Restart(Args):
     """A new revision of a service. A secret in an environment variable is read only when a revision starts."""
 
     action = "start with new secret"
+    template = ("{service}", "{revision}", "a new revision that reads {secret}, version {version}")
     permissions = ("run.services.update", ACT_AS)
     service: str
     revision: str
     secret: str
     version: int
-
-    @property
-    def text(self) -> Text:
-        return self.service, self.revision, f"a new revision that reads {self.secret}, version {self.version}"
 
     @property
     def mark(self) -> str:
@@ -117,58 +113,46 @@ class RunOnce(Args):
     """One run of a function, by its scheduler job."""
 
     action = "run once"
+    template = ("{function}", "no new run", "one more run by its job {job}, successful")
     is_a_run = True
     permissions = ("cloudscheduler.jobs.run",)
     function: str
     job: str
-
-    @property
-    def text(self) -> Text:
-        return self.function, "no new run", f"one more run by its job {self.job}, successful"
 
 
 class SetJobState(Args):
     """Pause or resume a scheduler job."""
 
     action = "set job state"
+    template = ("{job}", "{before}", "{after}")
     permissions = ("cloudscheduler.jobs.pause", "cloudscheduler.jobs.enable")
     job: str
     before: str
     after: str
-
-    @property
-    def text(self) -> Text:
-        return self.job, self.before, self.after
 
 
 class AddVersion(Args):
     """A new version of a secret: the newest version number before and after."""
 
     action = "add secret version"
+    template = ("{secret}", "newest is version {before}", "version {after}, checksum verified")
     needs_secret = True
     permissions = ("secretmanager.versions.add",)
     secret: str
     before: int
     after: int
 
-    @property
-    def text(self) -> Text:
-        return self.secret, f"newest is version {self.before}", f"version {self.after}, checksum verified"
-
 
 class SetVersionState(Args):
     """Disable or enable a version of a secret."""
 
     action = "set version state"
+    template = ("{secret}, version {version}", "{before}", "{after}")
     permissions = ("secretmanager.versions.disable", "secretmanager.versions.enable")
     secret: str
     version: int
     before: str
     after: str
-
-    @property
-    def text(self) -> Text:
-        return f"{self.secret}, version {self.version}", self.before, self.after
 
 
 class CopyTable(Args):
@@ -256,15 +240,12 @@ class Notify(Args):
     """A message to a contact. It is sent once for each `once`; if that is empty, once for each attempt to apply."""
 
     action = "notify"
+    template = ("{contact}", "not notified", "notified: {title}")
     optional = only_adds = True
     contact: str
     title: str
     message: str
     once: str = ""
-
-    @property
-    def text(self) -> Text:
-        return self.contact, "not notified", f"notified: {self.title}"
 
 
 ACTIONS: dict[str, type[Args]] = {kind.action: kind for kind in Args.__subclasses__()}

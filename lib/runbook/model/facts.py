@@ -34,19 +34,15 @@ class Gap:
 
 def gap_block(found: Iterable[Gap]) -> Block:
     """The gaps, one line each."""
-    block = Block("", "")
-    for gap in found:
-        block += blocks.banner(
-            f"Could not read {gap.subject}: {gap.why}" + (f" Next: {gap.next}" if gap.next else ""), "unknown"
-        )
-    return block
+    said = (f"Could not read {g.subject}: {g.why}" + (f" Next: {g.next}" if g.next else "") for g in found)
+    return blocks.joined(blocks.banner(text, "unknown") for text in said)
 
 
 @dataclass(frozen=True)
 class Shown:
     """A view of a fact, ready for display."""
 
-    block: blocks.Block
+    block: Block
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return blocks.page(self.block)
@@ -84,7 +80,7 @@ class Fact(Generic[R]):
 
     def newest(self, count: int) -> Shown:
         """The first `count` rows, for reads that return the newest row first."""
-        return Shown(blocks.table([*map(shown, self.rows[:count])], self._empty) + gap_block(self.gaps))
+        return Shown(blocks.table(map(shown, self.rows[:count]), self._empty) + gap_block(self.gaps))
 
     def count_by(self, column: str) -> Shown:
         """The number of rows for each value of a column, highest first."""
@@ -102,14 +98,9 @@ class Fact(Generic[R]):
 
 def fact_block(seen: Fact) -> Block:
     """One fact: its rows, its gaps, and the equivalent command."""
-    empty = "no rows could be read" if seen.gaps else "no rows"
-    absent = blocks.note(f"Does not exist: {', '.join(seen.absent)}") if seen.absent else Block("", "")
-    return (
-        blocks.table([*map(shown, seen.rows)], empty)
-        + absent
-        + gap_block(seen.gaps)
-        + blocks.equivalent_command([seen.line])
-    )
+    rows = blocks.table(map(shown, seen.rows), "no rows could be read" if seen.gaps else "no rows")
+    absent = blocks.notes([f"Does not exist: {', '.join(seen.absent)}"] if seen.absent else [])
+    return blocks.joined((rows, absent, gap_block(seen.gaps), blocks.equivalent_command([seen.line])))
 
 
 @dataclass(frozen=True)

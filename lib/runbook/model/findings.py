@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ class Finding:
 class Findings(Sequence[Finding]):
     """The findings of one or more checks, in order."""
 
-    rows: tuple[Finding, ...] = field(default=())
+    rows: tuple[Finding, ...] = ()
 
     def __getitem__(self, index: Any) -> Any:
         return self.rows[index]
@@ -54,13 +54,10 @@ class Findings(Sequence[Finding]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.rows)
-
     @property
     def worst(self) -> Verdict:
         """The worst verdict; `unknown` if there are no findings, because nothing was checked."""
-        return max((f.verdict for f in self.rows), default=Verdict.unknown)
+        return max((f.verdict for f in self), default=Verdict.unknown)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -72,12 +69,12 @@ class Findings(Sequence[Finding]):
     @property
     def counts(self) -> str:
         """How many there are of each verdict, the worst first."""
-        counts = Counter(f.verdict for f in self.rows)
+        counts = Counter(f.verdict for f in self)
         return ", ".join(f"{counts[v]} {v.name}" for v in sorted(Verdict, reverse=True) if counts[v])
 
     def plain(self) -> list[Row]:
         """The findings as JSON-ready dicts."""
-        return [asdict(f) | {"verdict": f.verdict.name} for f in self.rows]
+        return [asdict(f) | {"verdict": f.verdict.name} for f in self]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return blocks.page(findings_block(self))

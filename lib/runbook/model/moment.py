@@ -59,16 +59,12 @@ def moment_of(as_of: str, now: datetime, zone: ZoneInfo, name: str = "as_of") ->
         at = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
         ways = set() if given.tzinfo else {given.replace(tzinfo=zone, fold=n).isoformat()[-6:] for n in (0, 1)}
     except (ValueError, OverflowError):
-        raise BadParameter(
-            f"{name}={as_of}",
-            "is not a valid time, such as 2026-03-10T09:00",
-            next="use that format, in the team's time.",
-        ) from None
+        why, hint = "is not a valid time, such as 2026-03-10T09:00", "use that format, in the team's time."
+        raise BadParameter(f"{name}={as_of}", why, next=hint) from None
     if len(ways) > 1:  # the clocks are set forward or back then
         why = f"does not exist or exists twice in {zone.key}: the clocks change then"
         raise BadParameter(f"{name}={as_of}", why, next=f"add the offset: {' or '.join(sorted(ways))}.")
     if at > now:
-        raise BadParameter(
-            f"{name}={as_of}", f"is in the future; the cloud's clock says {now:%FT%TZ}", next="use a time in the past."
-        )
+        why = f"is in the future; the cloud's clock says {now:%FT%TZ}"
+        raise BadParameter(f"{name}={as_of}", why, next="use a time in the past.")
     return Moment(at, zone, past=True)

@@ -6,19 +6,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from runbook.model.actions import (
-    AddColumn,
-    AddVersion,
-    Args,
-    CopyTable,
-    Notify,
-    Restart,
-    RouteTraffic,
-    RunOnce,
-    SetJobState,
-    SetVersionState,
-    UpdateFunction,
-)
+from runbook.model import actions
 from runbook.model.strict import Count, Name, Part, Positive
 
 
@@ -26,19 +14,22 @@ class Allowed(NamedTuple):
     """The runbooks that may plan an operation, and the actions that it may contain besides messages."""
 
     runbooks: tuple[str, ...]
-    actions: tuple[type[Args], ...]
+    actions: tuple[type[actions.Args], ...]
 
 
 OPERATIONS = {
-    "add_column": Allowed(("schema_change",), (AddColumn,)),
-    "deploy": Allowed(("deploy",), (UpdateFunction, RouteTraffic, RunOnce)),
+    "add_column": Allowed(("schema_change",), (actions.AddColumn,)),
+    "deploy": Allowed(("deploy",), (actions.UpdateFunction, actions.RouteTraffic, actions.RunOnce)),
     "notify": Allowed(("p1_response",), ()),
-    "restore": Allowed(("restore",), (CopyTable,)),
-    "retry": Allowed(("retry",), (RunOnce,)),
-    "rollback": Allowed(("rollback",), (RouteTraffic,)),
-    "scheduler": Allowed(("scheduler",), (SetJobState,)),
-    "secret": Allowed(("rotate_secret", "retire_secret"), (AddVersion, Restart, RunOnce, SetVersionState)),
-    "snapshot": Allowed(("backup",), (CopyTable,)),
+    "restore": Allowed(("restore",), (actions.CopyTable,)),
+    "retry": Allowed(("retry",), (actions.RunOnce,)),
+    "rollback": Allowed(("rollback",), (actions.RouteTraffic,)),
+    "scheduler": Allowed(("scheduler",), (actions.SetJobState,)),
+    "secret": Allowed(
+        ("rotate_secret", "retire_secret"),
+        (actions.AddVersion, actions.Restart, actions.RunOnce, actions.SetVersionState),
+    ),
+    "snapshot": Allowed(("backup",), (actions.CopyTable,)),
 }
 
 
@@ -51,7 +42,7 @@ def needed(operation: str) -> set[str]:
 def allowed(runbook: str, operation: str, action: str) -> bool:
     """Whether a plan of this runbook and operation may contain this action."""
     known = OPERATIONS.get(operation, Allowed((), ()))
-    return runbook in known.runbooks and action in {kind.action for kind in (Notify, *known.actions)}
+    return runbook in known.runbooks and action in {kind.action for kind in (actions.Notify, *known.actions)}
 
 
 class Rule(Part):

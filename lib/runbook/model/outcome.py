@@ -40,7 +40,7 @@ class Outcome:
             said = f"refused: {self.said.splitlines()[0]}"
             return Findings((Finding("change", self.plan.operation, said, "approved", Verdict.alert),))
         pairs = zip(self.plan.changes, self.statuses, strict=True)
-        return Findings(tuple(self._finding(change, status, said) for change, (status, said) in pairs))
+        return Findings(tuple(self._finding(change, *status) for change, status in pairs))
 
     def _finding(self, change: Change, status: ChangeStatus, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert
@@ -51,32 +51,22 @@ class Outcome:
 
     def plain(self) -> Row:
         """The outcome as JSON-ready data."""
-        return {
-            "plan": self.plan.whole_id,
-            "operation": self.plan.operation,
-            "result": self.result,
-            "said": self.said,
-            "planned_in": self.planned_in,
-            "approvals": list(self.by),
-            "changes": [
-                {**c.plain(), "status": status, "said": said}
-                for c, (status, said) in zip(self.plan.changes, self.statuses, strict=False)
-            ],
-        }
+        pairs = zip(self.plan.changes, self.statuses, strict=False)
+        changes = [{**c.plain(), "status": status, "said": said} for c, (status, said) in pairs]
+        about = {"plan": self.plan.whole_id, "operation": self.plan.operation, "result": self.result, "said": self.said}
+        return {**about, "planned_in": self.planned_in, "approvals": list(self.by), "changes": changes}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         text = f"{self.result.capitalize()}: {self.said}".rstrip(": ")
         block = blocks.banner(text, _COLOUR.get(self.result, "alert"))
         if self.statuses:
-            rows = [
+            pairs = zip(self.plan.changes, self.statuses, strict=True)
+            block += blocks.table(
                 {"no": n, "change": c.action, "of": c.resource, "status": status, "": said}
-                for n, (c, (status, said)) in enumerate(zip(self.plan.changes, self.statuses, strict=True), 1)
-            ]
-            block += blocks.table(rows)
+                for n, (c, (status, said)) in enumerate(pairs, 1)
+            )
         if self.by:
             block += blocks.table(self.by)
         if self.planned_in:
             block += blocks.note(f"Plan {self.plan.id} was made in {self.planned_in}.")
-        for step in self.next:
-            block += blocks.note(f"Next: {step}")
-        return blocks.page(block)
+        return blocks.page(block + blocks.notes(f"Next: {step}" for step in self.next))

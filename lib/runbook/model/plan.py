@@ -30,31 +30,14 @@ class Change:
     notes: Row = field(default_factory=dict)
     no_undo: str = ""
 
-    @property
-    def way_back(self) -> str:
-        """The command that undoes it, or the reason why there is none."""
-        return self.undo or self.no_undo
-
-    @property
-    def action(self) -> str:
-        return self.args.action
-
-    @property
-    def resource(self) -> str:
-        return self.args.text[0]
-
-    @property
-    def before(self) -> str:
-        return self.args.text[1]
-
-    @property
-    def after(self) -> str:
-        return self.args.text[2]
-
-    @property
-    def optional(self) -> bool:
-        """Whether later changes continue if it fails: a message that is not accepted does not stop a rollback."""
-        return self.args.optional
+    # The command that undoes it, or the reason why there is none.
+    way_back = property(lambda self: self.undo or self.no_undo)
+    action = property(lambda self: self.args.action)
+    resource = property(lambda self: self.args.text[0])
+    before = property(lambda self: self.args.text[1])
+    after = property(lambda self: self.args.text[2])
+    # Whether later changes continue if it fails: a message that is not accepted does not stop a rollback.
+    optional = property(lambda self: self.args.optional)
 
     def plain(self) -> Row:
         """The data that the plan id covers."""
@@ -115,13 +98,8 @@ class Plan:
     @property
     def content(self) -> Row:
         """What the id covers: never a time, an etag or a gate."""
-        return {
-            "operation": self.operation,
-            **self.origin,
-            "reason": self.reason,
-            "changes": [c.plain() for c in self.changes],
-            "relies_on": self.relies_on,
-        }
+        about = {"operation": self.operation, **self.origin, "reason": self.reason}
+        return {**about, "changes": [c.plain() for c in self.changes], "relies_on": self.relies_on}
 
     @property
     def whole_id(self) -> str:
@@ -152,15 +130,9 @@ class Plan:
         who = " and ".join(self.rule.signers) or "no approval required"
         if self.rule.alone_in_p1:
             who += " (during an open P1, the on-call engineer alone)"
-        about = {
-            "plan": self.id,
-            "operation": f"{self.operation}, risk {self.rule.risk}",
-            "who must sign": who,
-            "preferred time": self.preferred or "any",
-            "reason": self.reason or "none given",
-            "relies on": ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing",
-        }
+        about = {"plan": self.id, "operation": f"{self.operation}, risk {self.rule.risk}", "who must sign": who}
+        about |= {"preferred time": self.preferred or "any", "reason": self.reason or "none given"}
+        about["relies on"] = ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing"
         block = blocks.table([{"what would change": k, " ": v} for k, v in about.items()]) + blocks.table(rows)
-        for text in self.notes:
-            block += blocks.note(text)
-        return blocks.page(block + blocks.equivalent_command(c.line for c in self.changes))
+        lines = blocks.equivalent_command(c.line for c in self.changes)
+        return blocks.page(block + blocks.notes(self.notes) + lines)

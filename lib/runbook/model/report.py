@@ -47,32 +47,23 @@ class Report:
     def sentence(self) -> str:
         """The worst verdict in one sentence, with the first three findings that cause it."""
         word, meaning = _WORDS[self.verdict]
-        if self.past and self.verdict in _THEN:
-            meaning = _THEN[self.verdict]
+        if self.past:
+            meaning = _THEN.get(self.verdict, meaning)
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.capitalize()
-        totals = self.findings.counts
         worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
         causes = "; ".join(f"{f.check}, {f.subject}: {f.value}" for f in worst[:3])
         more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
-        return f"{word}: {meaning} ({totals})." + (f" {causes}{more}." if causes else "")
+        return f"{word}: {meaning} ({self.findings.counts})." + (f" {causes}{more}." if causes else "")
 
     def plain(self) -> dict[str, Any]:
         """The report as JSON-ready data."""
         made = {"outcome": self.outcome.plain()} if self.outcome else {}
-        return {
-            **self.about,
-            **made,
-            "verdict": self.verdict.name,
-            "exit": int(self.exit),
-            "sentence": self.sentence,
-            "next": list(self.next),
-            "findings": self.findings.plain(),
-        }
+        verdict = {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
+        return {**self.about, **made, **verdict, "next": list(self.next), "findings": self.findings.plain()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         block = blocks.banner(self.sentence, self.verdict.name) + findings_block(self.findings)
-        for step in self.next:
-            block += blocks.note(f"Next: {step}")
+        block += blocks.notes(f"Next: {step}" for step in self.next)
         return {**blocks.page(block), MIME: self.plain()}

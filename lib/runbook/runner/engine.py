@@ -11,13 +11,15 @@ from runbook.config.load import RUNBOOKS
 from runbook.model.errors import BadInput, RunbookError
 from runbook.runner.execute import execute, start_kernel, stoppable
 from runbook.runner.progress import progress
-from runbook.runner.startup import prepare
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
-prepare()  # papermill imports this module before it imports jsonschema
+# Keep jsonschema from compiling a grammar, which takes seconds at each start. If JupyterLab is installed, jsonschema
+# imports this module, which compiles the grammar. No notebook field needs it. None makes the import fail, and
+# jsonschema handles that. papermill imports this file before it imports jsonschema.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 class RunbookEngine:
@@ -53,10 +55,8 @@ class RunbookEngine:
         context = click.get_current_context(silent=True)
         on_command_line = context is not None and context.command.name == "papermill"
         try:
-            wanted = request_on_target(
-                str(_local(input_path) or input_path), nb.metadata.papermill.get("parameters") or {}
-            )
-            place = nb.metadata.papermill.get("output_path")
+            given, place = nb.metadata.papermill.get("parameters"), nb.metadata.papermill.get("output_path")
+            wanted = request_on_target(str(_local(input_path) or input_path), given or {})
             beside = _harmless(_local(place), _local(input_path))
             with stoppable() as stopped, start_kernel(nb, wanted, kernel_name) as kernel:
                 on_step = progress() if progress_bar else None
@@ -85,9 +85,6 @@ def _local(place: str | None) -> Path | None:
 def _harmless(output: Path | None, notebook: Path | None) -> Path | None:
     """The file that papermill may write. Raises BadInput if it would overwrite a runbook."""
     if output and (output == notebook or output.is_relative_to(RUNBOOKS)):
-        raise BadInput(
-            f"{output} would be overwritten",
-            "it is a runbook, not a record",
-            next="use another output; the record is also in the records folder.",
-        )
+        hint = "use another output; the record is also in the records folder."
+        raise BadInput(f"{output} would be overwritten", "it is a runbook, not a record", next=hint)
     return output

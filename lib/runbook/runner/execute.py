@@ -31,15 +31,6 @@ if TYPE_CHECKING:
     from runbook.runner.execution import Execution, OnStep
 
 
-_EXITS = {
-    "failed": Exit.BROKEN,
-    "kernel_died": Exit.KERNEL_DIED,
-    "timeout": Exit.TIMEOUT,
-    "interrupted": Exit.INTERRUPTED,
-    "terminated": Exit.TERMINATED,
-}
-
-
 class RunResult(SystemExit):
     """The result of a run: its exit code, its folder, the content of record.json, and the lines of its error, if any.
 
@@ -59,11 +50,9 @@ def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -
     """Start a kernel on this environment's Python. Raises Broken if the notebook needs another kernel."""
     asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
     if asked not in ("python3", "python"):
-        raise Broken(
-            f"this notebook needs the kernel {asked!r}",
-            "runbooks run on the Python of this environment, python3",
-            next="choose the kernel python3 in Jupyter and save, or omit papermill's option -k.",
-        )
+        why = "runbooks run on the Python of this environment, python3"
+        hint = "choose the kernel python3 in Jupyter and save, or omit papermill's option -k."
+        raise Broken(f"this notebook needs the kernel {asked!r}", why, next=hint)
     ours = any("from runbook import" in cell_source(c) for c in notebook["cells"] if c["cell_type"] == "code")
     return Kernel((wanted.environment, wanted.values.get("world", "")) if ours else ())
 
@@ -160,4 +149,5 @@ def _result(execution: Execution, report: Mapping[str, Any] | None) -> tuple[Exi
         return raised.exit, tuple(execution.error.traceback)
     step = next((s.title for s in execution.steps if s.status == "failed"), "")
     line = f"The run did not finish{f' in “{step}”' if step else ''}: {execution.why}"
-    return _EXITS[execution.status], (line,)
+    # A run that did not end by itself has a status with the name of its exit code, such as "timeout".
+    return Exit.BROKEN if execution.status == "failed" else Exit[execution.status.upper()], (line,)

@@ -159,16 +159,9 @@ class Execution:
 
     async def _cells(self, kernel: Kernel, on_step: OnStep, timeout: float | None) -> None:
         # nbclient's log is disabled below, because it also raises every error that it logs.
-        client = NotebookClient(
-            self.notebook,
-            km=_manager(kernel),
-            timeout=timeout,
-            record_timing=False,
-            force_raise_errors=True,
-            skip_cells_with_tag="",
-            iopub_timeout=30,
-            raise_on_iopub_timeout=True,
-        )
+        limits = {"timeout": timeout, "iopub_timeout": 30, "raise_on_iopub_timeout": True}
+        rules = {"record_timing": False, "force_raise_errors": True, "skip_cells_with_tag": ""}
+        client = NotebookClient(self.notebook, km=_manager(kernel), **limits, **rules)
         client.log.disabled = True
         try:
             client.kc = client.km.client()

@@ -20,11 +20,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from runbook.context import KERNEL
 
@@ -48,7 +48,7 @@ class Told(NamedTuple):
 NOTHING_TOLD = Told()
 
 
-class Kernel:
+class Kernel(AbstractContextManager):
     """One kernel process. `start` turns it into a kernel.
 
     `place` is environment and world, to prepare the process for them; () for a notebook that does not use this library.
@@ -58,28 +58,18 @@ class Kernel:
         # A short path, because a Unix socket name has at most about 100 bytes. Only this user has access.
         self.folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self.connection_file = self.folder / "connection.json"
-        connection = {
-            **{f"{name}_port": n for n, name in enumerate(_SOCKETS, 1)},
-            "transport": "ipc",
-            "ip": str(self.folder / "k"),
-            "key": secrets.token_hex(32),
-            "signature_scheme": "hmac-sha256",
-            "kernel_name": "python3",
-        }
+        connection: dict[str, Any] = {f"{name}_port": n for n, name in enumerate(_SOCKETS, 1)}
+        connection |= {"transport": "ipc", "ip": str(self.folder / "k"), "kernel_name": "python3"}
+        connection |= {"key": secrets.token_hex(32), "signature_scheme": "hmac-sha256"}
         self.connection_file.write_text(json.dumps(connection), encoding="utf-8")
         self.log = self.folder / "log"
+        command = [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place]
+        env = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder)
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal goes to the runner, which interrupts the kernel
-                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder),
-            )
-
-    def __enter__(self) -> Kernel:
-        return self
+            pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
+            # In a new session: Ctrl-C in the terminal goes to the runner, which interrupts the kernel.
+            self.process = subprocess.Popen(command, env=env, start_new_session=True, **pipes)
+        self._stdin: Any = self.process.stdin
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -91,11 +81,6 @@ class Kernel:
         with suppress(BrokenPipeError):  # it already died; the wait for the kernel reports that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
-
-    @property
-    def _stdin(self) -> BinaryIO:
-        assert self.process.stdin is not None
-        return self.process.stdin
 
     @property
     def listens(self) -> bool:

@@ -11,10 +11,5 @@ from __future__ import annotations
 from runbook.apply.actions import functions, message, scheduling, secrets, tables
 from runbook.apply.actions.base import Action, Observation
 
-ACTIONS: dict[str, Action] = {
-    **message.ACTIONS,
-    **functions.ACTIONS,
-    **scheduling.ACTIONS,
-    **secrets.ACTIONS,
-    **tables.ACTIONS,
-}
+_MODULES = (message, functions, scheduling, secrets, tables)
+ACTIONS: dict[str, Action] = {name: action for module in _MODULES for name, action in module.ACTIONS.items()}

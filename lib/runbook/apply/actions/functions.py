@@ -33,20 +33,19 @@ def _observe_traffic(cloud: Cloud, change: Change) -> Observation:
 
 
 def _do_traffic(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
-    kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_"
-    wanted = [
-        {"type": kind + "LATEST", "percent": share}
-        if name == "latest"
-        else {"type": kind + "REVISION", "revision": name, "percent": share}
-        for name, share in change.args.after.items()
-    ]
     name = _service(cloud, change.args.service)
+    wanted = [_target(*share) for share in change.args.after.items()]
     body = {"name": name, "etag": observed.data.get("etag", ""), "traffic": wanted}
     send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=traffic", body)
 
 
+def _target(name: str, percent: int) -> Row:
+    kind, revision = ("LATEST", {}) if name == "latest" else ("REVISION", {"revision": name})
+    return {"type": f"TRAFFIC_TARGET_ALLOCATION_TYPE_{kind}", **revision, "percent": percent}
+
+
 def _service(cloud: Cloud, name: str) -> str:
-    return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}/services/{name}"
+    return f"{cloud.settings.place}/services/{name}"
 
 
 _MASKS = {
@@ -60,7 +59,15 @@ LABEL = "runbook-source"  # the label on a function with the digest of its sourc
 
 
 def _function(cloud: Cloud, name: str) -> str:
-    return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}/functions/{name}"
+    return f"{cloud.settings.place}/functions/{name}"
+
+
+def _now(found: Row, part: str) -> str | int:
+    """What a function has now for a part of an update."""
+    if part == "source":
+        return found.get("labels", {}).get(LABEL, "")
+    config, name = _MASKS[part].split(".")
+    return found.get(config, {}).get(name, 0 if part == "timeout_s" else "")
 
 
 def _observe_function(cloud: Cloud, change: Change) -> Observation:
@@ -68,21 +75,13 @@ def _observe_function(cloud: Cloud, change: Change) -> Observation:
     state = found.get("state")
     if state == "DEPLOYING":
         return Observation("pending", "it is being deployed", found)
-    build, service = found.get("buildConfig", {}), found.get("serviceConfig", {})
-    now = {
-        "source": found.get("labels", {}).get(LABEL, ""),
-        "runtime": build.get("runtime", ""),
-        "entry_point": build.get("entryPoint", ""),
-        "memory": service.get("availableMemory", ""),
-        "timeout_s": service.get("timeoutSeconds", 0),
-    }
-    now = {key: now[key] for key in change.args.after}
+    now = {part: _now(found, part) for part in change.args.after}
     said = "; ".join(m.get("message", "") for m in found.get("stateMessages", []))
     if state == "FAILED" and change.args.was != "FAILED":
         return Observation("failed", said or "its deployment failed", found)
     if state == "FAILED" and now == change.args.after:
         return Observation("failed", said, found)
-    return side(now, change, f"{state}, revision {service.get('revision', '?')}", found)
+    return side(now, change, f"{state}, revision {found.get('serviceConfig', {}).get('revision', '?')}", found)
 
 
 def _do_function(send: Send, cloud: Cloud, change: Change, observed: Observation, secret_value: SecretValue) -> None:
@@ -90,10 +89,9 @@ def _do_function(send: Send, cloud: Cloud, change: Change, observed: Observation
     base = "https://cloudfunctions.googleapis.com/v2"
     mask = [_MASKS[key] for key in to if key in _MASKS]
     body: Row = {"name": name, "buildConfig": {}, "serviceConfig": {}}
-    for key in to:
-        if key in _MASKS:
-            part, field_ = _MASKS[key].split(".")
-            body[part][field_] = to[key]
+    for key in (key for key in to if key in _MASKS):
+        config, field = _MASKS[key].split(".")
+        body[config][field] = to[key]
     if "source" in to:
         place = send("POST", f"{base}/{name.rsplit('/', 2)[0]}/functions:generateUploadUrl", {})
         archive = secret_value.archive()

@@ -73,12 +73,9 @@ TRIES = 20  # jobs for one change; a job id can be used only once, and Google ke
 
 def _do_copy(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     at = change.args
-    copy: Row = {
-        "sourceTable": _table(cloud, at.dataset, at.table + at.at),
-        "destinationTable": _table(cloud, at.to_dataset, at.to_table),
-        "operationType": at.operation,
-        "writeDisposition": "WRITE_EMPTY",
-    }
+    source, to = _table(cloud, at.dataset, at.table + at.at), _table(cloud, at.to_dataset, at.to_table)
+    copy: Row = {"sourceTable": source, "destinationTable": to, "operationType": at.operation}
+    copy["writeDisposition"] = "WRITE_EMPTY"
     if at.keep_days:
         copy["destinationExpirationTime"] = f"{cloud.now()[0] + timedelta(days=at.keep_days):%FT%TZ}"
     _insert(send, cloud, change, {"copy": copy})
