@@ -20,12 +20,9 @@ def after_change(runs: Fact[EtlRun], errors: Fact[LogEntry], settings: Settings,
         value = ": ".join(filter(None, (newest.status, newest.error))) if newest else "none yet: not verified"
         hint = "undo the change." if verdict is ALERT else "wait for a run to end, then run daily_check."
         ran = one("run since then", name, value, "success", verdict, hint)
-    logged = gap_or_missing_findings("errors since then", errors, "none")
-    if not logged:
-        count = len(errors.rows)
-        said = f"{count}" + (f"; newest: {errors.rows[0].text}" if count else "")
-        logged = must("errors since then", name, said, "none", not count, "read the errors.")
-    return join((ran, logged))
+    said = f"{len(errors.rows)}" + (f"; newest: {errors.rows[0].text}" if errors.rows else "")
+    logged = must("errors since then", name, said, "none", not errors.rows, "read the errors.")
+    return join((ran, gap_or_missing_findings("errors since then", errors, "none") or logged))
 
 
 def after_copy(copies: Fact[Copy], settings: Settings, moment: Moment) -> Findings:
