@@ -80,9 +80,9 @@ def entries(
 
     def see() -> Answer:
         found = cloud.entries(wanted, PAGE)
-        rows, lost = readable(name, found, row, "inspect them with the command of this read.")
-        gaps = (*_deleted(cloud, name, since, *kept), *lost)
-        return Answer(finish(rows), more=len(found) == PAGE, gaps=gaps)
+        read = readable(name, found, row, "inspect them with the command of this read.")
+        gaps = (*_deleted(cloud, name, since, *kept), *read.gaps)
+        return Answer(finish(list(read.rows)), more=len(found) == PAGE, gaps=gaps)
 
     return Read(name, line, see)
 
