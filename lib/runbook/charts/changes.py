@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbook.charts.base import BAD, QUIET, Chart, chart, draw_bars
 from runbook.model.facts import Fact
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
     """Errors of the last 24 h by the revision that logged them, oldest revision first; the serving one is marked."""
     counts = Counter(r.revision for r in logged.rows)
-    rows = [
-        {"revision": r.revision, "traffic %": r.traffic, "errors": counts[r.revision]}
-        for r in sorted(seen.rows, key=lambda r: r.created)
-    ]
+    oldest_first = sorted(seen.rows, key=lambda r: r.created)
+    rows = [{"revision": r.revision, "traffic %": r.traffic, "errors": counts[r.revision]} for r in oldest_first]
 
     def paint(axes: Axes) -> None:
         names = [f"{r['revision']}{' (serves)' if r['traffic %'] else ''}" for r in rows]
@@ -32,17 +30,15 @@ def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
         axes.set_xlim(0, max([r["errors"] for r in rows] + [1]) * 1.15)
         axes.plot([], [], " ", label="newest at the top")
 
-    if logged.gaps:  # bars of zero would mean that there were no errors
-        return chart("Errors by revision, last 24 h", logged, [], paint)
-    return chart("Errors by revision, last 24 h", seen, rows, paint, left=0.27)
+    # Without the log, bars of zero would mean that there were no errors.
+    fact, shown = (logged, []) if logged.gaps else (seen, rows)
+    return chart("Errors by revision, last 24 h", fact, shown, paint, left=0.27)
 
 
 def backups(run: Context, tables: Fact, snapshots: Fact) -> Chart:
     """The age of each table's newest snapshot in hours; a table without a snapshot has no bar, only a label."""
-    newest: dict[str, Any] = {}
-    for row in snapshots.rows:
-        newest.setdefault(row.table, row.taken)
-    old = {table: (run.moment.at - taken) / timedelta(hours=1) for table, taken in newest.items()}
+    newest_last = reversed(snapshots.rows)
+    old = {r.table: (run.moment.at - r.taken) / timedelta(hours=1) for r in newest_last}
     rows = [{"table": r.table, "hours old": old.get(r.table)} for r in tables.rows]
 
     def paint(axes: Axes) -> None:

@@ -29,10 +29,9 @@ def etl_week(run: Context, week: Fact) -> Chart:
     def paint(axes: Axes) -> None:
         labels = [f"{r['date']:%a %d %b}\n{r['']}" for r in rows]
         good, bad = [r["success"] for r in rows], [r["failed"] for r in rows]
-        for bars in (
-            axes.bar(labels, good, color=GOOD, label="success"),
-            axes.bar(labels, bad, bottom=good, color=BAD, label="failed"),
-        ):
+        worked = axes.bar(labels, good, color=GOOD, label="success")
+        failed = axes.bar(labels, bad, bottom=good, color=BAD, label="failed")
+        for bars in (worked, failed):
             bars[-1].set(hatch="///", edgecolor="white", alpha=0.6)
         ok_from = run.settings.thresholds.etl_runs.ok_from
         axes.axhline(ok_from, color=LINE, linestyle="--", linewidth=1, label=f"ok from {ok_from:g} successful")
@@ -88,11 +87,8 @@ def scores(run: Context, seen: Fact) -> Chart:
 def freshness(run: Context, seen: Fact) -> Chart:
     """The age of each table's newest row as a percentage of the table's limit."""
     limits = {t.name: t.limit_hours for t in run.settings.tables.freshness}
-    rows = [
-        {"table": r.table_name, "hours stale": r.minutes_stale / 60, "limit h": limits[r.table_name]}
-        for r in seen.rows
-        if r.minutes_stale is not None
-    ]
+    ages = ((r.table_name, r.minutes_stale) for r in seen.rows if r.minutes_stale is not None)
+    rows = [{"table": name, "hours stale": minutes / 60, "limit h": limits[name]} for name, minutes in ages]
 
     def paint(axes: Axes) -> None:
         bars = []

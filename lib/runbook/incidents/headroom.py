@@ -94,11 +94,8 @@ def _took(runs: Sequence[EtlRun], lines: Sequence[LogEntry], patterns: Sequence[
     later = None
     for run in runs:
         start, end, ended = run.started_at, run.finished_at, run.status
-        stops = [
-            (r.at, HIT[cause][1])
-            for r in lines
-            if start <= r.at and (not later or r.at < later) and (cause := _limit(r.text, patterns))
-        ]
+        during = ((r.at, _limit(r.text, patterns)) for r in lines if start <= r.at and (not later or r.at < later))
+        stops = [(at, HIT[cause][1]) for at, cause in during if cause]
         if stops and ended != "success":
             end, ended = min(stops)
         took = round((end - start).total_seconds()) if end and end >= start else None
