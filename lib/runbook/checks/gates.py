@@ -1,4 +1,4 @@
-"""Gates: whether a change may start, and whether this run's identity holds the roles it needs.
+"""Gates: whether a change may start, whether this run's identity holds the roles it needs, and whether it worked.
 
 Pure, like all checks; a gate passes on ok and warn, never on unknown.
 """
@@ -13,7 +13,7 @@ from runbook.config.schema import Settings
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, Verdict, join
 from runbook.model.moment import Moment
-from runbook.model.rows import EtlRun, Permission, Rehearsed, Revision, SchedulerJob, Service, SourceState
+from runbook.model.rows import EtlRun, LogEntry, Permission, Rehearsed, Revision, SchedulerJob, Service, SourceState
 
 
 def safe_to_deploy(
@@ -53,6 +53,21 @@ def safe_to_run(
 def safe_to_pause(jobs: Fact[SchedulerJob], access: Fact[Permission], settings: Settings, moment: Moment) -> Findings:
     """The jobs could be read, and the roles are held."""
     return join((gap_or_missing_findings("scheduler", jobs, "exists"), elevated(access, settings, moment)))
+
+
+def after_change(runs: Fact[EtlRun], errors: Fact[LogEntry], settings: Settings, moment: Moment) -> Findings:
+    """Runs and errors since a change: `runs` and `errors` contain only what came after the change started."""
+    name = runs.function
+    ran = gap_or_missing_findings("run since then", runs, "success")
+    if not ran:
+        newest = next(iter(runs.rows), None)
+        verdict = {"success": OK, "failed": ALERT}.get(newest.status, WARN) if newest else WARN
+        value = ": ".join(filter(None, (newest.status, newest.error))) if newest else "none yet: not verified"
+        hint = "undo the change." if verdict is ALERT else "wait for a run to end, then run daily_check."
+        ran = one("run since then", name, value, "success", verdict, hint)
+    said = f"{len(errors.rows)}" + (f"; newest: {errors.rows[0].text}" if errors.rows else "")
+    logged = must("errors since then", name, said, "none", not errors.rows, "read the errors.")
+    return join((ran, gap_or_missing_findings("errors since then", errors, "none") or logged))
 
 
 def rehearsed(

@@ -1,4 +1,4 @@
-"""Checks of tables: their columns against params, for `runbook doctor`, and the gates of their changes. Pure."""
+"""Checks of tables: the gates of their changes, their columns against params, and copies beside their sources. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from runbook.model.command import command
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, join
 from runbook.model.moment import Moment
-from runbook.model.rows import Column, Permission, Rehearsed, Snapshot, Table
+from runbook.model.rows import Column, Copy, Permission, Rehearsed, Snapshot, Table
+
+_SOURCE = "as the source"
 
 
 def safe_to_copy(
@@ -88,10 +90,33 @@ def _wanted(settings: Settings) -> dict[str, dict[str, str]]:
 
 def _columns(table: str, wanted: dict[str, str], columns: dict[tuple[str, str], str]) -> Findings:
     wrong = [f"no column {c}" for c in wanted if (table, c) not in columns]
-    wrong += [
-        f"{c} is {columns[table, c]}, not {kind}"
-        for c, kind in wanted.items()
-        if kind and columns.get((table, c), kind) != kind
-    ]
+    typed = ((c, columns.get((table, c), kind), kind) for c, kind in wanted.items() if kind)
+    wrong += [f"{c} is {found}, not {kind}" for c, found, kind in typed if found != kind]
     value, limit = "; ".join(wrong) or "as in params", ", ".join(sorted(wanted))
     return one("tables", table, value, limit, ALERT if wrong else OK, "correct `tables` in params.")
+
+
+def after_copy(copies: Fact[Copy], settings: Settings, moment: Moment) -> Findings:
+    """Whether each copied table has the rows of its source: the same number, and the same checksum.
+
+    Equal counts without a checksum are a warning, not ok, because counts alone do not prove that the rows are equal.
+    The warning blocks nothing; a higher cost cap allows the checksum.
+    """
+    found = [_same_rows(row) for row in copies.rows]
+    hint = "find out who deleted it, and create it again."
+    gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, hint) for name in copies.absent]
+    return join((*found, *gone, gap_findings("same rows", copies, _SOURCE)))
+
+
+def _same_rows(row: Copy) -> Findings:
+    copied, source, verdict, hint = row.copy_rows, row.source_rows, OK, ""
+    value = f"{copied:,} rows {'=' if copied == source else '≠'} {source:,} rows"
+    if copied == source and row.copy_checksum is None:
+        verdict, hint = WARN, "raise cost_cap_gib in params to compare the rows as well."
+        value += f"; no checksum: {row.no_checksum}"
+    elif copied == source:
+        value += f", checksums {'equal' if row.copy_checksum == row.source_checksum else 'differ'}"
+    if copied != source or row.copy_checksum != row.source_checksum:
+        verdict = ALERT
+        hint = "do not use this copy: create another one. Streamed rows can be missing for up to 90 minutes."
+    return one("same rows", row.copy, value, _SOURCE, verdict, hint)

@@ -57,12 +57,10 @@ def _change(entry: Row) -> _Call | None:
     by_job = _BY_JOB if method.endswith("InsertJob") else ()
     changed = next((kind for kind in by_job if kind in mapping(call, "metadata")), "")
     place = "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :])
-    return _Call(
-        AuditedChange(at, who, changed or method.rsplit(".", 1)[-1] or "unknown", place),
-        failed=number(call, "status", "code") != 0 or (False in grants and True not in grants),
-        operation=text(entry, "operation", "id"),
-        first=field(entry, "operation", "first") is True,
-    )
+    change = AuditedChange(at, who, changed or method.rsplit(".", 1)[-1] or "unknown", place)
+    failed = number(call, "status", "code") != 0 or (False in grants and True not in grants)
+    first = field(entry, "operation", "first") is True
+    return _Call(change, failed, text(entry, "operation", "id"), first)
 
 
 def _made(calls: list[_Call]) -> list[AuditedChange]:
@@ -73,11 +71,6 @@ def _made(calls: list[_Call]) -> list[AuditedChange]:
     """
     failed = {call.operation for call in calls if call.failed} - {""}
     begun = {call.operation for call in calls if call.first}
-    return [
-        call.change
-        for call in calls
-        if not call.failed
-        and call.operation not in failed
-        and (call.first or call.operation not in begun)
-        and not _ROBOT.fullmatch(call.change.who)
-    ]
+    good = (call for call in calls if not call.failed and call.operation not in failed)
+    once = (call.change for call in good if call.first or call.operation not in begun)
+    return [change for change in once if not _ROBOT.fullmatch(change.who)]

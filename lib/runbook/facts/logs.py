@@ -29,6 +29,9 @@ _CRASHED = (
     f' OR textPayload:"{TRACEBACK}" OR jsonPayload.message:"{TRACEBACK}")'
 )
 
+Convert = Callable[[Row], Any | None]
+Finish = Callable[[list[Any]], list[Any]]
+
 OTHER, NOBODY = "(other)", "unknown"  # OTHER is not a function of the system; NOBODY may be one
 LONG = 20_000
 SLACK = timedelta(seconds=2)  # between the entries of one call
@@ -62,13 +65,7 @@ def between(hours: float, moment: Moment) -> str:
 
 
 def entries(
-    cloud: Cloud,
-    name: str,
-    wanted: str,
-    row: Callable[[Row], Any | None],
-    since: datetime,
-    kept: tuple[int, str],
-    finish: Callable[[list[Any]], list[Any]] = list,
+    cloud: Cloud, name: str, wanted: str, row: Convert, since: datetime, kept: tuple[int, str], finish: Finish
 ) -> Read:
     """A read of the entries that match a filter: `row` converts each, then `finish` all; newest first, at most 1,000.
 
