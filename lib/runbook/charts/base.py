@@ -18,8 +18,6 @@ from runbook.model.facts import Fact
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    Paint = Callable[[Axes], None]
-
 
 GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
 
@@ -59,7 +57,7 @@ def chart(
     title: str,
     fact: Fact,
     rows: Sequence[Row],
-    paint: Paint,
+    paint: Callable[[Axes], None],
     empty: str = "no rows to plot",
     height: float = 2.9,
     left: float = 0.07,

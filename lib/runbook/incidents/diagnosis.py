@@ -92,7 +92,7 @@ class _Case:
         return self._made("missing_function", "sure", said, *map(described, who))
 
     def _not_called(self) -> Cause | None:
-        """It did not start since its job is paused or disabled, or the last call was refused (google.rpc.Code 7, 16)."""
+        """It did not start: its job is paused or disabled, or the last call was refused (google.rpc.Code 7 and 16)."""
         job = next((j for j in self.seen.jobs.rows if j.function == self.one.function.name), None)
         if not job or self.one.how != "not started":
             return None
