@@ -93,16 +93,8 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
         axes.set_xlabel("% of the deployed limit")
 
     unknowns = next((f for f in facts if f.gaps), facts[0])
-    title = "Newest runs and their limits"
-    return chart(
-        title,
-        unknowns,
-        [r.shown for r in rows],
-        paint,
-        empty="no function hit a limit",
-        height=1 + 0.25 * len(rows),
-        left=0.34,
-    )
+    shown, height = [r.shown for r in rows], 1 + 0.25 * len(rows)
+    return chart("Newest runs and their limits", unknowns, shown, paint, "no function hit a limit", height, left=0.34)
 
 
 def _of_run(row: Headroom) -> str:

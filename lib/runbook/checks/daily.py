@@ -62,12 +62,9 @@ def _endless(today: Fact[EtlCount], settings: Settings, moment: Moment) -> Findi
 def first_due(settings: Settings, moment: Moment) -> datetime | None:
     """The time by which the first run of the team's day must have ended; None if none is scheduled that day."""
     start = moment.midnight().astimezone(moment.zone)
-    ends = []
-    for function in settings.functions:
-        tick = next(CronSim(function.schedule, start - timedelta(minutes=1)))
-        if tick.date() == moment.today:
-            ends.append(tick.astimezone(moment.at.tzinfo) + timedelta(seconds=function.timeout_s))
-    return min(ends, default=None)
+    ticks = ((next(CronSim(f.schedule, start - timedelta(minutes=1))), f.timeout_s) for f in settings.functions)
+    today = ((tick.astimezone(moment.at.tzinfo), limit) for tick, limit in ticks if tick.date() == moment.today)
+    return min((tick + timedelta(seconds=limit) for tick, limit in today), default=None)
 
 
 def _failed(today: Fact[EtlCount], failures: Fact[FailedRun]) -> Findings:
@@ -114,7 +111,10 @@ def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> 
         if name not in here and not away:
             found.append(Finding("functions", name, "missing", limit, ALERT, "find out who deleted it, and deploy it."))
         elif name in here and here[name].state != "ACTIVE":
-            found.append(_not_active(here[name], limit))
+            state, said = here[name].state, here[name].message
+            verdict = {"DEPLOYING": WARN, "UNKNOWN": UNKNOWN, "STATE_UNSPECIFIED": UNKNOWN}.get(state, ALERT)
+            value = state + (f": {said}" if said else "")
+            found.append(Finding("functions", name, value, limit, verdict, "check its last deployment."))
     for row in seen.rows:
         if row.name not in expected or row.region != region:
             hint = "add it to params, or find out who owns it."
@@ -123,12 +123,6 @@ def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> 
         verdict = OK if active == len(expected) else ALERT
         found.insert(0, Finding("functions", region, f"{active} of {len(expected)} ACTIVE", limit, verdict))
     return Findings((*found, *gap_or_missing_findings("functions", seen, limit)))
-
-
-def _not_active(row: FunctionState, limit: str) -> Finding:
-    verdict = {"DEPLOYING": WARN, "UNKNOWN": UNKNOWN, "STATE_UNSPECIFIED": UNKNOWN}.get(row.state, ALERT)
-    value = row.state + (f": {row.message}" if row.message else "")
-    return Finding("functions", row.name, value, limit, verdict, "check its last deployment.")
 
 
 def errors(seen: Fact[LogEntry], settings: Settings, moment: Moment) -> Findings:
@@ -176,10 +170,8 @@ def freshness(seen: Fact[TableAge], settings: Settings, moment: Moment) -> Findi
     """The age of each table's newest row against the table's limit; an older, empty or absent table is an alert."""
     rows = {r.table_name: r for r in seen.rows}
     found = []
-    for table in settings.tables.freshness:
+    for table in (t for t in settings.tables.freshness if t.name in rows):
         limit = f"at most {table.limit_hours:g} h"
-        if table.name not in rows:
-            continue
         minutes = rows[table.name].minutes_stale
         value = "no rows" if minutes is None else f"{minutes / 60:.1f} h"
         verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
@@ -192,8 +184,8 @@ def jobs(seen: Fact[SchedulerJob], settings: Settings, moment: Moment) -> Findin
     """Every scheduler job is ENABLED and its last attempt succeeded; no jobs is an alert."""
     limit = "ENABLED, last attempt ok"
     gone = gap_or_missing_findings("scheduler", seen, limit)
-    if gone and not seen.rows:
-        return gone
+    if not seen.rows:
+        return gone or one("scheduler", settings.region, "no jobs", limit, ALERT, "find out who deleted them.")
     found = []
     for row in seen.rows:
         if row.state != "ENABLED":
@@ -202,9 +194,6 @@ def jobs(seen: Fact[SchedulerJob], settings: Settings, moment: Moment) -> Findin
         elif row.code:
             value = f"last attempt failed, code {row.code} {row.message}".strip()
             found.append(Finding("scheduler", row.name, value, limit, WARN, "read the function's logs."))
-    if not seen.rows:
-        return one("scheduler", settings.region, "no jobs", limit, ALERT, "find out who deleted them.")
-    good = len(seen.rows) - len(found)
-    verdict = WARN if found else OK
-    first = Finding("scheduler", settings.region, f"{good} of {len(seen.rows)} ok", limit, verdict)
+    value = f"{len(seen.rows) - len(found)} of {len(seen.rows)} ok"
+    first = Finding("scheduler", settings.region, value, limit, WARN if found else OK)
     return Findings((first, *found, *gone))

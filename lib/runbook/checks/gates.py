@@ -1,27 +1,19 @@
-"""Gates: whether a change may start. Pure, like all checks; a gate passes on ok and warn, never on unknown."""
+"""Gates: whether a change may start, whether this run's identity holds the roles it needs, and whether it worked.
+
+Pure, like all checks; a gate passes on ok and warn, never on unknown.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from runbook.checks.base import ALERT, OK, WARN, gap_or_missing_findings, must, one
-from runbook.checks.roles import elevated
 from runbook.config.schema import Settings
-from runbook.model.command import command
 from runbook.model.facts import Fact
-from runbook.model.findings import Findings, join
+from runbook.model.findings import Findings, Verdict, join
 from runbook.model.moment import Moment
-from runbook.model.rows import (
-    EtlRun,
-    Permission,
-    Rehearsed,
-    Revision,
-    SchedulerJob,
-    Service,
-    Snapshot,
-    SourceState,
-    Table,
-)
+from runbook.model.rows import EtlRun, LogEntry, Permission, Rehearsed, Revision, SchedulerJob, Service, SourceState
 
 
 def safe_to_deploy(
@@ -58,61 +50,24 @@ def safe_to_run(
     return join((_active(service), idle(runs, settings, moment), elevated(access, settings, moment)))
 
 
-def safe_to_copy(
-    tables: Fact[Table], snapshots: Fact[Snapshot], access: Fact[Permission], settings: Settings, moment: Moment
-) -> Findings:
-    """The tables could be read, the backup dataset exists, and the roles are held.
-
-    A table without a backup of the last day is a warning, not an alert, because the backup runbook fixes it. A table
-    that is in params but not in the dataset is a warning, too: it cannot be backed up.
-    """
-    found = join(
-        (gap_or_missing_findings("tables", tables, "exists"), gap_or_missing_findings("backups", snapshots, "exists"))
-    )
-    if not found:
-        found = join((_backed_up(tables, snapshots, settings, moment), _known(tables, settings)))
-    return join((found, elevated(access, settings, moment)))
-
-
-def _backed_up(tables: Fact[Table], snapshots: Fact[Snapshot], settings: Settings, moment: Moment) -> Findings:
-    """How many tables have a backup of the last day. Ages are rounded to hours: daily jobs do not run to the second."""
-    newest: dict[str, float] = {}
-    for row in snapshots.rows:
-        hours = (moment.at - row.taken) / timedelta(hours=1)
-        newest[row.table] = min(hours, newest.get(row.table, hours))
-    names = [r.table for r in tables.rows]
-    bare = [name for name in names if name not in newest]
-    old = {name: newest[name] for name in names if name in newest and round(newest[name]) > 24}
-    value = f"{len(names) - len(bare) - len(old)} of {len(names)} tables have a backup of the last day"
-    value += f"; none: {', '.join(bare)}" if bare else ""
-    value += f"; oldest: {max(old, key=old.__getitem__)}, {max(old.values()):.0f} h" if old else ""
-    verdict = WARN if bare or old else OK
-    hint = command("backup", {"environment": settings.environment})
-    return one("backups", settings.datasets.backup, value, "at most 24 h old", verdict, hint)
-
-
-def _known(tables: Fact[Table], settings: Settings) -> Findings:
-    """A warning if a table in params is not in the dataset; no finding otherwise."""
-    known, there = settings.tables, {r.table for r in tables.rows}
-    named = {name for f in settings.functions for name in f.tables} | {t.name for t in known.freshness}
-    gone = sorted((named | {known.etl_runs.name, known.scores.name}) - there)
-    value = f"do not exist, so not backed up: {', '.join(gone)}"
-    hint = "correct the tables in params, or find out who deleted them."
-    limit = "every table in params"
-    return one("tables", settings.datasets.main, value, limit, WARN, hint) if gone else Findings()
-
-
-def safe_to_alter(
-    tables: Fact[Table], access: Fact[Permission], rehearsal: Fact[Rehearsed], settings: Settings, moment: Moment
-) -> Findings:
-    """The table could be read, the same change was tested in staging, and the roles are held."""
-    parts = (gap_or_missing_findings("tables", tables, "exists"), elevated(access, settings, moment))
-    return join((*parts, rehearsed(rehearsal, settings, moment)))
-
-
 def safe_to_pause(jobs: Fact[SchedulerJob], access: Fact[Permission], settings: Settings, moment: Moment) -> Findings:
     """The jobs could be read, and the roles are held."""
     return join((gap_or_missing_findings("scheduler", jobs, "exists"), elevated(access, settings, moment)))
+
+
+def after_change(runs: Fact[EtlRun], errors: Fact[LogEntry], settings: Settings, moment: Moment) -> Findings:
+    """Runs and errors since a change: `runs` and `errors` contain only what came after the change started."""
+    name = runs.function
+    ran = gap_or_missing_findings("run since then", runs, "success")
+    if not ran:
+        newest = next(iter(runs.rows), None)
+        verdict = {"success": OK, "failed": ALERT}.get(newest.status, WARN) if newest else WARN
+        value = ": ".join(filter(None, (newest.status, newest.error))) if newest else "none yet: not verified"
+        hint = "undo the change." if verdict is ALERT else "wait for a run to end, then run daily_check."
+        ran = one("run since then", name, value, "success", verdict, hint)
+    said = f"{len(errors.rows)}" + (f"; newest: {errors.rows[0].text}" if errors.rows else "")
+    logged = must("errors since then", name, said, "none", not errors.rows, "read the errors.")
+    return join((ran, gap_or_missing_findings("errors since then", errors, "none") or logged))
 
 
 def rehearsed(
@@ -149,49 +104,6 @@ def idle(runs: Fact[EtlRun], settings: Settings, moment: Moment) -> Findings:
     return one("running now", name, f"{words}, past its limit of {timeout} s", limit, WARN, hint)
 
 
-def _source(source: Fact[SourceState]) -> Findings:
-    if seen := gap_or_missing_findings("source", source, "tested, committed, reviewed, no secrets"):
-        return seen
-    if not source.rows:
-        return one("source", "code", "not changed: nothing to test", "tested, committed, reviewed, no secrets", OK)
-    found = []
-    for row in source.rows:
-        checks = [
-            ("own tests, MOCK_MODE=1", row.tests, "pass", row.passed, "fix the tests or the code."),
-            (
-                "committed",
-                ", ".join(row.not_committed) or "everything",
-                "everything",
-                not row.not_committed,
-                "commit all files.",
-            ),
-            (
-                "reviewed",
-                row.review or "no reviewer",
-                "a reviewer",
-                bool(row.review),
-                "add a Reviewed-by line to the commit message, or merge a pull request.",
-            ),
-            (
-                "secrets in code",
-                "; ".join(row.looks_like_a_secret) or "none",
-                "none",
-                not row.looks_like_a_secret,
-                "remove it and rotate it; mark a false positive with “pragma: allowlist secret”.",
-            ),
-        ]
-        found += [must("source", *check) for check in checks]
-    return join(found)
-
-
-def _way_back(service: Fact[Service]) -> Findings:
-    found, hint = [_still(service)], "no revision serves; check its last deployment."
-    for row in service.rows:
-        serving = row.serving
-        found.append(must("way back", row.function, serving or "none", "a revision serves", bool(serving), hint))
-    return join(found)
-
-
 def _still(service: Fact[Service]) -> Findings:
     """No deployment and no change of traffic is in progress."""
     if seen := gap_or_missing_findings("service", service, "no change in progress"):
@@ -208,3 +120,50 @@ def _active(service: Fact[Service]) -> Findings:
     row = service.rows[0]
     good = row.state == "ACTIVE"
     return must("service", row.function, row.state, "ACTIVE", good, "check its last deployment.")
+
+
+def access(seen: Fact[Permission], settings: Settings, moment: Moment) -> Findings:
+    """This run's identity holds the permissions of the guide's required roles; the hint says whom to ask."""
+    return held("access", seen, settings.roles.required, WARN, settings)
+
+
+def held(check: str, seen: Fact[Permission], roles: Iterable[str], lacking: Verdict, settings: Settings) -> Findings:
+    """Whether each role grants all its permissions; if not, the verdict is `lacking`, and the hint says whom to ask."""
+    if gone := gap_or_missing_findings(check, seen, "held"):
+        return gone
+    found = []
+    for role in roles:
+        missing = [r.permission for r in seen.rows if r.role == role and not r.held]
+        value = f"lacks {', '.join(missing)}" if missing else "held"
+        found.append(one(check, role, value, "held", lacking if missing else OK, settings.ask_for(role)))
+    return join(found)
+
+
+def elevated(access: Fact[Permission], settings: Settings, moment: Moment) -> Findings:
+    """Whether this identity holds the elevated roles; the hint says which role to request, and from whom."""
+    return held("elevated access", access, dict.fromkeys(r.role for r in access.rows), ALERT, settings)
+
+
+def _source(source: Fact[SourceState]) -> Findings:
+    limit = "tested, committed, reviewed, no secrets"
+    if seen := gap_or_missing_findings("source", source, limit):
+        return seen
+    if not source.rows:
+        return one("source", "code", "not changed: nothing to test", limit, OK)
+    row = source.rows[0]
+    left, leaks = ", ".join(row.not_committed), "; ".join(row.looks_like_a_secret)
+    to_review = "add a Reviewed-by line to the commit message, or merge a pull request."
+    to_clean = "remove it and rotate it; mark a false positive with “pragma: allowlist secret”."
+    rules = (
+        ("own tests, MOCK_MODE=1", row.tests, "pass", row.passed, "fix the tests or the code."),
+        ("committed", left or "everything", "everything", not left, "commit all files."),
+        ("reviewed", row.review or "no reviewer", "a reviewer", bool(row.review), to_review),
+        ("secrets in code", leaks or "none", "none", not leaks, to_clean),
+    )
+    return join(must("source", *rule) for rule in rules)
+
+
+def _way_back(service: Fact[Service]) -> Findings:
+    limit, hint = "a revision serves", "no revision serves; check its last deployment."
+    serving = (must("way back", r.function, r.serving or "none", limit, bool(r.serving), hint) for r in service.rows)
+    return join((_still(service), *serving))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, gap_or_missing_findings, one
-from runbook.checks.gates import rehearsed
-from runbook.checks.roles import elevated
+from runbook.checks.gates import elevated, rehearsed
 from runbook.config.schema import Settings
 from runbook.model.command import command
 from runbook.model.facts import Fact
@@ -22,12 +21,9 @@ def safe_to_rotate(
     moment: Moment,
 ) -> Findings:
     """The secret exists, its readers are known, not pinned and name `latest`, a test in staging, and the roles."""
-    found = gap_or_missing_findings("secret", versions, "exists")
-    if not found:
-        enabled = [r.version for r in versions.rows if r.state == "ENABLED"]
-        newest = versions.rows[0].version if versions.rows else "none"
-        value = f"enabled: {', '.join(map(str, enabled)) or 'none'}; newest {newest}"
-        found = one("secret", "versions", value, "exists", OK)
+    enabled = ", ".join(str(r.version) for r in versions.rows if r.state == "ENABLED")
+    value = f"enabled: {enabled or 'none'}; newest {versions.rows[0].version if versions.rows else 'none'}"
+    found = gap_or_missing_findings("secret", versions, "exists") or one("secret", "versions", value, "exists", OK)
     parts = (found, _users(users), _pins(users), *map(_named, users.rows), elevated(access, settings, moment))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 

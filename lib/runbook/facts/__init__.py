@@ -7,15 +7,12 @@ be read. The content of an answer never raises. SQL is in sql/. Start with base.
 from __future__ import annotations
 
 from runbook.facts.access import access
-from runbook.facts.audit_log import changes
-from runbook.facts.checkout.source import source
+from runbook.facts.checkout.source_code import source
 from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, recent_runs, runs_of, runs_of_users, scores
-from runbook.facts.function import revisions, service
-from runbook.facts.functions import functions
-from runbook.facts.logs import errors
+from runbook.facts.functions import functions, revisions, service
+from runbook.facts.logs import changes, errors
 from runbook.facts.records import notified, rehearsal
 from runbook.facts.scheduler import jobs
-from runbook.facts.schema import schema
 from runbook.facts.secrets import secrets, users, versions
 from runbook.facts.status_pages import feeds
-from runbook.facts.tables import copies, snapshots, tables
+from runbook.facts.tables import copies, schema, snapshots, tables

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
@@ -25,24 +27,21 @@ def access(operation: str = "") -> Ask:
             roles = {r: [p for p in elevated[r] if p in wants] for r in cloud.settings.operations[operation].roles}
         wanted = sorted({p for permissions in roles.values() for p in permissions})
 
+        path = f"v3/projects/{project}:testIamPermissions"
+        body = {"permissions": wanted}
+
         def see() -> Answer:
-            path = f"v3/projects/{project}:testIamPermissions"
             try:
-                answer = cloud.ask("cloudresourcemanager", path, {"permissions": wanted}, as_writer=bool(operation))
+                answer = cloud.ask("cloudresourcemanager", path, body, as_writer=bool(operation))
             except NoCredentials as error:  # the account that applies; the reads of this run go on
                 raise CannotRead(error.what, error.next) from None
             held = {p for p in objects(answer, "permissions") if isinstance(p, str)}
             return Answer(Permission(r, p, p in held) for r, ps in roles.items() for p in ps)
 
-        return Read("access", _line(project, wanted), see, no_history_of="IAM")
+        line = (
+            'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" -H "Content-Type: application/json" '
+            f"https://cloudresourcemanager.googleapis.com/{path} -d '{json.dumps(body, separators=(',', ':'))}'"
+        )
+        return Read("access", line, see, no_history_of="IAM")
 
     return ask
-
-
-def _line(project: str, wanted: list[str]) -> str:
-    body = ",".join(f'"{p}"' for p in wanted)
-    return (
-        'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" -H "Content-Type: application/json" '
-        f"https://cloudresourcemanager.googleapis.com/v3/projects/{project}:testIamPermissions "
-        f"-d '{{\"permissions\":[{body}]}}'"
-    )

@@ -105,12 +105,15 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
         return Answer((), gaps=(missing,))
 
 
-def readable(name: str, found: Iterable[T], row: Callable[[T], R | None], next: str) -> tuple[list[R], list[Gap]]:
-    """The rows that can be read, and a gap with the number of those that cannot."""
+def readable(
+    name: str, found: Iterable[T], row: Callable[[T], R | None], next: str, order: Callable[[R], Any] | None = None
+) -> Answer:
+    """The rows that can be read, in an order if there is one, and a gap with the number of those that cannot."""
     made = [row(one) for one in found]
     rows = [one for one in made if one is not None]
     lost = len(made) - len(rows)
-    return rows, [Gap(name, f"{lost} of {len(made)} cannot be read", next)] if lost else []
+    gaps = (Gap(name, f"{lost} of {len(made)} cannot be read", next),) if lost else ()
+    return Answer(sorted(rows, key=order) if order else rows, gaps=gaps)
 
 
 def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], str] = str) -> Answer:
@@ -164,10 +167,8 @@ class Query:
                     raise CannotRead(f"{table} has no column {error.column}", "correct `tables` in params.") from None
                 missing.append(error.column)
             else:
-                gaps = tuple(
-                    Gap(f"column {c} of {table}", "the column does not exist", "correct `tables` in params.")
-                    for c in missing
-                )
+                said = ("the column does not exist", "correct `tables` in params.")
+                gaps = (Gap(f"column {c} of {table}", *said) for c in missing)
                 return Answer(rows, gaps=(*gaps, *lost), sql=sql)
 
 
@@ -186,10 +187,7 @@ def bq_line(cloud: Cloud, sql: str, values: Mapping[str, Value]) -> str:
 
 
 def _bq_value(value: Value) -> str:
-    if isinstance(value, datetime):
-        said = value.isoformat(" ")
-    else:
-        said = str(value) if isinstance(value, str | date) else json.dumps(value)
+    said = str(value) if isinstance(value, str | date) else json.dumps(value)  # a datetime is a date, too
     return f"{type_of(value)}:{said}"
 
 

@@ -1,4 +1,7 @@
-"""Log entries from Cloud Logging, with their text from any payload type (guide: Cloud Logging)."""
+"""Log entries from Cloud Logging, with their text from any payload type, and changes from its audit log.
+
+Guide: Cloud Logging, P1 Playbook.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,18 @@ import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from runbook.cloud.client import Cloud
 from runbook.config.schema import Settings
 from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, readable
-from runbook.facts.fields import last, mapping, text, time_of
+from runbook.facts.fields import field, items, last, mapping, number, text, time_of
 from runbook.facts.scheduler import called
 from runbook.facts.typed import TRACEBACK, headline
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
-from runbook.model.rows import LogEntry
+from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
@@ -29,6 +32,9 @@ _CRASHED = (
     f' OR textPayload:"{TRACEBACK}" OR jsonPayload.message:"{TRACEBACK}")'
 )
 
+Convert = Callable[[Row], Any | None]
+Finish = Callable[[list[Any]], list[Any]]
+
 OTHER, NOBODY = "(other)", "unknown"  # OTHER is not a function of the system; NOBODY may be one
 LONG = 20_000
 SLACK = timedelta(seconds=2)  # between the entries of one call
@@ -36,6 +42,20 @@ SLACK = timedelta(seconds=2)  # between the entries of one call
 # Retention of the buckets _Default and _Required: https://cloud.google.com/logging/quotas#logs_retention_periods
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
+
+_ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.gserviceaccount\.com")
+
+# What a BigQuery job did to a table: https://cloud.google.com/bigquery/docs/reference/auditlogs/rest/Shared.Types/BigQueryAuditMetadata
+_BY_JOB = ("tableDeletion", "tableCreation", "tableChange")
+
+
+class _Call(NamedTuple):
+    """An audited call, and its part in a long-running operation ("" for none)."""
+
+    change: AuditedChange
+    failed: bool
+    operation: str
+    first: bool
 
 
 def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> Ask:
@@ -62,13 +82,7 @@ def between(hours: float, moment: Moment) -> str:
 
 
 def entries(
-    cloud: Cloud,
-    name: str,
-    wanted: str,
-    row: Callable[[Row], Any | None],
-    since: datetime,
-    kept: tuple[int, str],
-    finish: Callable[[list[Any]], list[Any]] = list,
+    cloud: Cloud, name: str, wanted: str, row: Convert, since: datetime, kept: tuple[int, str], finish: Finish
 ) -> Read:
     """A read of the entries that match a filter: `row` converts each, then `finish` all; newest first, at most 1,000.
 
@@ -80,9 +94,9 @@ def entries(
 
     def see() -> Answer:
         found = cloud.entries(wanted, PAGE)
-        rows, lost = readable(name, found, row, "inspect them with the command of this read.")
-        gaps = (*_deleted(cloud, name, since, *kept), *lost)
-        return Answer(finish(rows), more=len(found) == PAGE, gaps=gaps)
+        read = readable(name, found, row, "inspect them with the command of this read.")
+        gaps = (*_deleted(cloud, name, since, *kept), *read.gaps)
+        return Answer(finish(list(read.rows)), more=len(found) == PAGE, gaps=gaps)
 
     return Read(name, line, see)
 
@@ -175,3 +189,54 @@ def _of_request(entry: Row) -> str:
     path = re.sub(r"^https?://[^/?#]*|[?#].*", "", text(request, "requestUrl"))
     line = " ".join(part for part in (text(request, "status"), text(request, "requestMethod"), path) if part)
     return line + (f", {_took(entry).total_seconds():.1f} s" if line and "latency" in request else "")
+
+
+# --- the audit log
+
+
+def changes(hours: float = 24) -> Ask:
+    """Successful changes from the Admin Activity audit log, newest first.
+
+    From at most 1,000 entries. Admin Activity is always on
+    (https://cloud.google.com/logging/docs/audit#admin-activity). A gap if the period starts before the retention
+    period.
+    """
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        log = f"projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity"
+        wanted = f'logName="{log}" {between(hours, moment)}'
+        return entries(cloud, "changes", wanted, _change, moment.ago(hours), KEPT_AUDIT, _made)
+
+    return ask
+
+
+def _change(entry: Row) -> _Call | None:
+    """The call of one entry; None if it has no time, or neither a method nor a resource."""
+    call = mapping(entry, "protoPayload")
+    at = time_of(entry, "timestamp") or time_of(entry, "receiveTimestamp")
+    method, resource = text(call, "methodName"), text(call, "resourceName")
+    grants = [mapping(info).get("granted") for info in items(call, "authorizationInfo")]
+    if not at or not (method or resource):
+        return None
+    caller = mapping(call, "authenticationInfo")
+    who = text(caller, "principalEmail") or text(caller, "principalSubject") or "unknown"
+    by_job = _BY_JOB if method.endswith("InsertJob") else ()
+    changed = next((kind for kind in by_job if kind in mapping(call, "metadata")), "")
+    place = "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :])
+    change = AuditedChange(at, who, changed or method.rsplit(".", 1)[-1] or "unknown", place)
+    failed = number(call, "status", "code") != 0 or (False in grants and True not in grants)
+    first = field(entry, "operation", "first") is True
+    return _Call(change, failed, text(entry, "operation", "id"), first)
+
+
+def _made(calls: list[_Call]) -> list[AuditedChange]:
+    """The changes among calls, without failed and denied calls, and with each long-running operation once.
+
+    An operation has an entry for its start and one for its end; the row has the time of the start. Calls of Google's
+    own service agents are left out, because they follow from a call that has an entry of its own.
+    """
+    failed = {call.operation for call in calls if call.failed} - {""}
+    begun = {call.operation for call in calls if call.first}
+    good = (call for call in calls if not call.failed and call.operation not in failed)
+    once = (call.change for call in good if call.first or call.operation not in begun)
+    return [change for change in once if not _ROBOT.fullmatch(change.who)]

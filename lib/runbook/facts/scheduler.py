@@ -24,9 +24,8 @@ def jobs() -> Ask:
         def see() -> Answer:
             path = f"v1/projects/{project}/locations/{region}/jobs"
             found = cloud.items("cloudscheduler", path, "jobs", pageSize=500)
-            look = f"inspect them: {line}."
-            rows, lost = readable("scheduler jobs", found, partial(_job, cloud.settings), look)
-            return Answer(sorted(rows, key=lambda r: r.name), gaps=tuple(lost))
+            row, look = partial(_job, cloud.settings), f"inspect them: {line}."
+            return readable("scheduler jobs", found, row, look, lambda r: r.name)
 
         return Read("scheduler jobs", line, see, no_history_of="Cloud Scheduler")
 
@@ -35,20 +34,19 @@ def jobs() -> Ask:
 
 def _job(settings: Settings, found: Any) -> SchedulerJob | None:
     """The row of one job; None if it has no name. An unreadable status is code 2, UNKNOWN in google.rpc.Code."""
+    name = last(found, "name")
     none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
-    return (
-        SchedulerJob(
-            name=last(found, "name"),
-            state=text(found, "state") or "STATE_UNSPECIFIED",
-            schedule=text(found, "schedule"),
-            zone=text(found, "timeZone") or "UTC",
-            last_attempt=time_of(found, "lastAttemptTime"),
-            code=0 if none else number(found, "status", "code", default=2),
-            message=text(found, "status", "message"),
-            function=called(settings, text(found, "httpTarget", "uri"), last(found, "name")),
-        )
-        if last(found, "name")
-        else None
+    if not name:
+        return None
+    return SchedulerJob(
+        name=name,
+        state=text(found, "state") or "STATE_UNSPECIFIED",
+        schedule=text(found, "schedule"),
+        zone=text(found, "timeZone") or "UTC",
+        last_attempt=time_of(found, "lastAttemptTime"),
+        code=0 if none else number(found, "status", "code", default=2),
+        message=text(found, "status", "message"),
+        function=called(settings, text(found, "httpTarget", "uri"), name),
     )
 
 

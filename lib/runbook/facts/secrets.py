@@ -10,7 +10,7 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
 from runbook.facts.base import Answer, Ask, Read, each, readable
 from runbook.facts.fields import last, number, text, time_of
-from runbook.facts.function import flags, revisions
+from runbook.facts.functions import flags, revisions
 from runbook.model.moment import Moment
 from runbook.model.rows import Reader, Revision, SecretVersion
 
@@ -24,8 +24,8 @@ def versions(secret: str) -> Ask:
 
         def see() -> Answer:
             found = cloud.items("secretmanager", path, "versions", pageSize=100)
-            rows, lost = readable(f"versions of {secret}", found, partial(_version, secret), f"inspect them: {line}.")
-            return Answer(sorted(rows, key=lambda r: -r.version), gaps=tuple(lost))
+            row, look = partial(_version, secret), f"inspect them: {line}."
+            return readable(f"versions of {secret}", found, row, look, lambda r: -r.version)
 
         return Read("secret versions", line, see, thing=secret, no_history_of="Secret Manager")
 
@@ -34,11 +34,8 @@ def versions(secret: str) -> Ask:
 
 def _version(secret: str, found: Any) -> SecretVersion | None:
     """The row of one version; None if it has no number or no time. Some clients encode the state as a number."""
-    version, created, state = (
-        number({"n": last(found, "name")}, "n"),
-        time_of(found, "createTime"),
-        text(found, "state"),
-    )
+    version, created = number({"n": last(found, "name")}, "n"), time_of(found, "createTime")
+    state = text(found, "state")
     state = {"1": "ENABLED", "2": "DISABLED", "3": "DESTROYED"}.get(state, state) or "STATE_UNSPECIFIED"
     return SecretVersion(secret, version, state, created) if version > 0 and created else None
 
@@ -58,10 +55,8 @@ def secrets() -> Ask:
             except NotFound:
                 raise CannotRead("the secret does not exist", "correct `secrets` in params.") from None
             found = objects(listed, "versions")
-            rows, lost = readable(
-                f"versions of {name}", found, partial(_version, name), "run again; if it stays, report it."
-            )
-            return Answer(rows, gaps=tuple(lost))
+            look = "run again; if it stays, report it."
+            return readable(f"versions of {name}", found, partial(_version, name), look)
 
         lines = (f"gcloud secrets versions list {name} --project={project}" for name in names)
         return Read("secrets", "\n".join(lines), lambda: each(names, one), no_history_of="Secret Manager")
@@ -88,8 +83,7 @@ def users(secret: str) -> Ask:
             for blank in (r.revision for r in serving if r.secrets is None):
                 next = f"inspect it: gcloud run revisions describe {blank} {flags(cloud)}"
                 raise CannotRead(f"{blank} does not show which secrets it reads", next)
-            ordered = sorted(serving, key=lambda r: -r.traffic)
-            return Answer([_reader(name, r, secret) for r in ordered])
+            return Answer([_reader(name, r, secret) for r in sorted(serving, key=lambda r: -r.traffic)])
 
         def see() -> Answer:
             answer = each(names, one)

@@ -49,9 +49,8 @@ def _open(feed: str, answer: Any) -> list[OpenIncident]:
     listed = [] if quiet and field(answer, key) is None else field(answer, key)
     if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
         raise ValueError("no list of incidents")
-    kept = [
-        i for i in listed if text(i, "status").lower() not in ("resolved", "postmortem", "closed") and not _ended(i)
-    ]
+    over = ("resolved", "postmortem", "closed")
+    kept = [i for i in listed if text(i, "status").lower() not in over and not _ended(i)]
     kept += (m for m in items(answer, "scheduled_maintenances") if text(m, "status") in ("in_progress", "verifying"))
     kept += (m for m in items(answer, "Maintenances") if items(m, "MaintenanceImpacts") and not _ended(m))
     return [_statuspage(feed, i) if key == "incidents" else _salesforce(feed, answer, i) for i in kept]

@@ -1,4 +1,4 @@
-"""Tables of BigQuery and their copies (guide: Data Backups)."""
+"""Tables of BigQuery, their columns and their copies (guide: Data Backups)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from runbook.cloud import answer
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
 from runbook.cloud.guard import SEGMENT
@@ -21,7 +22,7 @@ from runbook.model.actions import CopyTable
 from runbook.model.errors import OverCap
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
-from runbook.model.rows import Copy, Snapshot, Table
+from runbook.model.rows import Column, Copy, Snapshot, Table
 
 
 def tables() -> Ask:
@@ -42,16 +43,16 @@ def _listed(name: str, which: str, kind: str, row: Callable[[Row], Any], order: 
 
         def see() -> Answer:
             listed = cloud.items("bigquery", path, "tables", maxResults=1000)
-            names, nameless = readable(name, listed, _typed, f"inspect them: {line}.")
-            wanted = [name for name, type in names if type == kind]
+            named = readable(name, listed, _typed, f"inspect them: {line}.")
+            wanted = [name for name, type in named.rows if type == kind]
             sent = [t for t in wanted if re.fullmatch(SEGMENT, t)]
             # One request for each table, because the list has no row counts and sizes.
             with futures.ThreadPoolExecutor(max_workers=10) as pool:
                 found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), sent))
-            rows, lost = readable(name, found, row, f"inspect them: {line}.")
+            read = readable(name, found, row, f"inspect them: {line}.", order)
             said = ("the guard does not accept its name in a URL", f"inspect it: {line}.")
             unsent = (Gap(table, *said) for table in wanted if table not in sent)
-            return Answer(sorted(rows, key=order), gaps=(*nameless, *lost, *unsent))
+            return replace(read, gaps=(*named.gaps, *read.gaps, *unsent))
 
         return Read(name, line, see, thing=dataset, no_history_of="a list of tables")
 
@@ -90,6 +91,25 @@ def _taken(found: Row) -> datetime | None:
     return time_of(found, "snapshotDefinition", "snapshotTime") or millis(found, "creationTime")
 
 
+def schema() -> Ask:
+    """The columns of every table in params; a table that does not exist is absent."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        system = cloud.settings
+        known = system.tables
+        names = sorted({known.etl_runs.name, known.scores.name, *(t.name for t in known.freshness)})
+        line = f"bq show --schema --format=prettyjson {system.project}:{system.datasets.main}.{names[0]}"
+
+        def one(name: str) -> Answer:
+            with answer.readable():
+                table = cloud.bigquery.get_table(system.table(name), retry=None, timeout=20)
+                return Answer([Column(name, f.name, f.field_type) for f in table.schema])
+
+        return Read("tables and columns", line, lambda: each(names, one))
+
+    return ask
+
+
 def copies(made: Sequence[CopyTable]) -> Ask:
     """Copied tables beside their sources.
 
@@ -111,8 +131,8 @@ def _shown(cloud: Cloud, copy: CopyTable) -> str:
 
 
 def _compared(cloud: Cloud, copy: CopyTable) -> Answer:
-    answer = attempt(lambda: _counted(cloud, copy), copy.to_table, copy.to_table)
-    return answer if answer.line else replace(answer, line=_shown(cloud, copy))
+    read = attempt(lambda: _counted(cloud, copy), copy.to_table, copy.to_table)
+    return read if read.line else replace(read, line=_shown(cloud, copy))
 
 
 def _counted(cloud: Cloud, copy: CopyTable) -> Answer:

@@ -18,6 +18,7 @@ from runbook.model.rows import FactRow
 
 TRACEBACK = "Traceback (most recent call last)"
 _CORRECT = "correct `tables` in params."
+_NEEDED = ("datetime", "int", "date")
 R = TypeVar("R", bound=FactRow)
 
 
@@ -33,9 +34,8 @@ def asked(
     except RequestBlocked:
         raise
     except Broken as error:
-        raise CannotRead(
-            f"{error.what}: {' '.join(error.observed.splitlines()[:1])}", error.next or "report it."
-        ) from None
+        said = f"{error.what}: {' '.join(error.observed.splitlines()[:1])}"
+        raise CannotRead(said, error.next or "report it.") from None
     rows, wrong = typed(found, kind)
     return rows, tuple(Gap(f"{name}: {c}", "some values are of another type", _CORRECT) for c in wrong)
 
@@ -52,11 +52,7 @@ def typed(found: Sequence[Row], kind: type[R]) -> tuple[list[R], list[str]]:
     rows, wrong = [], set[str]()
     for row in found:
         made = {name: _read(row[name], type) for name, type in columns.items()}
-        bad = {
-            n
-            for n, v in made.items()
-            if v is None and (row[n] is not None or columns[n] in ("datetime", "int", "date"))
-        }
+        bad = {n for n, v in made.items() if v is None and (row[n] is not None or columns[n] in _NEEDED)}
         wrong |= bad
         if not any(columns[name] != "str" and columns[name] not in ("str | None", "datetime | None") for name in bad):
             unknown = {n: "unknown" for n, type in columns.items() if type == "str" and not made[n]}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from cronsim import CronSim
@@ -35,6 +36,8 @@ class Evidence(NamedTuple):
 
 
 How = Literal["failed", "no end", "not started", "gone", "not deployed"]
+_STATES: dict[str, tuple[How, str]] = {"FAILED": ("not deployed", "the deployment failed")}
+_STATES |= {"DELETING": ("gone", "being deleted")}
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,8 @@ class FailingFunction:
 
     def news(self, seen: Evidence) -> list[str]:
         """Texts since it began to fail that did not occur before; numbers in them are ignored."""
-        before = {
-            _shape(r.text) for r in seen.logs.rows if r.function == self.function.name and r.at < self.since - SLACK
-        }
+        older = (r for r in seen.logs.rows if r.function == self.function.name and r.at < self.since - SLACK)
+        before = {_shape(r.text) for r in older}
         return [text for text in self.texts if text and _shape(text) not in before]
 
 
@@ -69,10 +71,8 @@ def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Failing
         if not state and seen.functions.rows and not seen.functions.gaps:
             shown = f"does not exist; {found.symptom}" if found else "does not exist"
             found = replace(found or FailingFunction(function, "gone", "", moment.at, None), how="gone", symptom=shown)
-        elif found is None and state and state.state == "FAILED":
-            found = FailingFunction(function, "not deployed", "the deployment failed", state.updated or moment.at, None)
-        elif found is None and state and state.state == "DELETING":
-            found = FailingFunction(function, "gone", "being deleted", state.updated or moment.at, None)
+        elif found is None and state and state.state in _STATES:
+            found = FailingFunction(function, *_STATES[state.state], state.updated or moment.at, None)
         if found:
             yield replace(found, texts=_said(found, seen, state))
 
@@ -81,12 +81,8 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     """A failure that its runs show: the newest failed, has no end, or did not start when due."""
     runs = [r for r in fact.rows if r.function == function.name]
     limit = timedelta(seconds=function.timeout_s)
-    bad: list[EtlRun] = []
-    for run in runs:
-        if run.status == "success":
-            break
-        if run.status == "failed" or moment.at - run.started_at > limit:
-            bad.append(run)
+    since_good = takewhile(lambda r: r.status != "success", runs)
+    bad = [r for r in since_good if r.status == "failed" or moment.at - r.started_at > limit]
     good = next((r.started_at for r in runs if r.status == "success"), None)
     if bad:
         how: How = "failed" if bad[0].status == "failed" else "no end"
@@ -110,7 +106,5 @@ def _said(failing: FailingFunction, seen: Evidence, state: FunctionState | None)
     """Errors of its failed runs, and log entries about it from shortly before it began to fail; each text once."""
     logged = [r.text for r in seen.logs.rows if r.function == failing.function.name and r.at >= failing.since - SLACK]
     logged += [state.message] if state and state.message else []
-    return (
-        *failing.texts,
-        *(line for line in logged if not any(text in line or line in text for text in failing.texts)),
-    )
+    new = (line for line in logged if not any(text in line or line in text for text in failing.texts))
+    return (*failing.texts, *new)

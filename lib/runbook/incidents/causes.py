@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from runbook.display import blocks
+from runbook.display.text import Row
 from runbook.incidents.affected import FailingFunction
 from runbook.model.facts import Gap
 
@@ -44,6 +45,13 @@ class Cause:
         rest = len(self.evidence) - TELLING
         return self.evidence if rest < 2 else (*self.evidence[:TELLING], f"and {rest} more")
 
+    @property
+    def shown(self) -> Row:
+        """The columns for people."""
+        evidence = " ·\n".join(self.shown_evidence)
+        row = {"cause": self.title, "confidence": self.confidence, "since": self.since}
+        return row | {"functions": self.functions, "evidence": evidence}
+
 
 @dataclass(frozen=True)
 class Causes(Sequence[Cause]):
@@ -61,17 +69,7 @@ class Causes(Sequence[Cause]):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         if self.rows:
-            block = blocks.table(
-                {
-                    "no": n,
-                    "cause": c.title,
-                    "confidence": c.confidence,
-                    "since": c.since,
-                    "functions": c.functions,
-                    "evidence": " ·\n".join(c.shown_evidence),
-                }
-                for n, c in enumerate(self.rows, 1)
-            )
+            block = blocks.table({"no": n, **c.shown} for n, c in enumerate(self.rows, 1))
         elif self.unknowns:
             block = blocks.banner("No failing function found, but not everything could be read.", "unknown")
         else:

@@ -39,11 +39,14 @@ class OwnChanges:
         runs = [r.started_at for r in self.seen.runs.rows if r.function == self.one.function.name]
         ran = max([self.one.since, *runs])
 
-        def fits(change: AuditedChange) -> bool:
-            own = self.deploys(change) or self.of_secret(change) or self.of_table(change)
-            return change.at > ran and bool(own or (cause == "permission" and "IamPolicy" in change.what))
+        later = (c for c in self.seen.changes.rows if c.at > ran)
+        return [c for c in later if self.kind(c) or (cause == "permission" and "IamPolicy" in c.what)][:1]
 
-        return [c for c in self.seen.changes.rows if fits(c)][:1]
+    def kind(self, change: AuditedChange) -> str:
+        """The cause that a change of its own code, secret or table suggests; "" for any other change."""
+        if self.deploys(change):
+            return "crash_after_deploy"
+        return "secret" if self.of_secret(change) else "bad_data" if self.of_table(change) else ""
 
     def named(self, change: AuditedChange) -> bool:
         """Whether a change concerns the function itself, its service or its job."""

@@ -19,7 +19,7 @@ from runbook.incidents.changes import OwnChanges, described
 from runbook.incidents.patterns import Pattern, matched, most_telling
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
-from runbook.model.rows import OpenIncident, SchedulerJob, SecretVersion
+from runbook.model.rows import OpenIncident, SecretVersion
 
 FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
 LONG = 200  # characters of a quoted text
@@ -59,24 +59,13 @@ class _Case:
 
     def cause(self) -> Cause:
         """The cause from the first rule that matches."""
-        rules = (
-            self._region,
-            self._gone,
-            self._paused,
-            self._refused,
-            self._undeployed,
-            self._words,
-            self._stuck,
-            self._newest_change,
-        )
+        by_state = (self._region, self._gone, self._not_called, self._undeployed)
+        rules = (*by_state, self._words, self._stuck, self._newest_change)
         found = next((cause for rule in rules if (cause := rule())), None) or self._unknown()
         later = [f"changed after its last run: {described(c)}" for c in self.changes.since_last_run(found.cause)]
         symptom = f"{self.one.function.name}: {self.one.symptom}"
-        return replace(
-            found,
-            evidence=(symptom, *found.evidence, *later),
-            changed_since_last_run=found.changed_since_last_run or bool(later),
-        )
+        changed = found.changed_since_last_run or bool(later)
+        return replace(found, evidence=(symptom, *found.evidence, *later), changed_since_last_run=changed)
 
     def _made(self, cause: str, confidence: str, *evidence: str, key: str = "") -> Cause:
         name = self.one.function.name
@@ -99,33 +88,23 @@ class _Case:
         if self.one.how != "gone":
             return None
         who = self.changes.before(lambda c: "DeleteFunction" in c.what and self.changes.named(c))
-        return self._made(
-            "missing_function",
-            "sure",
-            f"the list of {len(self.seen.functions.rows)} functions does not contain it",
-            *map(described, who),
-        )
+        said = f"the list of {len(self.seen.functions.rows)} functions does not contain it"
+        return self._made("missing_function", "sure", said, *map(described, who))
 
-    def _paused(self) -> Cause | None:
-        """Its job is paused or disabled, and it has not started since then."""
-        job = self._job()
-        if not job or job.state not in ("PAUSED", "DISABLED") or self.one.how != "not started":
+    def _not_called(self) -> Cause | None:
+        """It did not start: its job is paused or disabled, or the last call was refused (google.rpc.Code 7 and 16)."""
+        job = next((j for j in self.seen.jobs.rows if j.function == self.one.function.name), None)
+        if not job or self.one.how != "not started":
             return None
-        early = self.one.since - timedelta(hours=48)
-        who = self.changes.before(lambda c: "Job" in c.what and self.changes.named(c), early)
-        return self._made("paused_scheduler", "sure", f"its job is {job.state}", *map(described, who))
-
-    def _job(self) -> SchedulerJob | None:
-        return next((j for j in self.seen.jobs.rows if j.function == self.one.function.name), None)
-
-    def _refused(self) -> Cause | None:
-        """It did not start because the last call of the scheduler was refused (google.rpc.Code 7 and 16)."""
-        job = self._job()
-        if not job or job.code not in (7, 16) or self.one.how != "not started":
-            return None
-        who = self.changes.before(lambda c: "IamPolicy" in c.what)
-        said = f"the last call of the scheduler was refused, code {job.code}"
-        return self._made("permission", "sure", said, *map(described, who), key="permission")
+        if job.state in ("PAUSED", "DISABLED"):
+            early = self.one.since - timedelta(hours=48)
+            who = self.changes.before(lambda c: "Job" in c.what and self.changes.named(c), early)
+            return self._made("paused_scheduler", "sure", f"its job is {job.state}", *map(described, who))
+        if job.code in (7, 16):
+            who = self.changes.before(lambda c: "IamPolicy" in c.what)
+            said = f"the last call of the scheduler was refused, code {job.code}"
+            return self._made("permission", "sure", said, *map(described, who), key="permission")
+        return None
 
     def _undeployed(self) -> Cause | None:
         """Its last deployment failed, and the previous revision still runs."""
@@ -145,13 +124,8 @@ class _Case:
         good = self.one.last_good
         if self.one.how == "not started" or not good:
             return None
-        kinds = (
-            ("crash_after_deploy", self.changes.deploys),
-            ("secret", self.changes.of_secret),
-            ("bad_data", self.changes.of_table),
-        )
-        for row in self.changes.before(lambda c: c.at > good and any(fits(c) for _, fits in kinds))[:1]:
-            cause = next(cause for cause, fits in kinds if fits(row))
+        for row in self.changes.before(lambda c: c.at > good and bool(self.changes.kind(c)))[:1]:
+            cause = self.changes.kind(row)
             key = self.changes.of_secret(row) if cause == "secret" else ""
             return self._made(cause, "likely", *self._quote(), f"shortly before: {described(row)}", key=key)
         return None

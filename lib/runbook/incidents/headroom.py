@@ -23,16 +23,7 @@ EACH, ALL = 6, 24  # number of runs: for each function, and in total
 # https://cloud.google.com/run/docs/configuring/services/memory-limits, https://cloud.google.com/functions/quotas
 MOST = {"memory": 32 * 1024, "duration": 3600}
 
-_MIB = {
-    "": 2**-20,
-    "k": 1e3 / 2**20,
-    "K": 1e3 / 2**20,
-    "Ki": 2**-10,
-    "M": 1e6 / 2**20,
-    "Mi": 1,
-    "G": 1e9 / 2**20,
-    "Gi": 1024,
-}
+_BYTES = {"": 1, "k": 1e3, "K": 1e3, "Ki": 2**10, "M": 1e6, "Mi": 2**20, "G": 1e9, "Gi": 2**30}
 
 _USED = re.compile(r"limit of ([\d.]+ ?[KMG]i?)B? exceeded with ([\d.]+ ?[KMG]i?)B? used")
 _Point = tuple[datetime | None, float | None, float | None, str]  # time, value, the limit at that time, how it ended
@@ -65,8 +56,7 @@ def headroom_of(
     each = max(1, min(EACH, ALL // max(1, len(hit))))
     rows: list[Headroom] = []
     for cause, function in hit:
-        lines = [r for r in seen.logs.rows if r.function == function.name]
-        runs = [r for r in seen.runs.rows if r.function == function.name]
+        runs, lines = ([r for r in fact.rows if r.function == function.name] for fact in (seen.runs, seen.logs))
         points = {"duration": list(_took(runs, lines, patterns))}
         if cause == "memory_limit":
             points["memory"] = list(_used(runs, lines))
@@ -85,8 +75,7 @@ def _against(what: str, function: Function, seen: Evidence, points: Sequence[_Po
     limit, unit = (round(mebibytes(memory)), "MiB") if what == "memory" else (seconds, "s")
     by = "deployed" if live else "params"
     for when, value, then, ended in reversed(points):
-        hit = (what, ended) in HIT.values()
-        yield Headroom(function.name, when, what, value, limit, unit, by, ended, then, hit)
+        yield Headroom(function.name, when, what, value, limit, unit, by, ended, then, (what, ended) in HIT.values())
 
 
 def _used(runs: Sequence[EtlRun], lines: Sequence[LogEntry]) -> Iterator[_Point]:
@@ -105,11 +94,8 @@ def _took(runs: Sequence[EtlRun], lines: Sequence[LogEntry], patterns: Sequence[
     later = None
     for run in runs:
         start, end, ended = run.started_at, run.finished_at, run.status
-        stops = [
-            (r.at, HIT[cause][1])
-            for r in lines
-            if start <= r.at and (not later or r.at < later) and (cause := _limit(r.text, patterns))
-        ]
+        during = ((r.at, _limit(r.text, patterns)) for r in lines if start <= r.at and (not later or r.at < later))
+        stops = [(at, HIT[cause][1]) for at, cause in during if cause]
         if stops and ended != "success":
             end, ended = min(stops)
         took = round((end - start).total_seconds()) if end and end >= start else None
@@ -126,7 +112,7 @@ def _limit(text: str, patterns: Sequence[Pattern]) -> str:
 def mebibytes(text: str) -> float:
     """1024 of "1Gi", 488.3 of "512M"; a bare number is bytes, as in the API; 0 if it is not an amount."""
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?(\w*)", text)
-    return float(found[1]) * _MIB.get(found[2], 0) if found else 0
+    return float(found[1]) * _BYTES.get(found[2], 0) / 2**20 if found else 0
 
 
 def more(cause: str, function: str, rows: Sequence[Headroom]) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from runbook.model.errors import Refused
 from runbook.model.facts import Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.moment import Moment, moment_of
-from runbook.model.plan import Change, Plan
+from runbook.model.plan import Plan
 from runbook.model.rows import INTERNAL, FactRow
 from runbook.plans.base import message, rows_of
 
@@ -71,16 +71,12 @@ class Page:
             verdict = Verdict.alert if self.causes else Verdict.unknown
             by = f"respond by {show(self.answer_by)}"
             rows = [Finding("severity", self.severity, self.why, by, verdict)]
-        rows += [
-            Finding(
-                "cause", _few(c.functions), f"{c.title} ({c.confidence})", "none", Verdict.alert, _first(self.steps, c)
-            )
-            for c in self.causes
-        ]
-        rows += [
-            Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next)
-            for g in self.causes.unknowns
-        ]
+        for c in self.causes:
+            first = next((": ".join(filter(None, (s.do, s.command))) for s in self.steps if s.of is c), "")
+            said = f"{c.title} ({c.confidence})"
+            rows.append(Finding("cause", _few(c.functions), said, "none", Verdict.alert, first))
+        for g in self.causes.unknowns:
+            rows.append(Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next))
         return Findings(tuple(rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -92,20 +88,18 @@ class Page:
 
     def notice(self, request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
         """A message to each contact in `request.notify` not yet notified of this incident, or why there is none."""
-        empty = Plan("notify", "", (), {}, Findings(), notes=("`notify` is empty.",))
+        plan = Plan("notify", "", (), {}, Findings())
+        contacts = names_of(request.notify)
         try:
-            changes = self._messages(names_of(request.notify), request.incident, seen, settings)
+            notified = {row.contact for row in rows_of(seen.notified, "a message")} if contacts else set()
         except Refused as refusal:
-            return replace(empty, refusal=refusal)
-        if request.notify and not changes:
-            return replace(empty, notes=("all contacts in `notify` were already notified.",))
-        return replace(empty, changes=changes, notes=())
-
-    def _messages(self, contacts: Sequence[str], incident: str, seen: Seen, settings: Settings) -> tuple[Change, ...]:
-        notified = {row.contact for row in rows_of(seen.notified, "a message")} if contacts else set()
-        title = f"{incident}, {self.severity}: {self.why}"
-        lines = [f"{settings.project}, {settings.region}. Respond by {show(self.answer_by)}.", *_cause_lines(self)]
-        return tuple(message(c, title, "\n".join(lines), incident) for c in contacts if c not in notified)
+            return replace(plan, refusal=refusal)
+        title = f"{request.incident}, {self.severity}: {self.why}"
+        head = f"{settings.project}, {settings.region}. Respond by {show(self.answer_by)}."
+        text = "\n".join((head, *_cause_lines(self)))
+        changes = tuple(message(c, title, text, request.incident) for c in contacts if c not in notified)
+        notes = ("all contacts in `notify` were already notified.",) if request.notify and not changes else ()
+        return replace(plan, changes=changes, notes=notes)
 
     @property
     def what_next(self) -> Shown:
@@ -123,11 +117,6 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
-def _first(steps: Sequence[PageStep], cause: Cause) -> str:
-    """The first step of a cause, with its command."""
-    return next((": ".join(filter(None, (s.do, s.command))) for s in steps if s.of is cause), "")
-
-
 def page(run: Context, seen: Seen) -> Page:
     """The P1 page from what was read."""
     facts = Evidence(*(getattr(seen, name) for name in Evidence._fields))
@@ -138,11 +127,8 @@ def page(run: Context, seen: Seen) -> Page:
     severity, why = _severity(causes, facts, run.settings)
     answer = run.moment.local(began + ANSWER[severity])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
-    steps = [
-        PageStep(c.title, *step, of=c)
-        for c in causes
-        for step in remedy_steps(c, run.settings, run.moment, place, headroom)
-    ]
+    fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom)) for c in causes)
+    steps = [PageStep(c.title, *step, of=c) for c, found in fixes for step in found]
     steps += [PageStep(f"could not read {g.subject}", g.next, "", "", None) for g in causes.unknowns if g.next]
     if place["incident"] and severity in ("P1", "unknown"):
         line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {severity} --reason "…"'

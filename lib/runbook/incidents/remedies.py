@@ -22,6 +22,7 @@ class Step(NamedTuple):
     runbook: str = ""
 
 
+Run = Callable[..., Step]
 FIXES: dict[str, dict[str, Any]] = table(__file__, "fixes.yaml")
 
 
@@ -48,12 +49,7 @@ def remedy_steps(
 
 
 def _fix(
-    cause: Cause,
-    one: Function,
-    settings: Settings,
-    moment: Moment,
-    headroom: Sequence[Headroom],
-    run: Callable[..., Step],
+    cause: Cause, one: Function, settings: Settings, moment: Moment, headroom: Sequence[Headroom], run: Run
 ) -> list[Step]:
     if cause.cause in HIT:
         return [_limit(cause, one, headroom, run)]
@@ -69,7 +65,7 @@ def _fix(
     return [run(known["fix"], known["runbook"], **{k: v.format_map(names) for k, v in known["with"].items()})]
 
 
-def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Callable[..., Step]) -> Step:
+def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Run) -> Step:
     wanted, why = more(cause.cause, one.name, headroom)
     if not wanted:
         return Step(why)
@@ -85,15 +81,11 @@ def _quota(cause: Cause, moment: Moment) -> Step:
     return Step("wait a minute; the quota resets by itself")
 
 
-def _credential(cause: Cause, one: Function, run: Callable[..., Step]) -> list[Step]:
+def _credential(cause: Cause, one: Function, run: Run) -> list[Step]:
     """Enable the disabled version; if none was disabled, get a new credential for the secret."""
     secrets = [cause.key] if cause.key in one.secrets else one.secrets
     if cause.cause == "secret" and cause.detail:
         back = {"secret": secrets[0], "version": cause.detail, "to": "enable"}
         return [run("enable the version again", "retire_secret", **back)]
-    if not secrets:
-        return [Step("get a new credential")]
-    said = (
-        "get a new credential; if it is for {}, rotate it" if len(secrets) > 1 else "get a new credential and rotate it"
-    )
-    return [run(said.format(s), "rotate_secret", secret=s) for s in secrets]
+    said = "get a new credential" + ("; if it is for {}, rotate it" if len(secrets) > 1 else " and rotate it")
+    return [run(said.format(s), "rotate_secret", secret=s) for s in secrets] or [Step("get a new credential")]

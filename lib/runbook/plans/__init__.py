@@ -6,7 +6,6 @@ Start with base.py, then functions.py for an example.
 
 from __future__ import annotations
 
-from runbook.plans.functions import deploy, rollback
-from runbook.plans.scheduling import retry, scheduler
+from runbook.plans.functions import deploy, retry, rollback, scheduler
 from runbook.plans.secrets import retire_secret, rotate_secret
 from runbook.plans.tables import backup, restore, schema_change

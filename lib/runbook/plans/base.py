@@ -28,8 +28,8 @@ def rows_of(fact: Fact[R], name: str) -> tuple[R, ...]:
 
 def row_of(fact: Fact[R], name: str) -> R:
     """The first row of a fact without gaps. Raises Refused if there are gaps, or no rows."""
-    for row in rows_of(fact, name):
-        return row
+    if rows := rows_of(fact, name):
+        return rows[0]
     raise Refused(f"no plan is possible for {name}", f"{fact.name}: no rows", next="fix that, then run again.")
 
 

@@ -1,11 +1,15 @@
-"""Plans for the code, the limits and the traffic of a function (guide: Deployment Checklist, Rollback Procedure)."""
+"""Plans for functions: code, limits, traffic, a rerun, and the states of the scheduler jobs that start them.
+
+Guide: Deployment Checklist, Rollback Procedure, Quick fixes.
+"""
 
 from __future__ import annotations
 
 from runbook.config.request import Request
 from runbook.config.schema import Settings
+from runbook.config.validation import names_of
 from runbook.display.text import Row
-from runbook.model.actions import RouteTraffic, UpdateFunction
+from runbook.model.actions import RouteTraffic, SetJobState, UpdateFunction
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen
 from runbook.model.findings import Findings
@@ -13,6 +17,8 @@ from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Service
 from runbook.plans.base import again, flags, row_of, rows_of, run_once, tried
+
+STATES = {"pause": "PAUSED", "resume": "ENABLED"}
 
 
 def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -45,24 +51,16 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
 
 
 def _update(request: Request, was: Row, wanted: Row, now: Service, settings: Settings) -> Change:
-    name = request.function
-    parts = {k: was[k] for k in wanted}
-    words = [f"gcloud functions deploy {name} --gen2 {flags(settings)}"]
-    options = {
-        "source": "--source=.",
-        "runtime": "--runtime={}",
-        "entry_point": "--entry-point={}",
-        "memory": "--memory={}",
-        "timeout_s": "--timeout={}s",
-    }
-    words += [options[key].format(value) for key, value in wanted.items()]
-    if "source" not in wanted:
-        words.append(f"--source={now.code}")  # otherwise gcloud may deploy the code in the current directory
-    undo = again(request, "rollback", function=name, revision=now.serving)
-    if "source" not in wanted:
-        undo = again(request, "deploy", function=name, **parts)
-    args = UpdateFunction(function=name, before=parts, after=wanted, was=now.state)
-    return Change(args, undo, " ".join(words))
+    name, before = request.function, {k: was[k] for k in wanted}
+    if "source" in wanted:
+        code, undo = ".", again(request, "rollback", function=name, revision=now.serving)
+    else:  # without its place, gcloud may deploy the code in the current directory
+        code, undo = now.code, again(request, "deploy", function=name, **before)
+    options = {"source": "--source={}", "runtime": "--runtime={}", "entry_point": "--entry-point={}"}
+    options |= {"memory": "--memory={}", "timeout_s": "--timeout={}s"}
+    words = [options[key].format(value) for key, value in {**wanted, "source": code}.items()]
+    args = UpdateFunction(function=name, before=before, after=wanted, was=now.state)
+    return Change(args, undo, " ".join([f"gcloud functions deploy {name} --gen2 {flags(settings)}", *words]))
 
 
 def _route(request: Request, now: Service, to: dict[str, int], settings: Settings) -> Change:
@@ -88,15 +86,11 @@ def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, 
     already pinned.
     """
     now = row_of(seen.service, request.function)
-    target = _revision(request.revision, now, seen)
-    to = {target: 100}
+    to = {_revision(request.revision, now, seen): 100}
     changes = () if now.targets == to else (_route(request, now, to, settings),)
-    notes = ()
-    if target != "latest":
-        notes = (
-            "this pins the traffic: a later `gcloud functions deploy` gets none of it. To release the pin, run the "
-            f"deploy runbook, or: {again(request, 'rollback', function=now.function, revision='latest')}",
-        )
+    pins = "this pins the traffic: a later `gcloud functions deploy` gets none of it. To release the pin, run the "
+    pins += f"deploy runbook, or: {again(request, 'rollback', function=now.function, revision='latest')}"
+    notes = () if "latest" in to else (pins,)
     relies = {"serving revision": now.serving, "traffic": now.traffic}
     return Plan("rollback", request.reason, changes, relies, gates, watch=(request.function,), notes=notes)
 
@@ -104,28 +98,52 @@ def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, 
 def _revision(wanted: str, now: Service, seen: Seen) -> str:
     if wanted == "latest":
         return wanted
-    rows = list(rows_of(seen.revisions, now.function))
-    if wanted:
-        found = next((r for r in rows if r.revision == wanted), None)
-        if found is None or not found.ready:
-            why = "there is no such revision" if found is None else "it never became ready"
-            ready = ", ".join(r.revision for r in rows if r.ready)
-            raise Refused(f"{wanted} cannot serve", why, next=f"use a ready revision: {ready}.")
-        return wanted
+    rows = rows_of(seen.revisions, now.function)
     ready = [r.revision for r in rows if r.ready]
+    if wanted in ready:
+        return wanted
+    if wanted:
+        why = "it never became ready" if any(r.revision == wanted for r in rows) else "there is no such revision"
+        raise Refused(f"{wanted} cannot serve", why, next=f"use a ready revision: {', '.join(ready)}.")
     if now.pinned:
-        raise Refused(
-            f"traffic of {now.function} is already pinned: {now.traffic}",
-            "after a rollback or with a traffic split, a person must choose the revision",
-            next=f"run again with a revision: {', '.join(ready)}, latest.",
-        )
+        why = "after a rollback or with a traffic split, a person must choose the revision"
+        hint = f"run again with a revision: {', '.join(ready)}, latest."
+        raise Refused(f"traffic of {now.function} is already pinned: {now.traffic}", why, next=hint)
     names = [r.revision for r in rows]
-    older = rows[names.index(now.serving) + 1 :] if now.serving in names else []
-    earlier = next((r.revision for r in older if r.ready), None)
-    if earlier is None:
-        raise Refused(
-            f"{now.function} has no earlier revision for a rollback",
-            f"{now.serving} serves; of {len(rows)} revisions, none is older and ready",
-            next="deploy a fixed version.",
-        )
-    return earlier
+    older = names[names.index(now.serving) + 1 :] if now.serving in names else []
+    if earlier := [name for name in older if name in ready]:
+        return earlier[0]
+    why = f"{now.serving} serves; of {len(rows)} revisions, none is older and ready"
+    raise Refused(f"{now.function} has no earlier revision for a rollback", why, next="deploy a fixed version.")
+
+
+def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Run a function again. A run "may trigger processing" (guide: Quick Reference), so it is a change with a plan."""
+    name = request.function
+    now, runs = row_of(seen.service, name), rows_of(seen.runs, name)
+    relies = {"serving revision": now.serving, "last run": runs[0].status if runs else "none in 24 h"}
+    return Plan("retry", request.reason, (run_once(name, settings),), relies, gates, watch=(name,))
+
+
+def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
+    """Pause or resume jobs, except those that are already in that state. The undo returns each to its previous state.
+
+    Raises Refused for a job that does not exist.
+    """
+    names = names_of(request.jobs)
+    state, rows = STATES[request.to], {r.name: r for r in rows_of(seen.jobs, request.jobs)}
+    if missing := [name for name in names if name not in rows]:
+        raise Refused(f"there is no job {missing[0]}", next=f"use one of: {', '.join(rows) or 'no job found'}.")
+    changes = []
+    for name in names:
+        before = rows[name].state
+        if before == state:
+            continue
+        if before not in STATES.values():
+            why = "only ENABLED jobs can be paused, and only PAUSED jobs resumed"
+            raise Refused(f"{name} is {before}", why, next="inspect the job in Cloud Scheduler.")
+        back = "resume" if request.to == "pause" else "pause"
+        line = f"gcloud scheduler jobs {request.to} {name} --location={settings.region} --project={settings.project}"
+        undo = again(request, "scheduler", jobs=name, to=back)
+        changes.append(Change(SetJobState(job=name, before=before, after=state), undo, line))
+    return Plan("scheduler", request.reason, tuple(changes), {n: rows[n].state for n in names}, gates)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.model.actions import AddVersion, Restart, SetVersionState
@@ -22,9 +24,8 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     newest = row_of(seen.versions, name).version
     new = newest + 1
     line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
-    undo = (
-        again(request, "retire_secret", secret=name, version=new, to="disable") + ", after the old value is added again"
-    )
+    undo = again(request, "retire_secret", secret=name, version=new, to="disable")
+    undo += ", after the old value is added again"
     changes = [Change(AddVersion(secret=name, before=newest, after=new), undo, line)]
     readers: dict[str, Reader] = {}
     for row in rows_of(seen.users, name):
@@ -37,17 +38,15 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
         "the old version stays enabled. When all readers have run without errors, disable it: "
         + again(request, "retire_secret", secret=name, version=newest),
     )
-    relies = {f"version {r.version}": r.state for r in seen.versions.rows[:5]}
-    relies |= tried(seen.rehearsal, settings)
+    relies = _states(seen) | tried(seen.rehearsal, settings)
     return Plan("secret", request.reason, tuple(changes), relies, gates, watch=tuple(readers), notes=notes)
 
 
 def _restart(request: Request, version: int, reader: Reader, settings: Settings) -> Change:
     """A new revision of a function. A secret in an environment variable is read only when a revision starts."""
-    # gcloud copies labels into the template, but not annotations
-    mark = f"--update-labels=runbook-secret-version={version}"
     service, revision = settings.named(reader.function).service_name, reader.revision
-    line = f"gcloud run services update {service} {flags(settings)} {mark}"
+    # gcloud copies labels into the template, but not annotations
+    line = f"gcloud run services update {service} {flags(settings)} --update-labels=runbook-secret-version={version}"
     undo = again(request, "rollback", function=reader.function, revision=revision)
     args = Restart(service=service, revision=revision, secret=request.secret, version=version)
     return Change(args, undo, line)
@@ -60,29 +59,28 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     requested state. Raises Refused.
     """
     name, newest = request.secret, row_of(seen.versions, request.secret).version
-    rows, state = {r.version: r for r in seen.versions.rows}, STATES[request.to]
-    other = "ENABLED" if request.to == "disable" else "DISABLED"
-    old = [v for v, r in rows.items() if r.state == other and (v != newest or request.to == "enable")]
+    states = {r.version: r.state for r in seen.versions.rows}
+    back = "enable" if request.to == "disable" else "disable"
+    after = STATES[request.to]
+    old = [v for v, state in states.items() if state == STATES[back] and (v != newest or request.to == "enable")]
     wanted = request.version or max(old, default=0)
-    relies = {f"version {v}": r.state for v, r in list(rows.items())[:5]}
+    none = Plan("secret", request.reason, (), _states(seen), gates)
     if not wanted:
-        return Plan("secret", request.reason, (), relies, gates)
-    if wanted not in rows or rows[wanted].state == "DESTROYED":
-        raise Refused(
-            f"{name} has no version {wanted} that can be changed",
-            f"versions: {', '.join(map(str, rows))}",
-            next="use another version.",
-        )
+        return none
+    if states.get(wanted, "DESTROYED") == "DESTROYED":
+        why = f"versions: {', '.join(map(str, states))}"
+        raise Refused(f"{name} has no version {wanted} that can be changed", why, next="use another version.")
     if wanted == newest and request.to == "disable":
-        raise Refused(
-            f"version {wanted} is the newest of {name}",
-            "`latest` never falls back to an older version, so its readers would fail",
-            next="run rotate_secret first.",
-        )
-    before, back = rows[wanted].state, "enable" if request.to == "disable" else "disable"
-    if before == state:
-        return Plan("secret", request.reason, (), relies, gates)
+        why = "`latest` never falls back to an older version, so its readers would fail"
+        raise Refused(f"version {wanted} is the newest of {name}", why, next="run rotate_secret first.")
+    if states[wanted] == after:
+        return none
     line = f"gcloud secrets versions {request.to} {wanted} --secret={name} --project={settings.project}"
     undo = again(request, "retire_secret", secret=name, version=wanted, to=back)
-    args = SetVersionState(secret=name, version=wanted, before=before, after=state)
-    return Plan("secret", request.reason, (Change(args, undo, line),), relies, gates)
+    args = SetVersionState(secret=name, version=wanted, before=states[wanted], after=after)
+    return replace(none, changes=(Change(args, undo, line),))
+
+
+def _states(seen: Seen) -> dict[str, str]:
+    """The newest five versions with their states."""
+    return {f"version {r.version}": r.state for r in seen.versions.rows[:5]}

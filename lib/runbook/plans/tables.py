@@ -30,9 +30,9 @@ def backup(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     """
     today = f"{moment.today:%Y%m%d}"
     day = request.date or today
-    known = {r.table: r for r in rows_of(seen.tables, "a backup")}
-    there = {r.snapshot for r in rows_of(seen.snapshots, "a backup")}
-    names = names_of(request.tables) or list(known)
+    known = [r.table for r in rows_of(seen.tables, "a backup")]
+    there = [r.snapshot for r in rows_of(seen.snapshots, "a backup")]
+    names = names_of(request.tables) or known
     if missing := [n for n in names if n not in known]:
         raise Refused(f"there is no table {missing[0]}", next=f"use one of: {', '.join(known) or 'no table found'}.")
     wanted = [_snapshot(n, f"{n}_{day}", request.keep_days, settings) for n in names]
@@ -66,12 +66,12 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
     if to in live and (to == table or live[to].rows != old.rows):
         other = "" if old.rows is None else ", with other rows"
         raise Refused(f"a table {to} already exists{other}", "no table is overwritten", next="use another `into`.")
-    data, where = settings.datasets, f"{settings.project}:{settings.datasets.main}"
-    args = CopyTable(**old.args, to_dataset=data.main, to_table=to)
+    main = settings.datasets.main
+    where = f"{settings.project}:{main}"
+    args = CopyTable(**old.args, to_dataset=main, to_table=to)
     no_undo = f"Not offered: it would delete the table {where}.{to}."
     change = (Change(args, "", f"{old.line} {where}.{to}", no_undo=no_undo),)
-    signers = " and ".join(settings.operations["destructive"].signers)
-    swap = f"bq cp -f {where}.{to} {where}.{table}"
+    signers, swap = _signers(settings), f"bq cp -f {where}.{to} {where}.{table}"
     notes = (f"not offered: {swap}, which replaces the live table. {signers} must approve it.", *old.notes)
     changes, there = ((), change) if to in live else (change, ())
     return Plan("restore", request.reason, changes, old.relies, gates, notes=notes, already_applied=there)
@@ -113,11 +113,9 @@ def _of_past(request: Request, live: Mapping[str, Table], settings: Settings, mo
     oldest = max(moment.at - PAST, created or at)
     if at < oldest:
         why = f"BigQuery keeps {PAST.days} days" if oldest == moment.at - PAST else "the table was created then"
-        raise Refused(
-            f"the history of {table} does not reach back to {request.at}",
-            f"it starts at {moment.local(oldest):%Y-%m-%d %H:%M:%S %Z}: {why}",
-            next="use a later `at`, or restore a snapshot.",
-        )
+        why = f"it starts at {moment.local(oldest):%Y-%m-%d %H:%M:%S %Z}: {why}"
+        hint = "use a later `at`, or restore a snapshot."
+        raise Refused(f"the history of {table} does not reach back to {request.at}", why, next=hint)
     millis, shown = (at - EPOCH) // timedelta(milliseconds=1), moment.local(at)
     stamp = f"{shown:%Y%m%dT%H%M}" + (f"{shown:%S}" if at.second or at.microsecond else "")
     stamp += f"_{at.microsecond // 1000:03}" if at.microsecond else ""
@@ -136,27 +134,22 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
     """ADD COLUMN, NULLABLE or REPEATED; empty if the column exists. Raises Refused for anything else."""
     if request.operation != "add column":
         raise _not_offered(request, settings, moment)
-    known = {r.table: r for r in rows_of(seen.tables, request.table)}
-    if request.table not in known:
-        raise Refused(
-            f"there is no table {request.table!r}", next=f"use one of: {', '.join(known) or 'no table found'}."
-        )
-    columns = known[request.table].columns
+    table, column = request.table, request.column
+    known = {r.table: r.columns for r in rows_of(seen.tables, table)}
+    if table not in known:
+        raise Refused(f"there is no table {table!r}", next=f"use one of: {', '.join(known) or 'no table found'}.")
+    columns = known[table]
     relies = {"columns": ", ".join(columns), **tried(seen.rehearsal, settings)}
     wanted = (LEGACY.get(request.type, request.type), request.mode)
-    there = next((kind for name, kind in columns.items() if name.lower() == request.column.lower()), None)
+    there = next((kind for name, kind in columns.items() if name.lower() == column.lower()), None)
     if there and there != wanted:
-        raise Refused(
-            f"{request.table} already has a column {request.column}, {' '.join(there)}",
-            "changing it can lose data and is not offered",
-            next="use another name.",
-        )
+        why = "changing it can lose data and is not offered"
+        raise Refused(f"{table} already has a column {column}, {' '.join(there)}", why, next="use another name.")
     if there:
         return Plan("add_column", request.reason, (), relies, gates)
-    name = {"dataset": settings.datasets.main, "table": request.table, "column": request.column}
+    name = {"dataset": settings.datasets.main, "table": table, "column": column}
     args = AddColumn(**name, type=request.type, mode=request.mode)
-    sql = args.sql(settings.project)
-    line = f"bq query --project_id={settings.project} --use_legacy_sql=false '{sql}'"
+    line = f"bq query --project_id={settings.project} --use_legacy_sql=false '{args.sql(settings.project)}'"
     change = Change(args, "", line, no_undo="Not offered: dropping a column. An empty column does no harm.")
     return Plan("add_column", request.reason, (change,), relies, gates)
 
@@ -164,10 +157,12 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
 def _not_offered(request: Request, settings: Settings, moment: Moment) -> Refused:
     """The refusal for an operation that can lose data: who must approve, and which backup must exist first (guide:
     Schema Changes)."""
-    signers = " and ".join(settings.operations["destructive"].signers)
     today = f"{request.table}_{moment.today:%Y%m%d}"
-    return Refused(
-        f"{request.operation!r} is not offered: it can lose data",
-        f"{signers} must approve it; first, a verified backup from today must exist: {today}",
-        next=f"{again(request, 'backup', tables=request.table)}; then ask for approval.",
-    )
+    why = f"{_signers(settings)} must approve it; first, a verified backup from today must exist: {today}"
+    hint = f"{again(request, 'backup', tables=request.table)}; then ask for approval."
+    return Refused(f"{request.operation!r} is not offered: it can lose data", why, next=hint)
+
+
+def _signers(settings: Settings) -> str:
+    """Who must approve what can lose data."""
+    return " and ".join(settings.operations["destructive"].signers)

@@ -72,7 +72,7 @@ def test_a_backup_is_red_when_the_gate_warns_of_it(sandbox: Any, minutes: int, b
     tables, snapshots = (observe(ask, cloud, moment) for ask in (facts.tables(), facts.snapshots()))
     aged = tuple(replace(row, taken=moment.at - timedelta(minutes=minutes)) for row in snapshots.rows)
     snapshots = replace(snapshots, rows=aged)
-    with patch("runbook.charts.changes.draw_bars", wraps=draw_bars) as bars:
+    with patch("runbook.charts.daily.draw_bars", wraps=draw_bars) as bars:
         charts.backups(run, tables, snapshots)
     assert {red for *_, red in bars.call_args.args[1]} == {bad}
     found = checks.safe_to_copy(tables, snapshots, replace(tables, rows=()), cloud.settings, moment)

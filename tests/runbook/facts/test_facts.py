@@ -325,7 +325,7 @@ def test_a_revision_that_never_became_ready(sandbox: Any, tmp_path: Any) -> None
 
 
 def test_a_tag_takes_no_traffic_away() -> None:
-    from runbook.facts.function import _shares
+    from runbook.facts.functions import _shares
 
     targets = [{"revision": "a", "percent": 90}, {"revision": "a", "tag": "test"}, {"percent": 10}, {"tag": "x"}]
     assert _shares(targets) == {"a": 90, "latest": 10}

@@ -1,4 +1,4 @@
-"""A function's source directory: git status, tests, secrets in the code, and the archive that is deployed."""
+"""The code to deploy (guide: Before Deploying): git status, tests, secrets in it, and the archive that is deployed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,21 +20,20 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from runbook.cloud.client import Cloud
+from runbook.cloud.failures import CannotRead
+from runbook.facts.base import Answer, Ask, Read
 from runbook.model.errors import BadParameter
+from runbook.model.moment import Moment
+from runbook.model.rows import SourceState
 from runbook.records import provenance
 
 SAMPLE = "sample"  # the sandbox's sample code; a git checkout is created from it on first use
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
-_FIXED = {
-    **{
-        f"GIT_{who}_{what}": value
-        for who in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "Sample"), ("EMAIL", "sample@example.com"), ("DATE", "2026-01-05T12:00:00Z"))
-    },
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_SYSTEM": os.devnull,
-}
+_AUTHOR = {"NAME": "Sample", "EMAIL": "sample@example.com", "DATE": "2026-01-05T12:00:00Z"}
+_FIXED = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _AUTHOR.items()}
+_FIXED |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,43 @@ class Source:
     review: str
     digest: str
     archive: bytes = field(repr=False)
+
+
+def source(folder: str) -> Ask:
+    """One row for `safe_to_deploy`: commit, review, tests, digest; no row for "", which keeps the code."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        if not folder:
+            return Read("source", "the code does not change", lambda: Answer(()))
+        steps = ("git status --porcelain", "MOCK_MODE=1 python -m pytest", "detect-secrets scan")
+        line = " && ".join((f"cd {shlex.quote(folder)}", *steps))
+        return Read("source", line, lambda: Answer([_row(folder)]))
+
+    return ask
+
+
+def _row(folder: str) -> SourceState:
+    place = folder_of(folder)
+    if not can_test():
+        raise CannotRead("pytest is not installed, so the tests of the source cannot run", "pip install pytest.")
+    try:
+        found = inspect_source(place)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", b"").decode("utf-8", "replace") or str(error)
+        raise CannotRead(f"git failed: {said.strip()}", "give the path of a git checkout.") from None
+    with unpacked(found.archive) as code:
+        (passed, line), secrets = run_tests(code), tuple(leaks(code))
+    return SourceState(
+        source=folder,
+        commit=found.commit[:12],
+        not_committed=found.dirty,
+        review=found.review,
+        tests=line,
+        looks_like_a_secret=secrets,
+        digest=found.digest[:12],
+        passed=passed,
+        whole_digest=found.digest,
+    )
 
 
 def folder_of(source: str) -> Path:
@@ -66,12 +103,10 @@ def sample() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="sample-"))
     sample_code = Path(gcp_sandbox.__file__).parent / "sample"
     shutil.copytree(sample_code, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for words in (
-        ["init", "--quiet", "--initial-branch=main"],
-        ["add", "--all"],
-        ["commit", "--quiet", "--no-gpg-sign", "--message=Sync Gmail\n\nReviewed-by: Blake <blake@example.com>"],
-    ):
-        git(folder, *words)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all")
+    message = "Sync Gmail\n\nReviewed-by: Blake <blake@example.com>"
+    git(folder, "commit", "--quiet", "--no-gpg-sign", f"--message={message}")
     return folder
 
 
@@ -91,9 +126,8 @@ def inspect_source(folder: Path) -> Source:
     head = git(folder, "log", "-1", "--format=%H%n%P%n%B")
     commit, parents, message = (head + "\n\n").split("\n", 2)
     trailer = re.findall(r"(?mi)^(?:reviewed|approved)-by: *([^<\n]+)", message)
-    review = ", ".join(t.strip() for t in trailer) or (
-        f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
-    )
+    merged = f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
+    review = ", ".join(t.strip() for t in trailer) or merged
     content = archive(folder)
     return Source(folder, commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], content)
 
@@ -104,9 +138,8 @@ def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
     Raises BadParameter for a symbolic link or a submodule, whose content is somewhere else, and for a name that no
     archive can have.
     """
-    listed = [
-        entry.partition("\t") for entry in git(folder, "ls-tree", "-r", "-z", "HEAD", "--", ".").split("\0") if entry
-    ]
+    entries = git(folder, "ls-tree", "-r", "-z", "HEAD", "--", ".").split("\0")
+    listed = [entry.partition("\t") for entry in entries if entry]
     kinds = {"120000": "a symbolic link", "160000": "a submodule"}
     for about, _, name in listed:
         if kind := kinds.get(about[:6]) or ("" if name.isprintable() else "a name that is not printable text"):
