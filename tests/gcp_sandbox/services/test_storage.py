@@ -234,6 +234,7 @@ def test_a_list(session, query, expected, size):
         own = [item["name"] for item in page.get("items", [])] + [f"{prefix}|" for prefix in page.get("prefixes", [])]
         assert len(own) <= size
         found += sorted(own)
+        assert page.get("nextPageToken") != token
         token = page.get("nextPageToken")
     assert found == expected
 
