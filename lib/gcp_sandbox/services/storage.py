@@ -34,7 +34,7 @@ _OBJECT = f"{_BUCKET}/o/{{object}}"
 # Parameters of how an answer is written; `fields` only makes it shorter, and without ACLs every projection is the same.
 _OF_EVERY_CALL = {"alt", "fields", "prettyPrint", "projection", "uploadType"}
 _OF_LISTS = ("prefix", "delimiter", "startOffset", "maxResults", "pageToken")
-_WRITABLE = {"bucket", "cacheControl", "contentType", "crc32c", "md5Hash", "metadata", "name", "storageClass"}
+_WRITABLE = {"bucket", "cacheControl", "contentType", "crc32c", "md5Hash", "metadata", "name"}
 _SHAPES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 
@@ -72,7 +72,7 @@ class Storage:
         values = {"bucket": bucket, "name": name, "quoted": quote(name, safe=""), "generation": generation}
         values |= {"size": str(len(data)), "at": stamp(at, 3), "until": stamp(at + kept, 3) if kept else None}
         made = filled(_SHAPES["object"], values | {"etag": etag("object", generation)[1:-1]})
-        self.objects[bucket][name] = made | said, data
+        self.objects[bucket][name] = said | made, data
 
     def release(self, bucket: str, name: str) -> None:
         """Raise ApiError 403 while an object is retained."""
@@ -118,7 +118,7 @@ def insert(sandbox: State, call: Call, bucket: str) -> dict:
     """Create an object, or replace it: to replace is to delete, too."""
     _only(call, "ifGenerationMatch", "name")
     said, data = _sent(call)
-    name = said.get("name") or call.args.get("name", "")
+    name = str(said.get("name") or call.args.get("name", ""))
     if not 1 <= len(name.encode()) <= 1024:
         raise ApiError(400, "", "The specified object name is not valid.", "invalid")
     current = sandbox.storage.bucket(bucket).get(name)
@@ -132,14 +132,14 @@ def insert(sandbox: State, call: Call, bucket: str) -> dict:
 
 def _sent(call: Call) -> tuple[dict[str, Any], bytes]:
     """What an upload says of its object, and the object's bytes."""
-    kind, options = parse_options_header(call.headers.get("content-type", "application/octet-stream"))
+    kind = call.headers.get("content-type", "application/octet-stream")
     if call.args.get("uploadType") == "media":
         return {"contentType": kind}, call.data
     if call.args.get("uploadType") != "multipart":
         raise ApiError(501, "", "gcp_sandbox has uploadType media and multipart only", "notImplemented")
     # gcloud puts the boundary into single quotes, and its ends of lines are those of Unix. The last one before an edge
     # is part of the edge.
-    edge = b"--" + options.get("boundary", "").strip("'").encode()
+    edge = b"--" + parse_options_header(kind)[1].get("boundary", "").strip("'").encode()
     end = b"\r\n" if call.data.startswith(edge + b"\r\n") else b"\n"
     parts = [part.partition(end * 2) for part in (end + call.data).split(end + edge)[1:3]]
     try:

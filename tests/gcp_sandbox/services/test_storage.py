@@ -22,6 +22,7 @@ from tests.gcp_sandbox.conftest import INVENTORY, PROJECT
 ROOT, BUCKET = "https://storage.googleapis.com", f"{PROJECT}-runbooks"
 UPLOAD = f"{ROOT}/upload/storage/v1/b/{BUCKET}/o"
 OBJECTS = f"{ROOT}/storage/v1/b/{BUCKET}/o"
+# https://github.com/googleapis/google-cloud-cpp/issues/11530
 NOT_MET = "At least one of the pre-conditions you specified did not hold."
 CALLER = f"caller@{PROJECT}.iam.gserviceaccount.com"
 
@@ -126,6 +127,16 @@ def test_a_download(session):
 
 def test_the_content_type_that_the_writer_names_wins(session):
     assert parts(session(), {"name": "x", "contentType": "a/b"}, b"").json()["contentType"] == "a/b"
+    assert parts(session(), {"name": "x"}, b"", kind=b"a/b; c=d").json()["contentType"] == "a/b; c=d"
+    sent = session().post(f"{UPLOAD}?uploadType=media&name=x", headers={"Content-Type": "a/b; c=d"})
+    assert sent.json()["contentType"] == "a/b; c=d"
+
+
+def test_what_the_writer_cannot_choose(session):
+    google = session()
+    assert parts(google, {"name": "x", "bucket": "elsewhere"}, b"").json()["bucket"] == BUCKET
+    for field in ("generation", "size", "timeCreated", "storageClass"):
+        assert parts(google, {"name": "y", field: "1"}, b"").status_code == 501
 
 
 @pytest.mark.parametrize(
@@ -223,6 +234,7 @@ def test_a_list(session, query, expected, size):
         own = [item["name"] for item in page.get("items", [])] + [f"{prefix}|" for prefix in page.get("prefixes", [])]
         assert len(own) <= size
         found += sorted(own)
+        assert page.get("nextPageToken") != token
         token = page.get("nextPageToken")
     assert found == expected
 
@@ -256,6 +268,7 @@ def test_which_buckets_there_are(session, told):
 def test_what_is_retained_stays(session, told):
     google = session(told(f"buckets: [{{name: {BUCKET}, retention: 3s}}]"))
     assert put(google, "x", b"old").json()["retentionExpirationTime"] == "2026-03-11T13:30:04.000Z"
+    # https://github.com/sitespeedio/sitespeed.io/issues/2749, before object retention was added to the words
     words = (
         f"Object '{BUCKET}/x' is subject to bucket's retention policy or object retention and cannot be deleted or "
         "overwritten until 2026-03-11T06:30:04.000000-07:00"
@@ -279,6 +292,7 @@ ASKS = {
 @pytest.mark.parametrize("permission", ASKS)
 def test_a_permission(session, told, permission):
     kind, ask = ASKS[permission]
+    # https://github.com/fsspec/gcsfs/issues/546 (an object), https://github.com/meilisearch/cloud-providers/issues/58 (a bucket)
     words = (
         f"{CALLER} does not have {permission} access to the Google Cloud Storage {kind}. "
         f"Permission '{permission}' denied on resource (or it may not exist)."
