@@ -39,8 +39,7 @@ def _do_message(send: Send, cloud: Cloud, change: Change, observed: Observation,
         send("POST", f"https://inbox.example.com/messages/{contact}", body)
     else:
         deliver(contact, title, text)
-    note = {"contact": contact, "at": now()}
-    _store(cloud).create(notified_place(_once(change), contact), canonical(note))
+    _store(cloud).create(notified_place(_once(change), contact), canonical({"contact": contact, "at": now()}))
 
 
 ACTIONS = {"notify": Action(_observe_message, _do_message)}
