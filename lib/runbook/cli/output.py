@@ -31,8 +31,7 @@ def print_result(ended: RunResult) -> None:
     from runbook.display.text import visible
     from runbook.records.record import read_report
 
-    report = read_report(ended.folder)
-    if report and ended.record["status"] == "finished":
+    if (report := read_report(ended.folder)) and ended.record["status"] == "finished":
         click.echo(f"{report['target'].upper()}  {report['project']}  {report['at']}  {report['world']}\n".rstrip(" "))
         print_findings(report["findings"], report["sentence"], report["next"])
     for line in ended.error:

@@ -42,8 +42,7 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
 
     given = {"query_parameters": [_parameter(name, value) for name, value in values.items()], "labels": dict(labels)}
     _dry_run(cloud, sql, bigquery.QueryJobConfig(dry_run=True, **given))
-    cap = cloud.settings.cost_cap
-    config = bigquery.QueryJobConfig(maximum_bytes_billed=cap, use_legacy_sql=False, **given)
+    config = bigquery.QueryJobConfig(maximum_bytes_billed=cloud.settings.cost_cap, use_legacy_sql=False, **given)
     try:
         with readable():
             # Without a location: BigQuery runs a query where its tables are, and the client asks for its pages there.
@@ -58,7 +57,7 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
         raise CannotRead("the query did not end within a minute", "run again; if it stays, report it.") from None
     except google.GoogleAPICallError as error:  # a job that fails later has no status of its own
         if billed := re.search(r"limit for bytes billed: \d+\. (\d+) or higher", error.message):
-            raise _over(f"it is billed as {int(billed[1]) / 2**30:,.2f} GiB", cap) from None
+            raise _over(f"it is billed as {int(billed[1]) / 2**30:,.2f} GiB", cloud.settings.cost_cap) from None
         raise
 
 
@@ -79,8 +78,7 @@ def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
     if not cloud.guard.is_select(sql):
         what = "SELECT that calls a routine" if kind == "SELECT" else kind
         raise Broken(f"only a SELECT without routines is allowed; this is a {what}", sql)
-    cap = cloud.settings.cost_cap
-    if size > cap:
+    if size > (cap := cloud.settings.cost_cap):
         raise _over(f"it reads {size / 2**30:,.2f} GiB", cap)
 
 

@@ -237,14 +237,11 @@ class Settings(Part):
             raise ValueError("staging: an environment cannot be its own staging environment")
         return self
 
-    @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.time_zone)
+    zone = property(lambda self: ZoneInfo(self.time_zone))
 
-    @property
-    def place(self) -> str:
-        """The resource name of its region, to which those of functions, services and jobs are added."""
-        return f"projects/{self.project}/locations/{self.region}"
+    def resource(self, kind: str, name: str) -> str:
+        """The full name of a resource of its region, such as one of `jobs`."""
+        return f"projects/{self.project}/locations/{self.region}/{kind}/{name}"
 
     @property
     def cost_cap(self) -> int:

@@ -192,9 +192,7 @@ class CopyTable(Args):
         """The time, in UTC, whose rows are copied; the epoch if `at` is empty."""
         return EPOCH + timedelta(milliseconds=int(self.at.removeprefix("@") or 0))
 
-    @property
-    def is_snapshot(self) -> bool:
-        return self.operation == "SNAPSHOT"
+    is_snapshot = property(lambda self: self.operation == "SNAPSHOT")
 
     @property
     def job(self) -> str:

@@ -93,14 +93,10 @@ class Fact(Generic[R]):
         return "no rows could be read" if self.gaps else "none"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return blocks.page(fact_block(self))
-
-
-def fact_block(seen: Fact) -> Block:
-    """One fact: its rows, its gaps, and the equivalent command."""
-    rows = blocks.table(map(shown, seen.rows), "no rows could be read" if seen.gaps else "no rows")
-    absent = blocks.notes([f"Does not exist: {', '.join(seen.absent)}"] if seen.absent else [])
-    return blocks.joined((rows, absent, gap_block(seen.gaps), blocks.equivalent_command([seen.line])))
+        rows = blocks.table(map(shown, self.rows), "no rows could be read" if self.gaps else "no rows")
+        absent = blocks.notes([f"Does not exist: {', '.join(self.absent)}"] if self.absent else [])
+        line = blocks.equivalent_command([self.line])
+        return blocks.page(blocks.joined((rows, absent, gap_block(self.gaps), line)))
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,8 @@ class Plan:
         """The SHA-256 of the content, in hex. An approval signs this id."""
         return plan_id(self.content)
 
-    @property
-    def id(self) -> str:
-        """The first 12 characters of the whole id, which people type."""
-        return self.whole_id[:12]
+    # The first 12 characters of the whole id, which people type.
+    id = property(lambda self: self.whole_id[:12])
 
     @property
     def no_changes(self) -> str:

@@ -13,13 +13,8 @@ from runbook.model.outcome import Outcome
 
 MIME = "application/vnd.runbook.report+json"
 
-_WORDS = {
-    Verdict.alert: ("ALERT", "act now"),
-    Verdict.unknown: ("UNKNOWN", "something could not be read, so this is not an all-clear"),
-    Verdict.warn: ("WARN", "it works, but investigate today"),
-    Verdict.ok: ("OK", "all checks passed"),
-}
-
+_NOW = {Verdict.alert: "act now", Verdict.warn: "it works, but investigate today", Verdict.ok: "all checks passed"}
+_NOW[Verdict.unknown] = "something could not be read, so this is not an all-clear"
 _THEN = {Verdict.alert: "at that time, action was needed", Verdict.warn: "it worked, but needed attention that day"}
 
 
@@ -33,9 +28,7 @@ class Report:
     outcome: Outcome | None = None
     past: bool = False
 
-    @property
-    def verdict(self) -> Verdict:
-        return self.findings.worst
+    verdict = property(lambda self: self.findings.worst)
 
     @property
     def exit(self) -> Exit:
@@ -46,7 +39,7 @@ class Report:
     @property
     def sentence(self) -> str:
         """The worst verdict in one sentence, with the first three findings that cause it."""
-        word, meaning = _WORDS[self.verdict]
+        word, meaning = self.verdict.name.upper(), _NOW[self.verdict]
         if self.past:
             meaning = _THEN.get(self.verdict, meaning)
         if self.outcome:

@@ -35,16 +35,9 @@ class RunbookEngine:
         return "python"
 
     @classmethod
-    def execute_notebook(
-        cls,
-        nb: NotebookNode,
-        kernel_name: str,
-        input_path: str = "",
-        progress_bar: bool = True,
-        execution_timeout: float | None = None,
-        **_: Any,
-    ) -> NotebookNode:
-        """Run a notebook that papermill has read and parameterized.
+    def execute_notebook(cls, nb: NotebookNode, kernel_name: str, **options: Any) -> NotebookNode:
+        """Run a notebook that papermill has read and parameterized. Of its options, `input_path`, `progress_bar` and
+        `execution_timeout` have an effect.
 
         On papermill's command line, always raises RunResult, and prints a RunbookError without a traceback. In a
         program, raises RunResult only for an exit code other than 0.
@@ -56,11 +49,13 @@ class RunbookEngine:
         on_command_line = context is not None and context.command.name == "papermill"
         try:
             given, place = nb.metadata.papermill.get("parameters"), nb.metadata.papermill.get("output_path")
-            wanted = request_on_target(str(_local(input_path) or input_path), given or {})
-            beside = _harmless(_local(place), _local(input_path))
+            path = options.get("input_path", "")
+            notebook = _local(path)
+            wanted = request_on_target(str(notebook or path), given or {})
+            beside = _harmless(_local(place), notebook)
             with stoppable() as stopped, start_kernel(nb, wanted, kernel_name) as kernel:
-                on_step = progress() if progress_bar else None
-                ended = execute(nb, wanted, kernel, stopped, execution_timeout, on_step, beside)
+                on_step = progress() if options.get("progress_bar", True) else None
+                ended = execute(nb, wanted, kernel, stopped, options.get("execution_timeout"), on_step, beside)
         except RunbookError as error:
             if not on_command_line:
                 raise

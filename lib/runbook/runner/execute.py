@@ -106,8 +106,7 @@ def execute(
     except Exception as error:  # noqa: BLE001 - a bug in the runner must not leave a record with status "running"
         execution.end("failed", f"the runner failed: {type(error).__name__}: {error}")
     kernel.stop()
-    report = read_report(folder)
-    if report is None:
+    if (report := read_report(folder)) is None:
         execution.fail("there is no verdict: no cell called run.close()")
     execution.close()
     try:

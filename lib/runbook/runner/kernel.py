@@ -87,9 +87,7 @@ class Kernel(AbstractContextManager):
         """Whether all its sockets exist, so that a client can connect."""
         return all((self.folder / f"k-{n}").exists() for n in range(1, len(_SOCKETS) + 1))
 
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
+    alive = property(lambda self: self.process.poll() is None)
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the running cell."""
@@ -146,8 +144,7 @@ def main(connection_file: str, *place: str) -> None:
 
     if place:
         prepare(*place)
-    word = life.readline()
-    if not word:
+    if not (word := life.readline()):
         _end_with(life, Path(connection_file).parent)
     Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
     said = json.loads(word)

@@ -22,7 +22,7 @@ def targets(service: Row, key: str = "traffic") -> dict[str, int]:
 
 
 def _observe_traffic(cloud: Cloud, change: Change) -> Observation:
-    service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
+    service = cloud.get("run", f"v2/{cloud.settings.resource('services', change.args.service)}")
     now = targets(service)
     if service.get("reconciling") or targets(service, "trafficStatuses") != now:
         return Observation("pending", "traffic is being routed", service)
@@ -33,7 +33,7 @@ def _observe_traffic(cloud: Cloud, change: Change) -> Observation:
 
 
 def _do_traffic(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
-    name = _service(cloud, change.args.service)
+    name = cloud.settings.resource("services", change.args.service)
     wanted = [_target(*share) for share in change.args.after.items()]
     body = {"name": name, "etag": observed.data.get("etag", ""), "traffic": wanted}
     send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=traffic", body)
@@ -44,22 +44,10 @@ def _target(name: str, percent: int) -> Row:
     return {"type": f"TRAFFIC_TARGET_ALLOCATION_TYPE_{kind}", **revision, "percent": percent}
 
 
-def _service(cloud: Cloud, name: str) -> str:
-    return f"{cloud.settings.place}/services/{name}"
-
-
-_MASKS = {
-    "runtime": "buildConfig.runtime",
-    "entry_point": "buildConfig.entryPoint",
-    "memory": "serviceConfig.availableMemory",
-    "timeout_s": "serviceConfig.timeoutSeconds",
-}
+_MASKS = {"runtime": "buildConfig.runtime", "entry_point": "buildConfig.entryPoint"}
+_MASKS |= {"memory": "serviceConfig.availableMemory", "timeout_s": "serviceConfig.timeoutSeconds"}
 
 LABEL = "runbook-source"  # the label on a function with the digest of its source
-
-
-def _function(cloud: Cloud, name: str) -> str:
-    return f"{cloud.settings.place}/functions/{name}"
 
 
 def _now(found: Row, part: str) -> str | int:
@@ -71,7 +59,7 @@ def _now(found: Row, part: str) -> str | int:
 
 
 def _observe_function(cloud: Cloud, change: Change) -> Observation:
-    found = cloud.get("cloudfunctions", f"v2/{_function(cloud, change.args.function)}")
+    found = cloud.get("cloudfunctions", f"v2/{cloud.settings.resource('functions', change.args.function)}")
     state = found.get("state")
     if state == "DEPLOYING":
         return Observation("pending", "it is being deployed", found)
@@ -85,7 +73,7 @@ def _observe_function(cloud: Cloud, change: Change) -> Observation:
 
 
 def _do_function(send: Send, cloud: Cloud, change: Change, observed: Observation, secret_value: SecretValue) -> None:
-    to, name = change.args.after, _function(cloud, change.args.function)
+    to, name = change.args.after, cloud.settings.resource("functions", change.args.function)
     base = "https://cloudfunctions.googleapis.com/v2"
     mask = [_MASKS[key] for key in to if key in _MASKS]
     body: Row = {"name": name, "buildConfig": {}, "serviceConfig": {}}
@@ -106,7 +94,7 @@ def _do_function(send: Send, cloud: Cloud, change: Change, observed: Observation
 
 def _observe_restart(cloud: Cloud, change: Change) -> Observation:
     """Whether the serving revision has this rotation's annotation: then it has read the new version."""
-    service = cloud.get("run", f"v2/{_service(cloud, change.args.service)}")
+    service = cloud.get("run", f"v2/{cloud.settings.resource('services', change.args.service)}")
     condition = service.get("terminalCondition", {})
     if service.get("reconciling"):
         return Observation("pending", "a new revision is starting", service)
@@ -125,7 +113,7 @@ MARK = "runbook/secret-version"
 
 
 def _do_restart(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
-    name = _service(cloud, change.args.service)
+    name = cloud.settings.resource("services", change.args.service)
     marks = {**observed.data.get("template", {}).get("annotations", {}), MARK: change.args.mark}
     body = {"name": name, "etag": observed.data.get("etag", ""), "template": {"annotations": marks}}
     send("PATCH", f"https://run.googleapis.com/v2/{name}?updateMask=template.annotations", body)

@@ -37,9 +37,9 @@ def _do_message(send: Send, cloud: Cloud, change: Change, observed: Observation,
         send("POST", f"https://inbox.example.com/messages/{contact}", body)
     else:
         deliver(contact, title, text)
-    note = {"contact": contact, "at": now()}
+    place, note = notified_place(_once(change), contact), {"contact": contact, "at": now()}
     with suppress(Taken):  # another run sent it at the same time
-        store_of(cloud.settings).create(notified_place(_once(change), contact), canonical(note))
+        store_of(cloud.settings).create(place, canonical(note))
 
 
 ACTIONS = {"notify": Action(_observe_message, _do_message)}

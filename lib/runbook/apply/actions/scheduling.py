@@ -12,7 +12,7 @@ from runbook.model.plan import Change
 
 
 def _job(cloud: Cloud, name: str) -> str:
-    return f"{cloud.settings.place}/jobs/{name}"
+    return cloud.settings.resource("jobs", name)
 
 
 def _observe_run(cloud: Cloud, change: Change) -> Observation:
