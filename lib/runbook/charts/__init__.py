@@ -1,7 +1,7 @@
 """Charts of facts: a title, units, the threshold as a line, and the same numbers as text for accessibility.
 
-In: a run and its facts. Out: a `Chart`, which is a PNG and its text form. daily.py has the
-charts of the daily check and of changes, incident.py those of the P1 page. Start with base.py.
+In: a run and its facts. Out: a `Chart`, which is a PNG and its text form. daily.py has the charts of the daily
+check and of changes, incident.py those of the P1 page. Start with base.py.
 """
 
 from __future__ import annotations

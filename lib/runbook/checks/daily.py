@@ -46,16 +46,16 @@ def _endless(today: Fact[EtlCount], settings: Settings, moment: Moment) -> Findi
     whose = "function" if settings.tables.etl_runs.function and not today.gaps else "source system"
     found = []
     for row in today.rows:
-        limits = [f.timeout_s for f in settings.functions if f.source_system == row.source_system]
-        limit = max(limits, default=3600)
+        system = row.source_system
+        limit = max((f.timeout_s for f in settings.functions if f.source_system == system), default=3600)
         if row.status in ("success", "failed") or moment.at - row.latest <= timedelta(seconds=limit):
             continue
         verdict = OK if row.outlived else WARN
         value = f"{row.runs} without an end, status {row.status}, newest since {moment.local(row.latest):%H:%M}"
         value += f"; a later run of the {whose} succeeded" if row.outlived else ""
         hint = "check whether the function is still running, and read its logs."
-        name, system = "ETL runs without an end", row.source_system
-        found.append(one(name, system, value, f"ended within {limit} s, or a later one succeeded", verdict, hint))
+        wanted = f"ended within {limit} s, or a later one succeeded"
+        found.append(one("ETL runs without an end", system, value, wanted, verdict, hint))
     return join(found)
 
 

@@ -1,21 +1,24 @@
-"""Functions as Cloud Functions lists them, and the Cloud Run service behind one: code, memory, traffic, revisions.
+"""Functions, the Cloud Run service behind one (code, memory, traffic, revisions), and the jobs that call them.
 
 Guide: Safe Deployment.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
+from runbook.config.schema import Settings
 from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, readable
-from runbook.facts.fields import items, last, mapping, number, text, time_of
+from runbook.facts.fields import field, items, last, mapping, number, text, time_of
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
-from runbook.model.rows import FunctionState, Revision, Service
+from runbook.model.rows import FunctionState, Revision, SchedulerJob, Service
 
 
 def functions() -> Ask:
@@ -174,3 +177,64 @@ def _secrets(revision: Any) -> tuple[tuple[str, str], ...] | None:
     volumes = [mapping(v, "secret") for v in items(revision, "volumes")]
     files = [{**v, **item} for v in volumes for item in items(v, "items") or [{}] if isinstance(item, dict)]
     return tuple((last(r, "secret"), text(r, "version") or "latest") for r in [*variables, *files] if r)
+
+
+# --- the scheduler
+
+
+def jobs() -> Ask:
+    """The region's jobs, by name."""
+
+    def ask(cloud: Cloud, moment: Moment) -> Read:
+        project, region = cloud.settings.project, cloud.settings.region
+        line = f"gcloud scheduler jobs list --location={region} --project={project}"
+
+        def see() -> Answer:
+            path = f"v1/projects/{project}/locations/{region}/jobs"
+            found = cloud.items("cloudscheduler", path, "jobs", pageSize=500)
+            row, look = partial(_job, cloud.settings), f"inspect them: {line}."
+            return readable("scheduler jobs", found, row, look, lambda r: r.name)
+
+        return Read("scheduler jobs", line, see, no_history_of="Cloud Scheduler")
+
+    return ask
+
+
+def _job(settings: Settings, found: Any) -> SchedulerJob | None:
+    """The row of one job; None if it has no name. An unreadable status is code 2, UNKNOWN in google.rpc.Code."""
+    name = last(found, "name")
+    none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
+    if not name:
+        return None
+    return SchedulerJob(
+        name=name,
+        state=text(found, "state") or "STATE_UNSPECIFIED",
+        schedule=text(found, "schedule"),
+        zone=text(found, "timeZone") or "UTC",
+        last_attempt=time_of(found, "lastAttemptTime"),
+        code=0 if none else number(found, "status", "code", default=2),
+        message=text(found, "status", "message"),
+        function=called(settings, text(found, "httpTarget", "uri"), name),
+    )
+
+
+def called(settings: Settings, url: str, job: str) -> str:
+    """The function that a job calls: by `job` in params, else by its target URL, else by its name; "" if unknown."""
+    own = next((f.name for f in settings.functions if job and f.job == job), "")
+    target = settings.function_of(_target(url))
+    return own or target or next((f.name for f in settings.functions if f.name == job), "")
+
+
+def _target(url: str) -> str:
+    """The function or the service that a URL calls; "" if it calls none.
+
+    https://REGION-PROJECT.cloudfunctions.net/FUNCTION, https://SERVICE-HASH-REGION.a.run.app,
+    https://SERVICE-NUMBER.REGION.run.app.
+    """
+    found = re.match(r"https?://(?:[^/.]+---)?([^/.:?#]+)\.([^/:?#]+)(?::\d+)?/?([^/?#]*)", url)
+    if not found:
+        return ""
+    first, domain, path = found.groups()
+    if domain == "cloudfunctions.net":
+        return path
+    return first.rsplit("-", 2 if domain == "a.run.app" else 1)[0] if domain.endswith("run.app") else ""

@@ -17,7 +17,7 @@ from runbook.config.schema import Settings
 from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, readable
 from runbook.facts.fields import field, items, last, mapping, number, text, time_of
-from runbook.facts.scheduler import called
+from runbook.facts.functions import called
 from runbook.facts.typed import TRACEBACK, headline
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from runbook.config.schema import Settings
-from runbook.incidents.affected import Evidence, FailingFunction, find
+from runbook.incidents.affected import Evidence, FailingFunction, OwnChanges, described, find
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged
-from runbook.incidents.changes import OwnChanges, described
 from runbook.incidents.patterns import Pattern, matched, most_telling
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment

@@ -13,7 +13,7 @@ from runbook.cloud.connect import connect
 from runbook.config.load import load_settings
 from runbook.config.schema import Function, Settings
 from runbook.facts.base import observe
-from runbook.facts.scheduler import called
+from runbook.facts.functions import called
 from runbook.incidents.affected import Evidence
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.patterns import patterns
