@@ -439,6 +439,7 @@ def test_a_record_through_googles_client(bucket):
     blob = here.blob("runs/1/report.json")
     blob.metadata = {"by": "ann"}
     blob.upload_from_string(b"\x00\r\nhello", "application/json", if_generation_match=0, checksum="crc32c")
+    assert blob.media_link.startswith("http://127.0.0.1:")
     with pytest.raises(PreconditionFailed, match="At least one of the pre-conditions"):
         here.blob("runs/1/report.json").upload_from_string(b"other", if_generation_match=0)
     found = here.get_blob("runs/1/report.json")
