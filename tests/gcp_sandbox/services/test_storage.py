@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import md5
@@ -193,8 +194,17 @@ def test_a_condition(session, verb, there, match, expected):
         assert int(reply.json()["generation"]) > int(before["generation"])
 
 
-def test_of_two_who_create_at_once_exactly_one_does(session):
+def test_of_two_who_create_at_once_exactly_one_does(session, monkeypatch):
     google, start, writers = session(), Barrier(8), range(8)
+    sandbox = google.get_adapter("https://").app.sandbox
+    tick = sandbox.tick
+
+    def slow_tick():
+        """The clock advances between the look for an object and its write: others get the time to look, too."""
+        time.sleep(0.05)
+        return tick()
+
+    monkeypatch.setattr(sandbox, "tick", slow_tick)
 
     def create(n: int) -> int:
         start.wait()
