@@ -28,13 +28,15 @@ class KernelContext:
     """What the runner passes to this process before the first cell: the record's directory, a secret's value, and a
     prefetched connection. Empty in a kernel that Jupyter started.
 
-    `takeover` and `abandon` name the owner of an attempt whose process is dead, as `runbook apply` was told.
+    `takeover` and `abandon` name the owner of an attempt whose process is dead, as `runbook apply` was told. `compare`
+    is a plan that `runbook plans` only compares with what would be planned now.
     """
 
     directory: Path | None = None
     secret: bytes | None = None
     takeover: str = ""
     abandon: str = ""
+    compare: str = ""
     prefetch: Prefetch | None = None
 
 

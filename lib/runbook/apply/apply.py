@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from runbook.apply.ask import ask
 from runbook.apply.attempts import Attempt, already_applied, begun, unfinished_attempts
 from runbook.apply.executor import Executor
 from runbook.apply.secret_value import SecretValue
@@ -47,6 +48,8 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         plan = _wanted(run, plan)
         if not plan.changes:
             return Outcome(plan, "nothing to do", said=plan.no_changes)
+        if KERNEL.compare:
+            return Outcome(plan, "planned", said=f"the plan is still {plan.id}")
         asked = _asked(run, plan)
         if not asked.go:
             return _planned(run, plan, asked)
@@ -83,7 +86,7 @@ def _wanted(run: Context, plan: Plan) -> Plan:
 
     Raises Refused if there is no plan, or if the approved plan is a different one or was already applied.
     """
-    wanted, store = run.request.values.get("approved_plan", ""), store_of(run.settings)
+    wanted, store = KERNEL.compare or run.request.values.get("approved_plan", ""), store_of(run.settings)
     if wanted not in ("", plan.id, plan.whole_id):
         plan = unfinished(store, wanted, plan, run) or plan
     moved = wanted not in ("", plan.id, plan.whole_id)
@@ -102,7 +105,7 @@ def _asked(run: Context, plan: Plan) -> _Asked:
     now, clock_trusted = run.cloud.now()
     opening = opens(run.settings.windows.get(rule.window), now, run.settings.zone)
     named = given.get("incident", "")
-    alone = bool(named) and rule.alone_in_p1 and _is_open(run, named, now)
+    alone = bool(named) and plan.may_be_alone and _is_open(run, named, now)
     terms = terms_of(rule, person(), opening, named if alone else "")
     unsigned = not rule.signers and bool(given.get("apply") or given.get("notify"))
     return _Asked(
@@ -188,6 +191,8 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
         steps.append(
             f'the approval takes effect {begins:%a %H:%M}; to apply now, add --override "why it cannot wait" to it'
         )
+    if run.request.values.get("ask") or (steps and run.request.values.get("incident")):
+        said = f"{said}; {'; '.join(ask(run, plan, terms))}"
     if terms.incident:
         alone = f'runbook approve {plan.id} --role on-call --as {terms.requester} --reason "…"'
         steps.append(f"or, while {terms.incident} is an open P1, {terms.requester}, if on call, signs alone: {alone}")

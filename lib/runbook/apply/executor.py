@@ -17,12 +17,15 @@ from runbook.apply.actions import ACTIONS
 from runbook.apply.actions.base import Observation
 from runbook.apply.attempts import Attempt, TakenOver
 from runbook.apply.secret_value import SecretValue
+from runbook.apply.summary import abandoned, summary
 from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
 from runbook.display.text import Row
+from runbook.model.actions import Notify
 from runbook.model.errors import Broken, Refused, RunbookError
-from runbook.model.outcome import ChangeStatus, Outcome, Result
+from runbook.model.outcome import ChangeStatus, Outcome
 from runbook.model.plan import Change, Plan
+from runbook.plans.base import message
 
 if TYPE_CHECKING:
     from runbook.context import Context
@@ -84,13 +87,18 @@ class Executor:
             if statuses[-1][0] != "done" and not change.optional and not change.args.independent:
                 break
         statuses += [("not attempted", "")] * (len(self.plan.changes) - len(statuses))
-        worst = {status for _, status, _ in self._counted(statuses)}
-        result = "unknown" if "unknown" in worst else "failed" if worst != {"done"} else "applied"
-        self._write("CLOSE", result=result, final=result == "applied" or (result == "failed" and not self.refused))
-        done = [c for c, (status, _) in zip(self.plan.changes, statuses, strict=True) if status == "done"]
-        return Outcome(
-            self.plan, result, tuple(statuses), self._said(result, statuses), self._next(result, done), began
-        )
+        done = summary(self.plan, statuses, began, can_go_on=self.refused)
+        final = done.result == "applied" or (done.result == "failed" and not self.refused)
+        self._tell(f"{done.result}: {done.said}")
+        self._write("CLOSE", result=done.result, final=final)
+        return done
+
+    def _tell(self, text: str) -> None:
+        """Tell those who heard of the changes before how they ended (guide: Communication). It counts for nothing."""
+        heard = [c.args for c in self.plan.changes if isinstance(c.args, Notify) and not c.args.once]
+        title = f"{self.plan.origin['environment']}: {self.plan.origin['runbook']} ended"
+        for number, contact in enumerate(dict.fromkeys(args.contact for args in heard), len(self.plan.changes) + 1):
+            self._one(number, message(contact, title, text, once=f"{self.once}-end"))
 
     def look(self, began: datetime) -> Outcome:
         """Observe each change, send nothing, and close the attempt for good."""
@@ -102,11 +110,7 @@ class Executor:
             status = STATUS[observed.state, "yes" if sent else "no"] or "not attempted"
             statuses.append((status, observed.said))
         self._write("CLOSE", result="abandoned")
-        counted = [status for _, status, _ in self._counted(statuses)]
-        said = f"abandoned: {counted.count('done')} of {len(counted)} changes were done; nothing was sent now"
-        undo = self._next("failed", [c for c, (s, _) in zip(self.plan.changes, statuses, strict=True) if s == "done"])
-        result: Result = "unknown" if "unknown" in counted else "failed"
-        return Outcome(self.plan, result, tuple(statuses), said, undo, began)
+        return abandoned(self.plan, statuses, began)
 
     def _overtaken(self, statuses: list[tuple[ChangeStatus, str]], error: TakenOver, began: datetime) -> Outcome:
         """The outcome of a process that was taken over: it does not know how its last change ended."""
@@ -118,33 +122,6 @@ class Executor:
     def once(self) -> str:
         """What tells the messages of this attempt from those of another."""
         return f"{self.plan.id}-{self.journal.place[-8:]}"
-
-    def _counted(self, statuses: list[tuple[ChangeStatus, str]]) -> list[tuple[int, ChangeStatus, str]]:
-        """Number, status and text of the changes that decide the result: the required ones, or all if none is."""
-        rows = [(n, c, *status) for n, (c, status) in enumerate(zip(self.plan.changes, statuses, strict=True), 1)]
-        return [
-            (n, status, said) for n, c, status, said in rows if not c.optional or all(row[1].optional for row in rows)
-        ]
-
-    def _said(self, result: str, statuses: list[tuple[ChangeStatus, str]]) -> str:
-        if result == "applied":
-            done = sum(status == "done" for status, _ in statuses)
-            if len(statuses) == 1:
-                return "the change is done and verified"
-            return f"{done} of {len(statuses)} changes are done and verified"
-        number, status, said = next(row for row in self._counted(statuses) if row[1] != "done")
-        return f"change {number} of {len(statuses)}: {status}, {said}"
-
-    def _next(self, result: str, done: list[Change]) -> tuple[str, ...]:
-        """How to continue, and how to undo the changes that are done, newest first."""
-        if result == "applied":
-            return ()
-        on = "fix the reported problem, then plan again"
-        if self.refused:
-            on = f"fix the reported problem; then runbook apply {self.plan.id} resumes under the same approvals"
-        if result == "unknown":
-            on = f"runbook apply {self.plan.id} checks each change again and resumes"
-        return (on, *(f"to undo “{c.action}” of {c.resource}: {c.way_back}" for c in reversed(done) if not c.optional))
 
     def _one(self, number: int, change: Change) -> tuple[ChangeStatus, str]:
         change, sent = self._resumed(number, change)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ from runbook.approvals.sign import approve
 from runbook.approvals.signed import identity, is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
-from runbook.approvals.terms import opens
-from runbook.approvals.verify import require_signature
+from runbook.approvals.terms import current_terms, opens
+from runbook.approvals.verify import approvals_of, require_signature, statement_in
 from runbook.cloud.connect import connect
 from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
@@ -93,6 +95,15 @@ class Found:
             people = signers_of(self.system, self.content["target"])
             require_signature(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
+    def signed(self) -> list[str]:
+        """The roles in which it is signed; each signature is verified, but not whether it counts at this time."""
+        people, terms = signers_of(self.system, self.content["target"]), current_terms(self.stored.file, self.rule)
+        found = []
+        for raw in approvals_of(self.store, self.file["id"]):
+            with suppress(Refused):
+                found.append(statement_in(raw, self.content, terms, people, datetime.now(UTC))[0].role)
+        return found
+
     def now(self) -> datetime:
         """The time of the plan's cloud, or of this machine if the cloud's clock cannot be read."""
         return connect(self.system, str(self.parameters.get("world", ""))).now()[0]
@@ -110,6 +121,20 @@ class Found:
         opening = opens(self.system.windows.get(rule.window), now, self.system.zone)
         more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
         return approve(self.stored.raw, who, role, reason, key, override=override, **more)
+
+
+def waiting(system: Settings) -> Iterator[Found]:
+    """The valid plans of an environment that nobody has applied and that can still be signed, by id."""
+    store, now = store_of(system), connect(system).now()[0]
+    for folder in store.children("plans"):
+        with suppress(Refused):
+            stored = newest_plan(store, folder.removeprefix("plans/"))
+            if stored is None or stored.file.content["environment"] != system.environment:
+                continue
+            terms = stored.file.terms
+            until = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
+            if now < until and not store.children(f"applied/{stored.file.id[:12]}"):
+                yield Found(system, store, stored)
 
 
 def find(plan: str) -> Found:

@@ -41,7 +41,7 @@ def require_signature(file: PlanFile, rule: Rule, signers: Signers, store: Store
     why = [f"not yet approved as {role}" for role in rule.signers]
     for raw in approvals_of(store, file.id):
         try:
-            _accept(raw, file.content, current_terms(file, rule), signers, now)
+            statement_in(raw, file.content, current_terms(file, rule), signers, now)
         except Refused as refusal:
             why.append(refusal.what)
         else:
@@ -88,7 +88,7 @@ def check(
     why, early = [], []
     for raw in approvals if signers else ():
         try:
-            statement, identity = _accept(raw, content, terms, signers, now)
+            statement, identity = statement_in(raw, content, terms, signers, now)
             if now < clock(statement.not_before):
                 early.append(statement)
             require(*_timely(statement, now, opening))
@@ -154,7 +154,9 @@ def used_by(store: Store, statements: Iterable[Statement]) -> set[str]:
     return {str(note.get("by", "?")) if isinstance(note, dict) else "?" for note in notes}
 
 
-def _accept(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> tuple[Statement, Identity]:
+def statement_in(
+    raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime
+) -> tuple[Statement, Identity]:
     """The statement of one approval, and the identity of its key. Raises Refused unless its signature and all rules
     are valid.
 

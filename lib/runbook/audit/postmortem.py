@@ -12,6 +12,7 @@ from runbook.display.text import Row
 from runbook.model.errors import UnknownName
 from runbook.records.files import json_of, probe, publish
 from runbook.records.journal import rows_of
+from runbook.records.notes import notes_of
 from runbook.records.record import is_report, records_directory, store_of
 
 NO_CHANGE = "the records of this incident contain no change"
@@ -53,7 +54,8 @@ def draft(system: Settings, incident: str) -> Path:
     from nbconvert import HTMLExporter
 
     runs = runs_of(system, incident)
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for text in _sections(incident, runs)])
+    texts = _sections(incident, runs, notes_of(system, incident))
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for text in texts])
     for number, cell in enumerate(book.cells):
         cell.id = f"part-{number}"
     folder = records_directory(system) / f"incident-{incident}"
@@ -65,11 +67,11 @@ def draft(system: Settings, incident: str) -> Path:
     return path
 
 
-def _sections(incident: str, runs: list[IncidentRun]) -> list[str]:
-    """The sections of the draft, from the records only."""
+def _sections(incident: str, runs: list[IncidentRun], notes: list[Row]) -> list[str]:
+    """The sections of the draft, from the records and the notes only."""
     first = next((run.report for run in runs if run.report), {})
     system = f"System: {first.get('project', 'unknown')}, {first.get('target', '')}."
-    rows = [_row(run) for run in runs]
+    rows = sorted([_row(run) for run in runs] + [_note_row(note) for note in notes])
     found = [f for run in runs for f in run.report.get("findings", [])]
     impact = dict.fromkeys(f"{f['subject']}: {f['value']}" for f in found if f["verdict"] == "alert")
     unknown = dict.fromkeys(f"{f['check']}, {f['subject']}: {f['value']}" for f in found if f["verdict"] == "unknown")
@@ -86,6 +88,10 @@ def _sections(incident: str, runs: list[IncidentRun]) -> list[str]:
 def _row(run: IncidentRun) -> str:
     who, said = run.record.get("who", "not attested"), run.report.get("sentence", "no verdict")
     return f"| {run.at[:19]} | {run.rows[0].get('runbook')} | {who} | {said} | `{run.name}` |"
+
+
+def _note_row(note: Row) -> str:
+    return f"| {note['at'][:19]} | note | {note['who']} | {note['text']} | |"
 
 
 def _done(run: IncidentRun) -> list[str]:

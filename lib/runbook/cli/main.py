@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from runbook.cli import signing
+from runbook.cli import signing, stored
 from runbook.cli.output import print_findings, print_result
 from runbook.cli.signing import ENV
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
@@ -41,7 +41,7 @@ def main() -> None:
     """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""
 
 
-for _command in (signing.approve, signing.open_incident, signing.review):
+for _command in (*signing.COMMANDS, *stored.COMMANDS):
     main.add_command(_command)
 
 
@@ -204,29 +204,6 @@ def seal(notebook: Path) -> None:
     from runbook.audit.seal import seal
 
     click.echo(f"Record: {seal(notebook)}")
-
-
-@main.command()
-@click.argument("name")
-@ENV
-def incident(name: str, environment: str | None) -> None:
-    """List the records of an incident in order, and write a draft of its post-mortem."""
-    from runbook.audit.postmortem import draft, runs_of
-    from runbook.config.load import load_settings
-    from runbook.display.text import text_table
-
-    system = load_settings(environment or "sandbox")
-    rows = [
-        {
-            "began (UTC)": t.at[:19],
-            "runbook": t.rows[0].get("runbook"),
-            "verdict": t.report.get("verdict", "none"),
-            "record": t.name,
-        }
-        for t in runs_of(system, name)
-    ]
-    click.echo(text_table(rows))
-    click.echo(f"Draft: {draft(system, name)}")
 
 
 @main.command()

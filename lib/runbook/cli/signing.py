@@ -143,3 +143,6 @@ def _row(one: Any) -> dict[str, Any]:
     else:
         did, at, who = f"approved {one.operation}, plan {one.plan[:12]}", one.not_before, one.approver
     return {"id": one.nonce[:12], "at": at, "who": who, "incident": one.incident, "did": did, "reason": one.reason}
+
+
+COMMANDS = (approve, open_incident, review)

@@ -69,7 +69,8 @@ class Function(Part):
     """A function that must exist; `schedule` is cron in the team's time zone, `timeout_s` seconds.
 
     `service` is its Cloud Run service ("": its name in lower case, with `-` for `_`), `job` the scheduler job that runs
-    it ("": the job with its name). What jobs do is read by their target URLs, too.
+    it ("": the job with its name). What jobs do is read by their target URLs, too. `repeat`: whether a second run is
+    harmless (only then may one person alone retry it in a P1), needs a signature, or must never be started by hand.
     """
 
     name: FunctionName
@@ -81,6 +82,7 @@ class Function(Part):
     timeout_s: int = 300
     service: OptionalName = ""
     job: JobName = ""
+    repeat: Literal["safe", "asks", "never"] = "asks"
 
     @property
     def service_name(self) -> str:
@@ -250,8 +252,8 @@ class Settings(Part):
 
     def named(self, function: str) -> Function:
         """A function of params; one that params do not list has no tables and no secrets."""
-        known = (f for f in self.functions if f.name == function)
-        return next(known, Function.model_construct(name=function, service="", job="", tables=[], secrets=[]))
+        unknown = {"name": function, "service": "", "job": "", "repeat": "asks", "tables": [], "secrets": []}
+        return next((f for f in self.functions if f.name == function), Function.model_construct(**unknown))
 
     def function_of(self, name: str) -> str:
         """The function with this name, service or label; the name itself if there is none. Labels are in lower case."""
@@ -269,7 +271,8 @@ class Settings(Part):
         """The system as plain data for the sandbox: functions, tables with columns, feeds."""
         runs, scores = self.tables.etl_runs.model_dump(), self.tables.scores
         fresh = [_table(t.name, t.column, "TIMESTAMP") for t in self.tables.freshness]
-        return self.model_dump(include={"project", "region", "time_zone", "functions", "feeds"}) | {
+        shown = {"project", "region", "time_zone", "functions", "feeds"}
+        return self.model_dump(include=shown, exclude={"functions": {"__all__": {"repeat"}}}) | {
             "dataset": self.datasets.main,
             "backup_dataset": self.datasets.backup,
             "tables": [_table(scores.name, scores.date, "DATE"), *fresh],

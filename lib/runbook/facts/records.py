@@ -24,7 +24,7 @@ from runbook.records.store import Store
 NEWEST = 200  # number of a runbook's staging records that are read
 
 # Parameters that may differ in staging: where and why, and the path of the source, because its digest counts.
-_FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply", "source"}
+_FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply", "ask", "source"}
 
 
 def notified(incident: str) -> Ask:

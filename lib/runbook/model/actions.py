@@ -97,6 +97,7 @@ class Restart(Args):
 
     action = "start with new secret"
     template = ("{service}", "{revision}", "a new revision that reads {secret}, version {version}")
+    unchanged: ClassVar[str] = "it still uses the previous version of the secret"
     permissions = ("run.services.update", ACT_AS)
     service: str
     revision: str
@@ -109,15 +110,32 @@ class Restart(Args):
         return f"{self.secret}-{self.version}"
 
 
+class RestartService(Args):
+    """A new revision of a service with the same code and settings: new instances in place of those that are stuck."""
+
+    action = "start a new revision"
+    template = ("{service}", "{revision}", "a new revision of the same code")
+    unchanged: ClassVar[str] = "the same revision still serves"
+    permissions = ("run.services.update", ACT_AS)
+    service: str
+    revision: str
+
+    @property
+    def mark(self) -> str:
+        """The annotation that identifies the new revision."""
+        return f"after-{self.revision}"
+
+
 class RunOnce(Args):
-    """One run of a function, by its scheduler job."""
+    """One run of a function, by its scheduler job. `repeat` is what params say about another run of it."""
 
     action = "run once"
-    template = ("{function}", "no new run", "one more run by its job {job}, successful")
+    template = ("{function}", "no new run", "one more run by its job {job}, successful (repeat: {repeat})")
     is_a_run = True
     permissions = ("cloudscheduler.jobs.run",)
     function: str
     job: str
+    repeat: Literal["safe", "asks", "never"]
 
 
 class SetJobState(Args):

@@ -19,7 +19,9 @@ class Allowed(NamedTuple):
 
 OPERATIONS = {
     "add_column": Allowed(("schema_change",), (actions.AddColumn,)),
-    "deploy": Allowed(("deploy",), (actions.UpdateFunction, actions.RouteTraffic, actions.RunOnce)),
+    "deploy": Allowed(
+        ("deploy",), (actions.UpdateFunction, actions.RestartService, actions.RouteTraffic, actions.RunOnce)
+    ),
     "notify": Allowed(("p1_response",), ()),
     "restore": Allowed(("restore",), (actions.CopyTable,)),
     "retry": Allowed(("retry",), (actions.RunOnce,)),

@@ -8,7 +8,7 @@ from typing import Any
 
 from runbook.display import blocks
 from runbook.display.text import Row
-from runbook.model.actions import Args, arguments
+from runbook.model.actions import Args, RunOnce, arguments
 from runbook.model.canonical import plan_id
 from runbook.model.errors import Refused
 from runbook.model.findings import Findings
@@ -96,6 +96,12 @@ class Plan:
         return bool(self.changes) and not signed and all(change.args.only_adds for change in self.changes)
 
     @property
+    def may_be_alone(self) -> bool:
+        """Whether one person may sign it in an open P1: its rule says so, and what it repeats is safe to repeat."""
+        repeats = [change.args.repeat for change in self.changes if isinstance(change.args, RunOnce)]
+        return bool(self.rule and self.rule.alone_in_p1) and set(repeats) <= {"safe"}
+
+    @property
     def content(self) -> Row:
         """What the id covers: never a time, an etag or a gate."""
         about = {"operation": self.operation, **self.origin, "reason": self.reason}
@@ -126,7 +132,7 @@ class Plan:
         ]
         assert self.rule is not None
         who = " and ".join(self.rule.signers) or "no approval required"
-        if self.rule.alone_in_p1:
+        if self.may_be_alone:
             who += " (during an open P1, the on-call engineer alone)"
         about = {"plan": self.id, "operation": f"{self.operation}, risk {self.rule.risk}", "who must sign": who}
         about |= {"preferred time": self.preferred or "any", "reason": self.reason or "none given"}

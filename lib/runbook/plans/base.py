@@ -46,10 +46,11 @@ def flags(settings: Settings) -> str:
 
 def run_once(function: str, settings: Settings) -> Change:
     """One run of a function, started by its scheduler job: with the job's identity and arguments, without a token."""
-    job = settings.named(function).job_name
+    known = settings.named(function)
+    job = known.job_name
     line = f"gcloud scheduler jobs run {job} --location={settings.region} --project={settings.project}"
     no_undo = "Not possible: rows that a run has written stay."
-    return Change(RunOnce(function=function, job=job), "", line, no_undo=no_undo)
+    return Change(RunOnce(function=function, job=job, repeat=known.repeat), "", line, no_undo=no_undo)
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:

@@ -9,7 +9,7 @@ from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of
 from runbook.display.text import Row
-from runbook.model.actions import RouteTraffic, SetJobState, UpdateFunction
+from runbook.model.actions import RestartService, RouteTraffic, SetJobState, UpdateFunction
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen
 from runbook.model.findings import Findings
@@ -22,7 +22,7 @@ STATES = {"pause": "PAUSED", "resume": "ENABLED"}
 
 
 def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
-    """Deploy new code, memory or timeout; then one test run. Empty if the function is already in the requested state.
+    """Deploy new code, memory or timeout, or restart; then one test run. Empty if nothing has to change.
 
     Without `source`, the code stays. If traffic is pinned, a separate change releases it: otherwise the new revision
     gets no traffic. Raises Refused.
@@ -36,11 +36,13 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     changes: list[Change] = []
     if any(was[key] != value for key, value in wanted.items()):
         changes.append(_update(request, was, wanted, now, settings))
+    elif request.restart:
+        changes.append(_restart(request, now, settings))
     if changes and now.pinned:
         changes.append(_route(request, now, {"latest": 100}, settings))
     if changes and request.test_run:
         changes.append(run_once(name, settings))
-    notes = [] if wanted else ["no change requested: set source, memory or timeout_s"]
+    notes = [] if wanted or request.restart else ["no change requested: set source, memory, timeout_s or restart"]
     if now.pinned:
         notes.append(f"traffic is pinned to {now.serving}; until it is released, new code gets no traffic.")
     if changes:
@@ -61,6 +63,13 @@ def _update(request: Request, was: Row, wanted: Row, now: Service, settings: Set
     words = [options[key].format(value) for key, value in {**wanted, "source": code}.items()]
     args = UpdateFunction(function=name, before=before, after=wanted, was=now.state)
     return Change(args, undo, " ".join([f"gcloud functions deploy {name} --gen2 {flags(settings)}", *words]))
+
+
+def _restart(request: Request, now: Service, settings: Settings) -> Change:
+    """A new revision of the same code (guide: ETL stuck): gcloud copies labels into it, but not annotations."""
+    line = f"gcloud run services update {now.service} {flags(settings)} --update-labels=runbook-restart={now.serving}"
+    undo = again(request, "rollback", function=now.function, revision=now.serving)
+    return Change(RestartService(service=now.service, revision=now.serving), undo, line)
 
 
 def _route(request: Request, now: Service, to: dict[str, int], settings: Settings) -> Change:
@@ -120,6 +129,9 @@ def _revision(wanted: str, now: Service, seen: Seen) -> str:
 def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Run a function again. A run "may trigger processing" (guide: Quick Reference), so it is a change with a plan."""
     name = request.function
+    if settings.named(name).repeat == "never":
+        why = f"params say repeat: never for {name}"
+        raise Refused(f"{name} must not be run again by hand", why, next="wait for its schedule, or ask its owner.")
     now, runs = row_of(seen.service, name), rows_of(seen.runs, name)
     relies = {"serving revision": now.serving, "last run": runs[0].status if runs else "none in 24 h"}
     return Plan("retry", request.reason, (run_once(name, settings),), relies, gates, watch=(name,))

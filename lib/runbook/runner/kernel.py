@@ -38,11 +38,12 @@ _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 
 
 class Told(NamedTuple):
-    """What a run is told besides its parameters: a secret's value, and the dead owner of an attempt; see `KERNEL`."""
+    """What a run is told besides its parameters: a secret's value, a dead owner, or a plan to compare; see `KERNEL`."""
 
     secret: bytes | None = None
     takeover: str = ""
     abandon: str = ""
+    compare: str = ""
 
 
 NOTHING_TOLD = Told()
@@ -150,7 +151,7 @@ def main(connection_file: str, *place: str) -> None:
     said = json.loads(word)
     KERNEL.directory = Path(said["run"])
     KERNEL.secret = None if said["secret"] is None else base64.b64decode(said["secret"])
-    KERNEL.takeover, KERNEL.abandon = said["takeover"], said["abandon"]
+    KERNEL.takeover, KERNEL.abandon, KERNEL.compare = said["takeover"], said["abandon"], said["compare"]
     os.chdir(said["cwd"])
     # Charts are drawn after the first reads, so their imports can run while the reads wait for the network.
     Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()

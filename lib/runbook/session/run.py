@@ -74,7 +74,7 @@ class Run(Context):
             plan = make(self.request, seen, gates, self.settings, self.moment)
         except Refused as refusal:
             plan = Plan(self.request.runbook, "", (), {}, gates, refusal=refusal)
-        given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply")}
+        given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply", "ask")}
         origin = {
             **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},
             **{"project": self.settings.project, "target": self.cloud.target},

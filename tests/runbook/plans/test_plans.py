@@ -240,9 +240,9 @@ def test_the_reason_is_signed_even_where_it_is_no_parameter(name: str) -> None:
 
 def test_reason_target_place_and_code_move_every_id(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [whole(name, {}).whole_id, whole(name, {"ask": {"reason": "because"}}).whole_id]
-    monkeypatch.setattr("runbook.session.run.commit", lambda: "a" * 40)
+    monkeypatch.setattr("runbook.session.run.code", lambda: "a" * 40)
     ids.append(whole(name, {}, "google").whole_id)
-    monkeypatch.setattr("runbook.session.run.commit", lambda: "b" * 40)
+    monkeypatch.setattr("runbook.session.run.code", lambda: "b" * 40)
     ids.append(whole(name, {}, "google").whole_id)
     for field, value in {"environment": "other", "project": "other-project"}.items():
         ids.append(whole(name, {}, system=SYSTEM.model_copy(update={field: value})).whole_id)

@@ -93,7 +93,7 @@ def _do_function(send: Send, cloud: Cloud, change: Change, observed: Observation
 
 
 def _observe_restart(cloud: Cloud, change: Change) -> Observation:
-    """Whether the serving revision has this rotation's annotation: then it has read the new version."""
+    """Whether the serving revision has this change's annotation: then it started after it."""
     service = cloud.get("run", f"v2/{cloud.settings.resource('services', change.args.service)}")
     condition = service.get("terminalCondition", {})
     if service.get("reconciling"):
@@ -106,7 +106,7 @@ def _observe_restart(cloud: Cloud, change: Change) -> Observation:
         return Observation("new", service["latestReadyRevision"].rsplit("/", 1)[1], service)
     if condition.get("state") == "CONDITION_FAILED":
         return Observation("failed", condition.get("message", ""), service)
-    return Observation("old", "it still uses the previous version of the secret", service)
+    return Observation("old", change.args.unchanged, service)
 
 
 MARK = "runbook/secret-version"
@@ -123,4 +123,5 @@ ACTIONS = {
     "route traffic": Action(_observe_traffic, _do_traffic),
     "update function": Action(_observe_function, _do_function),
     "start with new secret": Action(_observe_restart, _do_restart),
+    "start a new revision": Action(_observe_restart, _do_restart),
 }

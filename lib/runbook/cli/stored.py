@@ -1,0 +1,107 @@
+"""The commands that read the record store: `plans` that wait, an `incident` with its `note`s, and `records push`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from runbook.cli.signing import ENV
+from runbook.model.errors import BadInput, Refused
+
+
+@click.command()
+@ENV
+@click.option("--quick", is_flag=True, help="Do not plan each of them again.")
+def plans(environment: str | None, quick: bool) -> None:
+    """List the plans that can still be signed or applied, and what has changed since each was made."""
+    from runbook.approvals.stored_plan import waiting
+    from runbook.config.load import load_settings
+    from runbook.display.text import text_table
+
+    rows, moved = [], []
+    for found in waiting(load_settings(environment or "sandbox")):
+        signed = found.signed()
+        missing = [role for role in found.rule.signers if role not in signed]
+        state, *why = ["not looked"] if quick else _compared(found)
+        terms = found.stored.file.terms
+        row = {"plan": found.file["id"][:12], "operation": found.content["operation"], "by": terms.requester}
+        rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
+        moved += [f"{row['plan']}: {line}" for line in why]
+    click.echo(text_table(rows) or "No plan waits.")
+    for line in moved:
+        click.echo(line)
+
+
+def _compared(found: Any) -> list[str]:
+    """Whether the same run would make the same plan now, and what has changed."""
+    from runbook.records.record import read_report
+    from runbook.runner.kernel import Told
+    from runbook.runner.run import run as run_runbook
+
+    ended = run_runbook(found.runbook, found.parameters, told=Told(compare=found.file["id"]))
+    outcome = (read_report(ended.folder) or {}).get("outcome") or {}
+    if outcome.get("result") == "planned":
+        return ["unchanged"]
+    lines = [line for line in str(outcome.get("said", "")).splitlines() if line.startswith("changed: ")]
+    return ["stale", *lines] if lines else ["could not tell", *(ended.error or [str(outcome.get("said", ""))])]
+
+
+@click.command()
+@click.argument("name")
+@click.argument("text")
+@ENV
+def note(name: str, text: str, environment: str | None) -> None:
+    """Add a note to an incident, such as what was done by hand."""
+    from runbook.config.load import load_settings
+    from runbook.config.validation import checked_incident
+    from runbook.records.notes import add_note
+
+    if not text.strip() or not text.isprintable() or len(text) > 500:
+        raise BadInput("a note is one line of plain text", "at most 500 characters", next="shorten it, or add several.")
+    place = add_note(load_settings(environment or "sandbox"), checked_incident(name), text.strip())
+    click.echo(f"Noted: {place}. It is part of: runbook incident {name}")
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["push"]))
+@ENV
+def records(action: str, environment: str | None) -> None:
+    """Send the records that could not be sent to the record store when their runs ended."""
+    from runbook.config.load import load_settings
+    from runbook.records.publish import publish_run, unpublished
+
+    system, failed = load_settings(environment or "sandbox"), False
+    for folder in unpublished(system):
+        why = publish_run(system, folder)
+        failed = failed or bool(why)
+        click.echo(f"{folder.name}: {why or 'sent'}")
+    if failed:
+        raise Refused("not all records were sent", next="fix what is reported, then push again.")
+    click.echo("Every record of this machine is in the record store.")
+
+
+@click.command()
+@click.argument("name")
+@ENV
+def incident(name: str, environment: str | None) -> None:
+    """List the records of an incident in order, and write a draft of its post-mortem."""
+    from runbook.audit.postmortem import draft, runs_of
+    from runbook.config.load import load_settings
+    from runbook.display.text import text_table
+
+    system = load_settings(environment or "sandbox")
+    rows = [
+        {
+            "began (UTC)": t.at[:19],
+            "runbook": t.rows[0].get("runbook"),
+            "verdict": t.report.get("verdict", "none"),
+            "record": t.name,
+        }
+        for t in runs_of(system, name)
+    ]
+    click.echo(text_table(rows))
+    click.echo(f"Draft: {draft(system, name)}")
+
+
+COMMANDS = (plans, incident, note, records)
