@@ -26,9 +26,10 @@ from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens, terms_of
 from runbook.approvals.verify import approvals_of, check, consume, used_by
 from runbook.context import KERNEL
+from runbook.display.text import visible
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadSettings, Refused
-from runbook.model.findings import Verdict
+from runbook.model.findings import Finding, Verdict
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.records.files import publish
@@ -199,10 +200,17 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
     return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
 
 
+def _gate(found: Finding) -> dict[str, str]:
+    """A gate for the plan file, in one printable line each."""
+    texts = {name: visible(" ".join(str(getattr(found, name)).split()))[:500] for name in ("check", "subject", "value")}
+    return texts | {"verdict": found.verdict.name}
+
+
 def _put(run: Context, plan: Plan, terms: Terms) -> None:
     """Write the plan file. Raises Refused for a plan that could not be read back, and NoRecord."""
     file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
     file["terms"] = terms.model_dump()
+    file["gates"] = [_gate(finding) for finding in plan.gates]
     content = canonical(file)
     plan_of(content)
     # Two people may make the same plan: the approver must see the newest file, with the latest requester's terms.

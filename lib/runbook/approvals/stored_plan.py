@@ -19,8 +19,7 @@ from runbook.approvals.verify import approvals_of, require_signature, statement_
 from runbook.cloud.connect import connect
 from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
-from runbook.display.text import text_table, visible
-from runbook.model.actions import ACTIONS, Notify
+from runbook.model.actions import ACTIONS
 from runbook.model.errors import BadSettings, Refused, UnknownName, require
 from runbook.model.operations import Rule
 from runbook.records.plans import Stored, clock, newest_plan
@@ -62,7 +61,7 @@ class Found:
         return self.content["parameters"]
 
     @property
-    def _preferred(self) -> str:
+    def preferred(self) -> str:
         """When an approval signed now takes effect: the window in words, and its next opening."""
         window = self.system.windows.get(self.file["terms"]["window"])
         begins = clock(self.file["terms"]["not_before"]).astimezone(self.system.zone)
@@ -72,22 +71,6 @@ class Found:
     def needs_secret(self) -> bool:
         """Whether a change adds a version of a secret."""
         return any(ACTIONS[change["action"]].needs_secret for change in self.content["changes"])
-
-    def text(self) -> str:
-        """The plan as text, for its approver to read before signing."""
-        terms, shown = self.file["terms"], self.content
-        about = {key: shown[key] for key in ("operation", "environment", "project", "target", "commit", "reason")}
-        about |= {"requester": terms["requester"], "risk": terms["risk"], "who must sign": ", ".join(terms["signers"])}
-        about |= {"preferred time": self._preferred, **{f"relies on {k}": v for k, v in shown["relies_on"].items()}}
-        names = ("action", "resource", "before", "after")
-        changes = [{name: c[name] for name in names} | {"undo": c["undo"] or c["no_undo"]} for c in shown["changes"]]
-        about |= {
-            f"parameter {name}": value for name, value in self.parameters.items() if value not in ("", shown["reason"])
-        }
-        head = text_table([{"plan": key, self.file["id"][:12]: value} for key, value in about.items()])
-        texts = dict.fromkeys(c["args"]["message"] for c in shown["changes"] if c["action"] == Notify.action)
-        messages = "".join(f"\nMessage to the contacts:\n{visible(text)}\n" for text in texts)
-        return f"{head}\n\n{text_table(changes)}\n{messages}"
 
     def require_signature(self) -> None:
         """Raise Refused unless a permitted signer has signed it, or no approval is required."""

@@ -16,7 +16,8 @@ from runbook.model.errors import BadSettings, NoCredentials, NoRecord, Refused
 from runbook.model.findings import Findings, join
 from runbook.model.moment import Moment
 from runbook.records.files import probe
-from runbook.records.record import records_directory
+from runbook.records.record import records_directory, store_of
+from runbook.records.store import broken_promise
 
 
 def doctor(environment: str, world: str = "") -> Findings:
@@ -53,13 +54,15 @@ def _apply_as(system: Settings, cloud: Cloud) -> Findings:
 
 
 def _records(system: Settings) -> Findings:
-    """Whether a run could write its record: a probe file is written and removed."""
-    place = records_directory(system)
+    """Whether a run could write its record here, and whether the store keeps its promises: it keeps one small file."""
+    store, limit = store_of(system), "creates a name once, reads and lists it"
     try:
-        probe(place)
+        probe(records_directory(system))
+        broken = broken_promise(store)
     except NoRecord as error:
-        return one("record store", str(place), error.observed, "writable", ALERT, error.next)
-    return one("record store", str(place), "writable", "writable", OK)
+        return one("record store", str(store), error.observed, limit, ALERT, error.next)
+    hint = "use another store: with this one, an approval could be used twice."
+    return one("record store", str(store), broken or "writable", limit, ALERT if broken else OK, hint if broken else "")
 
 
 def _approvers(system: Settings, cloud: Cloud) -> Findings:
@@ -69,8 +72,8 @@ def _approvers(system: Settings, cloud: Cloud) -> Findings:
         people = signers_of(system, cloud.target)
     except (Refused, BadSettings, NoRecord) as error:
         return one("approvers", system.environment, error.observed or error.what, limit, WARN, error.next)
-    if cloud.target == "google" and not system.records_shared:
-        hint = "keep the records in a place that every machine can reach; then set records_shared: true."
+    if cloud.target == "google" and not store_of(system).shared:
+        hint = "keep the records in gs://bucket/prefix, or in a directory that all share with records_shared: true."
         return one("approvers", system.environment, "the record store is not shared", limit, WARN, hint)
     return one("approvers", system.environment, ", ".join(sorted(people.roles)), limit, OK)
 

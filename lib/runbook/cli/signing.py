@@ -44,12 +44,13 @@ def _confirm(yes: bool, question: str) -> None:
 @click.option("--override", default="", help="Why the plan cannot wait for the preferred time.")
 def approve(plan: str, role: str, reason: str, person: str | None, key: Path | None, override: str, yes: bool) -> None:
     """Show a plan, and sign it with your own SSH key."""
+    from runbook.approvals.screen import screen
     from runbook.approvals.stored_plan import find
 
     found = find(plan)
     for name in found.stored.ignored:
         click.echo(f"Ignored a damaged plan file: {name}", err=True)
-    click.echo(found.text())
+    click.echo(screen(found))
     _confirm(yes, f"Sign as {role}?")
     signed = found.sign(role, reason, person, key, override)
     click.echo(f"Signed by {signed.approver} as {role}; valid from {signed.not_before} to {signed.expires_at}.")

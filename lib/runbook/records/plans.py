@@ -80,12 +80,22 @@ class Content(Part):
     relies_on: dict[str, Any]
 
 
+class Gate(Part):
+    """A gate as the planning run found it; it is shown to approvers, and not signed."""
+
+    check: Line
+    subject: Line
+    value: Line
+    verdict: Literal["ok", "warn", "unknown", "alert"]
+
+
 class PlanFile(Part):
     """The file of a plan. `content` has the fields of `Content`; `record` is the folder of the run that made it."""
 
     version: Literal[1] = Field(alias="schema")
     id: Id
     record: Line = ""
+    gates: list[Gate] = Field([])
     content: dict[str, Any]
     terms: Terms
 

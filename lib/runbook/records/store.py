@@ -76,6 +76,18 @@ class Store:
         return sorted(name for name in self.files.list(_valid(prefix), "/") if _NAME.fullmatch(name))
 
 
+def broken_promise(store: Store) -> str:
+    """What a store does not do, though approvals rely on it; tried with a small new file. Raises NoRecord."""
+    name, content = f"probes/{secrets.token_hex(8)}", secrets.token_hex(8).encode()
+    store.create(name, content)
+    with suppress(Taken):
+        store.create(name, b"another")
+        return "a name can be created twice"
+    if store.read(name) != content:
+        return "a file is not read as it was written"
+    return "" if name in store.children("probes") else "a new file is not listed"
+
+
 class Directory:
     """The files below a directory; its file system must support hard links."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runbook.approvals.screen import screen
 from runbook.approvals.stored_plan import find
 from runbook.model.errors import Refused, UnknownName
 from tests.runbook.changes import Place
@@ -44,15 +45,18 @@ def test_what_is_shown_before_signing_is_all_that_is_signed(planned: Any) -> Non
     place, results = planned
     for name, result in results.items():
         with place.here():
-            text = find(result.id).text()
-        plan = result.outcome.plan
+            lines = screen(find(result.id)).splitlines()
+        assert max(map(len, lines)) <= 80
+        text, plan = " ".join(" ".join(lines).split()), result.outcome.plan
         assert plan.id in text
+        assert result.folder.name in text
+        for gate in plan.gates:  # a path longer than the screen is the only thing that is broken inside a word
+            assert f"{gate.verdict.name} {gate.check}, {gate.subject}: {gate.value}" in text
         for change in plan.changes:
             for words in (change.action, change.resource, change.before, change.after, change.undo):
                 assert words in text, (name, words)
         for key, value in plan.relies_on.items():
-            assert f"relies on {key}" in text
-            assert str(value) in text
+            assert f"{key}: {value}" in text
         for words in ("the why", plan.origin["project"], plan.origin["target"], plan.rule.risk, *plan.rule.signers):
             assert words in text
 

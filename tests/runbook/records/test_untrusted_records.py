@@ -87,7 +87,7 @@ def test_what_nobody_signed_runs_no_code_that_it_names(place: Place, tmp_path: P
     marker = tmp_path / "it-ran"
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "test_it.py").write_text(f"open({str(marker)!r}, 'w')")
-    change = Change(RunOnce(function="gmail-sync", job="gmail-sync"), "none").plain()
+    change = Change(RunOnce(function="gmail-sync", job="gmail-sync", repeat="safe"), "none").plain()
     given = {"environment": "sandbox", "source": str(tmp_path / "code")}
     plan = forged(place, change, operation="deploy", runbook="deploy", parameters=given)
     done = CliRunner().invoke(main, ["apply", plan[:12]], env={"RUNBOOK_RECORDS": str(place.records)})
