@@ -223,6 +223,7 @@ class Machine:
     then: Callable[[Machine], None] = lambda machine: machine.stop()
     seen: list[tuple[float, Sent]] = field(default_factory=list)
     steps: int = 0
+    when: str = ""
     met: int = -1  # how many requests it had sent when `then` happened
     reached: Event = field(default_factory=Event)
     going: Event = field(default_factory=Event)
@@ -274,20 +275,20 @@ class Machine:
             when = self.at(sent, self.steps) if self.met < 0 else ""
         try:
             if when == "before":
-                self._then()
+                self._then(when)
             parts, status, headers = run_wsgi_app(self.place.app, environ, buffered=True)
             with self.lock:
                 self.seen.append((time.monotonic(), sent))
             if when == "after":
-                self._then()
+                self._then(when)
         finally:
             with self.lock:
                 self.busy -= 1
         start_response(status, list(headers))
         return parts
 
-    def _then(self) -> None:
-        self.met = len(self.seen)
+    def _then(self, when: str) -> None:
+        self.met, self.when = len(self.seen), when
         self.then(self)
 
     def stop(self) -> None:
@@ -296,6 +297,8 @@ class Machine:
         os.kill(pid, signal.SIGSTOP)
         until(lambda: state_of(pid) == "T", "it stops")
         self.reached.set()
+        if self.when == "before":
+            assert self.going.wait(60)
 
     def hold(self) -> None:
         """The process is let alone; only this request waits."""
