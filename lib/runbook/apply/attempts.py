@@ -64,7 +64,8 @@ class Attempt:
         except Taken:
             said = f"by {last_row(self.store, self.place).get('who')}"
             why = "what was sent before this is known to them; this process sends nothing more"
-            raise TakenOver(f"this attempt was taken over {said}", why, "", "read their record.") from None
+            hint = f"read their record; then runbook apply {self.place.split('/')[1]} says whether it is done."
+            raise TakenOver(f"this attempt was taken over {said}", why, "", hint) from None
         self.count += 1
         self.written = began  # others may have seen it since then: the store's answer can be late
 
