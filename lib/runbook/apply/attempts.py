@@ -58,18 +58,19 @@ class Attempt:
 
     def write(self, kind: str, **data: Any) -> None:
         """Create the next row; it is in the store when this returns. Raises TakenOver, NoRecord."""
-        row = {"time": now(), "kind": kind, "owner": self.owner, "who": self.who, **data}
+        row, began = {"time": now(), "kind": kind, "owner": self.owner, "who": self.who, **data}, _clock()
         try:
             self.store.create(f"{self.place}/{self.count + 1:04d}", json.dumps(row, default=str).encode())
         except Taken:
             said = f"by {last_row(self.store, self.place).get('who')}"
             why = "what was sent before this is known to them; this process sends nothing more"
-            raise TakenOver(f"this attempt was taken over {said}", why, "", "read their record.") from None
+            hint = f"read their record; then runbook apply {self.place.split('/')[1]} says whether it is done."
+            raise TakenOver(f"this attempt was taken over {said}", why, "", hint) from None
         self.count += 1
-        self.written = _clock()
+        self.written = began  # others may have seen it since then: the store's answer can be late
 
     def require_prompt(self) -> None:
-        """Raise Refused if the newest row is so old that somebody else may have taken over since it was written."""
+        """Raise Refused if the newest row is so old that somebody else may have taken over since it was sent."""
         late = _clock() - self.written
         if late > IN_FLIGHT_S:
             said = f"{late:.0f} s passed since it was announced; at most {IN_FLIGHT_S} s may"
@@ -86,9 +87,9 @@ def attempts(store: Store, plan: str) -> list[str]:
 
 
 def last_row(store: Store, place: str) -> Row:
-    """The newest row of an attempt; {} if there is none."""
-    rows = rows_in(store, place, store.children(place)[-1:])
-    return rows[-1] if rows else {}
+    """The newest row of an attempt, and as `row` its number; {} if there is none."""
+    names = store.children(place)
+    return rows_in(store, place, names[-1:])[0] | {"row": len(names)} if names else {}
 
 
 def unfinished_attempts(store: Store, plan: str) -> list[str]:
@@ -176,10 +177,10 @@ def _taken_over(store: Store, plan: Plan, taking: str, who: str) -> Attempt:
         raise Refused("there is nothing to take over", "the newest attempt is closed", next=f"runbook apply {plan.id}.")
     if (holder.get("plan"), (newest or holder).get("owner")) != (plan.id, taking):
         raise _busy(holder, newest)
-    attempt = Attempt(store, holder["attempt"], who, count=len(store.children(holder["attempt"])))
+    attempt = Attempt(store, holder["attempt"], who, count=newest.get("row", 0))  # a newer row makes this fail
     attempt.write("TAKEOVER", plan=plan.whole_id, took=taking, said="the operator states that it is dead")
-    if newest.get("kind") in ("INTENT", "WRITE"):
-        time.sleep(IN_FLIGHT_S + MARGIN_S)  # its request may still be on the way
+    if newest.get("kind") in ("INTENT", "WRITE", "TAKEOVER"):  # who took over may have died while it waited
+        time.sleep(IN_FLIGHT_S + MARGIN_S)  # a request may still be on the way
     return attempt
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from runbook.cloud.failures import CannotRead
 
 MOST_PAGES = 500
-_PORTAL = "check for a proxy or a login portal, then run again."
+PORTAL = "check for a proxy or a login portal, then run again."
 
 # What Google's libraries raise for an answer, or a credentials file, of another form than they expect.
 UNREADABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -44,7 +44,7 @@ def readable(api: str = "BigQuery") -> Iterator[None]:
         raise
     except UNREADABLE as error:
         why = f"{api}'s answer cannot be read ({type(error).__name__})"
-        next = _PORTAL if isinstance(error, json.JSONDecodeError) else "run again; if it happens again, report it."
+        next = PORTAL if isinstance(error, json.JSONDecodeError) else "run again; if it happens again, report it."
         raise CannotRead(why, next) from None
 
 
@@ -59,7 +59,7 @@ def json_object(content: bytes) -> dict[str, Any]:
     """The JSON object in a body, which is UTF-8 whatever its header says. Raises CannotRead for anything else."""
     body = _parsed(content)
     if not isinstance(body, dict):
-        raise CannotRead("the answer is not a JSON object", _PORTAL)
+        raise CannotRead("the answer is not a JSON object", PORTAL)
     return body
 
 

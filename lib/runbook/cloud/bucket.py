@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qs, quote, unquote
+from urllib.parse import SplitResult, parse_qsl, quote, unquote
 
-from runbook.cloud.answer import answered, objects, readable, token_of
-from runbook.cloud.failures import gap
+from runbook.cloud.answer import PORTAL, answered, objects, readable, token_of
+from runbook.cloud.failures import CannotRead, gap
 from runbook.cloud.guard import ReadOnlyGuard
 from runbook.model.errors import NoRecord, RunbookError, Taken
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 API = "https://storage.googleapis.com"
 TIMEOUT_S = 30
+ONLY_NEW = {"uploadType": "media", "ifGenerationMatch": "0"}
 PERMISSIONS = ("storage.objects.create", "storage.objects.get", "storage.objects.list")
 
 
@@ -37,16 +38,18 @@ class RecordGuard(ReadOnlyGuard):
         self.prefix = prefix
 
     def _unlisted(self, request: PreparedRequest, url: SplitResult) -> str:
-        method = request.method
-        asked = {key: values[-1] for key, values in parse_qs(url.query).items()}
-        if (method, url.path) == ("POST", self.uploads):
-            only_new = asked.get("ifGenerationMatch") == "0" and asked.get("uploadType") == "media"
-            name = asked.get("name", "") if only_new else ""
-        elif (method, url.path) == ("GET", self.objects):
+        given = parse_qsl(url.query, keep_blank_values=True)
+        asked, (place, _, quoted), name = dict(given), url.path.partition("/o/"), ""
+        if (request.method, url.path) == ("POST", self.uploads):
+            name = asked.pop("name", "")
+            name = name if asked == ONLY_NEW else ""
+        elif (request.method, url.path) == ("GET", self.objects):
             name = asked.get("prefix", "")
-        else:
-            name = unquote(url.path.removeprefix(f"{self.objects}/")) if method == "GET" else ""
-        mine = name and name.startswith(self.prefix) and url.netloc in self.hosts
+        elif (request.method, f"{place}/o") == ("GET", self.objects) and "/" not in quoted:
+            name = unquote(quoted)
+        once = len(given) == len(dict(given))  # which of two values counts, nobody knows
+        below = name.startswith(self.prefix) and ".." not in name.split("/")
+        mine = name and once and below and url.netloc in self.hosts
         return "" if mine else "a record store only creates, reads and lists its own objects"
 
 
@@ -80,7 +83,7 @@ class Bucket:
         Then the object may be ours: the answer was lost, and the upload was repeated. Whoever must be the only one to
         create it puts something random into it (https://cloud.google.com/storage/docs/request-preconditions).
         """
-        query = {"uploadType": "media", "name": self.prefix + name, "ifGenerationMatch": "0"}
+        query = {**ONLY_NEW, "name": self.prefix + name}
         kind = {"Content-Type": "application/octet-stream"}
         url = f"{API}/upload/storage/v1/b/{self.bucket}/o"
         with self._reported(name):
@@ -126,6 +129,8 @@ class Bucket:
             return None
         if answer.status_code != 200:
             answered(answer)
+        if "alt" in query and "X-Goog-Generation" not in answer.headers:  # such as the page of a login portal
+            raise CannotRead("the answer is not from Cloud Storage", PORTAL)
         return answer
 
     @contextmanager
@@ -136,7 +141,7 @@ class Bucket:
         except (Taken, RunbookError):
             raise
         except Exception as error:
-            missing = gap(error, name)
+            missing = gap(error, name, read=True)
             if missing is None:
                 raise
             hint = missing.next or "check the network and the bucket, then run again."

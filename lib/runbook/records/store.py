@@ -60,12 +60,18 @@ class Store:
         return sha256(one).hexdigest()[:32]
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a new file atomically. It is there for good when this returns. Raises Taken, NoRecord."""
+        """Write a new file atomically. It is there for good when this returns. Raises NoRecord.
+
+        Raises Taken if there is one with another content.
+        """
         self.files.create(_valid(name), content)
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None if it does not exist. Raises NoRecord."""
-        return self.files.read(_valid(name))
+        content = self.files.read(_valid(name))
+        if len(content or b"") > LIMIT:
+            raise _unusable(f"{self}/{name}", "larger than 32 MiB")
+        return content
 
     def list(self, prefix: str) -> list[str]:
         """The names of all files below a folder of the store, sorted."""
@@ -106,9 +112,10 @@ class Directory:
             os.link(beside, path)  # unlike a rename, fails if the name exists
             sync_folder(path.parent)
         except FileExistsError:
-            raise Taken(name) from None
+            if self.read(name) != content:  # else it may be ours: NFS repeats a link whose answer was lost
+                raise Taken(name) from None
         except OSError as error:
-            raise _unusable(path, error) from None
+            raise _unusable(path, error.strerror) from None
         finally:
             with suppress(OSError):
                 beside.unlink()
@@ -117,21 +124,18 @@ class Directory:
         path = self.folder / name
         try:
             with path.open("rb") as file:
-                content = file.read(LIMIT + 1)
+                return file.read(LIMIT + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unusable(path, error) from None
-        if len(content) > LIMIT:
-            raise _unusable(path, OSError(0, "larger than 32 MiB"))
-        return content
+            raise _unusable(path, error.strerror) from None
 
     def identity(self, name: str) -> str:
         """The number of the file in its file system: the same on every machine that mounts it, another for a copy."""
         try:
             return str((self.folder / name).stat().st_ino)
         except OSError as error:
-            raise _unusable(self.folder / name, error) from None
+            raise _unusable(self.folder / name, error.strerror) from None
 
     def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
         """The names below a folder; files that a crash left incomplete begin with a dot."""
@@ -154,9 +158,9 @@ def _make(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def _unusable(path: Path, error: OSError) -> NoRecord:
+def _unusable(path: Path | str, why: str | None) -> NoRecord:
     return NoRecord(
         "the record store cannot be used",
-        f"{path}: {error.strerror}",
+        f"{path}: {why}",
         next="free disk space or fix the directory's mode; its file system must support hard links.",
     )
