@@ -50,6 +50,7 @@ from runbook.model.plan import Change
 from runbook.records.files import json_of
 from runbook.records.store import Store
 
+GOOGLE_DOWN = "http://127.0.0.1:9"  # nobody listens there
 REQUESTER = "casey"  # who plans and applies; avery and blake sign
 # Everything that writes, with parameters that plan something in the healthy world.
 CHANGING: dict[str, dict[str, Any]] = {

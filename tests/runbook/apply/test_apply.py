@@ -878,3 +878,41 @@ def test_what_was_changed_stands_in_the_audit_log(place: Callable[..., Place], n
     }
     made = [word[c.action] for c in done.outcome.plan.changes if c.action in word]
     assert said == made[::-1]
+
+
+# --- Run again, and start again
+
+
+def test_a_restart_is_a_new_revision_of_the_same_code(place: Callable[..., Place]) -> None:
+    here = place()
+    before, function = things(here.app)["revisions"]["gmail-sync"], someone(here.app, "GET", FUNCTION)
+    first = here.plan("deploy", restart=True)
+    assert [c.action for c in first.outcome.plan.changes if not c.optional] == ["start a new revision", "run once"]
+    assert [f.value for f in first.names["gates"] if f.check == "source"] == ["not changed: nothing to test"]
+    here.approve(first.id)
+    done = here.go("deploy", first.id, restart=True)
+    assert done.outcome.result == "applied", done.outcome.said
+    assert things(here.app)["revisions"]["gmail-sync"] == before + 1
+    assert someone(here.app, "GET", FUNCTION)["buildConfig"] == function["buildConfig"]
+    here.wire.seen.clear()
+    refused(here, here.go("deploy", first.id, restart=True), "was already applied")
+    again = here.applied("deploy", restart=True)  # another plan: it starts from the new revision
+    assert again.outcome.plan.id != first.id
+
+
+@pytest.mark.parametrize(
+    ("function", "alone"), [("gmail-sync", True), ("recommendations-export", False)], ids=["safe", "asks"]
+)
+def test_alone_only_what_is_safe_to_repeat(tmp_path: Path, function: str, alone: bool) -> None:
+    here = Place(tmp_path / "records", world="no_etl")
+    here.open("INC-7")
+    steps = here.plan("retry", function=function, incident="INC-7").outcome.next
+    assert any("signs alone" in step for step in steps) == alone
+
+
+def test_what_must_never_be_repeated_is_not_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "params" / "sandbox.yaml").read_text().replace("repeat: asks", "repeat: never")
+    (tmp_path / "sandbox.yaml").write_text(text)
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path))
+    here = Place(tmp_path / "records")
+    refused(here, here.run("retry", function="recommendations-export"), "must not be run again by hand")

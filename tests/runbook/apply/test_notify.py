@@ -19,7 +19,7 @@ from runbook.apply.notify import deliver
 from runbook.config.load import load_settings
 from runbook.model.errors import Refused
 from runbook.plans.base import message
-from tests.runbook.changes import Place, Result
+from tests.runbook.changes import Next, Place, Result, Wire
 
 TOKEN = "T0KEN-of-a-hook"
 
@@ -161,3 +161,66 @@ def test_a_change_goes_on_when_nobody_could_be_told(tmp_path: Path) -> None:
     assert [fate for fate, _ in done.outcome.statuses] == ["unknown", "done"]
     assert [f.verdict.name for f in done.outcome.findings] == ["warn", "ok"]
     assert place.app.sandbox.messages == []
+
+
+# --- Approvers are asked, contacts hear the end
+
+
+def titles(place: Place) -> list[tuple[str, str]]:
+    return [(message["to"], message["title"]) for message in place.app.sandbox.messages]
+
+
+@pytest.mark.parametrize("given", [{"ask": True}, {"incident": "INC-7"}], ids=str)
+def test_approvers_are_asked_once_with_the_command(tmp_path: Path, given: dict[str, Any]) -> None:
+    place = Place(tmp_path / "records")
+    first = place.plan("rotate_secret", reason="it is due", **given)
+    asked = f"sandbox: please review secret, plan {first.id}"
+    assert titles(place) == [("manager", asked), ("security", asked)]
+    text = place.app.sandbox.messages[0]["message"]
+    for words in ("add secret version, gmail-oauth-token: newest is version 2", "Reason: it is due", first.folder.name):
+        assert words in text
+    assert f'runbook approve {first.id} --role manager --reason "…"' in text
+    assert "manager was asked by a message; security was asked by a message" in first.outcome.said
+    again = place.plan("rotate_secret", reason="it is due", **given)
+    assert (again.id, len(titles(place))) == (first.id, 2)
+    assert "manager was asked before" in again.outcome.said
+
+
+def test_nobody_is_asked_without_a_word(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records")
+    first = place.plan("rotate_secret", reason="it is due")
+    assert titles(place) == []
+    assert place.plan("rotate_secret", reason="it is due", ask=True).id == first.id
+
+
+def test_who_cannot_be_asked_stops_no_plan(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records")
+    place.wire.fault = lambda wire, n, sent, go: _down(wire, go) if sent.path.startswith("/messages/") else go()
+    first = place.run("rotate_secret", ask=True)
+    assert first.error is None
+    assert first.outcome.result == "planned"
+    assert "manager was not asked" in first.outcome.said
+
+
+def _down(wire: Wire, go: Next) -> Any:
+    with wire.app_fails(status=503):
+        return go()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_heard_of_a_change_hears_how_it_ended(tmp_path: Path, fails: bool) -> None:
+    place = Place(tmp_path / "records")
+    first = place.plan("rollback")
+    place.approve(first.id)
+    if fails:
+        place.wire.fault = lambda wire, n, sent, go: _refused(wire, go) if sent.method == "PATCH" else go()
+    done = place.go("rollback", first.id)
+    assert done.outcome.result == ("failed" if fails else "applied")
+    begin, end = place.app.sandbox.messages
+    assert (begin["to"], end["to"], end["title"]) == ("team-lead", "team-lead", "sandbox: rollback ended")
+    assert end["message"].startswith("failed: change 2 of 2" if fails else "applied: 2 of 2 changes are done")
+
+
+def _refused(wire: Wire, go: Next) -> Any:
+    with wire.app_fails(status=403):
+        return go()

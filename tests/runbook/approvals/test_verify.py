@@ -51,7 +51,10 @@ RULES = {
 
 
 RUNBOOK = {"secret": "rotate_secret", "snapshot": "backup", "iam": "deploy"} | {n: n for n in ("rollback", "deploy")}
-_ONCE = Change(RunOnce(function="hubspot-sync", job="hubspot-sync", repeat="safe"), "Not possible: rows that a run has written stay.")
+_ONCE = Change(
+    RunOnce(function="hubspot-sync", job="hubspot-sync", repeat="safe"),
+    "Not possible: rows that a run has written stay.",
+)
 CHANGES = {
     "secret": Change(AddVersion(secret="hubspot-api-key", before=3, after=4), "disable 4"),
     "rollback": Change(RouteTraffic(service="hubspot-sync", before={"a": 100}, after={"b": 100}), "back to a"),

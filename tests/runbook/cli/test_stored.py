@@ -1,0 +1,132 @@
+"""Plans that wait, notes of an incident, and records that could not be sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import gcp_sandbox
+from gcp_sandbox.serve import Served, serve
+from runbook.cli.main import main
+from runbook.config.load import load_settings
+from runbook.runner.execute import RunResult
+from tests.runbook.changes import GOOGLE_DOWN, KERNEL, Place, someone
+
+BUCKET = "acme-sales-sandbox-runbooks"
+JOB = "https://cloudscheduler.googleapis.com/v1/projects/acme-sales-sandbox/locations/us-central1/jobs/gmail-sync"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "records")
+
+
+@pytest.fixture
+def cli(place: Place) -> Callable[..., Any]:
+    def run(*words: str) -> Any:
+        with place.here():
+            return CliRunner().invoke(main, words)
+
+    return run
+
+
+@pytest.fixture
+def here(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """What `plans` runs to compare a plan runs in this process."""
+
+    def run(runbook: str, values: dict[str, Any], told: Any) -> RunResult:
+        monkeypatch.setattr(KERNEL, "compare", told.compare)
+        ended = place.run(runbook, **values)
+        monkeypatch.setattr(KERNEL, "compare", "")
+        return RunResult(0, ended.folder, {})  # type: ignore[arg-type]
+
+    monkeypatch.setattr("runbook.runner.run.run", run)
+    return place
+
+
+def lines(done: Any) -> list[str]:
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
+
+
+def test_what_waits_is_listed_with_who_must_still_sign(here: Place, cli: Callable[..., Any]) -> None:
+    assert lines(cli("plans")) == ["No plan waits."]
+    first, other = here.plan("scheduler", jobs="gmail-sync"), here.plan("rollback", reason="why")
+    before = len(here.store.list("plans"))
+    listed = {line.split()[0]: line for line in lines(cli("plans"))[2:]}
+    assert set(listed) == {first.id, other.id}
+    assert all(line.endswith("unchanged") and "team-lead" in line for line in listed.values())
+    assert len(here.store.list("plans")) == before  # comparing makes no plan
+    assert here.wire.writes == []
+    here.approve(other.id)
+    here.go("rollback", other.id, reason="why")
+    assert [line.split()[0] for line in lines(cli("plans"))[2:]] == [first.id]
+
+
+def test_a_stale_plan_says_what_moved(here: Place, cli: Callable[..., Any]) -> None:
+    first = here.plan("scheduler", jobs="gmail-sync")
+    someone(here.app, "POST", f"{JOB}:pause")
+    said = lines(cli("plans"))
+    assert said[2].endswith("stale")
+    assert f"{first.id}: changed: relies_on, gmail-sync: ENABLED → PAUSED" in said
+    assert lines(cli("plans", "--quick"))[2].endswith("not looked")
+
+
+def test_a_plan_that_is_too_old_does_not_wait(here: Place, cli: Callable[..., Any]) -> None:
+    here.plan("scheduler", jobs="gmail-sync")
+    here.app.sandbox.now += timedelta(hours=5)
+    assert lines(cli("plans")) == ["No plan waits."]
+
+
+def test_notes_are_part_of_the_incident(here: Place, cli: Callable[..., Any]) -> None:
+    here.run("p1_response", incident="INC-7")
+    assert "Noted: notes/inc-7/" in "\n".join(lines(cli("note", "INC-7", "restarted the proxy | by hand")))
+    for words in (("INC-7", " "), ("INC-7", "\x1b[2J"), ("INC-7", "x" * 501), ("inc", "x")):
+        assert cli("note", *words).exit_code == 2
+    damaged = here.folder / "notes" / "inc-7" / "20990101t000000-00000000"
+    damaged.write_bytes(b"\xff")
+    assert lines(cli("incident", "INC-7"))
+    [draft] = here.folder.glob("incident-INC-7/post_mortem.ipynb")
+    text = draft.read_text()
+    assert "restarted the proxy" in text
+    assert f"{damaged.parent.name}/{damaged.name} cannot be read" in text
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    with serve(gcp_sandbox.app(load_settings("sandbox").inventory(), "healthy")) as server:
+        yield server
+
+
+def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runbook.config.request import Request
+    from runbook.records import publish, record
+
+    def cli(*words: str) -> Any:
+        return CliRunner().invoke(main, words)
+
+    monkeypatch.setenv("RUNBOOK_RECORDS", f"gs://{BUCKET}/records")
+    monkeypatch.setenv("RUNBOOK_LOCAL", str(tmp_path))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", GOOGLE_DOWN)
+    system = load_settings("sandbox")
+    folder = record.new_directory(system, "daily_check")
+    marker = record.begin(folder, Request("daily_check", {"environment": "sandbox"}))
+    assert "no answer" in publish.publish_begin(system, folder)
+    record.finish(folder, marker, status="finished", why="", exit=0, cells=[])
+    failed = cli("records", "push")
+    assert (failed.exit_code, "not all records were sent" in failed.output) == (5, True)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
+    assert lines(cli("records", "push"))[0] == f"{folder.name}: sent"
+    assert lines(cli("records", "push")) == ["Every record of this machine is in the record store."]
+    store = record.store_of(system)
+    assert json.loads(store.read(f"runs/{folder.name}/record.json") or b"")["status"] == "finished"
+    (folder / publish.SENT).unlink()
+    (folder / "record.json").write_text("{}")
+    changed = cli("records", "push")
+    assert (changed.exit_code, "exists with another content" in changed.output) == (5, True)
