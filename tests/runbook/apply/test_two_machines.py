@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from runbook.records.files import json_of
-from tests.runbook.apply.machines import HOST, Machine, Remote, Stored, prepare, until
+from tests.runbook.apply.machines import Machine, Remote, Stored, prepare, to_store, until
 from tests.runbook.apply.test_fault_sweep import careful, fast
 from tests.runbook.changes import Sent, error_of, things
 from tests.slices import first, first_of_each
@@ -79,7 +79,7 @@ def row(kind: str, when: str) -> Callable[[Sent, int], str]:
 
 
 def kind_of(sent: Sent) -> str:
-    if sent.host != HOST:
+    if not to_store(sent):
         return CLOUD
     said = json_of(sent.body)
     return said.get("kind") or sent.path.partition("/")[0]
