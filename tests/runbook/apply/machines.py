@@ -45,9 +45,14 @@ STORE = f"{RECORDS}/rehearsal/sandbox"
 HOST = "storage.googleapis.com"
 
 
+def to_store(sent: Sent) -> bool:
+    """Whether a request is one to the record store."""
+    return sent.host == HOST and sent.method != "PUT"
+
+
 def sent_of(method: str, host: str, path: str, query: str, body: bytes) -> Sent:
     """A request; for one to the store, `path` is the object's name or the prefix that is listed, and a create is a write."""
-    if host != HOST:
+    if host != HOST or "/storage/v1/" not in path:  # to an upload address of Cloud Storage goes a function's source
         return Sent(method, host, path, body, _writes(method, path, body))
     asked = parse_qs(query)
     name = (asked.get("name") or asked.get("prefix") or [unquote(path.partition("/o/")[2])])[0]
@@ -313,4 +318,4 @@ class Machine:
 
     def wrote(self, begin: int = 0) -> list[str]:
         """What it sent to the cloud, but for reads and its store, from its nth request on."""
-        return [sent.line for _, sent in self.seen[begin:] if sent.write and sent.host != HOST]
+        return [sent.line for _, sent in self.seen[begin:] if sent.write and not to_store(sent)]
