@@ -456,6 +456,10 @@ def test_gcloud_knows_every_flag_of_the_lines_that_are_not_run(
         request("rollback", {"revision": "latest"}), given, Findings(), cloud.settings, moment
     ).changes
     lines += [change.undo, release.line]
+    system = cloud.settings
+    named = system.roles.model_copy(update={"entitlements": {"roles/run.developer": "runbook-changes"}})
+    known = (system, system.model_copy(update={"roles": named}))
+    lines += [one.for_hours("roles/run.developer") for one in known]
     wrong = ["gcloud run services update-traffic gmail-sync --nope=1", "gcloud functions deploy gmail-sync --v2"]
     tried = [*dict.fromkeys(lines), *wrong]
     file = tmp_path / "lines.json"

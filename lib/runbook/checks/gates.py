@@ -135,7 +135,10 @@ def held(check: str, seen: Fact[Permission], roles: Iterable[str], lacking: Verd
     for role in roles:
         missing = [r.permission for r in seen.rows if r.role == role and not r.held]
         value = f"lacks {', '.join(missing)}" if missing else "held"
-        found.append(one(check, role, value, "held", lacking if missing else OK, settings.ask_for(role)))
+        hint = settings.ask_for(role)
+        if lacking is ALERT:  # a role for changes is better held for some hours only
+            hint = f"{hint} For some hours: {settings.for_hours(role)}"
+        found.append(one(check, role, value, "held", lacking if missing else OK, hint))
     return join(found)
 
 

@@ -180,11 +180,15 @@ class Window(Part):
 
 
 class Roles(Part):
-    """Role → those of its permissions that runbooks need; `ask` is the contact who grants roles."""
+    """Role → those of its permissions that runbooks need; `ask` is the contact who grants roles.
+
+    `entitlements`: elevated role → its entitlement in Privileged Access Manager, where there is one.
+    """
 
     required: dict[str, list[str]]
     elevated: dict[str, list[str]]
     ask: Name
+    entitlements: dict[str, Name] = Field({})
 
 
 class Contact(Part):
@@ -262,6 +266,17 @@ class Settings(Part):
     def ask_for(self, role: str) -> str:
         """The next step for somebody who lacks a role."""
         return f"ask {self.contacts[self.roles.ask].who} for {role} on {self.project}."
+
+    def for_hours(self, role: str) -> str:
+        """The line of gcloud that asks for an elevated role, or grants it, for four hours."""
+        if entitlement := self.roles.entitlements.get(role):
+            about = f"--entitlement={entitlement} --location=global --project={self.project}"
+            return f'gcloud pam grants create {about} --requested-duration=14400s --justification="…"'
+        until = '"expression=request.time < timestamp(\\"$(date -u -d +4hours +%FT%TZ)\\"),title=four_hours"'
+        return (
+            f"gcloud projects add-iam-policy-binding {self.project} --member=user:YOU --role={role} --condition="
+            + until
+        )
 
     def table(self, name: str) -> str:
         """`project.dataset.table`, as SQL writes it between backticks."""

@@ -8,7 +8,8 @@ RunbookError              what, observed, effect, next; shown as these four line
 │   └── NoCredentials     no Application Default Credentials, or expired ones
 ├── Refused         (5)   a plan that must not be applied, or an approval that must not be given
 ├── NoAnswer        (1)   no connection to the sandbox or to Google
-├── NoRecord        (1)   the records folder is not writable
+├── NoRecord        (1)   the record store is not writable
+│   └── Taken             a name in it that somebody else created first
 └── Broken          (1)   a fault in the runbook itself
     ├── RequestBlocked    a request that the read-only guard blocks
     └── OverCap           a query that would cost more than the cap
@@ -92,8 +93,11 @@ class NoAnswer(RunbookError): ...
 class NoRecord(RunbookError): ...
 
 
-class Taken(Exception):
+class Taken(NoRecord):
     """A name in the record store already exists: another process created it first."""
+
+    def __init__(self, name: str):
+        super().__init__("somebody else wrote this into the record store first", name, next="run again.")
 
 
 class Broken(RunbookError): ...
