@@ -38,9 +38,11 @@ def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
     found, store = [], store_of(system)
     for place in store.children("runs"):
         rows = rows_of(store.read(f"{place}/journal.jsonl") or b"", f"{store}/{place}")
-        if rows and rows[0].get("parameters", {}).get("incident") == checked_incident(incident):
-            report, attested = (json_of(store.read(f"{place}/{name}.json")) for name in ("report", "record"))
-            found.append(IncidentRun(Path(place).name, rows, report if is_report(report) else {}, attested or {}))
+        report, record, begun = (json_of(store.read(f"{place}/{name}.json")) for name in ("report", "record", "begin"))
+        marker = record or begun or {}  # a machine that was lost has left only its begin
+        rows = rows or [{"kind": "START", "time": str(marker.get("started_at")), **marker}]
+        if (rows[0].get("parameters") or {}).get("incident") == checked_incident(incident):
+            found.append(IncidentRun(Path(place).name, rows, report if is_report(report) else {}, marker))
     if not found:
         where = f"{store}/runs"
         hint = f"give each run the parameter -p incident={incident}."

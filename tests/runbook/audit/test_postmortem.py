@@ -77,3 +77,14 @@ def test_of_two_who_plan_the_same_the_last_one_counts(place: Place, monkeypatch:
     with place.here():
         signed = find(plans[0]).sign("on-call", "it cannot wait until morning", "blake", None, "")
     assert (signed.break_glass, signed.requester) == (True, "blake")
+
+
+def test_a_run_whose_machine_was_lost_has_no_verdict(place: Place) -> None:
+    """Of a run on a disk that is gone, the store has only the marker of its begin."""
+    begin = {"runbook": "p1_response", "parameters": {"incident": "INC-7"}, "started_at": "2026-03-11T13:30:00"}
+    place.store.create("runs/20260311T133000Z-p1_response-0000/begin.json", json.dumps(begin | {"who": "x@y"}).encode())
+    with place.here():
+        [run] = runs_of(load_settings("sandbox"), "INC-7")
+        text = draft(load_settings("sandbox"), "INC-7").read_text()
+    assert (run.report, run.at) == ({}, "2026-03-11T13:30:00")
+    assert "`20260311T133000Z-p1_response-0000` has no verdict" in text
