@@ -31,11 +31,16 @@ def first_of_each(kind: Callable[[Any], Any], cases: Iterable[Any]) -> list[Any]
     return made
 
 
-def rotating(rows: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
-    """Pairs, for two parameters: each row with a column that changes from row to row, so that no row or column is left out."""
+def rotating(rows: Sequence[Any], columns: Sequence[Any], step: int = 1) -> list[Any]:
+    """Pairs, for two parameters: each row with a column that changes from row to row, so that no row or column is left out.
+
+    With a `step`, only the first row and every `step`th after it.
+    """
     fewer = min(len(rows), len(columns))
     return [
-        _case((row, column), (y - x) % fewer == 0) for y, row in enumerate(rows) for x, column in enumerate(columns)
+        _case((row, column), (y // step - x) % fewer == 0 and y % step == 0)
+        for y, row in enumerate(rows)
+        for x, column in enumerate(columns)
     ]
 
 

@@ -35,7 +35,7 @@ class Served:
             "127.0.0.1", port, _alive(app), threaded=True, request_handler=_Quiet, fd=self.socket.fileno()
         )
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.before: Any = None
 
     def __enter__(self) -> Served:

@@ -172,7 +172,7 @@ HAPPENS: dict[str, tuple[Any, str]] = {
 VALUES = {"one line": VALUE, "several lines": LINES}
 
 
-@pytest.mark.parametrize(("what", "kind"), rotating([*HAPPENS], [*VALUES]))
+@pytest.mark.parametrize(("what", "kind"), rotating([*HAPPENS], [*VALUES], step=2))
 def test_whatever_happens(
     here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, what: str, kind: str
 ) -> None:

@@ -113,7 +113,7 @@ class Google(BaseHTTPRequestHandler):
 def google() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     handler = type("Handler", (Google,), {"sent": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", handler.sent
     server.shutdown()
     server.server_close()
