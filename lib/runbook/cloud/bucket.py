@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote
 
@@ -51,6 +51,12 @@ class RecordGuard(ReadOnlyGuard):
         below = name.startswith(self.prefix) and ".." not in name.split("/")
         mine = name and once and below and url.netloc in self.hosts
         return "" if mine else "a record store only creates, reads and lists its own objects"
+
+
+@cache
+def bucket_at(address: str, served: str) -> Bucket:
+    """The bucket of Google or of a `served` sandbox: one session, with its credentials, for the whole process."""
+    return Bucket(address)
 
 
 class Bucket:

@@ -50,9 +50,10 @@ def store_of(system: Settings) -> Store:
     place = records_variable() or system.records
     if not place.startswith("gs://"):
         return Store(records_directory(system), shared=system.records_shared)
-    from runbook.cloud.bucket import Bucket  # only for these stores: its imports take time
+    from runbook.cloud.bucket import bucket_at  # only for these stores: its imports take time
 
-    return Store(Bucket(f"{place.rstrip('/')}/{_below(system)}"), shared=True)
+    served = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    return Store(bucket_at(f"{place.rstrip('/')}/{_below(system)}", served), shared=True)
 
 
 def records_directory(system: Settings) -> Path:

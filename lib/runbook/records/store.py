@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -50,7 +51,7 @@ class Store:
     def __str__(self) -> str:
         return str(self.files)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The store's own name: random, and another one for a copy of this store and for one that was restored."""
         if self.files.read("store") is None:

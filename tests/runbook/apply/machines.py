@@ -31,7 +31,7 @@ from werkzeug.test import run_wsgi_app
 from gcp_sandbox.app import App
 from gcp_sandbox.serve import serve
 from runbook.apply import attempts
-from runbook.cloud.bucket import Bucket, RecordGuard
+from runbook.cloud.bucket import Bucket, RecordGuard, bucket_at
 from runbook.cloud.inprocess import InProcess
 from runbook.context import KERNEL
 from runbook.records.files import json_of
@@ -93,6 +93,7 @@ class Remote(Place):
     def here(self) -> Iterator[None]:
         """As in `Place`, and what connects to Cloud Storage gets this one."""
         more = {"RUNBOOK_RECORDS": RECORDS, "RUNBOOK_LOCAL": str(self.records), "STORAGE_EMULATOR_HOST": "the sandbox"}
+        bucket_at.cache_clear()  # another place's session
         way = patch("runbook.cloud.transports.Loopback", lambda _: self.to_store)
         with super().here(), patch.dict(os.environ, more), way:
             yield

@@ -34,8 +34,8 @@ MESSAGE = ("INTENT", "WRITE", CLOUD, "notified", "CONFIRM")
 SIGNED = ("LOCK", "OPEN", "nonces")
 UPLOAD = ("WRITE", CLOUD, "WRITE", CLOUD, "WRITE", CLOUD)
 STEPS = {
-    "rotate_secret": (*SIGNED, "nonces", *MESSAGE, *ONE * 3, "CLOSE"),
-    "deploy": (*SIGNED, *MESSAGE, "INTENT", *UPLOAD, "CONFIRM", *ONE, "CLOSE"),
+    "rotate_secret": (*SIGNED, "nonces", *MESSAGE, *ONE * 3, *MESSAGE, "CLOSE"),
+    "deploy": (*SIGNED, *MESSAGE, "INTENT", *UPLOAD, "CONFIRM", *ONE, *MESSAGE, "CLOSE"),
     "retry": (*SIGNED, *ONE, "CLOSE"),
 }
 
