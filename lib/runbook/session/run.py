@@ -24,7 +24,7 @@ from runbook.model.report import Report
 from runbook.records.journal import Journal
 from runbook.records.provenance import code, state
 from runbook.records.record import new_directory, write_report
-from runbook.session.next_steps import next_steps
+from runbook.session.next_steps import moved_on, next_steps
 
 
 def start(runbook: str, names: Mapping[str, Any]) -> Run:
@@ -147,6 +147,7 @@ class Run(Context):
         found = Findings((*found, *extra))
         if self.outcome and self.outcome.result == "refused":
             found = Findings((*found, *self.outcome.findings))
+        found = moved_on(self, self.outcome, found)
         report = Report(
             self._about(), found, next_steps(self, self.outcome, found.worst), self.outcome, self.moment.past
         )
