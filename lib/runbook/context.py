@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,7 +48,8 @@ class Context:
     """One run: its request, system, moment, and the folder of its record.
 
     `clock_trusted`: whether `moment` comes from the cloud's clock. The rest is what the run has read and found so far:
-    `findings` by check name, `checked` (the ids of facts that a check has used), and `again` (parameters for a rerun).
+    `findings` by the question that they answer, `checked` (the ids of facts that a check has used), and `again`
+    (parameters for a rerun).
     """
 
     request: Request
@@ -60,18 +61,27 @@ class Context:
     journal: Journal
     facts: list[Fact] = field(default_factory=list)
     checked: set[int] = field(default_factory=set)
-    findings: dict[str, Findings] = field(default_factory=dict)
+    findings: dict[Hashable, Findings] = field(default_factory=dict)
     again: dict[str, str] = field(default_factory=dict)
 
-    def judge(self, name: str, found: Findings, *facts: Fact, again: Mapping[str, str] | None = None) -> Findings:
-        """Add findings from these facts to the verdict; they replace earlier findings under this name.
+    def judge(self, name: Hashable, found: Findings, *facts: Fact, again: Mapping[str, str] | None = None) -> Findings:
+        """Add findings from these facts to the verdict; they replace earlier findings on the same question.
 
-        `again` has parameter values for a rerun, such as when the problem was noticed.
+        A question is a name, such as that of the check, and what its facts asked. Of a fact that is not as it was read,
+        such as a part of one, its rows count too. `again` has parameter values for a rerun, such as when the problem
+        was noticed.
         """
+        read = {id(fact) for fact in self.facts}
         self.checked |= {id(fact) for fact in facts}
-        self.findings[name] = found
+        of = (fact.question if id(fact) in read else f"{fact.question} {fact.rows}" for fact in facts)
+        self.findings[(name, *of)] = found
         self.again |= again or {}
         return found
+
+    @property
+    def unchecked(self) -> list[Fact]:
+        """The newest read of each question, if no check has used it."""
+        return [fact for fact in {f.question: f for f in self.facts}.values() if id(fact) not in self.checked]
 
     @contextmanager
     def errors_tell_what_was_written(self) -> Iterator[None]:

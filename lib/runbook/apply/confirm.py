@@ -27,7 +27,7 @@ def since(run: Context, outcome: Outcome) -> Findings:
     names, rule = outcome.plan.watch, outcome.plan.rule
     if not names:
         return Findings()
-    end = time.monotonic() + (rule.watch_s if rule and run.cloud.target == "google" else 0)
+    end, before = time.monotonic() + (rule.watch_s if rule and run.cloud.target == "google" else 0), len(run.facts)
     while True:
         now = run.cloud.now()[0]
         run.moment = Moment(now, run.moment.zone)
@@ -36,6 +36,7 @@ def since(run: Context, outcome: Outcome) -> Findings:
         seen = observe_all(run, asks | {f"errors {name}": facts.errors(hours, name) for name in names})
         found = join(_since(run, outcome, seen.facts[f"runs {name}"], seen.facts[f"errors {name}"]) for name in names)
         if found.worst is Verdict.alert or time.monotonic() >= end:
+            run.checked |= {id(fact) for fact in run.facts[before:]}  # the last look counts
             return found
         time.sleep(EVERY_S)
 
@@ -58,4 +59,6 @@ def compared(run: Context, outcome: Outcome) -> Findings:
     if not copies:
         return Findings()
     seen = observe_all(run, {"copies": facts.copies(list(copies.values()))}).copies
-    return run.judge("confirm", checks.after_copy(seen, run.settings, run.moment), seen)
+    run.checked.add(id(seen))
+    found = run.findings["confirm"] = checks.after_copy(seen, run.settings, run.moment)
+    return found

@@ -54,7 +54,8 @@ class Fact(Generic[R]):
 
     `more` is true if the read stopped at its cap, so there may be more rows. `gaps` lists what could not be read: with
     gaps, single rows are valid, but totals are not. `absent` names what does not exist, according to the cloud.
-    `function` is the function that the fact is about; "" for a fact about several. `zone` is the team's.
+    `function` is the function that the fact is about; "" for a fact about several. `zone` is the team's. `question` is
+    what was asked: reads of the same thing with the same parameters have the same.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Fact(Generic[R]):
     absent: tuple[str, ...] = ()
     function: str = ""
     zone: tzinfo = UTC
+    question: str = ""
 
     @property
     def frame(self) -> pd.DataFrame:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from shlex import quote
+
 from runbook.context import Context
 from runbook.model.command import command
-from runbook.model.findings import Verdict
+from runbook.model.findings import Findings, Verdict
 from runbook.model.outcome import Outcome
 
 
@@ -34,3 +37,23 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
     if worst is Verdict.ok:
         return ("nothing to do until the next scheduled run.",)
     return (f"then check again: {again}",)
+
+
+def moved_on(run: Context, outcome: Outcome | None, found: Findings) -> Findings:
+    """Findings whose next step is never the run that ends here: in its place they say what this run proposes, or did.
+
+    A command for another runbook is for the world of this run.
+    """
+    given = run.request.values
+    this = command(run.request.runbook, {"environment": given["environment"]})
+    world = f" --world {quote(given['world'])}" if given.get("world") else ""
+    steps = {this: this}
+    if outcome and outcome.result == "applied":
+        steps[this] = "this run did it."
+    elif outcome and outcome.next:
+        steps[this] = outcome.next[0]
+
+    def step(said: str) -> str:
+        return steps.get(said) or said + world * said.startswith("runbook run ")
+
+    return Findings(tuple(replace(f, next=step(f.next)) for f in found))

@@ -24,7 +24,7 @@ from runbook.model.report import Report
 from runbook.records.journal import Journal
 from runbook.records.provenance import code, state
 from runbook.records.record import new_directory, write_report
-from runbook.session.next_steps import next_steps
+from runbook.session.next_steps import moved_on, next_steps
 
 
 def start(runbook: str, names: Mapping[str, Any]) -> Run:
@@ -61,10 +61,10 @@ class Run(Context):
     def check(self, check: Callable[..., Findings], *facts: Fact, **asked: Any) -> Findings:
         """Run a check on facts, with its keyword arguments; the findings count in the verdict.
 
-        Running the same check again replaces its earlier findings.
+        Running the same check again on the same reads replaces its earlier findings.
         """
         found = check(*facts, self.settings, self.moment, **asked)
-        return self.judge(check.__name__, found, *facts)
+        return self.judge((check.__name__, repr(asked)), found, *facts)
 
     def plan(self, make: Callable[..., Plan], seen: Seen, gates: Findings) -> Plan:
         """Make a plan. If that is not possible, the plan has no changes and a refusal. Raises BadParameter."""
@@ -131,20 +131,23 @@ class Run(Context):
 
         asked = Read("own query", bq_line(self.cloud, sql, values), see, sql)
         with self.errors_tell_what_was_written():
-            return observe(lambda *_: asked, self.cloud, self.moment)
+            fact = replace(observe(lambda *_: asked, self.cloud, self.moment), question=asked.line)
+        self.facts.append(fact)
+        self.checked.add(id(fact))  # it counts only if a check uses it
+        return fact
 
     def close(self) -> Report:
         """Summarize the findings, the gaps of unchecked facts, the verdict and the next steps; write report.json."""
         found = join(self.findings.values())
-        forgotten = [f for f in self.facts if id(f) not in self.checked]
         extra = [
             Finding("not checked", g.subject, f"could not read: {g.why}", "read", Verdict.unknown, g.next)
-            for f in forgotten
+            for f in self.unchecked
             for g in f.gaps
         ]
         found = Findings((*found, *extra))
         if self.outcome and self.outcome.result == "refused":
             found = Findings((*found, *self.outcome.findings))
+        found = moved_on(self, self.outcome, found)
         report = Report(
             self._about(), found, next_steps(self, self.outcome, found.worst), self.outcome, self.moment.past
         )

@@ -170,7 +170,8 @@ def _template(current: dict, template: dict) -> dict:
         (v["key"], v["secret"], v.get("version") or "latest") for v in config["secretEnvironmentVariables"] or []
     ]
     limits = {**worker["resources"]["limits"], "memory": config["availableMemory"]}
-    worker = {**worker, "env": environment(secrets), "resources": {"limits": limits}}
+    env = environment(secrets, config.get("environmentVariables") or {})
+    worker = {**worker, "env": env, "resources": {**worker["resources"], "limits": limits}}
     labels = {**template["labels"], "goog-cloudfunctions-runtime": current["buildConfig"]["runtime"]}
     return {**template, "labels": labels, "timeout": f"{config['timeoutSeconds']}s", "containers": [worker]}
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox.http import ApiError, Call, route
-from gcp_sandbox.services.run.revisions import secret_variables
+from gcp_sandbox.services.run.revisions import LOGGED, secret_variables
 from gcp_sandbox.wire import digest, not_found, page, sent, stamp
 from gcp_sandbox.world.inventory import Function
 
@@ -69,7 +69,7 @@ class Functions:
                 "maxInstanceRequestConcurrency": 1,
                 "ingressSettings": "ALLOW_ALL",
                 "serviceAccountEmail": inventory.account,
-                "environmentVariables": {"LOG_EXECUTION_ID": "true"},
+                "environmentVariables": {**LOGGED},
                 **self._secrets(function),
             },
         }

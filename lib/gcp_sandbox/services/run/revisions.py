@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +10,11 @@ from gcp_sandbox.wire import digest, etag, stamp
 from gcp_sandbox.world.inventory import Function, Inventory
 from gcp_sandbox.world.schema import SecretReference
 
-TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency")
+# What a revision takes over from the service's template.
+TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency", "scaling")
+TEMPLATE += ("vpcAccess", "executionEnvironment", "sessionAffinity", "containers", "volumes")
 
-TEMPLATE += ("containers", "volumes")
-
+LOGGED = {"LOG_EXECUTION_ID": "true"}  # every function has it
 NOT_LISTENING = (
     "The user-provided container failed to start and listen on the port defined provided by the PORT=8080 environment "
     "variable within the allocated timeout. This can happen when the container port is misconfigured or if the timeout "
@@ -83,10 +84,9 @@ def image(name: str, n: int, inventory: Inventory) -> str:
     return f"{inventory.region}-docker.pkg.dev/{inventory.project}/gcf-artifacts/{name}:version_{n}"
 
 
-def environment(secrets: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
-    """A container's environment: each secret is (variable, secret, version)."""
-    plain = [{"name": "LOG_EXECUTION_ID", "value": "true"}]
-    return plain + [
+def environment(secrets: list[tuple[str, str, str]], values: Mapping[str, str] = LOGGED) -> list[dict[str, Any]]:
+    """A container's environment: plain values, then the secrets, each of which is (variable, secret, version)."""
+    return [{"name": name, "value": value} for name, value in values.items()] + [
         {"name": key, "valueSource": {"secretKeyRef": {"secret": secret, "version": version}}}
         for key, secret, version in secrets
     ]

@@ -1,0 +1,79 @@
+"""What comes next is never what was just done: in every shipped world, after every runbook."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gcp_sandbox.world.schema import shipped
+from runbook.config.load import RUNBOOKS
+from runbook.model.findings import Verdict
+from tests.runbook.changes import CHANGING, Place, Result
+from tests.slices import rotating
+
+NAMES = sorted(path.stem for path in RUNBOOKS.glob("*.ipynb"))
+CHECK = "check again: "  # something else comes first
+
+
+def commands(line: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each `runbook run` in a line: the runbook and its parameters, without the place."""
+    for part in line.split("runbook run ")[1:]:
+        name, *words = shlex.split(part.partition(";")[0].replace("'", ""))
+        yield name, dict(w.split("=", 1) for flag, w in pairwise(words) if flag == "-p")
+
+
+def moves_on(runbook: str, given: dict[str, Any], ran: Result) -> None:
+    """No line is this run again, and each names this run's world."""
+    assert ran.error is None
+    report = ran.names["run"].close()
+    said = [*(f.next for f in report.findings if f.next), *report.next]
+    here = runbook, {name: str(value) for name, value in given.items() if name != "world"}
+    same = [line for line in said if here in list(commands(line))]
+    assert not [line for line in same if CHECK not in line], said
+    assert not [line for line in said if "runbook run" in line and f"--world {given['world']}" not in line], said
+
+
+@pytest.mark.parametrize(("world", "runbook"), rotating(sorted(shipped()), NAMES))
+def test_no_next_step_is_the_command_that_was_just_run(tmp_path: Path, world: str, runbook: str) -> None:
+    for given in ({"world": world}, {"world": world, **CHANGING.get(runbook, {})}):
+        moves_on(runbook, given, Place(tmp_path / "records", world).run(runbook, **given))
+
+
+# How a backup is asked for where there is none → what its warning says to do; ID is the plan's.
+BACKUPS: list[tuple[dict[str, Any], str]] = [
+    ({}, "runbook apply ID"),
+    ({"tables": "sf_accounts"}, "runbook apply ID"),
+    ({"apply": True}, "this run did it."),
+    ({"tables": "sf_accounts", "apply": True}, "this run did it."),
+]
+
+
+@pytest.mark.parametrize(("given", "step"), BACKUPS)
+def test_a_backup_says_what_it_proposes_or_did(tmp_path: Path, given: dict[str, Any], step: str) -> None:
+    ran = Place(tmp_path / "records", "no_backup").run("backup", world="no_backup", **given)
+    moves_on("backup", {"world": "no_backup", **given}, ran)
+    [warned] = [f for f in ran.names["run"].close().findings if f.verdict is Verdict.warn]
+    assert warned.next == step.replace("ID", ran.id)
+
+
+def test_a_backup_of_one_table_leaves_the_others_to_another_run(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records", "no_backup")
+    for given in ({"tables": "sf_accounts", "apply": True}, {"tables": "sf_accounts"}):
+        ran = place.run("backup", **given)
+    assert ran.outcome.result == "nothing to do"
+    [warned] = [f for f in ran.names["run"].close().findings if f.verdict is Verdict.warn]
+    assert warned.next == "runbook run backup --env sandbox"
+
+
+def test_a_signed_backup_is_to_be_approved_first(tmp_path: Path) -> None:
+    ran = Place(tmp_path / "records", "no_backup").run("backup")
+    run = ran.names["run"]
+    run.outcome = replace(ran.outcome, next=("runbook approve ID", "runbook apply ID"))
+    [warned] = [f for f in run.close().findings if f.verdict is Verdict.warn]
+    assert warned.next == "runbook approve ID"
