@@ -8,12 +8,12 @@ the changes that are done, and applies the rest under the same approvals until t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from runbook.apply.ask import ask
 from runbook.apply.attempts import Attempt, already_applied, begun, unfinished_attempts
@@ -25,22 +25,19 @@ from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens, terms_of
 from runbook.approvals.verify import approvals_of, check, consume, used_by
-from runbook.context import KERNEL
+from runbook.context import KERNEL, Context
 from runbook.display.text import visible
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.findings import Finding, Verdict
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
-from runbook.records.files import publish
+from runbook.records.files import write_json
 from runbook.records.people import person
 from runbook.records.plans import Terms, clock, newest_plan, plan_of
 from runbook.records.provenance import require_committed
 from runbook.records.record import store_of
 from runbook.records.store import Store
-
-if TYPE_CHECKING:
-    from runbook.context import Context
 
 
 def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
@@ -62,14 +59,13 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         approvals = _require_approved(run, plan, asked)
         with begun(run, store, plan, KERNEL.takeover) as attempt:
             _use(store, plan, asked, approvals, attempt)
-            return _execute(run, plan, secret_value, attempt, asked, approvals)
+            return _execute(Executor(run, plan, secret_value, attempt), asked.now, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
         return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     """How this run must handle a plan: `go` is whether to apply it.
 
     `now` is the cloud's time if `clock_trusted`, else this machine's. `opening` is the start of the preferred time.
@@ -109,16 +105,14 @@ def _asked(run: Context, plan: Plan) -> _Asked:
     alone = bool(named) and plan.may_be_alone and _is_open(run, named, now)
     terms = terms_of(rule, person(), opening, named if alone else "")
     unsigned = not rule.signers and bool(given.get("apply") or given.get("notify"))
-    return _Asked(
-        bool(given.get("approved_plan")) or unsigned, now, clock_trusted and run.clock_trusted, opening, terms
-    )
+    go = bool(given.get("approved_plan")) or unsigned
+    return _Asked(go, now, clock_trusted and run.clock_trusted, opening, terms)
 
 
 def _is_open(run: Context, incident: str, now: datetime) -> bool:
-    try:
+    with suppress(Refused, BadSettings):  # nobody may sign here: planning goes on, applying says so
         return is_open(store_of(run.settings), signers_of(run.settings, run.cloud.target), incident, now)
-    except (Refused, BadSettings):  # nobody may sign here: planning goes on, applying says so
-        return False
+    return False
 
 
 def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretValue) -> None:
@@ -141,9 +135,8 @@ def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretV
 
 def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statement, ...]:
     """The approvals that allow applying this plan now; empty if no approval is required. Raises Refused."""
-    store, people = store_of(run.settings), None
-    if plan.rule.signers:
-        people = signers_of(run.settings, run.cloud.target)
+    store = store_of(run.settings)
+    people = signers_of(run.settings, run.cloud.target) if plan.rule.signers else None
     found = approvals_of(store, plan.whole_id)
     statements = check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening)
     if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):
@@ -161,17 +154,16 @@ def _use(store: Store, plan: Plan, asked: _Asked, approvals: Sequence[Statement]
         raise
 
 
-def _execute(
-    run: Context, plan: Plan, secret_value: SecretValue, attempt: Attempt, asked: _Asked, approvals: Sequence[Statement]
-) -> Outcome:
+def _execute(executor: Executor, now: datetime, approvals: Sequence[Statement]) -> Outcome:
     """Let the executor write; record which approvals were used."""
+    run, plan, attempt = executor.run, executor.plan, executor.journal
     shown = ("approver", "role", "reason", "incident", "override", "review_by")
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
     stored = newest_plan(attempt.store, plan.id)
     planned_in = stored.file.record if stored else ""
     about = {"person": person(), "principal": run.cloud.identity}
     run.journal.write("APPLY", **about, plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
-    return replace(Executor(run, plan, secret_value, attempt).all(asked.now), by=by, planned_in=planned_in)
+    return replace(executor.all(now), by=by, planned_in=planned_in)
 
 
 def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
@@ -189,9 +181,8 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
     steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in terms.signers]
     if asked.opening > asked.now and steps:
         begins = run.moment.local(clock(terms.not_before))
-        steps.append(
-            f'the approval takes effect {begins:%a %H:%M}; to apply now, add --override "why it cannot wait" to it'
-        )
+        hint = 'to apply now, add --override "why it cannot wait" to it'
+        steps.append(f"the approval takes effect {begins:%a %H:%M}; {hint}")
     if run.request.values.get("ask") or (steps and run.request.values.get("incident")):
         said = f"{said}; {'; '.join(ask(run, plan, terms))}"
     if terms.incident:
@@ -216,4 +207,4 @@ def _put(run: Context, plan: Plan, terms: Terms) -> None:
     # Two people may make the same plan: the approver must see the newest file, with the latest requester's terms.
     name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
     store_of(run.settings).create(name, content)
-    publish(run.folder / "plan.json", json.dumps(file, indent=1, ensure_ascii=False).encode() + b"\n")
+    write_json(run.folder / "plan.json", file)

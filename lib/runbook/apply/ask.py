@@ -10,18 +10,16 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.apply.actions import ACTIONS
 from runbook.apply.secret_value import SecretValue
 from runbook.cloud.failures import gap
+from runbook.context import Context
 from runbook.model.errors import NoRecord, Refused
 from runbook.model.plan import Plan
 from runbook.plans.base import message
 from runbook.records.plans import Terms, clock, utc_text
-
-if TYPE_CHECKING:
-    from runbook.context import Context
 
 
 def ask(run: Context, plan: Plan, terms: Terms) -> Iterator[str]:

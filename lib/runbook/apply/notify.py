@@ -28,11 +28,8 @@ def deliver(contact: str, title: str, text: str) -> None:
         why = f"{named} is not set on this machine"
         raise Refused(f"{contact} was not notified", why, next="notify them yourself.")
     if not addresses.add(os.environ[named]):
-        raise Refused(
-            f"{contact} was not notified",
-            f"{named} contains an address that apprise does not support",
-            next="notify them yourself; fix the variable.",
-        )
+        why = f"{named} contains an address that apprise does not support"
+        raise Refused(f"{contact} was not notified", why, next="notify them yourself; fix the variable.")
     if not addresses.notify(title=title, body=text):
         services = ", ".join(sorted({str(one.service_name) for one in addresses}))
         why = f"at least one of these did not accept the message: {services}"

@@ -36,15 +36,12 @@ class SecretValue:
         """The value. Raises Refused if it is missing, empty, or too large for Secret Manager."""
         value = self._value = _secret() if self._value is None else self._value
         if value is None or not value.strip():
-            raise Refused(
-                "there is no value for the new version",
-                f"it is not in {FILE}, in {NAME} or on the command line",
-                next="use runbook apply ID with --secret-file PATH, --secret-env NAME, --secret-stdin, or the prompt.",
-            )
+            why = f"it is not in {FILE}, in {NAME} or on the command line"
+            hint = "use runbook apply ID with --secret-file PATH, --secret-env NAME, --secret-stdin, or the prompt."
+            raise Refused("there is no value for the new version", why, next=hint)
         if len(value) > LIMIT:
-            raise Refused(
-                f"the value has {len(value):,} bytes", "a version has at most 65,536 bytes", next="check the file."
-            )
+            what = f"the value has {len(value):,} bytes"
+            raise Refused(what, "a version has at most 65,536 bytes", next="check the file.")
         return value
 
     def scrub(self, text: str) -> str:
@@ -62,22 +59,12 @@ SHORT = 6  # bytes; a shorter line of the value reveals nothing, and occurs in m
 
 def _forms(value: bytes) -> list[str]:
     """The encodings of a value in requests, answers and tracebacks."""
-    plain, encoded = value.decode(errors="replace"), base64.b64encode(value).decode()
+    plain = value.decode(errors="replace")
     quoted = [json.dumps(plain, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
     urls = [quote(plain), quote(plain, safe=""), quote_plus(plain)]
-    web = encoded.translate({43: "-", 47: "_"})
-    return [
-        plain,
-        repr(value)[2:-1],
-        *quoted,
-        *urls,
-        encoded,
-        encoded.rstrip("="),
-        web,
-        web.rstrip("="),
-        value.hex(),
-        value.hex().upper(),
-    ]
+    padded = [encode(value).decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)]
+    encoded = [*padded, *(form.rstrip("=") for form in padded), value.hex(), value.hex().upper()]
+    return [plain, repr(value)[2:-1], *quoted, *urls, *encoded]
 
 
 def _secret() -> bytes | None:

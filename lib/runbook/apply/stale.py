@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.apply.attempts import attempts, is_final
-from runbook.context import KERNEL
+from runbook.context import KERNEL, Context
 from runbook.display.text import Row
 from runbook.model.canonical import canonical
 from runbook.model.errors import Refused
@@ -15,9 +15,6 @@ from runbook.model.plan import Plan, change_of
 from runbook.records.journal import rows_in
 from runbook.records.plans import newest_plan
 from runbook.records.store import Store
-
-if TYPE_CHECKING:
-    from runbook.context import Context
 
 
 def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | None:
@@ -37,12 +34,8 @@ def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | No
     if not (begun or KERNEL.abandon) or rule is None:
         return None
     changes = tuple(change_of(row, run.request.runbook, content["operation"]) for row in content["changes"])
-    if (
-        not KERNEL.abandon
-        and not rule.signers
-        and not {canonical(c.plain()) for c in changes}
-        <= {canonical(c.plain()) for c in (*plan.changes, *plan.already_applied)}
-    ):
+    here = {canonical(change.plain()) for change in (*plan.changes, *plan.already_applied)}
+    if not (KERNEL.abandon or rule.signers) and not {canonical(change.plain()) for change in changes} <= here:
         return None
     was = {name: content[name] for name in ("operation", "reason", "relies_on")}
     made = replace(plan, **was, changes=changes, rule=rule, refusal=None)
@@ -55,13 +48,11 @@ def stale(store: Store, wanted: str, plan: Plan) -> Refused:
     if stored is None:
         return Refused(f"there is no plan {wanted}", "it is not in this record store", next="plan, then approve.")
     before, now = stored.file.content, plan.content
-    moved = [*_moved("", _read(before), _read(now))] or [*_moved("", before, now)]
+    moved = [*_moved("", _read(before), _read(now))] or _moved("", before, now)
     where = f"{plan.operation} ({plan.origin.get('environment')})"
-    return Refused(
-        f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}",
-        "\n".join(f"changed: {line}" for line in moved),
-        next=f"review “What will change?” again; approve {plan.id}, or stop.",
-    )
+    said = "\n".join(f"changed: {line}" for line in moved)
+    hint = f"review “What will change?” again; approve {plan.id}, or stop."
+    return Refused(f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}", said, next=hint)
 
 
 def _read(content: Row) -> Row:

@@ -45,16 +45,12 @@ def approve(
     statement = statement_of(text)
     require(*rules(statement, file.content, terms, signers))
     for before in statements_of(store, file.id):
-        elsewhere = (
-            same_person_key(before.approver) == same_person_key(person)
-            and before.role != role
-            and now < clock(before.expires_at)
-        )
-        require((not elsewhere, f"{person} has already signed this plan as {before.role}"))
+        theirs = same_person_key(before.approver) == same_person_key(person) and now < clock(before.expires_at)
+        require((not theirs or before.role == role, f"{person} has already signed this plan as {before.role}"))
     signature = sign(text, key, statement.target)
     signers.verify(person, text, signature, now)
-    name = f"approvals/{file.id}/{statement.nonce}.json"
-    store.create(name, canonical({"statement": text.decode(), "signature": signature}))
+    signed = canonical({"statement": text.decode(), "signature": signature})
+    store.create(f"approvals/{file.id}/{statement.nonce}.json", signed)
     return statement
 
 
@@ -75,11 +71,8 @@ def _plan(plan_file: bytes, rule: Rule, store: Store, now: datetime) -> tuple[Pl
 
 def _values(file: PlanFile, terms: Terms, person: str, role: str, reason: str, start: datetime) -> dict[str, Any]:
     alone = same_person_key(person) == same_person_key(terms.requester)
-    return {
-        **{name: file.content.get(name) for name in ("operation", "environment", "project", "target")},
-        **{"schema": 1, "plan": file.id, "risk": terms.risk, "requester": terms.requester},
-        **{"approver": person, "role": role, "break_glass": alone, "nonce": secrets.token_hex(16)},
-        **{"reason": reason, "incident": terms.incident if alone else ""},
-        "not_before": utc_text(start),
-        "expires_at": utc_text(start + timedelta(hours=terms.valid_hours)),
-    }
+    values = {name: file.content.get(name) for name in ("operation", "environment", "project", "target")}
+    values |= {"schema": 1, "plan": file.id, "risk": terms.risk, "requester": terms.requester}
+    values |= {"approver": person, "role": role, "break_glass": alone, "nonce": secrets.token_hex(16)}
+    values |= {"reason": reason, "incident": terms.incident if alone else ""}
+    return values | {"not_before": utc_text(start), "expires_at": utc_text(start + timedelta(hours=terms.valid_hours))}

@@ -128,8 +128,9 @@ def demo_signers(folder: Path) -> None:
         new = Path(name, "approvers")
         new.mkdir(mode=0o700)
         for person in DEMO:
-            made = keygen("-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", new / person)
-            made.check_returncode()
+            keygen(
+                "-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", new / person
+            ).check_returncode()
         lines = [f'{p} namespaces="{NAMESPACES["sandbox"]}" {(new / f"{p}.pub").read_text()}' for p in DEMO]
         (new / "allowed_signers").write_text("".join(lines))
         (new / "roles.yaml").write_text(yaml.safe_dump({"people": DEMO}))

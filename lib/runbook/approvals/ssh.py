@@ -16,18 +16,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from runbook.config.data_file import table
 from runbook.model.errors import Refused
 
 NAMESPACES = {"google": "runbook-approval", "sandbox": "runbook-approval-sandbox"}
 
-KINDS = (
-    "ssh-ed25519",
-    "sk-ssh-ed25519@openssh.com",
-    "ecdsa-sha2-nistp256",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "ssh-rsa",
-)
-
+_DATA = table(__file__, "ssh.yaml")
+KINDS: list[str] = _DATA["kinds"]
 TIME = "%Y%m%d%H%M%SZ"
 Identity = str  # a public key as ssh-keygen writes it, so that one key has one text
 
@@ -36,18 +31,6 @@ _ALGORITHMS = {*KINDS, "rsa-sha2-512"} - {"ssh-rsa"}
 
 # ssh-keygen ignores text after a signature.
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/\n]+={0,2}\n)-----END SSH SIGNATURE-----\n?")
-
-# What `ssh-keygen -vvv` writes → the reason. Source: ssh-keygen.c, sshsig.c and ssherr.c of OpenSSH. The exit code
-# alone decides; without -vvv a revoked key and an unknown key read the same.
-_REASONS = {
-    'Invalid "verify-time"': "this ssh-keygen is older than OpenSSH 9.1, so it cannot check the signature of {}",
-    "Signature verification failed": "the signature of {} does not fit the statement",
-    "namespace does not match": "the signature of {} is for another namespace",
-    "Key is revoked": "the key that signed for {} is revoked",
-    "key has expired": "the key of {} has expired",
-    "key is not yet valid": "the key of {} is not yet valid",
-    "key not found": "the key that signed is not one of {}'s keys",
-}
 
 
 def keygen(*arguments: str | Path, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -96,7 +79,7 @@ def require_algorithm(signature: str) -> None:
 def refusal(said: bytes, person: str) -> Refused:
     """Make the error for a signature that `ssh-keygen -vvv` did not accept; `said` is its standard error."""
     text = said.decode(errors="replace")
-    for words, reason in _REASONS.items():
+    for words, reason in _DATA["reasons"].items():
         if words in text:
             return Refused(reason.format(person))
     other = "; ".join(line for line in text.splitlines() if not line.startswith("debug"))

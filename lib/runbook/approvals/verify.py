@@ -30,6 +30,7 @@ from runbook.records.store import Store, Taken
 
 ON_CALL = "on-call"
 Json = Mapping[str, Any]
+Signed = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
 
 
 def require_signature(file: PlanFile, rule: Rule, signers: Signers, store: Store, now: datetime) -> None:
@@ -42,15 +43,12 @@ def require_signature(file: PlanFile, rule: Rule, signers: Signers, store: Store
     for raw in approvals_of(store, file.id):
         try:
             statement_in(raw, file.content, current_terms(file, rule), signers, now)
+            return
         except Refused as refusal:
             why.append(refusal.what)
-        else:
-            return
-    raise Refused(
-        f"{file.content['operation']} ({file.content['environment']}) is not approved: {file.id[:12]}",
-        "\n".join(why),
-        next=f"runbook approve {file.id[:12]}, by: {', '.join(rule.signers)}.",
-    )
+    plan, operation = file.id[:12], f"{file.content['operation']} ({file.content['environment']})"
+    hint = f"runbook approve {plan}, by: {', '.join(rule.signers)}."
+    raise Refused(f"{operation} is not approved: {plan}", "\n".join(why), next=hint)
 
 
 def approvals_of(store: Store, plan: str) -> list[bytes]:
@@ -68,13 +66,7 @@ def statements_of(store: Store, plan: str) -> Iterator[Statement]:
 
 
 def check(
-    content: Json,
-    terms: Terms,
-    approvals: Iterable[bytes],
-    signers: Signers | None,
-    now: datetime,
-    *,
-    opening: datetime,
+    content: Json, terms: Terms, approvals: list[bytes], signers: Signers | None, now: datetime, *, opening: datetime
 ) -> tuple[Statement, ...]:
     """The statements that allow applying this plan now: one for each role, from different people and keys.
 
@@ -84,7 +76,7 @@ def check(
     """
     if not terms.signers and terms.risk == "low":
         return ()
-    accepted: dict[str, tuple[Statement, Identity]] = {}
+    accepted: dict[str, Signed] = {}
     why, early = [], []
     for raw in approvals if signers else ():
         try:
@@ -118,11 +110,8 @@ def _not_approved(
     only_early = bool(early) and not missing
     if only_early:
         hint = f"wait until {max(s.not_before for s in early)}, or sign again with --override “why it cannot wait”."
-    return Refused(
-        f"{content['operation']} ({content['environment']}) is not approved{' yet' * only_early}: {plan}",
-        "\n".join(why) or f"params name no approver for an operation of {terms.risk} risk",
-        next=hint,
-    )
+    what = f"{content['operation']} ({content['environment']}) is not approved{' yet' * only_early}: {plan}"
+    return Refused(what, "\n".join(why) or f"params name no approver for an operation of {terms.risk} risk", next=hint)
 
 
 def consume(store: Store, statements: Iterable[Statement], plan: str, by: str, now: datetime) -> None:
@@ -154,9 +143,7 @@ def used_by(store: Store, statements: Iterable[Statement]) -> set[str]:
     return {str(note.get("by", "?")) if isinstance(note, dict) else "?" for note in notes}
 
 
-def statement_in(
-    raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime
-) -> tuple[Statement, Identity]:
+def statement_in(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> Signed:
     """The statement of one approval, and the identity of its key. Raises Refused unless its signature and all rules
     are valid.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
@@ -18,8 +18,7 @@ from runbook.records.record import is_report, records_directory, store_of
 NO_CHANGE = "the records of this incident contain no change"
 
 
-@dataclass(frozen=True)
-class IncidentRun:
+class IncidentRun(NamedTuple):
     """One run with the parameter `incident`: its name, journal rows, report and record."""
 
     name: str
@@ -44,9 +43,8 @@ def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
         if (rows[0].get("parameters") or {}).get("incident") == checked_incident(incident):
             found.append(IncidentRun(Path(place).name, rows, report if is_report(report) else {}, marker))
     if not found:
-        where = f"{store}/runs"
         hint = f"give each run the parameter -p incident={incident}."
-        raise UnknownName(f"no record belongs to {incident}", f"searched {where}", next=hint)
+        raise UnknownName(f"no record belongs to {incident}", f"searched {store}/runs", next=hint)
     return sorted(found, key=lambda one: one.at)
 
 
@@ -56,10 +54,9 @@ def draft(system: Settings, incident: str) -> Path:
     from nbconvert import HTMLExporter
 
     runs = runs_of(system, incident)
-    texts = _sections(incident, runs, notes_of(system, incident))
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for text in texts])
-    for number, cell in enumerate(book.cells):
-        cell.id = f"part-{number}"
+    texts = enumerate(_sections(incident, runs, notes_of(system, incident)))
+    cells = [nbformat.v4.new_markdown_cell(text, id=f"part-{number}") for number, text in texts]
+    book = nbformat.v4.new_notebook(cells=cells)
     folder = records_directory(system) / f"incident-{incident}"
     probe(folder)
     path = folder / "post_mortem.ipynb"
@@ -73,7 +70,8 @@ def _sections(incident: str, runs: list[IncidentRun], notes: list[Row]) -> list[
     """The sections of the draft, from the records and the notes only."""
     first = next((run.report for run in runs if run.report), {})
     system = f"System: {first.get('project', 'unknown')}, {first.get('target', '')}."
-    rows = sorted([_row(run) for run in runs] + [_note_row(note) for note in notes])
+    noted = [f"| {note['at'][:19]} | note | {note['who']} | {note['text']} | |" for note in notes]
+    rows = sorted([*map(_row, runs), *noted])
     found = [f for run in runs for f in run.report.get("findings", [])]
     impact = dict.fromkeys(f"{f['subject']}: {f['value']}" for f in found if f["verdict"] == "alert")
     unknown = dict.fromkeys(f"{f['check']}, {f['subject']}: {f['value']}" for f in found if f["verdict"] == "unknown")
@@ -92,26 +90,17 @@ def _row(run: IncidentRun) -> str:
     return f"| {run.at[:19]} | {run.rows[0].get('runbook')} | {who} | {said} | `{run.name}` |"
 
 
-def _note_row(note: Row) -> str:
-    return f"| {note['at'][:19]} | note | {note['who']} | {note['text']} | |"
-
-
-def _done(run: IncidentRun) -> list[str]:
+def _done(run: IncidentRun) -> Iterator[str]:
     """What a run wrote, who approved it, and whether it was verified."""
-    lines = []
     for row in run.rows:
+        at = row["time"][:19]
         if row["kind"] == "APPLY":
             by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
-            said = f"plan {row['plan'][:12]}, " + (f"approved by {by}" if by else "no approval required")
+            yield f"{at} plan {row['plan'][:12]}, {f'approved by {by}' if by else 'no approval required'}"
         elif row["kind"] == "INTENT":
-            change = row["change"]
-            said = f"{change['action']}, {change['resource']}: {change['before']} → {change['after']}"
+            yield "{} {action}, {resource}: {before} → {after}".format(at, **row["change"])
         elif row["kind"] == "CONFIRM":
-            said = f"state afterwards: {row['state']}, {row['said']}"
-        else:
-            continue
-        lines.append(f"{row['time'][:19]} {said}")
-    return lines
+            yield f"{at} state afterwards: {row['state']}, {row['said']}"
 
 
 def _list(lines: Any, none: str) -> str:

@@ -73,7 +73,6 @@ def _shown_report(cell: Mapping[str, Any]) -> dict[str, Any] | None:
     from runbook.model.report import MIME
 
     data = next((o["data"][MIME] for o in cell.get("outputs", []) if MIME in o.get("data", {})), None)
-    if not is_report(data):
-        return None
-    names = [str(data.get(key, "")) for key in ("runbook", "environment")]
-    return data if all(re.fullmatch(r"[A-Za-z][\w-]*", name) for name in names) else None
+    keys = ("runbook", "environment")
+    good = is_report(data) and all(re.fullmatch(r"[A-Za-z][\w-]*", str(data.get(key, ""))) for key in keys)
+    return data if good else None

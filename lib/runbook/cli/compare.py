@@ -81,10 +81,9 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
     query = send("POST", f"{bigquery}/queries", SELECT) if cloud.guard.is_select(SELECT["query"]) else {}
     job, place = (text(query, "body", "jobReference", key) or "none" for key in ("jobId", "location"))
     names = {"projects": system.project, "locations": system.region, "datasets": system.datasets.main}
-    names |= {"functions": function.name, "services": function.service_name}
+    names |= {"tables": system.tables.etl_runs.name, "functions": function.name, "services": function.service_name}
     names |= {"cloudscheduler.jobs": function.job_name, "bigquery.jobs": job, "queries": job}
     names |= {"secrets": next((s for f in system.functions for s in f.secrets), "none"), "versions": "latest"}
-    names |= {"tables": system.tables.etl_runs.name}
     newest = {"filter": hours, "orderBy": "timestamp desc", "pageSize": 1000, "resourceNames": [project]}
     bodies = {"cloudresourcemanager.permissions": {"permissions": sorted(READING)}, "logging.entries": newest}
     for read in READS:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -60,11 +61,10 @@ def init(out: Path | None, world: str, **given: str) -> tuple[Path, str, list[st
 
 def fits(kind: Any, value: Any) -> bool:
     """Whether a key of params with this type may have this value."""
-    try:
+    with suppress(ValueError):
         TypeAdapter(kind).validate_python(value)
-    except ValueError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _read(cloud: Cloud) -> tuple[Answer, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, load_notebook
 from runbook.model.errors import BadInput
-from runbook.records.files import probe, publish
+from runbook.records.files import probe, write_json
 from runbook.records.record import records_directory
 
 
@@ -25,8 +24,7 @@ def working_copies(environment: str) -> Path:
     folder = records_directory(load_settings(environment)) / f"lab-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     probe(folder)
     for path in sorted(RUNBOOKS.glob("*.ipynb")):
-        copy = _copy(load_notebook(path), environment)
-        publish(folder / path.name, (json.dumps(copy, indent=1, ensure_ascii=False) + "\n").encode())
+        write_json(folder / path.name, _copy(load_notebook(path), environment))
     return folder
 
 

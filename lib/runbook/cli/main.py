@@ -18,10 +18,12 @@ from typing import Any
 import click
 
 from runbook.cli import signing, stored
-from runbook.cli.output import print_findings, print_result
-from runbook.cli.signing import ENV
+from runbook.cli.output import exit_with, print_findings
+from runbook.cli.signing import ENV, SYSTEM
+from runbook.display.text import text_table
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world file.")
 
 
@@ -63,23 +65,17 @@ def run(name: str, environment: str | None, world: str, given: Sequence[str]) ->
     from runbook.runner.progress import progress
     from runbook.runner.run import run as run_runbook
 
-    ended = run_runbook(name, values, progress())
-    print_result(ended)
-    sys.exit(ended.exit)
+    exit_with(run_runbook(name, values, progress()))
 
 
 @main.command()
 @click.argument("plan")
-@click.option(
-    "--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The file with the new value."
-)
-@click.option("--secret-env", metavar="NAME", help="The environment variable with the new value.")
-@click.option("--secret-stdin", is_flag=True, help="Read the new value from standard input.")
+@click.option("--secret-file", "file", type=_FILE, help="The file with the new value.")
+@click.option("--secret-env", "variable", metavar="NAME", help="The environment variable with the new value.")
+@click.option("--secret-stdin", "stdin", is_flag=True, help="Read the new value from standard input.")
 @click.option("--takeover", default="", metavar="OWNER", help="Finish the attempt of an owner whose process is dead.")
 @click.option("--abandon", default="", metavar="OWNER", help="Only look what a dead owner did, and close its attempt.")
-def apply(
-    plan: str, secret_file: Path | None, secret_env: str | None, secret_stdin: bool, takeover: str, abandon: str
-) -> None:
+def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
     """Plan again; if the plan is still the approved one, apply it and verify the result."""
     from runbook.approvals.stored_plan import find
     from runbook.cli.secret_prompt import ask_secret
@@ -91,20 +87,15 @@ def apply(
         raise BadInput("--takeover with --abandon", next="use one of them.")
     found = find(plan)
     found.require_signature()
-    secret = None
-    if found.needs_secret and not abandon:
-        secret = ask_secret(secret_file, secret_env, secret_stdin)
+    secret = ask_secret(**source) if found.needs_secret and not abandon else None
     values = {**found.parameters, "approved_plan": plan}
-    ended = run_runbook(found.runbook, values, progress(), told=Told(secret, takeover, abandon))
-    print_result(ended)
-    sys.exit(ended.exit)
+    exit_with(run_runbook(found.runbook, values, progress(), told=Told(secret, takeover, abandon)))
 
 
 @main.command("list")
 def list_runbooks() -> None:
     """List the runbooks: the purpose, the safety class, and what each can change."""
     from runbook.config.load import RUNBOOKS
-    from runbook.display.text import text_table
 
     click.echo(text_table([_title(path) for path in sorted(RUNBOOKS.glob("*.ipynb"))]))
 
@@ -119,17 +110,15 @@ def _title(path: Path) -> dict[str, str]:
 
 
 @main.command()
-@ENV
+@SYSTEM
 @_WORLD
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The default is a free port.")
-def sandbox(environment: str | None, world: str, port: int) -> None:
+def sandbox(system: Any, world: str, port: int) -> None:
     """Serve the sandbox on loopback, and print the variables that point bq, gcloud, curl and Jupyter to it."""
     import tempfile
 
     from runbook.cloud.target import sandbox_app
-    from runbook.config.load import load_settings
 
-    system = load_settings(environment or "sandbox")
     app = sandbox_app(system, world)
     from gcp_sandbox import serve  # after sandbox_app, which checks that it is installed
 
@@ -137,9 +126,8 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
         try:
             server = serve.serve(app, port)
         except OSError as error:
-            raise NoAnswer(
-                f"port {port} cannot be used", error.strerror or str(error), next="use another --port, or omit it."
-            ) from None
+            why = error.strerror or str(error)
+            raise NoAnswer(f"port {port} cannot be used", why, next="use another --port, or omit it.") from None
         with server as served, suppress(KeyboardInterrupt):
             for key, value in serve.environment(served.url, system.project, Path(folder)).items():
                 click.echo(f"export {key}={shlex.quote(value)}")
@@ -149,33 +137,29 @@ def sandbox(environment: str | None, world: str, port: int) -> None:
 
 
 @main.command()
-@ENV
+@SYSTEM
 @_WORLD
 @click.option("--roles", "only", flag_value="roles", help="Print commands that create least-privilege roles.")
 @click.option("--compare", "only", flag_value="compare", help="Compare Google's answers with the recorded ones.")
 @click.option("--out", type=click.Path(path_type=Path), default="shapes.yaml", help="The new file of --compare.")
-def doctor(environment: str | None, world: str, only: str | None, out: Path) -> None:
+def doctor(system: Any, world: str, only: str | None, out: Path) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
-    from runbook.config.load import load_settings
-
-    environment = environment or "sandbox"
     if only == "roles":
         from runbook.cli.roles import roles
 
-        click.echo(roles(load_settings(environment)), nl=False)
+        click.echo(roles(system), nl=False)
         return
     if only == "compare":
         from runbook.cli.compare import compare
-        from runbook.display.text import text_table
 
-        rows = compare(environment, world, out)
+        rows = compare(system.environment, world, out)
         said = "look at the file, then attach it to an issue of this project."
         click.echo(f"{text_table(rows)}\n\nWritten: {out}\nNext: {said}")
         sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
     from runbook.cli.doctor import doctor
     from runbook.model.findings import Findings
 
-    found = Findings(tuple(sorted(doctor(environment, world), key=lambda f: f.verdict, reverse=True)))
+    found = Findings(tuple(sorted(doctor(system.environment, world), key=lambda f: f.verdict, reverse=True)))
     print_findings(found.plain(), f"{found.worst.name.upper()}: {found.counts}.")
     sys.exit(found.worst.exit)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 import click
 
+from runbook.display.text import text_table, visible
 from runbook.model.errors import BadInput
-
-if TYPE_CHECKING:
-    from runbook.runner.execute import RunResult
 
 
 def require_new(path: Path) -> None:
@@ -26,9 +25,8 @@ def require_new(path: Path) -> None:
         raise BadInput(f"there is no directory {path.parent}", next="make it, or name another file with --out.")
 
 
-def print_result(ended: RunResult) -> None:
-    """Print the findings, the verdict, the next steps, the error if any, and where the record is."""
-    from runbook.display.text import visible
+def exit_with(ended: Any) -> NoReturn:
+    """Print a `RunResult`: the findings, the verdict, the next steps, errors, and the record. Exit with its code."""
     from runbook.records.record import read_report
 
     if (report := read_report(ended.folder)) and ended.record["status"] == "finished":
@@ -39,12 +37,11 @@ def print_result(ended: RunResult) -> None:
     if ended.local:
         click.echo(f"The record is only on this machine: {visible(ended.local)}. Next: runbook records push", err=True)
     click.echo(f"Record: {ended.folder / ended.record['runbook']}.ipynb")
+    sys.exit(ended.exit)
 
 
 def print_findings(findings: Sequence[Mapping[str, Any]], sentence: str, next: Sequence[str] = ()) -> None:
     """Print all findings, a sentence, and the next steps."""
-    from runbook.display.text import text_table, visible
-
     names = ("verdict", "check", "subject", "value", "limit")
     click.echo(f"{text_table([{name: one[name] for name in names} for one in findings])}\n\n{visible(sentence)}")
     for step in (*_finding_steps(findings), *next):

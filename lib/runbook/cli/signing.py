@@ -5,27 +5,36 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from runbook.display.text import text_table
 from runbook.model.errors import BadInput, Refused
 
-ENV = click.option("--env", "environment", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
-_WHO = click.option(
-    "--as", "person", envvar="RUNBOOK_PERSON", help="Your name among the approvers; in the sandbox avery or blake."
-)
+
+def _settings(_context: click.Context, _option: click.Parameter, name: str | None) -> Any:
+    """The settings of the environment that a command names. Raises what `load_settings` raises."""
+    from runbook.config.load import load_settings
+
+    return load_settings(name or "sandbox")
+
+
+_ENV = partial(click.option, "--env", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
+ENV = _ENV("environment")  # its name, None if it is not given
+SYSTEM = _ENV("system", callback=_settings)  # its settings
+_NAME = "Your name among the approvers; in the sandbox avery or blake."
+_WHO = click.option("--as", "who", envvar="RUNBOOK_PERSON", help=_NAME)
 _KEY = click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub.")
 _YES = click.option("--yes", is_flag=True, help="Sign without a prompt.")
+_REASON = click.option("--reason", required=True, help="Why; it is part of what you sign.")
 
 
 def _signs(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every command that signs."""
-    reason = click.option("--reason", required=True, help="Why; it is part of what you sign.")
-    for option in (_YES, _KEY, _WHO, reason):
-        command = option(command)
-    return command
+    """The options of every command that signs: `yes`, and who signs with which key, as `signed.identity` takes them."""
+    return _WHO(_KEY(_YES(command)))
 
 
 def _confirm(yes: bool, question: str) -> None:
@@ -40,9 +49,10 @@ def _confirm(yes: bool, question: str) -> None:
 @click.command()
 @click.argument("plan")
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
+@_REASON
 @_signs
 @click.option("--override", default="", help="Why the plan cannot wait for the preferred time.")
-def approve(plan: str, role: str, reason: str, person: str | None, key: Path | None, override: str, yes: bool) -> None:
+def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: Any) -> None:
     """Show a plan, and sign it with your own SSH key."""
     from runbook.approvals.screen import screen
     from runbook.approvals.stored_plan import find
@@ -52,7 +62,7 @@ def approve(plan: str, role: str, reason: str, person: str | None, key: Path | N
         click.echo(f"Ignored a damaged plan file: {name}", err=True)
     click.echo(screen(found))
     _confirm(yes, f"Sign as {role}?")
-    signed = found.sign(role, reason, person, key, override)
+    signed = found.sign(role, reason, override=override, **by)
     click.echo(f"Signed by {signed.approver} as {role}; valid from {signed.not_before} to {signed.expires_at}.")
     who = ", ".join(found.rule.signers)
     click.echo(f"Next: when all have signed ({who}), from {signed.not_before} on: runbook apply {plan}")
@@ -60,81 +70,64 @@ def approve(plan: str, role: str, reason: str, person: str | None, key: Path | N
 
 @click.command("open")
 @click.argument("incident")
-@ENV
+@SYSTEM
 @click.option("--severity", type=click.Choice(["P1", "unknown"]), required=True, help="As p1_response says.")
 @click.option("--hours", type=click.IntRange(1, 24), default=4, show_default=True, help="For how long.")
+@_REASON
 @_signs
-def open_incident(
-    incident: str,
-    environment: str | None,
-    severity: str,
-    hours: int,
-    reason: str,
-    person: str | None,
-    key: Path | None,
-    yes: bool,
-) -> None:
+def open_incident(incident: str, system: Any, severity: str, hours: int, reason: str, yes: bool, **by: Any) -> None:
     """State that this is a P1, as on-call: for some hours you may then sign alone what params allow."""
     from runbook.approvals import signed
 
     signed.checked_incident(incident)
-    here, signers, now = _place(environment)
-    person, key = signed.identity(here, signers.target, signed.ON_CALL, person, key)
+    signers, now = _place(system)
+    person, key = signed.identity(system, signers.target, signed.ON_CALL, **by)
     until = signed.utc_text(now + timedelta(hours=hours))
-    values = signed.values_of(here, signers.target, person, signed.ON_CALL, reason, now)
+    values = signed.values_of(system, signers.target, person, signed.ON_CALL, reason, now)
     values |= {"incident": incident, "severity": severity, "until": until}
-    click.echo(f"{incident} ({severity}) on {here.environment}, {signers.target}: open until {until}, for {person}.")
+    click.echo(f"{incident} ({severity}) on {system.environment}, {signers.target}: open until {until}, for {person}.")
     _confirm(yes, "Sign as on-call?")
-    note = signed.put(signed.Opening, values, signed.store_of(here), signers, key, now)
-    click.echo(
-        f"Signed. It is listed until somebody else runs: runbook review {note.nonce[:12]} --env {here.environment}"
-    )
+    note = signed.put(signed.Opening, values, signed.store_of(system), signers, key, now)
+    command = f"runbook review {note.nonce[:12]} --env {system.environment}"
+    click.echo(f"Signed. It is listed until somebody else runs: {command}")
 
 
 @click.command()
 @click.argument("which", default="")
-@ENV
+@SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
 @click.option("--reason", default="", help="What you found; it is part of what you sign.")
-@_WHO
-@_KEY
-@_YES
-def review(
-    which: str, environment: str | None, role: str, reason: str, person: str | None, key: Path | None, yes: bool
-) -> None:
+@_signs
+def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any) -> None:
     """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it."""
     from runbook.approvals import signed
-    from runbook.display.text import text_table
 
-    here, signers, now = _place(environment)
-    store = signed.store_of(here)
+    signers, now = _place(system)
+    store = signed.store_of(system)
     waiting = {one.nonce: one for one in signed.awaiting(store, signers)}
     if not which:
-        rows = [_row(one) for one in waiting.values()]
-        click.echo(text_table(rows) or "Nothing awaits a review.")
+        click.echo(text_table([_row(one) for one in waiting.values()]) or "Nothing awaits a review.")
         return
     found = [one for nonce, one in waiting.items() if nonce.startswith(which)]
     if len(found) != 1:
         raise BadInput(f"{len(found)} things that await a review begin with {which}", next="see: runbook review.")
-    person, key = signed.identity(here, signers.target, role, person, key)
+    person, key = signed.identity(system, signers.target, role, **by)
     if signed.same_person_key(person) == signed.same_person_key(signed.actor(found[0])):
         raise Refused(f"{person} did this, so somebody else must review it")
     click.echo(text_table([_row(found[0])]))
     _confirm(yes, f"Sign as {role} that you reviewed it?")
-    values = signed.values_of(here, signers.target, person, role, reason, now)
+    values = signed.values_of(system, signers.target, person, role, reason, now)
     signed.put(signed.Review, values | {"of": found[0].nonce}, store, signers, key, now)
     click.echo(f"Reviewed by {person} as {role}.")
 
 
-def _place(environment: str | None) -> tuple[Any, Any, Any]:
-    """Settings, signers and the time of the environment's cloud."""
+def _place(system: Any) -> tuple[Any, Any]:
+    """The signers of an environment, and the time of its cloud."""
     from runbook.approvals.signers import signers_of
     from runbook.cloud.connect import connect
     from runbook.cloud.target import target
-    from runbook.config.load import load_settings
 
-    system = load_settings(environment or "sandbox")
-    return system, signers_of(system, target(system.environment)), connect(system).now()[0]
+    return signers_of(system, target(system.environment)), connect(system).now()[0]
 
 
 def _row(one: Any) -> dict[str, Any]:

@@ -6,21 +6,20 @@ from typing import Any
 
 import click
 
-from runbook.cli.signing import ENV
+from runbook.cli.signing import SYSTEM
+from runbook.display.text import text_table
 from runbook.model.errors import BadInput, Refused
 
 
 @click.command()
-@ENV
+@SYSTEM
 @click.option("--quick", is_flag=True, help="Do not plan each of them again.")
-def plans(environment: str | None, quick: bool) -> None:
+def plans(system: Any, quick: bool) -> None:
     """List the plans that can still be signed or applied, and what has changed since each was made."""
     from runbook.approvals.stored_plan import waiting
-    from runbook.config.load import load_settings
-    from runbook.display.text import text_table
 
     rows, moved = [], []
-    for found in waiting(load_settings(environment or "sandbox")):
+    for found in waiting(system):
         signed = found.signed()
         missing = [role for role in found.rule.signers if role not in signed]
         state, *why = ["not looked"] if quick else _compared(found)
@@ -50,56 +49,45 @@ def _compared(found: Any) -> list[str]:
 @click.command()
 @click.argument("name")
 @click.argument("text")
-@ENV
-def note(name: str, text: str, environment: str | None) -> None:
+@SYSTEM
+def note(name: str, text: str, system: Any) -> None:
     """Add a note to an incident, such as what was done by hand."""
-    from runbook.config.load import load_settings
     from runbook.config.validation import checked_incident
     from runbook.records.notes import add_note
 
     if not text.strip() or not text.isprintable() or len(text) > 500:
         raise BadInput("a note is one line of plain text", "at most 500 characters", next="shorten it, or add several.")
-    place = add_note(load_settings(environment or "sandbox"), checked_incident(name), text.strip())
+    place = add_note(system, checked_incident(name), text.strip())
     click.echo(f"Noted: {place}. It is part of: runbook incident {name}")
 
 
 @click.command()
-@click.argument("action", type=click.Choice(["push"]))
-@ENV
-def records(action: str, environment: str | None) -> None:
+@click.argument("action", type=click.Choice(["push"]), expose_value=False)
+@SYSTEM
+def records(system: Any) -> None:
     """Send the records that could not be sent to the record store when their runs ended."""
-    from runbook.config.load import load_settings
     from runbook.records.publish import publish_run, unpublished
 
-    system, failed = load_settings(environment or "sandbox"), False
+    reasons = []
     for folder in unpublished(system):
-        why = publish_run(system, folder)
-        failed = failed or bool(why)
-        click.echo(f"{folder.name}: {why or 'sent'}")
-    if failed:
+        reasons.append(publish_run(system, folder))
+        click.echo(f"{folder.name}: {reasons[-1] or 'sent'}")
+    if any(reasons):
         raise Refused("not all records were sent", next="fix what is reported, then push again.")
     click.echo("Every record of this machine is in the record store.")
 
 
 @click.command()
 @click.argument("name")
-@ENV
-def incident(name: str, environment: str | None) -> None:
+@SYSTEM
+def incident(name: str, system: Any) -> None:
     """List the records of an incident in order, and write a draft of its post-mortem."""
     from runbook.audit.postmortem import draft, runs_of
-    from runbook.config.load import load_settings
-    from runbook.display.text import text_table
 
-    system = load_settings(environment or "sandbox")
-    rows = [
-        {
-            "began (UTC)": t.at[:19],
-            "runbook": t.rows[0].get("runbook"),
-            "verdict": t.report.get("verdict", "none"),
-            "record": t.name,
-        }
-        for t in runs_of(system, name)
-    ]
+    rows = []
+    for run in runs_of(system, name):
+        row = {"began (UTC)": run.at[:19], "runbook": run.rows[0].get("runbook")}
+        rows.append(row | {"verdict": run.report.get("verdict", "none"), "record": run.name})
     click.echo(text_table(rows))
     click.echo(f"Draft: {draft(system, name)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from runbook.config.request import Request, request
@@ -25,14 +26,13 @@ def check_world(environment: str, world: str) -> None:
         why = "only the sandbox has worlds; this environment is the real system on Google Cloud"
         hint = "leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox."
         raise BadParameter(f"world={world} with environment={environment}", why, next=hint)
-    try:
+    with suppress(ImportError):  # `sandbox_app` reports what to install
         from gcp_sandbox.world.schema import BadWorld, load, shipped
-    except ImportError:
-        return  # `sandbox_app` reports what to install
-    try:
-        load(world)
-    except BadWorld as error:
-        raise UnknownName(f"the world {world!r} cannot be used", str(error), next=nearest(world, shipped())) from None
+
+        try:
+            load(world)
+        except BadWorld as error:
+            raise _unusable(world, error, nearest(world, shipped())) from None
 
 
 def request_on_target(runbook: str, values: Mapping[str, object]) -> Request:
@@ -61,5 +61,8 @@ def sandbox_app(settings: Settings, world: str) -> Any:
     try:
         return gcp_sandbox.app(settings.inventory(), world or "healthy")
     except BadWorld as error:
-        hint = "see lib/gcp_sandbox/world/schema.py."
-        raise UnknownName(f"the world {world!r} cannot be used", str(error), next=hint) from None
+        raise _unusable(world, error, "see lib/gcp_sandbox/world/schema.py.") from None
+
+
+def _unusable(world: str, error: Exception, hint: str) -> UnknownName:
+    return UnknownName(f"the world {world!r} cannot be used", str(error), next=hint)

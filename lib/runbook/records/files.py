@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,13 +34,10 @@ def sync_folder(folder: Path) -> None:
 
 def probe(folder: Path) -> None:
     """Check that a folder is writable; make it if needed. Raises NoRecord."""
-    file = folder / f".probe.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            file.write_bytes(b"\0" * 65536)
-        finally:
-            file.unlink(missing_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.") as file:
+            file.write(bytes(65536))
     except OSError as error:
         raise unwritable(folder, error, "Nothing was run.") from None
 
@@ -59,12 +57,8 @@ def publish(path: Path, content: bytes) -> None:
 
 def unwritable(path: Path, error: OSError, effect: str) -> NoRecord:
     """The error for a file that cannot be written."""
-    return NoRecord(
-        "the record of this run cannot be written",
-        f"{path}: {error.strerror}",
-        effect,
-        "free disk space, fix the directory's mode, or set RUNBOOK_RECORDS to another directory.",
-    )
+    hint = "free disk space, fix the directory's mode, or set RUNBOOK_RECORDS to another directory."
+    return NoRecord("the record of this run cannot be written", f"{path}: {error.strerror}", effect, hint)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -72,20 +66,11 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     publish(path, (json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """The data in a JSON file; None if the file is missing or damaged."""
-    try:
-        return json_of(path.read_bytes())
-    except OSError:
-        return None
-
-
 def json_of(content: bytes | None) -> Any:
     """The data in JSON text; None if there is none, or if it is damaged."""
-    try:
+    with suppress(ValueError, RecursionError):
         return json.loads(content or b"")
-    except (ValueError, RecursionError):
-        return None
+    return None
 
 
 def now() -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from runbook.model.errors import Broken, NoRecord
-from runbook.records.files import sync_folder
+from runbook.records.files import now, sync_folder
 from runbook.records.store import Store
 
 
@@ -22,8 +21,7 @@ class Journal:
 
     def write(self, kind: str, **data: Any) -> None:
         """Append one row with the time in UTC. The row is on the disk when this returns."""
-        row = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, **data}
-        line = json.dumps(row, ensure_ascii=False, default=str) + "\n"
+        line = json.dumps({"time": now(), "kind": kind, **data}, ensure_ascii=False, default=str) + "\n"
         try:
             is_new = not self.path.exists()
             with self.path.open("a+b") as file:
@@ -34,17 +32,12 @@ class Journal:
             if is_new:
                 sync_folder(self.path.parent)
         except OSError as error:
-            raise NoRecord(
-                f"the journal of this run cannot be written: {kind}",
-                f"{self.path}: {error.strerror}",
-                next="free disk space, or set RUNBOOK_RECORDS to another directory.",
-            ) from None
+            what, said = f"the journal of this run cannot be written: {kind}", f"{self.path}: {error.strerror}"
+            raise NoRecord(what, said, next="free disk space, or set RUNBOOK_RECORDS to another directory.") from None
 
     def read(self) -> list[dict[str, Any]]:
         """All rows, without an incomplete last line after a crash. Raises Broken for any other damage."""
-        if not self.path.exists():
-            return []
-        return rows_of(self.path.read_bytes(), str(self.path))
+        return rows_of(self.path.read_bytes() if self.path.exists() else b"", str(self.path))
 
 
 def rows_of(content: bytes, name: str) -> list[dict[str, Any]]:

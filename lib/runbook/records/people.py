@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from contextlib import suppress
 
 
 def person() -> str:
@@ -13,7 +14,6 @@ def person() -> str:
 
 def user() -> str:
     """The name of the current user, or the user id: in a container, a user may have no name."""
-    try:
+    with suppress(OSError, KeyError):
         return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())
+    return str(os.getuid())

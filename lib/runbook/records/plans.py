@@ -31,18 +31,13 @@ def utc_text(when: datetime) -> str:
     return when.astimezone(UTC).strftime(_CLOCK)
 
 
-def _when(text: str) -> str:
-    clock(text)
-    return text
-
-
 def _line(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must be one line of plain text")  # so that a terminal shows exactly what is signed
     return text
 
 
-When = Annotated[str, AfterValidator(_when)]
+When = Annotated[str, AfterValidator(lambda text: utc_text(clock(text)))]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_line)]
 P = TypeVar("P", bound=Part)
@@ -144,11 +139,10 @@ def newest_plan(store: Store, plan: str) -> Stored | None:
         raw = store.read(name) or b""
         try:
             file = plan_of(raw)
+            if file.id.startswith(plan):  # the folder name has only 12 characters; the rest must match, too
+                return Stored(raw, file, tuple(ignored))
         except Refused as refusal:
             ignored.append(f"{store}/{name}: {refusal.what}")
-            continue
-        if file.id.startswith(plan):  # the folder name has only 12 characters; the rest must match, too
-            return Stored(raw, file, tuple(ignored))
     if ignored:
         raise Refused(f"the plan {plan} is damaged", "\n".join(ignored), next="remove these files, then plan again.")
     return None

@@ -42,11 +42,10 @@ def here() -> dict[str, Any]:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
     ours, params = code(), state(params_directory())
-    return {
-        **{"who": f"{user()}@{socket.gethostname()}", "person": person(), "pid": os.getpid(), "commit": str(ours)},
-        "digests": {"code": ours.digest, "params": params.digest},
-        **{"params_commit": str(params), "differ": [*ours.differ, *params.differ][:20], "versions": versions},
-    }
+    who = {"who": f"{user()}@{socket.gethostname()}", "person": person(), "pid": os.getpid()}
+    commits = {"commit": str(ours), "digests": {"code": ours.digest, "params": params.digest}}
+    commits |= {"params_commit": str(params), "differ": [*ours.differ, *params.differ][:20]}
+    return {**who, **commits, "versions": versions}
 
 
 def code() -> State:
@@ -96,15 +95,14 @@ def _short(path: Path) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def git(folder: Path, *words: str, more: dict[str, str] | None = None, given: bytes = b"") -> str:
+def git(folder: Path, *words: str, more: dict[str, str] | None = None) -> str:
     """What a git command prints, whatever repository the environment names. Raises CalledProcessError and OSError."""
-    return git_bytes(folder, *words, more=more, given=given).decode("utf-8", "surrogateescape").rstrip("\n")
+    return git_bytes(folder, *words, more=more).decode("utf-8", "surrogateescape").rstrip("\n")
 
 
 def git_bytes(folder: Path, *words: str, more: dict[str, str] | None = None, given: bytes = b"") -> bytes:
     """As `git`, in bytes."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of another repository
     env |= {"LC_ALL": "C"} | (more or {})
-    return subprocess.run(
-        ["git", "-C", str(folder), *words], env=env, input=given, capture_output=True, check=True
-    ).stdout
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, env=env, input=given, capture_output=True, check=True).stdout

@@ -25,9 +25,8 @@ def publish_begin(system: Settings, folder: Path) -> str:
 def publish_run(system: Settings, folder: Path) -> str:
     """Send the files of a run that has ended; return why not, "" if they are in the store."""
     store = store_of(system)
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    files.sort(key=lambda path: path.name == "record.json")
-    why = _tried(store, folder, [(path, path.name) for path in files])
+    files = [(path, path.name) for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
+    why = _tried(store, folder, sorted(files, key=lambda file: file[1] == "record.json"))
     if not why and not isinstance(store.files, Directory):
         (folder / SENT).touch()
     return why

@@ -37,11 +37,10 @@ from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.model.errors import Exit, NoRecord
 from runbook.model.findings import Verdict
-from runbook.records.files import digest, now, probe, publish, read_json, unwritable, write_json
+from runbook.records.files import digest, json_of, now, probe, publish, unwritable, write_json
 from runbook.records.provenance import here
 from runbook.records.store import Store
 
-SCHEMA = 1
 RESERVED_BYTES = ".room"  # a file that reserves disk space for the last write
 
 
@@ -90,8 +89,10 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
 
 def read_report(folder: Path) -> dict[str, Any] | None:
     """The report of a run; None if it is missing or not valid."""
-    report = read_json(folder / "report.json")
-    return report if is_report(report) else None
+    with suppress(OSError):
+        report = json_of((folder / "report.json").read_bytes())
+        return report if is_report(report) else None
+    return None
 
 
 def is_report(data: Any) -> bool:
@@ -105,17 +106,9 @@ def begin(folder: Path, request: Request, how: str = "runner") -> dict[str, Any]
     Raises NoRecord.
     """
     publish(folder / RESERVED_BYTES, bytes(65536))
-    marker = {
-        "schema": SCHEMA,
-        "how": how,
-        "runbook": request.runbook,
-        "parameters": dict(request.values),
-        **here(),
-        "started_at": now(),
-        "ended_at": None,
-        "status": "running",
-        "why": "the run never recorded its end: it is still running, or its runner was killed",
-    }
+    about = {"schema": 1, "how": how, "runbook": request.runbook, "parameters": dict(request.values), **here()}
+    why = "the run never recorded its end: it is still running, or its runner was killed"
+    marker = {**about, "started_at": now(), "ended_at": None, "status": "running", "why": why}
     write_json(folder / "record.json", marker)
     return marker
 
@@ -131,12 +124,8 @@ def finish(folder: Path, marker: Mapping[str, Any], **seen: Any) -> dict[str, An
         with suppress(NoRecord):  # on a full disk, record.json is more important
             write_report(folder, report | {"attested": True})
     names = (f"{marker['runbook']}.ipynb", "report.json", "journal.jsonl")
-    whole = {
-        **marker,
-        "ended_at": now(),
-        "verdict": report["verdict"] if report else None,
-        **seen,
-        "sha256": {n: digest(folder / n) for n in names if (folder / n).exists()},
-    }
+    sums = {n: digest(folder / n) for n in names if (folder / n).exists()}
+    ended = {"ended_at": now(), "verdict": report["verdict"] if report else None}
+    whole = {**marker, **ended, **seen, "sha256": sums}
     write_json(folder / "record.json", whole)
     return whole

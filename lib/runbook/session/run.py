@@ -40,9 +40,8 @@ def start(runbook: str, names: Mapping[str, Any]) -> Run:
     cloud, now, clock_trusted = connect_now(system, wanted.world, KERNEL.prefetch)
     moment = moment_of(wanted.values.get("as_of", ""), now, system.zone)
     folder = KERNEL.directory or new_directory(system, runbook)
-    journal = Journal(folder)
-    run = Run(wanted, system, cloud, moment, clock_trusted, folder, journal)
-    journal.write("START", runbook=runbook, parameters=wanted.values, target=cloud.target, at=moment.at.isoformat())
+    run = Run(wanted, system, cloud, moment, clock_trusted, folder, Journal(folder))
+    run.journal.write("START", runbook=runbook, parameters=wanted.values, target=cloud.target, at=moment.at.isoformat())
     return run
 
 
@@ -54,8 +53,7 @@ class Run(Context):
 
     def read(self, *one: Ask, **several: Ask) -> Any:
         """Make reads in parallel. One unnamed read returns its Fact; named reads return a `Seen` with those names."""
-        asks = {**{str(n): ask for n, ask in enumerate(one)}, **several}
-        seen = observe_all(self, asks)
+        seen = observe_all(self, {str(n): ask for n, ask in enumerate(one)} | several)
         return seen.facts["0"] if len(one) == 1 and not several else seen
 
     def check(self, check: Callable[..., Findings], *facts: Fact, **asked: Any) -> Findings:
@@ -75,11 +73,8 @@ class Run(Context):
         except Refused as refusal:
             plan = Plan(self.request.runbook, "", (), {}, gates, refusal=refusal)
         given = {k: v for k, v in self.request.values.items() if k not in ("approved_plan", "apply", "ask")}
-        origin = {
-            **{"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment},
-            **{"project": self.settings.project, "target": self.cloud.target},
-            "commit": "sandbox",
-        }
+        origin = {"runbook": self.request.runbook, "parameters": given, "environment": self.settings.environment}
+        origin |= {"project": self.settings.project, "target": self.cloud.target, "commit": "sandbox"}
         if self.cloud.target == "google":
             origin |= {"commit": str(code()), "params": state(params_directory()).digest}
         rule = self.settings.operations.get(plan.operation)
@@ -125,11 +120,8 @@ class Run(Context):
 
         Raises OverCap, and Broken if it is not a SELECT. What could not be read is a gap of the Fact.
         """
-
-        def see() -> Answer:
-            return Answer(select(self.cloud, sql, values, {"query": "own"}))
-
-        asked = Read("own query", bq_line(self.cloud, sql, values), see, sql)
+        line = bq_line(self.cloud, sql, values)
+        asked = Read("own query", line, lambda: Answer(select(self.cloud, sql, values, {"query": "own"})), sql)
         with self.errors_tell_what_was_written():
             fact = replace(observe(lambda *_: asked, self.cloud, self.moment), question=asked.line)
         self.facts.append(fact)
@@ -138,44 +130,29 @@ class Run(Context):
 
     def close(self) -> Report:
         """Summarize the findings, the gaps of unchecked facts, the verdict and the next steps; write report.json."""
-        found = join(self.findings.values())
-        extra = [
-            Finding("not checked", g.subject, f"could not read: {g.why}", "read", Verdict.unknown, g.next)
-            for f in self.unchecked
-            for g in f.gaps
-        ]
-        found = Findings((*found, *extra))
-        if self.outcome and self.outcome.result == "refused":
-            found = Findings((*found, *self.outcome.findings))
-        found = moved_on(self, self.outcome, found)
-        report = Report(
-            self._about(), found, next_steps(self, self.outcome, found.worst), self.outcome, self.moment.past
+        gaps = [gap for fact in self.unchecked for gap in fact.gaps]
+        unread = tuple(
+            Finding("not checked", g.subject, f"could not read: {g.why}", "read", Verdict.unknown, g.next) for g in gaps
         )
+        found = join([*self.findings.values(), Findings(unread)])
+        if self.outcome and self.outcome.result == "refused":
+            found = join([found, self.outcome.findings])
+        found = moved_on(self, self.outcome, found)
+        about = {"runbook": self.request.runbook, "environment": self.settings.environment}
+        about |= {"target": self.cloud.target, "project": self.settings.project}
+        about |= {"world": self.cloud.world, "at": self.moment.at.isoformat()}
+        report = Report(about, found, next_steps(self, self.outcome, found.worst), self.outcome, self.moment.past)
         with self.errors_tell_what_was_written():
             write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)
         return report
 
-    def _about(self) -> dict[str, str]:
-        return {
-            "runbook": self.request.runbook,
-            "environment": self.settings.environment,
-            "target": self.cloud.target,
-            "project": self.settings.project,
-            "world": self.cloud.world,
-            "at": self.moment.at.isoformat(),
-        }
-
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        here = self.moment
-        rows = {
-            "runbook": self.request.runbook,
-            "environment": self.settings.environment,
-            "project": f"{self.settings.project}, {self.settings.region}",
-            "time": f"{here.local(here.at):%A %Y-%m-%d %H:%M %Z} ({here.at:%Y-%m-%d %H:%M} UTC)"
-            + (", in the past" if here.past else ", now"),
-            "today": f"{here.today}, the team's day in {self.settings.time_zone}",
-        }
+        here, when = self.moment, "in the past" if self.moment.past else "now"
+        rows = {"runbook": self.request.runbook, "environment": self.settings.environment}
+        rows["project"] = f"{self.settings.project}, {self.settings.region}"
+        rows["time"] = f"{here.local(here.at):%A %Y-%m-%d %H:%M %Z} ({here.at:%Y-%m-%d %H:%M} UTC), {when}"
+        rows["today"] = f"{here.today}, the team's day in {self.settings.time_zone}"
         if self.cloud.target == "sandbox":
             top = blocks.banner(f"SANDBOX: practice data, not the real system. World: {self.cloud.world}", "warn")
         else:

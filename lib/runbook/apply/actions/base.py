@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from runbook.apply.secret_value import SecretValue
 from runbook.cloud.client import Cloud
@@ -29,8 +29,7 @@ class Send(Protocol):
     def __call__(self, method: str, url: str, body: Any = None, headers: Row | None = None) -> Row: ...
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """`observe(cloud, change)` and `do(send, cloud, change, observed, secret_value)`; see the package."""
 
     observe: Callable[[Cloud, Change], Observation]

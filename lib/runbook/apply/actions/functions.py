@@ -96,15 +96,14 @@ def _observe_restart(cloud: Cloud, change: Change) -> Observation:
     """Whether the serving revision has this change's annotation: then it started after it."""
     service = cloud.get("run", f"v2/{cloud.settings.resource('services', change.args.service)}")
     condition = service.get("terminalCondition", {})
+    failed = condition.get("state") == "CONDITION_FAILED"
     if service.get("reconciling"):
         return Observation("pending", "a new revision is starting", service)
-    mark = service.get("template", {}).get("annotations", {}).get(MARK, "")
-    if mark == change.args.mark:
-        ready = service.get("latestReadyRevision") == service.get("latestCreatedRevision")
-        if not ready or condition.get("state") == "CONDITION_FAILED":
+    if service.get("template", {}).get("annotations", {}).get(MARK, "") == change.args.mark:
+        if failed or service.get("latestReadyRevision") != service.get("latestCreatedRevision"):
             return Observation("failed", condition.get("message", "the new revision is not ready"), service)
         return Observation("new", service["latestReadyRevision"].rsplit("/", 1)[1], service)
-    if condition.get("state") == "CONDITION_FAILED":
+    if failed:
         return Observation("failed", condition.get("message", ""), service)
     return Observation("old", change.args.unchanged, service)
 

@@ -33,8 +33,7 @@ def _once(change: Change) -> str:
 def _do_message(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     contact, title, text = change.args.contact, change.args.title, change.args.message
     if cloud.target == "sandbox":  # a rehearsal must not call anyone
-        body = {"title": title, "message": text, "type": "info"}
-        send("POST", f"https://inbox.example.com/messages/{contact}", body)
+        send("POST", f"https://inbox.example.com/messages/{contact}", {"title": title, "message": text, "type": "info"})
     else:
         deliver(contact, title, text)
     place, note = notified_place(_once(change), contact), {"contact": contact, "at": now()}

@@ -16,8 +16,7 @@ def _secret(cloud: Cloud, name: str) -> str:
 
 def _observe_version(cloud: Cloud, change: Change) -> Observation:
     """Whether the new version exists. Secret Manager never reuses a version number."""
-    name = _secret(cloud, change.args.secret)
-    found = cloud.items("secretmanager", f"v1/{name}/versions", "versions", pageSize=100)
+    found = cloud.items("secretmanager", f"v1/{_secret(cloud, change.args.secret)}/versions", "versions", pageSize=100)
     newest = max((int(v["name"].rsplit("/", 1)[1]) for v in found), default=0)
     return side(newest, change, f"newest is version {newest}", {"newest": newest})
 
@@ -40,8 +39,7 @@ def _observe_state(cloud: Cloud, change: Change) -> Observation:
 def _do_state(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
     verb = "disable" if change.args.after == "DISABLED" else "enable"
     name = f"{_secret(cloud, change.args.secret)}/versions/{change.args.version}"
-    url = f"https://secretmanager.googleapis.com/v1/{name}:{verb}"
-    send("POST", url, {"etag": observed.data.get("etag", "")})
+    send("POST", f"https://secretmanager.googleapis.com/v1/{name}:{verb}", {"etag": observed.data.get("etag", "")})
 
 
 ACTIONS = {

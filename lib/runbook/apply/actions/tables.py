@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from runbook.apply.actions.base import Action, Observation, Send, State
+from runbook.apply.actions.base import Action, Observation, Send
 from runbook.apply.secret_value import SecretValue
 from runbook.cloud.client import Cloud
 from runbook.display.text import Row
@@ -19,8 +19,7 @@ def _get_table(cloud: Cloud, dataset: str, table: str) -> Row | None:
     from google.api_core.exceptions import NotFound
 
     try:
-        path = f"bigquery/v2/projects/{cloud.settings.project}/datasets/{dataset}/tables/{table}"
-        return cloud.get("bigquery", path)
+        return cloud.get("bigquery", f"bigquery/v2/projects/{cloud.settings.project}/datasets/{dataset}/tables/{table}")
     except NotFound as error:
         if "dataset" in str(error.message).lower().partition("not found: ")[2][:10]:
             raise
@@ -89,8 +88,7 @@ def _insert(send: Send, cloud: Cloud, change: Change, configuration: Row) -> Non
     name = f"{change.args.job}_{last['_number'] + 1 if last else 1}"
     job = {"jobReference": {"projectId": project, "jobId": name, "location": _location(cloud, change)}}
     url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs"
-    answer = send("POST", url, {**job, "configuration": configuration})
-    if error := answer.get("status", {}).get("errorResult"):
+    if error := send("POST", url, {**job, "configuration": configuration}).get("status", {}).get("errorResult"):
         raise BadRequest(error.get("message", "the job failed"))
 
 
@@ -100,13 +98,11 @@ def _observe_column(cloud: Cloud, change: Change) -> Observation:
     fields = {f["name"]: (f["type"], f.get("mode", "NULLABLE")) for f in found.get("schema", {}).get("fields", [])}
     if at.column not in fields:
         return Observation("old", "the column does not exist", found)
-    state: State = "new" if fields[at.column] == at.field else "other"
-    return Observation(state, str(fields[at.column]), found)
+    return Observation("new" if fields[at.column] == at.field else "other", str(fields[at.column]), found)
 
 
 def _do_column(send: Send, cloud: Cloud, change: Change, observed: Observation, _: SecretValue) -> None:
-    sql = change.args.sql(cloud.settings.project)
-    _insert(send, cloud, change, {"query": {"query": sql, "useLegacySql": False}})
+    _insert(send, cloud, change, {"query": {"query": change.args.sql(cloud.settings.project), "useLegacySql": False}})
 
 
 ACTIONS = {"copy table": Action(_observe_copy, _do_copy), "add column": Action(_observe_column, _do_column)}
