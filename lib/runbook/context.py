@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runbook.cloud.client import Cloud
-    from runbook.cloud.prefetch import Prefetch
+    from runbook.cloud.connect import Begun
     from runbook.config.request import Request
     from runbook.config.schema import Settings
     from runbook.model.facts import Fact
@@ -37,7 +37,7 @@ class KernelContext:
     takeover: str = ""
     abandon: str = ""
     compare: str = ""
-    prefetch: Prefetch | None = None
+    prefetch: Begun = field(default_factory=dict)
 
 
 KERNEL = KernelContext()

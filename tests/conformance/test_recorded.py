@@ -20,7 +20,7 @@ import yaml
 
 import gcp_sandbox
 from gcp_sandbox.world.failures import KINDS
-from runbook.cloud.inprocess import InProcess
+from runbook.cloud.transports import InProcess
 from runbook.config.load import load_settings
 
 REAL = Path(__file__).parents[1] / "real"

@@ -39,7 +39,7 @@ from runbook.approvals.signers import signers_of
 from runbook.approvals.stored_plan import find
 from runbook.cloud import connect
 from runbook.cloud.client import Cloud
-from runbook.cloud.inprocess import InProcess
+from runbook.cloud.transports import InProcess
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, load_notebook
 from runbook.context import KERNEL

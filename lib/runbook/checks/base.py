@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from runbook.config.data_file import table
 from runbook.model.facts import Fact
 from runbook.model.findings import Finding, Findings, Verdict, join
 
 ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.warn
+HINTS: dict[str, str] = table(__file__, "hints.yaml")
 
 
 def one(check: str, subject: str, value: str, limit: str, verdict: Verdict, hint: str = "") -> Findings:

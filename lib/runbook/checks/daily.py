@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from cronsim import CronSim
 
-from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, gap_or_missing_findings, one
+from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
 from runbook.config.schema import Settings
 from runbook.model.facts import Fact
 from runbook.model.findings import Finding, Findings, join
@@ -33,8 +33,7 @@ def etl_today(today: Fact[EtlCount], failures: Fact[FailedRun], settings: Settin
     value = f"{good} successful"
     if early:
         value += f"; not due yet (first by {moment.local(due):%H:%M})" if due else "; none is scheduled today"
-    hint = "check which functions ran, read their logs, and check the scheduler jobs."
-    found = one("ETL runs today", "all source systems", value, limit, verdict, hint)
+    found = one("ETL runs today", "all source systems", value, limit, verdict, HINTS["too_few_runs"])
     return join((found, gone, _failed(today, failures), _endless(today, settings, moment)))
 
 
@@ -53,9 +52,8 @@ def _endless(today: Fact[EtlCount], settings: Settings, moment: Moment) -> Findi
         verdict = OK if row.outlived else WARN
         value = f"{row.runs} without an end, status {row.status}, newest since {moment.local(row.latest):%H:%M}"
         value += f"; a later run of the {whose} succeeded" if row.outlived else ""
-        hint = "check whether the function is still running, and read its logs."
         wanted = f"ended within {limit} s, or a later one succeeded"
-        found.append(one("ETL runs without an end", system, value, wanted, verdict, hint))
+        found.append(one("ETL runs without an end", system, value, wanted, verdict, HINTS["still_running"]))
     return join(found)
 
 
@@ -109,7 +107,7 @@ def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> 
     found = []
     for name in expected:
         if name not in here and not away:
-            found.append(Finding("functions", name, "missing", limit, ALERT, "find out who deleted it, and deploy it."))
+            found.append(Finding("functions", name, "missing", limit, ALERT, HINTS["who_deleted_the_function"]))
         elif name in here and here[name].state != "ACTIVE":
             state, said = here[name].state, here[name].message
             verdict = {"DEPLOYING": WARN, "UNKNOWN": UNKNOWN, "STATE_UNSPECIFIED": UNKNOWN}.get(state, ALERT)
@@ -117,8 +115,8 @@ def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> 
             found.append(Finding("functions", name, value, limit, verdict, "check its last deployment."))
     for row in seen.rows:
         if row.name not in expected or row.region != region:
-            hint = "add it to params, or find out who owns it."
-            found.append(Finding("functions", row.name, f"unexpected, in {row.region}", limit, WARN, hint))
+            value = f"unexpected, in {row.region}"
+            found.append(Finding("functions", row.name, value, limit, WARN, HINTS["unexpected_function"]))
     if not away:
         verdict = OK if active == len(expected) else ALERT
         found.insert(0, Finding("functions", region, f"{active} of {len(expected)} ACTIVE", limit, verdict))
@@ -162,8 +160,7 @@ def scores(seen: Fact[ScoreDay], settings: Settings, moment: Moment) -> Findings
     days = (moment.today - newest).days
     verdict = OK if days == 0 else WARN if days <= warn else ALERT
     age = "today" if days == 0 else f"{days} day{'s' if days != 1 else ''} old"
-    hint = "check whether the scoring function ran, and read its logs."
-    return one("account scores", subject, f"{newest} ({age})", limit, verdict, hint)
+    return one("account scores", subject, f"{newest} ({age})", limit, verdict, HINTS["not_scored"])
 
 
 def freshness(seen: Fact[TableAge], settings: Settings, moment: Moment) -> Findings:
@@ -175,8 +172,7 @@ def freshness(seen: Fact[TableAge], settings: Settings, moment: Moment) -> Findi
         minutes = rows[table.name].minutes_stale
         value = "no rows" if minutes is None else f"{minutes / 60:.1f} h"
         verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
-        hint = "check whether the function that writes it ran."
-        found.append(one("data freshness", table.name, value, limit, verdict, hint))
+        found.append(one("data freshness", table.name, value, limit, verdict, HINTS["not_written"]))
     return join((*found, gap_or_missing_findings("data freshness", seen, "fresh")))
 
 
@@ -189,8 +185,7 @@ def jobs(seen: Fact[SchedulerJob], settings: Settings, moment: Moment) -> Findin
     found = []
     for row in seen.rows:
         if row.state != "ENABLED":
-            hint = "find out who paused it and why before you resume it."
-            found.append(Finding("scheduler", row.name, row.state, limit, WARN, hint))
+            found.append(Finding("scheduler", row.name, row.state, limit, WARN, HINTS["who_paused_it"]))
         elif row.code:
             value = f"last attempt failed, code {row.code} {row.message}".strip()
             found.append(Finding("scheduler", row.name, value, limit, WARN, "read the function's logs."))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from runbook.checks.base import ALERT, OK, WARN, gap_or_missing_findings, must, one
+from runbook.checks.base import ALERT, HINTS, OK, WARN, gap_or_missing_findings, must, one
 from runbook.config.schema import Settings
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, Verdict, join
@@ -26,7 +26,7 @@ def safe_to_deploy(
     moment: Moment,
 ) -> Findings:
     """The guide's four conditions for a deployment, a test in staging, no run or change in progress, and the roles."""
-    parts = (_source(source), _way_back(service), idle(runs, settings, moment), elevated(access, settings, moment))
+    parts = (_source(source), _way_back(service), idle(runs, settings, moment), elevated(access, settings))
     return join((*parts, rehearsed(rehearsal, settings, moment, source)))
 
 
@@ -38,21 +38,20 @@ def safe_to_route(
     if not found:
         ready = sum(r.ready for r in revisions.rows)
         value = f"{ready} of {len(revisions.rows)} ready"
-        hint = "there is no revision to roll back to; deploy a fixed version."
-        found = must("revisions", f"{ready} ready", value, "two or more", ready > 1, hint)
-    return join((found, _still(service), elevated(access, settings, moment)))
+        found = must("revisions", f"{ready} ready", value, "two or more", ready > 1, HINTS["no_way_back"])
+    return join((found, _still(service), elevated(access, settings)))
 
 
 def safe_to_run(
     service: Fact[Service], runs: Fact[EtlRun], access: Fact[Permission], settings: Settings, moment: Moment
 ) -> Findings:
     """The function is ACTIVE and none of its runs is in progress; if unknown, treat it as unsafe."""
-    return join((_active(service), idle(runs, settings, moment), elevated(access, settings, moment)))
+    return join((_active(service), idle(runs, settings, moment), elevated(access, settings)))
 
 
 def safe_to_pause(jobs: Fact[SchedulerJob], access: Fact[Permission], settings: Settings, moment: Moment) -> Findings:
     """The jobs could be read, and the roles are held."""
-    return join((gap_or_missing_findings("scheduler", jobs, "exists"), elevated(access, settings, moment)))
+    return join((gap_or_missing_findings("scheduler", jobs, "exists"), elevated(access, settings)))
 
 
 def after_change(runs: Fact[EtlRun], errors: Fact[LogEntry], settings: Settings, moment: Moment) -> Findings:
@@ -63,7 +62,7 @@ def after_change(runs: Fact[EtlRun], errors: Fact[LogEntry], settings: Settings,
         newest = next(iter(runs.rows), None)
         verdict = {"success": OK, "failed": ALERT}.get(newest.status, WARN) if newest else WARN
         value = ": ".join(filter(None, (newest.status, newest.error))) if newest else "none yet: not verified"
-        hint = "undo the change." if verdict is ALERT else "wait for a run to end, then run daily_check."
+        hint = "undo the change." if verdict is ALERT else HINTS["wait_for_a_run"]
         ran = one("run since then", name, value, "success", verdict, hint)
     said = f"{len(errors.rows)}" + (f"; newest: {errors.rows[0].text}" if errors.rows else "")
     logged = must("errors since then", name, said, "none", not errors.rows, "read the errors.")
@@ -100,8 +99,8 @@ def idle(runs: Fact[EtlRun], settings: Settings, moment: Moment) -> Findings:
     words = f"since {moment.local(since):%H:%M}"
     if moment.at - since <= over + timedelta(minutes=1):
         return one("running now", name, words, limit, ALERT, f"wait at most {timeout} s, then check again.")
-    hint = "the run never recorded its end."
-    return one("running now", name, f"{words}, past its limit of {timeout} s", limit, WARN, hint)
+    words += f", past its limit of {timeout} s"
+    return one("running now", name, words, limit, WARN, "the run never recorded its end.")
 
 
 def _still(service: Fact[Service]) -> Findings:
@@ -142,7 +141,7 @@ def held(check: str, seen: Fact[Permission], roles: Iterable[str], lacking: Verd
     return join(found)
 
 
-def elevated(access: Fact[Permission], settings: Settings, moment: Moment) -> Findings:
+def elevated(access: Fact[Permission], settings: Settings) -> Findings:
     """Whether this identity holds the elevated roles; the hint says which role to request, and from whom."""
     return held("elevated access", access, dict.fromkeys(r.role for r in access.rows), ALERT, settings)
 
@@ -155,13 +154,11 @@ def _source(source: Fact[SourceState]) -> Findings:
         return one("source", "code", "not changed: nothing to test", limit, OK)
     row = source.rows[0]
     left, leaks = ", ".join(row.not_committed), "; ".join(row.looks_like_a_secret)
-    to_review = "add a Reviewed-by line to the commit message, or merge a pull request."
-    to_clean = "remove it and rotate it; mark a false positive with “pragma: allowlist secret”."
     rules = (
         ("own tests, MOCK_MODE=1", row.tests, "pass", row.passed, "fix the tests or the code."),
         ("committed", left or "everything", "everything", not left, "commit all files."),
-        ("reviewed", row.review or "no reviewer", "a reviewer", bool(row.review), to_review),
-        ("secrets in code", leaks or "none", "none", not leaks, to_clean),
+        ("reviewed", row.review or "no reviewer", "a reviewer", bool(row.review), HINTS["to_review"]),
+        ("secrets in code", leaks or "none", "none", not leaks, HINTS["to_clean"]),
     )
     return join(must("source", *rule) for rule in rules)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, gap_or_missing_findings, one
+from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
 from runbook.checks.gates import elevated, rehearsed
 from runbook.config.schema import Settings
 from runbook.model.command import command
@@ -24,14 +24,13 @@ def safe_to_rotate(
     enabled = ", ".join(str(r.version) for r in versions.rows if r.state == "ENABLED")
     value = f"enabled: {enabled or 'none'}; newest {versions.rows[0].version if versions.rows else 'none'}"
     found = gap_or_missing_findings("secret", versions, "exists") or one("secret", "versions", value, "exists", OK)
-    parts = (found, _users(users), _pins(users), *map(_named, users.rows), elevated(access, settings, moment))
+    parts = (found, _users(users), _pins(users), *map(_named, users.rows), elevated(access, settings))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
 def _pins(users: Fact[Reader]) -> Findings:
     """No reader's traffic is pinned: a new revision of a pinned function gets no traffic, so the secret stays old."""
-    limit = "the newest revision serves"
-    hint = "deploy a fixed version, or remove the pin: rollback with revision=latest."
+    limit, hint = "the newest revision serves", HINTS["pinned"]
     pinned = {row.function: row.revision for row in users.rows if row.pinned}
     return join(one("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
 
@@ -44,12 +43,12 @@ def _named(row: Reader, retired: int = 0) -> Findings:
     revision, others = row.revision, [v for v in row.versions if v != "latest"]
     limit = "reads `latest`"
     if not row.versions:
-        hint = "find out which version its code reads; then add the secret to its deployment, or correct params."
-        return one("version in use", row.function, f"{revision} names no version", limit, UNKNOWN, hint)
+        value = f"{revision} names no version"
+        return one("version in use", row.function, value, limit, UNKNOWN, HINTS["names_no_version"])
     if not others:
         return Findings()
     cut = not retired or any(v == str(retired) or not v.isdigit() for v in others)
-    hint = "deploy it with this secret at `latest` (gcloud functions deploy --update-secrets)"
+    hint = HINTS["deploy_at_latest"]
     hint += ", or retire another version." if retired else ": a new version does not reach this revision."
     value = f"{revision} names version {', '.join(others)}"
     return one("version in use", row.function, value, limit, ALERT if cut else WARN, hint)
@@ -81,10 +80,9 @@ def safe_to_retire(
             named = (_named(row, retired) for row in users.rows)
             found = join((_in_use(newest, users, runs, settings), *named))
         else:
-            hint = "`latest` never falls back to an older version: enable it, or rotate the secret first."
             state = f"version {newest.version} is {newest.state}" if newest else "no versions"
-            found = one("secret", "newest version", state, "ENABLED", ALERT, hint)
-    return join((found, elevated(access, settings, moment)))
+            found = one("secret", "newest version", state, "ENABLED", ALERT, HINTS["never_falls_back"])
+    return join((found, elevated(access, settings)))
 
 
 def _in_use(newest: SecretVersion, users: Fact[Reader], runs: Fact[EtlRun], settings: Settings) -> Findings:
@@ -94,8 +92,8 @@ def _in_use(newest: SecretVersion, users: Fact[Reader], runs: Fact[EtlRun], sett
         name, verdict, value, hint = row.function, OK, "ran successfully", ""
         good = [r for r in runs.rows if r.function == name and r.status == "success"]
         if row.since < newest.created:
-            verdict, value = ALERT, "started before that version was created"
-            hint = "rotate_secret creates a new revision."
+            verdict, hint = ALERT, "rotate_secret creates a new revision."
+            value = "started before that version was created"
         elif not any(r.started_at > row.since for r in good):
             verdict, value = (UNKNOWN if unknown else ALERT), "no successful run since it started"
             hint = command("retry", {"environment": settings.environment, "function": name})

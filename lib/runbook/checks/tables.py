@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from runbook.checks.base import ALERT, OK, WARN, gap_findings, gap_or_missing_findings, one
+from runbook.checks.base import ALERT, HINTS, OK, WARN, gap_findings, gap_or_missing_findings, one
 from runbook.checks.gates import elevated, rehearsed
 from runbook.config.schema import Settings
 from runbook.model.command import command
@@ -27,7 +27,7 @@ def safe_to_copy(
     read = (("tables", tables), ("backups", snapshots))
     gone = join(gap_or_missing_findings(check, fact, "exists") for check, fact in read)
     found = gone or join((_backed_up(tables, snapshots, settings, moment), _known(tables, settings)))
-    return join((found, elevated(access, settings, moment)))
+    return join((found, elevated(access, settings)))
 
 
 def _backed_up(tables: Fact[Table], snapshots: Fact[Snapshot], settings: Settings, moment: Moment) -> Findings:
@@ -51,15 +51,15 @@ def _known(tables: Fact[Table], settings: Settings) -> Findings:
     named = {name for f in settings.functions for name in f.tables} | {t.name for t in known.freshness}
     gone = sorted((named | {known.etl_runs.name, known.scores.name}) - there)
     value = f"do not exist, so not backed up: {', '.join(gone)}"
-    hint = "correct the tables in params, or find out who deleted them."
-    return one("tables", settings.datasets.main, value, "every table in params", WARN, hint) if gone else Findings()
+    found = one("tables", settings.datasets.main, value, "every table in params", WARN, HINTS["who_deleted_them"])
+    return found if gone else Findings()
 
 
 def safe_to_alter(
     tables: Fact[Table], access: Fact[Permission], rehearsal: Fact[Rehearsed], settings: Settings, moment: Moment
 ) -> Findings:
     """The table could be read, the same change was tested in staging, and the roles are held."""
-    parts = (gap_or_missing_findings("tables", tables, "exists"), elevated(access, settings, moment))
+    parts = (gap_or_missing_findings("tables", tables, "exists"), elevated(access, settings))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
@@ -70,8 +70,7 @@ def schema(seen: Fact[Column], settings: Settings, moment: Moment) -> Findings:
     found = []
     for table, wanted in _wanted(settings).items():
         if table in seen.absent:
-            hint = "correct `tables` in params, or find out who deleted it."
-            found.append(one("tables", table, "does not exist", "exists", ALERT, hint))
+            found.append(one("tables", table, "does not exist", "exists", ALERT, HINTS["who_deleted_the_table"]))
         elif table in read:
             found.append(_columns(table, wanted, columns))
     return join((*found, gap_findings("tables", seen, "exists")))
@@ -103,8 +102,7 @@ def after_copy(copies: Fact[Copy], settings: Settings, moment: Moment) -> Findin
     The warning blocks nothing; a higher cost cap allows the checksum.
     """
     found = [_same_rows(row) for row in copies.rows]
-    hint = "find out who deleted it, and create it again."
-    gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, hint) for name in copies.absent]
+    gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, HINTS["copy_again"]) for name in copies.absent]
     return join((*found, *gone, gap_findings("same rows", copies, _SOURCE)))
 
 
@@ -112,11 +110,10 @@ def _same_rows(row: Copy) -> Findings:
     copied, source, verdict, hint = row.copy_rows, row.source_rows, OK, ""
     value = f"{copied:,} rows {'=' if copied == source else '≠'} {source:,} rows"
     if copied == source and row.copy_checksum is None:
-        verdict, hint = WARN, "raise cost_cap_gib in params to compare the rows as well."
+        verdict, hint = WARN, HINTS["no_checksum"]
         value += f"; no checksum: {row.no_checksum}"
     elif copied == source:
         value += f", checksums {'equal' if row.copy_checksum == row.source_checksum else 'differ'}"
     if copied != source or row.copy_checksum != row.source_checksum:
-        verdict = ALERT
-        hint = "do not use this copy: create another one. Streamed rows can be missing for up to 90 minutes."
+        verdict, hint = ALERT, HINTS["do_not_use"]
     return one("same rows", row.copy, value, _SOURCE, verdict, hint)

@@ -1,18 +1,28 @@
-"""Connects to the cloud of an environment: Google, the sandbox in this process, or a served sandbox."""
+"""Connects to the cloud of an environment: Google, the sandbox in this process, or a served sandbox.
+
+A kernel process begins to connect, and to read the cloud's clock, while it still imports its modules."""
 
 from __future__ import annotations
 
 import os
+from concurrent import futures
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from runbook.cloud.answer import UNREADABLE
 from runbook.cloud.client import Cloud, no_credentials
 from runbook.cloud.target import check_world, sandbox_app, target
+from runbook.config.load import load_settings
 from runbook.config.schema import Settings
 from runbook.model.errors import BadInput, BadParameter, NoAnswer, NoCredentials
 
+LIMIT_S = 30  # how long a run waits for the connection that was begun before it connects by itself
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+
+Connected = tuple[Cloud, datetime, bool]  # a cloud, the time, and whether it comes from the cloud's clock
+Begun = dict[tuple[str, str], "futures.Future[Connected]"]  # by environment and world; each can be taken once
 
 
 def connect(settings: Settings, world: str = "") -> Cloud:
@@ -105,7 +115,32 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
 
 
 def _in_process(settings: Settings, world: str) -> Cloud:
-    app = sandbox_app(settings, world)
-    from runbook.cloud.inprocess import InProcess  # after sandbox_app, which checks that its imports are installed
+    from runbook.cloud.transports import InProcess
 
+    app = sandbox_app(settings, world)
     return Cloud(settings, "sandbox", InProcess(app), world=app.sandbox.world.about)
+
+
+def prefetch(environment: str, world: str) -> Begun:
+    """Begin to connect; nothing is begun if the sandbox is in this process."""
+    if target(environment) == "sandbox" and not os.environ.get("RUNBOOK_SANDBOX"):
+        return {}
+    pool = futures.ThreadPoolExecutor(1)
+    begun = pool.submit(lambda: _connected(load_settings(environment), world))
+    pool.shutdown(wait=False)
+    return {(environment, world): begun}
+
+
+def connect_now(settings: Settings, world: str, begun: Begun) -> Connected:
+    """Take the connection that was begun for this environment and world; connect if there is none, if it failed, or if
+    it is not ready in time. Raises as `connect` and `Cloud.now`."""
+    mine = begun.pop((settings.environment, world), None)
+    with suppress(Exception):  # connecting again reports the error
+        if mine:
+            return mine.result(timeout=LIMIT_S)
+    return _connected(settings, world)
+
+
+def _connected(settings: Settings, world: str) -> Connected:
+    cloud = connect(settings, world)
+    return (cloud, *cloud.now())

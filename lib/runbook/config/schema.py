@@ -244,6 +244,8 @@ class Settings(Part):
         return self
 
     zone = property(lambda self: ZoneInfo(self.time_zone))
+    # The region and the project, as gcloud takes them.
+    flags = property(lambda self: f"--region={self.region} --project={self.project}")
 
     def resource(self, kind: str, name: str) -> str:
         """The full name of a resource of its region, such as one of `jobs`."""

@@ -1,4 +1,4 @@
-"""Which values a parameter may have, and which names must be in params.
+"""Which values a parameter may have, and which names must be in params; none may look like a secret.
 
 Everything is checked before a kernel starts and before any request. A parameter's name means the same in every runbook,
 except `to`.
@@ -6,7 +6,9 @@ except `to`.
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -23,6 +25,9 @@ _RANGES: dict[str, tuple[int, int, str]] = _DATA["ranges"]
 _WORDS: dict[str, list[str]] = _DATA["words"]
 _TIMES = ("as_of", "at", "detected_at")
 _NAMES = ("environment", "function", "notify", "world")
+_SECRETS = table(__file__, "secrets.yaml")
+_SECRET_NAME = re.compile("|".join(_SECRETS["names"]), re.IGNORECASE)
+_SECRET_VALUE = re.compile("|".join(_SECRETS["values"]))
 _END = datetime.max.replace(tzinfo=UTC)
 
 
@@ -96,3 +101,32 @@ def _one_source(values: Mapping[str, Any]) -> None:
         why = "restore a table from a snapshot or from its own past, not from both or neither"
         hint = "give only snapshot; or give table and at, with an empty snapshot: -p snapshot="
         raise BadParameter(what, why, next=hint)
+
+
+# --- secrets: a run writes its parameters into its record
+
+
+def refuse_secret(name: str, value: object) -> None:
+    """Raise BadParameter for a parameter that looks like a secret; the message does not repeat the value."""
+    if not name.isidentifier():
+        shown = name if re.fullmatch(r"[\w.-]{1,40}", name) else "the text before the first ="
+        raise BadParameter(f"{shown!r} is not a parameter name", next="write -p name=value.")
+    if _SECRET_NAME.search(name) or looks_secret(str(value)):
+        what = f"the parameter {name} looks like a secret"
+        why = "its value is not shown here; a run writes its parameters into its record"
+        hint = "leave it out. If it is a real secret, rotate it: it is now in your shell history."
+        raise BadParameter(what, why, "Nothing was run and nothing was written.", hint)
+
+
+def looks_secret(value: str) -> bool:
+    """Whether a value contains a known prefix of a secret, or a long random string.
+
+    A random string has 32 or more characters, with upper case, lower case and digits, and more than 4.2 bits of entropy
+    a character. Hexadecimal digests, plan ids, paths and resource names are not random in this sense.
+    """
+    return bool(_SECRET_VALUE.search(value)) or any(map(_random, re.findall(r"[A-Za-z0-9+_=-]{32,}", value)))
+
+
+def _random(word: str) -> bool:
+    mixed = all(re.search(kind, word) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
+    return mixed and -sum(n / len(word) * math.log2(n / len(word)) for n in Counter(word).values()) > 4.2

@@ -11,15 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from functools import cache
+from functools import cache, wraps
+from inspect import signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead, gap, is_json, with_role
-from runbook.cloud.query import Absent, BadColumn, Value, type_of
+from runbook.cloud.query import Absent, BadColumn, Value, select, type_of
 from runbook.context import Context
-from runbook.facts.typed import asked
+from runbook.facts.fields import typed
+from runbook.model.errors import Broken, RequestBlocked
 from runbook.model.facts import Fact, Gap, Seen
 from runbook.model.moment import Moment
 from runbook.model.rows import FactRow
@@ -27,6 +29,8 @@ from runbook.model.rows import FactRow
 SQL = Path(__file__).parent / "sql"
 T = TypeVar("T")
 R = TypeVar("R")
+P = ParamSpec("P")
+K = TypeVar("K", bound=FactRow)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,19 @@ class Read:
 
 
 Ask = Callable[[Cloud, Moment], Read]
+
+
+def fact(read: Callable[Concatenate[Cloud, Moment, P], Read]) -> Callable[P, Ask]:
+    """A fact from a function that makes its `Read`: called with the arguments after `moment`, it returns an `Ask`."""
+    known = signature(read)
+
+    @wraps(read)
+    def asking(*given: P.args, **named: P.kwargs) -> Ask:
+        known.bind(None, None, *given, **named)  # raises here, not in the thread that reads
+        return lambda cloud, moment: read(cloud, moment, *given, **named)
+
+    asking.__signature__ = known.replace(parameters=list(known.parameters.values())[2:])  # for help and Jupyter
+    return asking
 
 
 def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
@@ -176,6 +193,25 @@ class Query:
                 said = ("the column does not exist", "correct `tables` in params.")
                 gaps = (Gap(f"column {c} of {table}", *said) for c in missing)
                 return Answer(rows, gaps=(*gaps, *lost), sql=sql)
+
+
+def asked(
+    cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str, kind: type[K]
+) -> tuple[list[K], tuple[Gap, ...]]:
+    """The rows of a named query, and a gap for each column with values of another type.
+
+    Raises like `select`, but CannotRead if BigQuery does not accept or confirm the query, or if it costs too much.
+    """
+    try:
+        found = select(cloud, sql, values, {"query": label})
+    except RequestBlocked:
+        raise
+    except Broken as error:
+        said = f"{error.what}: {' '.join(error.observed.splitlines()[:1])}"
+        raise CannotRead(said, error.next or "report it.") from None
+    rows, wrong = typed(found, kind)
+    told = ("some values are of another type", "correct `tables` in params.")
+    return rows, tuple(Gap(f"{name}: {column}", *told) for column in wrong)
 
 
 @cache

@@ -9,8 +9,7 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead, gap
 from runbook.cloud.query import Absent, BadColumn, Value
 from runbook.config.schema import Freshness
-from runbook.facts.base import Answer, Ask, Query, Read, bq_line, each, template
-from runbook.facts.typed import asked
+from runbook.facts.base import Answer, Ask, Query, Read, asked, bq_line, each, fact, template
 from runbook.model.moment import Moment
 from runbook.model.rows import EtlCount, EtlDay, EtlRun, FactRow, FailedRun, ScoreDay, TableAge
 
@@ -18,16 +17,12 @@ MOST = 1000  # runs that are read at most
 _OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP"}
 
 
-def _counted(name: str, sql: str, kind: type[FactRow], days: int, zoned: bool = False) -> Ask:
+@fact
+def _counted(cloud: Cloud, moment: Moment, name: str, sql: str, kind: type[FactRow], days: int) -> Read:
     """A query over the runs of the team's last `days` days, today included."""
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        values = {"since": moment.midnight(days - 1), "until": moment.at}
-        if zoned:
-            values["zone"] = cloud.settings.time_zone
-        return Query(name, sql, kind, _parts(cloud), values, _optional(sql)).read(cloud)
-
-    return ask
+    values = {"since": moment.midnight(days - 1), "until": moment.at}
+    values |= {"zone": cloud.settings.time_zone} if "@zone" in template(sql) else {}
+    return Query(name, sql, kind, _parts(cloud), values, _optional(sql)).read(cloud)
 
 
 def _parts(cloud: Cloud) -> dict[str, str]:
@@ -55,46 +50,37 @@ def etl_failures() -> Ask:
 
 def etl_week() -> Ask:
     """Each of the team's last seven days that had runs."""
-    return _counted("ETL runs of 7 days", "etl_week", EtlDay, 7, zoned=True)
+    return _counted("ETL runs of 7 days", "etl_week", EtlDay, 7)
 
 
-def runs_of(function: str, hours: float = 24) -> Ask:
+@fact
+def runs_of(cloud: Cloud, moment: Moment, function: str, hours: float = 24) -> Read:
     """A function's newest 20 runs, newest first. A gap if params name no column with the function."""
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        values = {"function": function, "since": moment.ago(hours)}
-        read = _runs(cloud, f"runs of {function}", "{function} = @function", 20, values)
-        return replace(read, function=function)
-
-    return ask
+    values = {"function": function, "since": moment.ago(hours)}
+    read = _runs(cloud, f"runs of {function}", "{function} = @function", 20, values)
+    return replace(read, function=function)
 
 
-def runs_of_users(secret: str) -> Ask:
+@fact
+def runs_of_users(cloud: Cloud, moment: Moment, secret: str) -> Read:
     """The newest 500 runs of the last 48 h, newest first, of the functions that read a secret."""
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        names = [f.name for f in cloud.settings.functions if secret in f.secrets]
-        values = {"functions": names, "since": moment.ago(48)}
-        read = _runs(cloud, "runs of the readers", "{function} IN UNNEST(@functions)", 500, values)
-        return read if names else replace(read, see=lambda: Answer(()))
-
-    return ask
+    names = [f.name for f in cloud.settings.functions if secret in f.secrets]
+    values = {"functions": names, "since": moment.ago(48)}
+    read = _runs(cloud, "runs of the readers", "{function} IN UNNEST(@functions)", 500, values)
+    return read if names else replace(read, see=lambda: Answer(()))
 
 
-def recent_runs(hours: float = 24) -> Ask:
+@fact
+def recent_runs(cloud: Cloud, moment: Moment, hours: float = 24) -> Read:
     """The newest 1,000 runs, newest first. `more` is true if there may be older runs that were not read."""
+    values = {"since": moment.ago(hours), "until": moment.at}
+    read = _runs(cloud, f"runs of {hours:g} h", "{started_at} <= @until", MOST, values)
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        values = {"since": moment.ago(hours), "until": moment.at}
-        read = _runs(cloud, f"runs of {hours:g} h", "{started_at} <= @until", MOST, values)
+    def see() -> Answer:
+        answer = read.see()
+        return replace(answer, more=len(list(answer.rows)) == MOST)
 
-        def see() -> Answer:
-            answer = read.see()
-            return replace(answer, more=len(list(answer.rows)) == MOST)
-
-        return replace(read, see=see)
-
-    return ask
+    return replace(read, see=see)
 
 
 def _runs(cloud: Cloud, name: str, which: str, most: int, values: Mapping[str, Value]) -> Read:
@@ -116,51 +102,45 @@ def newest_run(cloud: Cloud, function: str) -> tuple[str, dict[str, str]]:
     return template("newest_run").format(**_parts(cloud)), {"function": function}
 
 
-def scores() -> Ask:
+@fact
+def scores(cloud: Cloud, moment: Moment) -> Read:
     """The newest seven score dates up to the team's today."""
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        table = cloud.settings.tables.scores
-        parts = {"date": table.date, "table": cloud.settings.table(table.name)}
-        return Query("account scores", "scores", ScoreDay, parts, {"today": moment.today}).read(cloud)
-
-    return ask
+    table = cloud.settings.tables.scores
+    parts = {"date": table.date, "table": cloud.settings.table(table.name)}
+    return Query("account scores", "scores", ScoreDay, parts, {"today": moment.today}).read(cloud)
 
 
-def freshness() -> Ask:
+@fact
+def freshness(cloud: Cloud, moment: Moment) -> Read:
     """The age of every table that params list."""
+    tables, values = cloud.settings.tables.freshness, {"at": moment.at}
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        tables, values = cloud.settings.tables.freshness, {"at": moment.at}
+    def rows(tables: list[Freshness]) -> Answer:
+        found, gaps = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness", TableAge)
+        names = {t.name for t in tables}
+        return Answer([row for row in found if row.table_name in names], gaps=gaps)
 
-        def rows(tables: list[Freshness]) -> Answer:
-            found, gaps = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness", TableAge)
-            names = {t.name for t in tables}
-            return Answer([row for row in found if row.table_name in names], gaps=gaps)
+    def one(table: Freshness) -> Answer:
+        try:
+            found = rows([table])
+            if found.rows or found.gaps:
+                return found
+            raise CannotRead("the answer has no row for this table", "run again.")
+        except BadColumn as error:
+            raise CannotRead(f"column {error.column} does not exist", "correct `tables` in params.") from None
 
-        def one(table: Freshness) -> Answer:
-            try:
-                found = rows([table])
-                if found.rows or found.gaps:
-                    return found
-                raise CannotRead("the answer has no row for this table", "run again.")
-            except BadColumn as error:
-                raise CannotRead(f"column {error.column} does not exist", "correct `tables` in params.") from None
+    def see() -> Answer:
+        try:
+            whole = rows(tables)
+            if {r.table_name for r in whole.rows} == {t.name for t in tables}:
+                return whole
+        except Exception as error:  # one query for each table: one failure does not hide the others
+            if not isinstance(error, Absent | BadColumn) and not gap(error, "", read=True):
+                raise
+        return each(tables, one, lambda table: table.name)
 
-        def see() -> Answer:
-            try:
-                whole = rows(tables)
-                if {r.table_name for r in whole.rows} == {t.name for t in tables}:
-                    return whole
-            except Exception as error:  # one query for each table: one failure does not hide the others
-                if not isinstance(error, Absent | BadColumn) and not gap(error, "", read=True):
-                    raise
-            return each(tables, one, lambda table: table.name)
-
-        sql = _union(cloud, tables)
-        return Read("data freshness", bq_line(cloud, sql, values), see, sql)
-
-    return ask
+    sql = _union(cloud, tables)
+    return Read("data freshness", bq_line(cloud, sql, values), see, sql)
 
 
 def _union(cloud: Cloud, tables: list[Freshness]) -> str:

@@ -1,14 +1,24 @@
 """Fields of an answer, without exceptions: an absent field or one of another type is empty, None or the default.
 
-`path` names nested objects: `text(entry, "resource", "labels", "service_name")`.
+`path` names nested objects: `text(entry, "resource", "labels", "service_name")`. Below are rows whose fields are read
+by their types, and texts with the exception first.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
 
+from runbook.cloud.failures import CannotRead
+from runbook.config.data_file import table
 from runbook.display.text import Row
+from runbook.model.rows import FactRow
+
+TRACEBACK = "Traceback (most recent call last)"
+_NEEDED = ("datetime", "int", "date")
+R = TypeVar("R", bound=FactRow)
 
 LONGEST = 300_000  # characters of one text; Cloud Logging takes entries of 256 KB
 _YEARS = range(1971, 2200)  # other years are not valid times: Google uses year 1 for "never"
@@ -79,3 +89,58 @@ def millis(found: Any, *path: str) -> datetime | None:
     """A time in milliseconds since 1970; None for anything else."""
     value = number(found, *path)
     return datetime.fromtimestamp(value / 1000, UTC) if 0 < value < 7e12 else None
+
+
+# --- rows by the types of their class
+
+
+def filled(kind: type[R], found: Any, **made: Any) -> R:
+    """A row from an answer: the fields that paths.yaml lists, read by their types, and those that are `made`."""
+    readers = {"str": text, "int": number, "datetime | None": time_of}
+    types, paths = {f.name: str(f.type) for f in fields(kind)}, table(__file__, "paths.yaml")[kind.__name__]
+    return kind(**{name: readers[types[name]](found, *path) for name, path in paths.items()}, **made)
+
+
+def typed(found: Sequence[Row], kind: type[R]) -> tuple[list[R], list[str]]:
+    """The rows of an answer by the types of their class, and the columns that have values of another type.
+
+    A row without a needed value is left out, and so is one with a number that cannot be read: no number would mean
+    something else. A needed text is "unknown". Raises CannotRead if a column is missing.
+    """
+    columns = {f.name: str(f.type) for f in fields(kind) if f.default in (MISSING, None)}
+    if lost := sorted({c for row in found for c in columns if c not in row}):
+        raise CannotRead(f"the answer has no column {', '.join(lost)}", "run again; if it stays, report it.")
+    rows, wrong = [], set[str]()
+    for row in found:
+        made = {name: _read(row[name], type) for name, type in columns.items()}
+        bad = {n for n, v in made.items() if v is None and (row[n] is not None or columns[n] in _NEEDED)}
+        wrong |= bad
+        if not any(columns[name] != "str" and columns[name] not in ("str | None", "datetime | None") for name in bad):
+            unknown = {n: "unknown" for n, type in columns.items() if type == "str" and not made[n]}
+            rows.append(kind(**made | unknown))
+    return rows, sorted(wrong)
+
+
+def _read(value: Any, type_: str) -> Any:
+    """A value of a column; None if there is none, or if it is of another type."""
+    kind = type_.removesuffix(" | None")
+    if kind == "str":
+        said = headline(text({"it": value}, "it"))
+        return said if said or value == "" else None
+    if kind == "int":
+        whole = number({"it": value}, "it", default=-1)
+        return whole if whole >= 0 else None
+    if kind == "date":
+        return value if type(value) is date else None
+    return {"datetime": moment_of(value), "bool": value is True}.get(kind, value)
+
+
+def headline(said: str) -> str:
+    """A text; for a traceback, with the line of the exception first, because the text may be cut later."""
+    start = said.find(TRACEBACK)
+    lines = said[start:].splitlines() if start >= 0 else []
+    frames = [n for n, line in enumerate(lines) if line.startswith((" ", TRACEBACK))]
+    if not frames or len(lines) <= frames[-1] + 1:
+        return said
+    first = frames[-1] + 1
+    return "\n".join((*lines[first:], said[:start].rstrip(), *lines[:first]))

@@ -14,38 +14,34 @@ from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.config.schema import Settings
 from runbook.display.text import Row
-from runbook.facts.base import Answer, Ask, Read, readable
-from runbook.facts.fields import field, items, last, mapping, number, text, time_of
+from runbook.facts.base import Answer, Read, fact, readable
+from runbook.facts.fields import field, filled, items, last, mapping, number, text, time_of
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.rows import FunctionState, Revision, SchedulerJob, Service
 
 
-def functions() -> Ask:
+@fact
+def functions(cloud: Cloud, moment: Moment) -> Read:
     """Every function of the project, in any region.
 
     A location that did not answer is a gap: its functions are unknown, not missing.
     """
+    line = f"gcloud functions list --v2 --regions=- --project={cloud.settings.project}"
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        project = cloud.settings.project
-        line = f"gcloud functions list --v2 --regions=- --project={project}"
+    def see() -> Answer:
+        path = f"v2/projects/{cloud.settings.project}/locations/-/functions"
+        found: list[Any] = []
+        away: set[str] = set()
+        for page in cloud.pages("cloudfunctions", path, pageSize=1000):
+            away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
+            found += objects(page, "functions")
+        read = readable("functions", found, _function, f"inspect them: {line}.", lambda r: r.name)
+        said = ("the location did not answer", "run again.")
+        gaps = (Gap(f"functions in {place}", *said, location=place) for place in sorted(away))
+        return replace(read, gaps=(*gaps, *read.gaps))
 
-        def see() -> Answer:
-            path = f"v2/projects/{project}/locations/-/functions"
-            found: list[Any] = []
-            away: set[str] = set()
-            for page in cloud.pages("cloudfunctions", path, pageSize=1000):
-                away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
-                found += objects(page, "functions")
-            read = readable("functions", found, _function, f"inspect them: {line}.", lambda r: r.name)
-            said = ("the location did not answer", "run again.")
-            gaps = (Gap(f"functions in {place}", *said, location=place) for place in sorted(away))
-            return replace(read, gaps=(*gaps, *read.gaps))
-
-        return Read("functions", line, see, no_history_of="Cloud Functions")
-
-    return ask
+    return Read("functions", line, see, no_history_of="Cloud Functions")
 
 
 def _function(found: Any) -> FunctionState | None:
@@ -53,71 +49,44 @@ def _function(found: Any) -> FunctionState | None:
     place = text(found, "name").split("/")
     if len(place) != 6 or not place[-1]:
         return None
-    return FunctionState(
-        name=place[-1],
-        region=place[3],
-        state=text(found, "state") or "STATE_UNSPECIFIED",
-        memory=text(found, "serviceConfig", "availableMemory"),
-        timeout_s=number(found, "serviceConfig", "timeoutSeconds"),
-        updated=time_of(found, "updateTime"),
-        message=" ".join(text(m, "message") for m in items(found, "stateMessages")),
-    )
+    state = text(found, "state") or "STATE_UNSPECIFIED"
+    message = " ".join(text(m, "message") for m in items(found, "stateMessages"))
+    return filled(FunctionState, found, name=place[-1], region=place[3], state=state, message=message)
 
 
-def service(function: str) -> Ask:
+@fact
+def service(cloud: Cloud, moment: Moment, function: str) -> Read:
     """One row: the function and its Cloud Run service."""
+    system = cloud.settings
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        def see() -> Answer:
-            from google.api_core.exceptions import NotFound
+    def see() -> Answer:
+        from google.api_core.exceptions import NotFound
 
-            found = cloud.get("cloudfunctions", f"v2/{_place(cloud)}/functions/{function}")
-            own = cloud.settings.named(function).service_name
-            name = text(found, "serviceConfig", "service") or f"{_place(cloud)}/services/{own}"
-            try:
-                run = cloud.get("run", f"v2/{name}")
-            except NotFound:  # a function whose first deployment failed
-                run = {"name": name}
-            return Answer([_service(function, found, run)])
+        found = cloud.get("cloudfunctions", f"v2/{system.resource('functions', function)}")
+        own = system.resource("services", system.named(function).service_name)
+        name = text(found, "serviceConfig", "service") or own
+        try:
+            run = cloud.get("run", f"v2/{name}")
+        except NotFound:  # a function whose first deployment failed
+            run = {"name": name}
+        return Answer([_service(function, found, run)])
 
-        line = f"gcloud functions describe {function} --v2 {flags(cloud)}"
-        return Read("service", line, see, thing=function, no_history_of="Cloud Functions")
-
-    return ask
-
-
-def _place(cloud: Cloud) -> str:
-    return f"projects/{cloud.settings.project}/locations/{cloud.settings.region}"
-
-
-def flags(cloud: Cloud) -> str:
-    """The region and project as gcloud flags."""
-    return f"--region={cloud.settings.region} --project={cloud.settings.project}"
+    line = f"gcloud functions describe {function} --v2 {system.flags}"
+    return Read("service", line, see, thing=function, no_history_of="Cloud Functions")
 
 
 def _service(function: str, found: Row, run: Row) -> Service:
-    build, config = mapping(found, "buildConfig"), mapping(found, "serviceConfig")
     wanted = _shares(items(run, "traffic"))
     latest = last(run, "latestReadyRevision")
     most = max(wanted, key=lambda name: wanted[name], default="")
-    place = mapping(build, "source", "storageSource")
-    return Service(
-        function=function,
-        state=text(found, "state") or "UNKNOWN",
-        runtime=text(build, "runtime"),
-        entry_point=text(build, "entryPoint"),
-        memory=text(config, "availableMemory"),
-        timeout_s=number(config, "timeoutSeconds"),
-        serving=latest if most == "latest" else most,
-        traffic=", ".join(f"{name} {share} %" for name, share in wanted.items()),
-        pinned=any(name != "latest" for name in wanted),
-        updated=time_of(found, "updateTime"),
-        targets=wanted,
-        service=last(run, "name"),
-        source=text(found, "labels", "runbook-source"),
-        code=f"gs://{text(place, 'bucket')}/{text(place, 'object')}",
-        reconciling=bool(run.get("reconciling")) or number(run, "observedGeneration") < number(run, "generation"),
-    )
+    routed = {"serving": latest if most == "latest" else most, "targets": wanted}
+    routed["traffic"] = ", ".join(f"{name} {share} %" for name, share in wanted.items())
+    routed["pinned"] = any(name != "latest" for name in wanted)
+    place = mapping(found, "buildConfig", "source", "storageSource")
+    made = {"function": function, "state": text(found, "state") or "UNKNOWN", "service": last(run, "name")}
+    made["code"] = f"gs://{text(place, 'bucket')}/{text(place, 'object')}"
+    moves = bool(run.get("reconciling")) or number(run, "observedGeneration") < number(run, "generation")
+    return filled(Service, found, **made, **routed, reconciling=moves)
 
 
 def _shares(targets: list[Any]) -> dict[str, int]:
@@ -130,29 +99,25 @@ def _shares(targets: list[Any]) -> dict[str, int]:
     return found
 
 
-def revisions(function: str) -> Ask:
+@fact
+def revisions(cloud: Cloud, moment: Moment, function: str) -> Read:
     """The newest 100 revisions, newest first."""
+    system, service = cloud.settings, cloud.settings.named(function).service_name
+    line = f"gcloud run revisions list --service={service} {system.flags}"
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        service = cloud.settings.named(function).service_name
-        line = f"gcloud run revisions list --service={service} {flags(cloud)}"
+    def see() -> Answer:
+        path = f"v2/{system.resource('services', service)}"
+        run, listed = cloud.get("run", path), cloud.get("run", f"{path}/revisions", pageSize=100)
+        shares = _shares(items(run, "trafficStatuses"))
+        latest = last(run, "latestReadyRevision")
+        shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
+        pinned = any(name != "latest" for name in _shares(items(run, "traffic")))
+        row, look = partial(_revision, shares=shares, pinned=pinned), f"inspect them: {line}."
+        read = readable("revisions", objects(listed, "revisions"), row, look)
+        rows = sorted(read.rows, key=lambda r: (r.created, r.revision), reverse=True)
+        return replace(read, rows=rows, more=bool(listed.get("nextPageToken")))
 
-        def see() -> Answer:
-            name = f"{_place(cloud)}/services/{service}"
-            run = cloud.get("run", f"v2/{name}")
-            listed = cloud.get("run", f"v2/{name}/revisions", pageSize=100)
-            shares = _shares(items(run, "trafficStatuses"))
-            latest = last(run, "latestReadyRevision")
-            shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
-            pinned = any(name != "latest" for name in _shares(items(run, "traffic")))
-            found = objects(listed, "revisions")
-            read = readable("revisions", found, lambda r: _revision(r, shares, pinned), f"inspect them: {line}.")
-            rows = sorted(read.rows, key=lambda r: (r.created, r.revision), reverse=True)
-            return replace(read, rows=rows, more=bool(listed.get("nextPageToken")))
-
-        return Read("revisions", line, see, thing=function, no_history_of="Cloud Run")
-
-    return ask
+    return Read("revisions", line, see, thing=function, no_history_of="Cloud Run")
 
 
 def _revision(found: Any, shares: dict[str, int], pinned: bool) -> Revision | None:
@@ -182,22 +147,18 @@ def _secrets(revision: Any) -> tuple[tuple[str, str], ...] | None:
 # --- the scheduler
 
 
-def jobs() -> Ask:
+@fact
+def jobs(cloud: Cloud, moment: Moment) -> Read:
     """The region's jobs, by name."""
+    system = cloud.settings
+    line = f"gcloud scheduler jobs list --location={system.region} --project={system.project}"
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        project, region = cloud.settings.project, cloud.settings.region
-        line = f"gcloud scheduler jobs list --location={region} --project={project}"
+    def see() -> Answer:
+        path = f"v1/projects/{system.project}/locations/{system.region}/jobs"
+        found = cloud.items("cloudscheduler", path, "jobs", pageSize=500)
+        return readable("scheduler jobs", found, partial(_job, system), f"inspect them: {line}.", lambda r: r.name)
 
-        def see() -> Answer:
-            path = f"v1/projects/{project}/locations/{region}/jobs"
-            found = cloud.items("cloudscheduler", path, "jobs", pageSize=500)
-            row, look = partial(_job, cloud.settings), f"inspect them: {line}."
-            return readable("scheduler jobs", found, row, look, lambda r: r.name)
-
-        return Read("scheduler jobs", line, see, no_history_of="Cloud Scheduler")
-
-    return ask
+    return Read("scheduler jobs", line, see, no_history_of="Cloud Scheduler")
 
 
 def _job(settings: Settings, found: Any) -> SchedulerJob | None:
@@ -206,16 +167,10 @@ def _job(settings: Settings, found: Any) -> SchedulerJob | None:
     none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
     if not name:
         return None
-    return SchedulerJob(
-        name=name,
-        state=text(found, "state") or "STATE_UNSPECIFIED",
-        schedule=text(found, "schedule"),
-        zone=text(found, "timeZone") or "UTC",
-        last_attempt=time_of(found, "lastAttemptTime"),
-        code=0 if none else number(found, "status", "code", default=2),
-        message=text(found, "status", "message"),
-        function=called(settings, text(found, "httpTarget", "uri"), name),
-    )
+    state, zone = text(found, "state") or "STATE_UNSPECIFIED", text(found, "timeZone") or "UTC"
+    code = 0 if none else number(found, "status", "code", default=2)
+    function = called(settings, text(found, "httpTarget", "uri"), name)
+    return filled(SchedulerJob, found, name=name, state=state, zone=zone, code=code, function=function)
 
 
 def called(settings: Settings, url: str, job: str) -> str:

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 from runbook.cloud.client import Cloud
 from runbook.config.schema import Settings
 from runbook.display.text import Row
-from runbook.facts.base import Answer, Ask, Read, readable
-from runbook.facts.fields import field, items, last, mapping, number, text, time_of
+from runbook.facts.base import Answer, Read, fact, readable
+from runbook.facts.fields import TRACEBACK, field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
-from runbook.facts.typed import TRACEBACK, headline
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.rows import AuditedChange, LogEntry
@@ -58,22 +57,19 @@ class _Call(NamedTuple):
     first: bool
 
 
-def errors(hours: float = 24, function: str = "", severity: str = "ERROR") -> Ask:
+@fact
+def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", severity: str = "ERROR") -> Read:
     """Log entries from `severity` up, newest first; at most 1,000.
 
     Includes crashes that functions write to stderr without a severity. `more` is true if there may be further entries.
     Both time bounds are always sent. A gap if the period starts before the retention period. The fact is named "log
     entries" if `severity` is below ERROR, because warnings are not errors.
     """
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        wanted = f"(severity>={severity} OR ({_CRASHED})) {between(hours, moment)}"
-        if function:
-            wanted += f' resource.labels.service_name="{cloud.settings.named(function).service_name}"'
-        name = "errors" if severity in _BAD else "log entries"
-        return entries(cloud, name, wanted, partial(_row, cloud.settings), moment.ago(hours), KEPT, _once)
-
-    return ask
+    wanted = f"(severity>={severity} OR ({_CRASHED})) {between(hours, moment)}"
+    if function:
+        wanted += f' resource.labels.service_name="{cloud.settings.named(function).service_name}"'
+    name = "errors" if severity in _BAD else "log entries"
+    return entries(cloud, name, wanted, partial(_row, cloud.settings), moment.ago(hours), KEPT, _once)
 
 
 def between(hours: float, moment: Moment) -> str:
@@ -194,20 +190,17 @@ def _of_request(entry: Row) -> str:
 # --- the audit log
 
 
-def changes(hours: float = 24) -> Ask:
+@fact
+def changes(cloud: Cloud, moment: Moment, hours: float = 24) -> Read:
     """Successful changes from the Admin Activity audit log, newest first.
 
     From at most 1,000 entries. Admin Activity is always on
     (https://cloud.google.com/logging/docs/audit#admin-activity). A gap if the period starts before the retention
     period.
     """
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        log = f"projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity"
-        wanted = f'logName="{log}" {between(hours, moment)}'
-        return entries(cloud, "changes", wanted, _change, moment.ago(hours), KEPT_AUDIT, _made)
-
-    return ask
+    log = f"projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity"
+    wanted = f'logName="{log}" {between(hours, moment)}'
+    return entries(cloud, "changes", wanted, _change, moment.ago(hours), KEPT_AUDIT, _made)
 
 
 def _change(entry: Row) -> _Call | None:

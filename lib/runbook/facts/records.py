@@ -10,7 +10,7 @@ from runbook.cloud.client import Cloud
 from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.display.text import Row
-from runbook.facts.base import Answer, Ask, Read
+from runbook.facts.base import Answer, Read, fact
 from runbook.model.actions import UpdateFunction
 from runbook.model.errors import NoRecord
 from runbook.model.facts import Gap
@@ -27,25 +27,22 @@ NEWEST = 200  # number of a runbook's staging records that are read
 _FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply", "ask", "source"}
 
 
-def notified(incident: str) -> Ask:
+@fact
+def notified(cloud: Cloud, moment: Moment, incident: str) -> Read:
     """The contacts that got a message about an incident, by name."""
+    store = store_of(cloud.settings)
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        store = store_of(cloud.settings)
+    def see() -> Answer:
+        rows, gaps = [], []
+        for name in store.list(notified_place(incident)) if incident else []:
+            try:
+                note = json.loads(store.read(name) or b"")
+                rows.append(Notified(note["contact"], datetime.fromisoformat(note["at"])))
+            except (NoRecord, ValueError, KeyError, TypeError) as error:
+                gaps.append(Gap(name, f"this note cannot be read: {error}", "inspect it and move it away."))
+        return Answer(rows, gaps=tuple(gaps))
 
-        def see() -> Answer:
-            rows, gaps = [], []
-            for name in store.list(notified_place(incident)) if incident else []:
-                try:
-                    note = json.loads(store.read(name) or b"")
-                    rows.append(Notified(note["contact"], datetime.fromisoformat(note["at"])))
-                except (NoRecord, ValueError, KeyError, TypeError) as error:
-                    gaps.append(Gap(name, f"this note cannot be read: {error}", "inspect it and move it away."))
-            return Answer(rows, gaps=tuple(gaps))
-
-        return Read("notified already", f"ls {notified_place(incident)}  # in the record store", see)
-
-    return ask
+    return Read("notified already", f"ls {notified_place(incident)}  # in the record store", see)
 
 
 def notified_place(once: str, contact: str = "") -> str:
@@ -53,25 +50,22 @@ def notified_place(once: str, contact: str = "") -> str:
     return "/".join(part for part in ("notified", once.lower(), contact) if part)
 
 
-def rehearsal(asked: Request) -> Ask:
+@fact
+def rehearsal(cloud: Cloud, moment: Moment, asked: Request) -> Read:
     """Runs that applied the same change in staging, newest first.
 
     The same change is the same runbook with the same parameters, except those in _FREE. No rows if
     params name no staging environment.
     """
+    if not cloud.settings.staging:
+        return Read("tried in staging", "grep staging: params/*.yaml  # not set", lambda: Answer(()))
+    store = store_of(load_settings(cloud.settings.staging))
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        if not cloud.settings.staging:
-            return Read("tried in staging", "grep staging: params/*.yaml  # not set", lambda: Answer(()))
-        store = store_of(load_settings(cloud.settings.staging))
+    def see() -> Answer:
+        found = [name for name in store.children("runs") if f"-{asked.runbook}-" in name][: -NEWEST - 1 : -1]
+        return Answer([row for name in found if (row := _applied(store, name, _same(asked.values)))])
 
-        def see() -> Answer:
-            found = [name for name in store.children("runs") if f"-{asked.runbook}-" in name][: -NEWEST - 1 : -1]
-            return Answer([row for name in found if (row := _applied(store, name, _same(asked.values)))])
-
-        return Read("tried in staging", f"ls -d runs/*-{asked.runbook}-*  # in the record store", see)
-
-    return ask
+    return Read("tried in staging", f"ls -d runs/*-{asked.runbook}-*  # in the record store", see)
 
 
 def _same(values: Row) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
 from runbook.display.text import Row
-from runbook.facts.base import Answer, Ask, Read, each
+from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import field, items, mapping, text, time_of
 from runbook.model.moment import Moment
 from runbook.model.rows import OpenIncident
@@ -15,24 +15,21 @@ from runbook.model.rows import OpenIncident
 NO_TEXT = "(no text)"
 
 
-def feeds() -> Ask:
+@fact
+def feeds(cloud: Cloud, moment: Moment) -> Read:
     """Every open incident; a feed that does not answer is a gap."""
+    urls = cloud.settings.feeds
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        urls = cloud.settings.feeds
+    def one(name: str) -> Answer:
+        answer = cloud.public.get(urls[name], timeout=5)
+        answer.raise_for_status()
+        try:
+            return Answer(_open(name, answer.json()))
+        except (ValueError, RecursionError):
+            raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
-        def one(name: str) -> Answer:
-            answer = cloud.public.get(urls[name], timeout=5)
-            answer.raise_for_status()
-            try:
-                return Answer(_open(name, answer.json()))
-            except (ValueError, RecursionError):
-                raise CannotRead("the answer is not in the documented format", "open the status page.") from None
-
-        line = "\n".join(f"curl -s {url}" for url in urls.values())
-        return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), no_history_of="a status page")
-
-    return ask
+    line = "\n".join(f"curl -s {url}" for url in urls.values())
+    return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), no_history_of="a status page")
 
 
 def _open(feed: str, answer: Any) -> list[OpenIncident]:

@@ -15,9 +15,8 @@ from runbook.cloud.failures import CannotRead
 from runbook.cloud.guard import SEGMENT
 from runbook.cloud.query import Absent, Value, select
 from runbook.display.text import Row
-from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, readable, template
-from runbook.facts.fields import items, millis, number, text, time_of
-from runbook.facts.typed import typed
+from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, fact, readable, template
+from runbook.facts.fields import items, millis, number, text, time_of, typed
 from runbook.model.actions import CopyTable
 from runbook.model.errors import OverCap
 from runbook.model.facts import Gap
@@ -35,28 +34,28 @@ def snapshots() -> Ask:
     return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, lambda r: (-r.taken.timestamp(), r.table))
 
 
-def _listed(name: str, which: str, kind: str, row: Callable[[Row], Any], order: Callable[[Any], Any]) -> Ask:
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        project, dataset = cloud.settings.project, getattr(cloud.settings.datasets, which)
-        path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
-        line = f"bq ls --project_id={project} --max_results=1000 {project}:{dataset}"
+@fact
+def _listed(
+    cloud: Cloud, moment: Moment, name: str, which: str, kind: str, row: Callable[..., Any], order: Callable[..., Any]
+) -> Read:
+    project, dataset = cloud.settings.project, getattr(cloud.settings.datasets, which)
+    path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
+    line = f"bq ls --project_id={project} --max_results=1000 {project}:{dataset}"
 
-        def see() -> Answer:
-            listed = cloud.items("bigquery", path, "tables", maxResults=1000)
-            named = readable(name, listed, _typed, f"inspect them: {line}.")
-            wanted = [name for name, type in named.rows if type == kind]
-            sent = [t for t in wanted if re.fullmatch(SEGMENT, t)]
-            # One request for each table, because the list has no row counts and sizes.
-            with futures.ThreadPoolExecutor(max_workers=10) as pool:
-                found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), sent))
-            read = readable(name, found, row, f"inspect them: {line}.", order)
-            said = ("the guard does not accept its name in a URL", f"inspect it: {line}.")
-            unsent = (Gap(table, *said) for table in wanted if table not in sent)
-            return replace(read, gaps=(*named.gaps, *read.gaps, *unsent))
+    def see() -> Answer:
+        listed = cloud.items("bigquery", path, "tables", maxResults=1000)
+        named = readable(name, listed, _typed, f"inspect them: {line}.")
+        wanted = [name for name, type in named.rows if type == kind]
+        sent = [t for t in wanted if re.fullmatch(SEGMENT, t)]
+        # One request for each table, because the list has no row counts and sizes.
+        with futures.ThreadPoolExecutor(max_workers=10) as pool:
+            found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), sent))
+        read = readable(name, found, row, f"inspect them: {line}.", order)
+        said = ("the guard does not accept its name in a URL", f"inspect it: {line}.")
+        unsent = (Gap(table, *said) for table in wanted if table not in sent)
+        return replace(read, gaps=(*named.gaps, *read.gaps, *unsent))
 
-        return Read(name, line, see, thing=dataset, no_history_of="a list of tables")
-
-    return ask
+    return Read(name, line, see, thing=dataset, no_history_of="a list of tables")
 
 
 def _typed(listed: Any) -> tuple[str, str] | None:
@@ -91,26 +90,24 @@ def _taken(found: Row) -> datetime | None:
     return time_of(found, "snapshotDefinition", "snapshotTime") or millis(found, "creationTime")
 
 
-def schema() -> Ask:
+@fact
+def schema(cloud: Cloud, moment: Moment) -> Read:
     """The columns of every table in params; a table that does not exist is absent."""
+    system = cloud.settings
+    known = system.tables
+    names = sorted({known.etl_runs.name, known.scores.name, *(t.name for t in known.freshness)})
+    line = f"bq show --schema --format=prettyjson {system.project}:{system.datasets.main}.{names[0]}"
 
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        system = cloud.settings
-        known = system.tables
-        names = sorted({known.etl_runs.name, known.scores.name, *(t.name for t in known.freshness)})
-        line = f"bq show --schema --format=prettyjson {system.project}:{system.datasets.main}.{names[0]}"
+    def one(name: str) -> Answer:
+        with answer.readable():
+            table = cloud.bigquery.get_table(system.table(name), retry=None, timeout=20)
+            return Answer([Column(name, f.name, f.field_type) for f in table.schema])
 
-        def one(name: str) -> Answer:
-            with answer.readable():
-                table = cloud.bigquery.get_table(system.table(name), retry=None, timeout=20)
-                return Answer([Column(name, f.name, f.field_type) for f in table.schema])
-
-        return Read("tables and columns", line, lambda: each(names, one))
-
-    return ask
+    return Read("tables and columns", line, lambda: each(names, one))
 
 
-def copies(made: Sequence[CopyTable]) -> Ask:
+@fact
+def copies(cloud: Cloud, moment: Moment, made: Sequence[CopyTable]) -> Read:
     """Copied tables beside their sources.
 
     `made` are the arguments of copies. The source of a snapshot is its base table at the time of the snapshot; the
@@ -118,12 +115,8 @@ def copies(made: Sequence[CopyTable]) -> Ask:
     than the cost cap, they are left out, and `no_checksum` says so. A copy that does not exist is absent; a copy that
     could not be compared is a gap under its name.
     """
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        line = "\n".join(_shown(cloud, one) for one in made)
-        return Read("copied tables", line, lambda: each(made, lambda one: _compared(cloud, one)))
-
-    return ask
+    line = "\n".join(_shown(cloud, one) for one in made)
+    return Read("copied tables", line, lambda: each(made, lambda one: _compared(cloud, one)))
 
 
 def _shown(cloud: Cloud, copy: CopyTable) -> str:

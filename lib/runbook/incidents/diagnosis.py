@@ -14,8 +14,7 @@ from datetime import timedelta
 
 from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, FailingFunction, OwnChanges, described, find
-from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged
-from runbook.incidents.patterns import Pattern, matched, most_telling
+from runbook.incidents.causes import CONFIDENCE, Cause, Causes, Pattern, matched, merged, most_telling
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 from runbook.model.rows import OpenIncident, SecretVersion

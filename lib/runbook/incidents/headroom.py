@@ -13,8 +13,7 @@ from datetime import datetime
 
 from runbook.config.schema import Function, Settings
 from runbook.incidents.affected import Evidence
-from runbook.incidents.causes import Causes
-from runbook.incidents.patterns import Pattern
+from runbook.incidents.causes import Causes, Pattern
 from runbook.model.rows import INTERNAL, EtlRun, FactRow, LogEntry
 
 HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}

@@ -13,10 +13,9 @@ from runbook.config.validation import names_of
 from runbook.display import blocks
 from runbook.display.text import Row, show
 from runbook.incidents.affected import Evidence
-from runbook.incidents.causes import Cause, Causes
+from runbook.incidents.causes import Cause, Causes, patterns
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
-from runbook.incidents.patterns import patterns
 from runbook.incidents.remedies import FIXES, remedy_steps
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen, Shown

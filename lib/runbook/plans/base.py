@@ -1,4 +1,4 @@
-"""Helpers for several plans: rows of a fact, gcloud flags, a run of a function, and messages."""
+"""Helpers for several plans: rows of a fact, a run of a function, and messages."""
 
 from __future__ import annotations
 
@@ -37,11 +37,6 @@ def again(request: Request, runbook: str, **values: Any) -> str:
     """The command that runs a runbook in the environment and world of this request."""
     place = {name: request.values.get(name, "") for name in ("environment", "world")}
     return command(runbook, {**place, **values})
-
-
-def flags(settings: Settings) -> str:
-    """The gcloud flags for the system's region and project."""
-    return f"--region={settings.region} --project={settings.project}"
 
 
 def run_once(function: str, settings: Settings) -> Change:

@@ -16,7 +16,7 @@ from runbook.model.findings import Findings
 from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Service
-from runbook.plans.base import again, flags, row_of, rows_of, run_once, tried
+from runbook.plans.base import again, row_of, rows_of, run_once, tried
 
 STATES = {"pause": "PAUSED", "resume": "ENABLED"}
 
@@ -62,12 +62,12 @@ def _update(request: Request, was: Row, wanted: Row, now: Service, settings: Set
     options |= {"memory": "--memory={}", "timeout_s": "--timeout={}s"}
     words = [options[key].format(value) for key, value in {**wanted, "source": code}.items()]
     args = UpdateFunction(function=name, before=before, after=wanted, was=now.state)
-    return Change(args, undo, " ".join([f"gcloud functions deploy {name} --gen2 {flags(settings)}", *words]))
+    return Change(args, undo, " ".join([f"gcloud functions deploy {name} --gen2 {settings.flags}", *words]))
 
 
 def _restart(request: Request, now: Service, settings: Settings) -> Change:
     """A new revision of the same code (guide: ETL stuck): gcloud copies labels into it, but not annotations."""
-    line = f"gcloud run services update {now.service} {flags(settings)} --update-labels=runbook-restart={now.serving}"
+    line = f"gcloud run services update {now.service} {settings.flags} --update-labels=runbook-restart={now.serving}"
     undo = again(request, "rollback", function=now.function, revision=now.serving)
     return Change(RestartService(service=now.service, revision=now.serving), undo, line)
 
@@ -84,7 +84,7 @@ def _route(request: Request, now: Service, to: dict[str, int], settings: Setting
 def _traffic_line(service: str, to: dict[str, int], settings: Settings) -> str:
     shares = ",".join(f"{'LATEST' if name == 'latest' else name}={share}" for name, share in to.items())
     where = "--to-latest" if to == {"latest": 100} else f"--to-revisions={shares}"
-    return f"gcloud run services update-traffic {service} {flags(settings)} {where}"
+    return f"gcloud run services update-traffic {service} {settings.flags} {where}"
 
 
 def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:

@@ -13,7 +13,7 @@ from runbook.model.findings import Findings
 from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Reader
-from runbook.plans.base import again, flags, row_of, rows_of, run_once, tried
+from runbook.plans.base import again, row_of, rows_of, run_once, tried
 
 STATES = {"disable": "DISABLED", "enable": "ENABLED"}
 
@@ -46,7 +46,7 @@ def _restart(request: Request, version: int, reader: Reader, settings: Settings)
     """A new revision of a function. A secret in an environment variable is read only when a revision starts."""
     service, revision = settings.named(reader.function).service_name, reader.revision
     # gcloud copies labels into the template, but not annotations
-    line = f"gcloud run services update {service} {flags(settings)} --update-labels=runbook-secret-version={version}"
+    line = f"gcloud run services update {service} {settings.flags} --update-labels=runbook-secret-version={version}"
     undo = again(request, "rollback", function=reader.function, revision=revision)
     args = Restart(service=service, revision=revision, secret=request.secret, version=version)
     return Change(args, undo, line)

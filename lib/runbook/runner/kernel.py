@@ -163,7 +163,7 @@ def prepare(environment: str, world: str) -> None:
     """Import what every runbook needs for its reads, and connect in parallel."""
     _import(NETWORK)
     with suppress(Exception):  # as in `_import`
-        from runbook.cloud.prefetch import prefetch
+        from runbook.cloud.connect import prefetch
 
         KERNEL.prefetch = prefetch(environment, world)
     _import(READS)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runbook.cloud.prefetch import connect_now
+from runbook.cloud.connect import connect_now
 from runbook.cloud.query import select
 from runbook.cloud.target import request_on_target
 from runbook.config.load import RUNBOOKS, load_settings, params_directory

@@ -20,7 +20,7 @@ from runbook.cli.main import main
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.guard import _READS, READS
-from runbook.cloud.inprocess import InProcess
+from runbook.cloud.transports import InProcess
 from runbook.config.load import load_settings
 from runbook.model.errors import Exit
 from tests import shapes

@@ -17,7 +17,7 @@ from gcp_sandbox.serve import serve
 from runbook.cli import init as module
 from runbook.cli.main import main
 from runbook.cloud.client import Cloud
-from runbook.cloud.inprocess import InProcess
+from runbook.cloud.transports import InProcess
 from runbook.config.load import ROOT, load_settings
 from runbook.config.schema import Settings
 from runbook.facts.base import Answer

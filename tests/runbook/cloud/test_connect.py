@@ -16,8 +16,8 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.config.load import load_settings
 from runbook.config.schema import Settings
-from runbook.facts.access import access
 from runbook.facts.base import observe
+from runbook.facts.secrets import access
 from runbook.model.errors import NoCredentials
 from runbook.model.moment import Moment
 from tests.conformance.test_guard import Seen

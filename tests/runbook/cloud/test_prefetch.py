@@ -9,8 +9,8 @@ import pytest
 
 import gcp_sandbox
 from gcp_sandbox.serve import serve
-from runbook.cloud import prefetch
-from runbook.cloud.prefetch import Prefetch, connect_now
+from runbook.cloud import connect
+from runbook.cloud.connect import connect_now, prefetch
 from runbook.config.load import load_settings
 from runbook.model.errors import BadParameter, NoAnswer
 
@@ -26,34 +26,34 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[gcp_sandbox.App]:
 
 
 def test_what_was_begun_is_taken_once(served: gcp_sandbox.App) -> None:
-    begun = Prefetch("sandbox", "")
+    begun = prefetch("sandbox", "")
+    (first,) = begun.values()
     cloud, now, clock_trusted = connect_now(SYSTEM, "", begun)
-    assert begun.begun.result()[0] is cloud
+    assert first.result()[0] is cloud
     assert (now, clock_trusted) == (served.sandbox.now, True)
     assert connect_now(SYSTEM, "", begun)[0] is not cloud
 
 
 def test_another_place_is_not_what_was_begun(served: gcp_sandbox.App) -> None:
-    begun = Prefetch("sandbox", "")
+    begun = prefetch("sandbox", "")
+    (first,) = begun.values()
     other = SYSTEM.model_copy(update={"environment": "other"})
     with pytest.raises(BadParameter):
         connect_now(other, "healthy", begun)
-    assert connect_now(SYSTEM, "", begun)[0] is begun.begun.result()[0]
+    assert connect_now(SYSTEM, "", begun)[0] is first.result()[0]
 
 
 def test_what_fails_ahead_is_told_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNBOOK_SANDBOX", "http://127.0.0.1:1")
     with pytest.raises(NoAnswer, match="does not answer"):
-        connect_now(SYSTEM, "", Prefetch("sandbox", ""))
+        connect_now(SYSTEM, "", prefetch("sandbox", ""))
 
 
 def test_nobody_waits_for_ever(served: gcp_sandbox.App, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = Prefetch("sandbox", "")
-    begun.begun.result()
-    begun.begun = Future()  # one that never comes
-    monkeypatch.setattr(prefetch, "LIMIT_S", 0.01)
+    begun = {("sandbox", ""): Future()}  # one that never comes
+    monkeypatch.setattr(connect, "LIMIT_S", 0.01)
     assert connect_now(SYSTEM, "", begun)[2]
 
 
 def test_nothing_is_begun_for_a_sandbox_in_this_process() -> None:
-    assert prefetch.prefetch("sandbox", "") is None
+    assert prefetch("sandbox", "") == {}

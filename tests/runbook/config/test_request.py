@@ -13,7 +13,7 @@ from runbook.cloud.target import request_on_target
 from runbook.config.load import params_directory
 from runbook.config.parameters import declared_parameters, injected
 from runbook.config.request import find_runbook, request
-from runbook.config.secret_scan import looks_secret
+from runbook.config.validation import looks_secret
 from runbook.model.errors import BadParameter, Broken, RunbookError, UnknownName
 
 DECLARED = """

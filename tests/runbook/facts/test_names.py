@@ -15,8 +15,8 @@ from runbook.config.schema import Function, Settings
 from runbook.facts.base import observe
 from runbook.facts.functions import called
 from runbook.incidents.affected import Evidence
+from runbook.incidents.causes import patterns
 from runbook.incidents.diagnosis import diagnose
-from runbook.incidents.patterns import patterns
 from runbook.model.moment import Moment, moment_of
 from runbook.plans.base import run_once
 from tests.runbook.incidents.test_page import ASKS

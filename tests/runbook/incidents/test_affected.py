@@ -10,8 +10,8 @@ import pytest
 
 from runbook.config.load import load_settings
 from runbook.incidents.affected import _missed
+from runbook.incidents.causes import patterns
 from runbook.incidents.diagnosis import diagnose
-from runbook.incidents.patterns import patterns
 from runbook.model.moment import Moment
 from runbook.model.rows import OpenIncident
 from tests.runbook.incidents.test_page import seen_in

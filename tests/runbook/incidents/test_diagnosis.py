@@ -18,12 +18,11 @@ import yaml
 import gcp_sandbox
 from gcp_sandbox.services.bigquery import seed
 from runbook.cloud.client import Cloud
-from runbook.cloud.inprocess import InProcess
+from runbook.cloud.transports import InProcess
 from runbook.config.load import YAML_LOADER, load_settings
 from runbook.facts.base import observe
-from runbook.incidents.causes import Cause, Causes
+from runbook.incidents.causes import Cause, Causes, patterns
 from runbook.incidents.diagnosis import diagnose
-from runbook.incidents.patterns import patterns
 from runbook.model.moment import Moment
 from tests.outages import SHIPPED, Truth, vary
 from tests.runbook.incidents.test_page import ASKS, Evidence

@@ -17,9 +17,9 @@ from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.facts.base import observe
 from runbook.incidents.affected import Evidence
+from runbook.incidents.causes import Pattern, patterns
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.page import Page
-from runbook.incidents.patterns import Pattern, patterns
 from runbook.model.facts import Fact, Gap
 from runbook.model.findings import Verdict
 from runbook.model.moment import Moment

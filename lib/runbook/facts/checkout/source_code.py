@@ -22,7 +22,7 @@ from pathlib import Path
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
-from runbook.facts.base import Answer, Ask, Read
+from runbook.facts.base import Answer, Read, fact
 from runbook.model.errors import BadParameter
 from runbook.model.moment import Moment
 from runbook.model.rows import SourceState
@@ -48,17 +48,14 @@ class Source:
     archive: bytes = field(repr=False)
 
 
-def source(folder: str) -> Ask:
+@fact
+def source(cloud: Cloud, moment: Moment, folder: str) -> Read:
     """One row for `safe_to_deploy`: commit, review, tests, digest; no row for "", which keeps the code."""
-
-    def ask(cloud: Cloud, moment: Moment) -> Read:
-        if not folder:
-            return Read("source", "the code does not change", lambda: Answer(()))
-        steps = ("git status --porcelain", "MOCK_MODE=1 python -m pytest", "detect-secrets scan")
-        line = " && ".join((f"cd {shlex.quote(folder)}", *steps))
-        return Read("source", line, lambda: Answer([_row(folder)]))
-
-    return ask
+    if not folder:
+        return Read("source", "the code does not change", lambda: Answer(()))
+    steps = ("git status --porcelain", "MOCK_MODE=1 python -m pytest", "detect-secrets scan")
+    line = " && ".join((f"cd {shlex.quote(folder)}", *steps))
+    return Read("source", line, lambda: Answer([_row(folder)]))
 
 
 def _row(folder: str) -> SourceState:

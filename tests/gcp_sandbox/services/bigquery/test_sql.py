@@ -17,7 +17,7 @@ from google.cloud.bigquery import ArrayQueryParameter, QueryJobConfig, ScalarQue
 
 import gcp_sandbox
 from gcp_sandbox.services.bigquery.googlesql import rewrite
-from runbook.cloud.inprocess import InProcess
+from runbook.cloud.transports import InProcess
 from tests.gcp_sandbox.conftest import INVENTORY, PROJECT
 
 Ask = Callable[..., list[tuple]]
