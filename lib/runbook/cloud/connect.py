@@ -1,6 +1,7 @@
 """Connects to the cloud of an environment: Google, the sandbox in this process, or a served sandbox.
 
-A kernel process begins to connect, and to read the cloud's clock, while it still imports its modules."""
+A kernel process begins to connect, and to read the cloud's clock, while it still imports its modules.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -135,7 +134,7 @@ def readable(
 
 def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], str] = str) -> Answer:
     """Read several things at the same time; one that is absent or a gap, under its `name`, hides no other."""
-    with futures.ThreadPoolExecutor(max_workers=10) as pool:
+    with ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda thing: attempt(lambda: see(thing), name(thing), name(thing)), things))
     rows = [row for a in answers for row in a.rows]
     gaps, absent = tuple(g for a in answers for g in a.gaps), tuple(gone for a in answers for gone in a.absent)

@@ -38,10 +38,8 @@ class Cause:
     changed_since_last_run: bool = False
     detail: str = ""
 
-    @property
-    def title(self) -> str:
-        """The cause in words."""
-        return self.cause.replace("_", " ")
+    # The cause in words.
+    title = property(lambda self: self.cause.replace("_", " "))
 
     @property
     def shown_evidence(self) -> tuple[str, ...]:
