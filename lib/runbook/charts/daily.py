@@ -35,8 +35,8 @@ def etl_week(run: Context, week: Fact) -> Chart:
             bars[-1].set(hatch="///", edgecolor="white", alpha=0.6)
         ok_from = run.settings.thresholds.etl_runs.ok_from
         axes.axhline(ok_from, color=LINE, linestyle="--", linewidth=1, label=f"ok from {ok_from:g} successful")
-        axes.set_ylim(0, 1.1 * max(ok_from, *(r["success"] + r["failed"] for r in rows)))
-        axes.set_ylabel("runs per day")
+        most = max(ok_from, *(r["success"] + r["failed"] for r in rows))
+        axes.set(ylabel="runs per day", ylim=(0, 1.1 * most))
 
     return chart("ETL runs per day, last 7 days", week, rows, paint)
 
@@ -56,10 +56,9 @@ def errors(run: Context, seen: Fact) -> Chart:
     def paint(axes: Axes) -> None:
         axes.bar(range(24), [r["errors"] for r in rows], width=0.9, align="edge", color=BAD)
         axes.set_xticks(range(0, 24, 3), [f"{run.moment.local(start[n]):%a %H:%M}" for n in range(0, 24, 3)])
-        axes.set_ylim(0, 1.1 * max(counts.values()))
-        axes.set_ylabel("errors per hour")
+        labels = {"xlabel": f"hour beginning ({run.settings.time_zone})", "ylabel": "errors per hour"}
+        axes.set(**labels, ylim=(0, 1.1 * max(counts.values())))
         axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel(f"hour beginning ({run.settings.time_zone})")
         axes.plot([], [], " ", label=f"{len(ours):,} in total")
 
     title = f"Errors per hour, newest {len(seen.rows):,}" if seen.more else "Errors per hour, last 24 h"
@@ -91,12 +90,10 @@ def freshness(run: Context, seen: Fact) -> Chart:
     rows = [{"table": name, "hours stale": minutes / 60, "limit h": limits[name]} for name, minutes in ages]
 
     def paint(axes: Axes) -> None:
-        bars = []
-        for r in rows:
-            share = 100 * r["hours stale"] / r["limit h"]
-            name = f"{r['table']} (limit {r['limit h']:g} h)"
-            bars.append((name, share, f" {r['hours stale']:.1f} h", share > 100))
-        draw_bars(axes, bars, 100, "limit")
+        names = [f"{r['table']} (limit {r['limit h']:g} h)" for r in rows]
+        shares = [100 * r["hours stale"] / r["limit h"] for r in rows]
+        said = [f" {r['hours stale']:.1f} h" for r in rows]
+        draw_bars(axes, zip(names, shares, said, [s > 100 for s in shares], strict=True), 100, "limit")
         axes.set_xlabel("age of the newest row, % of the table's limit")
 
     return chart("Data freshness", seen, rows, paint, left=0.23)
@@ -112,9 +109,8 @@ def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
         names = [f"{r['revision']}{' (serves)' if r['traffic %'] else ''}" for r in rows]
         bars = axes.barh(names, [r["errors"] for r in rows], color=[BAD if r["traffic %"] else QUIET for r in rows])
         axes.bar_label(bars, [f" {r['errors']}" for r in rows])
-        axes.set_xlabel("errors in 24 h")
+        axes.set(xlabel="errors in 24 h", xlim=(0, max([r["errors"] for r in rows] + [1]) * 1.15))
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlim(0, max([r["errors"] for r in rows] + [1]) * 1.15)
         axes.plot([], [], " ", label="newest at the top")
 
     # Without the log, bars of zero would mean that there were no errors.

@@ -52,14 +52,12 @@ def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Caus
         for at, said in symptom:
             axes.axvline(x(at), color=LINE, linestyle="--", linewidth=1, label=said)
         _mark(axes, sorted((x(at), said) for at, said in marks), hours, top)
-        axes.set_ylim(0, top * 1.62)
-        axes.set_xlim(-hours, 0)
+        axes.set(xlim=(-hours, 0), ylim=(0, top * 1.62), ylabel="entries per 5 min")
+        axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is the time of this run")
         ticks = range(0, -hours - 1, -ceil(hours / 9))
         axes.set_xticks(ticks, [f"{run.moment.local(run.moment.ago(-n)):%H:%M}" for n in ticks])
         axes.get_xticklabels()[0].set_ha("right")
         axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_ylabel("entries per 5 min")
-        axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is the time of this run")
 
     title = f"What happened in the last {hours} hours"
     return chart(title, logged, sorted(rows, key=lambda r: r["from"]), paint, empty="no log entries and no changes")
@@ -86,7 +84,8 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
     rows = page.headroom
 
     def paint(axes: Axes) -> None:
-        bars = [(_of_run(r), 100 * (r.seen or 0) / r.limit, _against(r), r.hit) for r in rows]
+        names = [f"{r.function}, {r.what}" + (f", {r.run:%a %H:%M}" if r.run else "") for r in rows]
+        bars = [(name, 100 * (r.seen or 0) / r.limit, _against(r), r.hit) for name, r in zip(names, rows, strict=True)]
         draw_bars(axes, bars, 100, "limit", room=1.6, fontsize=8)
         axes.plot([], [], "s", color=BAD, label="stopped by the limit")
         axes.plot([], [], "s", color=GOOD, label="not stopped")
@@ -95,10 +94,6 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
     unknowns = next((f for f in facts if f.gaps), facts[0])
     shown, height = [r.shown for r in rows], 1 + 0.25 * len(rows)
     return chart("Newest runs and their limits", unknowns, shown, paint, "no function hit a limit", height, left=0.34)
-
-
-def _of_run(row: Headroom) -> str:
-    return f"{row.function}, {row.what}" + (f", {row.run:%a %H:%M}" if row.run else "")
 
 
 def _against(row: Headroom) -> str:

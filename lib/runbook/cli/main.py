@@ -62,7 +62,7 @@ def run(name: str, environment: str | None, world: str, given: Sequence[str]) ->
         values[key] = value
     values |= {k: v for k, v in (("environment", environment), ("world", world)) if v}
     # Imported here, because the import is slow and other commands do not need it.
-    from runbook.runner.progress import progress
+    from runbook.runner.engine import progress
     from runbook.runner.run import run as run_runbook
 
     exit_with(run_runbook(name, values, progress()))
@@ -79,8 +79,8 @@ def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
     """Plan again; if the plan is still the approved one, apply it and verify the result."""
     from runbook.approvals.stored_plan import find
     from runbook.cli.secret_prompt import ask_secret
+    from runbook.runner.engine import progress
     from runbook.runner.kernel import Told
-    from runbook.runner.progress import progress
     from runbook.runner.run import run as run_runbook
 
     if takeover and abandon:

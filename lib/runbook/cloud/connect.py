@@ -1,6 +1,7 @@
 """Connects to the cloud of an environment: Google, the sandbox in this process, or a served sandbox.
 
-A kernel process begins to connect, and to read the cloud's clock, while it still imports its modules."""
+A kernel process begins to connect, and to read the cloud's clock, while it still imports its modules.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from typing import Any
 from runbook.cloud.answer import UNREADABLE
 from runbook.cloud.client import Cloud, no_credentials
 from runbook.cloud.target import check_world, sandbox_app, target
+from runbook.config.data_file import text_of
 from runbook.config.load import load_settings
 from runbook.config.schema import Settings
 from runbook.model.errors import BadInput, BadParameter, NoAnswer, NoCredentials
@@ -22,7 +24,7 @@ LIMIT_S = 30  # how long a run waits for the connection that was begun before it
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 Connected = tuple[Cloud, datetime, bool]  # a cloud, the time, and whether it comes from the cloud's clock
-Begun = dict[tuple[str, str], "futures.Future[Connected]"]  # by environment and world; each can be taken once
+Begun = dict[tuple[str, str], futures.Future[Connected]]  # by environment and world; each can be taken once
 
 
 def connect(settings: Settings, world: str = "") -> Cloud:
@@ -74,8 +76,7 @@ def impersonated(account: str) -> Any:
     try:
         made.refresh(Request())
     except (GoogleAuthError, *UNREADABLE) as error:
-        hint = f"sign in again, or ask for roles/iam.serviceAccountTokenCreator on {account}."
-        raise NoCredentials(f"{account} cannot be impersonated", str(error), next=hint) from None
+        raise NoCredentials(**text_of(__file__, "no_impersonation", account=account, why=error)) from None
     return made
 
 
@@ -99,18 +100,14 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
     from runbook.cloud.transports import Loopback
 
     if world:
-        what, why = f"world={world} while RUNBOOK_SANDBOX is set", f"the sandbox at {url} already has its own world"
-        raise BadParameter(what, why, next="leave world empty, or unset RUNBOOK_SANDBOX.")
+        raise BadParameter(**text_of(__file__, "served_with_a_world", world=world, url=url))
     try:
         about = requests.get(url, timeout=5).json()
     except (requests.RequestException, ValueError) as error:
-        what = f"the sandbox at RUNBOOK_SANDBOX={url} does not answer"
-        hint = "start it with `runbook sandbox`, or unset RUNBOOK_SANDBOX to use one in this process."
-        raise NoAnswer(what, type(error).__name__, "Nothing was read.", hint) from None
+        raise NoAnswer(**text_of(__file__, "not_served", url=url, why=type(error).__name__)) from None
     if about.get("project") != settings.project:
-        why = f"its project is {about.get('project')}; the project of {settings.environment} is {settings.project}"
-        hint = f"serve it with `runbook sandbox --env {settings.environment}`."
-        raise BadInput(f"the sandbox at {url} serves another system", why, next=hint)
+        ours = {"environment": settings.environment, "project": settings.project}
+        raise BadInput(**text_of(__file__, "another_system_is_served", url=url, found=about.get("project"), **ours))
     return Cloud(settings, "sandbox", Loopback(url), world=str(about.get("world", "")))
 
 

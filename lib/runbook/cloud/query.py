@@ -11,6 +11,7 @@ from typing import Any
 from runbook.cloud.answer import readable, token_of
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead, has_reason, is_json
+from runbook.config.data_file import text_of
 from runbook.display.text import Row
 from runbook.model.errors import Broken, OverCap
 
@@ -84,9 +85,7 @@ def _dry_run(cloud: Cloud, sql: str, config: Any) -> None:
 
 def _over(what: str, cap: int) -> OverCap:
     """The error for a query over the cap. BigQuery bills whole megabytes, and at least ten for each table."""
-    why = f"{what}; cost_cap_gib is {cap / 2**30:g}"
-    hint = "narrow it (a partition, fewer columns), or raise cost_cap_gib in params."
-    return OverCap("the query would read more than the cost cap", why, "Nothing was read or billed.", hint)
+    return OverCap(**text_of(__file__, "over_cap", what=what, cap=cap / 2**30))
 
 
 def _parameter(name: str, value: Value) -> Any:

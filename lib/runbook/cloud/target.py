@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
+from runbook.config.data_file import text_of
 from runbook.config.request import Request, request
 from runbook.config.schema import Settings
 from runbook.model.errors import BadInput, BadParameter, UnknownName, nearest
@@ -23,9 +24,7 @@ def target(environment: str) -> Target:
 def check_world(environment: str, world: str) -> None:
     """Raise BadParameter for a world on Google, and UnknownName for a world that does not exist."""
     if target(environment) == "google":
-        why = "only the sandbox has worlds; this environment is the real system on Google Cloud"
-        hint = "leave world empty, or set MOCK_MODE=1 to rehearse in the sandbox."
-        raise BadParameter(f"world={world} with environment={environment}", why, next=hint)
+        raise BadParameter(**text_of(__file__, "world_on_google", world=world, environment=environment))
     with suppress(ImportError):  # `sandbox_app` reports what to install
         from gcp_sandbox.world.schema import BadWorld, load, shipped
 
@@ -41,9 +40,7 @@ def request_on_target(runbook: str, values: Mapping[str, object]) -> Request:
     if wanted.values.get("world"):
         check_world(wanted.environment, wanted.world)
     if wanted.values.get("source") == "sample" and target(wanted.environment) != "sandbox":
-        why = "sample is practice code for the sandbox; it would replace the code of a real function"
-        hint = "set source to the path of the function's git checkout, or omit it to keep the code."
-        raise BadParameter(f"source=sample is not allowed with --env {wanted.environment}", why, next=hint)
+        raise BadParameter(**text_of(__file__, "sample_on_google", environment=wanted.environment))
     return wanted
 
 
@@ -56,8 +53,7 @@ def sandbox_app(settings: Settings, world: str) -> Any:
         import gcp_sandbox
         from gcp_sandbox.world.schema import BadWorld
     except ImportError as error:
-        hint = "install the extra: pip install -e '.[sandbox]'."
-        raise BadInput("the sandbox is not installed", str(error), next=hint) from None
+        raise BadInput(**text_of(__file__, "no_sandbox", why=error)) from None
     try:
         return gcp_sandbox.app(settings.inventory(), world or "healthy")
     except BadWorld as error:

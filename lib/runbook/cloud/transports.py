@@ -40,7 +40,8 @@ class Loopback(HTTPAdapter):
 
 
 class InProcess(HTTPAdapter):
-    """The transport to the sandbox in this process: a WSGI app, called without a socket. If the app drops the connection, raises `requests.ConnectionError`."""
+    """The transport to the sandbox in this process: it calls `app`, a WSGI app, without a socket. If the app drops the
+    connection, raises `requests.ConnectionError`."""
 
     def __init__(self, app: Callable[..., Any]):
         super().__init__()

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from runbook.config.data_file import YAML_LOADER
+from runbook.config.data_file import YAML_LOADER, text_of
 from runbook.config.schema import Settings, record_place
 from runbook.model.errors import BadInput, BadSettings, UnknownName, nearest
 
@@ -43,8 +43,7 @@ def records_variable() -> str:
     try:
         return record_place(path)
     except ValueError as error:
-        hint = "set it to the path of a directory or to gs://bucket/prefix, or unset it."
-        raise BadInput(f"RUNBOOK_RECORDS={path}", str(error), next=hint) from None
+        raise BadInput(**text_of(__file__, "records_variable", path=path, why=error)) from None
 
 
 def load_settings(environment: str) -> Settings:
@@ -54,8 +53,7 @@ def load_settings(environment: str) -> Settings:
     try:
         return _settings(environment, path, path.read_text(encoding="utf-8"))
     except OSError as error:
-        hint = "check the permissions of the file."
-        raise BadSettings(f"{path.name} cannot be read", error.strerror or str(error), next=hint) from None
+        raise BadSettings(**text_of(__file__, "unreadable_file", file=path.name, why=error.strerror or error)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadSettings(f"{path.name} is not valid YAML", str(error), next="fix the reported line.") from None
 

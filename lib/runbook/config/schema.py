@@ -84,15 +84,11 @@ class Function(Part):
     job: JobName = ""
     repeat: Literal["safe", "asks", "never"] = "asks"
 
-    @property
-    def service_name(self) -> str:
-        """Its Cloud Run service, named as Google names it unless params say otherwise."""
-        return self.service or service_of(self.name)
+    # Its Cloud Run service, named as Google names it unless params say otherwise.
+    service_name = property(lambda self: self.service or service_of(self.name))
 
-    @property
-    def job_name(self) -> str:
-        """Its scheduler job."""
-        return self.job or self.name
+    # Its scheduler job.
+    job_name = property(lambda self: self.job or self.name)
 
 
 class EtlRuns(Part):
@@ -251,10 +247,8 @@ class Settings(Part):
         """The full name of a resource of its region, such as one of `jobs`."""
         return f"projects/{self.project}/locations/{self.region}/{kind}/{name}"
 
-    @property
-    def cost_cap(self) -> int:
-        """The cost cap in bytes."""
-        return int(self.cost_cap_gib * 2**30)
+    # The cost cap in bytes.
+    cost_cap = property(lambda self: int(self.cost_cap_gib * 2**30))
 
     def named(self, function: str) -> Function:
         """A function of params; one that params do not list has no tables and no secrets."""
@@ -289,13 +283,10 @@ class Settings(Part):
         runs, scores = self.tables.etl_runs.model_dump(), self.tables.scores
         fresh = [_table(t.name, t.column, "TIMESTAMP") for t in self.tables.freshness]
         shown = {"project", "region", "time_zone", "functions", "feeds"}
-        return self.model_dump(include=shown, exclude={"functions": {"__all__": {"repeat"}}}) | {
-            "dataset": self.datasets.main,
-            "backup_dataset": self.datasets.backup,
-            "tables": [_table(scores.name, scores.date, "DATE"), *fresh],
-            "runs": runs.pop("name"),
-            "columns_of_runs": {meaning: column for meaning, column in runs.items() if column},
-        }
+        known = self.model_dump(include=shown, exclude={"functions": {"__all__": {"repeat"}}})
+        known |= {"dataset": self.datasets.main, "backup_dataset": self.datasets.backup, "runs": runs.pop("name")}
+        known["columns_of_runs"] = {meaning: column for meaning, column in runs.items() if column}
+        return known | {"tables": [_table(scores.name, scores.date, "DATE"), *fresh]}
 
 
 def _table(name: str, time_column: str, time_type: str) -> dict[str, Any]:

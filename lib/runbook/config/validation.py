@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from runbook.config.data_file import table
+from runbook.config.data_file import table, text_of
 from runbook.config.schema import Settings
 from runbook.model.errors import BadParameter, UnknownName, nearest
 from runbook.model.moment import moment_of
@@ -97,10 +97,7 @@ def _is_day(value: str) -> bool:
 def _one_source(values: Mapping[str, Any]) -> None:
     given = {name: values.get(name, "") for name in ("snapshot", "table", "at")}
     if [bool(v) for v in given.values()] not in ([True, False, False], [False, True, True]):
-        what = ", ".join(f"{name}={value}" for name, value in given.items())
-        why = "restore a table from a snapshot or from its own past, not from both or neither"
-        hint = "give only snapshot; or give table and at, with an empty snapshot: -p snapshot="
-        raise BadParameter(what, why, next=hint)
+        raise BadParameter(**text_of(__file__, "two_sources_of_a_table", **given))
 
 
 # --- secrets: a run writes its parameters into its record
@@ -112,10 +109,7 @@ def refuse_secret(name: str, value: object) -> None:
         shown = name if re.fullmatch(r"[\w.-]{1,40}", name) else "the text before the first ="
         raise BadParameter(f"{shown!r} is not a parameter name", next="write -p name=value.")
     if _SECRET_NAME.search(name) or looks_secret(str(value)):
-        what = f"the parameter {name} looks like a secret"
-        why = "its value is not shown here; a run writes its parameters into its record"
-        hint = "leave it out. If it is a real secret, rotate it: it is now in your shell history."
-        raise BadParameter(what, why, "Nothing was run and nothing was written.", hint)
+        raise BadParameter(**text_of(__file__, "looks_like_a_secret", name=name))
 
 
 def looks_secret(value: str) -> bool:

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -141,15 +140,12 @@ def readable(
 
 def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], str] = str) -> Answer:
     """Read several things at the same time; one that is absent or a gap, under its `name`, hides no other."""
-    with futures.ThreadPoolExecutor(max_workers=10) as pool:
+    with ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda thing: attempt(lambda: see(thing), name(thing), name(thing)), things))
-    return Answer(
-        [row for a in answers for row in a.rows],
-        gaps=tuple(g for a in answers for g in a.gaps),
-        absent=tuple(gone for a in answers for gone in a.absent),
-        sql=";\n".join(a.sql for a in answers if a.sql),
-        line="\n".join(a.line for a in answers if a.line),
-    )
+    rows = [row for a in answers for row in a.rows]
+    gaps, absent = tuple(g for a in answers for g in a.gaps), tuple(gone for a in answers for gone in a.absent)
+    sql, line = ";\n".join(a.sql for a in answers if a.sql), "\n".join(a.line for a in answers if a.line)
+    return Answer(rows, False, gaps, absent, sql, line)
 
 
 @dataclass(frozen=True)

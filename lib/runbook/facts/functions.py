@@ -31,8 +31,7 @@ def functions(cloud: Cloud, moment: Moment) -> Read:
 
     def see() -> Answer:
         path = f"v2/projects/{cloud.settings.project}/locations/-/functions"
-        found: list[Any] = []
-        away: set[str] = set()
+        found, away = list[Any](), set[str]()
         for page in cloud.pages("cloudfunctions", path, pageSize=1000):
             away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
             found += objects(page, "functions")

@@ -26,10 +26,8 @@ PAGE = 1000
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
 # Functions write the exception of a crash to stderr, often as JSON without a severity.
-_CRASHED = (
-    'log_id("run.googleapis.com/stderr") AND severity=DEFAULT AND (errorGroups.id:*'
-    f' OR textPayload:"{TRACEBACK}" OR jsonPayload.message:"{TRACEBACK}")'
-)
+_TRACE = f'errorGroups.id:* OR textPayload:"{TRACEBACK}" OR jsonPayload.message:"{TRACEBACK}"'
+_CRASHED = f'log_id("run.googleapis.com/stderr") AND severity=DEFAULT AND ({_TRACE})'
 
 Convert = Callable[[Row], Any | None]
 Finish = Callable[[list[Any]], list[Any]]

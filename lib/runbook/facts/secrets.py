@@ -114,8 +114,7 @@ def access(cloud: Cloud, moment: Moment, operation: str = "") -> Read:
         held = {p for p in objects(answer, "permissions") if isinstance(p, str)}
         return Answer(Permission(r, p, p in held) for r, ps in roles.items() for p in ps)
 
-    line = (
-        'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" -H "Content-Type: application/json" '
-        f"https://cloudresourcemanager.googleapis.com/{path} -d '{json.dumps(body, separators=(',', ':'))}'"
-    )
+    curl = 'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" -H "Content-Type: application/json"'
+    sent = json.dumps(body, separators=(",", ":"))
+    line = f"{curl} https://cloudresourcemanager.googleapis.com/{path} -d '{sent}'"
     return Read("access", line, see, no_history_of="IAM")

@@ -74,8 +74,7 @@ def _statuspage(feed: str, found: Row) -> OpenIncident:
 def _salesforce(feed: str, answer: Row, found: Row) -> OpenIncident:
     impact = next(iter([*items(found, "IncidentImpacts"), *items(found, "MaintenanceImpacts")]), {})
     named = (text(found, "name"), text(found, "message", "pathToResolution"), text(found, "message"))
-    titles = (*named, text(impact, "type"))
-    title = next((t for t in (*titles, text(answer, "status")) if t), NO_TEXT)
+    title = next((t for t in (*named, text(impact, "type"), text(answer, "status")) if t), NO_TEXT)
     services = ", ".join(map(str, items(found, "serviceKeys")))
     since = time_of(impact, "startTime") or time_of(found, "createdAt")
     return OpenIncident(feed, title, services, (text(answer, "key"),), since)

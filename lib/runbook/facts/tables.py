@@ -93,8 +93,7 @@ def _taken(found: Row) -> datetime | None:
 @fact
 def schema(cloud: Cloud, moment: Moment) -> Read:
     """The columns of every table in params; a table that does not exist is absent."""
-    system = cloud.settings
-    known = system.tables
+    system, known = cloud.settings, cloud.settings.tables
     names = sorted({known.etl_runs.name, known.scores.name, *(t.name for t in known.freshness)})
     line = f"bq show --schema --format=prettyjson {system.project}:{system.datasets.main}.{names[0]}"
 

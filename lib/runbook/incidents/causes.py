@@ -1,4 +1,4 @@
-"""Causes of an outage, the most likely first, each with its evidence; and the phrases (patterns.yaml) that name them."""
+"""Causes of an outage, the most likely first, each with its evidence; the phrases of patterns.yaml name them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,8 @@ class Cause:
     changed_since_last_run: bool = False
     detail: str = ""
 
-    @property
-    def title(self) -> str:
-        """The cause in words."""
-        return self.cause.replace("_", " ")
+    # The cause in words.
+    title = property(lambda self: self.cause.replace("_", " "))
 
     @property
     def shown_evidence(self) -> tuple[str, ...]:
@@ -86,13 +84,10 @@ class Causes(Sequence[Cause]):
 def merged(a: Cause, b: Cause) -> Cause:
     """The same cause of several functions, as one."""
     surer = min((a, b), key=lambda c: CONFIDENCE.index(c.confidence))
-    return replace(
-        surer,
-        functions=a.functions + b.functions,
-        since=min(a.since, b.since),
-        evidence=tuple(dict.fromkeys(a.evidence + b.evidence)),
-        changed_since_last_run=a.changed_since_last_run and b.changed_since_last_run,
-    )
+    evidence = tuple(dict.fromkeys(a.evidence + b.evidence))
+    changed = a.changed_since_last_run and b.changed_since_last_run
+    both = {"functions": a.functions + b.functions, "since": min(a.since, b.since), "evidence": evidence}
+    return replace(surer, **both, changed_since_last_run=changed)
 
 
 # --- phrases

@@ -51,9 +51,7 @@ class _Case:
     patterns: Sequence[Pattern]
     settings: Settings
 
-    @property
-    def changes(self) -> OwnChanges:
-        return OwnChanges(self.one, self.seen)
+    changes = property(lambda self: OwnChanges(self.one, self.seen))
 
     def cause(self) -> Cause:
         """The cause from the first rule that matches."""
@@ -209,8 +207,7 @@ class _Case:
         if deployed:
             before = (f"deployed shortly before: {described(c)}" for c in deployed)
             return self._made("crash_after_deploy", "sure", said, *before)
-        none = self._made("unknown", "unknown", said, "no deployment shortly before")
-        return self._newest_change() or none
+        return self._newest_change() or self._made("unknown", "unknown", said, "no deployment shortly before")
 
     def _quote(self) -> list[str]:
         return [_quoted(text) for text in self.one.news(self.seen)[:1]]

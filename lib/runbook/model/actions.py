@@ -104,10 +104,8 @@ class Restart(Args):
     secret: str
     version: int
 
-    @property
-    def mark(self) -> str:
-        """The annotation that identifies the new revision."""
-        return f"{self.secret}-{self.version}"
+    # The annotation that identifies the new revision.
+    mark = property(lambda self: f"{self.secret}-{self.version}")
 
 
 class RestartService(Args):
@@ -120,10 +118,8 @@ class RestartService(Args):
     service: str
     revision: str
 
-    @property
-    def mark(self) -> str:
-        """The annotation that identifies the new revision."""
-        return f"after-{self.revision}"
+    # The annotation that identifies the new revision.
+    mark = property(lambda self: f"after-{self.revision}")
 
 
 class RunOnce(Args):
@@ -212,10 +208,8 @@ class CopyTable(Args):
 
     is_snapshot = property(lambda self: self.operation == "SNAPSHOT")
 
-    @property
-    def job(self) -> str:
-        """The name of its jobs, without their number."""
-        return f"runbook_{'snapshot' if self.is_snapshot else 'restore'}_{self.to_table}"
+    # The name of its jobs, without their number.
+    job = property(lambda self: f"runbook_{'snapshot' if self.is_snapshot else 'restore'}_{self.to_table}")
 
 
 class AddColumn(Args):
@@ -233,23 +227,17 @@ class AddColumn(Args):
     def text(self) -> Text:
         return f"{self.table}.{self.column}", "none", f"{self._kind}, empty"
 
-    @property
-    def _kind(self) -> str:
-        return f"ARRAY<{self.type}>" if self.mode == "REPEATED" else self.type
+    _kind = property(lambda self: f"ARRAY<{self.type}>" if self.mode == "REPEATED" else self.type)
 
-    @property
-    def field(self) -> tuple[str, str]:
-        """Type and mode, as named in tables.get."""
-        return LEGACY.get(self.type, self.type), self.mode
+    # Type and mode, as named in tables.get.
+    field = property(lambda self: (LEGACY.get(self.type, self.type), self.mode))
 
     def sql(self, project: str) -> str:
         """The statement."""
         return f"ALTER TABLE `{project}.{self.dataset}.{self.table}` ADD COLUMN `{self.column}` {self._kind}"
 
-    @property
-    def job(self) -> str:
-        """The name of its jobs, without their number."""
-        return f"runbook_add_{self.table}_{self.column}"
+    # The name of its jobs, without their number.
+    job = property(lambda self: f"runbook_add_{self.table}_{self.column}")
 
 
 class Notify(Args):

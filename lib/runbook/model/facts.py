@@ -90,9 +90,7 @@ class Fact(Generic[R]):
         rows = [{column: value, "rows": n} for value, n in sorted(counts.items(), key=lambda c: (-c[1], str(c[0])))]
         return Shown(blocks.table(rows, self._empty) + gap_block(self.gaps))
 
-    @property
-    def _empty(self) -> str:
-        return "no rows could be read" if self.gaps else "none"
+    _empty = property(lambda self: "no rows could be read" if self.gaps else "none")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         rows = blocks.table(map(shown, self.rows), "no rows could be read" if self.gaps else "no rows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from runbook.model.errors import BadParameter
@@ -20,10 +20,8 @@ class Moment:
     zone: ZoneInfo
     past: bool = False
 
-    @property
-    def today(self) -> date:
-        """The team's date at this moment."""
-        return self.at.astimezone(self.zone).date()
+    # The team's date at this moment.
+    today = property(lambda self: self.at.astimezone(self.zone).date())
 
     def midnight(self, days_ago: int = 0) -> datetime:
         """The start of the team's day, `days_ago` days back, in UTC. A day may have 23 or 25 hours."""

@@ -107,10 +107,8 @@ class Plan:
         about = {"operation": self.operation, **self.origin, "reason": self.reason}
         return {**about, "changes": [c.plain() for c in self.changes], "relies_on": self.relies_on}
 
-    @property
-    def whole_id(self) -> str:
-        """The SHA-256 of the content, in hex. An approval signs this id."""
-        return plan_id(self.content)
+    # The SHA-256 of the content, in hex. An approval signs this id.
+    whole_id = property(lambda self: plan_id(self.content))
 
     # The first 12 characters of the whole id, which people type.
     id = property(lambda self: self.whole_id[:12])

@@ -7,6 +7,7 @@ from dataclasses import replace
 from shlex import quote
 from typing import Any, TypeVar
 
+from runbook.config.data_file import table
 from runbook.config.request import Request
 from runbook.config.schema import Settings, address_variable
 from runbook.model.actions import Notify, RunOnce
@@ -31,6 +32,11 @@ def row_of(fact: Fact[R], name: str) -> R:
     if rows := rows_of(fact, name):
         return rows[0]
     raise Refused(f"no plan is possible for {name}", f"{fact.name}: no rows", next="fix that, then run again.")
+
+
+def refused(name: str, /, **given: object) -> Refused:
+    """The refusal of this name in refusals.yaml."""
+    return Refused(**{part: text.format(**given) for part, text in table(__file__, "refusals.yaml")[name].items()})
 
 
 def again(request: Request, runbook: str, **values: Any) -> str:

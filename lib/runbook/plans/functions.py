@@ -16,7 +16,7 @@ from runbook.model.findings import Findings
 from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Service
-from runbook.plans.base import again, row_of, rows_of, run_once, tried
+from runbook.plans.base import again, refused, row_of, rows_of, run_once, tried
 
 STATES = {"pause": "PAUSED", "resume": "ENABLED"}
 
@@ -115,23 +115,19 @@ def _revision(wanted: str, now: Service, seen: Seen) -> str:
         why = "it never became ready" if any(r.revision == wanted for r in rows) else "there is no such revision"
         raise Refused(f"{wanted} cannot serve", why, next=f"use a ready revision: {', '.join(ready)}.")
     if now.pinned:
-        why = "after a rollback or with a traffic split, a person must choose the revision"
-        hint = f"run again with a revision: {', '.join(ready)}, latest."
-        raise Refused(f"traffic of {now.function} is already pinned: {now.traffic}", why, next=hint)
+        raise refused("no_person_chose", function=now.function, traffic=now.traffic, ready=", ".join(ready))
     names = [r.revision for r in rows]
     older = names[names.index(now.serving) + 1 :] if now.serving in names else []
     if earlier := [name for name in older if name in ready]:
         return earlier[0]
-    why = f"{now.serving} serves; of {len(rows)} revisions, none is older and ready"
-    raise Refused(f"{now.function} has no earlier revision for a rollback", why, next="deploy a fixed version.")
+    raise refused("no_earlier_revision", function=now.function, serving=now.serving, count=len(rows))
 
 
 def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Run a function again. A run "may trigger processing" (guide: Quick Reference), so it is a change with a plan."""
     name = request.function
     if settings.named(name).repeat == "never":
-        why = f"params say repeat: never for {name}"
-        raise Refused(f"{name} must not be run again by hand", why, next="wait for its schedule, or ask its owner.")
+        raise refused("never_again", function=name)
     now, runs = row_of(seen.service, name), rows_of(seen.runs, name)
     relies = {"serving revision": now.serving, "last run": runs[0].status if runs else "none in 24 h"}
     return Plan("retry", request.reason, (run_once(name, settings),), relies, gates, watch=(name,))
@@ -152,8 +148,7 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
         if before == state:
             continue
         if before not in STATES.values():
-            why = "only ENABLED jobs can be paused, and only PAUSED jobs resumed"
-            raise Refused(f"{name} is {before}", why, next="inspect the job in Cloud Scheduler.")
+            raise refused("neither_enabled_nor_paused", job=name, state=before)
         back = "resume" if request.to == "pause" else "pause"
         line = f"gcloud scheduler jobs {request.to} {name} --location={settings.region} --project={settings.project}"
         undo = again(request, "scheduler", jobs=name, to=back)

@@ -7,13 +7,12 @@ from dataclasses import replace
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.model.actions import AddVersion, Restart, SetVersionState
-from runbook.model.errors import Refused
 from runbook.model.facts import Seen
 from runbook.model.findings import Findings
 from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Reader
-from runbook.plans.base import again, row_of, rows_of, run_once, tried
+from runbook.plans.base import again, refused, row_of, rows_of, run_once, tried
 
 STATES = {"disable": "DISABLED", "enable": "ENABLED"}
 
@@ -68,11 +67,9 @@ def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     if not wanted:
         return none
     if states.get(wanted, "DESTROYED") == "DESTROYED":
-        why = f"versions: {', '.join(map(str, states))}"
-        raise Refused(f"{name} has no version {wanted} that can be changed", why, next="use another version.")
+        raise refused("no_such_version", secret=name, version=wanted, known=", ".join(map(str, states)))
     if wanted == newest and request.to == "disable":
-        why = "`latest` never falls back to an older version, so its readers would fail"
-        raise Refused(f"version {wanted} is the newest of {name}", why, next="run rotate_secret first.")
+        raise refused("newest_version", secret=name, version=wanted)
     if states[wanted] == after:
         return none
     line = f"gcloud secrets versions {request.to} {wanted} --secret={name} --project={settings.project}"

@@ -18,7 +18,7 @@ from runbook.model.findings import Findings
 from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Table
-from runbook.plans.base import again, rows_of, tried
+from runbook.plans.base import again, refused, rows_of, tried
 
 PAST = timedelta(days=7)  # a dataset may keep less; then Google refuses the copy
 
@@ -106,28 +106,24 @@ def _of_past(request: Request, live: Mapping[str, Table], settings: Settings, mo
     (https://cloud.google.com/bigquery/docs/access-historical-data)."""
     table, main = request.table, settings.datasets.main
     if table not in live:
-        hint = f"if it was deleted in the last days, copy it with: bq cp '{settings.project}:{main}.{table}@MILLIS' …"
-        raise Refused(f"there is no table {table!r}", hint, next=f"use one of: {', '.join(live) or 'no table found'}.")
+        known = ", ".join(live) or "no table found"
+        raise refused("deleted_table", table=table, project=settings.project, dataset=main, known=known)
     at = moment_of(request.at, moment.at, settings.zone, "at").at
     at, created = at.replace(microsecond=at.microsecond // 1000 * 1000), live[table].created
     oldest = max(moment.at - PAST, created or at)
     if at < oldest:
         why = f"BigQuery keeps {PAST.days} days" if oldest == moment.at - PAST else "the table was created then"
-        why = f"it starts at {moment.local(oldest):%Y-%m-%d %H:%M:%S %Z}: {why}"
-        hint = "use a later `at`, or restore a snapshot."
-        raise Refused(f"the history of {table} does not reach back to {request.at}", why, next=hint)
+        begins = f"{moment.local(oldest):%Y-%m-%d %H:%M:%S %Z}"
+        raise refused("before_its_history", table=table, at=request.at, oldest=begins, why=why)
     millis, shown = (at - EPOCH) // timedelta(milliseconds=1), moment.local(at)
     stamp = f"{shown:%Y%m%dT%H%M}" + (f"{shown:%S}" if at.second or at.microsecond else "")
     stamp += f"_{at.microsecond // 1000:03}" if at.microsecond else ""
-    return _Old(
-        table,
-        None,  # the row count is unknown before the copy, so an existing table of that name is never accepted as it
-        re.sub(r"[^A-Za-z0-9_]", "_", f"{table}_{stamp}_restored"),
-        f"bq cp --no_clobber '{settings.project}:{main}.{table}@{millis}'",
-        {"table": table, "at": at.isoformat()},
-        {"dataset": main, "table": table, "at": f"@{millis}", "operation": "COPY"},
-        ("the copy has no partitioning and no tags; add them before it replaces the live table.",),
-    )
+    to, line = f"{table}_{stamp}_restored", f"bq cp --no_clobber '{settings.project}:{main}.{table}@{millis}'"
+    relies = {"table": table, "at": at.isoformat()}
+    args = {"dataset": main, "table": table, "at": f"@{millis}", "operation": "COPY"}
+    note = "the copy has no partitioning and no tags; add them before it replaces the live table."
+    # The row count is unknown before the copy, so an existing table of that name is never accepted as it.
+    return _Old(table, None, re.sub(r"[^A-Za-z0-9_]", "_", to), line, relies, args, (note,))
 
 
 def schema_change(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
@@ -143,8 +139,7 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
     wanted = (LEGACY.get(request.type, request.type), request.mode)
     there = next((kind for name, kind in columns.items() if name.lower() == column.lower()), None)
     if there and there != wanted:
-        why = "changing it can lose data and is not offered"
-        raise Refused(f"{table} already has a column {column}, {' '.join(there)}", why, next="use another name.")
+        raise refused("another_column", table=table, column=column, kind=" ".join(there))
     if there:
         return Plan("add_column", request.reason, (), relies, gates)
     name = {"dataset": settings.datasets.main, "table": table, "column": column}
@@ -157,10 +152,8 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
 def _not_offered(request: Request, settings: Settings, moment: Moment) -> Refused:
     """The refusal for an operation that can lose data: who must approve, and which backup must exist first (guide:
     Schema Changes)."""
-    today = f"{request.table}_{moment.today:%Y%m%d}"
-    why = f"{_signers(settings)} must approve it; first, a verified backup from today must exist: {today}"
-    hint = f"{again(request, 'backup', tables=request.table)}; then ask for approval."
-    return Refused(f"{request.operation!r} is not offered: it can lose data", why, next=hint)
+    name, backup = f"{request.table}_{moment.today:%Y%m%d}", again(request, "backup", tables=request.table)
+    return refused("loses_data", operation=request.operation, signers=_signers(settings), snapshot=name, backup=backup)
 
 
 def _signers(settings: Settings) -> str:

@@ -1,7 +1,11 @@
-"""papermill's engine `runbook`: runs a notebook like `runbook run`, and exits with the code of the verdict."""
+"""papermill's engine `runbook`: runs a notebook like `runbook run`, and exits with the code of the verdict.
+
+Both show the progress bar that is here, too.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +14,11 @@ from runbook.cloud.target import request_on_target
 from runbook.config.load import RUNBOOKS
 from runbook.model.errors import BadInput, RunbookError
 from runbook.runner.execute import execute, start_kernel, stoppable
-from runbook.runner.progress import progress
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+    from runbook.runner.execution import OnStep
 
 
 # Keep jsonschema from compiling a grammar, which takes seconds at each start. If JupyterLab is installed, jsonschema
@@ -83,3 +88,22 @@ def _harmless(output: Path | None, notebook: Path | None) -> Path | None:
         hint = "use another output; the record is also in the records folder."
         raise BadInput(f"{output} would be overwritten", "it is a runbook, not a record", next=hint)
     return output
+
+
+def progress() -> OnStep | None:
+    """A progress bar on stderr with the title of the running step; None if stderr is not a terminal."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    from tqdm import tqdm
+
+    bars: list[tqdm] = []
+
+    def on_step(done: int, total: int, step: str) -> None:
+        if not bars:  # created late, so that a refused run shows no bar
+            bars.append(tqdm(total=total, leave=False, bar_format="{n_fmt}/{total_fmt} {bar:20} {elapsed}  {desc}"))
+        bars[0].n = done
+        bars[0].set_description_str(step)
+        if done == total:
+            bars[0].close()
+
+    return on_step

@@ -83,10 +83,8 @@ class Kernel(AbstractContextManager):
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
 
-    @property
-    def listens(self) -> bool:
-        """Whether all its sockets exist, so that a client can connect."""
-        return all((self.folder / f"k-{n}").exists() for n in range(1, len(_SOCKETS) + 1))
+    # Whether all its sockets exist, so that a client can connect.
+    listens = property(lambda self: all((self.folder / f"k-{n}").exists() for n in range(1, len(_SOCKETS) + 1)))
 
     alive = property(lambda self: self.process.poll() is None)
 

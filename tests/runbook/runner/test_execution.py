@@ -297,7 +297,7 @@ SCREENS = [("ok", {}, "", True), ("raises", {}, "", True), ("ok", {"verdit": "ok
 def test_the_bar_names_the_steps_and_goes(name: str, values: dict[str, str], stays: str, named: bool) -> None:
     code = (
         "import json, sys; from runbook.model.errors import BadInput; from runbook.runner.run import run\n"
-        "from runbook.runner.progress import progress\n"
+        "from runbook.runner.engine import progress\n"
         "try: run(sys.argv[1], json.loads(sys.argv[2]), progress())\n"
         "except BadInput: print('refused', end='')\n"
         "print('END')"

@@ -69,17 +69,9 @@ def _row(folder: str) -> SourceState:
         raise CannotRead(f"git failed: {said.strip()}", "give the path of a git checkout.") from None
     with unpacked(found.archive) as code:
         (passed, line), secrets = run_tests(code), tuple(leaks(code))
-    return SourceState(
-        source=folder,
-        commit=found.commit[:12],
-        not_committed=found.dirty,
-        review=found.review,
-        tests=line,
-        looks_like_a_secret=secrets,
-        digest=found.digest[:12],
-        passed=passed,
-        whole_digest=found.digest,
-    )
+    about = {"commit": found.commit[:12], "not_committed": found.dirty, "review": found.review}
+    tested = {"tests": line, "passed": passed, "looks_like_a_secret": secrets}
+    return SourceState(source=folder, **about, **tested, digest=found.digest[:12], whole_digest=found.digest)
 
 
 def folder_of(source: str) -> Path:
