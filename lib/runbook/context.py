@@ -71,9 +71,8 @@ class Context:
         such as a part of one, its rows count too. `again` has parameter values for a rerun, such as when the problem
         was noticed.
         """
-        read = {id(fact) for fact in self.facts}
         self.checked |= {id(fact) for fact in facts}
-        of = (fact.question if id(fact) in read else f"{fact.question} {fact.rows}" for fact in facts)
+        of = (f.question if any(f is one for one in self.facts) else f"{f.question} {f.rows}" for f in facts)
         self.findings[(name, *of)] = found
         self.again |= again or {}
         return found

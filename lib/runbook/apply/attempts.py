@@ -123,7 +123,8 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
     if taking:
         attempt = _taken_over(store, plan, taking, who)
     else:
-        attempt = _unfinished(store, plan, who) or Attempt(store, _new_place(plan), who)
+        new = f"applied/{plan.id}/{datetime.now(UTC):{_WHEN}}-{secrets.token_hex(4)}"
+        attempt = _unfinished(store, plan, who) or Attempt(store, new, who)
         if not plan.only_adds:
             _lock(store, attempt, plan)
         attempt.write("OPEN", plan=plan.whole_id)
@@ -134,10 +135,6 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
             with suppress(RunbookError):  # the first error is the one to report
                 attempt.write("CLOSE", result="stopped", final=False)
         raise
-
-
-def _new_place(plan: Plan) -> str:
-    return f"applied/{plan.id}/{datetime.now(UTC):{_WHEN}}-{secrets.token_hex(4)}"
 
 
 def _unfinished(store: Store, plan: Plan, who: str) -> Attempt | None:

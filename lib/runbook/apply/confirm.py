@@ -60,5 +60,4 @@ def compared(run: Context, outcome: Outcome) -> Findings:
         return Findings()
     seen = observe_all(run, {"copies": facts.copies(list(copies.values()))}).copies
     run.checked.add(id(seen))
-    found = run.findings["confirm"] = checks.after_copy(seen, run.settings, run.moment)
-    return found
+    return checks.after_copy(seen, run.settings, run.moment)

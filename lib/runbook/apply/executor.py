@@ -20,6 +20,7 @@ from runbook.apply.secret_value import SecretValue
 from runbook.apply.summary import abandoned, summary
 from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
+from runbook.config.data_file import table
 from runbook.display.text import Row
 from runbook.model.actions import Notify
 from runbook.model.errors import Broken, Refused, RunbookError
@@ -39,24 +40,7 @@ Sent = Literal["no", "yes", "refused"]  # whether a write was sent; a refused wr
 
 # The status of a change, by the observed state and whether its write was sent. None: send the write.
 STATUS: dict[tuple[str, Sent], ChangeStatus | None] = {
-    ("new", "no"): "done",
-    ("old", "no"): None,
-    ("failed", "no"): None,
-    ("pending", "no"): "unknown",
-    ("unseen", "no"): "unknown",
-    ("other", "no"): "failed",
-    ("new", "yes"): "done",
-    ("old", "yes"): "unknown",  # the effect may still appear
-    ("failed", "yes"): "failed",
-    ("pending", "yes"): "unknown",
-    ("unseen", "yes"): "unknown",
-    ("other", "yes"): "unknown",
-    ("new", "refused"): "done",
-    ("old", "refused"): "failed",  # after a refusal, the old state is final
-    ("failed", "refused"): "failed",
-    ("pending", "refused"): "unknown",
-    ("unseen", "refused"): "unknown",
-    ("other", "refused"): "unknown",
+    (state, sent): status for sent, row in table(__file__, "status.yaml").items() for state, status in row.items()
 }
 
 

@@ -14,8 +14,8 @@ from runbook.approvals.sign import approve
 from runbook.approvals.signed import identity, is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
-from runbook.approvals.terms import current_terms, opens
-from runbook.approvals.verify import approvals_of, require_signature, statement_in
+from runbook.approvals.terms import opens
+from runbook.approvals.verify import signed_roles
 from runbook.cloud.connect import connect
 from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
@@ -73,19 +73,25 @@ class Found:
         return any(ACTIONS[change["action"]].needs_secret for change in self.content["changes"])
 
     def require_signature(self) -> None:
-        """Raise Refused unless a permitted signer has signed it, or no approval is required."""
-        if self.rule.signers:
-            people = signers_of(self.system, self.content["target"])
-            require_signature(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
+        """Raise Refused unless at least one permitted signer has signed it, or no approval is required.
 
-    def signed(self) -> list[str]:
-        """The roles in which it is signed; each signature is verified, but not whether it counts at this time."""
-        people, terms = signers_of(self.system, self.content["target"]), current_terms(self.stored.file, self.rule)
-        found = []
-        for raw in approvals_of(self.store, self.file["id"]):
-            with suppress(Refused):
-                found.append(statement_in(raw, self.content, terms, people, datetime.now(UTC))[0].role)
-        return found
+        The plan's parameters decide what runs, such as a folder of code. Without a signature, anyone who can write to
+        the store could have set them.
+        """
+        signed, why = self.signed if self.rule.signers else (["nobody has to"], [])
+        if not signed:
+            why += [f"not yet approved as {role}" for role in self.rule.signers]
+            what = (
+                f"{self.content['operation']} ({self.content['environment']}) is not approved: {self.file['id'][:12]}"
+            )
+            hint = f"runbook approve {self.file['id'][:12]}, by: {', '.join(self.rule.signers)}."
+            raise Refused(what, "\n".join(why), next=hint)
+
+    @cached_property
+    def signed(self) -> tuple[list[str], list[str]]:
+        """See `signed_roles`."""
+        people = signers_of(self.system, self.content["target"])
+        return signed_roles(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
     def now(self) -> datetime:
         """The time of the plan's cloud, or of this machine if the cloud's clock cannot be read."""
@@ -99,8 +105,8 @@ class Found:
         people = signers_of(self.system, target)
         who, key = identity(self.system, target, role, who, key)
         incident = self.stored.file.terms.incident
-        require((not incident or is_open(self.store, people, incident, self.now()), f"{incident} is not open here"))
         rule, now = self.rule, self.now()
+        require((not incident or is_open(self.store, people, incident, now), f"{incident} is not open here"))
         opening = opens(self.system.windows.get(rule.window), now, self.system.zone)
         more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
         return approve(self.stored.raw, who, role, reason, key, override=override, **more)

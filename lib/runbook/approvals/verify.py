@@ -33,22 +33,20 @@ Json = Mapping[str, Any]
 Signed = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
 
 
-def require_signature(file: PlanFile, rule: Rule, signers: Signers, store: Store, now: datetime) -> None:
-    """Raise Refused unless at least one permitted signer has signed this plan. `check` decides whether that is enough.
+def signed_roles(
+    file: PlanFile, rule: Rule, signers: Signers, store: Store, now: datetime
+) -> tuple[list[str], list[str]]:
+    """The roles in which permitted signers have signed this plan, and why other approvals do not count.
 
-    The plan's parameters decide what runs, such as a folder of code. Without a signature, anyone who can write to the
-    store could have set them.
+    `check` decides whether that is enough, and at this time.
     """
-    why = [f"not yet approved as {role}" for role in rule.signers]
+    roles, why = list[str](), list[str]()
     for raw in approvals_of(store, file.id):
         try:
-            statement_in(raw, file.content, current_terms(file, rule), signers, now)
-            return
+            roles.append(statement_in(raw, file.content, current_terms(file, rule), signers, now)[0].role)
         except Refused as refusal:
             why.append(refusal.what)
-    plan, operation = file.id[:12], f"{file.content['operation']} ({file.content['environment']})"
-    hint = f"runbook approve {plan}, by: {', '.join(rule.signers)}."
-    raise Refused(f"{operation} is not approved: {plan}", "\n".join(why), next=hint)
+    return roles, why
 
 
 def approvals_of(store: Store, plan: str) -> list[bytes]:

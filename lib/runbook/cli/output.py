@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +14,38 @@ import click
 
 from runbook.display.text import text_table, visible
 from runbook.model.errors import BadInput
+
+
+class _Stream(FileIO):
+    """A standard stream that drops what cannot be written; `lost` says why."""
+
+    lost = ""
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.lost = error.strerror or str(error)
+            return memoryview(data).nbytes
+
+
+@contextmanager
+def output_may_fail() -> Iterator[None]:
+    """Output that cannot be written inside changes neither the work nor the exit code; stderr has one line about it."""
+    for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is None:  # no other file may get the number of a closed one
+            os.dup2(os.open(os.devnull, os.O_RDONLY), number)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115
+    out, err = _Stream(1, "w", closefd=False), _Stream(2, "w", closefd=False)
+    more: Any = {"errors": "backslashreplace", "line_buffering": True}
+    sys.stdout = TextIOWrapper(BufferedWriter(out), getattr(sys.stdout, "encoding", None), **more)
+    sys.stderr = TextIOWrapper(BufferedWriter(err), getattr(sys.stderr, "encoding", None), **more)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        said = f"the output could not be written: {out.lost}. The exit code is still that of the result.\n"
+        click.echo(said * bool(out.lost), err=True, nl=False)
 
 
 def require_new(path: Path) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 API = "https://storage.googleapis.com"
 TIMEOUT_S = 30
 ONLY_NEW = {"uploadType": "media", "ifGenerationMatch": "0"}
-PERMISSIONS = ("storage.objects.create", "storage.objects.get", "storage.objects.list")
 
 
 class RecordGuard(ReadOnlyGuard):

@@ -92,13 +92,10 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     rows = tuple(_local(row, moment) for row in answer.rows)
     gaps = tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps)
     about = {"more": answer.more, "absent": answer.absent, "function": read.function, "zone": moment.zone}
-    return Fact(read.name, rows, line, moment.at, sql, gaps, **about, question=f"{read.name} {_given(ask)}")
-
-
-def _given(ask: Ask) -> list[str]:
-    """The parameters of the fact's function, such as hours: what its `ask` holds, without functions."""
+    # The parameters of the fact's function, such as hours, are what its `ask` holds; no time is in them.
     held = (cell.cell_contents for cell in getattr(ask, "__closure__", None) or ())
-    return [repr(value) for value in held if not callable(value)]
+    question = f"{read.name} {[repr(value) for value in held if not callable(value)]}"
+    return Fact(read.name, rows, line, moment.at, sql, gaps, **about, question=question)
 
 
 def _local(row: Any, moment: Moment) -> Any:

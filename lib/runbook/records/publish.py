@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runbook.config.schema import Settings
 from runbook.model.errors import NoRecord, Taken
+from runbook.records.files import read_json
 from runbook.records.record import records_directory, store_of
 from runbook.records.store import Directory, Store
 
@@ -37,7 +38,8 @@ def unpublished(system: Settings) -> Iterator[Path]:
     if isinstance(store_of(system).files, Directory):
         return
     for path in sorted((records_directory(system) / "runs").glob("*/record.json")):
-        if not (path.parent / SENT).exists():
+        running = (read_json(path) or {}).get("status") == "running"  # or it was killed: the store says it has no end
+        if not running and not (path.parent / SENT).exists():
             yield path.parent
 
 

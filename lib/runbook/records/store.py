@@ -17,35 +17,26 @@ from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from runbook.model.errors import NoRecord, Taken
 from runbook.records.files import sync_folder, write_through
+
+if TYPE_CHECKING:
+    from runbook.cloud.bucket import Bucket
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}){0,4}")
 LIMIT = 32 * 2**20
 
 
-class Files(Protocol):
-    """Where a store keeps its files: `Directory`, or `runbook.cloud.bucket.Bucket`. All raise NoRecord."""
-
-    def create(self, name: str, content: bytes) -> None: ...
-
-    def read(self, name: str) -> bytes | None: ...
-
-    def identity(self, name: str) -> str: ...
-
-    def list(self, prefix: str, delimiter: str = "") -> Iterator[str]: ...
-
-
 class Store:
-    """The files of a store, by names such as `nonces/1f…`: no `..`, not absolute (ValueError).
+    """A store in a directory or a bucket: files by names such as `nonces/1f…`; no `..`, not absolute (ValueError).
 
     `shared`: every machine that may apply plans uses this same store. The caller must know; most directories are not.
     """
 
-    def __init__(self, files: Files | Path, shared: bool = False):
-        self.files: Files = Directory(files) if isinstance(files, Path) else files
+    def __init__(self, files: Directory | Bucket | Path, shared: bool = False):
+        self.files = Directory(files) if isinstance(files, Path) else files
         self.shared = shared
 
     def __str__(self) -> str:

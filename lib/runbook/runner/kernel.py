@@ -78,7 +78,7 @@ class Kernel(AbstractContextManager):
     def start(self, run: Path, told: Told = NOTHING_TOLD) -> None:
         """Turn the process into a kernel with the record folder `run`; a secret stays in its memory only."""
         value = None if told.secret is None else base64.b64encode(told.secret).decode()
-        word = {"run": str(run), "cwd": os.getcwd(), **told._asdict(), "secret": value}
+        word = {"run": str(run), **told._asdict(), "secret": value}
         with suppress(BrokenPipeError):  # it already died; the wait for the kernel reports that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
@@ -117,6 +117,14 @@ class Kernel(AbstractContextManager):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def leave_deleted_directory() -> None:
+    """Go to / if the working directory was deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        os.chdir("/")
+
+
 def _home(folder: Path) -> dict[str, str]:
     """Variables that let IPython, Jupyter and matplotlib write to `folder`, if the user has no writable home folder, as
     in a container.
@@ -150,7 +158,7 @@ def main(connection_file: str, *place: str) -> None:
     KERNEL.directory = Path(said["run"])
     KERNEL.secret = None if said["secret"] is None else base64.b64decode(said["secret"])
     KERNEL.takeover, KERNEL.abandon, KERNEL.compare = said["takeover"], said["abandon"], said["compare"]
-    os.chdir(said["cwd"])
+    leave_deleted_directory()
     # Charts are drawn after the first reads, so their imports can run while the reads wait for the network.
     Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]

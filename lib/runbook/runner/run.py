@@ -12,7 +12,7 @@ from runbook.config.request import find_runbook
 from runbook.model.errors import Broken
 from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
-from runbook.runner.kernel import NOTHING_TOLD, Told
+from runbook.runner.kernel import NOTHING_TOLD, Told, leave_deleted_directory
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -54,6 +54,7 @@ def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
     except Exception as error:  # noqa: BLE001 - nbformat may raise any exception
         raise Broken(f"{path.name} is not a notebook", f"{type(error).__name__}: {error}") from None
     # papermill gets the notebook, not its path, because it would format braces in the path.
+    leave_deleted_directory()  # papermill asks for it
     quiet = {"prepare_only": True, "progress_bar": False, "kernel_name": "python3", "language": "python"}
     nb = papermill.execute_notebook(nb, None, given, engine_name="runbook", **quiet)
     nb.metadata.papermill["input_path"] = str(path)

@@ -45,15 +45,12 @@ def moved_on(run: Context, outcome: Outcome | None, found: Findings) -> Findings
     A command for another runbook is for the world of this run.
     """
     given = run.request.values
-    this = command(run.request.runbook, {"environment": given["environment"]})
-    world = f" --world {quote(given['world'])}" if given.get("world") else ""
-    steps = {this: this}
-    if outcome and outcome.result == "applied":
-        steps[this] = "this run did it."
-    elif outcome and outcome.next:
-        steps[this] = outcome.next[0]
+    this, world = command(run.request.runbook, {"environment": given["environment"]}), given.get("world", "")
+    there = f" --world {quote(world)}" if world else ""
+    proposed = outcome.next if outcome else ()
+    instead = "this run did it." if outcome and outcome.result == "applied" else (*proposed, this)[0]
 
     def step(said: str) -> str:
-        return steps.get(said) or said + world * said.startswith("runbook run ")
+        return instead if said == this else said + there * said.startswith("runbook run ")
 
     return Findings(tuple(replace(f, next=step(f.next)) for f in found))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runbook.checks.base import gap_findings, one
 from runbook.cloud.connect import connect_now
 from runbook.cloud.query import select
 from runbook.cloud.target import request_on_target
@@ -16,7 +17,7 @@ from runbook.display import blocks
 from runbook.facts.base import Answer, Ask, Read, bq_line, observe, observe_all
 from runbook.model.errors import Refused
 from runbook.model.facts import Fact, Seen
-from runbook.model.findings import Finding, Findings, Verdict, join
+from runbook.model.findings import Findings, Verdict, join
 from runbook.model.moment import moment_of
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
@@ -106,12 +107,11 @@ class Run(Context):
         """
         from runbook.apply.confirm import compared, since
 
-        found = compared(self, outcome)
+        found = self.findings["confirm"] = compared(self, outcome)
         if outcome.result in ("applied", "failed", "unknown"):
             found = Findings((*outcome.findings, *since(self, outcome), *found))
         elif not found:
-            row = Finding("confirm", outcome.plan.operation, "not applied; nothing to verify", "", Verdict.ok)
-            found = Findings((row,))
+            found = one("confirm", outcome.plan.operation, "not applied; nothing to verify", "", Verdict.ok)
         self.findings["confirm"] = found
         return found
 
@@ -130,22 +130,20 @@ class Run(Context):
 
     def close(self) -> Report:
         """Summarize the findings, the gaps of unchecked facts, the verdict and the next steps; write report.json."""
-        gaps = [gap for fact in self.unchecked for gap in fact.gaps]
-        unread = tuple(
-            Finding("not checked", g.subject, f"could not read: {g.why}", "read", Verdict.unknown, g.next) for g in gaps
-        )
-        found = join([*self.findings.values(), Findings(unread)])
+        parts = [*self.findings.values(), *(gap_findings("not checked", f, "read") for f in self.unchecked)]
         if self.outcome and self.outcome.result == "refused":
-            found = join([found, self.outcome.findings])
-        found = moved_on(self, self.outcome, found)
-        about = {"runbook": self.request.runbook, "environment": self.settings.environment}
-        about |= {"target": self.cloud.target, "project": self.settings.project}
-        about |= {"world": self.cloud.world, "at": self.moment.at.isoformat()}
-        report = Report(about, found, next_steps(self, self.outcome, found.worst), self.outcome, self.moment.past)
+            parts.append(self.outcome.findings)
+        found = moved_on(self, self.outcome, join(parts))
+        steps = next_steps(self, self.outcome, found.worst)
+        report = Report(self._about(), found, steps, self.outcome, self.moment.past)
         with self.errors_tell_what_was_written():
             write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)
         return report
+
+    def _about(self) -> dict[str, str]:
+        about = {"runbook": self.request.runbook, "environment": self.settings.environment, "target": self.cloud.target}
+        return about | {"project": self.settings.project, "world": self.cloud.world, "at": self.moment.at.isoformat()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         here, when = self.moment, "in the past" if self.moment.past else "now"
