@@ -29,7 +29,6 @@ SQL = Path(__file__).parent / "sql"
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
-K = TypeVar("K", bound=FactRow)
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,14 @@ def fact(read: Callable[Concatenate[Cloud, Moment, P], Read]) -> Callable[P, Ask
 
     @wraps(read)
     def asking(*given: P.args, **named: P.kwargs) -> Ask:
-        known.bind(None, None, *given, **named)  # raises here, not in the thread that reads
+        try:
+            known.bind(None, None, *given, **named)  # raises here, not in the thread that reads
+        except TypeError as error:
+            raise TypeError(f"{read.__name__}() {error}") from None
         return lambda cloud, moment: read(cloud, moment, *given, **named)
 
-    asking.__signature__ = known.replace(parameters=list(known.parameters.values())[2:])  # for help and Jupyter
+    # For help, and for Jupyter.
+    asking.__signature__ = known.replace(parameters=list(known.parameters.values())[2:], return_annotation="Ask")
     return asking
 
 
@@ -189,8 +192,8 @@ class Query:
 
 
 def asked(
-    cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str, kind: type[K]
-) -> tuple[list[K], tuple[Gap, ...]]:
+    cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str, kind: type[R]
+) -> tuple[list[R], tuple[Gap, ...]]:
     """The rows of a named query, and a gap for each column with values of another type.
 
     Raises like `select`, but CannotRead if BigQuery does not accept or confirm the query, or if it costs too much.
