@@ -27,6 +27,7 @@ from runbook.approvals.terms import opens, terms_of
 from runbook.approvals.verify import approvals_of, check, consume, used_by
 from runbook.context import KERNEL, Context
 from runbook.display.text import visible
+from runbook.model.actions import RunOnce
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.findings import Finding, Verdict
@@ -102,7 +103,8 @@ def _asked(run: Context, plan: Plan) -> _Asked:
     now, clock_trusted = run.cloud.now()
     opening = opens(run.settings.windows.get(rule.window), now, run.settings.zone)
     named = given.get("incident", "")
-    alone = bool(named) and plan.may_be_alone and _is_open(run, named, now)
+    repeats = {run.settings.named(c.args.function).repeat for c in plan.changes if isinstance(c.args, RunOnce)}
+    alone = bool(named) and rule.alone_in_p1 and repeats <= {"safe"} and _is_open(run, named, now)
     terms = terms_of(rule, person(), opening, named if alone else "")
     unsigned = not rule.signers and bool(given.get("apply") or given.get("notify"))
     go = bool(given.get("approved_plan")) or unsigned
@@ -138,7 +140,7 @@ def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statemen
     store = store_of(run.settings)
     people = signers_of(run.settings, run.cloud.target) if plan.rule.signers else None
     found = approvals_of(store, plan.whole_id)
-    statements = check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening)
+    statements = check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening, store=store.name)
     if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):
         hint = f"look at {min(used)} in the record store; to repeat the change, plan again."
         raise already_applied(store, plan.id) or Refused("these approvals were already used by another run", next=hint)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ import platformdirs
 from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError, Taken
 from runbook.records.files import now
-from runbook.records.journal import rows_in
+from runbook.records.journal import row_names, rows_in
 from runbook.records.provenance import here
 from runbook.records.store import Store
 
@@ -88,25 +89,24 @@ def attempts(store: Store, plan: str) -> list[str]:
 
 def last_row(store: Store, place: str) -> Row:
     """The newest row of an attempt, and as `row` its number; {} if there is none."""
-    names = store.children(place)
+    names = row_names(store, place)
     return rows_in(store, place, names[-1:])[0] | {"row": len(names)} if names else {}
 
 
 def unfinished_attempts(store: Store, plan: str) -> list[str]:
     """The newest attempt to apply a plan, if it can be continued."""
-    return [place for place in attempts(store, plan)[-1:] if not is_final(last_row(store, place))]
+    return [place for place in attempts(store, plan)[-1:] if not is_final(rows_in(store, place))]
 
 
-def is_final(row: Row) -> bool:
-    """Whether an attempt with this newest row can never be continued."""
-    return row.get("kind") == "CLOSE" and bool(row.get("final", True))
+def is_final(rows: list[Row]) -> bool:
+    """Whether an attempt can never be continued: what is closed for good stays closed, whatever is written after it."""
+    return any(row["kind"] == "CLOSE" and bool(row.get("final", True)) for row in rows)
 
 
 def already_applied(store: Store, wanted: str) -> Refused | None:
     """The refusal for a plan whose last attempt succeeded; None for any other plan."""
     for place in attempts(store, wanted)[-1:]:
-        row = last_row(store, place)
-        if row.get("kind") == "CLOSE" and row.get("result") == "applied":
+        for row in (row for row in rows_in(store, place) if (row["kind"], row.get("result")) == ("CLOSE", "applied")):
             said = f"it ended at {row['time'][:16]} UTC; its journal: {store}/{place}"
             return Refused(f"plan {wanted[:12]} was already applied", said, next="nothing; to repeat it, plan again.")
     return None
@@ -140,7 +140,7 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
 def _unfinished(store: Store, plan: Plan, who: str) -> Attempt | None:
     """The newest attempt of this plan, if it can go on. Without a lock, each attempt is a new one."""
     for place in () if plan.only_adds else unfinished_attempts(store, plan.id):
-        return Attempt(store, place, who, count=len(store.children(place)))
+        return Attempt(store, place, who, count=len(row_names(store, place)))
     return None
 
 
@@ -185,6 +185,8 @@ def _owner(store: Store, lock: str) -> tuple[Row, Row]:
     """A lock, and the newest row of its attempt; {} if it has none yet. Raises Broken for a damaged one."""
     (holder,) = rows_in(store, "lock", [lock])
     try:
+        if not re.fullmatch("[0-9a-f]{12} [0-9a-f]{8}", f"{holder['plan']} {holder['owner']}"):
+            raise ValueError("it names no plan and owner")
         return holder, last_row(store, holder["attempt"])
     except (LookupError, TypeError, ValueError) as error:
         hint = "ask who may write to the record store; use a new store."
@@ -203,7 +205,7 @@ def _busy(holder: Row, newest: Row) -> Refused:
 
 def _held(store: Store) -> list[str]:
     """The locks so far, oldest first. Raises Refused if some are missing."""
-    held = store.children("lock")
+    held = [name for name in store.children("lock") if re.fullmatch(r"lock/\d{6}", name)]
     known = _remembered(store)
     if held != [f"lock/{n:06d}" for n in range(1, len(held) + 1)] or known > len(held):
         raise Refused(

@@ -171,7 +171,8 @@ class Executor:
         noted, sent = change, False
         for row in self.journal.rows():
             if row.get("number") == number and row["kind"] == "INTENT":
-                since = (row.get("notes") or {}).get("since")
+                notes = row.get("notes")
+                since = notes.get("since") if isinstance(notes, dict) else None
                 noted = replace(change, notes={"since": since} if isinstance(since, str) else {})
             elif row.get("number") == number and row["kind"] == "WRITE":
                 sent = True

@@ -30,7 +30,7 @@ def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | No
     content, rule = stored.file.content, run.settings.operations.get(stored.file.content["operation"])
     known = attempts(store, stored.file.id)
     rows = rows_in(store, known[-1]) if known else []
-    begun = any(row["kind"] == "INTENT" for row in rows) and not is_final(rows[-1])
+    begun = any(row["kind"] == "INTENT" for row in rows) and not is_final(rows)
     if not (begun or KERNEL.abandon) or rule is None:
         return None
     changes = tuple(change_of(row, run.request.runbook, content["operation"]) for row in content["changes"])

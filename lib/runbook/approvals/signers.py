@@ -37,7 +37,7 @@ from runbook.records.record import records_directory
 
 DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
 LIMIT = 2**18
-_PERSON = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,99}", re.IGNORECASE)
+_PERSON = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,99}", re.IGNORECASE | re.ASCII)
 _TIME = re.compile(r"[2-9]\d{3}(\d{4}|\d{8}|\d{10})Z", re.ASCII)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -55,7 +56,7 @@ class Approval(Part):
 
 def same_person_key(person: str) -> str:
     """A key that is equal for a user name and for that user's e-mail address."""
-    return person.casefold().partition("@")[0]
+    return re.sub(r"[^a-z0-9]", "", person.casefold().partition("@")[0])
 
 
 def statement_of(text: bytes) -> Statement:

@@ -17,6 +17,7 @@ from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens
 from runbook.approvals.verify import signed_roles
 from runbook.cloud.connect import connect
+from runbook.cloud.target import target
 from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
 from runbook.model.actions import ACTIONS
@@ -63,8 +64,8 @@ class Found:
     @property
     def preferred(self) -> str:
         """When an approval signed now takes effect: the window in words, and its next opening."""
-        window = self.system.windows.get(self.file["terms"]["window"])
-        begins = clock(self.file["terms"]["not_before"]).astimezone(self.system.zone)
+        window = self.system.windows.get(self.rule.window)
+        begins = opens(window, self.now(), self.system.zone).astimezone(self.system.zone)
         return f"{window.text}; from {begins:%a %Y-%m-%d %H:%M %Z}" if window else "any"
 
     @property
@@ -99,11 +100,10 @@ class Found:
 
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
-        target = self.content["target"]
-        if target == "google":
+        if self.content["target"] == "google":
             require_committed()
-        people = signers_of(self.system, target)
-        who, key = identity(self.system, target, role, who, key)
+        people = signers_of(self.system, self.content["target"])
+        who, key = identity(self.system, people.target, role, who, key)
         incident = self.stored.file.terms.incident
         rule, now = self.rule, self.now()
         require((not incident or is_open(self.store, people, incident, now), f"{incident} is not open here"))
@@ -140,6 +140,9 @@ def find(plan: str) -> Found:
         stored = newest_plan(store, plan)
         if stored and stored.file.content["environment"] != environment:
             raise Refused(f"the plan {plan} is for another environment", f"it was found in the store of {environment}")
+        if stored and stored.file.content["target"] != target(environment):
+            hint = "set MOCK_MODE=1 for a rehearsal, or unset it."
+            raise Refused(f"the plan {plan} is for the target {stored.file.content['target']}", str(store), next=hint)
         if stored:
             return Found(system, store, stored)
     raise UnknownName(

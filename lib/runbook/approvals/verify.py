@@ -64,7 +64,14 @@ def statements_of(store: Store, plan: str) -> Iterator[Statement]:
 
 
 def check(
-    content: Json, terms: Terms, approvals: list[bytes], signers: Signers | None, now: datetime, *, opening: datetime
+    content: Json,
+    terms: Terms,
+    approvals: list[bytes],
+    signers: Signers | None,
+    now: datetime,
+    *,
+    opening: datetime,
+    store: str,
 ) -> tuple[Statement, ...]:
     """The statements that allow applying this plan now: one for each role, from different people and keys.
 
@@ -81,6 +88,7 @@ def check(
             statement, identity = statement_in(raw, content, terms, signers, now)
             if now < clock(statement.not_before):
                 early.append(statement)
+            require((statement.store == store, "this approval was given for another record store"))
             require(*_timely(statement, now, opening))
             require((statement.nonce not in accepted, "another approval has the same nonce"))
             accepted[statement.nonce] = (statement, identity)

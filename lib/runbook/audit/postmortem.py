@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.display.text import Row
-from runbook.model.errors import UnknownName
+from runbook.model.errors import Broken, UnknownName
 from runbook.records.files import json_of, probe, publish
 from runbook.records.journal import rows_of
 from runbook.records.notes import notes_of
 from runbook.records.record import is_report, records_directory, store_of
 
+FINDING = {"check", "subject", "value", "verdict"}
 NO_CHANGE = "the records of this incident contain no change"
 
 
@@ -36,11 +37,13 @@ def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
     """The runs of an incident, oldest first. Raises UnknownName if there are none."""
     found, store = [], store_of(system)
     for place in store.children("runs"):
-        rows = rows_of(store.read(f"{place}/journal.jsonl") or b"", f"{store}/{place}")
-        report, record, begun = (json_of(store.read(f"{place}/{name}.json")) for name in ("report", "record", "begin"))
-        marker = record or begun or {}  # a machine that was lost has left only its begin
-        rows = rows or [{"kind": "START", "time": str(marker.get("started_at")), **marker}]
-        if (rows[0].get("parameters") or {}).get("incident") == checked_incident(incident):
+        report, *markers = (json_of(store.read(f"{place}/{name}.json")) for name in ("report", "record", "begin"))
+        marker = next((one for one in markers if isinstance(one, dict)), {})  # a lost machine has left only its begin
+        rows = [{"kind": "START", "time": str(marker.get("started_at")), **marker}]
+        with suppress(Broken):  # what cannot be read is no row; the run is listed by its marker
+            rows = rows_of(store.read(f"{place}/journal.jsonl") or b"", f"{store}/{place}") or rows
+        given = rows[0].get("parameters")
+        if isinstance(given, dict) and given.get("incident") == checked_incident(incident):
             found.append(IncidentRun(Path(place).name, rows, report if is_report(report) else {}, marker))
     if not found:
         hint = f"give each run the parameter -p incident={incident}."
@@ -70,9 +73,9 @@ def _sections(incident: str, runs: list[IncidentRun], notes: list[Row]) -> list[
     """The sections of the draft, from the records and the notes only."""
     first = next((run.report for run in runs if run.report), {})
     system = f"System: {first.get('project', 'unknown')}, {first.get('target', '')}."
-    noted = [f"| {note['at'][:19]} | note | {note['who']} | {note['text']} | |" for note in notes]
+    noted = [f"| {note['at'][:19]} | note | {_cell(note['who'])} | {_cell(note['text'])} | |" for note in notes]
     rows = sorted([*map(_row, runs), *noted])
-    found = [f for run in runs for f in run.report.get("findings", [])]
+    found = [f for run in runs for f in run.report.get("findings", []) if isinstance(f, dict) and f.keys() >= FINDING]
     impact = dict.fromkeys(f"{f['subject']}: {f['value']}" for f in found if f["verdict"] == "alert")
     unknown = dict.fromkeys(f"{f['check']}, {f['subject']}: {f['value']}" for f in found if f["verdict"] == "unknown")
     unended = [f"`{run.name}` has no verdict" for run in runs if not run.report]
@@ -90,9 +93,21 @@ def _row(run: IncidentRun) -> str:
     return f"| {run.at[:19]} | {run.rows[0].get('runbook')} | {who} | {said} | `{run.name}` |"
 
 
+def _cell(text: str) -> str:
+    """Somebody's words in a table: one line, no HTML."""
+    return escape(" ".join(text.split())).replace("|", "\\|")
+
+
 def _done(run: IncidentRun) -> Iterator[str]:
     """What a run wrote, who approved it, and whether it was verified."""
-    for row in run.rows:
+    try:
+        yield from _lines(run.rows)
+    except (LookupError, TypeError, AttributeError) as error:
+        yield f"`{run.name}`: a row of its journal cannot be read ({type(error).__name__})"
+
+
+def _lines(rows: list[Row]) -> Iterator[str]:
+    for row in rows:
         at = row["time"][:19]
         if row["kind"] == "APPLY":
             by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])

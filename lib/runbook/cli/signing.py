@@ -22,6 +22,14 @@ def _settings(_context: click.Context, _option: click.Parameter, name: str | Non
     return load_settings(name or "sandbox")
 
 
+def no_secret(_context: click.Context, option: click.Parameter, value: str) -> str:
+    """A text without anything that looks like a secret, which would stay in the store. Raises BadParameter."""
+    from runbook.config.validation import refuse_secret
+
+    refuse_secret(str(option.name), value)
+    return value
+
+
 _ENV = partial(click.option, "--env", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
 ENV = _ENV("environment")  # its name, None if it is not given
 SYSTEM = _ENV("system", callback=_settings)  # its settings
@@ -29,7 +37,7 @@ _NAME = "Your name among the approvers; in the sandbox avery or blake."
 _WHO = click.option("--as", "who", envvar="RUNBOOK_PERSON", help=_NAME)
 _KEY = click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub.")
 _YES = click.option("--yes", is_flag=True, help="Sign without a prompt.")
-_REASON = click.option("--reason", required=True, help="Why; it is part of what you sign.")
+_REASON = click.option("--reason", required=True, callback=no_secret, help="Why; it is part of what you sign.")
 
 
 def _signs(command: Callable[..., None]) -> Callable[..., None]:
@@ -87,16 +95,16 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
     values |= {"incident": incident, "severity": severity, "until": until}
     click.echo(f"{incident} ({severity}) on {system.environment}, {signers.target}: open until {until}, for {person}.")
     _confirm(yes, "Sign as on-call?")
-    note = signed.put(signed.Opening, values, signed.store_of(system), signers, key, now)
-    command = f"runbook review {note.nonce[:12]} --env {system.environment}"
-    click.echo(f"Signed. It is listed until somebody else runs: {command}")
+    signed.put(signed.Opening, values, signed.store_of(system), signers, key, now)
+    command = f"runbook review --env {system.environment}"
+    click.echo(f"Signed. Until somebody else has reviewed it, it is listed by: {command}")
 
 
 @click.command()
 @click.argument("which", default="")
 @SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
-@click.option("--reason", default="", help="What you found; it is part of what you sign.")
+@click.option("--reason", default="", callback=no_secret, help="What you found; it is part of what you sign.")
 @_signs
 def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any) -> None:
     """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it."""
@@ -104,20 +112,20 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
 
     signers, now = _place(system)
     store = signed.store_of(system)
-    waiting = {one.nonce: one for one in signed.awaiting(store, signers)}
+    waiting = signed.awaiting(store, signers)
     if not which:
-        click.echo(text_table([_row(one) for one in waiting.values()]) or "Nothing awaits a review.")
+        click.echo(text_table([_row(*item) for item in waiting.items()]) or "Nothing awaits a review.")
         return
-    found = [one for nonce, one in waiting.items() if nonce.startswith(which)]
+    found = [item for item in waiting.items() if item[0].startswith(which)]
     if len(found) != 1:
         raise BadInput(f"{len(found)} things that await a review begin with {which}", next="see: runbook review.")
     person, key = signed.identity(system, signers.target, role, **by)
-    if signed.same_person_key(person) == signed.same_person_key(signed.actor(found[0])):
+    if signed.same_person_key(person) == signed.same_person_key(signed.actor(found[0][1])):
         raise Refused(f"{person} did this, so somebody else must review it")
-    click.echo(text_table([_row(found[0])]))
+    click.echo(text_table([_row(*found[0])]))
     _confirm(yes, f"Sign as {role} that you reviewed it?")
     values = signed.values_of(system, signers.target, person, role, reason, now)
-    signed.put(signed.Review, values | {"of": found[0].nonce}, store, signers, key, now)
+    signed.put(signed.Review, values | {"of": found[0][0]}, store, signers, key, now)
     click.echo(f"Reviewed by {person} as {role}.")
 
 
@@ -130,13 +138,13 @@ def _place(system: Any) -> tuple[Any, Any]:
     return signers_of(system, target(system.environment)), connect(system).now()[0]
 
 
-def _row(one: Any) -> dict[str, Any]:
+def _row(digest: str, one: Any) -> dict[str, Any]:
     """An opening or a break-glass approval, for the list."""
     if hasattr(one, "severity"):
         did, at, who = f"opened as {one.severity} until {one.until}", one.at, one.person
     else:
         did, at, who = f"approved {one.operation}, plan {one.plan[:12]}", one.not_before, one.approver
-    return {"id": one.nonce[:12], "at": at, "who": who, "incident": one.incident, "did": did, "reason": one.reason}
+    return {"id": digest[:12], "at": at, "who": who, "incident": one.incident, "did": did, "reason": one.reason}
 
 
 COMMANDS = (approve, open_incident, review)

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from runbook.cli.signing import SYSTEM
+from runbook.cli.signing import SYSTEM, no_secret
 from runbook.display.text import text_table
-from runbook.model.errors import BadInput, Refused
+from runbook.model.errors import BadInput, Refused, RunbookError
 
 
 @click.command()
@@ -20,7 +20,11 @@ def plans(system: Any, quick: bool) -> None:
 
     rows, moved = [], []
     for found in waiting(system):
-        signed, _ = found.signed
+        try:
+            signed, _ = found.signed
+        except RunbookError as error:  # such as an operation that params do not know
+            moved.append(f"{found.file['id'][:12]}: {error.what}: {error.observed}")
+            continue
         missing = [role for role in found.rule.signers if role not in signed]
         trusted = signed or not found.parameters.get("source")  # planning runs the tests of a source
         state, *why = ["not looked"] if quick else _compared(found) if trusted else ["not signed: not planned again"]
@@ -49,7 +53,7 @@ def _compared(found: Any) -> list[str]:
 
 @click.command()
 @click.argument("name")
-@click.argument("text")
+@click.argument("text", callback=no_secret)
 @SYSTEM
 def note(name: str, text: str, system: Any) -> None:
     """Add a note to an incident, such as what was done by hand."""

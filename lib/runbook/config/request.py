@@ -15,6 +15,7 @@ from typing import Any
 from runbook.config.load import RUNBOOKS, load_settings, params_file
 from runbook.config.parameters import Parameter, declared_parameters, misdeclared
 from runbook.config.validation import check_values, refuse_secret, required_type
+from runbook.display.text import is_plain
 from runbook.model.errors import BadParameter, UnknownName, nearest
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -75,8 +76,8 @@ def _coerce(parameter: Parameter, value: object) -> Any:
     kind, name = parameter.type, parameter.name
     if kind is str and not isinstance(value, str):
         raise _wrong_type(parameter, value, f'quote it in a notebook; with papermill, pass it raw: -r {name} "…".')
-    if kind is str and not value.isprintable():  # it is shown to whoever approves
-        said = f"it contains {next(c for c in value if not c.isprintable())!a}, which is not printable text"
+    if kind is str and not is_plain(value):  # it is shown to whoever approves
+        said = f"it contains {next(c for c in value if not is_plain(c))!a}, which is not printable text"
         raise BadParameter(f"{name}={repr(value)[1:-1]}", said, next="write it as one plain line.")
     if kind is bool and str(value).lower() in _WORDS:
         return _WORDS[str(value).lower()]

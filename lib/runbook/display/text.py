@@ -7,6 +7,12 @@ from datetime import date, datetime
 from typing import Any
 
 Row = dict[str, Any]
+BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs that show nothing
+
+
+def is_plain(text: str) -> bool:
+    """Whether text is printable, without characters that show nothing, which could push a line off the screen."""
+    return text.isprintable() and not set(text) & set(BLANK)
 
 
 def visible(text: str) -> str:

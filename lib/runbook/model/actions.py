@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import StringConstraints
 
 from runbook.model.strict import Part
 
@@ -220,7 +222,7 @@ class AddColumn(Args):
     dataset: str
     table: str
     column: str
-    type: str
+    type: Annotated[str, StringConstraints(pattern="^[A-Z0-9]+$")]  # it becomes part of a statement
     mode: Literal["NULLABLE", "REPEATED"]
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -48,7 +49,16 @@ def rows_of(content: bytes, name: str) -> list[dict[str, Any]]:
 
 def rows_in(store: Store, place: str, names: list[str] | None = None) -> list[dict[str, Any]]:
     """The rows of a journal in the record store, one a file. Raises Broken for a damaged one, and NoRecord."""
-    return [_row(store.read(name) or b"", f"{store}/{name}") for name in (names or store.children(place))]
+    return [_row(store.read(name) or b"", f"{store}/{name}") for name in (names or row_names(store, place))]
+
+
+def row_names(store: Store, place: str) -> list[str]:
+    """The rows of a journal in the record store, in order; other files there are none. Raises Broken for a gap."""
+    names = [name for name in store.children(place) if re.fullmatch(r"\d{4}", name.rpartition("/")[2])]
+    if names != [f"{place}/{number:04d}" for number in range(1, len(names) + 1)]:
+        hint = "ask who may delete in the record store."
+        raise Broken("a journal is damaged", f"{store}/{place}: rows are missing", next=hint)
+    return names
 
 
 def progress(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -66,7 +76,7 @@ def _row(line: bytes, name: str) -> dict[str, Any]:
         row = json.loads(line)
         if not isinstance(row["kind"], str) or not isinstance(row["time"], str):
             raise ValueError("kind and time must be text")
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         hint = "do not trust this journal; read the notebook."
         raise Broken("a journal is damaged", f"{name}: {error}", next=hint) from None
     return row

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from runbook.display.text import is_plain
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Refused, require
+from runbook.model.operations import OPERATIONS
 from runbook.model.plan import change_of
 from runbook.model.strict import Part, Positive
 from runbook.records.store import Store
@@ -32,7 +34,7 @@ def utc_text(when: datetime) -> str:
 
 
 def _line(text: str) -> str:
-    if not text.isprintable():
+    if not is_plain(text):
         raise ValueError("must be one line of plain text")  # so that a terminal shows exactly what is signed
     return text
 
@@ -40,6 +42,7 @@ def _line(text: str) -> str:
 When = Annotated[str, AfterValidator(lambda text: utc_text(clock(text)))]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_line)]
+Person = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@-]{0,99}$")]  # no look-alike letters
 P = TypeVar("P", bound=Part)
 
 
@@ -53,8 +56,8 @@ class Terms(Part):
     signers: list[str]
     window: str
     not_before: When
-    valid_hours: Positive
-    requester: str
+    valid_hours: Annotated[Positive, Field(le=8784)]
+    requester: Person
     incident: str
     alone_in_p1: bool
 
@@ -104,7 +107,13 @@ def plan_of(raw: bytes) -> PlanFile:
     file = parse(raw, "plan", 2**20, PlanFile)
     require((plan_id(file.content) == file.id, "the plan file was edited: its id does not match its content"))
     content = parse(canonical(file.content), "plan", 2**20, Content)
-    require((_plain(file.content), "the plan contains characters that are not printable"))
+    known = OPERATIONS.get(content.operation)
+    require(
+        (_plain(file.content), "the plan contains characters that are not printable"),
+        (known and content.runbook in known.runbooks, "the plan names no runbook of its operation"),
+        (content.changes, "the plan contains no change"),
+        (content.parameters.get("environment") == content.environment, "the plan names two environments"),
+    )
     for row in content.changes:
         change_of(row, content.runbook, content.operation)
     return file
@@ -116,7 +125,7 @@ def _plain(data: Any) -> bool:
         return all(map(_plain, (*data, *data.values())))
     if isinstance(data, list):
         return all(map(_plain, data))
-    return not isinstance(data, str) or data.replace("\n", "").isprintable()
+    return not isinstance(data, str) or is_plain(data.replace("\n", ""))
 
 
 class Stored(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runbook.config.schema import Settings
 from runbook.model.errors import NoRecord, Taken
-from runbook.records.files import read_json
+from runbook.records.files import json_of
 from runbook.records.record import records_directory, store_of
 from runbook.records.store import Directory, Store
 
@@ -34,12 +34,15 @@ def publish_run(system: Settings, folder: Path) -> str:
 
 
 def unpublished(system: Settings) -> Iterator[Path]:
-    """The local folders of runs that are not in the store, oldest first; none for a store in a directory."""
+    """The local folders of runs that are not in the store, oldest first; none for a store in a directory.
+
+    A run that was killed stays "running": the store has its begin, and no end.
+    """
     if isinstance(store_of(system).files, Directory):
         return
     for path in sorted((records_directory(system) / "runs").glob("*/record.json")):
-        running = (read_json(path) or {}).get("status") == "running"  # or it was killed: the store says it has no end
-        if not running and not (path.parent / SENT).exists():
+        status = (json_of(path.read_bytes()) or {}).get("status")
+        if status != "running" and not (path.parent / SENT).exists():
             yield path.parent
 
 

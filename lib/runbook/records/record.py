@@ -97,7 +97,8 @@ def read_report(folder: Path) -> dict[str, Any] | None:
 
 def is_report(data: Any) -> bool:
     """Whether data has the fields that a report needs."""
-    return isinstance(data, dict) and data.get("verdict") in Verdict.__members__ and data.get("exit") in set(Exit)
+    known = isinstance(data, dict) and isinstance(data.get("verdict"), str) and isinstance(data.get("exit"), int)
+    return known and data["verdict"] in Verdict.__members__ and data["exit"] in set(Exit)
 
 
 def begin(folder: Path, request: Request, how: str = "runner") -> dict[str, Any]:

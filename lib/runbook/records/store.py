@@ -95,8 +95,15 @@ class Directory:
     def __str__(self) -> str:
         return str(self.folder)
 
+    def _path(self, name: str) -> Path:
+        """The path of a name. Raises NoRecord for a link, which leads elsewhere, and for what no read would end of."""
+        path, real = self.folder / name, self.folder.resolve() / name
+        if path.is_symlink() or path.parent.resolve() != real.parent or (path.exists() and not path.is_file()):
+            raise _unusable(path, "a link leads to it, or it is no regular file")
+        return path
+
     def create(self, name: str, content: bytes) -> None:
-        path = self.folder / name
+        path = self._path(name)
         beside = path.with_name(f".{secrets.token_hex(8)}")
         try:
             _make(path.parent)
@@ -113,7 +120,7 @@ class Directory:
                 beside.unlink()
 
     def read(self, name: str) -> bytes | None:
-        path = self.folder / name
+        path = self._path(name)
         try:
             with path.open("rb") as file:
                 return file.read(LIMIT + 1)
@@ -123,9 +130,10 @@ class Directory:
             raise _unusable(path, error.strerror) from None
 
     def identity(self, name: str) -> str:
-        """The number of the file in its file system: the same on every machine that mounts it, another for a copy."""
+        """What tells this very file from a copy, on every machine that mounts it: also from one with its old number."""
         try:
-            return str((self.folder / name).stat().st_ino)
+            found = (self.folder / name).stat()
+            return f"{found.st_ino} {found.st_ctime_ns} {found.st_nlink}"
         except OSError as error:
             raise _unusable(self.folder / name, error.strerror) from None
 
