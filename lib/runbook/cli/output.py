@@ -78,12 +78,12 @@ def print_result(ended: RunResult) -> None:
 
 
 def print_findings(findings: Sequence[Mapping[str, Any]], sentence: str, next: Sequence[str] = ()) -> None:
-    """Print all findings, a sentence, and the next steps."""
+    """Print all findings, a sentence, and the next steps, each once."""
     from runbook.display.text import text_table, visible
 
     names = ("verdict", "check", "subject", "value", "limit")
     click.echo(f"{text_table([{name: one[name] for name in names} for one in findings])}\n\n{visible(sentence)}")
-    for step in (*_finding_steps(findings), *next):
+    for step in (*_finding_steps([one for one in findings if one["next"] not in next]), *next):
         click.echo(visible(f"Next: {step}"))
 
 
