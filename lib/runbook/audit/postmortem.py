@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -76,10 +76,10 @@ def exit_with(ended: Any) -> NoReturn:
 
 
 def print_findings(findings: Sequence[Mapping[str, Any]], sentence: str, next: Sequence[str] = ()) -> None:
-    """Print all findings, a sentence, and the next steps."""
+    """Print all findings, a sentence, and the next steps, each once."""
     names = ("verdict", "check", "subject", "value", "limit")
     click.echo(f"{text_table([{name: one[name] for name in names} for one in findings])}\n\n{visible(sentence)}")
-    for step in (*_finding_steps(findings), *next):
+    for step in (*_finding_steps([one for one in findings if one["next"] not in next]), *next):
         click.echo(visible(f"Next: {step}"))
 
 

@@ -73,10 +73,12 @@ def fact(read: Callable[Concatenate[Cloud, Moment, P], Read]) -> Callable[P, Ask
     @wraps(read)
     def asking(*given: P.args, **named: P.kwargs) -> Ask:
         try:
-            known.bind(None, None, *given, **named)  # raises here, not in the thread that reads
+            bound = known.bind(None, None, *given, **named)  # raises here, not in the thread that reads
         except TypeError as error:
             raise TypeError(f"{read.__name__}() {error}") from None
-        return lambda cloud, moment: read(cloud, moment, *given, **named)
+        bound.apply_defaults()
+        values = tuple(bound.arguments.items())[2:]  # however they were written: they tell one question from another
+        return lambda cloud, moment: read(cloud, moment, **dict(values))
 
     # For help, and for Jupyter.
     asking.__signature__ = known.replace(parameters=list(known.parameters.values())[2:], return_annotation="Ask")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gcp_sandbox.world.schema import shipped
+from runbook.cli.output import print_findings
 from runbook.config.load import RUNBOOKS
 from runbook.model.findings import Verdict
 from tests.runbook.changes import CHANGING, Place, Result
@@ -60,6 +61,15 @@ def test_a_backup_says_what_it_proposes_or_did(tmp_path: Path, given: dict[str, 
     moves_on("backup", {"world": "no_backup", **given}, ran)
     [warned] = [f for f in ran.names["run"].close().findings if f.verdict is Verdict.warn]
     assert warned.next == step.replace("ID", ran.id)
+
+
+def test_a_step_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = Place(tmp_path / "records", "no_backup").run("backup")
+    report = ran.names["run"].close()
+    print_findings(report.findings.plain(), report.sentence, report.next)
+    assert [line for line in capsys.readouterr().out.splitlines() if "Next: " in line] == [
+        f"Next: runbook apply {ran.id}"
+    ]
 
 
 def test_a_backup_of_one_table_leaves_the_others_to_another_run(tmp_path: Path) -> None:
