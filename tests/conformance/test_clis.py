@@ -62,6 +62,7 @@ CANNOT_RUN = {
     "update function": "gcloud functions deploy lists runtimes and asks other services for more before it begins",
     "route traffic": "gcloud run talks to the Knative API",
     "start with new secret": "gcloud run talks to the Knative API",
+    "start a new revision": "gcloud run talks to the Knative API",
 }
 SECRET = "gmail-oauth-token"
 COPY = {"dataset": "sales_intelligence", "table": "gmail_messages", "operation": "SNAPSHOT"}
@@ -258,7 +259,11 @@ def test_what_the_guide_says_and_gcloud_refuses(said: Said, name: str) -> None:
 # --- changes: each line that a plan prints, and what either side writes, seen by the other
 
 ASKED: dict[str, list[dict[str, Any]]] = {
-    "deploy": [{"source": "", "memory": "1Gi", "test_run": False}, {"test_run": False}],
+    "deploy": [
+        {"source": "", "memory": "1Gi", "test_run": False},
+        {"test_run": False},
+        {"restart": True, "test_run": False},
+    ],
     "rollback": [{}],
     "rotate_secret": [{}],
     "retire_secret": [{}, {"to": "enable", "version": 1}],

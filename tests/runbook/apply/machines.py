@@ -32,7 +32,7 @@ from gcp_sandbox.app import App
 from gcp_sandbox.serve import serve
 from runbook.apply import attempts
 from runbook.cloud.bucket import Bucket, RecordGuard, bucket_at
-from runbook.cloud.inprocess import InProcess
+from runbook.cloud.transports import InProcess
 from runbook.context import KERNEL
 from runbook.records.files import json_of
 from runbook.records.store import Store

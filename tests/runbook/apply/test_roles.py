@@ -76,7 +76,8 @@ def test_a_missing_role_is_named_before_anything_is_signed(tmp_path: Path, role:
     first = here.run(name, **CHANGING[name])
     assert first.error is None
     [found] = [f for f in first.names["gates"] if f.verdict.name == "alert"]
-    assert (found.subject, found.next) == (role, f"ask Security team for {role} on acme-sales-sandbox.")
+    hint = f"ask Security team for {role} on acme-sales-sandbox. For some hours: {SYSTEM.for_hours(role)}"
+    assert (found.subject, found.next) == (role, hint)
     assert not [step for step in first.outcome.next if "runbook approve" in step or "runbook apply" in step]
     assert here.wire.writes == []
 

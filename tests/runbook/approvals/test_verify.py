@@ -167,7 +167,9 @@ class Case:
 
     def apply(self) -> tuple[Statement, ...]:
         """What `runbook apply` does before the first write."""
-        accepted = check(self.content, self.terms, self.approvals, self.who(), self.now, opening=self.opening)
+        accepted = check(
+            self.content, self.terms, self.approvals, self.who(), self.now, opening=self.opening, store=self.store.name
+        )
         consume(self.store, accepted, plan_id(self.content), self.by, self.now)
         return accepted
 
@@ -216,7 +218,7 @@ def test_a_crashed_apply_resumes_until_its_approval_expires(case: Callable[..., 
 
 def test_a_crash_between_two_nonces_resumes(case: Callable[..., Case]) -> None:
     plan = case()
-    accepted = check(plan.content, plan.terms, plan.approvals, plan.who(), NOW, opening=NOW)
+    accepted = check(plan.content, plan.terms, plan.approvals, plan.who(), NOW, opening=NOW, store=plan.store.name)
     consume(plan.store, accepted[:1], plan_id(plan.content), plan.by, NOW)
     assert plan.apply() == accepted
 
@@ -234,7 +236,7 @@ def test_the_requester_on_call_breaks_the_glass_in_a_p1(case: Callable[..., Case
 def test_low_risk_needs_nobody(case: Callable[..., Case]) -> None:
     plan = case(operation="snapshot")
     assert plan.apply() == ()
-    assert check(plan.content, plan.terms, [], None, NOW, opening=NOW) == ()
+    assert check(plan.content, plan.terms, [], None, NOW, opening=NOW, store="") == ()
 
 
 def test_one_person_with_two_roles_leaves_the_other_role_to_another(case: Callable[..., Case]) -> None:
@@ -279,7 +281,7 @@ def test_the_sandbox_accepts_its_own_people_and_a_store_of_its_own(
     given = plan.approve(
         "avery", "team-lead", key=tmp_path / "rehearsal" / "approvers" / "avery", signers=who, store=store
     )
-    accepted = check(plan.content, plan.terms, approvals_of(store, given.plan), who, NOW, opening=NOW)
+    accepted = check(plan.content, plan.terms, approvals_of(store, given.plan), who, NOW, opening=NOW, store=store.name)
     consume(store, accepted, given.plan, "run", NOW)
     assert accepted == (given,)
 
@@ -592,7 +594,7 @@ def test_one_key_under_two_names_is_no_quorum_however_it_got_there(case: Callabl
     both = Signers("google", "production", {"casey": right.keys["casey"], "drew": right.keys["casey"]}, right.roles, ())
     approvals = [plan.signed("casey", "manager"), plan.signed("drew", "security", key="casey")]
     with pytest.raises(Refused, match="is not approved") as refusal:
-        check(plan.content, plan.terms, approvals, both, NOW, opening=NOW)
+        check(plan.content, plan.terms, approvals, both, NOW, opening=NOW, store=plan.store.name)
     assert "one person, or one key, cannot sign for two roles" in str(refusal.value)
 
 
@@ -608,7 +610,7 @@ def test_demo_keys_are_never_accepted_for_google(case: Callable[..., Case], tmp_
 
 def test_approvals_for_another_plan_are_not_used_up(case: Callable[..., Case]) -> None:
     plan = case()
-    accepted = check(plan.content, plan.terms, plan.approvals, plan.who(), NOW, opening=NOW)
+    accepted = check(plan.content, plan.terms, plan.approvals, plan.who(), NOW, opening=NOW, store=plan.store.name)
     with pytest.raises(Refused, match="this approval is for another plan"):
         consume(plan.store, accepted, "0" * 64, plan.by, NOW)
 

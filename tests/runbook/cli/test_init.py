@@ -57,7 +57,8 @@ def test_against_the_sandbox_the_draft_is_its_params(cli: Any, tmp_path: Path) -
     path = tmp_path / "acme-sales-sandbox.yaml"
     assert (done.exit_code, done.output.splitlines()[0]) == (0, f"Draft: {path}, from sandbox"), done.output
     draft, system = filled(path), load_settings("sandbox")
-    expected = {f.name: f.model_copy(update={"tables": [], "source_system": ""}) for f in system.functions}
+    unknown = {"tables": [], "source_system": "", "repeat": "asks"}  # no project says this
+    expected = {f.name: f.model_copy(update=unknown) for f in system.functions}
     assert {f.name: f.model_copy(update={"source_system": ""}) for f in draft.functions} == expected
     assert sorted(draft.tables.freshness, key=str) == sorted(system.tables.freshness, key=str)
     assert (draft.tables.etl_runs, draft.tables.scores) == (system.tables.etl_runs, system.tables.scores)

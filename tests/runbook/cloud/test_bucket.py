@@ -25,8 +25,7 @@ from gcp_sandbox.serve import serve
 from gcp_sandbox.world.schema import Fault
 from runbook.cloud.bucket import Bucket, RecordGuard
 from runbook.cloud.guard import Redirected
-from runbook.cloud.inprocess import InProcess
-from runbook.cloud.transports import Loopback, network
+from runbook.cloud.transports import InProcess, Loopback, network
 from runbook.config.load import load_settings
 from runbook.model.errors import NoRecord, RequestBlocked, Taken
 from runbook.records import store as stores

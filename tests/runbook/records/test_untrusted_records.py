@@ -78,7 +78,7 @@ def test_a_plan_file_cannot_name_a_notebook(place: Place, tmp_path: Path) -> Non
     plan = forged(place, runbook=str(book))
     done = CliRunner().invoke(main, ["apply", plan[:12]], env={"RUNBOOK_RECORDS": str(place.records)})
     assert done.exit_code == Exit.REFUSED, done.output
-    assert "has no action" in done.output
+    assert "the plan names no runbook of its operation" in done.output
     assert not marker.exists()
     assert not list(place.records.rglob("*.ipynb"))
 
@@ -100,7 +100,17 @@ def test_what_nobody_signed_runs_no_code_that_it_names(place: Place, tmp_path: P
 def test_a_plan_belongs_to_the_environment_in_whose_store_it_lies(place: Place) -> None:
     change = Change(RouteTraffic(service="gmail-sync", before={"a": 100}, after={"b": 100}), "none").plain()
     plan = forged(place, change, environment="production")
+    with place.here(), pytest.raises(Refused, match="the plan names two environments"):
+        find(plan)
+    given = {"environment": "production", "parameters": {"environment": "production"}}
+    plan = forged(place, change, **given)
     with place.here(), pytest.raises(Refused, match="for another environment"):
+        find(plan)
+
+
+def test_a_plan_without_a_change_is_none(place: Place) -> None:
+    plan = forged(place, operation="snapshot", runbook="backup", changes=[])
+    with place.here(), pytest.raises(Refused, match="the plan contains no change"):
         find(plan)
 
 
