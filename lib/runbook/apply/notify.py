@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 
+from runbook.config.data_file import text_of
 from runbook.config.schema import address_variable
 from runbook.model.errors import Refused
 
@@ -25,12 +26,9 @@ def deliver(contact: str, title: str, text: str) -> None:
     logging.getLogger("apprise").propagate = False
     addresses, named = apprise.Apprise(), address_variable(contact)
     if not os.environ.get(named, "").strip():
-        why = f"{named} is not set on this machine"
-        raise Refused(f"{contact} was not notified", why, next="notify them yourself.")
+        raise Refused(**text_of(__file__, "no_address", contact=contact, named=named))
     if not addresses.add(os.environ[named]):
-        why = f"{named} contains an address that apprise does not support"
-        raise Refused(f"{contact} was not notified", why, next="notify them yourself; fix the variable.")
+        raise Refused(**text_of(__file__, "not_supported", contact=contact, named=named))
     if not addresses.notify(title=title, body=text):
         services = ", ".join(sorted({str(one.service_name) for one in addresses}))
-        why = f"at least one of these did not accept the message: {services}"
-        raise Refused(f"{contact} was not notified", why, next="notify them yourself.")
+        raise Refused(**text_of(__file__, "not_accepted", contact=contact, services=services))

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+from runbook.config.data_file import text_of
 from runbook.context import KERNEL
 from runbook.model.errors import Refused
 
@@ -36,12 +37,9 @@ class SecretValue:
         """The value. Raises Refused if it is missing, empty, or too large for Secret Manager."""
         value = self._value = _secret() if self._value is None else self._value
         if value is None or not value.strip():
-            why = f"it is not in {FILE}, in {NAME} or on the command line"
-            hint = "use runbook apply ID with --secret-file PATH, --secret-env NAME, --secret-stdin, or the prompt."
-            raise Refused("there is no value for the new version", why, next=hint)
+            raise Refused(**text_of(__file__, "no_value", file=FILE, variable=NAME))
         if len(value) > LIMIT:
-            what = f"the value has {len(value):,} bytes"
-            raise Refused(what, "a version has at most 65,536 bytes", next="check the file.")
+            raise Refused(**text_of(__file__, "too_large", size=len(value)))
         return value
 
     def scrub(self, text: str) -> str:

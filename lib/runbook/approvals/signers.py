@@ -28,6 +28,7 @@ import yaml
 from pydantic import ValidationError
 
 from runbook.approvals.ssh import KINDS, NAMESPACES, TIME, Identity, keygen, read_keys, refusal, require_algorithm
+from runbook.config.data_file import text_of
 from runbook.config.load import params_directory
 from runbook.config.schema import Settings
 from runbook.model.errors import BadSettings, Refused
@@ -104,8 +105,7 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
     allowed, roles, revoked = (folder / name for name in ("allowed_signers", "roles.yaml", "revoked"))
     signers = [(where, *_allowed(where, line, target)) for where, line in _lines(allowed)]
     if not signers:
-        hint = "name the approvers, see params/approvers/README.md."
-        raise Refused(f"nobody may approve in {environment}", f"{_short(allowed)} names no one", next=hint)
+        raise Refused(**text_of(__file__, "nobody", environment=environment, file=_short(allowed)))
     gone = [(where, _key(where, line)) for where, line in _lines(revoked)]
     keys: dict[str, tuple[str, ...]] = {}
     owners: dict[str, str] = {}
@@ -128,9 +128,8 @@ def demo_signers(folder: Path) -> None:
         new = Path(name, "approvers")
         new.mkdir(mode=0o700)
         for person in DEMO:
-            keygen(
-                "-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", new / person
-            ).check_returncode()
+            made = keygen("-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", new / person)
+            made.check_returncode()
         lines = [f'{p} namespaces="{NAMESPACES["sandbox"]}" {(new / f"{p}.pub").read_text()}' for p in DEMO]
         (new / "allowed_signers").write_text("".join(lines))
         (new / "roles.yaml").write_text(yaml.safe_dump({"people": DEMO}))
@@ -188,8 +187,7 @@ def _allowed(where: str, line: str, target: str) -> tuple[str, str, str]:
     last = _time(where, given.get("valid-before", "99991231Z")) - timedelta(seconds=1)  # for ssh-keygen the last second
     if start >= last:
         raise _bad(where, "valid-before must be later than valid-after")
-    limits = f'valid-after="{start:{TIME}}",valid-before="{last:{TIME}}"'
-    return person, f'namespaces="{space}",{limits}', _key(where, key)
+    return person, f'namespaces="{space}",valid-after="{start:{TIME}}",valid-before="{last:{TIME}}"', _key(where, key)
 
 
 def _time(where: str, text: str) -> datetime:
@@ -228,8 +226,7 @@ def _people(path: Path, keys: Collection[str], known: Collection[str]) -> dict[s
         ((_, node),) = yaml.compose(_text(path)).value
     except (ValidationError, yaml.YAMLError, ValueError) as error:
         at = str(error).splitlines()[1:2] if isinstance(error, ValidationError) else [str(error)]
-        said = f"is not `people:`, and below it a line `  user: [role, …]` for each person: {' '.join(at)}"
-        raise _bad(_short(path), said) from None
+        raise BadSettings(**text_of(__file__, "no_people", file=_short(path), said=" ".join(at))) from None
     names = [name.value for name, _ in node.value]
     for name, _ in node.value:
         where, roles = f"{_short(path)}, line {name.start_mark.line + 1}", people.get(name.value, [])
@@ -249,4 +246,4 @@ def _short(path: Path) -> str:
 
 
 def _bad(where: str, problem: str) -> BadSettings:
-    return BadSettings("the signers are not usable", f"{where}: {problem}", next="see params/approvers/README.md.")
+    return BadSettings(**text_of(__file__, "not_usable", where=where, problem=problem))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from runbook.config.data_file import table
+from runbook.config.data_file import table, text_of
 from runbook.model.errors import Refused
 
 NAMESPACES = {"google": "runbook-approval", "sandbox": "runbook-approval-sandbox"}
@@ -46,8 +46,7 @@ def keygen(*arguments: str | Path, message: bytes = b"") -> subprocess.Completed
     except subprocess.TimeoutExpired:
         raise Refused("ssh-keygen did not answer for two minutes", next="touch the hardware key; try again.") from None
     if b"No user exists for uid" in done.stderr:
-        said, hint = done.stderr.decode(errors="replace").strip(), "run it as a user that /etc/passwd names."
-        raise Refused("ssh-keygen does not work for a user without a name", said, next=hint)
+        raise Refused(**text_of(__file__, "no_user", said=done.stderr.decode(errors="replace").strip()))
     return done
 
 
@@ -55,8 +54,7 @@ def sign(message: bytes, key: Path, target: str) -> str:
     """Sign with a private key, or with the agent's key whose .pub file is given. Raises Refused."""
     done = keygen("-Y", "sign", "-n", NAMESPACES[target], "-f", key, message=message)
     if done.returncode != 0:
-        problem = done.stderr.decode(errors="replace").strip()
-        raise Refused(f"{key} did not sign", problem, next="check the path; is the key in the agent (ssh-add -l)?")
+        raise Refused(**text_of(__file__, "not_signed", key=key, said=done.stderr.decode(errors="replace").strip()))
     return done.stdout.decode()
 
 
@@ -79,11 +77,9 @@ def require_algorithm(signature: str) -> None:
 def refusal(said: bytes, person: str) -> Refused:
     """Make the error for a signature that `ssh-keygen -vvv` did not accept; `said` is its standard error."""
     text = said.decode(errors="replace")
-    for words, reason in _DATA["reasons"].items():
-        if words in text:
-            return Refused(reason.format(person))
+    known = (reason.format(person) for words, reason in _DATA["reasons"].items() if words in text)
     other = "; ".join(line for line in text.splitlines() if not line.startswith("debug"))
-    return Refused(f"ssh-keygen does not accept the signature of {person}: {other}")
+    return Refused(next(known, f"ssh-keygen does not accept the signature of {person}: {other}"))
 
 
 def read_keys(keys: Sequence[str]) -> list[tuple[int, str]]:

@@ -75,8 +75,9 @@ def state(*folders: Path) -> State:
     except (OSError, subprocess.CalledProcessError):
         return State("unknown", digest.hexdigest(), ())
     differ = [path for path, content in found.items() if blobs.get(path.resolve()) != _blob(content)]
-    gone = [path for path in blobs if not path.exists()]
-    return State(commit, digest.hexdigest(), tuple(sorted(map(_short, [*differ, *gone]))))
+    differ += [path for path in blobs if not path.exists()]
+    shown = (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path for path in differ)
+    return State(commit, digest.hexdigest(), tuple(sorted(map(str, shown))))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -91,10 +92,6 @@ def _blob(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
-
-
 def git(folder: Path, *words: str, more: dict[str, str] | None = None) -> str:
     """What a git command prints, whatever repository the environment names. Raises CalledProcessError and OSError."""
     return git_bytes(folder, *words, more=more).decode("utf-8", "surrogateescape").rstrip("\n")
@@ -102,7 +99,7 @@ def git(folder: Path, *words: str, more: dict[str, str] | None = None) -> str:
 
 def git_bytes(folder: Path, *words: str, more: dict[str, str] | None = None, given: bytes = b"") -> bytes:
     """As `git`, in bytes."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of another repository
-    env |= {"LC_ALL": "C"} | (more or {})
+    # Variables of git may be of another repository.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"LC_ALL": "C"} | (more or {})
     command = ["git", "-C", str(folder), *words]
     return subprocess.run(command, env=env, input=given, capture_output=True, check=True).stdout

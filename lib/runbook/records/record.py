@@ -126,7 +126,6 @@ def finish(folder: Path, marker: Mapping[str, Any], **seen: Any) -> dict[str, An
             write_report(folder, report | {"attested": True})
     names = (f"{marker['runbook']}.ipynb", "report.json", "journal.jsonl")
     sums = {n: digest(folder / n) for n in names if (folder / n).exists()}
-    ended = {"ended_at": now(), "verdict": report["verdict"] if report else None}
-    whole = {**marker, **ended, **seen, "sha256": sums}
+    whole = {**marker, "ended_at": now(), "verdict": report["verdict"] if report else None, **seen, "sha256": sums}
     write_json(folder / "record.json", whole)
     return whole

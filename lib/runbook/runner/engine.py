@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook.cloud.target import request_on_target
+from runbook.config.data_file import text_of
 from runbook.config.load import RUNBOOKS
 from runbook.model.errors import BadInput, RunbookError
 from runbook.runner.execute import execute, start_kernel, stoppable
+from runbook.runner.kernel import OnStep
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-    from runbook.runner.execution import OnStep
 
 
 # Keep jsonschema from compiling a grammar, which takes seconds at each start. If JupyterLab is installed, jsonschema
@@ -54,8 +54,7 @@ class RunbookEngine:
         on_command_line = context is not None and context.command.name == "papermill"
         try:
             given, place = nb.metadata.papermill.get("parameters"), nb.metadata.papermill.get("output_path")
-            path = options.get("input_path", "")
-            notebook = _local(path)
+            notebook = _local(path := options.get("input_path", ""))
             wanted = request_on_target(str(notebook or path), given or {})
             beside = _harmless(_local(place), notebook)
             with stoppable() as stopped, start_kernel(nb, wanted, kernel_name) as kernel:
@@ -85,8 +84,7 @@ def _local(place: str | None) -> Path | None:
 def _harmless(output: Path | None, notebook: Path | None) -> Path | None:
     """The file that papermill may write. Raises BadInput if it would overwrite a runbook."""
     if output and (output == notebook or output.is_relative_to(RUNBOOKS)):
-        hint = "use another output; the record is also in the records folder."
-        raise BadInput(f"{output} would be overwritten", "it is a runbook, not a record", next=hint)
+        raise BadInput(**text_of(__file__, "overwritten", output=output))
     return output
 
 

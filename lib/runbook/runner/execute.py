@@ -7,13 +7,14 @@ code always agree.
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
+from runbook.config.data_file import text_of
 from runbook.config.load import load_settings
 from runbook.config.parameters import cell_source
 from runbook.config.request import Request
@@ -23,12 +24,12 @@ from runbook.records.files import publish
 from runbook.records.journal import Journal, progress
 from runbook.records.publish import publish_begin, publish_run
 from runbook.records.record import begin, finish, new_directory, read_report
-from runbook.runner.kernel import NOTHING_TOLD, Kernel, Told
+from runbook.runner.kernel import NOTHING_TOLD, Kernel, OnStep, Told
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from runbook.runner.execution import Execution, OnStep
+    from runbook.runner.execution import Execution
 
 
 class RunResult(SystemExit):
@@ -39,9 +40,7 @@ class RunResult(SystemExit):
     It is a SystemExit, so that papermill's command line exits with the code of the verdict and writes nothing more.
     """
 
-    def __init__(
-        self, exit: Exit, folder: Path, record: Mapping[str, Any], error: tuple[str, ...] = (), local: str = ""
-    ):
+    def __init__(self, exit: Exit, folder: Path, record: Mapping[str, Any], error: Sequence[str] = (), local: str = ""):
         super().__init__(int(exit))
         self.exit, self.folder, self.record, self.error, self.local = exit, folder, record, error, local
 
@@ -50,9 +49,7 @@ def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -
     """Start a kernel on this environment's Python. Raises Broken if the notebook needs another kernel."""
     asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
     if asked not in ("python3", "python"):
-        why = "runbooks run on the Python of this environment, python3"
-        hint = "choose the kernel python3 in Jupyter and save, or omit papermill's option -k."
-        raise Broken(f"this notebook needs the kernel {asked!r}", why, next=hint)
+        raise Broken(**text_of(__file__, "another_kernel", asked=asked))
     ours = any("from runbook import" in cell_source(c) for c in notebook["cells"] if c["cell_type"] == "code")
     return Kernel((wanted.environment, wanted.values.get("world", "")) if ours else ())
 
@@ -64,8 +61,7 @@ def stoppable() -> Iterator[list[int]]:
     Signals that are ignored stay ignored: a shell ignores SIGINT for background jobs, and nohup ignores SIGHUP.
     """
     stopped: list[int] = []
-    here = threading.current_thread() is threading.main_thread()
-    known = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if here else ()
+    known = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if current_thread() is main_thread() else ()
     numbers = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, lambda n, _: stopped.append(n)) for number in numbers}
     try:

@@ -27,10 +27,8 @@ from nbformat.v4 import new_markdown_cell, new_output
 from runbook.model.errors import NoRecord
 from runbook.records.files import now
 from runbook.records.notebook import steps
-from runbook.runner.kernel import Kernel
+from runbook.runner.kernel import Kernel, OnStep
 
-# Called with the number of ended cells, the total, and the title of the next cell; "" after the end of the run.
-OnStep = Callable[[int, int, str], None]
 Status = Literal["running", "finished", "failed", "kernel_died", "timeout", "interrupted", "terminated"]
 STARTING = 60  # seconds until a kernel that does not answer counts as dead
 GRACE = 2  # seconds for a cell to end after an interrupt

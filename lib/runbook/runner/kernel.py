@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +28,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from runbook.context import KERNEL
 
+# Called with the number of ended cells, the total, and the title of the next cell; "" after the end of the run.
+OnStep = Callable[[int, int, str], None]
 NETWORK = ("google.auth.transport.requests", "google.api_core.exceptions")
 
 READS = ("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks")
@@ -96,8 +98,7 @@ class Kernel(AbstractContextManager):
     @property
     def death(self) -> str:
         """How the process ended: the name of the signal, or the exit code."""
-        code = self.process.poll()
-        if code is None:
+        if (code := self.process.poll()) is None:
             return "it did not answer"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 

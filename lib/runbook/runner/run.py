@@ -12,12 +12,10 @@ from runbook.config.request import find_runbook
 from runbook.model.errors import Broken
 from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
-from runbook.runner.kernel import NOTHING_TOLD, Told, leave_deleted_directory
+from runbook.runner.kernel import NOTHING_TOLD, OnStep, Told, leave_deleted_directory
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-    from runbook.runner.execution import OnStep
 
 
 CELL_TIMEOUT = 900  # default limit for one cell, in seconds

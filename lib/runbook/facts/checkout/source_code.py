@@ -53,8 +53,7 @@ def source(cloud: Cloud, moment: Moment, folder: str) -> Read:
     """One row for `safe_to_deploy`: commit, review, tests, digest; no row for "", which keeps the code."""
     if not folder:
         return Read("source", "the code does not change", lambda: Answer(()))
-    steps = ("git status --porcelain", "MOCK_MODE=1 python -m pytest", "detect-secrets scan")
-    line = " && ".join((f"cd {shlex.quote(folder)}", *steps))
+    line = f"cd {shlex.quote(folder)} && git status --porcelain && MOCK_MODE=1 python -m pytest && detect-secrets scan"
     return Read("source", line, lambda: Answer([_row(folder)]))
 
 
@@ -94,8 +93,7 @@ def sample() -> Path:
     shutil.copytree(sample_code, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", "--all")
-    message = "Sync Gmail\n\nReviewed-by: Blake <blake@example.com>"
-    git(folder, "commit", "--quiet", "--no-gpg-sign", f"--message={message}")
+    git(folder, "commit", "--quiet", "--no-gpg-sign", "-m", "Sync Gmail\n\nReviewed-by: Blake <blake@example.com>")
     return folder
 
 
@@ -112,8 +110,7 @@ def inspect_source(folder: Path) -> Source:
     """The state of a source. Raises subprocess.CalledProcessError if the directory is not in a git checkout."""
     status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal", "--", ".")
     dirty = tuple(entry[3:] for entry in git(folder, *status).split("\0") if entry)
-    head = git(folder, "log", "-1", "--format=%H%n%P%n%B")
-    commit, parents, message = (head + "\n\n").split("\n", 2)
+    commit, parents, message = (git(folder, "log", "-1", "--format=%H%n%P%n%B") + "\n\n").split("\n", 2)
     trailer = re.findall(r"(?mi)^(?:reviewed|approved)-by: *([^<\n]+)", message)
     merged = f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
     review = ", ".join(t.strip() for t in trailer) or merged
@@ -127,8 +124,7 @@ def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
     Raises BadParameter for a symbolic link or a submodule, whose content is somewhere else, and for a name that no
     archive can have.
     """
-    entries = git(folder, "ls-tree", "-r", "-z", "HEAD", "--", ".").split("\0")
-    listed = [entry.partition("\t") for entry in entries if entry]
+    listed = [e.partition("\t") for e in git(folder, "ls-tree", "-r", "-z", "HEAD", "--", ".").split("\0") if e]
     kinds = {"120000": "a symbolic link", "160000": "a submodule"}
     for about, _, name in listed:
         if kind := kinds.get(about[:6]) or ("" if name.isprintable() else "a name that is not printable text"):
