@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from contextlib import suppress
+
+from runbook.model.errors import BadInput
+
+PERSON = "[A-Za-z0-9][A-Za-z0-9._+@-]{0,99}"
 
 
 def person() -> str:
-    """The person who plans and applies on this machine: RUNBOOK_PERSON, or the current user."""
-    return os.environ.get("RUNBOOK_PERSON") or user()
+    """The person who plans and applies on this machine: RUNBOOK_PERSON, or the current user.
+
+    Raises BadInput for letters that may look like those of another name.
+    """
+    name = os.environ.get("RUNBOOK_PERSON") or user()
+    if not re.fullmatch(PERSON, name):  # letters that look alike would be another person
+        hint = "set RUNBOOK_PERSON to your user name: letters, digits and . _ + @ -"
+        raise BadInput(f"{name!r} cannot be the name of a requester or approver", next=hint)
+    return name
 
 
 def user() -> str:

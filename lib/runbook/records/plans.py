@@ -15,6 +15,7 @@ from runbook.model.errors import Refused, require
 from runbook.model.operations import OPERATIONS
 from runbook.model.plan import change_of
 from runbook.model.strict import Part, Positive
+from runbook.records.people import PERSON
 from runbook.records.store import Store
 
 _CLOCK = "%Y-%m-%dT%H:%M:%SZ"
@@ -42,7 +43,7 @@ def _line(text: str) -> str:
 When = Annotated[str, AfterValidator(lambda text: utc_text(clock(text)))]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_line)]
-Person = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@-]{0,99}$")]  # no look-alike letters
+Person = Annotated[str, StringConstraints(pattern=f"^{PERSON}$")]
 P = TypeVar("P", bound=Part)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from runbook.config.load import ROOT, RUNBOOKS, params_directory
 from runbook.model.errors import Refused
-from runbook.records.people import person, user
+from runbook.records.people import user
 
 PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "google-cloud-bigquery", "matplotlib")
 
@@ -42,7 +42,11 @@ def here() -> dict[str, Any]:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
     ours, params = code(), state(params_directory())
-    who = {"who": f"{user()}@{socket.gethostname()}", "person": person(), "pid": os.getpid()}
+    who = {
+        "who": f"{user()}@{socket.gethostname()}",
+        "person": os.environ.get("RUNBOOK_PERSON") or user(),
+        "pid": os.getpid(),
+    }
     commits = {"commit": str(ours), "digests": {"code": ours.digest, "params": params.digest}}
     commits |= {"params_commit": str(params), "differ": [*ours.differ, *params.differ][:20]}
     return {**who, **commits, "versions": versions}

@@ -277,7 +277,7 @@ def test_the_sandbox_accepts_its_own_people_and_a_store_of_its_own(
     who = signers_of(load_settings("sandbox"), "sandbox")
     store = Store(tmp_path / "store")
     plan = Case(keys, tmp_path, operation="deploy", target="sandbox")
-    plan.content["environment"] = "sandbox"
+    plan.content |= {"environment": "sandbox", "parameters": {**plan.content["parameters"], "environment": "sandbox"}}
     given = plan.approve(
         "avery", "team-lead", key=tmp_path / "rehearsal" / "approvers" / "avery", signers=who, store=store
     )
@@ -373,7 +373,7 @@ ATTACKS: dict[str, tuple[Callable[[Case], Any], str]] = {
     "another project": (_first(project="acme-other"), "approved it for another project"),
     "another risk": (_first(risk="low"), "approved it as low risk; it is high risk"),
     "another requester": (_first(requester="alex"), "approved it for alex to apply"),
-    "no requester": (lambda p: (_set(requester="")(p), _first(requester="")(p)), "approved it for no one to apply"),
+    "no requester": (_first(requester=""), "approved it for no one to apply"),
     "self-approval": (lambda p: (_set(requester="casey")(p), _first()(p)), "cannot approve their own request"),
     "self-approval under an e-mail address": (
         lambda p: (_set(requester="Casey@example.com")(p), _first()(p)),
@@ -698,12 +698,12 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
     "a runbook of another operation": (
         {},
         lambda p: (p.content.update(runbook="deploy"), {"plan_file": p.plan()})[1],
-        "secret of deploy has no action",
+        "the plan names no runbook of its operation",
     ),
     "a notebook by its path": (
         {},
         lambda p: (p.content.update(runbook="/tmp/mine.ipynb"), {"plan_file": p.plan()})[1],
-        "secret of /tmp/mine.ipynb has no action",
+        "the plan names no runbook of its operation",
     ),
     "a reason that hides the plan": (
         {},
