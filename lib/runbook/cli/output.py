@@ -86,9 +86,8 @@ def print_findings(findings: Sequence[Mapping[str, Any]], sentence: str, next: S
 def _finding_steps(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The next steps of the findings: each step once, with its subjects."""
     subjects: dict[str, list[str]] = {}
-    for found in findings:
-        if found["next"]:
-            subjects.setdefault(found["next"], []).append(found["subject"])
+    for found in (one for one in findings if one["next"]):
+        subjects.setdefault(found["next"], []).append(found["subject"])
     for step, names in subjects.items():
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         yield f"{', '.join(names[:2])}{more}: {step}"
