@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from runbook.cli import signing, stored
-from runbook.cli.output import exit_with, output_may_fail, print_findings
+from runbook.cli.output import ask_secret, exit_with, output_may_fail, print_findings
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.display.text import text_table
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
@@ -85,7 +85,6 @@ def _run(name: str, values: Mapping[str, object], *told: Any) -> None:
 def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
     """Plan again; if the plan is still the approved one, apply it and verify the result."""
     from runbook.approvals.stored_plan import find
-    from runbook.cli.secret_prompt import ask_secret
 
     if takeover and abandon:
         raise BadInput("--takeover with --abandon", next="use one of them.")
