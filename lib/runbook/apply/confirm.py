@@ -52,11 +52,9 @@ def compared(run: Context, outcome: Outcome) -> Findings:
     An attempt that resumes after a crash therefore verifies all copies, not only its own.
     """
     plan, statuses = outcome.plan, outcome.statuses
-    if outcome.result in ("planned", "refused"):
-        return Findings()
     done = [c for c, (status, _) in zip(plan.changes, statuses, strict=False) if status == "done"]
     copies = {c.resource: c.args for c in (*plan.already_applied, *done) if isinstance(c.args, CopyTable)}
-    if not copies:
+    if outcome.result in ("planned", "refused") or not copies:
         return Findings()
     seen = observe_all(run, {"copies": facts.copies(list(copies.values()))}).copies
     run.checked.add(id(seen))

@@ -29,10 +29,7 @@ from runbook.model.moment import Moment
 from runbook.records.files import publish
 
 KNOWN = table(__file__, "shapes.yaml")
-HEADER = """\
-# How Google Cloud's answers to a project differ from those that the runbooks were tested with: names of fields, kinds
-# of values, and Google's own words. No value, name, id or time of the project is in it. Look at it before you send it.
-"""
+HEADER: str = table(__file__, "compare.yaml")["header"]
 SELECT: dict[str, Any] = {"query": "SELECT 1", "useLegacySql": False, "maximumBytesBilled": "10485760"}
 _POSTS = {"list": "entries", "testIamPermissions": "permissions"}  # what the POSTs among the reads answer with
 _TYPES = {dict: "object", list: "list", bool: "boolean", int: "number", float: "number", type(None): "null"}

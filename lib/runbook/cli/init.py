@@ -48,10 +48,8 @@ def init(out: Path | None, world: str, **given: str) -> tuple[Path, str, list[st
         if not fits(kind, given[name]):
             raise BadParameter(f"{name} {given[name]!r} is not valid", GUESSES["examples"][name], next="correct it.")
     require_new(path := out or params_directory() / f"{given['environment']}.yaml")
-    if target(given["environment"]) == "sandbox":
-        system = load_settings("sandbox").model_copy(update=given)
-    else:
-        system = Settings.model_construct(**given, feeds={})
+    bare = Settings.model_construct(**given, feeds={})
+    system = bare if target(given["environment"]) == "google" else load_settings("sandbox").model_copy(update=given)
     answers = _read(cloud := connect(system, world))
     gaps = [f"Could not be read: {g.subject}: {g.why} Next: {g.next}" for answer in answers for g in answer.gaps]
     values = {**given, "target": cloud.target, "gaps": "\n".join(map(_comment, gaps))}
@@ -110,8 +108,8 @@ def _draft(region: str, functions: Answer, jobs: Answer, datasets: Answer, table
     found = _runs(runs) | {"time_zone": zone, "main": main, "scores": name, "date": date}
     found["datasets"] = ", ".join(f"{name} in {place}" for name, place in sorted(places.items()))
     found["backup"] = next((name for name in places if name != main and re.search(GUESSES["backup"], name)), "")
-    found["functions"] = "\n".join(_functions(region, functions, jobs, zone))
     found["dates"] = ", ".join(map(".".join, dated))
+    found["functions"] = "\n".join(_functions(region, functions, jobs, zone))
     found["freshness"] = "\n".join(_freshness(t for t in mine if t is not runs))
     return GUESSES["placeholders"] | {key: value for key, value in found.items() if value}
 

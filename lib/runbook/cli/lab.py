@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, load_notebook
@@ -23,16 +22,13 @@ def working_copies(environment: str) -> Path:
         raise BadInput("JupyterLab is not installed", next="run `make lab`, or pip install -e '.[lab]'.")
     folder = records_directory(load_settings(environment)) / f"lab-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     probe(folder)
+    ours = f'environment: str = "{environment}"'
     for path in sorted(RUNBOOKS.glob("*.ipynb")):
-        write_json(folder / path.name, _copy(load_notebook(path), environment))
+        notebook = load_notebook(path)
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}
+            if "parameters" in cell["metadata"].get("tags", []):
+                cell["source"] = cell_source(cell).replace('environment: str = "sandbox"', ours)
+        write_json(folder / path.name, notebook)
     return folder
-
-
-def _copy(notebook: dict[str, Any], environment: str) -> dict[str, Any]:
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            cell |= {"outputs": [], "execution_count": None}
-        if "parameters" in cell["metadata"].get("tags", []):
-            ours = f'environment: str = "{environment}"'
-            cell["source"] = cell_source(cell).replace('environment: str = "sandbox"', ours)
-    return notebook

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from typing import Any
 import click
 
 from runbook.cli import signing, stored
-from runbook.cli.output import exit_with, output_may_fail, print_findings
+from runbook.cli.output import ask_secret, exit_with, output_may_fail, print_findings
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.display.text import text_table
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world file.")
 
 
@@ -43,13 +44,9 @@ class _Group(click.Group):
             sys.exit(error.exit)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS], context_settings=_HELP)
 def main() -> None:
     """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""
-
-
-for _command in (*signing.COMMANDS, *stored.COMMANDS):
-    main.add_command(_command)
 
 
 @main.command()
@@ -66,11 +63,16 @@ def run(name: str, environment: str | None, world: str, given: Sequence[str]) ->
             raise BadInput(f"-p {key}", "it is given twice" if equals else "it has no =", next="use -p name=value.")
         values[key] = value
     values |= {k: v for k, v in (("environment", environment), ("world", world)) if v}
+    _run(name, values)
+
+
+def _run(name: str, values: Mapping[str, object], *told: Any) -> None:
     # Imported here, because the import is slow and other commands do not need it.
     from runbook.runner.engine import progress
-    from runbook.runner.run import run as run_runbook
+    from runbook.runner.kernel import Told
+    from runbook.runner.run import run
 
-    exit_with(run_runbook(name, values, progress()))
+    exit_with(run(name, values, progress(), told=Told(*told)))
 
 
 @main.command()
@@ -83,18 +85,13 @@ def run(name: str, environment: str | None, world: str, given: Sequence[str]) ->
 def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
     """Plan again; if the plan is still the approved one, apply it and verify the result."""
     from runbook.approvals.stored_plan import find
-    from runbook.cli.secret_prompt import ask_secret
-    from runbook.runner.engine import progress
-    from runbook.runner.kernel import Told
-    from runbook.runner.run import run as run_runbook
 
     if takeover and abandon:
         raise BadInput("--takeover with --abandon", next="use one of them.")
     found = find(plan)
     found.require_signature()
     secret = ask_secret(**source) if found.needs_secret and not abandon else None
-    values = {**found.parameters, "approved_plan": plan}
-    exit_with(run_runbook(found.runbook, values, progress(), told=Told(secret, takeover, abandon)))
+    _run(found.runbook, {**found.parameters, "approved_plan": plan}, secret, takeover, abandon)
 
 
 @main.command("list")

@@ -1,4 +1,4 @@
-"""What commands print and write: the summary of a run, and new files."""
+"""What commands print, write and ask for: the summary of a run, new files, and a secret's new value."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import click
 
+from runbook.config.data_file import text_of
 from runbook.display.text import text_table, visible
-from runbook.model.errors import BadInput
+from runbook.model.errors import BadInput, Refused
 
 
 class _Stream(FileIO):
@@ -86,9 +87,28 @@ def print_findings(findings: Sequence[Mapping[str, Any]], sentence: str, next: S
 def _finding_steps(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The next steps of the findings: each step once, with its subjects."""
     subjects: dict[str, list[str]] = {}
-    for found in findings:
-        if found["next"]:
-            subjects.setdefault(found["next"], []).append(found["subject"])
+    for found in (one for one in findings if one["next"]):
+        subjects.setdefault(found["next"], []).append(found["subject"])
     for step, names in subjects.items():
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         yield f"{', '.join(names[:2])}{more}: {step}"
+
+
+def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
+    """The value of a new version, from the given source, else from a hidden prompt. Raises BadInput, Refused."""
+    if sum((file is not None, variable is not None, stdin)) > 1:
+        raise BadInput("the value can have only one source", next="use only one of the --secret options.")
+    if file is not None:
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise BadInput(**text_of(__file__, "no_secret_file", file=file, why=error.strerror or "")) from None
+    if variable is not None:
+        if variable not in os.environ:
+            raise BadInput(f"there is no environment variable {variable}", next="export it, or use --secret-file.")
+        return os.environ[variable].encode()
+    if stdin:
+        return sys.stdin.buffer.read()
+    if not sys.stdin.isatty():
+        raise Refused(**text_of(__file__, "no_terminal"))
+    return click.prompt("The new value (hidden)", hide_input=True, confirmation_prompt=True).encode()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbook.cli.secret_prompt import ask_secret
+from runbook.cli.output import ask_secret
 from runbook.model.errors import BadInput, Refused
 
 
