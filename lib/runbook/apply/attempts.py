@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from runbook.config.data_file import text_of
 from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError, Taken
 from runbook.records.files import now
@@ -63,10 +64,8 @@ class Attempt:
         try:
             self.store.create(f"{self.place}/{self.count + 1:04d}", json.dumps(row, default=str).encode())
         except Taken:
-            said = f"by {last_row(self.store, self.place).get('who')}"
-            why = "what was sent before this is known to them; this process sends nothing more"
-            hint = f"read their record; then runbook apply {self.place.split('/')[1]} says whether it is done."
-            raise TakenOver(f"this attempt was taken over {said}", why, "", hint) from None
+            plan, by = self.place.split("/")[1], last_row(self.store, self.place).get("who")
+            raise TakenOver(**text_of(__file__, "taken_over", by=by, plan=plan)) from None
         self.count += 1
         self.written = began  # others may have seen it since then: the store's answer can be late
 
@@ -151,16 +150,9 @@ def _lock(store: Store, attempt: Attempt, plan: Plan) -> None:
         holder, newest = _owner(store, held[-1])
         if newest.get("kind") != "CLOSE":
             raise _busy(holder, newest)
-    mine = {
-        "kind": "LOCK",
-        "attempt": attempt.place,
-        "plan": plan.id,
-        "owner": attempt.owner,
-        "who": attempt.who,
-        "time": now(),
-    }
+    mine = {"attempt": attempt.place, "plan": plan.id, "owner": attempt.owner, "who": attempt.who}
     try:
-        store.create(f"lock/{len(held) + 1:06d}", json.dumps(mine).encode())
+        store.create(f"lock/{len(held) + 1:06d}", json.dumps({"kind": "LOCK", "time": now(), **mine}).encode())
     except Taken:
         raise _busy(*_owner(store, f"lock/{len(held) + 1:06d}")) from None
     _remember(store, len(held) + 1)
@@ -185,22 +177,18 @@ def _owner(store: Store, lock: str) -> tuple[Row, Row]:
     """A lock, and the newest row of its attempt; {} if it has none yet. Raises Broken for a damaged one."""
     (holder,) = rows_in(store, "lock", [lock])
     try:
-        if not re.fullmatch("[0-9a-f]{12} [0-9a-f]{8}", f"{holder['plan']} {holder['owner']}"):
+        newest = last_row(store, holder["attempt"])
+        if not re.fullmatch("[0-9a-f]{12} [0-9a-f]{8}", f"{holder['plan']} {({**holder, **newest})['owner']}"):
             raise ValueError("it names no plan and owner")
-        return holder, last_row(store, holder["attempt"])
+        return holder, newest
     except (LookupError, TypeError, ValueError) as error:
         hint = "ask who may write to the record store; use a new store."
         raise Broken("a lock is damaged", f"{store}/{lock}: {error}", next=hint) from None
 
 
 def _busy(holder: Row, newest: Row) -> Refused:
-    plan, owner = holder.get("plan"), (newest or holder).get("owner")
-    said = f"plan {plan}, since {holder['time'][:16]} UTC; {(newest or holder).get('who')}; owner {owner}"
-    hint = (
-        f"wait until it has ended. If its process is dead: runbook apply {plan} --takeover {owner} finishes it; "
-        f"runbook apply {plan} --abandon {owner} only looks and closes it."
-    )
-    return Refused("another run is changing this environment", said, next=hint)
+    known = {**holder, **newest, "plan": holder["plan"], "since": holder["time"][:16]}
+    return Refused(**text_of(__file__, "busy", **known))
 
 
 def _held(store: Store) -> list[str]:
@@ -208,11 +196,8 @@ def _held(store: Store) -> list[str]:
     held = [name for name in store.children("lock") if re.fullmatch(r"lock/\d{6}", name)]
     known = _remembered(store)
     if held != [f"lock/{n:06d}" for n in range(1, len(held) + 1)] or known > len(held):
-        raise Refused(
-            "the record store has lost journals: it was tidied, or restored from a copy",
-            f"{store}/lock: {len(held)} rows; this machine has seen {max(known, len(held))}",
-            next="use a new record store, and approve again; see docs/security.md.",
-        )
+        seen = max(known, len(held))
+        raise Refused(**text_of(__file__, "lost_journals", store=store, rows=len(held), seen=seen))
     return held
 
 

@@ -18,6 +18,7 @@ from runbook.approvals.terms import opens
 from runbook.approvals.verify import signed_roles
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
+from runbook.config.data_file import text_of
 from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
 from runbook.model.actions import ACTIONS
@@ -52,10 +53,6 @@ class Found:
         if name not in self.system.operations:
             raise Refused("params do not allow this", f"operations.{name} is missing", next="add that row.")
         return self.system.operations[name]
-
-    @property
-    def runbook(self) -> str:
-        return self.content["runbook"]
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -141,12 +138,8 @@ def find(plan: str) -> Found:
         if stored and stored.file.content["environment"] != environment:
             raise Refused(f"the plan {plan} is for another environment", f"it was found in the store of {environment}")
         if stored and stored.file.content["target"] != target(environment):
-            hint = "set MOCK_MODE=1 for a rehearsal, or unset it."
-            raise Refused(f"the plan {plan} is for the target {stored.file.content['target']}", str(store), next=hint)
+            given = {"plan": plan, "target": stored.file.content["target"], "store": store}
+            raise Refused(**text_of(__file__, "another_target", **given))
         if stored:
             return Found(system, store, stored)
-    raise UnknownName(
-        f"there is no plan {plan!r}",
-        "searched " + "; ".join(looked),
-        next="use the id that the planning run printed, 12 characters.",
-    )
+    raise UnknownName(**text_of(__file__, "no_plan", plan=plan, looked="; ".join(looked)))

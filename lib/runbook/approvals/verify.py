@@ -30,12 +30,11 @@ from runbook.records.store import Store, Taken
 
 ON_CALL = "on-call"
 Json = Mapping[str, Any]
+Roles = tuple[list[str], list[str]]
 Signed = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
 
 
-def signed_roles(
-    file: PlanFile, rule: Rule, signers: Signers, store: Store, now: datetime
-) -> tuple[list[str], list[str]]:
+def signed_roles(file: PlanFile, rule: Rule, signers: Signers, store: Store, now: datetime) -> Roles:
     """The roles in which permitted signers have signed this plan, and why other approvals do not count.
 
     `check` decides whether that is enough, and at this time.
@@ -66,24 +65,23 @@ def statements_of(store: Store, plan: str) -> Iterator[Statement]:
 def check(
     content: Json,
     terms: Terms,
-    approvals: list[bytes],
+    raws: list[bytes],
     signers: Signers | None,
     now: datetime,
-    *,
     opening: datetime,
     store: str,
 ) -> tuple[Statement, ...]:
     """The statements that allow applying this plan now: one for each role, from different people and keys.
 
-    `content`, `terms` and `opening` must be current, from the cloud and the settings. A low-risk operation without
-    signers needs no approval, and `signers` may be None. Invalid approvals are ignored. Raises Refused with the reason
-    for each.
+    `raws` are approvals as they lie in a store with the name `store`. `content`, `terms` and `opening` must be current,
+    from the cloud and the settings. A low-risk operation without signers needs no approval, and `signers` may be None.
+    Invalid approvals are ignored. Raises Refused with the reason for each.
     """
     if not terms.signers and terms.risk == "low":
         return ()
     accepted: dict[str, Signed] = {}
     why, early = [], []
-    for raw in approvals if signers else ():
+    for raw in raws if signers else ():
         try:
             statement, identity = statement_in(raw, content, terms, signers, now)
             if now < clock(statement.not_before):

@@ -91,7 +91,7 @@ def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
     found = find(plan)
     found.require_signature()
     secret = ask_secret(**source) if found.needs_secret and not abandon else None
-    _run(found.runbook, {**found.parameters, "approved_plan": plan}, secret, takeover, abandon)
+    _run(found.content["runbook"], {**found.parameters, "approved_plan": plan}, secret, takeover, abandon)
 
 
 @main.command("list")

@@ -13,8 +13,7 @@ from runbook.model.errors import BadInput, Refused, RunbookError
 
 @click.command()
 @SYSTEM
-@click.option("--quick", is_flag=True, help="Do not plan each of them again.")
-def plans(system: Any, quick: bool) -> None:
+def plans(system: Any) -> None:
     """List the plans that can still be signed or applied, and what has changed since each was made."""
     from runbook.approvals.stored_plan import waiting
 
@@ -27,14 +26,12 @@ def plans(system: Any, quick: bool) -> None:
             continue
         missing = [role for role in found.rule.signers if role not in signed]
         trusted = signed or not found.parameters.get("source")  # planning runs the tests of a source
-        state, *why = ["not looked"] if quick else _compared(found) if trusted else ["not signed: not planned again"]
-        terms = found.stored.file.terms
-        row = {"plan": found.file["id"][:12], "operation": found.content["operation"], "by": terms.requester}
+        state, *why = _compared(found) if trusted else ["not signed: not planned again"]
+        row = {"plan": found.file["id"][:12], "operation": found.content["operation"]}
+        row["by"] = found.stored.file.terms.requester
         rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
         moved += [f"{row['plan']}: {line}" for line in why]
-    click.echo(text_table(rows) or "No plan waits.")
-    for line in moved:
-        click.echo(line)
+    click.echo("\n".join([text_table(rows) or "No plan waits.", *moved]))
 
 
 def _compared(found: Any) -> list[str]:
@@ -43,7 +40,7 @@ def _compared(found: Any) -> list[str]:
     from runbook.runner.kernel import Told
     from runbook.runner.run import run as run_runbook
 
-    ended = run_runbook(found.runbook, found.parameters, told=Told(compare=found.file["id"]))
+    ended = run_runbook(found.content["runbook"], found.parameters, told=Told(compare=found.file["id"]))
     outcome = (read_report(ended.folder) or {}).get("outcome") or {}
     if outcome.get("result") == "planned":
         return ["unchanged"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from runbook.config.data_file import text_of
 from runbook.model.errors import Broken, NoRecord
 from runbook.records.files import now, sync_folder
 from runbook.records.store import Store
@@ -33,8 +34,7 @@ class Journal:
             if is_new:
                 sync_folder(self.path.parent)
         except OSError as error:
-            what, said = f"the journal of this run cannot be written: {kind}", f"{self.path}: {error.strerror}"
-            raise NoRecord(what, said, next="free disk space, or set RUNBOOK_RECORDS to another directory.") from None
+            raise NoRecord(**text_of(__file__, "unwritable", kind=kind, path=self.path, why=error.strerror)) from None
 
     def read(self) -> list[dict[str, Any]]:
         """All rows, without an incomplete last line after a crash. Raises Broken for any other damage."""
@@ -56,8 +56,7 @@ def row_names(store: Store, place: str) -> list[str]:
     """The rows of a journal in the record store, in order; other files there are none. Raises Broken for a gap."""
     names = [name for name in store.children(place) if re.fullmatch(r"\d{4}", name.rpartition("/")[2])]
     if names != [f"{place}/{number:04d}" for number in range(1, len(names) + 1)]:
-        hint = "ask who may delete in the record store."
-        raise Broken("a journal is damaged", f"{store}/{place}: rows are missing", next=hint)
+        raise Broken(**text_of(__file__, "rows_missing", place=f"{store}/{place}"))
     return names
 
 
@@ -77,8 +76,7 @@ def _row(line: bytes, name: str) -> dict[str, Any]:
         if not isinstance(row["kind"], str) or not isinstance(row["time"], str):
             raise ValueError("kind and time must be text")
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        hint = "do not trust this journal; read the notebook."
-        raise Broken("a journal is damaged", f"{name}: {error}", next=hint) from None
+        raise Broken(**text_of(__file__, "damaged", name=name, error=error)) from None
     return row
 
 

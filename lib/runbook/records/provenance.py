@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runbook.config.data_file import text_of
 from runbook.config.load import ROOT, RUNBOOKS, params_directory
 from runbook.model.errors import Refused
 from runbook.records.people import user
@@ -47,7 +48,7 @@ def here() -> dict[str, Any]:
         "person": os.environ.get("RUNBOOK_PERSON") or user(),
         "pid": os.getpid(),
     }
-    commits = {"commit": str(ours), "digests": {"code": ours.digest, "params": params.digest}}
+    commits = {"pid": os.getpid(), "commit": str(ours), "digests": {"code": ours.digest, "params": params.digest}}
     commits |= {"params_commit": str(params), "differ": [*ours.differ, *params.differ][:20]}
     return {**who, **commits, "versions": versions}
 
@@ -62,8 +63,7 @@ def require_committed() -> None:
     for what, found in (("code", code()), ("params", state(params_directory()))):
         if found.commit == "unknown" or found.differ:
             said = "\n".join(found.differ[:5]) or "they are in no git repository"
-            hint = "commit and review these files, or check out the commit that was reviewed."
-            raise Refused(f"the {what} on this machine are not a commit", said, next=hint)
+            raise Refused(**text_of(__file__, "no_commit", what=what, said=said))
 
 
 def state(*folders: Path) -> State:

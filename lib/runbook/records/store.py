@@ -159,8 +159,5 @@ def _make(folder: Path) -> None:
 
 
 def _unusable(path: Path | str, why: str | None) -> NoRecord:
-    return NoRecord(
-        "the record store cannot be used",
-        f"{path}: {why}",
-        next="free disk space or fix the directory's mode; its file system must support hard links.",
-    )
+    hint = "free disk space or fix the directory's mode; its file system must support hard links."
+    return NoRecord("the record store cannot be used", f"{path}: {why}", next=hint)

@@ -28,7 +28,7 @@ def test_a_plan_is_found_by_twelve_characters_or_all(planned: Any) -> None:
         for given in (plan.id, plan.id + plan.whole_id[12:14], plan.whole_id):
             found = find(given)
             assert found.content == json.loads(json.dumps(plan.content))
-            assert (found.runbook, found.parameters["reason"]) == ("rollback", "the why")
+            assert (found.content["runbook"], found.parameters["reason"]) == ("rollback", "the why")
         wrong = "0" if plan.whole_id[-1] != "0" else "1"
         for given in (plan.id[:11], plan.whole_id[:-1] + wrong, plan.id + "zz", plan.id.upper() + "/.."):
             with pytest.raises(UnknownName):
