@@ -31,6 +31,7 @@ from runbook.records.store import Store, Taken
 ON_CALL = "on-call"
 Json = Mapping[str, Any]
 Roles = tuple[list[str], list[str]]
+Raws = list[bytes]
 Signed = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
 
 
@@ -63,13 +64,7 @@ def statements_of(store: Store, plan: str) -> Iterator[Statement]:
 
 
 def check(
-    content: Json,
-    terms: Terms,
-    raws: list[bytes],
-    signers: Signers | None,
-    now: datetime,
-    opening: datetime,
-    store: str,
+    content: Json, terms: Terms, raws: Raws, signers: Signers | None, now: datetime, opening: datetime, store: str
 ) -> tuple[Statement, ...]:
     """The statements that allow applying this plan now: one for each role, from different people and keys.
 
