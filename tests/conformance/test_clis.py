@@ -406,6 +406,7 @@ def test_what_our_library_does_bq_and_gcloud_see(side: Side, monkeypatch: pytest
     assert list(serving.values()) == [100]
 
 
+@pytest.mark.full
 def test_gcloud_storage(side: Side, tmp_path: Path) -> None:
     """A create that must not replace, lists, both ways of reading, and a delete."""
     bucket = f"gs://{P}-runbooks"

@@ -224,12 +224,19 @@ def test_a_secret_in_words_is_refused(place: Place, words: tuple[str, ...]) -> N
 DAMAGED: dict[str, dict[str, bytes]] = {
     "a deep journal": {"journal.jsonl": b"[" * 100_000 + b"\n"},
     "parameters that are a list": {"journal.jsonl": row("START", parameters=["x"]) + b"\n"},
-    "a change that is a text": {"journal.jsonl": row("START", parameters={"incident": "INC-7"}) + b"\n" + row("INTENT", change="x") + b"\n"},
-    "no approvals": {"journal.jsonl": row("START", parameters={"incident": "INC-7"}) + b"\n" + row("APPLY", plan="x") + b"\n"},
+    "a change that is a text": {
+        "journal.jsonl": row("START", parameters={"incident": "INC-7"}) + b"\n" + row("INTENT", change="x") + b"\n"
+    },
+    "no approvals": {
+        "journal.jsonl": row("START", parameters={"incident": "INC-7"}) + b"\n" + row("APPLY", plan="x") + b"\n"
+    },
     "a report of other kinds": {"report.json": b'{"verdict": ["ok"], "exit": [1]}'},
-    "findings that are texts": {"report.json": b'{"verdict": "ok", "exit": 0, "findings": ["x"]}', "record.json": b'{"parameters": {"incident": "INC-7"}}'},
+    "findings that are texts": {
+        "report.json": b'{"verdict": "ok", "exit": 0, "findings": ["x"]}',
+        "record.json": b'{"parameters": {"incident": "INC-7"}}',
+    },
     "a record that is a list": {"record.json": b"[1]"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", DAMAGED)

@@ -56,7 +56,7 @@ def boundaries() -> list[tuple[str, int, str, str]]:
 
 
 # `make test` runs these; `make test-full` runs every boundary.
-SLICE = (("retry", 5, "after", "in time"), ("rotate_secret", 11, "after", "at the end"))
+SLICE = (("retry", 5, "after", "in time"),)
 
 
 CASES = [pytest.param(*b, marks=() if b in SLICE else pytest.mark.full) for b in boundaries()]
@@ -217,6 +217,7 @@ def test_who_abandons_waits_and_only_looks(made: Callable[[str], Stored], tmp_pa
         assert here.newest()["result"] == "abandoned"
 
 
+@pytest.mark.full
 def test_who_takes_over_from_one_who_waited_waits_as_well(made: Callable[[str], Stored], tmp_path: Path) -> None:
     """The second one dies while it waits for a request of the first, who is only stopped."""
     it = made("retry")
