@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run list test test-full lint fix lab bench clean
+.PHONY: help run list test test-full test-machines lint fix lab bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,7 +24,10 @@ test: .venv/.dev lint  ## lint, and every test; of the widest tests a fixed slic
 	$(PYTEST)
 
 test-full: .venv/.dev lint  ## lint, and every test with all of its cases (under 20 minutes on 2 cores)
-	$(PYTEST) -m ''
+	$(PYTEST) -m 'not machines'
+
+test-machines: .venv/.dev  ## two machines on one store, stopped at every boundary, and every fault of the store (about 20 minutes)
+	$(PYTEST) -m machines
 
 lint: .venv/.dev  ## ruff: lint and format, without changing anything
 	$(BIN)/ruff check

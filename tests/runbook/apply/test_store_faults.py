@@ -1,6 +1,7 @@
 """Every request to a record store in a bucket fails once, while a plan is made, approved and applied.
 
-`make test` tries one kind of fault at every fourth request of one runbook; `make test-full` tries every kind at each request.
+`make test` tries one kind of fault at every fourth request of one runbook, `make test-full` every kind at each request of one,
+and `make test-machines` of the others.
 
 Whatever happens, the rules of test_fault_sweep.py hold: nothing is done twice, nothing is called done that is not, and
 applying the same plan again, taking over what is left open, converges or says why not.
@@ -38,6 +39,13 @@ READS = (
 )
 CREATES = (*READS, "lost after", "taken", "dies after")
 SWEPT = ("rotate_secret", "deploy", "backup", "retry")
+WIDE = [
+    pytest.param("some", "retry"),
+    *(
+        pytest.param("every kind", name, marks=pytest.mark.full if name == "retry" else pytest.mark.machines)
+        for name in SWEPT
+    ),
+]
 WIDTHS = ("some", "every kind")
 SOMEBODY = "somebody else"
 
@@ -162,7 +170,7 @@ def tried_kinds(request: pytest.FixtureRequest, record_property: Any) -> Iterato
     assert set(kinds) == set(CREATES) or width != "every kind"
 
 
-@pytest.mark.parametrize(("width", "name"), first([("some", "retry"), *(("every kind", n) for n in SWEPT)]))
+@pytest.mark.parametrize(("width", "name"), WIDE)
 def test_a_request_of_an_apply_goes_wrong(
     made: Callable[..., Stored], tmp_path: Path, width: str, name: str, tried_kinds: Counter[str]
 ) -> None:
@@ -190,7 +198,7 @@ def tried(do: Callable[[], Any]) -> BaseException | None:
     return ran.error if isinstance(ran, Result) else None
 
 
-@pytest.mark.parametrize(("width", "name"), first([("some", "retry"), *(("every kind", n) for n in SWEPT)]))
+@pytest.mark.parametrize(("width", "name"), WIDE)
 def test_a_request_of_a_plan_goes_wrong(
     made: Callable[..., Stored], tmp_path: Path, width: str, name: str, tried_kinds: Counter[str]
 ) -> None:

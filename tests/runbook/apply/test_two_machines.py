@@ -55,11 +55,16 @@ def boundaries() -> list[tuple[str, int, str, str]]:
     return found
 
 
-# `make test` runs these; `make test-full` runs every boundary.
+# `make test` runs these.
 SLICE = (("retry", 5, "after", "in time"),)
 
 
-CASES = [pytest.param(*b, marks=() if b in SLICE else pytest.mark.full) for b in boundaries()]
+def mark(number: int, case: tuple[Any, ...]) -> Any:
+    """`make test-full` runs every sixth boundary, `make test-machines` the others."""
+    return () if case in SLICE else pytest.mark.full if number % 6 == 0 else pytest.mark.machines
+
+
+CASES = [pytest.param(*b, marks=mark(number, b)) for number, b in enumerate(boundaries())]
 
 
 @pytest.fixture(scope="module")
