@@ -45,7 +45,7 @@ FAULTS = [
     ("lib/runbook/plans/tables.py", "if at < oldest", "if at <= oldest", PLANS),
     ("lib/runbook/cloud/guard.py", "(r.method, r.host) == (method, url.netloc)", "r.host == url.netloc", GUARD),
     ("lib/runbook/cloud/guard.py", 'answer["statementType"] == "SELECT"', "answer", GUARD),
-    ("lib/runbook/cloud/guard.py", "if found and host not in HOSTS", "if False", GUARD),
+    ("lib/runbook/cloud/guard.py", "if found and host not in hosts", "if False", GUARD),
 ]
 
 
