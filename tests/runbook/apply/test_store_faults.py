@@ -166,7 +166,7 @@ def tried_kinds(request: pytest.FixtureRequest, record_property: Any) -> Iterato
     yield kinds
     width, name = request.node.callspec.params["width"], request.node.name
     record_property("summary", f"{kinds.total()} faults of the record store in {name}")
-    assert kinds.total() >= (40 if width == "every kind" else 1)
+    assert kinds.total() >= (len(CREATES) if width == "every kind" else 1)
     assert set(kinds) == set(CREATES) or width != "every kind"
 
 
