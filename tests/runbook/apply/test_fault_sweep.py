@@ -1,7 +1,7 @@
 """Every changing runbook, with a fault at every single request of its apply; then applied again.
 
-`make test` tries one kind of fault at each request, another at the next; `make test-full` tries every kind at each
-request, and several faults at once.
+`make test` tries one kind of fault at each write and every third read, another at the next; `make test-full` tries every
+kind at each request, and several faults at once.
 
 Whatever happens, the system is in its old or its new state or the outcome says that it cannot know and how to go on;
 nothing is done twice; nothing is called done that is not; and applying the same plan again converges or says why not.
@@ -368,7 +368,7 @@ def test_one_thing_goes_wrong(running: Sweeps, width: str, name: str) -> None:
     assert running[name, width].result()
 
 
-@pytest.mark.parametrize(("width", "least"), first(zip(WIDTHS, (40, 100, 800), strict=True)))
+@pytest.mark.parametrize(("width", "least"), first(zip(WIDTHS, (40, 800), strict=True)))
 def test_every_kind_of_fault_is_tried(running: Sweeps, record_property: Any, width: str, least: int) -> None:
     tried = {name: running[name, width].result() for name in GIVEN}
     count = sum(one.total() for one in tried.values())
