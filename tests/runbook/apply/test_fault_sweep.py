@@ -68,11 +68,8 @@ GIVEN = {
     "restore from_the_past": {"snapshot": "", "table": "gmail_messages", "at": "2026-03-10T09:00"},
 }
 LONGEST_FIRST = ("deploy", "rotate_secret", "retry", "backup", *sorted(GIVEN))
-WIDTHS = (
-    "some",
-    "one kind",
-    "every kind",
-)  # a fault at each write and every third read, one at each request, or every kind at each
+# A fault at each write and every third read, or every kind at each request.
+WIDTHS = ("some", "every kind")
 
 
 @dataclass
