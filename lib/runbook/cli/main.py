@@ -22,6 +22,7 @@ from runbook.cli.output import ask_secret, exit_with, output_may_fail, print_fin
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.display.text import text_table
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
+from runbook.runner.kernel import leave_deleted_directory
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -34,6 +35,7 @@ class _Group(click.Group):
     def main(self, *args: Any, **options: Any) -> Any:
         # Somebody else may have taken the output, such as a test.
         with output_may_fail() if sys.stdout is sys.__stdout__ else nullcontext():
+            leave_deleted_directory()
             return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:

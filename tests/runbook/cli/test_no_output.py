@@ -34,7 +34,6 @@ WAYS = {
     "one line is read": ('"$@" | head -n 1 >/dev/null; exit ${PIPESTATUS[0]}', False),
     "nobody reads either": ('"$@" 2>&1 | true; exit ${PIPESTATUS[0]}', False),
     "the directory is gone": ('rmdir "$PWD"; "$@"', False),
-    "the directory goes": ('(sleep 1; rmdir "$PWD") & "$@"; code=$?; wait; exit $code', False),
 }
 # What a run, a list or a refusal writes to stdout: without it, the others have no reason for a message.
 WRITES = ("run", "list", "doctor")
