@@ -11,6 +11,7 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbook.apply.actions import ACTIONS
@@ -57,32 +58,41 @@ class Executor:
     journal: Attempt
     refused: bool = False
 
+    @cached_property
+    def earlier(self) -> list[Row]:
+        """The rows of this attempt before this process applied anything: of a change, nobody has written later ones."""
+        return self.journal.rows()
+
     def all(self, began: datetime) -> Outcome:
         """Apply the changes in order; stop at the first required change that is not done, unless it is independent.
 
         If that change can be retried, the journal stays open, and the approvals stay valid for it.
         """
         statuses: list[tuple[ChangeStatus, str]] = []
-        for number, change in enumerate(self.plan.changes, 1):
-            try:
+        try:
+            for number, change in enumerate(self.plan.changes, 1):
                 statuses.append(self._one(number, change))
-            except TakenOver as error:
-                return self._overtaken(statuses, error, began)
-            if statuses[-1][0] != "done" and not change.optional and not change.args.independent:
-                break
-        statuses += [("not attempted", "")] * (len(self.plan.changes) - len(statuses))
-        done = summary(self.plan, statuses, began, can_go_on=self.refused)
-        final = done.result == "applied" or (done.result == "failed" and not self.refused)
-        self._tell(f"{done.result}: {done.said}")
-        self._write("CLOSE", result=done.result, final=final)
+                if statuses[-1][0] != "done" and not change.optional and not change.args.independent:
+                    break
+            statuses += [("not attempted", "")] * (len(self.plan.changes) - len(statuses))
+            done = summary(self.plan, statuses, began, can_go_on=self.refused)
+            final = done.result == "applied" or (done.result == "failed" and not self.refused)
+            self._tell(done)
+            self._write("CLOSE", result=done.result, final=final)
+        except TakenOver as error:
+            return self._overtaken(statuses, error, began)
         return done
 
-    def _tell(self, text: str) -> None:
-        """Tell those who heard of the changes before how they ended (guide: Communication). It counts for nothing."""
+    def _tell(self, ended: Outcome) -> None:
+        """Tell those who heard of the changes before how they ended (guide: Communication). It counts for nothing.
+
+        Each result is told once: an attempt that failed may go on, and end as applied.
+        """
         heard = [c.args for c in self.plan.changes if isinstance(c.args, Notify) and not c.args.once]
         title = f"{self.plan.origin['environment']}: {self.plan.origin['runbook']} ended"
+        text, once = f"{ended.result}: {ended.said}", f"{self.once}-{ended.result}"
         for number, contact in enumerate(dict.fromkeys(args.contact for args in heard), len(self.plan.changes) + 1):
-            self._one(number, message(contact, title, text, once=f"{self.once}-end"))
+            self._one(number, message(contact, title, text, once))
 
     def look(self, began: datetime) -> Outcome:
         """Observe each change, send nothing, and close the attempt for good."""
@@ -98,8 +108,8 @@ class Executor:
 
     def _overtaken(self, statuses: list[tuple[ChangeStatus, str]], error: TakenOver, began: datetime) -> Outcome:
         """The outcome of a process that was taken over: it does not know how its last change ended."""
-        rest = len(self.plan.changes) - len(statuses) - 1
-        known = (*statuses, ("unknown", error.what), *[("not attempted", "")] * rest)
+        rest = [("unknown", error.what), *[("not attempted", "")] * len(self.plan.changes)]
+        known = (*statuses, *rest)[: len(self.plan.changes)]
         return Outcome(self.plan, "unknown", known, error.what, (error.next,), began)
 
     @property
@@ -169,7 +179,7 @@ class Executor:
         never tried, and its notes are out of date.
         """
         noted, sent = change, False
-        for row in self.journal.rows():
+        for row in self.earlier:
             if row.get("number") == number and row["kind"] == "INTENT":
                 notes = row.get("notes")
                 since = notes.get("since") if isinstance(notes, dict) else None

@@ -492,6 +492,40 @@ def test_a_process_that_was_taken_over_sends_nothing_more(place: Callable[..., P
     assert len(here.app.sandbox.secrets.versions["gmail-oauth-token"]) == 3
 
 
+def test_who_was_taken_over_at_its_very_end_says_so(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every change is done, and somebody takes over before the process could close its attempt."""
+    here = place()
+    first = here.plan("scheduler", **CHANGING["scheduler"])
+    here.approve(first.id)
+    write = Attempt.write
+
+    def late(attempt: Attempt, kind: str, **data: Any) -> None:
+        if kind == "CLOSE":
+            here.store.create(
+                f"{attempt.place}/{attempt.count + 1:04d}", b'{"kind": "TAKEOVER", "time": "x", "who": "dana"}'
+            )
+        write(attempt, kind, **data)
+
+    monkeypatch.setattr(Attempt, "write", late)
+    ran = here.go("scheduler", first.id, **CHANGING["scheduler"])
+    assert ran.error is None, error_of(ran)
+    assert (ran.outcome.result, ran.outcome.said) == ("unknown", "this attempt was taken over by dana")
+    assert {status for status, _ in ran.outcome.statuses} == {"done"}
+
+
+def test_a_store_that_lost_its_newest_locks_is_refused(place: Callable[..., Place]) -> None:
+    """As after a restore in place, on a machine that has seen more; another machine cannot know."""
+    here = place()
+    here.applied("retry")
+    plan = here.plan("scheduler", **CHANGING["scheduler"])
+    here.approve(plan.id)
+    (here.folder / "lock" / "000001").unlink()
+    here.wire.seen.clear()
+    refused(here, here.go("scheduler", plan.id, **CHANGING["scheduler"]), "lost journals", "this machine has seen 1")
+
+
 def test_what_was_announced_too_long_ago_is_not_sent(
     place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,6 +221,37 @@ def test_who_heard_of_a_change_hears_how_it_ended(tmp_path: Path, fails: bool) -
     assert end["message"].startswith("failed: change 2 of 2" if fails else "applied: 2 of 2 changes are done")
 
 
+def test_who_heard_of_a_failure_hears_of_the_end(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records")
+    first = place.plan("rollback")
+    place.approve(first.id)
+    place.wire.fault = lambda wire, n, sent, go: _refused(wire, go) if sent.method == "PATCH" else go()
+    assert place.go("rollback", first.id).outcome.result == "failed"
+    place.wire.fault = None
+    assert place.go("rollback", first.id).outcome.result == "applied"
+    _begin, *ends = (message["message"].partition(":")[0] for message in place.app.sandbox.messages)
+    assert ends == ["failed", "applied"]
+
+
+def test_two_runs_that_notify_at_once_both_end_well(place: Place) -> None:
+    """Another run notifies the same contact between our look and our message."""
+    others: list[Result] = []
+
+    def at_once(wire: Wire, number: int, sent: Any, go: Next) -> Any:
+        if sent.path.startswith("/messages/") and not others:
+            others.append(Result({}, None, ""))  # before it sends, too
+            others[0] = page(place, incident="INC-7", notify="on-call")
+        return go()
+
+    place.wire.fault = at_once
+    ours = page(place, incident="INC-7", notify="on-call")
+    for ran in (ours, others[0]):
+        [row] = [f for f in ran.names["run"].findings["notify"] if f.check == "change"]
+        assert (row.subject, row.verdict.name) == ("on-call", "ok")
+    place.wire.fault = None
+    assert "notify" not in page(place, incident="INC-7", notify="on-call").names["run"].findings
+
+
 def _refused(wire: Wire, go: Next) -> Any:
     with wire.app_fails(status=403):
         return go()
