@@ -73,7 +73,7 @@ def _below(system: Settings) -> str:
 def new_directory(system: Settings, runbook: str) -> Path:
     """Make the folder of a new run. Raises NoRecord if that is not possible."""
     parent = records_directory(system) / "runs"
-    folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{runbook}-{secrets.token_hex(2)}"
+    folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{runbook}-{secrets.token_hex(4)}"
     probe(parent)
     try:
         folder.mkdir()
