@@ -6,7 +6,6 @@ a run: a rehearsal is recorded, too. STORAGE_EMULATOR_HOST, the variable of Goog
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -54,15 +53,18 @@ class RecordGuard(ReadOnlyGuard):
 
 @cache
 def bucket_at(address: str, served: str) -> Bucket:
-    """The bucket of Google or of a `served` sandbox: one session, with its credentials, for the whole process."""
-    return Bucket(address)
+    """The bucket at an address: one session, with its credentials, for the whole process."""
+    return Bucket(address, served)
 
 
 class Bucket:
-    """The objects below `prefix` of a bucket, by names such as `plans/1f…`. Every method raises NoRecord."""
+    """The objects below `prefix` of a bucket, by names such as `plans/1f…`. Every method raises NoRecord.
 
-    def __init__(self, address: str):
-        self.address = address.rstrip("/")
+    The bucket is Google's, or that of a sandbox which is `served` at this address.
+    """
+
+    def __init__(self, address: str, served: str = ""):
+        self.address, self.served = address.rstrip("/"), served
         self.bucket, _, prefix = self.address.removeprefix("gs://").partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
 
@@ -77,9 +79,9 @@ class Bucket:
         from runbook.cloud.connect import own_credentials
         from runbook.cloud.transports import Loopback, network
 
-        served = os.environ.get("STORAGE_EMULATOR_HOST", "")
-        transport = Loopback(served if "://" in served else f"http://{served}") if served else network()
-        session = AuthorizedSession(AnonymousCredentials() if served else own_credentials())
+        served = self.served if "://" in self.served else f"http://{self.served}"
+        transport = Loopback(served) if self.served else network()
+        session = AuthorizedSession(AnonymousCredentials() if self.served else own_credentials())
         return RecordGuard(transport, self.bucket, self.prefix).mounted(session)
 
     def create(self, name: str, content: bytes) -> None:
@@ -134,7 +136,9 @@ class Bucket:
             return None
         if answer.status_code != 200:
             answered(answer)
-        if "alt" in query and "X-Goog-Generation" not in answer.headers:  # such as the page of a login portal
+        # The page of a login portal lacks this header, which Google sends with an object's content:
+        # https://github.com/floci-io/floci-gcp/issues/124 has a recorded answer.
+        if "alt" in query and "X-Goog-Generation" not in answer.headers:
             raise CannotRead("the answer is not from Cloud Storage", PORTAL)
         return answer
 
@@ -149,7 +153,5 @@ class Bucket:
             missing = gap(error, name, read=True)
             if missing is None:
                 raise
-            hint = missing.next or "check the network and the bucket, then run again."
-            raise NoRecord(
-                "the record store cannot be used", f"{self.address}/{name}: {missing.why}", next=hint
-            ) from None
+            said, hint = missing.why, missing.next or "check the network and the bucket, then run again."
+            raise NoRecord("the record store cannot be used", f"{self.address}/{name}: {said}", next=hint) from None

@@ -181,14 +181,19 @@ def app() -> Any:
 
 
 PREFIXES = itertools.count(1)
+SERVED = "the sandbox"  # where it does not matter
+
+
+def new(served: str) -> Bucket:
+    """A new place in the sandbox's bucket."""
+    return Bucket(f"gs://{NAME}/test-{next(PREFIXES)}", served)
 
 
 @pytest.fixture
 def bucket(app: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A new place in the sandbox's bucket, reached as every run reaches it."""
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "the sandbox")
     monkeypatch.setattr("runbook.cloud.transports.Loopback", lambda _: InProcess(app))
-    yield Bucket(f"gs://{NAME}/test-{next(PREFIXES)}")
+    yield new(SERVED)
     app.sandbox.faults = Faults([])
 
 
@@ -259,8 +264,7 @@ def test_what_google_does_not_answer_is_sent_again_and_is_still_ours(
 
     monkeypatch.setattr("runbook.cloud.transports.Loopback", way)
     with serve(app) as served, failing(app, *({"route": "POST .*/upload/", **one} for one in faults)):
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
-        bucket = Bucket(f"gs://{NAME}/test-{next(PREFIXES)}")
+        bucket = new(served.url)
         bucket.create("a", b"mine")
         assert bytes_of(app, bucket, "a") == b"mine"
         with pytest.raises(Taken):
@@ -313,10 +317,9 @@ ANSWERS: dict[str, tuple[Canned, str, str]] = {
 @pytest.mark.parametrize("case", ANSWERS)
 def test_what_cannot_be_used_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, case: str, does: str) -> None:
     net, observed, hint = ANSWERS[case]
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "the internet")
     monkeypatch.setattr("runbook.cloud.transports.Loopback", lambda _: net)
     with pytest.raises(NoRecord) as raised:
-        DO[does](Store(Bucket("gs://acme-runbooks/records"), shared=True))
+        DO[does](Store(Bucket("gs://acme-runbooks/records", SERVED), shared=True))
     clear(raised.value, observed, hint)
 
 
@@ -345,10 +348,9 @@ PAGES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", PAGES)
 def test_a_list_that_cannot_be_read_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, case: str, does: str) -> None:
     answer, observed = PAGES[case]
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "the internet")
     monkeypatch.setattr("runbook.cloud.transports.Loopback", lambda _: Canned(200, json.dumps(answer).encode()))
     with pytest.raises(NoRecord) as raised:
-        DO[does](Store(Bucket("gs://acme-runbooks/records")))
+        DO[does](Store(Bucket("gs://acme-runbooks/records", SERVED)))
     clear(raised.value, observed, "run again")
 
 
@@ -360,10 +362,9 @@ def test_a_list_whose_tokens_never_end(monkeypatch: pytest.MonkeyPatch) -> None:
             self.body = json.dumps({"nextPageToken": str(next(tokens))}).encode()
             return super().send(request, **options)
 
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "the internet")
     monkeypatch.setattr("runbook.cloud.transports.Loopback", lambda _: Endless())
     with pytest.raises(NoRecord, match="cannot be used"):
-        Store(Bucket("gs://acme-runbooks/records")).list("plans")
+        Store(Bucket("gs://acme-runbooks/records", SERVED)).list("plans")
     assert next(tokens) < 600
 
 
@@ -382,7 +383,7 @@ def test_the_faults_of_the_sandbox_end_the_same(app: Any, bucket: Bucket, does: 
 def test_a_bucket_that_does_not_exist(app: Any, bucket: Bucket) -> None:
     for do in DO.values():
         with pytest.raises(NoRecord, match="cannot be used") as raised:
-            do(Store(Bucket("gs://acme-not-there/records")))
+            do(Store(Bucket("gs://acme-not-there/records", SERVED)))
         clear(raised.value, "404 The specified bucket does not exist.", "")
 
 
@@ -394,7 +395,7 @@ def test_googles_client_sees_the_same_objects(app: Any, monkeypatch: pytest.Monk
 
     with serve(app) as served:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
-        ours = Bucket(f"gs://{NAME}/test-{next(PREFIXES)}")
+        ours = new(served.url)
         theirs = storage.Client(project="acme-sales-sandbox").bucket(NAME)
         for name, content in (("plans/a", b"1\0\r\n"), ("plans/b/c", b""), ("lock/000001", "ü".encode())):
             ours.create(name, content)
@@ -488,10 +489,7 @@ def test_a_store_has_a_name_that_stays_and_a_copy_has_another(store: Store, app:
     name = store.name
     assert store.name == name == Store(store.files).name
     assert len(name) == 32
-    if isinstance(store.files, Bucket):
-        other = Bucket(f"gs://{NAME}/test-{next(PREFIXES)}")
-    else:
-        other = type(store.files)(tmp_path / "other")
+    other = new(SERVED) if isinstance(store.files, Bucket) else type(store.files)(tmp_path / "other")
     other.create("store", store.files.read("store") or b"")
     assert Store(other).name != name
 
