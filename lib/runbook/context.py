@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runbook.model.errors import RunbookError
 from runbook.records.journal import progress
@@ -23,20 +23,30 @@ if TYPE_CHECKING:
     from runbook.records.journal import Journal
 
 
-@dataclass
-class KernelContext:
-    """What the runner passes to this process before the first cell: the record's directory, a secret's value, and a
-    prefetched connection. Empty in a kernel that Jupyter started.
+class Told(NamedTuple):
+    """What a run is told besides its parameters: the value of a secret, or one of the words below.
 
     `takeover` and `abandon` name the owner of an attempt whose process is dead, as `runbook apply` was told. `compare`
     is a plan that `runbook plans` only compares with what would be planned now.
     """
 
-    directory: Path | None = None
     secret: bytes | None = None
     takeover: str = ""
     abandon: str = ""
     compare: str = ""
+
+
+NOTHING_TOLD = Told()
+
+
+@dataclass
+class KernelContext:
+    """What the runner passes to this process before the first cell: the record's directory, what the run is told, and a
+    prefetched connection. Empty in a kernel that Jupyter started.
+    """
+
+    directory: Path | None = None
+    told: Told = NOTHING_TOLD
     prefetch: Begun = field(default_factory=dict)
 
 

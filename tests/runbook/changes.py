@@ -27,6 +27,7 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import requests
+from click.testing import CliRunner
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import gcp_sandbox
@@ -37,12 +38,13 @@ from runbook.apply.attempts import IN_FLIGHT_S, last_row
 from runbook.approvals import signed
 from runbook.approvals.signers import signers_of
 from runbook.approvals.stored_plan import find
+from runbook.cli.main import main
 from runbook.cloud import connect
 from runbook.cloud.client import Cloud
 from runbook.cloud.transports import InProcess
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, load_notebook
-from runbook.context import KERNEL
+from runbook.context import KERNEL, Told
 from runbook.facts.checkout import source_code
 from runbook.model.errors import RunbookError
 from runbook.model.outcome import Outcome
@@ -227,8 +229,8 @@ class Place:
     @contextmanager
     def takeover(self, abandon: bool = False) -> Iterator[None]:
         """While inside, runs continue the newest attempt, whose process is dead; nothing of it is still on the way."""
-        word = {"abandon" if abandon else "takeover": self.owner()}
-        with patch.multiple(KERNEL, **word), patch("runbook.apply.attempts.MARGIN_S", -IN_FLIGHT_S):
+        told = Told(**{"abandon" if abandon else "takeover": self.owner()})
+        with patch.object(KERNEL, "told", told), patch("runbook.apply.attempts.MARGIN_S", -IN_FLIGHT_S):
             yield
 
     def __post_init__(self) -> None:
@@ -290,6 +292,11 @@ class Place:
             until = signed.utc_text(now + timedelta(hours=hours))
             values |= {"incident": incident, "severity": severity, "until": until}
             return signed.put(signed.Opening, values, signed.store_of(system), signers_of(system, "sandbox"), key, now)
+
+    def cli(self, *words: str) -> Any:
+        """What a command of `runbook` says here."""
+        with self.here():
+            return CliRunner().invoke(main, words)
 
     def go(self, runbook: str, plan: str, **given: Any) -> Result:
         """Apply a plan by its id; one that nobody has to sign with `apply`."""
@@ -467,6 +474,16 @@ def error_of(result: Result) -> str:
     return (
         "" if error is None else f"{type(error).__name__}: {error.what if isinstance(error, RunbookError) else error}"
     )
+
+
+def failing(when: Callable[[Sent], bool], **fault: Any) -> Wired:
+    """A wire's fault: the sandbox fails these requests, as a world's fault says."""
+
+    def at_each(wire: Wire, _number: int, sent: Sent, go: Next) -> requests.Response:
+        with wire.app_fails(**fault) if when(sent) else nullcontext():
+            return go()
+
+    return at_each
 
 
 def someone(app: App, method: str, url: str, body: Any = None) -> dict[str, Any]:

@@ -47,18 +47,18 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         plan = _wanted(run, plan)
         if not plan.changes:
             return Outcome(plan, "nothing to do", said=plan.no_changes)
-        if KERNEL.compare:
+        if KERNEL.told.compare:
             return Outcome(plan, "planned", said=f"the plan is still {plan.id}")
         asked = _asked(run, plan)
         if not asked.go:
             return _planned(run, plan, asked)
         store = store_of(run.settings)
-        if KERNEL.abandon:
-            with begun(run, store, plan, KERNEL.abandon) as attempt:
+        if KERNEL.told.abandon:
+            with begun(run, store, plan, KERNEL.told.abandon) as attempt:
                 return Executor(run, plan, secret_value, attempt).look(asked.now)
         _require_safe(run, plan, asked, secret_value)
         approvals = _require_approved(run, plan, asked)
-        with begun(run, store, plan, KERNEL.takeover) as attempt:
+        with begun(run, store, plan, KERNEL.told.takeover) as attempt:
             _use(store, plan, asked, approvals, attempt)
             return _execute(Executor(run, plan, secret_value, attempt), asked.now, approvals)
     except Refused as refusal:
@@ -84,7 +84,7 @@ def _wanted(run: Context, plan: Plan) -> Plan:
 
     Raises Refused if there is no plan, or if the approved plan is a different one or was already applied.
     """
-    wanted, store = KERNEL.compare or run.request.values.get("approved_plan", ""), store_of(run.settings)
+    wanted, store = KERNEL.told.compare or run.request.values.get("approved_plan", ""), store_of(run.settings)
     if wanted not in ("", plan.id, plan.whole_id):
         plan = unfinished(store, wanted, plan, run) or plan
     moved = wanted not in ("", plan.id, plan.whole_id)

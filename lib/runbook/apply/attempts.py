@@ -29,7 +29,7 @@ from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError, Taken
 from runbook.records.files import now
 from runbook.records.journal import row_names, rows_in
-from runbook.records.provenance import here
+from runbook.records.people import account
 from runbook.records.store import Store
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
     `taking` is the owner whose process is dead, "" for none. A plan that only adds, such as messages and snapshots,
     takes no lock. If an error ends the attempt, it is closed so that it can go on. Raises Refused, NoRecord.
     """
-    who = f"{here()['who']}, process {os.getpid()}, run {run.folder.name}"
+    who = f"{account()}, process {os.getpid()}, run {run.folder.name}"
     if taking:
         attempt = _taken_over(store, plan, taking, who)
     else:

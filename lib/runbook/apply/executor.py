@@ -164,13 +164,9 @@ class Executor:
         """Raise Broken instead of an error whose traceback contains a secret's value."""
         whole = "".join(traceback.format_exception(error))
         if self.secret_value.scrub(whole) != whole:
-            observed = f"{type(error).__name__}: {self.secret_value.scrub(str(error))}"
-            raise Broken(
-                "a write was interrupted by an error",
-                observed,
-                "It is unknown whether the write had an effect.",
-                f"runbook apply {self.plan.id}, which checks it again.",
-            ) from None
+            what, observed = type(error).__name__, self.secret_value.scrub(str(error))
+            effect, hint = "It is unknown whether it had an effect.", f"runbook apply {self.plan.id}, which checks it."
+            raise Broken("a write was interrupted by an error", f"{what}: {observed}", effect, hint) from None
 
     def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
         """A change, with the time of its function's last run from the journal, and whether it may have been sent.

@@ -66,8 +66,8 @@ def _forms(value: bytes) -> list[str]:
 
 
 def _secret() -> bytes | None:
-    if KERNEL.secret is not None:
-        return KERNEL.secret
+    if KERNEL.told.secret is not None:
+        return KERNEL.told.secret
     if path := os.environ.get(FILE):
         try:
             return Path(path).read_bytes()

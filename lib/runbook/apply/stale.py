@@ -31,11 +31,11 @@ def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | No
     known = attempts(store, stored.file.id)
     rows = rows_in(store, known[-1]) if known else []
     begun = any(row["kind"] == "INTENT" for row in rows) and not is_final(rows)
-    if not (begun or KERNEL.abandon) or rule is None:
+    if not (begun or KERNEL.told.abandon) or rule is None:
         return None
     changes = tuple(change_of(row, run.request.runbook, content["operation"]) for row in content["changes"])
     here = {canonical(change.plain()) for change in (*plan.changes, *plan.already_applied)}
-    if not (KERNEL.abandon or rule.signers) and not {canonical(change.plain()) for change in changes} <= here:
+    if not (KERNEL.told.abandon or rule.signers) and not {canonical(change.plain()) for change in changes} <= here:
         return None
     was = {name: content[name] for name in ("operation", "reason", "relies_on")}
     made = replace(plan, **was, changes=changes, rule=rule, refusal=None)

@@ -86,14 +86,10 @@ def put(kind: type[N], values: dict[str, Any], store: Store, signers: Signers, k
     return note
 
 
-def openings(store: Store, signers: Signers, incident: str) -> Iterator[Opening]:
-    """The openings of an incident whose signature and rules hold; others are ignored."""
-    yield from _read(store, signers, f"incidents/{checked_incident(incident).lower()}", Opening)
-
-
 def is_open(store: Store, signers: Signers, incident: str, now: datetime) -> bool:
     """Whether somebody on call has opened this incident, and it is still open."""
-    return any(clock(one.at) - SKEW <= now < clock(one.until) for one in openings(store, signers, incident))
+    openings = _read(store, signers, f"incidents/{checked_incident(incident).lower()}", Opening)
+    return any(clock(one.at) - SKEW <= now < clock(one.until) for one in openings)
 
 
 def awaiting(store: Store, signers: Signers) -> dict[str, Opening | Statement]:
@@ -135,6 +131,7 @@ def _place(note: Note) -> str:
 
 
 def _read(store: Store, signers: Signers, folder: str, kind: type[N]) -> Iterator[N]:
+    """The notes in a folder whose signature and rules hold; others are ignored."""
     for name in store.list(folder):
         with suppress(Refused, ValueError):
             approval = parse(store.read(name) or b"", "note", 2**14, Approval)

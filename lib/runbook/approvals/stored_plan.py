@@ -16,6 +16,7 @@ from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.terms import opens
 from runbook.approvals.verify import signed_roles
+from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
 from runbook.config.data_file import text_of
@@ -62,7 +63,7 @@ class Found:
     def preferred(self) -> str:
         """When an approval signed now takes effect: the window in words, and its next opening."""
         window = self.system.windows.get(self.rule.window)
-        begins = opens(window, self.now(), self.system.zone).astimezone(self.system.zone)
+        begins = opens(window, self.cloud.now()[0], self.system.zone).astimezone(self.system.zone)
         return f"{window.text}; from {begins:%a %Y-%m-%d %H:%M %Z}" if window else "any"
 
     @property
@@ -76,14 +77,11 @@ class Found:
         The plan's parameters decide what runs, such as a folder of code. Without a signature, anyone who can write to
         the store could have set them.
         """
-        signed, why = self.signed if self.rule.signers else (["nobody has to"], [])
-        if not signed:
-            why += [f"not yet approved as {role}" for role in self.rule.signers]
-            what = (
-                f"{self.content['operation']} ({self.content['environment']}) is not approved: {self.file['id'][:12]}"
-            )
-            hint = f"runbook approve {self.file['id'][:12]}, by: {', '.join(self.rule.signers)}."
-            raise Refused(what, "\n".join(why), next=hint)
+        required = self.rule.signers
+        if required and not self.signed[0]:
+            plan, why = self.file["id"][:12], [*self.signed[1], *(f"not yet approved as {role}" for role in required)]
+            what = f"{self.content['operation']} ({self.content['environment']}) is not approved: {plan}"
+            raise Refused(what, "\n".join(why), next=f"runbook approve {plan}, by: {', '.join(required)}.")
 
     @cached_property
     def signed(self) -> tuple[list[str], list[str]]:
@@ -91,9 +89,10 @@ class Found:
         people = signers_of(self.system, self.content["target"])
         return signed_roles(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
-    def now(self) -> datetime:
-        """The time of the plan's cloud, or of this machine if the cloud's clock cannot be read."""
-        return connect(self.system, str(self.parameters.get("world", ""))).now()[0]
+    @cached_property
+    def cloud(self) -> Cloud:
+        """The plan's cloud, for its clock."""
+        return connect(self.system, str(self.parameters.get("world", "")))
 
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
@@ -102,7 +101,7 @@ class Found:
         people = signers_of(self.system, self.content["target"])
         who, key = identity(self.system, people.target, role, who, key)
         incident = self.stored.file.terms.incident
-        rule, now = self.rule, self.now()
+        rule, now = self.rule, self.cloud.now()[0]
         require((not incident or is_open(self.store, people, incident, now), f"{incident} is not open here"))
         opening = opens(self.system.windows.get(rule.window), now, self.system.zone)
         more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
@@ -110,7 +109,7 @@ class Found:
 
 
 def waiting(system: Settings) -> Iterator[Found]:
-    """The valid plans of an environment that nobody has applied and that can still be signed, by id."""
+    """The valid plans of an environment that can still be signed, applied or not, by id."""
     store, now = store_of(system), connect(system).now()[0]
     for folder in store.children("plans"):
         with suppress(Refused):
@@ -119,7 +118,7 @@ def waiting(system: Settings) -> Iterator[Found]:
                 continue
             terms = stored.file.terms
             until = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
-            if now < until and not store.children(f"applied/{stored.file.id[:12]}"):
+            if now < until:
                 yield Found(system, store, stored)
 
 

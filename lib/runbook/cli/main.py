@@ -70,8 +70,8 @@ def run(name: str, environment: str | None, world: str, given: Sequence[str]) ->
 
 def _run(name: str, values: Mapping[str, object], *told: Any) -> None:
     # Imported here, because the import is slow and other commands do not need it.
+    from runbook.context import Told
     from runbook.runner.engine import progress
-    from runbook.runner.kernel import Told
     from runbook.runner.run import run
 
     exit_with(run(name, values, progress(), told=Told(*told)))

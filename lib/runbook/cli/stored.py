@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from runbook.cli.signing import SYSTEM, no_secret
-from runbook.display.text import text_table
+from runbook.display.text import is_plain, text_table
 from runbook.model.errors import BadInput, Refused, RunbookError
 
 
@@ -15,18 +15,21 @@ from runbook.model.errors import BadInput, Refused, RunbookError
 @SYSTEM
 def plans(system: Any) -> None:
     """List the plans that can still be signed or applied, and what has changed since each was made."""
+    from runbook.apply.attempts import attempts, unfinished_attempts
     from runbook.approvals.stored_plan import waiting
 
     rows, moved = [], []
     for found in waiting(system):
         try:
+            begun = unfinished_attempts(found.store, found.file["id"])
+            if not begun and attempts(found.store, found.file["id"]):
+                continue
             signed, _ = found.signed
         except RunbookError as error:  # such as an operation that params do not know
             moved.append(f"{found.file['id'][:12]}: {error.what}: {error.observed}")
             continue
         missing = [role for role in found.rule.signers if role not in signed]
-        trusted = signed or not found.parameters.get("source")  # planning runs the tests of a source
-        state, *why = _compared(found) if trusted else ["not signed: not planned again"]
+        state, *why = _state(found, bool(signed), bool(begun))
         row = {"plan": found.file["id"][:12], "operation": found.content["operation"]}
         row["by"] = found.stored.file.terms.requester
         rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
@@ -34,10 +37,14 @@ def plans(system: Any) -> None:
     click.echo("\n".join([text_table(rows) or "No plan waits.", *moved]))
 
 
-def _compared(found: Any) -> list[str]:
+def _state(found: Any, signed: bool, begun: bool) -> list[str]:
     """Whether the same run would make the same plan now, and what has changed."""
+    if begun:
+        return ["begun, not finished"]
+    if not signed and found.parameters.get("source"):  # planning runs the tests of a source
+        return ["not signed: not planned again"]
+    from runbook.context import Told
     from runbook.records.record import read_report
-    from runbook.runner.kernel import Told
     from runbook.runner.run import run as run_runbook
 
     ended = run_runbook(found.content["runbook"], found.parameters, told=Told(compare=found.file["id"]))
@@ -57,7 +64,7 @@ def note(name: str, text: str, system: Any) -> None:
     from runbook.config.validation import checked_incident
     from runbook.records.notes import add_note
 
-    if not text.strip() or not text.isprintable() or len(text) > 500:
+    if not text.strip() or not is_plain(text) or len(text) > 500:
         raise BadInput("a note is one line of plain text", "at most 500 characters", next="shorten it, or add several.")
     place = add_note(system, checked_incident(name), text.strip())
     click.echo(f"Noted: {place}. It is part of: runbook incident {name}")

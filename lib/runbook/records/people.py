@@ -1,10 +1,11 @@
-"""The person who plans and applies on this machine."""
+"""Who works here: the person who plans and applies, and the system's user and host."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import re
+import socket
 from contextlib import suppress
 
 from runbook.model.errors import BadInput
@@ -29,3 +30,8 @@ def user() -> str:
     with suppress(OSError, KeyError):
         return getpass.getuser()
     return str(os.getuid())
+
+
+def account() -> str:
+    """The current user and this host, as user@host."""
+    return f"{user()}@{socket.gethostname()}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 from runbook.config.data_file import text_of
 from runbook.config.load import ROOT, RUNBOOKS, params_directory
 from runbook.model.errors import Refused
-from runbook.records.people import user
+from runbook.records.people import account, user
 
 PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "google-cloud-bigquery", "matplotlib")
 
@@ -43,12 +42,8 @@ def here() -> dict[str, Any]:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
     ours, params = code(), state(params_directory())
-    who = {
-        "who": f"{user()}@{socket.gethostname()}",
-        "person": os.environ.get("RUNBOOK_PERSON") or user(),
-        "pid": os.getpid(),
-    }
-    commits = {"pid": os.getpid(), "commit": str(ours), "digests": {"code": ours.digest, "params": params.digest}}
+    who = {"who": account(), "person": os.environ.get("RUNBOOK_PERSON") or user(), "pid": os.getpid()}
+    commits = {"commit": str(ours), "digests": {"code": ours.digest, "params": params.digest}}
     commits |= {"params_commit": str(params), "differ": [*ours.differ, *params.differ][:20]}
     return {**who, **commits, "versions": versions}
 

@@ -54,8 +54,7 @@ def _tried(store: Store, folder: Path, files: list[tuple[Path, str]]) -> str:
         try:
             store.create(place, content)
         except Taken:
-            if store.read(place) != content:
-                return f"{store}/{place} exists with another content"
+            return f"{store}/{place} exists with another content"
         except (NoRecord, OSError) as error:
             return str(getattr(error, "observed", "") or error)
     return ""

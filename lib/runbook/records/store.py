@@ -45,11 +45,12 @@ class Store:
     @cached_property
     def name(self) -> str:
         """The store's own name: random, and another one for a copy of this store and for one that was restored."""
-        if self.files.read("store") is None:
+        content = self.files.read("store")
+        if content is None:
             with suppress(Taken):
                 self.files.create("store", secrets.token_hex(16).encode())
-        one = (self.files.read("store") or b"") + self.files.identity("store").encode()
-        return sha256(one).hexdigest()[:32]
+            content = self.files.read("store") or b""
+        return sha256(content + self.files.identity("store").encode()).hexdigest()[:32]
 
     def create(self, name: str, content: bytes) -> None:
         """Write a new file atomically. It is there for good when this returns. Raises NoRecord.

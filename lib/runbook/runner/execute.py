@@ -18,13 +18,14 @@ from runbook.config.data_file import text_of
 from runbook.config.load import load_settings
 from runbook.config.parameters import cell_source
 from runbook.config.request import Request
+from runbook.context import NOTHING_TOLD, Told
 from runbook.model import errors
 from runbook.model.errors import Broken, Exit, NoRecord, RunbookError
 from runbook.records.files import publish
 from runbook.records.journal import Journal, progress
 from runbook.records.publish import publish_begin, publish_run
 from runbook.records.record import begin, finish, new_directory, read_report
-from runbook.runner.kernel import NOTHING_TOLD, Kernel, OnStep, Told
+from runbook.runner.kernel import Kernel, OnStep
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -91,10 +92,10 @@ def execute(
     system = load_settings(wanted.environment)
     folder = new_directory(system, wanted.runbook)
     marker = begin(folder, wanted)
-    publish_begin(system, folder)
     save = partial(_save, nb, [folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])])
     try:
         kernel.start(folder, told)
+        publish_begin(system, folder)  # while the kernel starts
         save()
         execution.run(kernel, save, on_step or (lambda *_: None), timeout)
     except NoRecord as error:

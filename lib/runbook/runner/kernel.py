@@ -24,9 +24,9 @@ from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
-from runbook.context import KERNEL
+from runbook.context import KERNEL, NOTHING_TOLD, Told
 
 # Called with the number of ended cells, the total, and the title of the next cell; "" after the end of the run.
 OnStep = Callable[[int, int, str], None]
@@ -37,18 +37,6 @@ READS = ("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbo
 CHARTS = ("runbook.charts", "matplotlib.figure")
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
-
-
-class Told(NamedTuple):
-    """What a run is told besides its parameters: a secret's value, a dead owner, or a plan to compare; see `KERNEL`."""
-
-    secret: bytes | None = None
-    takeover: str = ""
-    abandon: str = ""
-    compare: str = ""
-
-
-NOTHING_TOLD = Told()
 
 
 class Kernel(AbstractContextManager):
@@ -156,9 +144,9 @@ def main(connection_file: str, *place: str) -> None:
         _end_with(life, Path(connection_file).parent)
     Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
     said = json.loads(word)
-    KERNEL.directory = Path(said["run"])
-    KERNEL.secret = None if said["secret"] is None else base64.b64decode(said["secret"])
-    KERNEL.takeover, KERNEL.abandon, KERNEL.compare = said["takeover"], said["abandon"], said["compare"]
+    KERNEL.directory = Path(said.pop("run"))
+    secret = said.pop("secret")
+    KERNEL.told = Told(None if secret is None else base64.b64decode(secret), **said)
     leave_deleted_directory()
     # Charts are drawn after the first reads, so their imports can run while the reads wait for the network.
     Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()

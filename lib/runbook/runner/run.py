@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from runbook.cloud.target import request_on_target
 from runbook.config.parameters import load_notebook
 from runbook.config.request import find_runbook
+from runbook.context import NOTHING_TOLD, Told
 from runbook.model.errors import Broken
 from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
-from runbook.runner.kernel import NOTHING_TOLD, OnStep, Told, leave_deleted_directory
+from runbook.runner.kernel import OnStep, leave_deleted_directory
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

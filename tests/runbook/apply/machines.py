@@ -33,7 +33,7 @@ from gcp_sandbox.serve import serve
 from runbook.apply import attempts
 from runbook.cloud.bucket import Bucket, RecordGuard, bucket_at
 from runbook.cloud.transports import InProcess
-from runbook.context import KERNEL
+from runbook.context import KERNEL, Told
 from runbook.records.files import json_of
 from runbook.records.store import Store
 from tests.runbook.apply.test_fault_sweep import GIVEN, QUIET, WORLDS, Prepared, fast
@@ -189,7 +189,7 @@ def runs(folder: Path, env: dict[str, str], name: str, given: dict[str, Any], wo
     os.environ.update(env)
     pixels = patch.object(FigureCanvasAgg, "print_png", lambda _canvas, file, **_: file.write(b"a picture"))
     rule = patch.multiple(attempts, IN_FLIGHT_S=waits[0], MARGIN_S=waits[1])
-    with fast(folder), patch.multiple(KERNEL, **{"takeover": "", **word}), rule, pixels:
+    with fast(folder), patch.object(KERNEL, "told", Told(**word)), rule, pixels:
         ran = execute(name, given)
     outcome = ran.names.get("outcome")
     said = {

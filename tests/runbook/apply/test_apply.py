@@ -30,7 +30,7 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.guard import ReadOnlyGuard
 from runbook.cloud.transports import network
 from runbook.config.load import RUNBOOKS, load_settings
-from runbook.context import KERNEL
+from runbook.context import KERNEL, Told
 from runbook.facts.checkout import source_code
 from runbook.model.errors import NoRecord, RequestBlocked
 from runbook.records.journal import Journal, rows_in
@@ -45,6 +45,7 @@ from tests.runbook.changes import (
     Sent,
     Wire,
     error_of,
+    failing,
     runs_of,
     side,
     someone,
@@ -324,14 +325,7 @@ def test_what_google_refused_can_be_tried_again_under_the_same_approval(
     first = here.plan(name, **CHANGING[name])
     here.approve(first.id)
     before = things(here.app)
-
-    def refuse(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
-        if sent.write and not sent.path.startswith("/messages/"):
-            with wire.app_fails(status=status):
-                return go()
-        return go()
-
-    here.wire.fault = refuse
+    here.wire.fault = failing(lambda sent: sent.write and not sent.path.startswith("/messages/"), status=status)
     stopped = here.go(name, first.id, **CHANGING[name])
     assert stopped.outcome.result == "failed", stopped.outcome.said
     assert "under the same approvals" in stopped.outcome.next[0]
@@ -346,18 +340,13 @@ def test_a_run_that_was_refused_is_not_taken_for_a_later_one(place: Callable[...
     here = place()
     first = here.plan("retry")
     here.approve(first.id)
-    here.wire.fault = lambda wire, n, sent, go: _denied(wire, go) if sent.path.endswith(":run") else go()
+    here.wire.fault = failing(lambda sent: sent.path.endswith(":run"), status=403)
     assert here.go("retry", first.id).outcome.result == "failed"
     here.wire.fault = None
     someone(here.app, "POST", f"{JOB}:run")
     count = runs_of(here.app, "gmail-sync")
     assert here.go("retry", first.id).outcome.result == "applied"
     assert runs_of(here.app, "gmail-sync") == count + 1
-
-
-def _denied(wire: Wire, go: Next) -> requests.Response:
-    with wire.app_fails(status=403):
-        return go()
 
 
 def test_the_record_of_an_application_names_plan_and_approvals(place: Callable[..., Place]) -> None:
@@ -436,7 +425,7 @@ def test_only_the_open_attempt_of_this_plan_and_owner_is_taken_over(place: Calla
     other = here.plan("scheduler", **CHANGING["scheduler"])
     here.approve(other.id)
     word = "abandon" if abandon else "takeover"
-    with patch.object(KERNEL, word, "0" * 8):
+    with patch.object(KERNEL, "told", Told(**{word: "0" * 8})):
         refused(here, here.go("rotate_secret", plan), "another run is changing this environment")
     with here.takeover(abandon):
         refused(
@@ -445,7 +434,7 @@ def test_only_the_open_attempt_of_this_plan_and_owner_is_taken_over(place: Calla
     with here.takeover():
         assert here.go("rotate_secret", plan).outcome.result == "applied"
     here.wire.seen.clear()
-    with patch.object(KERNEL, word, here.owner()):
+    with patch.object(KERNEL, "told", Told(**{word: here.owner()})):
         refused(here, here.go("scheduler", other.id, **CHANGING["scheduler"]), "there is nothing to take over")
 
 

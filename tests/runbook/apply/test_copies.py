@@ -20,7 +20,7 @@ from runbook.config.load import ROOT, load_settings
 from runbook.facts.base import observe
 from runbook.model.actions import CopyTable
 from runbook.model.findings import Finding, Verdict
-from tests.runbook.changes import Died, Next, Place, Result, Sent, Wire, error_of, someone
+from tests.runbook.changes import Died, Next, Place, Result, Sent, Wire, error_of, failing, someone
 
 TABLES = ("calendar_events", "gmail_messages", "sf_accounts")
 BACKUP = {"tables": ",".join(TABLES)}
@@ -64,15 +64,8 @@ def test_jobs_run_where_the_datasets_are(tmp_path: Path, location: str, runbook:
 @pytest.mark.parametrize("spoilt", TABLES)
 def test_one_table_does_not_spoil_the_backup_of_the_others(place: Place, spoilt: str) -> None:
     """W5: each table is a change and a finding of its own."""
-
-    def refused(_wire: Wire, _number: int, sent: Sent, go: Next) -> requests.Response:
-        if sent.write and spoilt.encode() in sent.body:
-            with place.wire.app_fails(status=400):
-                return go()
-        return go()
-
     plan = place.plan("backup", **BACKUP)
-    place.wire.fault = refused
+    place.wire.fault = failing(lambda sent: sent.write and spoilt.encode() in sent.body, status=400)
     done = place.go("backup", plan.id, **BACKUP)
     assert done.error is None, error_of(done)
     assert done.outcome.result == "failed"
@@ -168,13 +161,7 @@ def test_a_copy_that_differs_is_an_alert(place: Place, spoil: str, value: str) -
 
 @pytest.mark.parametrize("status", [403, 429, 503])
 def test_what_could_not_be_compared_is_unknown(place: Place, status: int) -> None:
-    def fault(wire: Wire, _: int, sent: Sent, go: Next) -> requests.Response:
-        if b"MD5" in sent.body and b"gmail_messages" in sent.body:
-            with wire.app_fails(status=status):
-                return go()
-        return go()
-
-    place.wire.fault = fault
+    place.wire.fault = failing(lambda sent: b"MD5" in sent.body and b"gmail_messages" in sent.body, status=status)
     done = place.run("backup", apply=True, **BACKUP)
     assert done.outcome.result == "applied"
     assert verdicts(done) == of_today() | {"gmail_messages_20260311": "unknown"}

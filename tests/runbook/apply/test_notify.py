@@ -19,7 +19,7 @@ from runbook.apply.notify import deliver
 from runbook.config.load import load_settings
 from runbook.model.errors import Refused
 from runbook.plans.base import message
-from tests.runbook.changes import Next, Place, Result, Wire
+from tests.runbook.changes import Next, Place, Result, Wire, failing
 
 TOKEN = "T0KEN-of-a-hook"
 
@@ -137,7 +137,7 @@ def test_a_note_that_cannot_be_read_stops_the_message_and_not_the_page(place: Pl
 
 
 def test_a_message_that_is_lost_is_a_warning_and_is_sent_again(place: Place) -> None:
-    place.wire.fault = lambda wire, n, sent, go: _lost(wire, go) if sent.path.startswith("/messages/") else go()
+    place.wire.fault = failing(lambda sent: sent.path.startswith("/messages/"), lost="before")
     ran = page(place, incident="INC-7", notify="on-call")
     [row] = [f for f in ran.names["run"].findings["notify"] if f.check == "change"]
     assert (row.verdict.name, row.next) == ("warn", "notify them yourself.")
@@ -146,16 +146,11 @@ def test_a_message_that_is_lost_is_a_warning_and_is_sent_again(place: Place) -> 
     assert notified(place) == ["on-call"]
 
 
-def _lost(wire: Any, go: Any) -> Any:
-    with wire.app_fails(lost="before"):
-        return go()
-
-
 def test_a_change_goes_on_when_nobody_could_be_told(tmp_path: Path) -> None:
     place = Place(tmp_path / "records")
     first = place.plan("rollback")
     place.approve(first.id)
-    place.wire.fault = lambda wire, n, sent, go: _lost(wire, go) if sent.path.startswith("/messages/") else go()
+    place.wire.fault = failing(lambda sent: sent.path.startswith("/messages/"), lost="before")
     done = place.go("rollback", first.id)
     assert done.outcome.result == "applied"
     assert [fate for fate, _ in done.outcome.statuses] == ["unknown", "done"]
@@ -195,16 +190,11 @@ def test_nobody_is_asked_without_a_word(tmp_path: Path) -> None:
 
 def test_who_cannot_be_asked_stops_no_plan(tmp_path: Path) -> None:
     place = Place(tmp_path / "records")
-    place.wire.fault = lambda wire, n, sent, go: _down(wire, go) if sent.path.startswith("/messages/") else go()
+    place.wire.fault = failing(lambda sent: sent.path.startswith("/messages/"), status=503)
     first = place.run("rotate_secret", ask=True)
     assert first.error is None
     assert first.outcome.result == "planned"
     assert "manager was not asked" in first.outcome.said
-
-
-def _down(wire: Wire, go: Next) -> Any:
-    with wire.app_fails(status=503):
-        return go()
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -213,7 +203,7 @@ def test_who_heard_of_a_change_hears_how_it_ended(tmp_path: Path, fails: bool) -
     first = place.plan("rollback")
     place.approve(first.id)
     if fails:
-        place.wire.fault = lambda wire, n, sent, go: _refused(wire, go) if sent.method == "PATCH" else go()
+        place.wire.fault = failing(lambda sent: sent.method == "PATCH", status=403)
     done = place.go("rollback", first.id)
     assert done.outcome.result == ("failed" if fails else "applied")
     begin, end = place.app.sandbox.messages
@@ -225,7 +215,7 @@ def test_who_heard_of_a_failure_hears_of_the_end(tmp_path: Path) -> None:
     place = Place(tmp_path / "records")
     first = place.plan("rollback")
     place.approve(first.id)
-    place.wire.fault = lambda wire, n, sent, go: _refused(wire, go) if sent.method == "PATCH" else go()
+    place.wire.fault = failing(lambda sent: sent.method == "PATCH", status=403)
     assert place.go("rollback", first.id).outcome.result == "failed"
     place.wire.fault = None
     assert place.go("rollback", first.id).outcome.result == "applied"
@@ -250,8 +240,3 @@ def test_two_runs_that_notify_at_once_both_end_well(place: Place) -> None:
         assert (row.subject, row.verdict.name) == ("on-call", "ok")
     place.wire.fault = None
     assert "notify" not in page(place, incident="INC-7", notify="on-call").names["run"].findings
-
-
-def _refused(wire: Wire, go: Next) -> Any:
-    with wire.app_fails(status=403):
-        return go()

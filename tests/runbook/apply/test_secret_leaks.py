@@ -20,10 +20,9 @@ from werkzeug.wrappers import Request, Response
 
 from gcp_sandbox.serve import serve
 from runbook.apply.secret_value import SecretValue
-from runbook.context import KERNEL
+from runbook.context import KERNEL, Told
 from runbook.model.errors import Exit
 from runbook.runner import run
-from runbook.runner.kernel import Told
 from tests.runbook.changes import REQUESTER, Died, Next, Place, Result, Sent, Wire, error_of
 from tests.slices import first, rotating
 
@@ -76,7 +75,7 @@ def said(result: Result) -> str:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     for name in ("RUNBOOK_SECRET_FILE", "RUNBOOK_SECRET_ENV"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(KERNEL, "secret", None)
+    monkeypatch.setattr(KERNEL, "told", Told(None))
     return Place(tmp_path / "records")
 
 
@@ -91,7 +90,7 @@ def by_variable(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def in_memory(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KERNEL, "secret", value)
+    monkeypatch.setattr(KERNEL, "told", Told(value))
 
 
 def echo(code: int, form: str) -> Callable[..., Callable[..., requests.Response]]:

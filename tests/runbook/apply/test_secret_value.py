@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from runbook.apply.secret_value import FILE, LIMIT, NAME, SecretValue
-from runbook.context import KERNEL
+from runbook.context import KERNEL, Told
 from runbook.facts.checkout.source_code import archive, sample
 from runbook.model.errors import Refused
 
@@ -21,7 +21,7 @@ VALUE = 'pä/ss+wörd="x" \\ 1'
 def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FILE, raising=False)
     monkeypatch.delenv(NAME, raising=False)
-    monkeypatch.setattr(KERNEL, "secret", None)
+    monkeypatch.setattr(KERNEL, "told", Told(None))
 
 
 def test_without_a_value_it_is_refused() -> None:
@@ -53,7 +53,7 @@ def test_from_an_environment_variable_that_is_named(monkeypatch: pytest.MonkeyPa
 def test_what_was_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v").write_text("of the file")
     monkeypatch.setenv(FILE, str(tmp_path / "v"))
-    monkeypatch.setattr(KERNEL, "secret", b"handed over")
+    monkeypatch.setattr(KERNEL, "told", Told(b"handed over"))
     assert SecretValue().secret() == b"handed over"
 
 
@@ -62,7 +62,7 @@ def test_what_was_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
     [(b"", "no value"), (b" \n", "no value"), (b"x" * LIMIT, ""), (b"x" * (LIMIT + 1), "has 65,537 bytes")],
 )
 def test_what_is_no_value(monkeypatch: pytest.MonkeyPatch, value: bytes, refusal: str) -> None:
-    monkeypatch.setattr(KERNEL, "secret", value)
+    monkeypatch.setattr(KERNEL, "told", Told(value))
     if not refusal:
         assert SecretValue().secret() == value
         return
@@ -87,7 +87,7 @@ def test_what_is_no_value(monkeypatch: pytest.MonkeyPatch, value: bytes, refusal
     ],
 )
 def test_no_form_of_it_stays_in_a_text(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr(KERNEL, "secret", VALUE.encode())
+    monkeypatch.setattr(KERNEL, "told", Told(VALUE.encode()))
     given = SecretValue()
     given.secret()
     told = given.scrub(f"400 the value {form} is wrong")
@@ -97,7 +97,7 @@ def test_no_form_of_it_stays_in_a_text(monkeypatch: pytest.MonkeyPatch, form: st
 
 
 def test_the_last_line_break_does_not_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(KERNEL, "secret", b"the-value\n")
+    monkeypatch.setattr(KERNEL, "told", Told(b"the-value\n"))
     given = SecretValue()
     given.secret()
     assert given.scrub("the-value is wrong") == "(a secret) is wrong"

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from runbook.approvals import signed
 from runbook.approvals.signers import Signers, demo_folder, signers_of
 from runbook.approvals.ssh import sign
-from runbook.cli.main import main
 from runbook.config.load import load_settings
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadParameter, Refused
@@ -135,11 +133,7 @@ def test_a_note_of_a_copied_store_does_not_count(place: Place) -> None:
 
 @pytest.fixture
 def cli(place: Place) -> Callable[..., Any]:
-    def run(*words: str) -> Any:
-        with place.here():
-            return CliRunner().invoke(main, words)
-
-    return run
+    return place.cli
 
 
 def test_it_is_listed_until_somebody_else_reviewed_it(place: Place, cli: Callable[..., Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
@@ -16,7 +17,7 @@ from gcp_sandbox.serve import Served, serve
 from runbook.cli.main import main
 from runbook.config.load import load_settings
 from runbook.runner.execute import RunResult
-from tests.runbook.changes import GOOGLE_DOWN, KERNEL, Place, someone
+from tests.runbook.changes import GOOGLE_DOWN, KERNEL, Place, failing, someone
 
 BUCKET = "acme-sales-sandbox-runbooks"
 JOB = "https://cloudscheduler.googleapis.com/v1/projects/acme-sales-sandbox/locations/us-central1/jobs/gmail-sync"
@@ -29,11 +30,7 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def cli(place: Place) -> Callable[..., Any]:
-    def run(*words: str) -> Any:
-        with place.here():
-            return CliRunner().invoke(main, words)
-
-    return run
+    return place.cli
 
 
 @pytest.fixture
@@ -41,9 +38,8 @@ def here(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     """What `plans` runs to compare a plan runs in this process."""
 
     def run(runbook: str, values: dict[str, Any], told: Any) -> RunResult:
-        monkeypatch.setattr(KERNEL, "compare", told.compare)
-        ended = place.run(runbook, **values)
-        monkeypatch.setattr(KERNEL, "compare", "")
+        with patch.object(KERNEL, "told", told):
+            ended = place.run(runbook, **values)
         return RunResult(0, ended.folder, {})  # type: ignore[arg-type]
 
     monkeypatch.setattr("runbook.runner.run.run", run)
@@ -65,7 +61,12 @@ def test_what_waits_is_listed_with_who_must_still_sign(here: Place, cli: Callabl
     assert len(here.store.list("plans")) == before  # comparing makes no plan
     assert here.wire.writes == []
     here.approve(other.id)
-    here.go("rollback", other.id, reason="why")
+    here.wire.fault = failing(lambda sent: sent.method == "PATCH", status=403)
+    assert here.go("rollback", other.id, reason="why").outcome.result == "failed"
+    [line] = [line for line in lines(cli("plans"))[2:] if line.startswith(other.id)]
+    assert line.endswith("begun, not finished")
+    here.wire.fault = None
+    assert here.go("rollback", other.id, reason="why").outcome.result == "applied"
     assert [line.split()[0] for line in lines(cli("plans"))[2:]] == [first.id]
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-import requests
 
 from runbook import checks, facts
 from runbook.apply import confirm
@@ -19,7 +18,7 @@ from runbook.facts.base import observe
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.moment import Moment
 from runbook.session.run import Run
-from tests.runbook.changes import Next, Place, Sent, Wire
+from tests.runbook.changes import Place, failing
 from tests.runbook.facts.test_facts import ALL
 
 Session = Callable[[Run], Any]
@@ -29,14 +28,7 @@ LOG = "entries:list"
 @contextmanager
 def unread(run: Run, part: str) -> Iterator[None]:
     """For a while every request to this part of a path is answered with 503."""
-
-    def fault(wire: Wire, _number: int, sent: Sent, send: Next) -> requests.Response:
-        if part not in sent.path:
-            return send()
-        with wire.app_fails(status=503):
-            return send()
-
-    run.cloud.transport.fault = fault
+    run.cloud.transport.fault = failing(lambda sent: part in sent.path, status=503)
     try:
         yield
     finally:
