@@ -134,7 +134,7 @@ class Plan:
             who += " (during an open P1, the on-call engineer alone)"
         about = {"plan": self.id, "operation": f"{self.operation}, risk {self.rule.risk}", "who must sign": who}
         about |= {"preferred time": self.preferred or "any", "reason": self.reason or "none given"}
-        about["relies on"] = ", ".join(f"{k} {v}" for k, v in self.relies_on.items()) or "nothing"
+        about["relies on"] = "; ".join(f"{k}: {v}" for k, v in self.relies_on.items()) or "nothing"
         block = blocks.table([{"what would change": k, " ": v} for k, v in about.items()]) + blocks.table(rows)
         lines = blocks.equivalent_command(c.line for c in self.changes)
         return blocks.page(block + blocks.notes(self.notes) + lines)

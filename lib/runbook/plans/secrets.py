@@ -34,7 +34,7 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     notes = (
         "`latest` never falls back to an older version: if the new value is wrong, add the old value again as a newer "
         "version. Disabling the wrong version alone leaves the readers without a value.",
-        "the old version stays enabled. When all readers have run without errors, disable it: "
+        "The old version stays enabled. When all readers have run without errors, disable it: "
         + again(request, "retire_secret", secret=name, version=newest),
     )
     relies = _states(seen) | tried(seen.rehearsal, settings)
