@@ -40,7 +40,11 @@ class Outcome:
             said = f"refused: {self.said.splitlines()[0]}"
             return Findings((Finding("change", self.plan.operation, said, "approved", Verdict.alert),))
         pairs = zip(self.plan.changes, self.statuses, strict=True)
-        return Findings(tuple(self._finding(change, *status) for change, status in pairs))
+        found = [self._finding(change, *status) for change, status in pairs]
+        if self.result != "applied" and all(f.verdict is Verdict.ok for f in found):  # taken over or given up at the end
+            said = f"{self.result}: {self.said}"
+            found.append(Finding("change", self.plan.operation, said, "applied", Verdict.unknown, *self.next[:1]))
+        return Findings(tuple(found))
 
     def _finding(self, change: Change, status: ChangeStatus, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert
