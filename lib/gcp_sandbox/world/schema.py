@@ -10,6 +10,7 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
     runs:                                      # what scheduled runs did; the last entry that matches a run wins
       - {select: {source_system: gmail}, since: 26h, until: 0h, outcome: failed, error: "invalid_grant", cure: secret}
       - {select: {name: account-scoring}, since: 26h, kind: memory}    # or a kind of failure, see below
+      - {select: {name: gmail-sync}, since: 9h, outcome: success, rows: 0}    # how many rows each of them wrote
     errors:                                    # log entries, evenly spread between since and until
       - {select: {name: gmail-sync}, since: 24h, until: 0h, count: 6, text: "…", payload: json}    # or a JSON object
       - {select: {name: gmail-sync}, since: 3h, until: 2h, count: 1, kind: capacity}    # the lines of that kind
@@ -172,6 +173,7 @@ class Runs(OfFunctions):
     since: Ago = timedelta(days=8)
     until: Ago = timedelta(0)
     error: str = ""
+    rows: int | None = None
     cure: Literal["", "secret", "enabled", "memory", "timeout", "code"] = ""
 
     @model_validator(mode="after")

@@ -188,3 +188,12 @@ def test_a_tables_last_change_is_its_newest_write_or_what_somebody_did(story):
 def test_the_same_world_tells_the_same_story(story):
     assert story().runs == story().runs
     assert story().entries == story().entries
+
+
+def test_a_run_that_wrote_nothing_leaves_no_rows(story):
+    told = story("""runs:
+  - {select: {name: gmail-sync}, since: 3h, outcome: success, rows: 0}""")
+    runs = of(told, "gmail-sync", hours=6)
+    assert [bool(r.records) for r in runs] == [True] * 3 + [False] * 3
+    assert [bool(told.times_of(r)) for r in runs] == [True] * 3 + [False] * 3
+    assert {r.status for r in runs} == {"success"}
