@@ -27,13 +27,14 @@ class Told(NamedTuple):
     """What a run is told besides its parameters: the value of a secret, or one of the words below.
 
     `takeover` and `abandon` name the owner of an attempt whose process is dead, as `runbook apply` was told. `compare`
-    is a plan that `runbook plans` only compares with what would be planned now.
+    is a plan that `runbook plans` only compares with what would be planned now; `tell`: those concerned hear of it.
     """
 
     secret: bytes | None = None
     takeover: str = ""
     abandon: str = ""
     compare: str = ""
+    tell: bool = False
 
 
 NOTHING_TOLD = Told()

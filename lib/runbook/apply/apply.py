@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import NamedTuple
 
-from runbook.apply.ask import ask
+from runbook.apply.ask import ask, tell_stale
 from runbook.apply.attempts import Attempt, already_applied, begun, unfinished_attempts
 from runbook.apply.executor import Executor
 from runbook.apply.secret_value import SecretValue
@@ -93,7 +93,10 @@ def _wanted(run: Context, plan: Plan) -> Plan:
     if plan.refusal:
         raise plan.refusal
     if moved:
-        raise stale(store, wanted, plan)
+        why = stale(store, wanted, plan)
+        if KERNEL.told.tell:
+            why.observed = "\n".join((why.observed, *(f"told: {line}" for line in tell_stale(run, wanted, why))))
+        raise why
     return plan
 
 
@@ -165,7 +168,8 @@ def _execute(executor: Executor, now: datetime, approvals: Sequence[Statement]) 
     planned_in = stored.file.record if stored else ""
     about = {"person": person(), "principal": run.cloud.identity}
     run.journal.write("APPLY", **about, plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
-    return replace(executor.all(now), by=by, planned_in=planned_in)
+    done = executor.all(now, signed=[s.role for s in approvals if not s.break_glass])
+    return replace(done, by=by, planned_in=planned_in)
 
 
 def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
@@ -201,12 +205,14 @@ def _gate(found: Finding) -> dict[str, str]:
 
 def _put(run: Context, plan: Plan, terms: Terms) -> None:
     """Write the plan file. Raises Refused for a plan that could not be read back, and NoRecord."""
-    file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "content": plan.content}
+    store = store_of(run.settings)
+    about = {"record": run.folder.name, "store": store.name}
+    file = {"schema": 1, "id": plan.whole_id, **about, "content": plan.content}
     file["terms"] = terms.model_dump()
     file["gates"] = [_gate(finding) for finding in plan.gates]
     content = canonical(file)
     plan_of(content)
     # Two people may make the same plan: the approver must see the newest file, with the latest requester's terms.
     name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
-    store_of(run.settings).create(name, content)
+    store.create(name, content)
     write_json(run.folder / "plan.json", file)

@@ -1,12 +1,13 @@
-"""Asks the approvers of a plan by a message: what changes, why, until when, and the command that signs.
+"""Messages about a plan: its approvers are asked to sign, and those who asked and signed hear that it is out of date.
 
-The message has no button: the signature stays the only approval. It is the one message that a run sends without a plan
-of its own, and it is sent once for each plan and requester.
+A message says what changes, why, until when, and the command that signs. It has no button: the signature stays the
+only approval. These are the only messages that a run sends without a plan of its own, and each is sent once.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
@@ -14,10 +15,14 @@ from typing import Any
 
 from runbook.apply.actions import ACTIONS
 from runbook.apply.secret_value import SecretValue
+from runbook.approvals.signers import signers_of
+from runbook.approvals.verify import signed_roles
 from runbook.context import Context
-from runbook.model.plan import Plan
+from runbook.model.errors import Refused
+from runbook.model.plan import Change, Plan
 from runbook.plans.base import message
-from runbook.records.plans import Terms, clock, utc_text
+from runbook.records.plans import Terms, clock, newest_plan, utc_text
+from runbook.records.record import store_of
 
 
 def ask(run: Context, plan: Plan, terms: Terms) -> Iterator[str]:
@@ -29,22 +34,43 @@ def ask(run: Context, plan: Plan, terms: Terms) -> Iterator[str]:
     for role in terms.signers:
         sign = f'runbook approve {plan.id} --role {role} --reason "…"'
         text = "\n".join([*lines, f"It can be signed until {utc_text(until)}: {sign}"])
-        change = message(role, title, text, once=f"ask-{plan.id}-{sha256(terms.requester.encode()).hexdigest()[:8]}")
-        try:
-            yield _sent(run, plan, role, change)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the plan stands, and somebody can be asked otherwise
-            yield f"{role} was not asked ({str(error).splitlines()[0]}); ask them yourself"
+        once = f"ask-{plan.id}-{sha256(terms.requester.encode()).hexdigest()[:8]}"
+        yield _told(run, "asked", plan.id, message(role, title, text, once))
 
 
-def _sent(run: Context, plan: Plan, role: str, change: Any) -> str:
+def tell_stale(run: Context, plan: str, moved: Refused) -> Iterator[str]:
+    """Tell whoever asked for a plan, and the roles that signed it, what has changed since."""
+    store, rules = store_of(run.settings), run.settings.operations
+    stored = newest_plan(store, plan)
+    if stored is None or stored.file.content["operation"] not in rules:
+        return
+    file, rule = stored.file, rules[stored.file.content["operation"]]
+    people = signers_of(run.settings, run.cloud.target) if rule.signers else None
+    signed = signed_roles(file, rule, people, store, run.moment.at)[0] if people else []
+    requester = re.sub("[^a-z0-9]+", "-", file.terms.requester.lower())
+    title = f"{run.settings.environment}: plan {file.id[:12]} is out of date"
+    text = f"{moved.observed}\nIt can no longer be applied: plan again, then sign again."
+    for contact in dict.fromkeys((requester, *signed)):
+        once = f"stale-{file.id[:12]}-{sha256(text.encode()).hexdigest()[:8]}"
+        yield _told(run, "told", file.id[:12], message(contact, title, text, once))
+
+
+def _told(run: Context, verb: str, plan: str, change: Change) -> str:
+    try:
+        return _sent(run, verb, plan, change)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the plan stays as it is, and there are other ways
+        return f"{change.args.contact} was not {verb} ({str(error).splitlines()[0]}); do it yourself"
+
+
+def _sent(run: Context, verb: str, plan: str, change: Change) -> str:
     action = ACTIONS[change.action]
     observed = action.observe(run.cloud, change)
     if observed.state == "new":
-        return f"{role} was asked before"
-    run.journal.write("ASK", plan=plan.whole_id, contact=role)
+        return f"{change.args.contact} was {verb} before"
+    run.journal.write("MESSAGE", plan=plan, contact=change.args.contact)
 
     def send(method: str, url: str, body: Any = None, headers: Any = None) -> Any:
         return run.cloud.write(method, url, json.dumps(body).encode(), headers)
 
     action.do(send, run.cloud, change, observed, SecretValue(""))
-    return f"{role} was asked by a message"
+    return f"{change.args.contact} was {verb} by a message"

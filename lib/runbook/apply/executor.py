@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -63,10 +64,11 @@ class Executor:
         """The rows of this attempt before this process applied anything: of a change, nobody has written later ones."""
         return self.journal.rows()
 
-    def all(self, began: datetime) -> Outcome:
+    def all(self, began: datetime, signed: Sequence[str] = ()) -> Outcome:
         """Apply the changes in order; stop at the first required change that is not done, unless it is independent.
 
-        If that change can be retried, the journal stays open, and the approvals stay valid for it.
+        If that change can be retried, the journal stays open, and the approvals stay valid for it. Those in the roles
+        `signed` hear of the end.
         """
         statuses: list[tuple[ChangeStatus, str]] = []
         try:
@@ -77,21 +79,21 @@ class Executor:
             statuses += [("not attempted", "")] * (len(self.plan.changes) - len(statuses))
             done = summary(self.plan, statuses, began, can_go_on=self.refused)
             final = done.result == "applied" or (done.result == "failed" and not self.refused)
-            self._tell(done)
+            self._tell(done, signed)
             self._write("CLOSE", result=done.result, final=final)
         except TakenOver as error:
             return self._overtaken(statuses, error, began)
         return done
 
-    def _tell(self, ended: Outcome) -> None:
-        """Tell those who heard of the changes before how they ended (guide: Communication). It counts for nothing.
+    def _tell(self, ended: Outcome, signed: Sequence[str]) -> None:
+        """Tell those who signed, or heard of the changes before, how they ended. It counts for nothing.
 
         Each result is told once: an attempt that failed may go on, and end as applied.
         """
-        heard = [c.args for c in self.plan.changes if isinstance(c.args, Notify) and not c.args.once]
+        heard = [c.args.contact for c in self.plan.changes if isinstance(c.args, Notify) and not c.args.once]
         title = f"{self.plan.origin['environment']}: {self.plan.origin['runbook']} ended"
         text, once = f"{ended.result}: {ended.said}", f"{self.once}-{ended.result}"
-        for number, contact in enumerate(dict.fromkeys(args.contact for args in heard), len(self.plan.changes) + 1):
+        for number, contact in enumerate(dict.fromkeys((*heard, *signed)), len(self.plan.changes) + 1):
             self._one(number, message(contact, title, text, once))
 
     def look(self, began: datetime) -> Outcome:

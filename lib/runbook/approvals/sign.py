@@ -48,7 +48,8 @@ def approve(
         theirs = same_person_key(before.approver) == same_person_key(person) and now < clock(before.expires_at)
         require((not theirs or before.role == role, f"{person} has already signed this plan as {before.role}"))
     signature = sign(text, key, statement.target)
-    signers.verify(person, text, signature, now)
+    if signers.keys:  # else there are no params here, and it is verified when it is accepted
+        signers.verify(person, text, signature, now)
     signed = canonical({"statement": text.decode(), "signature": signature})
     store.create(f"approvals/{file.id}/{statement.nonce}.json", signed)
     return statement

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -88,24 +88,25 @@ def put(kind: type[N], values: dict[str, Any], store: Store, signers: Signers, k
 
 def is_open(store: Store, signers: Signers, incident: str, now: datetime) -> bool:
     """Whether somebody on call has opened this incident, and it is still open."""
-    openings = _read(store, signers, f"incidents/{checked_incident(incident).lower()}", Opening)
+    openings = _read(store, signers, f"incidents/{checked_incident(incident).lower()}", Opening, [])
     return any(clock(one.at) - SKEW <= now < clock(one.until) for one in openings)
 
 
-def awaiting(store: Store, signers: Signers) -> dict[str, Opening | Statement]:
+def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Opening | Statement]:
     """What one person did alone and nobody else has reviewed, by the digest of its statement.
 
-    These are openings, and used approvals of one's own request. They are listed without a look at today's keys and
-    roles, so that nothing drops out of the list when these change; a review counts only while it is verified.
+    What does not parse or verify goes into `ignored`, with the reason. Openings and used approvals of one's own request
+    are listed without a look at today's keys and roles, so that nothing drops out of the list when they change; a
+    review counts only while it is verified.
     """
     found: dict[str, Opening | Statement] = {}
     for name in (*store.list("incidents"), *store.list("approvals")):
-        with suppress(Refused, ValueError):
+        with _naming(name, ignored):
             text = parse(store.read(name) or b"", "approval", 2**14, Approval).statement.encode()
             one = parse(text, "note", 2**14, Opening if name.startswith("incidents/") else Statement)
             if isinstance(one, Opening) or (one.break_glass and store.read(f"nonces/{one.nonce}")):
                 found[sha256(text).hexdigest()[:32]] = one
-    for review in _read(store, signers, "reviews", Review):
+    for review in _read(store, signers, "reviews", Review, ignored):
         if review.of in found and same_person_key(review.person) != same_person_key(actor(found[review.of])):
             del found[review.of]
     return found
@@ -116,9 +117,9 @@ def actor(one: Opening | Statement) -> str:
     return one.person if isinstance(one, Opening) else one.approver
 
 
-def identity(system: Settings, target: str, role: str, who: str | None, key: Path | None) -> tuple[str, Path]:
+def identity(system: Settings | None, target: str, role: str, who: str | None, key: Path | None) -> tuple[str, Path]:
     """Who signs, and with which key: by default whoever works here, in the sandbox a demo person with this role."""
-    if target == "sandbox":
+    if system and target == "sandbox":
         who = who or next((name for name, roles in DEMO.items() if role in roles), person())
         key = key or demo_folder(system) / who
     return who or person(), key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
@@ -130,10 +131,19 @@ def _place(note: Note) -> str:
     return f"reviews/{note.nonce}"
 
 
-def _read(store: Store, signers: Signers, folder: str, kind: type[N]) -> Iterator[N]:
-    """The notes in a folder whose signature and rules hold; others are ignored."""
+@contextmanager
+def _naming(name: str, ignored: list[str]) -> Iterator[None]:
+    """Ignore a file that does not parse or verify, and say so."""
+    try:
+        yield
+    except (Refused, ValueError) as error:
+        ignored.append(f"{name}: {error.what if isinstance(error, Refused) else error}")
+
+
+def _read(store: Store, signers: Signers, folder: str, kind: type[N], ignored: list[str]) -> Iterator[N]:
+    """The notes in a folder whose signature and rules hold; others go into `ignored`."""
     for name in store.list(folder):
-        with suppress(Refused, ValueError):
+        with _naming(name, ignored):
             approval = parse(store.read(name) or b"", "note", 2**14, Approval)
             text = approval.statement.encode()
             note = parse(text, "note", 2**14, kind)

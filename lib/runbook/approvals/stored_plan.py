@@ -1,4 +1,4 @@
-"""A plan in a record store: find it by its id, show it to its approver, and sign it."""
+"""A plan in a record store, or in a file that somebody sent: find it, show it to its approver, and sign it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 from runbook.approvals.sign import approve
 from runbook.approvals.signed import identity, is_open
-from runbook.approvals.signers import signers_of
-from runbook.approvals.statement import Statement
-from runbook.approvals.terms import opens
-from runbook.approvals.verify import signed_roles
+from runbook.approvals.signers import Signers, signers_of
+from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
+from runbook.approvals.terms import current_terms, opens
+from runbook.approvals.verify import signed_roles, statement_in
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
@@ -23,9 +23,9 @@ from runbook.config.data_file import text_of
 from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
 from runbook.model.actions import ACTIONS
-from runbook.model.errors import BadSettings, Refused, UnknownName, require
+from runbook.model.errors import BadInput, BadSettings, Refused, UnknownName, require
 from runbook.model.operations import Rule
-from runbook.records.plans import Stored, clock, newest_plan
+from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of
 from runbook.records.provenance import require_committed
 from runbook.records.record import store_of
 from runbook.records.store import Store
@@ -63,8 +63,13 @@ class Found:
     def preferred(self) -> str:
         """When an approval signed now takes effect: the window in words, and its next opening."""
         window = self.system.windows.get(self.rule.window)
-        begins = opens(window, self.cloud.now()[0], self.system.zone).astimezone(self.system.zone)
+        begins = self.opening.astimezone(self.system.zone)
         return f"{window.text}; from {begins:%a %Y-%m-%d %H:%M %Z}" if window else "any"
+
+    @property
+    def opening(self) -> datetime:
+        """When an approval signed now takes effect."""
+        return opens(self.system.windows.get(self.rule.window), self.now, self.system.zone)
 
     @property
     def needs_secret(self) -> bool:
@@ -94,28 +99,105 @@ class Found:
         """The plan's cloud, for its clock."""
         return connect(self.system, str(self.parameters.get("world", "")))
 
+    @cached_property
+    def now(self) -> datetime:
+        return self.cloud.now()[0]
+
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
-        if self.content["target"] == "google":
-            require_committed()
-        people = signers_of(self.system, self.content["target"])
-        who, key = identity(self.system, people.target, role, who, key)
-        incident = self.stored.file.terms.incident
-        rule, now = self.rule, self.cloud.now()[0]
-        require((not incident or is_open(self.store, people, incident, now), f"{incident} is not open here"))
-        opening = opens(self.system.windows.get(rule.window), now, self.system.zone)
-        more = {"rule": rule, "signers": people, "store": self.store, "now": now, "opening": opening}
+        people, who, key = self._signer(role, who, key)
+        more = {"rule": self.rule, "signers": people, "store": self.store, "now": self.now, "opening": self.opening}
         return approve(self.stored.raw, who, role, reason, key, override=override, **more)
 
+    def _signer(self, role: str, who: str | None, key: Path | None) -> tuple[Signers, str, Path]:
+        """Who may sign here, and who signs with which key."""
+        if self.content["target"] == "google":
+            require_committed()
+        people, incident = signers_of(self.system, self.content["target"]), self.stored.file.terms.incident
+        require((not incident or is_open(self.store, people, incident, self.now), f"{incident} is not open here"))
+        return people, *identity(self.system, people.target, role, who, key)
 
-def waiting(system: Settings) -> Iterator[Found]:
-    """The valid plans of an environment that can still be signed, applied or not, by id."""
+
+class PlanAlone(Found):
+    """A plan in a file that somebody sent, for an approver without params and without the record store.
+
+    It is judged by the terms in the file, and times are this machine's. `accept` and `apply` compare them with params.
+    """
+
+    @property
+    def rule(self) -> Rule:
+        terms = self.stored.file.terms.model_dump(exclude={"not_before", "requester", "incident"})
+        return Rule.model_validate(terms)
+
+    @property
+    def opening(self) -> datetime:
+        return max(self.now, clock(self.stored.file.terms.not_before))
+
+    @property
+    def preferred(self) -> str:
+        return f"{self.rule.window or 'any'}; from {self.opening:%a %Y-%m-%d %H:%M} UTC"
+
+    @cached_property
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def _signer(self, role: str, who: str | None, key: Path | None) -> tuple[Signers, str, Path]:
+        content, requester = self.content, self.stored.file.terms.requester
+        if content["target"] == "google":
+            require_committed(with_params=False)
+        who, key = identity(None, "", role, who, key)
+        alone = same_person_key(who) == same_person_key(requester)
+        require((not alone, f"{who} requested it; only with the record store can it be seen whether that is allowed"))
+        return Signers(content["target"], content["environment"], {}, {who: frozenset({role})}, ()), who, key
+
+
+def from_file(path: Path) -> Found:
+    """The plan in a file, which is judged alone; an approval of it is written beside it. Raises Refused, BadInput."""
+    raw = _content(path, 2**20)
+    file = plan_of(raw)
+    require((file.store, "this plan file does not say for which record store it is; plan again"))
+    store = Store(path.parent, shared=True)
+    store.name = file.store
+    return PlanAlone(None, store, Stored(raw, file, ()))
+
+
+def accept(path: Path) -> Statement:
+    """Put an approval that was signed from a plan file alone into the plan's store. Raises Refused for any other."""
+    raw = _content(path, 2**14)
+    found = find(statement_of(parse(raw, "approval", 2**14, Approval).statement.encode()).plan)
+    people, terms = signers_of(found.system, found.content["target"]), current_terms(found.stored.file, found.rule)
+    one, _ = statement_in(raw, found.content, terms, people, found.now)
+    require(
+        (one.store == found.store.name, "this approval was given for another record store"),
+        (not one.break_glass, "an approval of one's own request is signed in the record store"),
+        (found.now < clock(one.expires_at), f"it expired at {one.expires_at}"),
+    )
+    found.store.create(f"approvals/{one.plan}/{one.nonce}.json", raw)
+    return one
+
+
+def _content(path: Path, limit: int) -> bytes:
+    """The content of a file, and no more than its parser refuses. Raises BadInput."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read", error.strerror or str(error)) from None
+
+
+def waiting(system: Settings, damaged: list[str]) -> Iterator[Found]:
+    """The valid plans of an environment that can still be signed, applied or not, by id; others go into `damaged`."""
     store, now = store_of(system), connect(system).now()[0]
     for folder in store.children("plans"):
-        with suppress(Refused):
+        try:
             stored = newest_plan(store, folder.removeprefix("plans/"))
+        except Refused as refusal:
+            damaged += refusal.observed.splitlines()
+            continue
+        with suppress(Refused):
             if stored is None or stored.file.content["environment"] != system.environment:
                 continue
+            damaged += stored.ignored
             terms = stored.file.terms
             until = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
             if now < until:

@@ -55,25 +55,44 @@ def _confirm(yes: bool, question: str) -> None:
 
 
 @click.command()
-@click.argument("plan")
+@click.argument("plan", metavar="PLAN|FILE")
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @_REASON
 @_signs
 @click.option("--override", default="", help="Why the plan cannot wait for the preferred time.")
 def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: Any) -> None:
-    """Show a plan, and sign it with your own SSH key."""
-    from runbook.approvals.screen import screen
-    from runbook.approvals.stored_plan import find
+    """Show a plan, and sign it with your own SSH key.
 
-    found = find(plan)
+    With a plan file (plan.json) that somebody sent, neither params nor the record store are needed.
+    """
+    from runbook.approvals.screen import screen
+    from runbook.approvals.stored_plan import find, from_file
+
+    alone = plan.endswith(".json")
+    found = from_file(Path(plan)) if alone else find(plan)
     for name in found.stored.ignored:
         click.echo(f"Ignored a damaged plan file: {name}", err=True)
     click.echo(screen(found))
     _confirm(yes, f"Sign as {role}?")
     signed = found.sign(role, reason, override=override, **by)
     click.echo(f"Signed by {signed.approver} as {role}; valid from {signed.not_before} to {signed.expires_at}.")
+    if alone:
+        at = found.store.files.folder / f"approvals/{signed.plan}/{signed.nonce}.json"
+        click.echo(f"Next: send {at} to {signed.requester}, who runs: runbook accept FILE")
+        return
     who = ", ".join(found.rule.signers)
     click.echo(f"Next: when all have signed ({who}), from {signed.not_before} on: runbook apply {plan}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def accept(file: Path) -> None:
+    """Put an approval that was signed from a plan file alone into the record store."""
+    from runbook.approvals.stored_plan import accept as accepted
+
+    one = accepted(file)
+    click.echo(f"{one.approver} approved it as {one.role}; valid from {one.not_before} to {one.expires_at}.")
+    click.echo(f"Next: when all have signed: runbook apply {one.plan[:12]}")
 
 
 @click.command("open")
@@ -112,7 +131,10 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
 
     signers, now = _place(system)
     store = signed.store_of(system)
-    waiting = signed.awaiting(store, signers)
+    ignored: list[str] = []
+    waiting = signed.awaiting(store, signers, ignored)
+    for line in ignored:
+        click.echo(f"Ignored: {line}", err=True)
     if not which:
         click.echo(text_table([_row(*item) for item in waiting.items()]) or "Nothing awaits a review.")
         return
@@ -147,4 +169,4 @@ def _row(digest: str, one: Any) -> dict[str, Any]:
     return {"id": digest[:12], "at": at, "who": who, "incident": one.incident, "did": did, "reason": one.reason}
 
 
-COMMANDS = (approve, open_incident, review)
+COMMANDS = (approve, accept, open_incident, review)

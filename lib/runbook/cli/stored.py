@@ -13,13 +13,14 @@ from runbook.model.errors import BadInput, Refused, RunbookError
 
 @click.command()
 @SYSTEM
-def plans(system: Any) -> None:
+@click.option("--tell", is_flag=True, help="Send a message about a stale plan to whoever asked for it and signed it.")
+def plans(system: Any, tell: bool) -> None:
     """List the plans that can still be signed or applied, and what has changed since each was made."""
     from runbook.apply.attempts import attempts, unfinished_attempts
     from runbook.approvals.stored_plan import waiting
 
-    rows, moved = [], []
-    for found in waiting(system):
+    rows, moved, damaged = [], [], list[str]()
+    for found in waiting(system, damaged):
         try:
             begun = unfinished_attempts(found.store, found.file["id"])
             if not begun and attempts(found.store, found.file["id"]):
@@ -29,15 +30,15 @@ def plans(system: Any) -> None:
             moved.append(f"{found.file['id'][:12]}: {error.what}: {error.observed}")
             continue
         missing = [role for role in found.rule.signers if role not in signed]
-        state, *why = _state(found, bool(signed), bool(begun))
+        state, *why = _state(found, bool(signed), bool(begun), tell)
         row = {"plan": found.file["id"][:12], "operation": found.content["operation"]}
         row["by"] = found.stored.file.terms.requester
         rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
         moved += [f"{row['plan']}: {line}" for line in why]
-    click.echo("\n".join([text_table(rows) or "No plan waits.", *moved]))
+    click.echo("\n".join([text_table(rows) or "No plan waits.", *moved, *(f"Ignored: {line}" for line in damaged)]))
 
 
-def _state(found: Any, signed: bool, begun: bool) -> list[str]:
+def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
     """Whether the same run would make the same plan now, and what has changed."""
     if begun:
         return ["begun, not finished"]
@@ -47,11 +48,11 @@ def _state(found: Any, signed: bool, begun: bool) -> list[str]:
     from runbook.records.record import read_report
     from runbook.runner.run import run as run_runbook
 
-    ended = run_runbook(found.content["runbook"], found.parameters, told=Told(compare=found.file["id"]))
+    ended = run_runbook(found.content["runbook"], found.parameters, told=Told(compare=found.file["id"], tell=tell))
     outcome = (read_report(ended.folder) or {}).get("outcome") or {}
     if outcome.get("result") == "planned":
         return ["unchanged"]
-    lines = [line for line in str(outcome.get("said", "")).splitlines() if line.startswith("changed: ")]
+    lines = [line for line in str(outcome.get("said", "")).splitlines() if line.startswith(("changed: ", "told: "))]
     return ["stale", *lines] if lines else ["could not tell", *(ended.error or [str(outcome.get("said", ""))])]
 
 

@@ -89,11 +89,14 @@ class Gate(Part):
 
 
 class PlanFile(Part):
-    """The file of a plan. `content` has the fields of `Content`; `record` is the folder of the run that made it."""
+    """The file of a plan. `content` has the fields of `Content`; `record` is the folder of the run that made it, and
+    `store` the name of the record store in which approvals of it count.
+    """
 
     version: Literal[1] = Field(alias="schema")
     id: Id
     record: Line = ""
+    store: Line = ""
     gates: list[Gate] = Field([])
     content: dict[str, Any]
     terms: Terms

@@ -53,9 +53,10 @@ def code() -> State:
     return state(Path(__file__).parents[1], RUNBOOKS)
 
 
-def require_committed() -> None:
+def require_committed(with_params: bool = True) -> None:
     """Raise Refused unless the code and the params are clean, tracked commits, so that others can check them out."""
-    for what, found in (("code", code()), ("params", state(params_directory()))):
+    params = [("params", state(params_directory()))] if with_params else []
+    for what, found in (("code", code()), *params):
         if found.commit == "unknown" or found.differ:
             said = "\n".join(found.differ[:5]) or "they are in no git repository"
             raise Refused(**text_of(__file__, "no_commit", what=what, said=said))

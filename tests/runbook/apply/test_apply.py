@@ -581,8 +581,11 @@ def test_the_journal_comes_before_the_write(place: Callable[..., Place], name: s
         before = {r["number"] for r in known if r["kind"] == "INTENT"} - {last["number"]}
         assert before == {r["number"] for r in known if r["kind"] == "CONFIRM"}  # each was seen to be done before
     assert len(at_write) == sum(r["kind"] == "WRITE" for r in journal)
-    changes = done.outcome.plan.changes  # at last, those who heard of it before hear how it ended
-    numbers = list(range(1, len(changes) + 1 + sum(c.optional for c in changes)))
+    changes = (
+        done.outcome.plan.changes
+    )  # at last, those who heard of it before, and those who signed, hear how it ended
+    heard = {c.args.contact for c in changes if c.optional} | {row["role"] for row in done.outcome.by}
+    numbers = list(range(1, len(changes) + 1 + len(heard)))
     assert [r["number"] for r in journal if r["kind"] == "INTENT"] == numbers
     assert [(r["number"], r["state"]) for r in journal if r["kind"] == "CONFIRM"] == [(n, "new") for n in numbers]
     assert all(r["undo"] for r in journal if r["kind"] == "INTENT")

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import takewhile
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -114,7 +115,8 @@ class Prepared:
     snapshot: Snapshot
     runs: dict[str, int]
     requests: list[Sent]
-    closing: int = 0  # the first request of the closing checks, counted from 1
+    telling: int = 0  # the first request of the messages at the end, counted from 1
+    closing: int = 0  # the first request of the closing checks
 
     @contextmanager
     def place(self, folder: Path) -> Iterator[Place]:
@@ -199,7 +201,9 @@ def noted(made: Prepared, place: Place, confirm: Any) -> Any:
     """`Run.confirm`, which notes how many requests came before it."""
 
     def noting(run: Run, outcome: Outcome) -> Findings:
-        made.closing = len(place.wire.seen) + 1
+        hosts = [sent.host for sent in place.wire.seen]
+        made.closing = len(hosts) + 1
+        made.telling = made.closing - len([*takewhile(lambda host: host == "inbox.example.com", reversed(hosts))])
         return confirm(run, outcome)
 
     return noting
@@ -255,9 +259,10 @@ def case(made: Prepared, folder: Path, wrong: Wrong) -> bool:
         middle, sides = things(place.app), made.sides(place)
         honest(about, place, first, sides, changed=middle != before)
         careful(about, place, before)
-        # Of several faults nobody can say beforehand which one meets the comparison.
-        alone = len(wrong.kinds) == 1
-        compared(about, first, made, bool(wrong.fired) and min(wrong.kinds) >= made.closing if alone else None)
+        # Of several faults, and of one that lasts from a message on, nobody can say beforehand whether it meets the comparison.
+        number = min(wrong.kinds)
+        known = len(wrong.kinds) == 1 and not made.telling <= number < made.closing
+        compared(about, first, made, bool(wrong.fired) and number >= made.closing if known else None)
         if not wrong.fired:
             assert first.outcome.result == "applied", about
             return False

@@ -34,9 +34,9 @@ MESSAGE = ("INTENT", "WRITE", CLOUD, "notified", "CONFIRM")
 SIGNED = ("LOCK", "OPEN", "nonces")
 UPLOAD = ("WRITE", CLOUD, "WRITE", CLOUD, "WRITE", CLOUD)
 STEPS = {
-    "rotate_secret": (*SIGNED, "nonces", *MESSAGE, *ONE * 3, *MESSAGE, "CLOSE"),
+    "rotate_secret": (*SIGNED, "nonces", *MESSAGE, *ONE * 3, *MESSAGE * 2, "CLOSE"),
     "deploy": (*SIGNED, *MESSAGE, "INTENT", *UPLOAD, "CONFIRM", *ONE, *MESSAGE, "CLOSE"),
-    "retry": (*SIGNED, *ONE, "CLOSE"),
+    "retry": (*SIGNED, *ONE, *MESSAGE, "CLOSE"),
 }
 
 

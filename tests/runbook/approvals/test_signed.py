@@ -153,6 +153,19 @@ def test_it_is_listed_until_somebody_else_reviewed_it(place: Place, cli: Callabl
     assert cli("review").output == "Nothing awaits a review.\n"
 
 
+def test_what_is_ignored_is_named(place: Place, cli: Callable[..., Any]) -> None:
+    place.open("INC-7")
+    for name in ("incidents/inc-8/" + "0" * 32, "reviews/" + "0" * 32, "approvals/" + "0" * 64 + "/x.json"):
+        (place.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (place.folder / name).write_bytes(b"{}")
+    [opening] = (place.folder / "incidents" / "inc-7").iterdir()
+    (place.folder / "reviews" / opening.name).write_bytes(opening.read_bytes())  # well signed, but no review
+    said = cli("review").output
+    assert said.count("Ignored: ") == 4
+    assert all(f"Ignored: {name}" in said for name in ("incidents/inc-8/", f"reviews/{opening.name}", "approvals/"))
+    assert "INC-7" in said
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -178,10 +191,10 @@ def test_what_cannot_be_signed_is_one_clear_message(
 
 def test_a_review_of_oneself_put_into_the_store_does_not_count(place: Place) -> None:
     place.open("INC-7")
-    now, [digest] = place.app.sandbox.now, signed.awaiting(place.store, signers())
+    now, [digest] = place.app.sandbox.now, signed.awaiting(place.store, signers(), [])
     values = signed.values_of(SYSTEM, "sandbox", "blake", "security", "fine", now) | {"of": digest}
     signed.put(signed.Review, values, place.store, signers(), demo_folder(SYSTEM) / "blake", now)
-    assert list(signed.awaiting(place.store, signers())) == [digest]
+    assert list(signed.awaiting(place.store, signers(), [])) == [digest]
 
 
 def test_what_could_not_be_read_back_is_not_signed(place: Place) -> None:

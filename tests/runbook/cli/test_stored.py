@@ -17,7 +17,7 @@ from gcp_sandbox.serve import Served, serve
 from runbook.cli.main import main
 from runbook.config.load import load_settings
 from runbook.runner.execute import RunResult
-from tests.runbook.changes import GOOGLE_DOWN, KERNEL, Place, failing, someone
+from tests.runbook.changes import GOOGLE_DOWN, KERNEL, REQUESTER, Place, failing, someone
 
 BUCKET = "acme-sales-sandbox-runbooks"
 JOB = "https://cloudscheduler.googleapis.com/v1/projects/acme-sales-sandbox/locations/us-central1/jobs/gmail-sync"
@@ -76,6 +76,33 @@ def test_a_stale_plan_says_what_moved(here: Place, cli: Callable[..., Any]) -> N
     said = lines(cli("plans"))
     assert said[2].endswith("stale")
     assert f"{first.id}: changed: relies_on, gmail-sync: ENABLED → PAUSED" in said
+
+
+def test_those_concerned_hear_of_a_stale_plan_once(here: Place, cli: Callable[..., Any]) -> None:
+    first = here.plan("scheduler", jobs="gmail-sync")
+    here.approve(first.id)
+    someone(here.app, "POST", f"{JOB}:pause")
+    assert lines(cli("plans"))
+    assert here.app.sandbox.messages == []  # a list changes nothing
+    said = lines(cli("plans", "--tell"))
+    sent = [message for message in here.app.sandbox.messages if "out of date" in message["title"]]
+    assert {message["to"] for message in sent} == {REQUESTER, "team-lead"}
+    assert all("gmail-sync: ENABLED → PAUSED" in message["message"] for message in sent)
+    assert f"{first.id}: told: team-lead was told by a message" in said
+    assert f"{first.id}: told: team-lead was told before" in lines(cli("plans", "--tell"))
+    assert len([m for m in here.app.sandbox.messages if "out of date" in m["title"]]) == 2
+
+
+def test_a_damaged_plan_is_named(here: Place, cli: Callable[..., Any]) -> None:
+    first = here.plan("scheduler", jobs="gmail-sync")
+    beside = here.folder / "plans" / first.id / "20990101t000000000000-00000000.json"
+    beside.write_bytes(b"{")
+    alone = here.folder / "plans" / ("0" * 12) / "20990101t000000000000-00000000.json"
+    alone.parent.mkdir()
+    alone.write_bytes(b"{")
+    said = lines(cli("plans"))
+    assert any(line.startswith(first.id) and line.endswith("unchanged") for line in said)
+    assert [str(p) in line for p, line in zip((alone, beside), said[-2:], strict=True)] == [True, True], said
 
 
 def test_a_plan_that_is_too_old_does_not_wait(here: Place, cli: Callable[..., Any]) -> None:
