@@ -139,7 +139,9 @@ class PlanAlone(Found):
 
     @cached_property
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        """This machine's time; of a plan of the sandbox, whose clock is another one, the time when it was made."""
+        practice = self.content["target"] == "sandbox"
+        return clock(self.stored.file.terms.not_before) if practice else datetime.now(UTC)
 
     def _signer(self, role: str, who: str | None, key: Path | None) -> tuple[Signers, str, Path]:
         content, requester = self.content, self.stored.file.terms.requester

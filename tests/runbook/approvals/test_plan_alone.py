@@ -8,12 +8,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
 
-from runbook.approvals import stored_plan
 from runbook.cli.main import main
 from tests.runbook.changes import REQUESTER, Place
 
@@ -42,9 +40,7 @@ def sign(place: Place, planned: Any, there: Path, *words: str, edit: Edit = lamb
     (there / "plan.json").write_text(json.dumps(file))
     env = {"RUNBOOK_PARAMS": str(there / "none"), "RUNBOOK_RECORDS": str(there / "records"), "RUNBOOK_PERSON": ""}
     line = ("approve", str(there / "plan.json"), "--reason", "fine", "--yes", *words)
-    now = place.app.sandbox.now
-    with patch.object(stored_plan.PlanAlone, "now", now):
-        return CliRunner(env=env).invoke(main, line)
+    return CliRunner(env=env).invoke(main, line)
 
 
 def signed(place: Place, planned: Any, there: Path, *words: str, edit: Edit = lambda file: None) -> Path:
