@@ -1,7 +1,9 @@
-"""Signed notes in the record store: a P1 in which one person may act alone, and the review of what they did alone.
+"""Signed notes in the record store: a P1 in which one person may act alone, the review of what they did alone, and
+findings that are known.
 
     incidents/<incident>/<nonce>    somebody on call states that it is a P1, or that they cannot tell; for some hours
     reviews/<nonce>                 another person has looked at that note, or at an approval that one person gave alone
+    acks/<nonce>                    somebody knows of a finding, which warns at most until a time
 
 As an approval, each is for one target, environment and store, and counts only while its signature is verified.
 """
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -32,9 +34,9 @@ from runbook.records.plans import Line, When, clock, parse, utc_text
 from runbook.records.record import store_of
 from runbook.records.store import Store
 
-LASTS = timedelta(hours=24)  # of an opening, at most
 SKEW = timedelta(minutes=5)  # between the clock of whoever opens and Google's
 ON_CALL = "on-call"
+Rules = tuple[tuple[Any, str], ...]
 
 
 class Note(Part):
@@ -50,20 +52,57 @@ class Note(Part):
     at: When
     reason: Line
     nonce: Nonce
+    folder: ClassVar[str]
+
+    @property
+    def place(self) -> str:
+        """Where it is in the store."""
+        return f"{self.folder}/{self.nonce}"
+
+    def rules(self) -> Rules:
+        """Its own rules, each with the reason for a refusal."""
+        return ()
 
 
 class Opening(Note):
     """Until `until`, the on-call engineer may sign alone what params allow for `incident`."""
 
+    folder = "incidents"
     incident: Line
     severity: Literal["P1", "unknown"]
     until: When
+
+    @property
+    def place(self) -> str:
+        return f"{self.folder}/{checked_incident(self.incident).lower()}/{self.nonce}"
+
+    def rules(self) -> Rules:
+        lasts = _lasts(self, timedelta(hours=24), "24 hours")
+        return (self.role == ON_CALL, f"only {ON_CALL} opens an incident"), lasts
 
 
 class Review(Note):
     """Somebody else has looked at the opening or the approval whose statement has the digest `of`."""
 
+    folder = "reviews"
     of: Nonce
+
+
+class Ack(Note):
+    """Somebody knows of the finding of `check` on `subject`; until `until` it warns at most."""
+
+    folder = "acks"
+    check: Line
+    subject: Line
+    until: When
+
+    def rules(self) -> Rules:
+        return (_lasts(self, timedelta(days=31), "31 days"),)
+
+
+def _lasts(note: Opening | Ack, most: timedelta, words: str) -> tuple[Any, str]:
+    lasts = clock(note.until) - clock(note.at)
+    return timedelta() < lasts <= most, f"it may last for at most {words}"
 
 
 N = TypeVar("N", bound=Note)
@@ -82,14 +121,23 @@ def put(kind: type[N], values: dict[str, Any], store: Store, signers: Signers, k
     note = parse(text, "note", 2**14, kind)
     signature = sign(text, key, note.target)
     _require(note, text, signature, store, signers, now)
-    store.create(_place(note), canonical({"statement": text.decode(), "signature": signature}))
+    store.create(note.place, canonical({"statement": text.decode(), "signature": signature}))
     return note
 
 
 def is_open(store: Store, signers: Signers, incident: str, now: datetime) -> bool:
     """Whether somebody on call has opened this incident, and it is still open."""
     openings = _read(store, signers, f"incidents/{checked_incident(incident).lower()}", Opening, [])
-    return any(clock(one.at) - SKEW <= now < clock(one.until) for one in openings)
+    return any(_current(one, now) for one in openings)
+
+
+def acks(store: Store, signers: Signers, now: datetime, ignored: list[str]) -> list[Ack]:
+    """What is acknowledged now; what does not parse or verify goes into `ignored`."""
+    return [one for one in _read(store, signers, Ack.folder, Ack, ignored) if _current(one, now)]
+
+
+def _current(one: Opening | Ack, now: datetime) -> bool:
+    return clock(one.at) - SKEW <= now < clock(one.until)
 
 
 def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Opening | Statement]:
@@ -125,12 +173,6 @@ def identity(system: Settings | None, target: str, role: str, who: str | None, k
     return who or person(), key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
 
 
-def _place(note: Note) -> str:
-    if isinstance(note, Opening):
-        return f"incidents/{checked_incident(note.incident).lower()}/{note.nonce}"
-    return f"reviews/{note.nonce}"
-
-
 @contextmanager
 def _naming(name: str, ignored: list[str]) -> Iterator[None]:
     """Ignore a file that does not parse or verify, and say so."""
@@ -148,7 +190,7 @@ def _read(store: Store, signers: Signers, folder: str, kind: type[N], ignored: l
             text = approval.statement.encode()
             note = parse(text, "note", 2**14, kind)
             _require(note, text, approval.signature, store, signers, clock(note.at))
-            require((_place(note) == name, "it lies in another place than it says"))
+            require((note.place == name, "it lies in another place than it says"))
             yield note
 
 
@@ -159,11 +201,6 @@ def _require(note: Note, text: bytes, signature: str, store: Store, signers: Sig
         (note.store == store.name, "it is for another record store"),
         (note.role in signers.roles.get(note.person, ()), f"{note.person} does not have the role {note.role}"),
         (note.reason, "it must give a reason"),
+        *note.rules(),
     )
-    if isinstance(note, Opening):
-        open_for = clock(note.until) - clock(note.at)
-        require(
-            (note.role == ON_CALL, f"only {ON_CALL} opens an incident"),
-            (timedelta() < open_for <= LASTS, f"it may be open for at most {LASTS.total_seconds() / 3600:.0f} hours"),
-        )
     signers.verify(note.person, text, signature, now)

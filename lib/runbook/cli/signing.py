@@ -120,6 +120,30 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
 
 
 @click.command()
+@click.argument("check")
+@click.argument("subject")
+@SYSTEM
+@click.option("--until", "end", required=True, help="When it ends, such as 2026-03-12T09:00 in the team's time zone.")
+@click.option("--role", default="on-call", show_default=True, help="The role that you sign in.")
+@_REASON
+@_signs
+def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str, yes: bool, **by: Any) -> None:
+    """State that a finding of the daily check is known: until then it warns at most, and stays in every verdict."""
+    from runbook.approvals import signed
+    from runbook.model.moment import time_of
+
+    signers, now = _place(system)
+    person, key = signed.identity(system, signers.target, role, **by)
+    until = signed.utc_text(time_of(end, system.zone, "until"))
+    click.echo(f"{check}, {subject} on {system.environment}, {signers.target}: known until {until}, by {person}.")
+    _confirm(yes, f"Sign as {role}?")
+    values = signed.values_of(system, signers.target, person, role, reason, now)
+    values |= {"check": check, "subject": subject, "until": until}
+    signed.put(signed.Ack, values, signed.store_of(system), signers, key, now)
+    click.echo("Signed. The daily check shows it until then.")
+
+
+@click.command()
 @click.argument("which", default="")
 @SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
@@ -169,4 +193,4 @@ def _row(digest: str, one: Any) -> dict[str, Any]:
     return {"id": digest[:12], "at": at, "who": who, "incident": one.incident, "did": did, "reason": one.reason}
 
 
-COMMANDS = (approve, accept, open_incident, review)
+COMMANDS = (approve, accept, open_incident, review, ack)

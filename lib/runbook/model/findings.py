@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,20 @@ class Findings(Sequence[Finding]):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return blocks.page(findings_block(self))
+
+
+def known_findings(found: Findings, acks: Iterable[Any]) -> Findings:
+    """Findings in which an alert that somebody acknowledged is a warning; it says who did, until when, and why."""
+    known = {(ack.check, ack.subject): ack for ack in acks}
+
+    def lowered(one: Finding) -> Finding:
+        ack = known.get((one.check, one.subject))
+        if ack is None or one.verdict not in (Verdict.alert, Verdict.warn):
+            return one
+        value = f"{one.value}; known to {ack.person} until {ack.until}: {ack.reason}"
+        return replace(one, value=value, verdict=Verdict.warn)
+
+    return Findings(tuple(map(lowered, found)))
 
 
 def join(parts: Iterable[Findings]) -> Findings:

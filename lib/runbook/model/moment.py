@@ -52,17 +52,26 @@ def moment_of(as_of: str, now: datetime, zone: ZoneInfo, name: str = "as_of") ->
     """
     if not as_of:
         return Moment(now, zone)
-    try:
-        given = datetime.fromisoformat(as_of)
-        at = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
-        ways = set() if given.tzinfo else {given.replace(tzinfo=zone, fold=n).isoformat()[-6:] for n in (0, 1)}
-    except (ValueError, OverflowError):
-        why, hint = "is not a valid time, such as 2026-03-10T09:00", "use that format, in the team's time."
-        raise BadParameter(f"{name}={as_of}", why, next=hint) from None
-    if len(ways) > 1:  # the clocks are set forward or back then
-        why = f"does not exist or exists twice in {zone.key}: the clocks change then"
-        raise BadParameter(f"{name}={as_of}", why, next=f"add the offset: {' or '.join(sorted(ways))}.")
+    at = time_of(as_of, zone, name)
     if at > now:
         why = f"is in the future; the cloud's clock says {now:%FT%TZ}"
         raise BadParameter(f"{name}={as_of}", why, next="use a time in the past.")
     return Moment(at, zone, past=True)
+
+
+def time_of(text: str, zone: ZoneInfo, name: str) -> datetime:
+    """A time in UTC, from ISO 8601 in the team's time unless it has an offset.
+
+    Raises BadParameter, with the parameter's `name`, for a time that is not valid or not unique.
+    """
+    try:
+        given = datetime.fromisoformat(text)
+        at = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
+        ways = set() if given.tzinfo else {given.replace(tzinfo=zone, fold=n).isoformat()[-6:] for n in (0, 1)}
+    except (ValueError, OverflowError):
+        why, hint = "is not a valid time, such as 2026-03-10T09:00", "use that format, in the team's time."
+        raise BadParameter(f"{name}={text}", why, next=hint) from None
+    if len(ways) > 1:  # the clocks are set forward or back then
+        why = f"does not exist or exists twice in {zone.key}: the clocks change then"
+        raise BadParameter(f"{name}={text}", why, next=f"add the offset: {' or '.join(sorted(ways))}.")
+    return at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,16 +15,16 @@ from runbook.config.parameters import declared_parameters, injected
 from runbook.context import KERNEL, Context
 from runbook.display import blocks
 from runbook.facts.base import Answer, Ask, Read, bq_line, observe, observe_all
-from runbook.model.errors import Refused
-from runbook.model.facts import Fact, Seen
-from runbook.model.findings import Findings, Verdict, join
+from runbook.model.errors import Refused, RunbookError
+from runbook.model.facts import Fact, Seen, Shown
+from runbook.model.findings import Findings, Verdict, join, known_findings
 from runbook.model.moment import moment_of
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.model.report import Report
 from runbook.records.journal import Journal
 from runbook.records.provenance import code, state
-from runbook.records.record import new_directory, write_report
+from runbook.records.record import new_directory, store_of, write_report
 from runbook.session.next_steps import moved_on, next_steps
 
 
@@ -51,6 +51,7 @@ class Run(Context):
     """One run: its request, settings, moment and cloud. Its display says which system, and at what time."""
 
     outcome: Outcome | None = None
+    known: Sequence[Any] = ()
 
     def read(self, *one: Ask, **several: Ask) -> Any:
         """Make reads in parallel. One unnamed read returns its Fact; named reads return a `Seen` with those names."""
@@ -115,6 +116,24 @@ class Run(Context):
         self.findings["confirm"] = found
         return found
 
+    def acknowledged(self) -> Shown:
+        """What somebody has signed to know of (`runbook ack`): until its end, an alert of it counts as a warning.
+
+        Its findings stay in the verdict, with who, until when and why.
+        """
+        from runbook.approvals.signed import Ack, acks
+        from runbook.approvals.signers import signers_of
+
+        ignored = list[str]()
+        try:
+            if (store := store_of(self.settings)).children(Ack.folder):
+                self.known = acks(store, signers_of(self.settings, self.cloud.target), self.moment.at, ignored)
+        except RunbookError as error:  # nobody may sign here, or the store does not answer
+            ignored.append(f"{error.what} {error.observed}".strip())
+        names = ("check", "subject", "until", "person", "reason")
+        block = blocks.table([{name: getattr(ack, name) for name in names} for ack in self.known], "nothing")
+        return Shown(block + blocks.notes(f"Ignored: {line}" for line in ignored))
+
     def query(self, sql: str, **values: Any) -> Fact:
         """Run one SELECT of your own, with values for its @parameters, under the same guard and cost cap.
 
@@ -133,7 +152,7 @@ class Run(Context):
         parts = [*self.findings.values(), *(gap_findings("not checked", f, "read") for f in self.unchecked)]
         if self.outcome and self.outcome.result == "refused":
             parts.append(self.outcome.findings)
-        found = moved_on(self, self.outcome, join(parts))
+        found = known_findings(moved_on(self, self.outcome, join(parts)), self.known)
         steps = next_steps(self, self.outcome, found.worst)
         report = Report(self._about(), found, steps, self.outcome, self.moment.past)
         with self.errors_tell_what_was_written():
