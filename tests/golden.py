@@ -45,7 +45,7 @@ def execute(notebook: NotebookNode, path: Path) -> None:
         NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False, config=quiet).execute()
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"
-        cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key in ("tags", "jupyter")}
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

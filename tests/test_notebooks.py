@@ -52,7 +52,7 @@ def faults(path: Path) -> list[str]:
 
 def test_committed_as_executed_in_the_sandbox(path: Path) -> None:
     assert faults(path) == []
-    assert "SANDBOX" in shown(cells(path, "code")[1])
+    assert "SANDBOX" in shown(cells(path, "code")[2])
     report = cells(path, "code")[-1]["outputs"][0]["data"]["application/vnd.runbook.report+json"]
     assert (report["environment"], report["target"]) == ("sandbox", "sandbox")
 

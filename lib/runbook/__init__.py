@@ -1,7 +1,8 @@
 """Runbooks as code: everything that a notebook uses. Each name is imported on first use.
 
-from runbook import charts, checks, facts, start
+from runbook import answer, charts, checks, facts, start
 
+answer()
 run = start("daily_check", globals())
 seen = run.read(errors=facts.errors())
 run.check(checks.errors, seen.errors)
@@ -14,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 _NAMES = {name: f"runbook.{name}" for name in ("charts", "checks", "facts", "incidents", "plans")}
-_NAMES["start"] = "runbook.session.run"
+_NAMES |= {"answer": "runbook.session.answer", "start": "runbook.session.run"}
 __all__ = sorted(_NAMES)
 
 
@@ -23,4 +24,4 @@ def __getattr__(name: str) -> Any:
     if name not in _NAMES:
         raise AttributeError(f"module 'runbook' has no attribute {name!r}")
     module = import_module(_NAMES[name])
-    return module.start if name == "start" else module
+    return getattr(module, name) if name in ("answer", "start") else module

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,8 +59,8 @@ class Context:
     """One run: its request, system, moment, and the folder of its record.
 
     `clock_trusted`: whether `moment` comes from the cloud's clock. The rest is what the run has read and found so far:
-    `findings` by the question that they answer, `checked` (the ids of facts that a check has used), and `again`
-    (parameters for a rerun).
+    `findings` by the question that they answer, `checked` (the ids of facts that a check has used), `again`
+    (parameters for a rerun), and `answer` (the lines of the report's answer).
     """
 
     request: Request
@@ -74,6 +74,7 @@ class Context:
     checked: set[int] = field(default_factory=set)
     findings: dict[Hashable, Findings] = field(default_factory=dict)
     again: dict[str, str] = field(default_factory=dict)
+    answer: Sequence[str] = ()
 
     def judge(self, name: Hashable, found: Findings, *facts: Fact, again: Mapping[str, str] | None = None) -> Findings:
         """Add findings from these facts to the verdict; they replace earlier findings on the same question.

@@ -325,7 +325,7 @@ def execute(runbook: str, given: Mapping[str, Any], show: bool = False, until: s
                 shown += map(str, value._repr_mimebundle_().values())
         except (Exception, Died) as error:  # noqa: BLE001 - a test looks at it
             return Result(names, error, "".join(shown))
-        if number == 0:
+        if number == 1:  # after the cell of the answer: the parameters
             assert set(given) <= set(names), f"{runbook} has no parameters {set(given) - set(names)}"
             names.update(given)
     return Result(names, None, "".join(shown))
@@ -333,9 +333,9 @@ def execute(runbook: str, given: Mapping[str, Any], show: bool = False, until: s
 
 @cache
 def cells(runbook: str) -> list[str]:
-    """The code cells of a notebook, the one with the parameters first."""
+    """The code cells of a notebook: that of the answer, that of the parameters, and the rest."""
     found = [c for c in load_notebook(RUNBOOKS / f"{runbook}.ipynb")["cells"] if c["cell_type"] == "code"]
-    assert "parameters" in found[0]["metadata"]["tags"]
+    assert "parameters" in found[1]["metadata"]["tags"]
     return [cell_source(cell) for cell in found]
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from runbook.display import blocks
+from runbook.display.blocks import Block
 from runbook.model.errors import Exit
 from runbook.model.findings import Findings, Verdict, findings_block
 from runbook.model.outcome import Outcome
 
 MIME = "application/vnd.runbook.report+json"
+LINES = 6  # of the answer, if a run has none of its own
 
 _NOW = {Verdict.alert: "act now", Verdict.warn: "it works, but investigate today", Verdict.ok: "all checks passed"}
 _NOW[Verdict.unknown] = "something could not be read, so this is not an all-clear"
@@ -20,13 +22,17 @@ _THEN = {Verdict.alert: "at that time, action was needed", Verdict.warn: "it wor
 
 @dataclass(frozen=True)
 class Report:
-    """The end of a notebook. `about` says where and when; `next` has one step per entry; `past` as in `Moment`."""
+    """The end of a notebook. `about` says where and when; `next` has one step per entry; `past` as in `Moment`.
+
+    `answer` are the lines below the sentence; without any, these are the worst findings.
+    """
 
     about: Mapping[str, str]
     findings: Findings
     next: tuple[str, ...] = ()
     outcome: Outcome | None = None
     past: bool = False
+    answer: Sequence[str] = ()
 
     verdict = property(lambda self: self.findings.worst)
 
@@ -54,9 +60,24 @@ class Report:
         """The report as JSON-ready data."""
         made = {"outcome": self.outcome.plain()} if self.outcome else {}
         verdict = {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
-        return {**self.about, **made, **verdict, "next": list(self.next), "findings": self.findings.plain()}
+        worst = sorted((f for f in self.findings if f.verdict), key=lambda f: f.verdict, reverse=True)[:LINES]
+        lines = self.answer or [f"{f.verdict.name}: {f.check}, {f.subject}: {f.value}" for f in worst]
+        verdict |= {"answer": list(lines), "next": list(self.next)}
+        return {**self.about, **made, **verdict, "findings": self.findings.plain()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         block = blocks.banner(self.sentence, self.verdict.name) + findings_block(self.findings)
         block += blocks.notes(f"Next: {step}" for step in self.next)
         return {**blocks.page(block), MIME: self.plain()}
+
+
+def answer_block(report: Mapping[str, Any] | None) -> Block:
+    """The answer of a run from the data of its report, which a cell may have changed: what is missing is left out.
+
+    None is a run without an end.
+    """
+    if report is None:
+        return blocks.banner("No verdict: this run has not finished.", "unknown")
+    lines, steps = (part if isinstance(part := report.get(name), list) else [] for name in ("answer", "next"))
+    block = blocks.banner(str(report.get("sentence", "")), report["verdict"])
+    return block + blocks.notes([*map(str, lines), *(f"Next: {step}" for step in steps)])

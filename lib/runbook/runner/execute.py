@@ -105,7 +105,7 @@ def execute(
     kernel.stop()
     if (report := read_report(folder)) is None:
         execution.fail("there is no verdict: no cell called run.close()")
-    execution.close()
+    execution.close(report)
     try:
         save()
     except NoRecord as error:  # the file on disk is from an earlier save, or missing

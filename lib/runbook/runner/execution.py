@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty
@@ -24,7 +24,9 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 
+from runbook.display.blocks import page
 from runbook.model.errors import NoRecord
+from runbook.model.report import answer_block
 from runbook.records.files import now
 from runbook.records.notebook import steps
 from runbook.runner.kernel import Kernel, OnStep
@@ -103,9 +105,13 @@ class Execution:
         if self.status == "finished":
             self.status, self.why = "failed", why
 
-    def close(self) -> None:
-        """Record the end in the notebook; if the run did not finish, add a line at its top."""
+    def close(self, report: Mapping[str, Any] | None) -> None:
+        """Record the end in the notebook, and the answer of a finished run; of any other, add a line at its top."""
         self._note(end_time=now())
+        data = page(answer_block(report if self.status == "finished" else None))
+        for cell in self.notebook.cells:
+            if "answer" in cell.metadata.get("tags", []) and cell.execution_count:
+                cell.outputs = [new_output("display_data", data)]
         if self.status == "finished":
             return
         where = "".join(f" in “{s.title}”" for s in self.steps if s.status == "failed" and s.title)

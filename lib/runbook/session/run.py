@@ -25,6 +25,7 @@ from runbook.model.report import Report
 from runbook.records.journal import Journal
 from runbook.records.provenance import code, state
 from runbook.records.record import new_directory, store_of, write_report
+from runbook.session.answer import show_answer
 from runbook.session.next_steps import moved_on, next_steps
 
 
@@ -154,10 +155,11 @@ class Run(Context):
             parts.append(self.outcome.findings)
         found = known_findings(moved_on(self, self.outcome, join(parts)), self.known)
         steps = next_steps(self, self.outcome, found.worst)
-        report = Report(self._about(), found, steps, self.outcome, self.moment.past)
+        report = Report(self._about(), found, steps, self.outcome, self.moment.past, self.answer)
         with self.errors_tell_what_was_written():
             write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)
+        show_answer(report)
         return report
 
     def _about(self) -> dict[str, str]:

@@ -82,10 +82,10 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no environment": (lambda nb: shown(nb).pop("environment"), "shows no verdict"),
     "a report of text": (lambda nb: code(nb, -1)["outputs"][0]["data"].update({MIME: "ok"}), "shows no verdict"),
     "parameters were changed after": (
-        lambda nb: code(nb, 0).update(source='environment: str = "production"'),
+        lambda nb: code(nb, 1).update(source='environment: str = "production"'),
         "it ran on sandbox, but its parameters now say production",
     ),
-    "no parameters": (lambda nb: code(nb, 0)["metadata"].clear(), "0 cells are tagged `parameters`"),
+    "no parameters": (lambda nb: code(nb, 1)["metadata"].clear(), "0 cells are tagged `parameters`"),
     "nothing to run": (lambda nb: [c.update(source="") for c in nb["cells"]], "shows no verdict"),
     "no cells": (lambda nb: nb.pop("cells"), "KeyError: 'cells'"),
 }
@@ -125,7 +125,7 @@ def test_a_committed_runbook_is_no_run(records: Path) -> None:
 def test_an_environment_that_is_gone(records: Path, saved: Path) -> None:
     notebook = json.loads(saved.read_text())
     shown(notebook)["environment"] = "gone"
-    code(notebook, 0)["source"] = 'environment: str = "gone"'
+    code(notebook, 1)["source"] = 'environment: str = "gone"'
     saved.write_text(json.dumps(notebook))
     with pytest.raises(UnknownName):
         seal(saved)
