@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_SANDBOX", "MOCK_MODE", "STORAGE_EMULATOR_HOST"):
+for name in ("RUNBOOK_ENV", "RUNBOOK_PARAMS", "RUNBOOK_SANDBOX", "MOCK_MODE", "STORAGE_EMULATOR_HOST", "COLUMNS"):
     os.environ.pop(name, None)
 
 # Every run makes dozens of small files and forces them to the disk. In memory that costs nothing; the processes that

@@ -18,9 +18,8 @@ from typing import Any
 import click
 
 from runbook.cli import signing, stored
-from runbook.cli.output import ask_secret, exit_with, output_may_fail, print_findings
+from runbook.cli.output import ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
 from runbook.cli.signing import ENV, SYSTEM
-from runbook.display.text import text_table
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
 from runbook.runner.kernel import leave_deleted_directory
 
@@ -101,7 +100,7 @@ def list_runbooks() -> None:
     """List the runbooks: the purpose, the safety class, and what each can change."""
     from runbook.config.load import RUNBOOKS
 
-    click.echo(text_table([_title(path) for path in sorted(RUNBOOKS.glob("*.ipynb"))]))
+    click.echo(table_text([_title(path) for path in sorted(RUNBOOKS.glob("*.ipynb"))]))
 
 
 def _title(path: Path) -> dict[str, str]:
@@ -158,13 +157,14 @@ def doctor(system: Any, world: str, only: str | None, out: Path) -> None:
 
         rows = compare(system.environment, world, out)
         said = "look at the file, then attach it to an issue of this project."
-        click.echo(f"{text_table(rows)}\n\nWritten: {out}\nNext: {said}")
+        click.echo(f"{table_text(rows)}\n\nWritten: {out}\nNext: {said}")
         sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
     from runbook.cli.doctor import doctor
     from runbook.model.findings import Findings
 
-    found = Findings(tuple(sorted(doctor(system.environment, world), key=lambda f: f.verdict, reverse=True)))
-    print_findings(found.plain(), f"{found.worst.name.upper()}: {found.counts}.")
+    found = Findings(tuple(doctor(system.environment, world)))
+    rows = found.plain()
+    print_findings(rows, f"{found.worst.name.upper()}: {found.counts}.", shown=findings_table(rows))
     sys.exit(found.worst.exit)
 
 

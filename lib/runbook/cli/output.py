@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedWriter, FileIO, TextIOWrapper
@@ -13,8 +16,11 @@ from typing import Any, NoReturn
 import click
 
 from runbook.config.data_file import text_of
-from runbook.display.text import text_table, visible
+from runbook.display.text import Row, show, visible
 from runbook.model.errors import BadInput, Refused
+from runbook.model.findings import Verdict
+
+COLOUR = {"alert": "red", "unknown": "cyan", "warn": "yellow", "ok": "green"}
 
 
 class _Stream(FileIO):
@@ -66,8 +72,11 @@ def exit_with(ended: Any) -> NoReturn:
     from runbook.records.record import read_report
 
     if (report := read_report(ended.folder)) and ended.record["status"] == "finished":
-        click.echo(f"{report['target'].upper()}  {report['project']}  {report['at']}  {report['world']}\n".rstrip(" "))
-        print_findings(report["findings"], report["sentence"], report["next"])
+        head = f"{report['target'].upper()}, {report['project']}, {report['at'][:16]} UTC"
+        click.echo(wrapped(f"{head}. {report['world']}".rstrip(". ")))
+        print_findings(
+            report["findings"], report["sentence"], report["next"], "\n".join(map(wrapped, report["answer"]))
+        )
     for line in ended.error:
         click.echo(visible(line), err=True)
     if ended.local:
@@ -76,12 +85,69 @@ def exit_with(ended: Any) -> NoReturn:
     sys.exit(ended.exit)
 
 
-def print_findings(findings: Sequence[Mapping[str, Any]], sentence: str, next: Sequence[str] = ()) -> None:
-    """Print all findings, a sentence, and the next steps, each once."""
-    names = ("verdict", "check", "subject", "value", "limit")
-    click.echo(f"{text_table([{name: one[name] for name in names} for one in findings])}\n\n{visible(sentence)}")
+def print_findings(
+    findings: Sequence[Mapping[str, Any]], sentence: str, next: Sequence[str] = (), shown: str = ""
+) -> None:
+    """Print a sentence, what is `shown`, and the next steps, each once.
+
+    By default the findings that are not ok are shown, the worst first, and which checks are ok.
+    """
+    worst = max((Verdict[one["verdict"]] for one in findings), default=Verdict.unknown)
+    click.echo("\n" + click.style(wrapped(sentence), fg=COLOUR[worst.name], bold=True))
+    click.echo(shown or _findings_text(findings))
     for step in (*_finding_steps([one for one in findings if one["next"] not in next]), *next):
         click.echo(visible(f"Next: {step}"))
+
+
+def _findings_text(findings: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the findings that are not ok, and a line about the others."""
+    good = Counter(one["check"] for one in findings if one["verdict"] == "ok")
+    named = ", ".join(f"{check} ({count})" if count > 1 else check for check, count in good.items())
+    parts = (findings_table([one for one in findings if one["verdict"] != "ok"]), wrapped(f"ok: {named}" * bool(named)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Findings as a table, the worst first."""
+    worst = sorted(findings, key=lambda one: -Verdict[one["verdict"]])
+    said = (f"{one['check']}, {one['subject']}: {one['value']} ({one['limit']})" for one in worst)
+    return table_text([{"verdict": one["verdict"], "finding": text} for one, text in zip(worst, said, strict=True)])
+
+
+def wrapped(text: str) -> str:
+    """Text in lines that fit the terminal; a line that a program reads stays whole."""
+    lines = visible(text).splitlines()
+    return "\n".join(textwrap.fill(line, _width(), break_on_hyphens=False, subsequent_indent="  ") for line in lines)
+
+
+def _width() -> int:
+    """The columns of the terminal, or COLUMNS; without a terminal, enough for any line."""
+    known = shutil.get_terminal_size((0, 0)).columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else 0
+    return max(known, 40) if known else 100_000
+
+
+def table_text(rows: Sequence[Row]) -> str:
+    """Rows as a table that fits the terminal; "" for no rows. A verdict has its colour.
+
+    click removes the colours where there is no terminal, and rich makes none with NO_COLOR.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        return ""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
+    for number, name in enumerate(rows[0]):
+        table.add_column(visible(str(name)).replace("_", " "), no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        cells = {name: " ".join(show(row.get(name)).split()) for name in rows[0]}
+        table.add_row(*(Text(cell, style=COLOUR.get(cell, "") * (name == "verdict")) for name, cell in cells.items()))
+    screen = Console(width=_width(), force_terminal=True, highlight=False)
+    with screen.capture() as shown:
+        screen.print(table)
+    return "\n".join(line.rstrip() for line in shown.get().rstrip().splitlines())
 
 
 def _finding_steps(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from runbook.display.text import text_table
+from runbook.cli.output import table_text
 from runbook.model.errors import BadInput, Refused
 
 
@@ -160,7 +160,7 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
     for line in ignored:
         click.echo(f"Ignored: {line}", err=True)
     if not which:
-        click.echo(text_table([_row(*item) for item in waiting.items()]) or "Nothing awaits a review.")
+        click.echo(table_text([_row(*item) for item in waiting.items()]) or "Nothing awaits a review.")
         return
     found = [item for item in waiting.items() if item[0].startswith(which)]
     if len(found) != 1:
@@ -168,7 +168,7 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
     person, key = signed.identity(system, signers.target, role, **by)
     if signed.same_person_key(person) == signed.same_person_key(signed.actor(found[0][1])):
         raise Refused(f"{person} did this, so somebody else must review it")
-    click.echo(text_table([_row(*found[0])]))
+    click.echo(table_text([_row(*found[0])]))
     _confirm(yes, f"Sign as {role} that you reviewed it?")
     values = signed.values_of(system, signers.target, person, role, reason, now)
     signed.put(signed.Review, values | {"of": found[0][0]}, store, signers, key, now)

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from runbook.cli.output import table_text
 from runbook.cli.signing import SYSTEM, no_secret
-from runbook.display.text import is_plain, text_table
+from runbook.display.text import is_plain
 from runbook.model.errors import BadInput, Refused, RunbookError
 
 
@@ -35,7 +36,7 @@ def plans(system: Any, tell: bool) -> None:
         row["by"] = found.stored.file.terms.requester
         rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
         moved += [f"{row['plan']}: {line}" for line in why]
-    click.echo("\n".join([text_table(rows) or "No plan waits.", *moved, *(f"Ignored: {line}" for line in damaged)]))
+    click.echo("\n".join([table_text(rows) or "No plan waits.", *moved, *(f"Ignored: {line}" for line in damaged)]))
 
 
 def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
@@ -98,7 +99,7 @@ def incident(name: str, system: Any) -> None:
     for run in runs_of(system, name):
         row = {"began (UTC)": run.at[:19], "runbook": run.rows[0].get("runbook")}
         rows.append(row | {"verdict": run.report.get("verdict", "none"), "record": run.name})
-    click.echo(text_table(rows))
+    click.echo(table_text(rows))
     click.echo(f"Draft: {draft(system, name)}")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 from runbook.display import blocks
@@ -52,7 +54,7 @@ class Report:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.capitalize()
         worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
-        causes = "; ".join(f"{f.check}, {f.subject}: {f.value}" for f in worst[:3])
+        causes = "; ".join(f"{f.check}, {f.subject}: {shorten(f.value, 100, placeholder='…')}" for f in worst[:3])
         more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
         return f"{word}: {meaning} ({self.findings.counts})." + (f" {causes}{more}." if causes else "")
 
@@ -60,9 +62,7 @@ class Report:
         """The report as JSON-ready data."""
         made = {"outcome": self.outcome.plain()} if self.outcome else {}
         verdict = {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
-        worst = sorted((f for f in self.findings if f.verdict), key=lambda f: f.verdict, reverse=True)[:LINES]
-        lines = self.answer or [f"{f.verdict.name}: {f.check}, {f.subject}: {f.value}" for f in worst]
-        verdict |= {"answer": list(lines), "next": list(self.next)}
+        verdict |= {"answer": list(self.answer), "next": list(self.next)}
         return {**self.about, **made, **verdict, "findings": self.findings.plain()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
@@ -80,4 +80,12 @@ def answer_block(report: Mapping[str, Any] | None) -> Block:
         return blocks.banner("No verdict: this run has not finished.", "unknown")
     lines, steps = (part if isinstance(part := report.get(name), list) else [] for name in ("answer", "next"))
     block = blocks.banner(str(report.get("sentence", "")), report["verdict"])
-    return block + blocks.notes([*map(str, lines), *(f"Next: {step}" for step in steps)])
+    return block + blocks.notes([*map(str, lines or _worst(report)), *(f"Next: {step}" for step in steps)])
+
+
+def _worst(report: Mapping[str, Any]) -> list[str]:
+    with suppress(KeyError, TypeError):
+        bad = [f for f in report["findings"] if Verdict[f["verdict"]]]
+        bad.sort(key=lambda f: -Verdict[f["verdict"]])
+        return [f"{f['verdict']}: {f['check']}, {f['subject']}: {f['value']}" for f in bad[:LINES]]
+    return []
