@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from werkzeug.wrappers import Response
 
 from gcp_sandbox.http import Call, route
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import digest, stamp
 from gcp_sandbox.world.schema import Incident
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _IMPACTS = {"low": "SERVICE_INFORMATION", "medium": "SERVICE_DISRUPTION", "high": "SERVICE_OUTAGE"}
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cronsim import CronSim
 
 from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.functions.call import invoke, log
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import not_found, number, page, stamp
 from gcp_sandbox.world.events import Attempt
 from gcp_sandbox.world.failures import HTTP, KINDS
 from gcp_sandbox.world.inventory import Function
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _JOBS = "/v1/projects/{project}/locations/{location}/jobs"
 _DEADLINE = 4

@@ -5,17 +5,14 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import google_crc32c
 
 from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import etag, not_found, number, page, stamp
 from gcp_sandbox.world.schema import SecretVersion
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _SECRETS = "/v1/projects/{project}/secrets"
 _VERSIONS = f"{_SECRETS}/{{secret}}/versions"

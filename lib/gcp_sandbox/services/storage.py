@@ -12,7 +12,7 @@ from base64 import b64encode
 from datetime import datetime, timedelta
 from hashlib import md5
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -23,11 +23,8 @@ from werkzeug.wrappers import Response
 
 from gcp_sandbox.http import NOT_MET, ApiError, Call, route
 from gcp_sandbox.services.logging.written import filled
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import etag, number, stamp
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _BUCKET = "/storage/v1/b/{bucket}"
 _OBJECT = f"{_BUCKET}/o/{{object}}"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
 from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.state import State
 
 if TYPE_CHECKING:
     from gcp_sandbox.services.bigquery.jobs import Job
     from gcp_sandbox.services.bigquery.result import Result
-    from gcp_sandbox.state import State
 
 
 _PROJECT = "/bigquery/v2/projects/{project}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 
@@ -14,11 +14,8 @@ from gcp_sandbox.services.bigquery import seed, values
 from gcp_sandbox.services.bigquery.googlesql.sql import Ref, invalid, unsupported
 from gcp_sandbox.services.bigquery.past import Past
 from gcp_sandbox.services.bigquery.table import Table
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-    from gcp_sandbox.world.events import Run
-
+from gcp_sandbox.state import State
+from gcp_sandbox.world.events import Run
 
 _AGE = timedelta(days=400)
 _ADDED = "incoming.rows"

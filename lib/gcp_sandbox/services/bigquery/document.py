@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.http import ROUTES, Call, Route, route
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
+from gcp_sandbox.state import State
 
 _PROJECT = "/bigquery/v2/projects/{project}"
 

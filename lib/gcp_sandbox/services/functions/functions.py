@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.run.revisions import LOGGED, secret_variables
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import digest, not_found, page, sent, stamp
 from gcp_sandbox.world.inventory import Function
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _LOCATIONS = "/v2/projects/{project}/locations"
 FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"

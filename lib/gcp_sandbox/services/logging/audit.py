@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.http import ApiError
 from gcp_sandbox.services.logging import written
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import digest, stamp
 from gcp_sandbox.world.events import Change, Entry
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 # Time from the request of a deployment to its revision: the duration of the build.
 BUILD = timedelta(seconds=95)

@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import digest, number, stamp
 from gcp_sandbox.world.events import Entry
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
 
 
 def shape(name: str, /, **values: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.http import ApiError
 from gcp_sandbox.services.run.revisions import (
@@ -26,14 +26,11 @@ from gcp_sandbox.services.run.revisions import (
     template,
     uid,
 )
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import etag, number, stamp
 from gcp_sandbox.world.events import Entry
 from gcp_sandbox.world.inventory import Function
 from gcp_sandbox.world.story import HISTORY
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 LATEST, REVISION = (f"TRAFFIC_TARGET_ALLOCATION_TYPE_{kind}" for kind in ("LATEST", "REVISION"))
 
