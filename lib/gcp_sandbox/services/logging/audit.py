@@ -18,9 +18,9 @@ _START = timedelta(seconds=20)  # of the first instance
 _VERSIONS = {"ENABLED": "enable", "DISABLED": "disable", "DESTROYED": "destroy"}
 
 # Required permission of a call → its method in the audit log; and back, with the other changes in a world.
-MADE: dict[str, str] = written.table("made")
-_NEEDED: dict[str, str] = {method: permission for permission, method in MADE.items()} | written.table("needed")
-_CODES: dict[str, int] = written.table("codes")
+MADE: dict[str, str] = written.TABLES["made"]
+_NEEDED: dict[str, str] = {method: permission for permission, method in MADE.items()} | written.TABLES["needed"]
+_CODES: dict[str, int] = written.TABLES["codes"]
 _UPDATE = MADE["cloudfunctions.functions.update"]
 _REPLACE = "google.cloud.serverless.internal.InternalServices.ReplaceInternalService"
 
