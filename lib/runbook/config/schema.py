@@ -269,10 +269,8 @@ class Settings(Part):
             about = f"--entitlement={entitlement} --location=global --project={self.project}"
             return f'gcloud pam grants create {about} --requested-duration=14400s --justification="…"'
         until = '"expression=request.time < timestamp(\\"$(date -u -d +4hours +%FT%TZ)\\"),title=four_hours"'
-        return (
-            f"gcloud projects add-iam-policy-binding {self.project} --member=user:YOU --role={role} --condition="
-            + until
-        )
+        grant = f"gcloud projects add-iam-policy-binding {self.project} --member=user:YOU --role={role}"
+        return f"{grant} --condition={until}"
 
     def table(self, name: str) -> str:
         """`project.dataset.table`, as SQL writes it between backticks."""
