@@ -252,8 +252,7 @@ class Settings(Part):
 
     def named(self, function: str) -> Function:
         """A function of params; one that params do not list has no tables and no secrets."""
-        unknown = {"name": function, "service": "", "job": "", "repeat": "asks", "tables": [], "secrets": []}
-        return next((f for f in self.functions if f.name == function), Function.model_construct(**unknown))
+        return next((f for f in self.functions if f.name == function), Function.model_construct(name=function))
 
     def function_of(self, name: str) -> str:
         """The function with this name, service or label; the name itself if there is none. Labels are in lower case."""
