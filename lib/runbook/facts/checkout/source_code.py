@@ -34,7 +34,6 @@ _WHEN = (1980, 1, 1, 0, 0, 0)
 class Source:
     """`digest` is of `archive`; `review` names the reviewers of the commit; `dirty` lists uncommitted files."""
 
-    folder: Path
     commit: str
     dirty: tuple[str, ...]
     review: str
@@ -88,7 +87,7 @@ def inspect_source(folder: Path) -> Source:
     merged = f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
     review = ", ".join(t.strip() for t in trailer) or merged
     content = archive(folder)
-    return Source(folder, commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], content)
+    return Source(commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], content)
 
 
 def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
