@@ -19,7 +19,7 @@ LIB = ROOT / "lib"
 ORDER = {
     "runbook": "display model config cloud records context approvals facts checks plans incidents charts audit apply "
     "session runner cli",
-    "gcp_sandbox": "http wire world faults state operations services sandbox app serve",
+    "gcp_sandbox": "http wire world faults state operations services sandbox app serve inprocess checkout",
 }
 BUDGET = {"runbook": 8_800, "gcp_sandbox": 4_500}
 DIRECTORY, MODULE, FUNCTION = 1_200, 200, 40

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import digest, not_found, page, sent
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 POLLS = 3
 _CODES = {"INVALID_ARGUMENT": 3, "FAILED_PRECONDITION": 9, "INTERNAL": 13}

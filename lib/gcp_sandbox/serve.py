@@ -7,11 +7,14 @@ path selects the API.
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -61,6 +64,15 @@ def serve(app: App, port: int = 0) -> Served:
     sandbox = app.sandbox
     _ = sandbox.log, sandbox.functions, sandbox.jobs, sandbox.secrets, sandbox.bigquery
     return Served(app, port)
+
+
+def until_stopped(server: Served, app: App, say: Callable[[str], object]) -> None:
+    """Say the variables that point the CLIs to this sandbox, as lines for a shell, and serve until Ctrl-C."""
+    with TemporaryDirectory(prefix="sandbox-") as folder, server as served, suppress(KeyboardInterrupt):
+        for key, value in environment(served.url, app.sandbox.inventory.project, Path(folder)).items():
+            say(f"export {key}={shlex.quote(value)}")
+        say(f"# {app.sandbox.world.about} Paste the lines above into another terminal. Ctrl-C stops it.")
+        served.thread.join()
 
 
 def environment(url: str, project: str, folder: Path) -> dict[str, str]:

@@ -1,12 +1,20 @@
-"""Values in Google's JSON: timestamps, etags, pages and 404 errors."""
+"""Values in Google's JSON: timestamps, etags, pages, 404 errors, and the shapes of resources, which are data.
+
+The YAML file beside a module has its shapes. A value that begins with $ is one given value, or no key if that is None;
+in all other texts, the names in braces are filled in. Both may name an attribute of a value: `$function.memory`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache, reduce
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from zlib import crc32
+
+import yaml
 
 from gcp_sandbox.http import ApiError, Call
 
@@ -26,6 +34,30 @@ def sent(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {key: sent(inner) for key, inner in value.items() if inner or inner == {}}
+
+
+def fill(module: str, name: str, /, **values: Any) -> Any:
+    """A shape in the YAML file of a module, which is given by its `__file__`, filled in with values."""
+    return _filled(shapes(module)[name], values)
+
+
+@cache
+def shapes(module: str) -> dict[str, Any]:
+    """What the YAML file of a module has: its shapes, and tables, which are not filled in."""
+    text = Path(module).with_suffix(".yaml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _filled(part: Any, values: dict[str, Any]) -> Any:
+    if isinstance(part, dict):
+        made = {key: _filled(inner, values) for key, inner in part.items()}
+        return {key: value for key, value in made.items() if value is not None or part[key] is None}
+    if isinstance(part, list):
+        return [_filled(inner, values) for inner in part]
+    if isinstance(part, str) and part.startswith("$"):
+        name, *attributes = part[1:].split(".")
+        return reduce(getattr, attributes, values[name])
+    return part.format_map(values) if isinstance(part, str) else part
 
 
 def millis(moment: datetime) -> str:

@@ -19,8 +19,8 @@ import requests
 import yaml
 
 import gcp_sandbox
+from gcp_sandbox.inprocess import InProcess
 from gcp_sandbox.world.failures import KINDS
-from runbook.cloud.transports import InProcess
 from runbook.config.load import load_settings
 
 REAL = Path(__file__).parents[1] / "real"

@@ -10,7 +10,7 @@ import requests
 
 import gcp_sandbox
 from gcp_sandbox.http import HOSTS, ROUTES, Route
-from runbook.cloud.transports import InProcess
+from gcp_sandbox.inprocess import InProcess
 from runbook.config.load import load_settings
 
 from .discovery import APIS, by_media, document, methods, misfits, shape

@@ -10,7 +10,7 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
 
 import gcp_sandbox
-from runbook.cloud.transports import InProcess
+from gcp_sandbox.inprocess import InProcess
 
 PROJECT = "acme-test"
 INVENTORY: dict[str, Any] = {

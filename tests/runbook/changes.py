@@ -33,6 +33,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 import gcp_sandbox
 from gcp_sandbox.app import App
 from gcp_sandbox.faults import Faults
+from gcp_sandbox.inprocess import InProcess
 from gcp_sandbox.world.schema import Fault
 from runbook.apply.attempts import IN_FLIGHT_S, last_row
 from runbook.approvals import signed
@@ -41,7 +42,6 @@ from runbook.approvals.stored_plan import find
 from runbook.cli.main import main
 from runbook.cloud import connect
 from runbook.cloud.client import Cloud
-from runbook.cloud.transports import InProcess
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, load_notebook
 from runbook.context import KERNEL, Told

@@ -8,34 +8,17 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from werkzeug.wrappers import Response
 
 from gcp_sandbox.http import Call, route
-from gcp_sandbox.wire import digest, stamp
+from gcp_sandbox.state import State
+from gcp_sandbox.wire import digest, fill, shapes, stamp
 from gcp_sandbox.world.schema import Incident
 
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
-
-_IMPACTS = {"low": "SERVICE_INFORMATION", "medium": "SERVICE_DISRUPTION", "high": "SERVICE_OUTAGE"}
-
-# Statuspage: the impact of an incident, and the status of its components.
-_STATUSES = {
-    "low": ("minor", "degraded_performance", "Partially Degraded Service"),
-    "medium": ("major", "partial_outage", "Partial System Outage"),
-    "high": ("critical", "major_outage", "Major Service Outage"),
-}
-
-_TITLES = {
-    "us-central1": "Iowa (us-central1)",
-    "us-east1": "South Carolina (us-east1)",
-    "us-east4": "Northern Virginia (us-east4)",
-    "europe-west1": "Belgium (europe-west1)",
-    "asia-northeast1": "Tokyo (asia-northeast1)",
-}
+_SHAPES, _shape = shapes(__file__), partial(fill, __file__)
 
 # The feed of a healthy Google Cloud is not empty.
 _LONG_OVER = Incident(
@@ -67,33 +50,16 @@ def _incident(said: Incident, clock: datetime) -> dict[str, Any]:
     begin, end = _utc(clock - said.since), _utc(clock - said.until) if said.until else None
     last = end or _utc(clock - said.since + timedelta(minutes=6))
     words = f"{' and '.join(said.of)}: elevated error rates in {', '.join(said.locations) or 'several regions'}"
-    id_, impact = digest(words, begin)[:20], _IMPACTS[said.severity]
-    places = [{"title": _TITLES.get(name, name), "id": name} for name in said.locations]
-    update = {
-        "created": last,
-        "modified": last,
-        "when": last,
-        "text": "Resolved." if end else "Our engineering team continues to investigate the issue.",
-        "status": "AVAILABLE" if end else impact,
-        "affected_locations": [] if end else places,
-    }
-    return {
-        "id": id_,
-        "begin": begin,
-        "created": begin,
-        **({"end": end} if end else {}),
-        "modified": last,
-        "external_desc": words,
-        "updates": [update],
-        "most_recent_update": update,
-        "status_impact": impact,
-        "severity": said.severity,
-        "service_name": said.of[0] if len(said.of) == 1 else "Multiple Products",
-        "affected_products": [{"title": name, "id": digest("product", name)[:20]} for name in said.of],
-        "uri": f"incidents/{id_}",
-        "currently_affected_locations": [] if end else places,
-        "previously_affected_locations": places if end else [],
-    }
+    impact = _SHAPES["impacts"][said.severity]
+    places = [{"title": _SHAPES["titles"].get(name, name), "id": name} for name in said.locations]
+    now, before = ([], places) if end else (places, [])
+    text = "Resolved." if end else "Our engineering team continues to investigate the issue."
+    update = _shape("google_update", last=last, now=now, text=text, status="AVAILABLE" if end else impact)
+    service = said.of[0] if len(said.of) == 1 else "Multiple Products"
+    products = [{"title": name, "id": digest("product", name)[:20]} for name in said.of]
+    named = {"id": digest(words, begin)[:20], "service": service, "words": words, "impact": impact, "said": said}
+    times = {"begin": begin, "end": end, "last": last, "update": update}
+    return _shape("google", **named, **times, products=products, now=now, before=before)
 
 
 @route("feeds", "GET", "/api/v2/summary.json")
@@ -105,45 +71,24 @@ def statuspage(sandbox: State, call: Call) -> dict:
     }
     incidents = []
     for said in told:
-        impact, status, _ = _STATUSES[said.severity]
+        impact, status, _ = _SHAPES["statuses"][said.severity]
         begin = stamp(sandbox.world.now - said.since, 3)
         for name in said.of:
             id_ = components.get(name, {}).get("id") or digest(call.host, name)[:12]
             components[name] = {"id": id_, "name": name, "status": status, "updated_at": begin}
         incidents.append(_open(said, impact, begin, [components[name] for name in said.of]))
-    worst = max(told, key=lambda i: list(_STATUSES).index(i.severity), default=None)
-    indicator, _, description = _STATUSES[worst.severity] if worst else ("none", "", "All Systems Operational")
-    return {
-        "page": {
-            "id": digest("page", call.host)[:12],
-            "name": "HubSpot",
-            "url": f"https://{call.host}",
-            "updated_at": now,
-        },
-        "components": list(components.values()),
-        "incidents": incidents,
-        "scheduled_maintenances": [],
-        "status": {"indicator": indicator, "description": description},
-    }
+    worst = max(told, key=lambda i: list(_SHAPES["statuses"]).index(i.severity), default=None)
+    status = _SHAPES["statuses"][worst.severity] if worst else ("none", "", "All Systems Operational")
+    about = {"id": digest("page", call.host)[:12], "host": call.host, "now": now}
+    about |= {"indicator": status[0], "description": status[2]}
+    return _shape("statuspage", **about, components=list(components.values()), incidents=incidents)
 
 
 def _open(said: Incident, impact: str, begin: str, components: list[dict[str, Any]]) -> dict[str, Any]:
     """One open incident as a Statuspage shows it."""
     words, id_ = f"Issues with {' and '.join(said.of)}", digest("hubspot", begin, said.of)[:12]
-    update = {"id": digest("update", id_)[:12], "status": "investigating", "body": words, "created_at": begin}
-    return {
-        "id": id_,
-        "name": words,
-        "status": "investigating",
-        "impact": impact,
-        "created_at": begin,
-        "updated_at": begin,
-        "started_at": begin,
-        "monitoring_at": None,
-        "resolved_at": None,
-        "incident_updates": [update],
-        "components": components,
-    }
+    about = {"id": id_, "words": words, "impact": impact, "begin": begin, "update": digest("update", id_)[:12]}
+    return _shape("statuspage_incident", **about, components=components)
 
 
 @route("feeds", "GET", "/v1/instances/{instance}/status")
@@ -151,33 +96,14 @@ def salesforce(sandbox: State, _call: Call, instance: str) -> dict:
     """The status of one Salesforce instance (https://api.status.salesforce.com/v1/docs/)."""
     told = [i for i in _told(sandbox, "salesforce", open_only=True) if instance in i.of]
     major = any(i.severity == "high" for i in told)
-    return {
-        "key": instance,
-        "location": "NA",
-        "environment": "production",
-        "status": ("MAJOR" if major else "MINOR") + "_INCIDENT_CORE" if told else "OK",
-        "isActive": True,
-        "Incidents": [_disruption(sandbox, said) for said in told],
-        "Maintenances": [],
-        "GeneralMessages": [],
-    }
+    status = ("MAJOR" if major else "MINOR") + "_INCIDENT_CORE" if told else "OK"
+    incidents = [_disruption(sandbox, said) for said in told]
+    return _shape("salesforce", instance=instance, status=status, incidents=incidents)
 
 
 def _disruption(sandbox: State, said: Incident) -> dict[str, Any]:
     """One open incident of a Salesforce instance."""
     begin = stamp(sandbox.world.now - said.since, 3)
-    impact = {"startTime": begin, "endTime": None, "severity": "major" if said.severity == "high" else "minor"}
-    return {
-        "id": str(20_000_000 + int(digest("salesforce", begin)[:5], 16)),
-        "status": "Ongoing",
-        "type": "Disruption",
-        "message": {"rootCause": None, "actionPlan": None},
-        "affectsAll": False,
-        "isCore": True,
-        "createdAt": begin,
-        "updatedAt": begin,
-        "instanceKeys": list(said.of),
-        "serviceKeys": ["coreService"],
-        "IncidentImpacts": [{**impact, "type": "serviceDisruption"}],
-        "IncidentEvents": [{"type": "investigating", "createdAt": begin, "message": "We are investigating."}],
-    }
+    severity = "major" if said.severity == "high" else "minor"
+    id_ = str(20_000_000 + int(digest("salesforce", begin)[:5], 16))
+    return _shape("salesforce_incident", id=id_, begin=begin, severity=severity, instances=list(said.of))

@@ -8,14 +8,11 @@ the message of its API.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.http import HOSTS, ApiError, Call, route
+from gcp_sandbox.state import State
 from gcp_sandbox.world.roles import published
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _PERMISSION = re.compile(
     r"(artifactregistry|bigquery|cloudbuild|cloudfunctions|cloudscheduler|iam|logging|monitoring|resourcemanager|run"

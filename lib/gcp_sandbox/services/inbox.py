@@ -5,13 +5,9 @@ The format is that of a plain JSON webhook, https://appriseit.com/services/json/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import stamp
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
 
 
 @route("inbox", "POST", "/messages/{contact}")

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cronsim import CronSim
 
 from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.functions.call import invoke, log
-from gcp_sandbox.wire import not_found, number, page, stamp
+from gcp_sandbox.state import State
+from gcp_sandbox.wire import fill, not_found, number, page, stamp
 from gcp_sandbox.world.events import Attempt
 from gcp_sandbox.world.failures import HTTP, KINDS
 from gcp_sandbox.world.inventory import Function
 
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
-
 _JOBS = "/v1/projects/{project}/locations/{location}/jobs"
 _DEADLINE = 4
-_RETRIES = {"maxRetryDuration": "0s", "minBackoffDuration": "5s", "maxBackoffDuration": "3600s", "maxDoublings": 5}
 CODES = {status: code for code, status in HTTP.items()}
 
 
@@ -43,26 +39,12 @@ class Jobs:
         # A world may have failed jobs without a call: their last attempt is the last tick of their schedule.
         told = [self._tick(function, reverse=True)] if said.state == "ENABLED" and code != 0 else []
         last = max([*told, *([tried.at] if tried else [])], default=None)
-        uri = services.uri(function.name)
         changed = said.changed or timedelta(days=40 + number(function.name, below=90))
-        return {
-            "name": f"{inventory.place}/jobs/{function.job or function.name}",
-            "description": f"Runs {function.name}",
-            "schedule": function.schedule,
-            "timeZone": inventory.time_zone,
-            "state": said.state,
-            **({"lastAttemptTime": stamp(last), "status": {"code": code} if code else {}} if last else {}),
-            "scheduleTime": stamp(self._tick(function), 0),
-            "userUpdateTime": stamp(self.sandbox.story.now - changed, 0),
-            "attemptDeadline": f"{function.timeout_s}s",
-            "retryConfig": _RETRIES,
-            "httpTarget": {
-                "uri": uri,
-                "httpMethod": "POST",
-                "headers": {"User-Agent": "Google-Cloud-Scheduler"},
-                "oidcToken": {"serviceAccountEmail": inventory.account, "audience": uri},
-            },
-        }
+        named = {"here": inventory, "function": function, "job": function.job or function.name, "said": said}
+        times = {"next": stamp(self._tick(function), 0), "changed": stamp(self.sandbox.story.now - changed, 0)}
+        times["last"] = stamp(last) if last else None
+        status = {"code": code} if code else {}
+        return fill(__file__, "job", **named, **times, status=status if last else None, uri=services.uri(function.name))
 
     def _code(self, function: Function) -> int:
         """The result code of the last attempt."""

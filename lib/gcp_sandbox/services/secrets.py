@@ -5,17 +5,14 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import google_crc32c
 
 from gcp_sandbox.http import ApiError, Call, route
-from gcp_sandbox.wire import etag, not_found, number, page, stamp
+from gcp_sandbox.state import State
+from gcp_sandbox.wire import etag, fill, not_found, number, page, stamp
 from gcp_sandbox.world.schema import SecretVersion
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _SECRETS = "/v1/projects/{project}/secrets"
 _VERSIONS = f"{_SECRETS}/{{secret}}/versions"
@@ -50,12 +47,8 @@ class Secrets:
         return first, SecretVersion(age=timedelta(days=20 + number(name, below=60), hours=3))
 
     def _secret(self, name: str) -> dict[str, Any]:
-        return {
-            "name": f"{self.root}/{name}",
-            "replication": {"automatic": {}},
-            "createTime": stamp(self.sandbox.world.now - self._told(name)[0].age),
-            "etag": etag("secret", name),
-        }
+        created = stamp(self.sandbox.world.now - self._told(name)[0].age)
+        return fill(__file__, "secret", name=f"{self.root}/{name}", created=created, etag=etag("secret", name))
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
         made, clock = [], self.sandbox.world.now
@@ -67,13 +60,8 @@ class Secrets:
         return made
 
     def _version(self, name: str, n: int, state: str, created: str) -> dict[str, Any]:
-        return {
-            "name": f"{self.root}/{name}/versions/{n}",
-            "state": state,
-            "createTime": created,
-            "replicationStatus": {"automatic": {}},
-            "etag": etag("version", name, n, state),
-        }
+        named = {"name": f"{self.root}/{name}/versions/{n}", "etag": etag("version", name, n, state)}
+        return fill(__file__, "version", **named, state=state, created=created)
 
     def add(self, name: str, value: bytes, checked: bool) -> dict[str, Any]:
         """Add the newest version of a secret."""

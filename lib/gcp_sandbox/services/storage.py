@@ -10,24 +10,19 @@ import json
 import re
 from base64 import b64encode
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import md5
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import google_crc32c
-import yaml
 from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Response
 
 from gcp_sandbox.http import NOT_MET, ApiError, Call, route
-from gcp_sandbox.services.logging.written import filled
-from gcp_sandbox.wire import etag, number, stamp
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
+from gcp_sandbox.state import State
+from gcp_sandbox.wire import etag, fill, number, stamp
 
 _BUCKET = "/storage/v1/b/{bucket}"
 _OBJECT = f"{_BUCKET}/o/{{object}}"
@@ -35,7 +30,7 @@ _OBJECT = f"{_BUCKET}/o/{{object}}"
 _OF_EVERY_CALL = {"alt", "fields", "prettyPrint", "projection", "uploadType"}
 _OF_LISTS = ("prefix", "delimiter", "startOffset", "maxResults", "pageToken")
 _WRITABLE = {"bucket", "cacheControl", "contentType", "crc32c", "md5Hash", "metadata", "name"}
-_SHAPES = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_shape = partial(fill, __file__)
 
 
 # The resource of an object without links, and its bytes.
@@ -71,7 +66,7 @@ class Storage:
         generation = str(int(at.timestamp()) * 10**6 + number("generation", at, below=10**6))
         values = {"bucket": bucket, "name": name, "quoted": quote(name, safe=""), "generation": generation}
         values |= {"size": str(len(data)), "at": stamp(at, 3), "until": stamp(at + kept, 3) if kept else None}
-        made = filled(_SHAPES["object"], values | {"etag": etag("object", generation)[1:-1]})
+        made = _shape("object", **values, etag=etag("object", generation)[1:-1])
         self.objects[bucket][name] = said | made, data
 
     def release(self, bucket: str, name: str) -> None:
@@ -168,10 +163,10 @@ def list_objects(sandbox: State, call: Call, bucket: str) -> dict:
             head, cut, _ = name.removeprefix(prefix).partition(delimiter or "\n")  # no name has a line end
             found[prefix + head + cut] = bool(cut)
     size, left = min(int(asked or 0) or 1000, 1000), [entry for entry in found if entry > after]
-    page, values = left[:size], {"token": left[size - 1] if left[size:] else None}
+    page, token = left[:size], left[size - 1] if left[size:] else None
     prefixes = [entry for entry in page if found[entry]]
     items = [sandbox.storage.drawn(call, bucket, entry) for entry in page if not found[entry]]
-    return filled(_SHAPES["objects"], values | {"prefixes": prefixes or None, "items": items or None})
+    return _shape("objects", token=token, prefixes=prefixes or None, items=items or None)
 
 
 @route("storage", "GET", f"/download{_OBJECT}", "storage.objects.get")
@@ -204,9 +199,9 @@ def get_bucket(sandbox: State, call: Call, bucket: str) -> dict:
     _only(call)
     sandbox.storage.bucket(bucket)
     seconds = int(sandbox.storage.retention[bucket].total_seconds())
-    policy = filled(_SHAPES["retention"], {"seconds": seconds}) if seconds else None
+    policy = _shape("retention", seconds=seconds) if seconds else None
     number, region = sandbox.inventory.project_number, sandbox.inventory.region.upper()
-    return filled(_SHAPES["bucket"], {"bucket": bucket, "number": number, "region": region, "policy": policy})
+    return _shape("bucket", bucket=bucket, number=number, region=region, policy=policy)
 
 
 @route("storage", "GET", f"{_BUCKET}/iam/testPermissions")
@@ -218,4 +213,4 @@ def test_permissions(sandbox: State, call: Call, bucket: str) -> dict:
     if not all(permission.startswith("storage.") for permission in asked):
         raise ApiError(400, "", "Invalid argument.", "invalid")
     held = [permission for permission in asked if sandbox.iam.holds(permission)]
-    return filled(_SHAPES["permissions"], {"held": held or None})
+    return _shape("permissions", held=held or None)

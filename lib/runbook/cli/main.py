@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -118,25 +117,17 @@ def _title(path: Path) -> dict[str, str]:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The default is a free port.")
 def sandbox(system: Any, world: str, port: int) -> None:
     """Serve the sandbox on loopback, and print the variables that point bq, gcloud, curl and Jupyter to it."""
-    import tempfile
-
     from runbook.cloud.target import sandbox_app
 
     app = sandbox_app(system, world)
     from gcp_sandbox import serve  # after sandbox_app, which checks that it is installed
 
-    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
-        try:
-            server = serve.serve(app, port)
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise NoAnswer(f"port {port} cannot be used", why, next="use another --port, or omit it.") from None
-        with server as served, suppress(KeyboardInterrupt):
-            for key, value in serve.environment(served.url, system.project, Path(folder)).items():
-                click.echo(f"export {key}={shlex.quote(value)}")
-            click.echo(f"# {app.sandbox.world.about} Paste the lines above into another terminal. Ctrl-C stops it.")
-            sys.stdout.flush()
-            served.thread.join()
+    try:
+        server = serve.serve(app, port)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise NoAnswer(f"port {port} cannot be used", why, next="use another --port, or omit it.") from None
+    serve.until_stopped(server, app, click.echo)
 
 
 @main.command()

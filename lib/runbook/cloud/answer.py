@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,16 @@ def token_of(page: dict[str, Any], seen: set[str]) -> str:
         raise CannotRead("the pages of this list do not end", "run again; if it happens again, report it.")
     seen |= {token} - {""}
     return token
+
+
+def paged(ask: Callable[[str], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every page of a list: `ask` answers a token with its page, "" with the first one. Raises as `token_of`."""
+    token, seen = "", set[str]()
+    while True:
+        page = ask(token)
+        yield page
+        if not (token := token_of(page, seen)):
+            return
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote
 
-from runbook.cloud.answer import PORTAL, answered, objects, readable, token_of
+from runbook.cloud.answer import PORTAL, answered, objects, paged, readable
 from runbook.cloud.failures import CannotRead, gap
 from runbook.cloud.guard import ReadOnlyGuard
 from runbook.model.errors import NoRecord, RunbookError, Taken
@@ -114,19 +114,17 @@ class Bucket:
 
     def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
         """The names below a folder; with the delimiter "/", only those directly below it, of folders, too."""
-        asked, seen = {"prefix": f"{self.prefix}{prefix}/", "delimiter": delimiter, "pageToken": ""}, set[str]()
-        asked["fields"] = "items/name,prefixes,nextPageToken"
+        asked = {"prefix": f"{self.prefix}{prefix}/", "delimiter": delimiter or None}
+        asked["fields"], url = "items/name,prefixes,nextPageToken", f"{API}/storage/v1/b/{self.bucket}/o"
+
+        def ask(token: str) -> dict[str, Any]:
+            return answered(self.session.get(url, params=asked | {"pageToken": token or None}, timeout=TIMEOUT_S))
+
         with self._reported(prefix):
-            while True:
-                query = {key: value for key, value in asked.items() if value}
-                url = f"{API}/storage/v1/b/{self.bucket}/o"
-                page = answered(self.session.get(url, params=query, timeout=TIMEOUT_S))
+            for page in paged(ask):
                 names = [str(item.get("name")) for item in objects(page, "items")]
                 for name in (*names, *map(str, objects(page, "prefixes"))):
                     yield name.removeprefix(self.prefix).rstrip("/")
-                asked["pageToken"] = token_of(page, seen)
-                if not asked["pageToken"]:
-                    return
 
     def _get(self, name: str, **query: str) -> Any:
         """The answer to a read of one object; None if there is none."""

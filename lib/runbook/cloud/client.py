@@ -10,10 +10,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, readable, token_of
+from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, paged, readable
 from runbook.cloud.failures import CannotRead, sign_in
 from runbook.cloud.target import Target
 from runbook.model.errors import NoCredentials
@@ -135,14 +136,13 @@ class Cloud:
         """
         asked: dict[str, Any] = {"resourceNames": [f"projects/{self.settings.project}"], "filter": wanted}
         asked |= {"orderBy": "timestamp desc", "pageSize": min(most, 1000)}
-        found, seen, ask = list[dict[str, Any]](), set[str](), self.logging.logging_api.api_request
-        while True:
+        send = partial(self.logging.logging_api.api_request, "POST", "/entries:list", expect_json=False, timeout=20)
+
+        def ask(token: str) -> dict[str, Any]:
             with readable("logging"):
-                answer = json_object(ask("POST", "/entries:list", data=asked, expect_json=False, timeout=20))
-            found += objects(answer, "entries")
-            asked["pageToken"] = token_of(answer, seen)
-            if len(found) >= most or not asked["pageToken"]:
-                return found[:most]
+                return json_object(send(data=asked | ({"pageToken": token} if token else {})))
+
+        return list(islice((entry for page in paged(ask) for entry in objects(page, "entries")), most))
 
     def location(self, dataset: str) -> str:
         """Where the jobs of a dataset run; asked once. Raises Google's own exceptions, and CannotRead."""
@@ -167,12 +167,7 @@ class Cloud:
 
     def pages(self, api: str, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every page of a list, up to the page without a token. Raises as `get`."""
-        token, seen = "", set[str]()
-        while True:
-            page = self.get(api, path, **query, **({"pageToken": token} if token else {}))
-            yield page
-            if not (token := token_of(page, seen)):
-                return
+        return paged(lambda token: self.get(api, path, **query, pageToken=token or None))
 
     def items(self, api: str, path: str, key: str, **query: Any) -> list[dict[str, Any]]:
         """All items of a list. Raises as `get`."""

@@ -112,9 +112,9 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
 
 
 def _in_process(settings: Settings, world: str) -> Cloud:
-    from runbook.cloud.transports import InProcess
-
     app = sandbox_app(settings, world)
+    from gcp_sandbox.inprocess import InProcess  # after sandbox_app, which checks that it is installed
+
     return Cloud(settings, "sandbox", InProcess(app), world=app.sandbox.world.about)
 
 

@@ -1,15 +1,12 @@
-"""Transports that send requests: to Google, to a served sandbox, and to the sandbox in this process."""
+"""Transports that send requests: to Google, and to a served sandbox."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPResponse
 from urllib3.util.retry import Retry
 
 
@@ -37,28 +34,3 @@ class Loopback(HTTPAdapter):
         inner.headers["Host"] = url.netloc
         inner.url = f"{self.base}{url.path}" + (f"?{url.query}" if url.query else "")
         return super().send(inner, **{**options, "proxies": {}})
-
-
-class InProcess(HTTPAdapter):
-    """The transport to the sandbox in this process: it calls `app`, a WSGI app, without a socket. If the app drops the
-    connection, raises `requests.ConnectionError`."""
-
-    def __init__(self, app: Callable[..., Any]):
-        super().__init__()
-        self.app = app
-
-    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
-        from werkzeug.test import EnvironBuilder, run_wsgi_app
-
-        url = urlsplit(str(request.url))
-        given = {"method": request.method, "headers": list(request.headers.items()), "data": request.body}
-        base = f"{url.scheme}://{url.netloc}"
-        environ = EnvironBuilder(path=url.path, base_url=base, query_string=url.query, **given).get_environ()
-        try:
-            parts, status, headers = run_wsgi_app(self.app, environ)
-            body = b"".join(parts)
-        except ConnectionError as error:
-            raise requests.ConnectionError(str(error), request=request) from error
-        code, _, reason = status.partition(" ")
-        raw = HTTPResponse(BytesIO(body), headers=headers, status=int(code), reason=reason, preload_content=False)
-        return self.build_response(request, raw)

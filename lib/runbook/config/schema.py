@@ -252,8 +252,7 @@ class Settings(Part):
 
     def named(self, function: str) -> Function:
         """A function of params; one that params do not list has no tables and no secrets."""
-        unknown = {"name": function, "service": "", "job": "", "repeat": "asks", "tables": [], "secrets": []}
-        return next((f for f in self.functions if f.name == function), Function.model_construct(**unknown))
+        return next((f for f in self.functions if f.name == function), Function.model_construct(name=function))
 
     def function_of(self, name: str) -> str:
         """The function with this name, service or label; the name itself if there is none. Labels are in lower case."""
@@ -269,10 +268,8 @@ class Settings(Part):
             about = f"--entitlement={entitlement} --location=global --project={self.project}"
             return f'gcloud pam grants create {about} --requested-duration=14400s --justification="…"'
         until = '"expression=request.time < timestamp(\\"$(date -u -d +4hours +%FT%TZ)\\"),title=four_hours"'
-        return (
-            f"gcloud projects add-iam-policy-binding {self.project} --member=user:YOU --role={role} --condition="
-            + until
-        )
+        grant = f"gcloud projects add-iam-policy-binding {self.project} --member=user:YOU --role={role}"
+        return f"{grant} --condition={until}"
 
     def table(self, name: str) -> str:
         """`project.dataset.table`, as SQL writes it between backticks."""

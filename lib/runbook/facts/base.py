@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from inspect import signature
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -77,8 +77,8 @@ def fact(read: Callable[Concatenate[Cloud, Moment, P], Read]) -> Callable[P, Ask
         except TypeError as error:
             raise TypeError(f"{read.__name__}() {error}") from None
         bound.apply_defaults()
-        values = tuple(bound.arguments.items())[2:]  # however they were written: they tell one question from another
-        return lambda cloud, moment: read(cloud, moment, **dict(values))
+        # However they were written: they tell one question from another.
+        return partial(read, **dict(tuple(bound.arguments.items())[2:]))
 
     # For help, and for Jupyter.
     asking.__signature__ = known.replace(parameters=list(known.parameters.values())[2:], return_annotation="Ask")
@@ -97,9 +97,8 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     rows = tuple(_local(row, moment) for row in answer.rows)
     gaps = tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps)
     about = {"more": answer.more, "absent": answer.absent, "function": read.function, "zone": moment.zone}
-    # The parameters of the fact's function, such as hours, are what its `ask` holds; no time is in them.
-    held = (cell.cell_contents for cell in getattr(ask, "__closure__", None) or ())
-    question = f"{read.name} {[repr(value) for value in held if not callable(value)]}"
+    # The parameters of the fact's function, such as hours; no time is in them.
+    question = f"{read.name} {getattr(ask, 'keywords', {})}"
     return Fact(read.name, rows, line, moment.at, sql, gaps, **about, question=question)
 
 

@@ -26,12 +26,12 @@ from runbook.model.rows import Column, Copy, Snapshot, Table
 
 def tables() -> Ask:
     """Every table of the main dataset."""
-    return _listed("tables", "main", "TABLE", _table, lambda r: r.table)
+    return _listed("tables", "main", "TABLE", _table, _by_name)
 
 
 def snapshots() -> Ask:
     """The snapshots of the backup dataset, newest first."""
-    return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, lambda r: (-r.taken.timestamp(), r.table))
+    return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, _newest_first)
 
 
 @fact
@@ -56,6 +56,14 @@ def _listed(
         return replace(read, gaps=(*named.gaps, *read.gaps, *unsent))
 
     return Read(name, line, see, thing=dataset, no_history_of="a list of tables")
+
+
+def _by_name(row: Table) -> str:
+    return row.table
+
+
+def _newest_first(row: Snapshot) -> tuple[float, str]:
+    return -row.taken.timestamp(), row.table
 
 
 def _typed(listed: Any) -> tuple[str, str] | None:

@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings(Sequence[Finding]):
-    """The findings of one or more checks, in order."""
+    """The findings of one or more checks, in order. No tuple, because IPython shows a tuple's text in its own way."""
 
     rows: tuple[Finding, ...] = ()
 

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 import gcp_sandbox
-from runbook.cloud.transports import InProcess
+from gcp_sandbox.inprocess import InProcess
 from runbook.config.load import load_settings
 
 INBOX = "https://inbox.example.com/messages"

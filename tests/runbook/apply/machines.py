@@ -29,10 +29,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from werkzeug.test import run_wsgi_app
 
 from gcp_sandbox.app import App
+from gcp_sandbox.inprocess import InProcess
 from gcp_sandbox.serve import serve
 from runbook.apply import attempts
 from runbook.cloud.bucket import Bucket, RecordGuard, bucket_at
-from runbook.cloud.transports import InProcess
 from runbook.context import KERNEL, Told
 from runbook.records.files import json_of
 from runbook.records.store import Store

@@ -9,9 +9,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from gcp_sandbox.checkout import sample
 from runbook.apply.secret_value import FILE, LIMIT, NAME, SecretValue
 from runbook.context import KERNEL, Told
-from runbook.facts.checkout.source_code import archive, sample
+from runbook.facts.checkout.source_code import archive
 from runbook.model.errors import Refused
 
 VALUE = 'pä/ss+wörd="x" \\ 1'

@@ -14,13 +14,13 @@ import yaml
 from click.testing import CliRunner
 
 from gcp_sandbox.http import HOSTS
+from gcp_sandbox.inprocess import InProcess
 from runbook.cli import compare as module
 from runbook.cli.compare import KNOWN, differences
 from runbook.cli.main import main
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.guard import _READS, READS
-from runbook.cloud.transports import InProcess
 from runbook.config.load import load_settings
 from runbook.model.errors import Exit
 from tests import shapes

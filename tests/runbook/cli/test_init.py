@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 from google.oauth2.credentials import Credentials
 
 import gcp_sandbox
+from gcp_sandbox.inprocess import InProcess
 from gcp_sandbox.serve import serve
 from runbook.cli import init as module
 from runbook.cli.main import main
 from runbook.cloud.client import Cloud
-from runbook.cloud.transports import InProcess
 from runbook.config.load import ROOT, load_settings
 from runbook.config.schema import Settings
 from runbook.facts.base import Answer

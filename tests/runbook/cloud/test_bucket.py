@@ -21,11 +21,12 @@ from urllib3 import HTTPResponse
 
 import gcp_sandbox
 from gcp_sandbox.faults import Faults
+from gcp_sandbox.inprocess import InProcess
 from gcp_sandbox.serve import serve
 from gcp_sandbox.world.schema import Fault
 from runbook.cloud.bucket import Bucket, RecordGuard
 from runbook.cloud.guard import Redirected
-from runbook.cloud.transports import InProcess, Loopback, network
+from runbook.cloud.transports import Loopback, network
 from runbook.config.load import load_settings
 from runbook.model.errors import NoRecord, RequestBlocked, Taken
 from runbook.records import store as stores

@@ -17,13 +17,14 @@ import requests
 from requests.adapters import BaseAdapter
 
 import gcp_sandbox
+from gcp_sandbox.inprocess import InProcess
 from gcp_sandbox.services.bigquery import api
 from runbook import facts
 from runbook.cloud.answer import MOST_PAGES
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
 from runbook.cloud.query import select
-from runbook.cloud.transports import InProcess, network
+from runbook.cloud.transports import network
 from runbook.config.load import load_settings
 from runbook.config.schema import Settings
 from runbook.facts.base import observe

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import gcp_sandbox
+from gcp_sandbox.checkout import sample
 from runbook.config.load import ROOT, load_settings
 from runbook.facts.checkout import source_code
 from tests.runbook.changes import Place, Result
@@ -73,12 +74,12 @@ def test_only_the_very_code_counts(places: tuple[Place, Place], monkeypatch: pyt
     live, staging = places
     monkeypatch.setattr(source_code, "run_tests", lambda *_: (True, "3 passed"))
     monkeypatch.setattr(source_code, "leaks", lambda *_: [])
-    code = {"source": str(source_code.sample())}
+    code = {"source": str(sample())}
     first = staging.plan("deploy", environment="staging", **code)
     staging.approve(first.id)
     assert staging.go("deploy", first.id, environment="staging", **code).outcome.result == "applied"
     assert [verdict for verdict, _ in gate(live.run("deploy", environment="live", **code))] == ["ok"]
-    found = source_code.inspect_source(source_code.sample())
+    found = source_code.inspect_source(sample())
     monkeypatch.setattr(source_code, "inspect_source", lambda _: found.__class__(**{**vars(found), "digest": "f" * 40}))
     assert gate(live.run("deploy", environment="live", **code)) == [("alert", "not yet")]
 

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 import gcp_sandbox
+from gcp_sandbox.inprocess import InProcess
 from gcp_sandbox.services.bigquery import seed
 from runbook.cloud.client import Cloud
-from runbook.cloud.transports import InProcess
 from runbook.config.load import YAML_LOADER, load_settings
 from runbook.facts.base import observe
 from runbook.incidents.causes import Cause, Causes, patterns

@@ -163,3 +163,10 @@ def test_each_parameter_of_a_fact_is_part_of_its_question(sandbox: Any) -> None:
     once, again = ({observe(ask, cloud, at).question: name for name, ask in several.items()} for at in (moment, later))
     assert once == again
     assert len(once) == len(several)
+
+
+@pytest.mark.parametrize("make", [facts.tables, facts.snapshots, facts.functions, facts.schema])
+def test_a_fact_that_is_made_again_asks_the_same_question(sandbox: Any, make: Any) -> None:
+    """As in a cell that is run again: its newest read counts."""
+    once, again = (observe(make(), *sandbox()).question for _ in range(2))
+    assert once == again

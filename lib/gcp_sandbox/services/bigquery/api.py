@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from gcp_sandbox import wire
 from gcp_sandbox.http import ApiError, Call, route
+from gcp_sandbox.state import State
 
 if TYPE_CHECKING:
     from gcp_sandbox.services.bigquery.jobs import Job
     from gcp_sandbox.services.bigquery.result import Result
-    from gcp_sandbox.state import State
 
 
 _PROJECT = "/bigquery/v2/projects/{project}"
@@ -77,19 +77,7 @@ def datasets_list(sandbox: State, call: Call, project: str) -> dict:
 @route("bigquery", "GET", f"{_PROJECT}/datasets/{{dataset}}", "bigquery.datasets.get")
 def datasets_get(sandbox: State, _call: Call, project: str, dataset: str) -> dict:
     """One dataset, as old as the project's tables."""
-    catalog = sandbox.bigquery.catalog
-    name, born = catalog.dataset(project, dataset), wire.millis(catalog.born)
-    return {
-        "kind": "bigquery#dataset",
-        "etag": wire.etag(name),
-        "id": f"{project}:{name}",
-        "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/datasets/{name}",
-        "datasetReference": {"projectId": project, "datasetId": name},
-        "location": catalog.location,
-        "type": "DEFAULT",
-        "creationTime": born,
-        "lastModifiedTime": born,
-    }
+    return sandbox.bigquery.catalog.about(project, dataset)
 
 
 @route("bigquery", "GET", _TABLES, "bigquery.tables.list")

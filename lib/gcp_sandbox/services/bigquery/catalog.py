@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import duckdb
 
@@ -14,13 +15,11 @@ from gcp_sandbox.services.bigquery import seed, values
 from gcp_sandbox.services.bigquery.googlesql.sql import Ref, invalid, unsupported
 from gcp_sandbox.services.bigquery.past import Past
 from gcp_sandbox.services.bigquery.table import Table
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-    from gcp_sandbox.world.events import Run
-
+from gcp_sandbox.state import State
+from gcp_sandbox.world.events import Run
 
 _AGE = timedelta(days=400)
+_shape = partial(wire.fill, __file__)
 _ADDED = "incoming.rows"
 
 
@@ -82,6 +81,12 @@ class Catalog:
         if project != self.project or dataset not in self.datasets:
             raise ApiError(404, "NOT_FOUND", f"Not found: Dataset {project}:{dataset}{where}", "notFound")
         return dataset
+
+    def about(self, project: str, dataset: str) -> dict:
+        """The resource of a dataset, which is as old as the project's tables."""
+        name, born = self.dataset(project, dataset), wire.millis(self.born)
+        values = {"project": project, "name": name, "etag": wire.etag(name), "location": self.location, "born": born}
+        return _shape("dataset", **values)
 
     def within(self, location: str, ref: Ref) -> None:
         """Raises ApiError 404 for a job in another location than the datasets."""
@@ -185,36 +190,18 @@ class Catalog:
 
     def resource(self, table: Table, full: bool = True) -> dict:
         """The Table resource, or the shorter one that a list has."""
-        ref = table.ref
-        made: dict[str, Any] = {
-            "kind": "bigquery#table",
-            "id": str(ref),
-            "tableReference": ref.resource,
-            "type": "SNAPSHOT" if table.kind == "SNAPSHOT" else "TABLE",
-            "creationTime": wire.millis(table.created),
-        }
-        if table.labels:
-            made["labels"] = table.labels
-        if table.expires:
-            made["expirationTime"] = wire.millis(table.expires)
+        expires = wire.millis(table.expires) if table.expires else None
+        about = {"ref": table.ref, "type": "SNAPSHOT" if table.kind == "SNAPSHOT" else "TABLE"}
+        about |= {"created": wire.millis(table.created), "labels": table.labels or None, "expires": expires}
+        listed = _shape("listed", **about)
         if not full:
-            return made
-        size = str(self.size(table))
-        made |= {
-            "etag": wire.etag(str(ref), table.modified, table.fields),
-            "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{ref.project}/datasets/{ref.dataset}"
-            f"/tables/{ref.table}",
-            "schema": {"fields": table.fields},
-            "numRows": str(self.count(table)),
-            "numBytes": size,
-            "numTotalLogicalBytes": size,
-            "numLongTermBytes": "0",
-            "lastModifiedTime": wire.millis(table.modified),
-            "location": self.location,
-        }
+            return listed
+        sizes = {"rows": str(self.count(table)), "size": str(self.size(table))}
+        modified, etag = wire.millis(table.modified), wire.etag(str(table.ref), table.modified, table.fields)
+        definitions: dict[str, Any] = {"SNAPSHOT": None, "CLONE": None}
         if table.base:
-            word = table.kind.lower()
             # With a fraction: `bq show` cannot parse it otherwise.
             taken = wire.stamp(table.created, 3)
-            made[f"{word}Definition"] = {"baseTableReference": table.base.resource, f"{word}Time": taken}
-        return made
+            definitions[table.kind] = {"baseTableReference": table.base.resource, f"{table.kind.lower()}Time": taken}
+        said = {"ref": table.ref, "table": table, "etag": etag, "modified": modified, "location": self.location}
+        return listed | _shape("table", **said, **sizes, **definitions)

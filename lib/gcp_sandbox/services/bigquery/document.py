@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from gcp_sandbox.http import ROUTES, Call, Route, route
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
+from gcp_sandbox.state import State
+from gcp_sandbox.wire import fill, shapes
 
 _PROJECT = "/bigquery/v2/projects/{project}"
 
-# Query parameters of the methods, from their discovery entries.
-_ARGUMENTS = (
-    "maxResults",
-    "pageToken",
-    "startIndex",
-    "timeoutMs",
-    "location",
-    "selectedFields",
-    "view",
-    "all",
-    "filter",
-    "projection",
-    "stateFilter",
-    "allUsers",
-    "minCreationTime",
-    "maxCreationTime",
-    "parentJobId",
-    "datasetView",
-    "formatOptions.useInt64Timestamp",
-    "accessPolicyVersion",
-    "autodetect_schema",
-)
+_SHAPES, _shape = shapes(__file__), partial(fill, __file__)
 
 
 @route("bigquery", "GET", "/$discovery/rest")
@@ -50,38 +28,15 @@ def discovery(_sandbox: State, call: Call) -> dict:
                 found, f"bigquery.{resource}.{name}"
             )
     root = f"http://{call.headers.get('host', call.host)}/"
-    return {
-        "kind": "discovery#restDescription",
-        "discoveryVersion": "v1",
-        "id": "bigquery:v2",
-        "name": "bigquery",
-        "version": "v2",
-        "rootUrl": root,
-        "servicePath": "bigquery/v2/",
-        "basePath": "/bigquery/v2/",
-        "baseUrl": f"{root}bigquery/v2/",
-        "batchPath": "batch/bigquery/v2",
-        "schemas": {name: {"id": name, "type": "object"} for name in ("Body", "Answer")},
-        "resources": methods,
-    }
+    return _shape("document", root=root, resources=methods)
 
 
 def _method(found: Route, name: str) -> dict:
     path = re.sub(r"\{(\w+)\}", r"{+\1Id}", found.path.removeprefix("/bigquery/v2/"))
     required = re.findall(r"\{\+(\w+)\}", path)
-    made: dict[str, Any] = {
-        "id": name,
-        "path": path,
-        "httpMethod": found.method,
-        "parameterOrder": required,
-        "parameters": {n: {"type": "string", "location": "path", "required": True} for n in required}
-        | {n: {"type": "string", "location": "query"} for n in _ARGUMENTS},
-        "response": {"$ref": "Answer"},
-    }
-    if found.method in ("POST", "PATCH"):
-        made["request"] = {"$ref": "Body"}
-    if name == "bigquery.jobs.insert":
-        upload = {"multipart": True, "path": f"/upload/bigquery/v2/{path}"}
-        protocols = {"simple": upload, "resumable": {**upload, "path": "/resumable" + upload["path"]}}
-        made |= {"supportsMediaUpload": True, "mediaUpload": {"accept": ["*/*"], "protocols": protocols}}
-    return made
+    parameters = {n: {"type": "string", "location": "path", "required": True} for n in required}
+    parameters |= {n: {"type": "string", "location": "query"} for n in _SHAPES["arguments"]}
+    request = {"$ref": "Body"} if found.method in ("POST", "PATCH") else None
+    upload = _shape("upload", path=path) if name == "bigquery.jobs.insert" else None
+    about = {"id": name, "path": path, "method": found.method, "required": required, "parameters": parameters}
+    return _shape("method", **about, request=request, uploads=True if upload else None, upload=upload)

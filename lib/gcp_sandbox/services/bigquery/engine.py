@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 import duckdb
 from sqlglot import ErrorLevel, exp
@@ -16,12 +15,9 @@ from gcp_sandbox.services.bigquery.catalog import Catalog
 from gcp_sandbox.services.bigquery.googlesql import names, sql
 from gcp_sandbox.services.bigquery.googlesql.rewrite import Context, rewrite
 from gcp_sandbox.services.bigquery.googlesql.sql import Ref, Statement, invalid, unsupported
+from gcp_sandbox.services.bigquery.jobs import Job
 from gcp_sandbox.services.bigquery.result import Result
-
-if TYPE_CHECKING:
-    from gcp_sandbox.services.bigquery.jobs import Job
-    from gcp_sandbox.state import State
-
+from gcp_sandbox.state import State
 
 _MEGABYTE = 1 << 20
 

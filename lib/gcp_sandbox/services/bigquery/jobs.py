@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox import wire
 from gcp_sandbox.http import ApiError
 from gcp_sandbox.services.bigquery.googlesql.sql import Ref, invalid, unsupported
 from gcp_sandbox.services.bigquery.result import Result
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
+from gcp_sandbox.state import State
 
 # What a copy needs on its source, and on the dataset of its destination. If it expires, add deleteSnapshot.
 # https://cloud.google.com/bigquery/docs/table-snapshots-create, …/table-snapshots-restore, …/table-clones-create

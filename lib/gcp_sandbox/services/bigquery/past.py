@@ -7,15 +7,12 @@ without those of a later time, as the functions of the story wrote them.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.services.bigquery import values
 from gcp_sandbox.services.bigquery.googlesql.sql import Ref, invalid
+from gcp_sandbox.services.bigquery.table import Table
 from gcp_sandbox.wire import millis
-
-if TYPE_CHECKING:
-    from gcp_sandbox.services.bigquery.table import Table
-
 
 WINDOW = timedelta(days=7)
 

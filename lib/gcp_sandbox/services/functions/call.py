@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
 from gcp_sandbox.http import Call, route
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import stamp
 from gcp_sandbox.world.events import Attempt
 from gcp_sandbox.world.inventory import Function
 from gcp_sandbox.world.lines import answer
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
 
 
 @route("call", "POST", "/")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from werkzeug.wrappers import Response
 
@@ -18,12 +18,9 @@ from gcp_sandbox.operations import Operation
 from gcp_sandbox.services.functions.build import Code, build
 from gcp_sandbox.services.functions.functions import FUNCTIONS, known
 from gcp_sandbox.services.run.revisions import NOT_LISTENING, condition, environment, last, uid
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import digest, stamp
 from gcp_sandbox.world.events import Entry
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _SOURCE = ("buildConfig.source.storageSource", "buildConfig.source")
 

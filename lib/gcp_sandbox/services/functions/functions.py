@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.run.revisions import LOGGED, secret_variables
-from gcp_sandbox.wire import digest, not_found, page, sent, stamp
+from gcp_sandbox.state import State
+from gcp_sandbox.wire import digest, fill, not_found, page, sent, stamp
 from gcp_sandbox.world.inventory import Function
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _LOCATIONS = "/v2/projects/{project}/locations"
 FUNCTIONS = f"{_LOCATIONS}/{{location}}/functions"
+_shape = partial(fill, __file__)
 
 
 class Functions:
@@ -42,56 +41,27 @@ class Functions:
         service = services.services[function.name]
         said = self.sandbox.story.state(function)
         message = {"severity": "ERROR", "type": "CloudRunServiceNotReady", "message": said.message}
-        return {
-            "name": f"{inventory.place}/functions/{function.name}",
-            "environment": "GEN_2",
-            "state": said.state,
-            **({"stateMessages": [message]} if said.message else {}),
-            "createTime": service["createTime"],
-            "updateTime": stamp(datetime.fromisoformat(services.revisions[function.name][-1]["createTime"]), 9),
-            "labels": {"deployment-tool": "cli-gcloud", "source-system": function.source_system},
-            "url": f"https://{inventory.region}-{inventory.project}.cloudfunctions.net/{function.name}",
-            "buildConfig": {
-                "build": self.build_name(function.name),
-                "runtime": function.runtime,
-                "entryPoint": "main",
-                "source": self.source(function.name),
-                "sourceProvenance": {"resolvedStorageSource": self.source(function.name)["storageSource"]},
-                "dockerRegistry": "ARTIFACT_REGISTRY",
-            },
-            "serviceConfig": {
-                "service": service["name"],
-                "uri": service["uri"],
-                "timeoutSeconds": function.timeout_s,
-                "availableMemory": function.memory,
-                "availableCpu": "0.3333",
-                "maxInstanceCount": 1,
-                "maxInstanceRequestConcurrency": 1,
-                "ingressSettings": "ALLOW_ALL",
-                "serviceAccountEmail": inventory.account,
-                "environmentVariables": {**LOGGED},
-                **self._secrets(function),
-            },
-        }
+        references, source = self.sandbox.story.references(function), self.source(function.name)
+        return _shape(
+            "function",
+            here=inventory,
+            function=function,
+            said=said,
+            messages=[message] if said.message else None,
+            created=service["createTime"],
+            updated=stamp(datetime.fromisoformat(services.revisions[function.name][-1]["createTime"]), 9),
+            build=self.build_name(function.name),
+            source=source,
+            stored=source["storageSource"],
+            service=service["name"],
+            uri=service["uri"],
+            logged={**LOGGED},
+            variables=[self._variable(*one) for one in secret_variables(references)],
+            volumes=[_shape("volume", here=inventory, reference=r) for r in references if r.volume],
+        )
 
-    def _secrets(self, function: Function) -> dict[str, Any]:
-        references, project = self.sandbox.story.references(function), self.sandbox.inventory.project
-        return {
-            "secretEnvironmentVariables": [
-                {"key": key, "projectId": project, "secret": secret, "version": version}
-                for key, secret, version in secret_variables(references)
-            ],
-            "secretVolumes": [
-                {
-                    "mountPath": f"/secrets/{r.secret}",
-                    "projectId": project,
-                    "secret": r.secret,
-                    "versions": [{"version": r.version, "path": "value"}],
-                }
-                for r in references
-                if r.volume
-            ],
-        }
+    def _variable(self, key: str, secret: str, version: str) -> dict[str, Any]:
+        return _shape("variable", here=self.sandbox.inventory, key=key, secret=secret, version=version)
 
     def build_name(self, *seed: str) -> str:
         """The full name of a build."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.http import ApiError
 from gcp_sandbox.services.logging import written
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import digest, stamp
 from gcp_sandbox.world.events import Change, Entry
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 # Time from the request of a deployment to its revision: the duration of the build.
 BUILD = timedelta(seconds=95)
@@ -21,9 +18,9 @@ _START = timedelta(seconds=20)  # of the first instance
 _VERSIONS = {"ENABLED": "enable", "DISABLED": "disable", "DESTROYED": "destroy"}
 
 # Required permission of a call → its method in the audit log; and back, with the other changes in a world.
-MADE: dict[str, str] = written.table("made")
-_NEEDED: dict[str, str] = {method: permission for permission, method in MADE.items()} | written.table("needed")
-_CODES: dict[str, int] = written.table("codes")
+MADE: dict[str, str] = written.TABLES["made"]
+_NEEDED: dict[str, str] = {method: permission for permission, method in MADE.items()} | written.TABLES["needed"]
+_CODES: dict[str, int] = written.TABLES["codes"]
 _UPDATE = MADE["cloudfunctions.functions.update"]
 _REPLACE = "google.cloud.serverless.internal.InternalServices.ReplaceInternalService"
 

@@ -6,17 +6,14 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.logging import audit, written
 from gcp_sandbox.services.logging.log_filter import Filter, compiled
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import digest, number, stamp
 from gcp_sandbox.world.events import Entry
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 # One call scans at most this many entries; the next page may have further matches.
 SCAN = 50_000

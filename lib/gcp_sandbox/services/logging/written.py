@@ -1,48 +1,20 @@
 """What the platform and the framework write around a line: labels, requests, attempts of jobs, events of revisions.
 
-The shapes, and what is a table, are data in shapes.yaml; `shape` fills one of them in.
+The shapes, and what is a table, are data in written.yaml.
 """
 
 from __future__ import annotations
 
 import json
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-import yaml
-
-from gcp_sandbox.wire import digest, number, stamp
+from gcp_sandbox.state import State
+from gcp_sandbox.wire import digest, fill, number, shapes, stamp
 from gcp_sandbox.world.events import Entry
 
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
-
-def shape(name: str, /, **values: Any) -> Any:
-    """One of the shapes, filled in with values."""
-    return filled(table(name), values)
-
-
-def table(name: str) -> dict[Any, Any]:
-    """One of the tables among the shapes."""
-    return _shapes()[name]
-
-
-@cache
-def _shapes() -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parent / "shapes.yaml").read_text(encoding="utf-8"))
-
-
-def filled(part: Any, values: dict[str, Any]) -> Any:
-    """A shape with values in the place of its names; a key whose value is None is left out."""
-    if isinstance(part, dict):
-        return {key: made for key, inner in part.items() if (made := filled(inner, values)) is not None}
-    if isinstance(part, list):
-        return [filled(inner, values) for inner in part]
-    if isinstance(part, str):
-        return values[part[1:]] if part.startswith("$") else part.format_map(values)
-    return part
+TABLES = shapes(__file__)
+shape = partial(fill, __file__)
 
 
 def labels(entry: Entry, sandbox: State) -> dict[str, str] | None:
@@ -96,7 +68,7 @@ def message(entry: Entry, sandbox: State) -> dict[str, Any] | None:
     if entry.payload != "attempt":
         return None
     begun = entry.text == "AttemptStarted"
-    status, debug = (None, None) if begun else table("attempts")[entry.status]
+    status, debug = (None, None) if begun else TABLES["attempts"][entry.status]
     return shape(
         "attempt",
         kind=entry.text,

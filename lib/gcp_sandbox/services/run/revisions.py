@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from gcp_sandbox.wire import digest, etag, stamp
+from gcp_sandbox.wire import digest, etag, fill, stamp
 from gcp_sandbox.world.inventory import Function, Inventory
 from gcp_sandbox.world.schema import SecretReference
+
+_shape = partial(fill, __file__)
 
 # What a revision takes over from the service's template.
 TEMPLATE = ("labels", "annotations", "serviceAccount", "timeout", "maxInstanceRequestConcurrency", "scaling")
@@ -25,27 +28,16 @@ NOT_LISTENING = (
 def template(function: Function, n: int, inventory: Inventory, secrets: Sequence[SecretReference]) -> dict[str, Any]:
     """The template of a revision with a function's `n`-th code."""
     files = [r for r in secrets if r.volume]
-    return {
-        "labels": labels(function),
-        "serviceAccount": inventory.account,
-        "timeout": f"{function.timeout_s}s",
-        "maxInstanceRequestConcurrency": 1,
-        "containers": [
-            {
-                "name": "worker",
-                "image": image(function.name, n, inventory),
-                "resources": {"limits": {"cpu": "0.3333", "memory": function.memory}},
-                "env": environment(secret_variables(secrets)),
-                "volumeMounts": [{"name": r.secret, "mountPath": f"/secrets/{r.secret}"} for r in files],
-            }
-        ],
-        "volumes": [_volume(r) for r in files],
-    }
-
-
-def _volume(reference: SecretReference) -> dict[str, Any]:
-    items = [{"path": "value", "version": reference.version}]
-    return {"name": reference.secret, "secret": {"secret": reference.secret, "items": items}}
+    return _shape(
+        "template",
+        here=inventory,
+        function=function,
+        labels=labels(function),
+        image=image(function.name, n, inventory),
+        env=environment(secret_variables(secrets)),
+        mounts=[{"name": r.secret, "mountPath": f"/secrets/{r.secret}"} for r in files],
+        volumes=[_shape("volume", reference=r) for r in files],
+    )
 
 
 def revision(path: str, n: int, made_from: dict[str, Any], created: datetime, failure: str) -> dict[str, Any]:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gcp_sandbox.http import ApiError, Call, route
 from gcp_sandbox.services.run.revisions import last, ready
 from gcp_sandbox.services.run.serving import LATEST, REVISION, Services
+from gcp_sandbox.state import State
 from gcp_sandbox.wire import not_found, page, sent
-
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
 
 _SERVICES = "/v2/projects/{project}/locations/{location}/services"
 _REVISIONS = f"{_SERVICES}/{{service}}/revisions"

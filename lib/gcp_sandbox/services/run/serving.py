@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from gcp_sandbox.http import ApiError
 from gcp_sandbox.services.run.revisions import (
@@ -26,15 +27,13 @@ from gcp_sandbox.services.run.revisions import (
     template,
     uid,
 )
-from gcp_sandbox.wire import etag, number, stamp
+from gcp_sandbox.state import State
+from gcp_sandbox.wire import etag, fill, number, stamp
 from gcp_sandbox.world.events import Entry
 from gcp_sandbox.world.inventory import Function
 from gcp_sandbox.world.story import HISTORY
 
-if TYPE_CHECKING:
-    from gcp_sandbox.state import State
-
-
+_shape = partial(fill, __file__)
 LATEST, REVISION = (f"TRAFFIC_TARGET_ALLOCATION_TYPE_{kind}" for kind in ("LATEST", "REVISION"))
 
 _PROBE = (
@@ -116,27 +115,22 @@ class Services:
             traffic = [{"type": REVISION, "revision": last(revisions[-1 - pins[-1].back]), "percent": 100}]
         changed = max([newest["createTime"], *(stamp(self.sandbox.world.now - pin.since) for pin in pins)])
         generation = str(len(revisions) + len(pins))
-        return {
-            "name": self.path(name),
-            "uid": uid(name),
-            "generation": generation,
-            "observedGeneration": generation,
-            "labels": labels(function),
-            "createTime": revisions[0]["createTime"],
-            "updateTime": changed,
-            "ingress": "INGRESS_TRAFFIC_ALL",
-            "launchStage": "GA",
-            "template": {key: newest[key] for key in TEMPLATE if key in newest},
-            "traffic": traffic,
-            "trafficStatuses": traffic,
-            "terminalCondition": condition("Ready", changed, _not_ready(newest)),
-            "latestReadyRevision": good["name"],
-            "latestCreatedRevision": newest["name"],
-            "uri": self.uri(name),
-            "urls": [self.uri(name)],
-            "reconciling": False,
-            "etag": etag(name, generation),
-        }
+        return _shape(
+            "service",
+            path=self.path(name),
+            uid=uid(name),
+            generation=generation,
+            labels=labels(function),
+            created=revisions[0]["createTime"],
+            changed=changed,
+            template={key: newest[key] for key in TEMPLATE if key in newest},
+            traffic=traffic,
+            condition=condition("Ready", changed, _not_ready(newest)),
+            ready=good["name"],
+            newest=newest["name"],
+            uri=self.uri(name),
+            etag=etag(name, generation),
+        )
 
     def _history(self, function: Function) -> list[tuple[datetime, str]]:
         """The serving revisions with their start times; a pin stays when newer revisions are created."""

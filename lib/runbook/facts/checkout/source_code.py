@@ -7,7 +7,6 @@ import io
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,21 +24,16 @@ from runbook.facts.base import Answer, Read, fact
 from runbook.model.errors import BadParameter
 from runbook.model.moment import Moment
 from runbook.model.rows import SourceState
-from runbook.records import provenance
+from runbook.records.provenance import git, git_bytes
 
-SAMPLE = "sample"  # the sandbox's sample code; a git checkout is created from it on first use
+SAMPLE = "sample"  # the sandbox's sample code
 _WHEN = (1980, 1, 1, 0, 0, 0)
-
-_AUTHOR = {"NAME": "Sample", "EMAIL": "sample@example.com", "DATE": "2026-01-05T12:00:00Z"}
-_FIXED = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _AUTHOR.items()}
-_FIXED |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
 
 @dataclass(frozen=True)
 class Source:
     """`digest` is of `archive`; `review` names the reviewers of the commit; `dirty` lists uncommitted files."""
 
-    folder: Path
     commit: str
     dirty: tuple[str, ...]
     review: str
@@ -76,34 +69,13 @@ def _row(folder: str) -> SourceState:
 def folder_of(source: str) -> Path:
     """The directory that a parameter names; `sample` is the sandbox's. Raises BadParameter if it is not a directory."""
     if source == SAMPLE:
+        from gcp_sandbox.checkout import sample
+
         return sample()
     path = Path(source).expanduser()
     if not path.is_dir():
         raise BadParameter(f"source={source}", "is not a directory", next="give the path of a clean git checkout.")
     return path.resolve()
-
-
-@cache
-def sample() -> Path:
-    """A git checkout of the sandbox's sample function, with a reviewed commit whose id is always the same."""
-    import gcp_sandbox
-
-    folder = Path(tempfile.mkdtemp(prefix="sample-"))
-    sample_code = Path(gcp_sandbox.__file__).parent / "sample"
-    shutil.copytree(sample_code, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--no-gpg-sign", "-m", "Sync Gmail\n\nReviewed-by: Blake <blake@example.com>")
-    return folder
-
-
-def git(folder: Path, *words: str) -> str:
-    """What a git command prints. Raises subprocess.CalledProcessError and FileNotFoundError."""
-    return provenance.git(folder, *words, more=_fixed(folder))
-
-
-def _fixed(folder: Path) -> dict[str, str]:
-    return _FIXED if folder.name.startswith("sample-") else {}
 
 
 def inspect_source(folder: Path) -> Source:
@@ -115,7 +87,7 @@ def inspect_source(folder: Path) -> Source:
     merged = f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
     review = ", ".join(t.strip() for t in trailer) or merged
     content = archive(folder)
-    return Source(folder, commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], content)
+    return Source(commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], content)
 
 
 def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -131,7 +103,7 @@ def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
             said = f"{name!r} is {kind}: it would be missing in what is deployed"
             raise BadParameter(f"source={folder}", said, next="commit the files themselves, under plain names.")
     ids = "".join(f"{about.split()[2]}\n" for about, _, _ in listed)
-    stream = io.BytesIO(provenance.git_bytes(folder, "cat-file", "--batch", more=_fixed(folder), given=ids.encode()))
+    stream = io.BytesIO(git_bytes(folder, "cat-file", "--batch", given=ids.encode()))
     for _, _, name in listed:
         size = int(stream.readline().split()[2])
         yield name, stream.read(size)

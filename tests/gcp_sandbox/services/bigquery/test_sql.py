@@ -16,8 +16,8 @@ from google.cloud import bigquery
 from google.cloud.bigquery import ArrayQueryParameter, QueryJobConfig, ScalarQueryParameter
 
 import gcp_sandbox
+from gcp_sandbox.inprocess import InProcess
 from gcp_sandbox.services.bigquery.googlesql import rewrite
-from runbook.cloud.transports import InProcess
 from tests.gcp_sandbox.conftest import INVENTORY, PROJECT
 
 Ask = Callable[..., list[tuple]]
