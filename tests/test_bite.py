@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules import RULES
+
 pytestmark = pytest.mark.full
 ROOT = Path(__file__).parents[1]
 CHECKS, FACTS, GUARD = (
@@ -48,6 +50,9 @@ FAULTS = [
     ("lib/runbook/cloud/guard.py", "if found and host not in hosts", "if False", GUARD),
 ]
 
+
+# Each rule taken away is a fault, too: then its attack gets through.
+TAKEN_AWAY = [(f"lib/runbook/{r.file}", r.code, r.without, f"tests/{r.test}") for r in RULES]
 
 # Runs tests of a copy of the repository, again and again: each in a fork of a process that has imported only what others
 # wrote, because that is most of what a start of pytest costs. Whatever hangs is ended by its alarm.
@@ -93,7 +98,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "tests"), FAULTS, ids=[f"{f.split('/')[-1]}: {n}" for f, _, n, _ in FAULTS]
+    ("file", "old", "new", "tests"),
+    [*FAULTS, *TAKEN_AWAY],
+    ids=[f"{f.split('/')[-1]}: {n}" for f, _, n, _ in FAULTS] + [r.rule for r in RULES],
 )
 def test_a_fault_is_noticed(copy: Copy, file: str, old: str, new: str, tests: str) -> None:
     path = copy.folder / file
