@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.full
+from tests.rules import RULES
+
 ROOT = Path(__file__).parents[1]
 CHECKS, FACTS, GUARD = (
     "tests/runbook/checks/test_checks.py",
@@ -48,6 +49,9 @@ FAULTS = [
     ("lib/runbook/cloud/guard.py", "if found and host not in hosts", "if False", GUARD),
 ]
 
+
+# Each rule taken away is a fault, too: then its attack gets through.
+TAKEN_AWAY = [(f"lib/runbook/{r.file}", r.code, r.without, f"tests/{r.test}") for r in RULES]
 
 # Runs tests of a copy of the repository, again and again: each in a fork of a process that has imported only what others
 # wrote, because that is most of what a start of pytest costs. Whatever hangs is ended by its alarm.
@@ -92,9 +96,15 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
         yield Copy(place, forks)
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "tests"), FAULTS, ids=[f"{f.split('/')[-1]}: {n}" for f, _, n, _ in FAULTS]
-)
+# `make test-full` takes every fourth rule away, `make test-machines` the others.
+CASES = [pytest.param(*row, id=f"{row[0].split('/')[-1]}: {row[2]}", marks=pytest.mark.full) for row in FAULTS]
+CASES += [
+    pytest.param(*row, id=rule.rule, marks=pytest.mark.machines if number % 4 else pytest.mark.full)
+    for number, (row, rule) in enumerate(zip(TAKEN_AWAY, RULES, strict=True))
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "tests"), CASES)
 def test_a_fault_is_noticed(copy: Copy, file: str, old: str, new: str, tests: str) -> None:
     path = copy.folder / file
     good = path.read_text()
@@ -106,6 +116,7 @@ def test_a_fault_is_noticed(copy: Copy, file: str, old: str, new: str, tests: st
         path.write_text(good)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("tests", sorted({tests for _, _, _, tests in FAULTS}))
 def test_without_a_fault_they_pass(copy: Copy, tests: str) -> None:
     assert copy.passes(tests)

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from runbook.model.errors import Exit
+from tests.rules import RULES
 
 ROOT = Path(__file__).parents[1]
 LIB = ROOT / "lib"
@@ -62,3 +63,12 @@ def test_the_readme_lists_the_exit_codes() -> None:
 def test_the_readme_lists_the_runbooks() -> None:
     readme = (ROOT / "README.md").read_text()
     assert all(f"runbooks/{p.name}" in readme for p in (ROOT / "runbooks").glob("*.ipynb"))
+
+
+def test_each_rule_stands_once_in_the_code_and_has_a_test() -> None:
+    """Whether that test is red without it, `tests/test_bite.py` asks in `make test-full`."""
+    for rule in RULES:
+        path, _, name = rule.test.partition("::")
+        assert (LIB / "runbook" / rule.file).read_text().count(rule.code) == 1, rule
+        assert f"def {name.partition('[')[0]}(" in (ROOT / "tests" / path).read_text(), rule
+    assert len({rule.rule for rule in RULES}) == len(RULES)

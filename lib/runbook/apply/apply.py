@@ -177,7 +177,7 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
 
     Blocked plans are not sent for approval.
     """
-    _put(run, plan, asked.terms)
+    _put(run, plan, asked)
     said = f"nothing was changed. The plan is {plan.id}"
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         hint = bad[0].next or "fix what the gates report."
@@ -203,16 +203,18 @@ def _gate(found: Finding) -> dict[str, str]:
     return texts | {"verdict": found.verdict.name}
 
 
-def _put(run: Context, plan: Plan, terms: Terms) -> None:
+def _put(run: Context, plan: Plan, asked: _Asked) -> None:
     """Write the plan file. Raises Refused for a plan that could not be read back, and NoRecord."""
     store = store_of(run.settings)
     about = {"record": run.folder.name, "store": store.name}
     file = {"schema": 1, "id": plan.whole_id, **about, "content": plan.content}
-    file["terms"] = terms.model_dump()
+    file["terms"] = asked.terms.model_dump()
     file["gates"] = [_gate(finding) for finding in plan.gates]
     content = canonical(file)
     plan_of(content)
     # Two people may make the same plan: the approver must see the newest file, with the latest requester's terms.
-    name = f"plans/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{sha256(content).hexdigest()[:8]}.json"
+    # The cloud's clock comes first: a machine that is days ahead must not have the newest file for days.
+    when = f"{asked.now:%Y%m%dt%H%M%S}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}"
+    name = f"plans/{plan.id}/{when}-{sha256(content).hexdigest()[:8]}.json"
     store.create(name, content)
     write_json(run.folder / "plan.json", file)

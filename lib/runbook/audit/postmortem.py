@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from html import escape
@@ -74,8 +75,8 @@ def draft(system: Settings, incident: str) -> Path:
 def _sections(incident: str, runs: list[IncidentRun], notes: list[Row]) -> list[str]:
     """The sections of the draft, from the records and the notes only."""
     first = next((run.report for run in runs if run.report), {})
-    system = f"System: {first.get('project', 'unknown')}, {first.get('target', '')}."
-    noted = [f"| {note['at'][:19]} | note | {_cell(note['who'])} | {_cell(note['text'])} | |" for note in notes]
+    system = _cell(f"System: {first.get('project', 'unknown')}, {first.get('target', '')}.")
+    noted = [f"| {_cell(note['at'][:19])} | note | {_cell(note['who'])} | {_cell(note['text'])} | |" for note in notes]
     rows = sorted([*map(_row, runs), *noted])
     found = [f for run in runs for f in run.report.get("findings", []) if isinstance(f, dict) and f.keys() >= FINDING]
     impact = dict.fromkeys(f"{f['subject']}: {f['value']}" for f in found if f["verdict"] == "alert")
@@ -92,12 +93,12 @@ def _sections(incident: str, runs: list[IncidentRun], notes: list[Row]) -> list[
 
 def _row(run: IncidentRun) -> str:
     who, said = run.record.get("who", "not attested"), run.report.get("sentence", "no verdict")
-    return f"| {run.at[:19]} | {run.rows[0].get('runbook')} | {who} | {said} | `{run.name}` |"
+    return f"| {' | '.join(map(_cell, (run.at[:19], run.rows[0].get('runbook'), who, said)))} | `{run.name}` |"
 
 
-def _cell(text: str) -> str:
-    """Somebody's words in a table: one line, no HTML."""
-    return escape(" ".join(text.split())).replace("|", "\\|")
+def _cell(text: object) -> str:
+    """Somebody's words: one line, no HTML, no link or image, and no new column of a table."""
+    return re.sub(r"([|\[])", r"\\\1", escape(" ".join(str(text).split()), quote=False))
 
 
 def _done(run: IncidentRun) -> Iterator[str]:
@@ -121,4 +122,4 @@ def _lines(rows: list[Row]) -> Iterator[str]:
 
 
 def _list(lines: Any, none: str) -> str:
-    return "\n".join(f"- {line}" for line in lines) or none
+    return "\n".join(f"- {_cell(line)}" for line in lines) or none

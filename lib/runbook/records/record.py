@@ -76,7 +76,7 @@ def new_directory(system: Settings, runbook: str) -> Path:
     folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{runbook}-{secrets.token_hex(4)}"
     probe(parent)
     try:
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
     except OSError as error:
         raise unwritable(folder, error, "Nothing was run.") from None
     return folder

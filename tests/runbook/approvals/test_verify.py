@@ -608,11 +608,26 @@ def test_demo_keys_are_never_accepted_for_google(case: Callable[..., Case], tmp_
         plan.apply()
 
 
-def test_approvals_for_another_plan_are_not_used_up(case: Callable[..., Case]) -> None:
+def test_approvals_for_another_plan_or_store_are_not_used_up(case: Callable[..., Case]) -> None:
     plan = case()
     accepted = check(plan.content, plan.terms, plan.approvals, plan.who(), NOW, opening=NOW, store=plan.store.name)
     with pytest.raises(Refused, match="this approval is for another plan"):
         consume(plan.store, accepted, "0" * 64, plan.by, NOW)
+    for other, shared in (("other", True), ("records", False)):
+        store = Store(plan.folder / other, shared=shared)
+        with pytest.raises(Refused, match="given for another record store" if shared else "need a shared record store"):
+            consume(store, accepted, plan_id(plan.content), plan.by, NOW)
+        assert store.list("nonces") == []
+
+
+def test_on_call_is_a_role_like_any_other_where_two_must_sign(case: Callable[..., Case]) -> None:
+    plan = case(changes={"signers": ["on-call", "manager"]})
+    plan.give(plan.signed("kim", "on-call"))
+    with pytest.raises(Refused, match="is not approved") as refusal:
+        plan.apply()
+    assert "not yet approved as manager" in str(refusal.value)
+    plan.approvals.append(plan.signed("casey", "manager"))
+    assert [s.approver for s in plan.apply()] == ["kim", "casey"]
 
 
 # --- attacks on approve -----------------------------------------------------------------------------------------------
@@ -710,6 +725,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[Case], dict[str, Any]], str]]
         lambda p: (p.content.update(reason="fine\x1b[2K\x1b[1A"), {"plan_file": p.plan()})[1],
         "not printable",
     ),
+    "a way back that runs backwards": ({}, _edited(undo="\u202eyako"), "not printable"),
     "a parameter that runs backwards": (
         {},
         lambda p: (p.content["parameters"].update(reason="\u202eyako"), {"plan_file": p.plan()})[1],

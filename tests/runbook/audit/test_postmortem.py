@@ -88,3 +88,31 @@ def test_a_run_whose_machine_was_lost_has_no_verdict(place: Place) -> None:
         text = draft(load_settings("sandbox"), "INC-7").read_text()
     assert (run.report, run.at) == ({}, "2026-03-11T13:30:00")
     assert "`20260311T133000Z-p1_response-0000` has no verdict" in text
+
+
+def test_words_of_a_record_are_words(place: Place) -> None:
+    """A log's text, a reason or a whole forged record is no HTML, no link and no column of the draft (T15)."""
+    bad = "<script>x()</script> | ![p](http://x.example/p)"
+    finding = {"check": bad, "subject": bad, "value": bad, "verdict": "alert"}
+    report = {"verdict": "alert", "exit": 1, "sentence": bad, "project": bad, "target": bad, "findings": [finding]}
+    begin = {"started_at": bad, "runbook": bad, "parameters": {"incident": "INC-7"}, "who": bad}
+    change = {"action": bad, "resource": bad, "before": bad, "after": bad}
+    by = [{"approver": bad, "role": bad, "reason": bad}]
+    rows = [{"kind": "START", **begin}, {"kind": "APPLY", "plan": bad, "approvals": by}]
+    rows += [{"kind": "INTENT", "change": change}, {"kind": "CONFIRM", "state": bad, "said": bad}]
+    lines = [json.dumps({"time": "<img src=//x.ex/p>", **row}) for row in rows]
+    files = {
+        "report.json": json.dumps(report),
+        "record.json": json.dumps(begin),
+        "journal.jsonl": "\n".join(lines) + "\n",
+    }
+    for name, text in files.items():
+        place.store.create(f"runs/20260311T133000Z-p1_response-0000/{name}", text.encode())
+    note = {"at": "<script src=//x.ex>", "who": bad, "text": bad, "user": "x"}
+    place.store.create("notes/inc-7/20260311t133000-00000000", json.dumps(note).encode())
+    with place.here():
+        html = draft(load_settings("sandbox"), "INC-7").with_suffix(".html").read_text()
+    assert [word for word in ("<script", "<img", ">p</a>") if word in html] == []
+    timeline = html[html.index("<tbody>") : html.index("</tbody>")]
+    assert (timeline.count("<tr>"), timeline.count("<td")) == (2, 10)
+    assert html.count("&lt;script&gt;x()") > 10

@@ -19,7 +19,6 @@ from runbook.model.actions import CopyTable, RouteTraffic, RunOnce, SetJobState
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, Exit, Refused
 from runbook.model.plan import Change, change_of
-from runbook.records.journal import Journal
 from tests.runbook.changes import CHANGING, Place, Result, things
 
 SYSTEM = load_settings("sandbox")
@@ -54,9 +53,10 @@ def forged(place: Place, change: dict[str, Any] | None = None, **content: Any) -
 
 def begun(place: Place, plan: str, change: dict[str, Any]) -> None:
     """A journal that says that this plan was being applied."""
-    folder = place.folder / "applied" / plan[:12] / "1"
-    folder.mkdir(parents=True)
-    Journal(folder).write("INTENT", number=1, change=change, seen="", undo="")
+    row = {"time": "2026-03-11T13:30:00", "owner": "0" * 8, "who": "x", "number": 1}
+    rows = (row | {"kind": "INTENT", "change": change}, row | {"kind": "CLOSE", "result": "stopped", "final": False})
+    for number, one in enumerate(rows, 1):
+        place.store.create(f"applied/{plan[:12]}/20260311t133000-00000000/{number:04d}", json.dumps(one).encode())
 
 
 def unharmed(place: Place, before: dict[str, Any], ran: Result) -> None:
