@@ -41,9 +41,7 @@ class Outcome:
             return Findings((Finding("change", self.plan.operation, said, "approved", Verdict.alert),))
         pairs = zip(self.plan.changes, self.statuses, strict=True)
         found = [self._finding(change, *status) for change, status in pairs]
-        if self.result != "applied" and all(
-            f.verdict is Verdict.ok for f in found
-        ):  # taken over at the end
+        if self.result != "applied" and all(f.verdict is Verdict.ok for f in found):  # taken over at the end
             said = f"{self.result}: {self.said}"
             found.append(Finding("change", self.plan.operation, said, "applied", Verdict.unknown, *self.next[:1]))
         return Findings(tuple(found))
