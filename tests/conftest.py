@@ -57,7 +57,7 @@ LONGEST_FIRST = (
         "worlds",
         "secret_leaks",
     ),
-    *("recorded_answers", "snapshots", "remedies"),
+    *("recorded_answers", "next_steps", "no_output", "total", "snapshots", "remedies"),
 )
 
 
