@@ -57,7 +57,7 @@ LONGEST_FIRST = (
         "worlds",
         "secret_leaks",
     ),
-    *("recorded_answers", "snapshots", "remedies"),
+    *("recorded_answers", "next_steps", "no_output", "total", "snapshots", "remedies"),
 )
 
 
@@ -68,7 +68,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is there for good, modules and tests, is not looked through again at each of thousands of collections."""
+    """What all tests share is made once. What is there for good, modules and tests, is not looked through again at each of thousands of collections."""
+    from tests.once import install
+
+    install()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)

@@ -2,8 +2,8 @@
 
 Every equivalent line of a fact or of a change is run as it is printed, except those under CANNOT_RUN, and the guide's
 own commands are run as corrected (its `--gen2 --region` is refused by today's gcloud; log commands look at the last day
-of the wall clock). What our library writes, bq and gcloud see; what they write, our facts see. `make test` runs each command of bq and gcloud
-once, `make test-full` every line.
+of the wall clock). What our library writes, bq and gcloud see; what they write, our facts see. `make test` runs each
+command that reads once and one line of each kind of change, `make test-full` every line.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ from runbook.model.moment import Moment
 from runbook.model.plan import Change
 from runbook.model.rows import SourceState
 from tests.layout import offered
+from tests.runbook.changes import runs_of
+from tests.runbook.changes import side as sided
 from tests.runbook.rows import row
 from tests.slices import first_of_each, selected
 
@@ -307,7 +309,8 @@ def changes(cloud: Any, name: str, ask: dict[str, Any]) -> list[Change]:
 class Side:
     """A served sandbox, our library's cloud of it, and a shell for bq and gcloud."""
 
-    def __init__(self, url: str, folders: pytest.TempPathFactory):
+    def __init__(self, app: Any, url: str, folders: pytest.TempPathFactory):
+        self.app = app
         self.cloud = Cloud(load_settings("sandbox"), "sandbox", Loopback(url))
         self.run = shell(url, folders)
         self.planned = [change for name, ask in CASES for change in changes(self.cloud, name, ask)]
@@ -329,8 +332,9 @@ class Side:
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     world = tmp_path_factory.mktemp("world") / "world.yaml"
     world.write_text(WORLD)
-    with serve(gcp_sandbox.app(load_settings("sandbox").inventory(), str(world))) as served:
-        yield Side(served.url, tmp_path_factory)
+    app = gcp_sandbox.app(load_settings("sandbox").inventory(), str(world))
+    with serve(app) as served:
+        yield Side(app, served.url, tmp_path_factory)
 
 
 def test_every_kind_of_change_has_a_line_that_is_tried(side: Side) -> None:
@@ -339,10 +343,27 @@ def test_every_kind_of_change_has_a_line_that_is_tried(side: Side) -> None:
     assert {change.action for change in side.planned} == set(ACTIONS) - {"notify"}
 
 
+def test_what_a_printed_line_does_stands_in_the_sandbox(side: Side) -> None:
+    """A line of each kind of change; `make test-full` runs every line, as each takes a second of processor time."""
+    planned = [c for c in side.planned if c.action not in CANNOT_RUN]
+    chosen = list({c.action: c for c in reversed(planned)}.values())
+    assert {c.action for c in chosen} == set(ACTIONS) - {*CANNOT_RUN, "notify"}
+    before = max(runs_of(side.app, c.args.function) for c in chosen if c.action == "run once")
+    assert {sided(side.app, c, before) for c in chosen} == {"old"}
+    for change, result in zip(chosen, side.many([piped(c) for c in chosen]), strict=True):
+        assert result.returncode == 0, f"{change.line}\n{result.stdout}{result.stderr}"
+        assert sided(side.app, change, before) == "new", change
+
+
+def piped(change: Change) -> str:
+    """The line of a change, with a value for a new version of a secret."""
+    return f"printf new-value | {change.line}" if "versions add" in change.line else change.line
+
+
+@pytest.mark.full
 def test_what_the_printed_lines_do_our_facts_see(side: Side) -> None:
     begin, once = moment_of(side), {c.resource for c in side.planned if c.action == "run once"}
-    lines = [c.line for c in side.planned if c.action not in CANNOT_RUN]
-    lines = [f"printf new-value | {line}" if "versions add" in line else line for line in dict.fromkeys(lines)]
+    lines = list(dict.fromkeys(piped(c) for c in side.planned if c.action not in CANNOT_RUN))
     assert len(lines) == 12
     for line, result in zip(lines, side.many(lines), strict=True):
         assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"

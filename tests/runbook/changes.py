@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,7 @@ from runbook.apply.attempts import IN_FLIGHT_S, last_row
 from runbook.approvals import signed
 from runbook.approvals.signers import signers_of
 from runbook.approvals.stored_plan import find
+from runbook.charts import base, daily, incident
 from runbook.cli.main import main
 from runbook.cloud import connect
 from runbook.cloud.client import Cloud
@@ -81,11 +82,29 @@ def _by_content(look: Callable[[Path], Any]) -> Callable[[Path], Any]:
     return looked
 
 
+LOOKS = {name: getattr(source_code, name) for name in ("inspect_source", "archive", "run_tests", "leaks")}
 LOOKED_AT_ONCE = {  # of `source_code`, for tests that plan a deployment often: a source's own tests take a second
-    **{name: cache(getattr(source_code, name)) for name in ("inspect_source", "archive")},
-    **{name: _by_content(getattr(source_code, name)) for name in ("run_tests", "leaks")},
+    **{name: cache(LOOKS[name]) for name in ("inspect_source", "archive")},
+    **{name: _by_content(LOOKS[name]) for name in ("run_tests", "leaks")},
 }
 SECRET = b's3cret-Value/of+the=new "version"'
+
+
+def _draw(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """A chart of the same title, numbers and form is drawn once: nobody looks at its picture here."""
+    known: dict[str, Any] = {}
+
+    def drawn(title: str, fact: Any, rows: Any, paint: Any, *form: Any, **named: Any) -> Any:
+        key = repr((title, bool(fact.gaps), rows, form, named))
+        if key not in known:
+            known[key] = draw(title, fact, rows, paint, *form, **named)
+        return replace(known[key], rows=rows)
+
+    return drawn
+
+
+DRAWN_ONCE = _draw(base.chart)
+DRAWING = (daily, incident)
 
 
 class Died(BaseException):
@@ -249,12 +268,18 @@ class Place:
             patch("runbook.facts.base.ThreadPoolExecutor", Serial),
             patch("concurrent.futures.ThreadPoolExecutor", Serial),
         )
+        # A source's own tests take a second: they run once, unless a test replaced them. What is a checkout may change.
+        looks = {
+            name: LOOKED_AT_ONCE[name] for name in ("run_tests", "leaks") if getattr(source_code, name) is LOOKS[name]
+        }
         # Charts are drawn, but for their pictures' bytes: nobody looks at them here, and they cost more than all the rest.
         pixels = patch.object(FigureCanvasAgg, "print_png", lambda _canvas, file, **_: file.write(b"a picture"))
         with ExitStack() as stack:
             for one in (
                 patch.dict(os.environ, environment),
                 patch.object(connect, "_in_process", in_process),
+                *(patch.object(module, "chart", DRAWN_ONCE) for module in DRAWING if module.chart is base.chart),
+                *(patch.object(source_code, name, look) for name, look in looks.items()),
                 *pools,
                 pixels,
             ):

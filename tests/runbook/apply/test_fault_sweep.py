@@ -13,8 +13,8 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -351,14 +351,27 @@ def converged(about: str, first: Result, again: Result, sides: list[str], ended:
         assert again.outcome.result in ("refused", "unknown"), said
 
 
+class Here(Executor):
+    """A pool that does the work at once, in this process."""
+
+    def submit(self, do: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(do(*given, **named))
+        return done
+
+
 Sweeps = dict[tuple[str, str], Future[Counter[str]]]
 
 
 @pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest) -> Iterator[Sweeps]:
-    """The sweeps that the selected tests need, as futures by runbook and width: on two processors, the longest first."""
+    """The sweeps that the selected tests need, as futures by runbook and width.
+
+    All of them: on two processors, the longest first. Some: here, as a process would only import for longer than it sweeps.
+    """
     names = [(name, p["width"]) for p in selected(request) for name in ([p["name"]] if "name" in p else GIVEN)]
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+    wide = any(width == "every kind" for _, width in names)
+    with ProcessPoolExecutor(2, get_context("spawn")) if wide else Here() as pool:
         ordered = sorted(set(names), key=lambda one: (LONGEST_FIRST.index(one[0]), one))
         yield {one: pool.submit(sweep, *one) for one in ordered}
         pool.shutdown(cancel_futures=True)

@@ -276,7 +276,7 @@ def test_a_user_without_a_name_or_a_home(tmp_path: Path, way: str, home: str) ->
         else:  # it may read everything, because Python itself may lie in root's home
             uid, reads = 12345, [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
             words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *reads, *words]
-        for name in ("daily_check", "rollback"):
+        for name in ("daily_check", "rollback") if way != "patched" else ("rollback",):
             done = subprocess.run([*words, "run", name], env=env, capture_output=True, text=True, timeout=100)
             assert (done.returncode, done.stderr) == (0, "")
             (folder,) = Path(open_to_all, "rehearsal/sandbox/runs").glob(f"*-{name}-*")
