@@ -71,6 +71,7 @@ class Function(Part):
     `service` is its Cloud Run service ("": its name in lower case, with `-` for `_`), `job` the scheduler job that runs
     it ("": the job with its name). What jobs do is read by their target URLs, too. `repeat`: whether a second run is
     harmless (only then may one person alone retry it in a P1), needs a signature, or must never be started by hand.
+    `after`: the functions whose data it reads.
     """
 
     name: FunctionName
@@ -83,6 +84,7 @@ class Function(Part):
     service: OptionalName = ""
     job: JobName = ""
     repeat: Literal["safe", "asks", "never"] = "asks"
+    after: list[FunctionName] = Field([])
 
     # Its Cloud Run service, named as Google names it unless params say otherwise.
     service_name = property(lambda self: self.service or service_of(self.name))
@@ -192,6 +194,74 @@ class Contact(Part):
     when: str
 
 
+CAUSES = Literal[
+    "stuck_etl",
+    "auth_error",
+    "secret",
+    "permission",
+    "service_account",
+    "quota",
+    "memory_limit",
+    "timeout",
+    "disk_full",
+    "capacity",
+    "crash_after_deploy",
+    "failed_deployment",
+    "image_missing",
+    "bad_data",
+    "table_missing",
+    "lock",
+    "dependency_outage",
+    "region_outage",
+    "own_network",
+    "certificate",
+    "billing",
+    "api_disabled",
+    "organization_policy",
+    "model_retired",
+    "content_blocked",
+    "paused_scheduler",
+    "missing_function",
+    "stale_data",
+    "nothing_written",
+    "unknown",
+]
+
+
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return text
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+
+
+class Signature(Part):
+    """A row of a team's own table of codes, as in incidents/codes: each condition that is given must hold."""
+
+    cause: CAUSES
+    code: str = ""
+    http: words(r"^([45](\d\d|xx|\dx))?$") = ""  # type: ignore[valid-type]
+    exception: str = ""
+    says: Expression = ""
+    platform: Expression = ""
+    signal: Count = 0
+    system: str = ""
+    detail: str = ""
+    hint: bool = False
+    final: bool = True
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Signature:
+        if not any((self.code, self.http, self.exception, self.says, self.platform, self.signal)):
+            raise ValueError("set at least one of code, http, exception, says, platform, signal")
+        return self
+
+
 class Settings(Part):
     """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`.
 
@@ -219,12 +289,15 @@ class Settings(Part):
     operations: dict[str, Rule]
     roles: Roles
     contacts: dict[Name, Contact]
+    signatures: list[Signature] = Field([])
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         names = [f.name for f in self.functions]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"functions: duplicate names: {', '.join(sorted(twice))}")
+        if missing := {name for f in self.functions for name in f.after} - set(names):
+            raise ValueError(f"functions: after: not under functions: {', '.join(sorted(missing))}")
         for name, operation in self.operations.items():
             if operation.window and operation.window not in self.windows:
                 raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
@@ -252,7 +325,15 @@ class Settings(Part):
 
     def named(self, function: str) -> Function:
         """A function of params; one that params do not list has no tables and no secrets."""
-        unknown = {"name": function, "service": "", "job": "", "repeat": "asks", "tables": [], "secrets": []}
+        unknown = {
+            "name": function,
+            "service": "",
+            "job": "",
+            "repeat": "asks",
+            "tables": [],
+            "secrets": [],
+            "after": [],
+        }
         return next((f for f in self.functions if f.name == function), Function.model_construct(**unknown))
 
     def function_of(self, name: str) -> str:
@@ -283,7 +364,7 @@ class Settings(Part):
         runs, scores = self.tables.etl_runs.model_dump(), self.tables.scores
         fresh = [_table(t.name, t.column, "TIMESTAMP") for t in self.tables.freshness]
         shown = {"project", "region", "time_zone", "functions", "feeds"}
-        known = self.model_dump(include=shown, exclude={"functions": {"__all__": {"repeat"}}})
+        known = self.model_dump(include=shown, exclude={"functions": {"__all__": {"repeat", "after"}}})
         known |= {"dataset": self.datasets.main, "backup_dataset": self.datasets.backup, "runs": runs.pop("name")}
         known["columns_of_runs"] = {meaning: column for meaning, column in runs.items() if column}
         return known | {"tables": [_table(scores.name, scores.date, "DATE"), *fresh]}

@@ -40,6 +40,10 @@ SLACK = timedelta(seconds=2)  # between the entries of one call
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
+# The logs that Google writes; a function writes to stdout, to stderr and to logs of its own.
+_PLATFORM = (
+    r"/logs/((run|cloudscheduler|cloudaudit|cloudfunctions|cloudbuild)\.googleapis\.com)(%2F|/)(?!stdout|stderr)"
+)
 _ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.gserviceaccount\.com")
 
 # What a BigQuery job did to a table: https://cloud.google.com/bigquery/docs/reference/auditlogs/rest/Shared.Types/BigQueryAuditMetadata
@@ -114,7 +118,8 @@ def _row(settings: Settings, entry: Row) -> LogEntry | None:
     ours = function == NOBODY or function in {f.name for f in settings.functions}
     revision, call = text(entry, "resource", "labels", "revision_name"), _call(settings, entry, took)
     severity = text(entry, "severity") or "DEFAULT"
-    return at and LogEntry(at + took, function, severity, _text(entry), revision, ours, call)
+    platform = re.search(_PLATFORM, text(entry, "logName")) is not None
+    return at and LogEntry(at + took, function, severity, _text(entry), revision, ours, call, platform)
 
 
 def _took(entry: Row) -> timedelta:

@@ -18,7 +18,8 @@ from cronsim import CronSim
 from runbook.config.schema import Function, Settings
 from runbook.model.facts import Fact
 from runbook.model.moment import Moment
-from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, OpenIncident, SchedulerJob, SecretVersion
+from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, OpenIncident, SchedulerJob, ScoreDay
+from runbook.model.rows import SecretVersion, TableAge
 
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 MOST = 3  # changes shown for each function
@@ -36,6 +37,8 @@ class Evidence(NamedTuple):
     secrets: Fact[SecretVersion]
     jobs: Fact[SchedulerJob]
     feeds: Fact[OpenIncident]
+    freshness: Fact[TableAge]
+    scores: Fact[ScoreDay]
 
 
 How = Literal["failed", "no end", "not started", "gone", "not deployed"]
@@ -43,22 +46,32 @@ _STATES: dict[str, tuple[How, str]] = {"FAILED": ("not deployed", "the deploymen
 _STATES |= {"DELETING": ("gone", "being deleted")}
 
 
+Place = Literal["run", "platform", "error", "warning"]
+
+
+class Line(NamedTuple):
+    """A text about a failing function. `newest`: of its newest failed run; `new`: it did not occur before the failure."""
+
+    text: str
+    place: Place
+    newest: bool = True
+    new: bool = True
+
+
 @dataclass(frozen=True)
 class FailingFunction:
-    """A failing function: how it fails, the symptom in words, since when, and when it last worked."""
+    """A failing function: how it fails, the symptom in words, since when, when it last worked, and its failed runs."""
 
     function: Function
     how: How
     symptom: str
     since: datetime
     last_good: datetime | None
-    texts: tuple[str, ...] = field(default=(), repr=False)
+    runs: tuple[EtlRun, ...] = field(default=(), repr=False)
+    lines: tuple[Line, ...] = field(default=(), repr=False)
 
-    def news(self, seen: Evidence) -> list[str]:
-        """Texts since it began to fail that did not occur before; numbers in them are ignored."""
-        older = (r for r in seen.logs.rows if r.function == self.function.name and r.at < self.since - SLACK)
-        before = {_shape(r.text) for r in older}
-        return [text for text in self.texts if text and _shape(text) not in before]
+    # Texts since it began to fail that did not occur before; numbers in them are ignored.
+    news = property(lambda self: [line.text for line in self.lines if line.new])
 
 
 def _shape(text: str) -> str:
@@ -77,7 +90,7 @@ def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Failing
         elif found is None and state and state.state in _STATES:
             found = FailingFunction(function, *_STATES[state.state], state.updated or moment.at, None)
         if found:
-            yield replace(found, texts=_said(found, seen, state))
+            yield replace(found, lines=tuple(_lines(found, seen, state)))
 
 
 def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment) -> FailingFunction | None:
@@ -90,7 +103,7 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     if bad:
         how: How = "failed" if bad[0].status == "failed" else "no end"
         symptom = f"{len(bad)} failed" if how == "failed" else f"the run of {bad[0].started_at:%H:%M} has no end"
-        return FailingFunction(function, how, symptom, bad[-1].started_at, good, tuple(r.error for r in bad if r.error))
+        return FailingFunction(function, how, symptom, bad[-1].started_at, good, tuple(bad))
     if fact.gaps or (fact.more and not runs):
         return None  # without all runs, a missing one is not detectable
     late = _missed(function, runs[0].started_at if runs else None, settings, moment)
@@ -105,12 +118,19 @@ def _missed(function: Function, newest: datetime | None, settings: Settings, mom
     return moment.local(due) if due < moment.at - SLACK else None
 
 
-def _said(failing: FailingFunction, seen: Evidence, state: FunctionState | None) -> tuple[str, ...]:
-    """Errors of its failed runs, and log entries about it from shortly before it began to fail; each text once."""
-    logged = [r.text for r in seen.logs.rows if r.function == failing.function.name and r.at >= failing.since - SLACK]
-    logged += [state.message] if state and state.message else []
-    new = (line for line in logged if not any(text in line or line in text for text in failing.texts))
-    return (*failing.texts, *new)
+def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None) -> Iterator[Line]:
+    """Errors of its failed runs, newest first, and log entries since shortly before it began to fail."""
+    said = [run.error or "" for run in failing.runs]
+    yield from (Line(text, "run", run is failing.runs[0]) for text, run in zip(said, failing.runs, strict=True) if text)
+    logged = [r for r in seen.logs.rows if r.function == failing.function.name]
+    before = {_shape(r.text) for r in logged if r.at < failing.since - SLACK}
+    newest = failing.runs[0].started_at - SLACK if failing.runs else failing.since - SLACK
+    for row in (r for r in logged if r.at >= failing.since - SLACK):
+        if not any(text and text in row.text for text in said):
+            place: Place = "platform" if row.platform else "warning" if row.severity == "WARNING" else "error"
+            yield Line(row.text, place, row.at >= newest, _shape(row.text) not in before)
+    if state and state.message:
+        yield Line(state.message, "platform")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import pytest
 
 from runbook.config.load import load_settings
 from runbook.incidents.affected import _missed
-from runbook.incidents.causes import patterns
 from runbook.incidents.diagnosis import diagnose
 from runbook.model.moment import Moment
 from runbook.model.rows import OpenIncident
@@ -65,5 +64,5 @@ def test_the_location_of_an_incident_is_a_whole_name_or_global(
     seen, moment = seen_in(sandbox, "p1_unauthenticated")
     incident = row(OpenIncident, feed="google", title="Errors", what="Cloud Run", where=where, since=moment.at)
     feeds = replace(seen.feeds, rows=(incident,))
-    found = diagnose(seen._replace(feeds=feeds), patterns(), SYSTEM, moment)
+    found = diagnose(seen._replace(feeds=feeds), SYSTEM, moment)
     assert ("region_outage" in {c.cause for c in found}) == counts

@@ -16,12 +16,11 @@ import pytest
 import yaml
 
 import gcp_sandbox
-from gcp_sandbox.services.bigquery import seed
 from runbook.cloud.client import Cloud
 from runbook.cloud.transports import InProcess
 from runbook.config.load import YAML_LOADER, load_settings
 from runbook.facts.base import observe
-from runbook.incidents.causes import Cause, Causes, patterns
+from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.model.moment import Moment
 from tests.outages import SHIPPED, Truth, vary
@@ -31,19 +30,13 @@ from tests.slices import first
 STEPS = {"every sixth": 6, "all": 1}  # of the outages
 
 
-@pytest.fixture(autouse=True)
-def _only_the_table_of_runs_has_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """P1 reads no other; to fill them is half of what a sandbox costs."""
-    monkeypatch.setattr(seed, "rows_of", lambda *_: ())
-
-
 def causes(world: str) -> Causes:
     """What is said about a world, given by name or file."""
     system = load_settings("sandbox")
     cloud = Cloud(system, "sandbox", InProcess(gcp_sandbox.app(system.inventory(), world)))
     moment = Moment(cloud.now()[0], system.zone)
     seen = Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
-    return diagnose(seen, patterns(), system, moment)
+    return diagnose(seen, system, moment)
 
 
 def right(said: Cause, truths: tuple[Truth, ...]) -> bool:

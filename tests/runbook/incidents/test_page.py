@@ -17,7 +17,6 @@ from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.facts.base import observe
 from runbook.incidents.affected import Evidence
-from runbook.incidents.causes import Pattern, patterns
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.page import Page
 from runbook.model.facts import Fact, Gap
@@ -33,6 +32,8 @@ ASKS = {
     "secrets": facts.secrets(),
     "jobs": facts.jobs(),
     "feeds": facts.feeds(),
+    "freshness": facts.freshness(),
+    "scores": facts.scores(),
 }
 # World → the causes that must be found, with the functions that they make sick.
 NO_INCIDENT: dict[str, dict[str, set[str]]] = {
@@ -66,14 +67,14 @@ def seen_in(make: Callable[..., Any], world: str) -> tuple[Evidence, Moment]:
 @pytest.mark.parametrize("world", NO_INCIDENT)
 def test_causes_of_a_world(sandbox: Callable[..., Any], world: str) -> None:
     seen, moment = seen_in(sandbox, world)
-    found = diagnose(seen, patterns(), load_settings("sandbox"), moment)
+    found = diagnose(seen, load_settings("sandbox"), moment)
     assert {c.cause: set(c.functions) for c in found} == NO_INCIDENT[world], found.rows
     assert all(c.evidence and c.since for c in found)
 
 
 def test_what_did_not_start_for_no_known_reason_is_one_unknown(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "quiet_morning")
-    (found,) = diagnose(seen, patterns(), load_settings("sandbox"), moment)
+    (found,) = diagnose(seen, load_settings("sandbox"), moment)
     assert (found.cause, found.confidence) == ("unknown", "unknown")
     assert len(found.functions) > 3
     assert all("not started" in e or "no known pattern" in e for e in found.evidence)
@@ -86,7 +87,7 @@ def test_what_the_newest_thousand_runs_do_not_show_is_not_told_as_missing(
     seen, moment = seen_in(sandbox, "healthy")
     newest = tuple(r for r in seen.runs.rows if r.function == "gmail-sync")
     seen = seen._replace(runs=replace(seen.runs, rows=newest, more=more))
-    found = diagnose(seen, patterns(), load_settings("sandbox"), moment)
+    found = diagnose(seen, load_settings("sandbox"), moment)
     assert bool(found.failing) is not more
     assert any(gap.subject == "older runs" for gap in found.unknowns) is more
 
@@ -229,7 +230,7 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(("world", "hours"), [("p1_memory_limit", 6), ("p1_stuck_etl", 9), ("p1_unknown", 13)])
 def test_the_timeline_reaches_back_to_the_first_symptom(sandbox: Callable[..., Any], world: str, hours: int) -> None:
     seen, moment = seen_in(sandbox, world)
-    causes = diagnose(seen, patterns(), load_settings("sandbox"), moment)
+    causes = diagnose(seen, load_settings("sandbox"), moment)
     shown = charts.timeline(Stub(moment), seen.logs, seen.runs, seen.changes, causes)._repr_mimebundle_()  # type: ignore[arg-type]
     assert shown["image/png"].startswith(b"\x89PNG")
     title, head, _, *lines = shown["text/plain"].splitlines()

@@ -11,7 +11,7 @@ import pytest
 
 from runbook.config.load import load_settings
 from runbook.config.request import request
-from runbook.incidents.causes import Cause, patterns
+from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT
 from runbook.incidents.remedies import FIXES, remedy_steps
 from runbook.model.moment import Moment

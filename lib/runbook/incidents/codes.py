@@ -1,0 +1,150 @@
+"""The tables of codes: signature → cause. The files are codes/*.yaml and, before them, `signatures` of params.
+
+A row matches one signature if each of its conditions holds: `code`, `http` (503 or 5xx), `exception` (its class, or
+module.Class), `says` (a regular expression on the message), `platform` (the same, for lines that the platform wrote),
+`signal`. `system` limits a row to texts of that source system, or that name it. `hint`: ambiguous; `final: false`: only
+a warning or a retry in itself; `detail`: what the fix needs. The most specific row wins, then that of a vendor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from runbook.config.data_file import YAML_LOADER
+from runbook.incidents.signatures import Signature, signatures
+
+FOLDER = Path(__file__).parent / "codes"
+# https://cloud.google.com/apis/design/errors#error_codes: as general as an HTTP status.
+_GENERAL = frozenset(
+    "CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED"
+    " FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED".split()
+)
+OF_CODE = ("crash_after_deploy", "bad_data")  # causes that an exception's class alone says least about
+_ALIASES = {"vertex_ai": ("vertex", "aiplatform", "google"), "gmail": ("gmail", "workspace", "google")}
+_ALIASES |= {"google_calendar": ("calendar", "workspace", "google"), "internal": ("google", "bigquery")}
+
+
+class Code(NamedTuple):
+    """One row of a table; "" is no condition."""
+
+    cause: str
+    code: str = ""
+    http: str = ""
+    exception: str = ""
+    says: re.Pattern[str] | None = None
+    platform: re.Pattern[str] | None = None
+    signal: int = 0
+    system: str = ""
+    detail: str = ""
+    hint: bool = False
+    final: bool = True
+    source: str = ""
+
+    @property
+    def strength(self) -> int:
+        """3 for a code or a published text, 2 for a status or an exception of a library, 1 for any other exception."""
+        if self.hint:
+            return 0
+        specific = self.code and self.code not in _GENERAL
+        if specific or self.platform or self.signal or (self.says and (self.exception or self.http or self.code)):
+            return 3
+        return 1 if self.exception and not self.http and self.cause in OF_CODE else 2
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """The more specific row is greater."""
+        conditions = (self.code, self.http, self.exception, self.says, self.platform, self.signal)
+        return (
+            self.strength,
+            sum(map(bool, conditions)),
+            bool(self.system),
+            bool(self.code or self.platform),
+            self.final,
+        )
+
+    def holds(self, one: Signature, platform: bool, system: str, text: str) -> bool:
+        """Whether each condition holds."""
+        if self.system and not _about(self.system, system, text):
+            return False
+        if self.code and self.code not in one.codes:
+            return False
+        if self.http and not re.fullmatch(self.http.replace("x", r"\d"), str(one.http)):
+            return False
+        if self.exception and self.exception not in (one.exception, f"{one.module}.{one.exception}"):
+            return False
+        if self.signal and self.signal != one.signal:
+            return False
+        if self.says and not self.says.search(one.message):
+            return False
+        # A copy of the platform's line in a function's own log counts only as the whole line.
+        return not self.platform or bool((self.platform.search if platform else self.platform.match)(one.message))
+
+
+class Match(NamedTuple):
+    """The row that a text matches, and the signature that it matched."""
+
+    row: Code
+    signature: Signature
+
+
+class Tables:
+    """Rows by what they ask for."""
+
+    def __init__(self, rows: Iterable[Code]):
+        self.rows = tuple(rows)
+
+    @cached_property
+    def _index(self) -> Mapping[str, list[Code]]:
+        """Rows by code, exception and signal; those with only a status or a text under ""."""
+        found = defaultdict(list)
+        for row in self.rows:
+            key = row.code or row.exception.rsplit(".", 1)[-1] or (row.signal and f"signal {row.signal}") or ""
+            found["platform" if row.platform and not key else key].append(row)
+        return found
+
+    def match(self, text: str, platform: bool, system: str) -> Match | None:
+        """The most specific row for a text, the last exception before those that led to it."""
+        found = [m for one in signatures(text) for m in self._of(one, platform, system, text)]
+        return max(found, key=lambda m: (not m.signature.chained, m.row.rank), default=None)
+
+    def _of(self, one: Signature, platform: bool, system: str, text: str) -> Iterator[Match]:
+        keys = ["", "platform", *one.codes, one.exception or " ", f"signal {one.signal}"]
+        rows = (row for key in dict.fromkeys(keys) for row in self._index.get(key, ()))
+        fits = [row for row in rows if row.holds(one, platform, system, text.lower())]
+        order = {code: -n for n, code in enumerate(one.codes)}
+        best = max(fits, key=lambda r: (r.rank[:3], order.get(r.code, -99), r.rank[3:]), default=None)
+        if best:
+            yield Match(best, one)
+
+
+def _about(wanted: str, system: str, text: str) -> bool:
+    return wanted == system or wanted in _ALIASES.get(system, ()) or wanted.replace("_", " ") in text or wanted in text
+
+
+@cache
+def rows() -> tuple[Code, ...]:
+    """All rows of codes/*.yaml."""
+    found = []
+    for path in sorted(FOLDER.glob("*.yaml")):
+        said = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
+        shared = {key: said[key] for key in ("source", "system") if said.get(key)}
+        found += [_code({**shared, **row}) for row in said["rows"]]
+    return tuple(found)
+
+
+def _code(row: Mapping[str, Any]) -> Code:
+    texts = {key: re.compile(row[key], re.IGNORECASE) for key in ("says", "platform") if row.get(key)}
+    return Code(**{**row, **texts, "http": str(row.get("http") or "")})
+
+
+@lru_cache(16)
+def tables(own: tuple[tuple[tuple[str, Any], ...], ...] = ()) -> Tables:
+    """The tables, with the rows of params first."""
+    return Tables((*(_code(dict(row)) for row in own), *rows()))

@@ -1,0 +1,69 @@
+"""Data that is wrong although runs are green: tables older than their limit, and runs that wrote nothing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import takewhile
+
+from runbook.config.schema import Function, Settings
+from runbook.incidents.affected import Evidence, FailingFunction
+from runbook.incidents.causes import Cause
+from runbook.incidents.severity import old_tables
+from runbook.model.moment import Moment
+from runbook.model.rows import EtlRun
+
+OFTEN = timedelta(hours=4)  # a function that runs more often must write nothing twice
+
+
+def green_but_wrong(
+    seen: Evidence, failing: tuple[FailingFunction, ...], settings: Settings, moment: Moment
+) -> Iterator[Cause]:
+    """A cause for each working function that wrote nothing or whose tables are too old, unless what feeds it fails."""
+    down = {f.function.name for f in failing}
+    old = old_tables(seen, settings, moment)
+    gone = {name.rsplit(".", 1)[-1] for name in seen.freshness.absent}
+    for function in settings.functions:
+        if function.name in down or set(upstream(function, settings)) & down:
+            continue
+        late = [f"{table}: {old[table]}" for table in function.tables if table in old]
+        empty = _wrote_nothing(function, seen)
+        worked = _newest(function, seen)
+        since = moment.at if worked is None else worked.started_at
+        if missing := [table for table in function.tables if table in gone]:
+            said = f"BigQuery answers that {missing[0]} does not exist"
+            yield Cause("table_missing", (function.name,), since, "sure", (said,), missing[0])
+        elif empty:
+            yield replace(empty, evidence=(*empty.evidence, *late))
+        elif late and worked and not seen.runs.gaps:
+            said = f"{function.name}: its run of {worked.started_at:%H:%M} succeeded"
+            yield Cause("stale_data", (function.name,), since, "sure", (*late, said), function.name)
+
+
+def _newest(function: Function, seen: Evidence) -> EtlRun | None:
+    return next((r for r in seen.runs.rows if r.function == function.name and r.status == "success"), None)
+
+
+def _wrote_nothing(function: Function, seen: Evidence) -> Cause | None:
+    """Its newest runs wrote no row, all earlier ones did, and that cannot be chance."""
+    runs = [r for r in seen.runs.rows if r.function == function.name and r.status == "success" and r.records is not None]
+    empty = list(takewhile(lambda r: r.records == 0, runs))
+    before = runs[len(empty) :]
+    if not empty or not before or any(r.records == 0 for r in before):
+        return None
+    if len(empty) < 2 and empty[0].started_at - before[0].started_at < OFTEN:
+        return None
+    usual = sorted(r.records or 0 for r in before)[len(before) // 2]
+    said = f"{function.name}: {len(empty)} successful runs wrote 0 rows; usual are about {usual:,}"
+    return Cause("nothing_written", (function.name,), empty[-1].started_at, "sure", (said,), function.name)
+
+
+def upstream(function: Function, settings: Settings) -> list[str]:
+    """The functions whose data a function reads, directly or through others."""
+    found, wanted = list[str](), list(function.after)
+    while wanted:
+        if (name := wanted.pop(0)) not in found:
+            found.append(name)
+            wanted += settings.named(name).after
+    return found
