@@ -46,7 +46,7 @@ _STATES: dict[str, tuple[How, str]] = {"FAILED": ("not deployed", "the deploymen
 _STATES |= {"DELETING": ("gone", "being deleted")}
 
 
-Place = Literal["run", "platform", "error", "warning"]
+Place = Literal["run", "platform", "error", "attempt", "warning"]
 
 
 class Line(NamedTuple):
@@ -74,7 +74,8 @@ class FailingFunction:
     news = property(lambda self: [line.text for line in self.lines if line.new])
 
 
-def _shape(text: str) -> str:
+def shape(text: str = "") -> str:
+    """A text without its numbers."""
     return re.sub(r"\d+", "#", text)
 
 
@@ -123,14 +124,19 @@ def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None
     said = [run.error or "" for run in failing.runs]
     yield from (Line(text, "run", run is failing.runs[0]) for text, run in zip(said, failing.runs, strict=True) if text)
     logged = [r for r in seen.logs.rows if r.function == failing.function.name]
-    before = {_shape(r.text) for r in logged if r.at < failing.since - SLACK}
+    before = {shape(r.text) for r in logged if r.at < failing.since - SLACK}
     newest = failing.runs[0].started_at - SLACK if failing.runs else failing.since - SLACK
     for row in (r for r in logged if r.at >= failing.since - SLACK):
         if not any(text and text in row.text for text in said):
-            place: Place = "platform" if row.platform else "warning" if row.severity == "WARNING" else "error"
-            yield Line(row.text, place, row.at >= newest, _shape(row.text) not in before)
+            yield Line(row.text, _place(row), row.at >= newest, shape(row.text) not in before)
     if state and state.message:
         yield Line(state.message, "platform")
+
+
+def _place(row: LogEntry) -> Place:
+    if row.platform:
+        return "attempt" if row.text.startswith("Attempt") else "platform"
+    return "warning" if row.severity == "WARNING" else "error"
 
 
 @dataclass(frozen=True)

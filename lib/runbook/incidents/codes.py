@@ -21,6 +21,7 @@ from runbook.config.data_file import YAML_LOADER
 from runbook.incidents.signatures import Signature, signatures
 
 FOLDER = Path(__file__).parent / "codes"
+WHOLE = 28  # characters of a platform's text that a function's own line must have, to be a copy of it
 # https://cloud.google.com/apis/design/errors#error_codes: as general as an HTTP status.
 _GENERAL = frozenset(
     "CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED"
@@ -73,9 +74,9 @@ class Code(NamedTuple):
         """Whether each condition holds."""
         if self.system and not _about(self.system, system, text):
             return False
-        if self.code and self.code not in one.codes:
+        if self.code and (self.code not in one.codes or (platform and self.code in _GENERAL)):
             return False
-        if self.http and not re.fullmatch(self.http.replace("x", r"\d"), str(one.http)):
+        if self.http and (platform or not re.fullmatch(self.http.replace("x", r"\d"), str(one.http))):
             return False
         if self.exception and self.exception not in (one.exception, f"{one.module}.{one.exception}"):
             return False
@@ -83,8 +84,10 @@ class Code(NamedTuple):
             return False
         if self.says and not self.says.search(one.message):
             return False
-        # A copy of the platform's line in a function's own log counts only as the whole line.
-        return not self.platform or bool((self.platform.search if platform else self.platform.match)(one.message))
+        if not self.platform:
+            return True
+        found = self.platform.search(one.message)
+        return bool(found and (platform or found.end() - found.start() >= WHOLE))
 
 
 class Match(NamedTuple):
@@ -92,6 +95,12 @@ class Match(NamedTuple):
 
     row: Code
     signature: Signature
+    platform: bool
+
+    @property
+    def strength(self) -> int:
+        """That of the row; a copy of the platform's text in a function's own line says less."""
+        return min(self.row.strength, 2) if self.row.platform and not self.platform else self.row.strength
 
 
 class Tables:
@@ -121,7 +130,7 @@ class Tables:
         order = {code: -n for n, code in enumerate(one.codes)}
         best = max(fits, key=lambda r: (r.rank[:3], order.get(r.code, -99), r.rank[3:]), default=None)
         if best:
-            yield Match(best, one)
+            yield Match(best, one, platform)
 
 
 def _about(wanted: str, system: str, text: str) -> bool:
@@ -130,12 +139,12 @@ def _about(wanted: str, system: str, text: str) -> bool:
 
 @cache
 def rows() -> tuple[Code, ...]:
-    """All rows of codes/*.yaml."""
+    """All rows of codes/*.yaml, and the free phrases."""
     found = []
-    for path in sorted(FOLDER.glob("*.yaml")):
-        said = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
-        shared = {key: said[key] for key in ("source", "system") if said.get(key)}
-        found += [_code({**shared, **row}) for row in said["rows"]]
+    for path in (*sorted(FOLDER.glob("*.yaml")), FOLDER.with_name("phrases.yaml")):
+        for block in yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER):
+            shared = {key: block[key] for key in ("source", "system") if block.get(key)}
+            found += [_code({**shared, **row}) for row in block["rows"]]
     return tuple(found)
 
 

@@ -23,19 +23,25 @@ _PRODUCTS = {
     "google_calendar": r"calendar",
     "secretmanager": r"secretmanager",
 }
+_HOST = re.compile(r"[\w.-]+\.(?:googleapis|hubapi|hubspot|salesforce|force)\.com")
 # The same products in the words of Google's status page.
 _TITLES = {"vertex_ai": "vertex|gemini|ai platform", "bigquery": "bigquery", "gmail": "gmail|workspace"}
 _TITLES |= {"google_calendar": "calendar|workspace", "secretmanager": "secret manager"}
 _EVERYTHING = "multiple|identity and access|networking|infrastructure|api gateway|service control"
+NETWORK = "networking|virtual private cloud|vpc|cloud dns|cloud nat|interconnect"
 _NO_ANSWER = ("dependency_outage", "own_network")
 OF_SYSTEM = ("dependency_outage", "auth_error", "quota", "api_disabled", "certificate")
 OF_ALL = ("billing", "service_account", "organization_policy")
 
 
 def product(told: Told, one: FailingFunction) -> str:
-    """The product that a text is about; the function's source system if it names none."""
-    said = told.text.lower()
-    return next((name for name, words in _PRODUCTS.items() if re.search(words, said)), one.function.source_system)
+    """The product that a text is about, by its hosts, else by its words; the function's source system if it names none."""
+    signature = told.match.signature
+    hosts = " ".join(_HOST.findall(told.text))
+    for said in (hosts, f"{signature.module} {signature.message}"):
+        if found := next((name for name, words in _PRODUCTS.items() if re.search(words, said.lower())), ""):
+            return found
+    return one.function.source_system
 
 
 def provider(told: Told, one: FailingFunction) -> str:
@@ -47,7 +53,11 @@ def provider(told: Told, one: FailingFunction) -> str:
 def unanswered(told: Told) -> bool:
     """Whether no answer came: neither a status nor a code of the other side."""
     one = told.match.signature
-    return told.cause in _NO_ANSWER and not one.http and not any("_" in c and c.isupper() for c in one.codes if c[:3] != "EAI")
+    return (
+        told.cause in _NO_ANSWER
+        and not one.http
+        and not any("_" in c and c.isupper() for c in one.codes if c[:3] != "EAI")
+    )
 
 
 def reported(seen: Evidence, feed: str, region: str, one: FailingFunction, words: str) -> list[OpenIncident]:
@@ -79,7 +89,9 @@ def contradiction(
         if told.cause in OF_ALL:
             return True
         if told.cause == "own_network":
-            return FEEDS.get(other.source_system, other.source_system) != FEEDS.get(mine.source_system, mine.source_system)
+            return FEEDS.get(other.source_system, other.source_system) != FEEDS.get(
+                mine.source_system, mine.source_system
+            )
         same = other.source_system == mine.source_system and product(told, one) == mine.source_system
         return same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
 

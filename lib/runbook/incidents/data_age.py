@@ -47,7 +47,9 @@ def _newest(function: Function, seen: Evidence) -> EtlRun | None:
 
 def _wrote_nothing(function: Function, seen: Evidence) -> Cause | None:
     """Its newest runs wrote no row, all earlier ones did, and that cannot be chance."""
-    runs = [r for r in seen.runs.rows if r.function == function.name and r.status == "success" and r.records is not None]
+    runs = [
+        r for r in seen.runs.rows if r.function == function.name and r.status == "success" and r.records is not None
+    ]
     empty = list(takewhile(lambda r: r.records == 0, runs))
     before = runs[len(empty) :]
     if not empty or not before or any(r.records == 0 for r in before):

@@ -14,10 +14,10 @@ from datetime import timedelta
 from functools import cached_property
 
 from runbook.config.schema import Settings
-from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, find
+from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, find, shape
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged, quoted
 from runbook.incidents.codes import Tables, tables
-from runbook.incidents.context import contradiction, product, provider, reported, unanswered
+from runbook.incidents.context import NETWORK, contradiction, product, provider, reported, unanswered
 from runbook.incidents.data_age import green_but_wrong, upstream
 from runbook.incidents.weighing import NEAR, Told, weighed
 from runbook.model.facts import Gap
@@ -26,8 +26,6 @@ from runbook.model.rows import SecretVersion
 
 # One thing for the whole system: functions that fail because of it share one cause.
 SHARED = ("billing", "own_network", "service_account", "organization_policy", "capacity", "image_missing")
-# What an exception or a status alone allows as well.
-ALSO = {"bad_data": "crash_after_deploy", "own_network": "dependency_outage"}
 _ONLY_CODE = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "IndentationError", "UnboundLocalError")
 _FOR_HOURS = re.compile(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily|per month|monthly", re.IGNORECASE)
 _STARVED = re.compile(
@@ -63,7 +61,11 @@ def _fed(case: Case, cases: dict[str, Case]) -> list[Cause]:
     causes, one = case.causes, case.one
     if causes[0].cause in ("unknown", "bad_data") and any(_STARVED.search(line.text) for line in one.lines):
         for name in upstream(one.function, case.settings):
-            if name in cases and cases[name].one.since <= one.since and (root := cases[name].causes[0]).cause != "unknown":
+            if (
+                name in cases
+                and cases[name].one.since <= one.since
+                and (root := cases[name].causes[0]).cause != "unknown"
+            ):
                 said = f"{one.function.name}: {one.symptom}; it reads the data of {name}"
                 return [replace(root, functions=(one.function.name,), evidence=(said, *case.quote()))]
     return causes
@@ -104,9 +106,13 @@ class Case:
         """The region does not answer, or Google reports an incident there that fits what half of the functions show."""
         region, lead = self.settings.region, self._lead()
         silent = any(g.location == region for g in self.seen.functions.gaps)
-        incidents = reported(self.seen, "google", region, self.one, "cloud run|functions|scheduler|compute|networking|multiple")
+        incidents = reported(
+            self.seen, "google", region, self.one, "cloud run|functions|scheduler|compute|networking|multiple"
+        )
         many = len(self.everyone) * 2 >= len(self.settings.functions)
-        fits = lead is None or lead.cause in ("capacity", "dependency_outage", "own_network", "timeout") or not lead.plain
+        fits = (
+            lead is None or lead.cause in ("capacity", "dependency_outage", "own_network", "timeout") or not lead.plain
+        )
         if not (fits and (silent or (incidents and many))):
             return None
         evidence = [f"{region} does not answer"] if silent else []
@@ -171,7 +177,7 @@ class Case:
 
     def _unknown(self) -> Cause:
         deployed = (f"changed shortly before: {described(c)}" for c in self.changes.before(self.changes.deploys))
-        key = "not started" if self.one.how == "not started" else ""
+        key = "not started" if self.one.how == "not started" else shape(*self.one.news[:1])
         return self._made("unknown", "unknown", *self.quote(), *deployed, "no known code or text matches", key=key)
 
     # --- rules by text
@@ -186,8 +192,8 @@ class Case:
             return None
         said = quoted(told.text) + (f" ({told.count} similar lines)" if told.count > 1 else "")
         if told.cause == "stuck_etl":
-            return self._made("stuck_etl", "sure" if self.one.how == "no end" else "likely", said)
-        if told.cause in ("crash_after_deploy", "bad_data"):
+            return self._made("stuck_etl", "likely" if self.one.how == "no end" else "possible", said)
+        if told.cause in ("crash_after_deploy", "bad_data", "failed_deployment"):
             return self._crash(told, said)
         if told.cause in ("dependency_outage", "own_network"):
             return self._outside(told, said)
@@ -198,7 +204,7 @@ class Case:
     def _confidence(self, told: Told, against: str, confirmed: bool = False) -> str:
         if told.match.row.hint:
             return "likely" if confirmed else "possible"
-        agreed = told.plain or (confirmed and told.match.row.strength > 1)
+        agreed = told.plain or (confirmed and told.match.strength > 1)
         return "sure" if agreed and not against else "likely"
 
     def _against(self, told: Told) -> str:
@@ -206,7 +212,7 @@ class Case:
         if said := contradiction(told, self.one, self.everyone, self.seen, self.settings):
             return said
         rivals = (t for t in self.told[self.one.function.name][1:] if t.points >= told.points - NEAR)
-        return next((f"another text: {quoted(t.text)}" for t in rivals if t.match.row.strength > 1), "")
+        return next((f"another text: {quoted(t.text)}" for t in rivals if t.match.strength > 1), "")
 
     def _self_evident(self, told: Told, said: str) -> Cause:
         """Causes that a text states directly; earlier changes are further evidence."""
@@ -250,7 +256,13 @@ class Case:
         """The other side answers with errors, or no answer came: theirs, or our own network that all share."""
         name, thing = provider(told, self.one), product(told, self.one)
         incidents = reported(self.seen, name, self.settings.region, self.one, thing if name == "google" else "")
-        titles = [f"{r.feed} reports: {r.title}" for r in incidents]
+        network = (
+            []
+            if incidents or not unanswered(told)
+            else reported(self.seen, "google", self.settings.region, self.one, NETWORK)
+        )
+        titles = [f"{r.feed} reports: {r.title}" for r in (*incidents, *network)]
+        thing = "google network" if network else thing
         leads = {s.function.name: next(iter(self.told[s.function.name]), None) for s in self.everyone}
         lost = {provider(t, s) for s in self.everyone if (t := leads[s.function.name]) and unanswered(t)}
         against = contradiction(told, self.one, self.everyone, self.seen, self.settings)
@@ -269,30 +281,33 @@ class Case:
     def _crash(self, told: Told, said: str) -> Cause:
         """Bad data or a crash: a change of the table or of the code decides; without one, code that worked got other data."""
         deployed, altered = self.changes.before(self.changes.deploys), self.changes.before(self.changes.of_table)
-        plain = told.cause == "bad_data" and told.match.row.strength > 1
+        plain = told.cause == "bad_data" and told.match.strength > 1
+        changed = None if altered or plain or deployed else self._newest_change()
+        if changed:
+            return changed
         if told.cause == "bad_data" and (altered or plain or not deployed):
-            return self._made("bad_data", "sure" if altered else "likely", said, *map(described, altered))
+            confidence = "sure" if altered and plain else "likely" if altered or plain else "possible"
+            return self._made("bad_data", confidence, said, *map(described, altered), key=shape(told.text))
         if deployed:
             before = (f"deployed shortly before: {described(c)}" for c in deployed)
-            sure = "sure" if told.line.newest and not told.match.row.hint else "likely"
-            return self._made("crash_after_deploy", sure, said, *before)
-        if found := self._newest_change():
-            return found
+            sure = "sure" if told.line.newest and told.cause != "bad_data" else "likely"
+            return self._made("crash_after_deploy", sure, said, *before, key=shape(told.text))
         name = told.match.signature.exception
         if self.one.last_good and name and name not in _ONLY_CODE and not told.match.row.hint:
-            return self._made("bad_data", "possible", said, "no deployment shortly before: the code is what worked before")
-        return self._made("unknown", "unknown", said, "no deployment shortly before")
+            worked = "no deployment shortly before: the code is what worked before"
+            return self._made("bad_data", "possible", said, worked, key=shape(told.text))
+        return self._made("unknown", "unknown", said, "no deployment shortly before", key=shape(told.text))
 
     def _second(self, first: Cause) -> list[Cause]:
         """Another cause that the evidence allows, too, as a row of its own."""
-        if first.confidence == "sure":
+        told = self.told[self.one.function.name]
+        if first.confidence == "sure" or not told:
             return []
-        rivals = [t for t in self.told[self.one.function.name] if t.cause != first.cause and t.match.row.strength > 1]
-        found = [(t.cause, quoted(t.text)) for t in rivals[:1]]
-        if first.cause in ALSO and first.confidence == "possible":
-            found = [(ALSO[first.cause], first.evidence[1])] or found
-        made = (self._made(cause, "possible", said, key=first.key) for cause, said in found[:1])
-        return [replace(cause, second=True) for cause in made]
+        rivals = [t for t in told if t.cause != first.cause and (t is told[0] or t.match.strength > 1)]
+        found = [(t.cause, quoted(t.text)) for t in rivals if t.cause != "unknown"]
+        if first.cause == "own_network" and not found:
+            found = [("dependency_outage", quoted(told[0].text))]
+        return [replace(self._made(c, "possible", said, key=first.key), second=True) for c, said in found[:1]]
 
     def quote(self) -> list[str]:
         """The first new text about it."""
@@ -306,4 +321,6 @@ class Case:
             return []
         name = self.one.function.name
         line = f"gcloud functions logs read {name} --gen2 {self.settings.flags} --limit=50"
-        return [Gap(f"log entries of {name} before {oldest:%H:%M}", f"only the newest {len(logs.rows):,} were read", line)]
+        return [
+            Gap(f"log entries of {name} before {oldest:%H:%M}", f"only the newest {len(logs.rows):,} were read", line)
+        ]

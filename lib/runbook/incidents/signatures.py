@@ -158,7 +158,7 @@ def _bodies(text: str) -> tuple[list[str], list[str], str]:
         for block in blocks:
             pairs = [(key, value or number) for key, value, number in _PAIR.findall(block) if key in _KEYS]
             found += ((_KEYS.index(key), value) for key, value in pairs)
-            said += (a or b for a, b in _SAID.findall(block.replace('\\"', '"')) if pairs)
+            said += (a or b for a, b in _SAID.findall(block.replace('\\"', '"')) if pairs or "Message" in block)
         if not blocks:
             break
         text = _BLOCK.sub(" … ", text)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from runbook.incidents.affected import Line
 from runbook.incidents.codes import Match, Tables
 
-_PLACE = {"run": 40, "platform": 35, "error": 25, "warning": 10}
-_STRENGTH = {3: 20, 2: 10, 1: 0, 0: -25}
+_PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10}
+_STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
 _LEAST = 10  # points below which a text proves nothing
 NEAR = 10  # points: a second cause that is so near contradicts the first
 _WENT_ON = re.compile(
@@ -35,7 +35,7 @@ class Told:
 
     cause = property(lambda self: self.match.row.cause)
     # A code or a published text says it, and the run or the platform wrote it; no hint.
-    plain = property(lambda self: self.match.row.strength == 3 and self.line.place != "warning" and self.line.newest)
+    plain = property(lambda self: self.match.strength == 3 and self.line.place != "warning" and self.line.newest)
     text = property(lambda self: self.match.signature.line or self.line.text)
 
 
@@ -59,11 +59,13 @@ def weighed(lines: Iterable[Line], tables: Tables, system: str) -> list[Told]:
 
 def _points(line: Line, match: Match) -> int:
     own = line.place == "run"
-    points = _PLACE[line.place] + _STRENGTH[match.row.strength]
+    points = _PLACE[line.place] + _STRENGTH[match.strength]
     points -= (25 if own else 10) * (not line.newest)
     points -= 20 * (not line.new)
     points -= 15 * (not match.row.final)
     points -= 15 * match.signature.chained
-    if not own:
+    # That an instance does not start is what follows from something else.
+    points -= 12 * (match.row.cause == "crash_after_deploy" and bool(match.row.platform))
+    if not own and match.row.cause != "stuck_etl":
         points -= 40 if _WENT_ON.search(line.text) else 15 if _AGAIN.search(line.text) else 0
     return points
