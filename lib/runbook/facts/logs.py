@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +25,8 @@ from runbook.model.moment import Moment
 from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000
+LOUD = PAGE // 5  # entries of one function in a full page, after which the page is read again without it
+_SYSTEM = 'log_id("run.googleapis.com/varlog/system")'
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
 # Functions write the exception of a crash to stderr, often as JSON without a severity.
@@ -63,7 +67,8 @@ class _Call(NamedTuple):
 def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", severity: str = "ERROR") -> Read:
     """Log entries from `severity` up, newest first; at most 1,000.
 
-    Includes crashes that functions write to stderr without a severity. `more` is true if there may be further entries.
+    Includes crashes that functions write to stderr without a severity. `more` is true if there may be further entries:
+    then the functions that fill the page are left out in a second request, except for the platform's lines about them.
     Both time bounds are always sent. A gap if the period starts before the retention period. The fact is named "log
     entries" if `severity` is below ERROR, because warnings are not errors.
     """
@@ -71,7 +76,21 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
     if function:
         wanted += f' resource.labels.service_name="{cloud.settings.named(function).service_name}"'
     name = "errors" if severity in _BAD else "log entries"
-    return entries(cloud, name, wanted, partial(_row, cloud.settings), moment.ago(hours), KEPT, _once)
+    row = partial(_row, cloud.settings)
+    read = entries(cloud, name, wanted, row, moment.ago(hours), KEPT, _once)
+
+    def see() -> Answer:
+        answer = read.see()
+        rows = list(answer.rows)
+        loud = [name for name, count in Counter(r.function for r in rows).items() if count > LOUD and name != OTHER]
+        if not answer.more or not loud:
+            return replace(answer, rows=rows)
+        services = " OR ".join(f'"{cloud.settings.named(name).service_name or name}"' for name in sorted(loud))
+        rest = f"{wanted} (NOT resource.labels.service_name=({services}) OR {_SYSTEM})"
+        found = entries(cloud, name, rest, row, moment.ago(hours), KEPT, _once).see()
+        return replace(answer, rows=_once(list(dict.fromkeys([*rows, *found.rows]))))
+
+    return replace(read, see=see)
 
 
 def between(hours: float, moment: Moment) -> str:

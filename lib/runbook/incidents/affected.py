@@ -18,8 +18,17 @@ from cronsim import CronSim
 from runbook.config.schema import Function, Settings
 from runbook.model.facts import Fact
 from runbook.model.moment import Moment
-from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, OpenIncident, SchedulerJob, ScoreDay
-from runbook.model.rows import SecretVersion, TableAge
+from runbook.model.rows import (
+    AuditedChange,
+    EtlRun,
+    FunctionState,
+    LogEntry,
+    OpenIncident,
+    SchedulerJob,
+    ScoreDay,
+    SecretVersion,
+    TableAge,
+)
 
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 MOST = 3  # changes shown for each function

@@ -88,7 +88,8 @@ def merged(a: Cause, b: Cause) -> Cause:
     evidence = tuple(dict.fromkeys(a.evidence + b.evidence))
     changed = a.changed_since_last_run and b.changed_since_last_run
     against, second = a.against or b.against, a.second and b.second
-    surer = replace(surer, against=against, second=second)
+    detail = ",".join(dict.fromkeys(filter(None, (*a.detail.split(","), *b.detail.split(",")))))
+    surer = replace(surer, detail=detail, against=against, second=second)
     both = {"functions": a.functions + b.functions, "since": min(a.since, b.since), "evidence": evidence}
     return replace(surer, **both, changed_since_last_run=changed)
 

@@ -23,9 +23,9 @@ from runbook.incidents.signatures import Signature, signatures
 FOLDER = Path(__file__).parent / "codes"
 WHOLE = 28  # characters of a platform's text that a function's own line must have, to be a copy of it
 # https://cloud.google.com/apis/design/errors#error_codes: as general as an HTTP status.
-_GENERAL = frozenset(
-    "CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED"
-    " FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED".split()
+_GENERAL = re.compile(
+    "CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|RESOURCE_EXHAUSTED"
+    "|FAILED_PRECONDITION|ABORTED|OUT_OF_RANGE|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|UNAUTHENTICATED"
 )
 OF_CODE = ("crash_after_deploy", "bad_data")  # causes that an exception's class alone says least about
 _ALIASES = {"vertex_ai": ("vertex", "aiplatform", "google"), "gmail": ("gmail", "workspace", "google")}
@@ -53,7 +53,7 @@ class Code(NamedTuple):
         """3 for a code or a published text, 2 for a status or an exception of a library, 1 for any other exception."""
         if self.hint:
             return 0
-        specific = self.code and self.code not in _GENERAL
+        specific = self.code and not _GENERAL.fullmatch(self.code)
         if specific or self.platform or self.signal or (self.says and (self.exception or self.http or self.code)):
             return 3
         return 1 if self.exception and not self.http and self.cause in OF_CODE else 2
@@ -62,19 +62,15 @@ class Code(NamedTuple):
     def rank(self) -> tuple[Any, ...]:
         """The more specific row is greater."""
         conditions = (self.code, self.http, self.exception, self.says, self.platform, self.signal)
-        return (
-            self.strength,
-            sum(map(bool, conditions)),
-            bool(self.system),
-            bool(self.code or self.platform),
-            self.final,
-        )
+        first = self.cause not in ("crash_after_deploy", "failed_deployment")  # what follows from another cause
+        special = bool(self.system), bool(self.code or self.platform), self.final
+        return self.strength, sum(map(bool, conditions)), first, *special
 
     def holds(self, one: Signature, platform: bool, system: str, text: str) -> bool:
         """Whether each condition holds."""
         if self.system and not _about(self.system, system, text):
             return False
-        if self.code and (self.code not in one.codes or (platform and self.code in _GENERAL)):
+        if self.code and (self.code not in one.codes or (platform and _GENERAL.fullmatch(self.code))):
             return False
         if self.http and (platform or not re.fullmatch(self.http.replace("x", r"\d"), str(one.http))):
             return False
@@ -128,7 +124,7 @@ class Tables:
         rows = (row for key in dict.fromkeys(keys) for row in self._index.get(key, ()))
         fits = [row for row in rows if row.holds(one, platform, system, text.lower())]
         order = {code: -n for n, code in enumerate(one.codes)}
-        best = max(fits, key=lambda r: (r.rank[:3], order.get(r.code, -99), r.rank[3:]), default=None)
+        best = max(fits, key=lambda r: (r.rank[:4], order.get(r.code, -99), r.rank[4:]), default=None)
         if best:
             yield Match(best, one, platform)
 

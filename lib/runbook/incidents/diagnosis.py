@@ -8,12 +8,14 @@ or two sources agree. If nothing tells, the cause is `unknown`. Data that is wro
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 
 from runbook.config.schema import Settings
+from runbook.facts.logs import LOUD, PAGE
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, find, shape
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged, quoted
 from runbook.incidents.codes import Tables, tables
@@ -93,12 +95,13 @@ class Case:
         later = [f"changed after its last run: {described(c)}" for c in self.changes.since_last_run(found.cause)]
         symptom = f"{self.one.function.name}: {self.one.symptom}"
         changed = found.changed_since_last_run or bool(later)
-        first = replace(found, evidence=(symptom, *found.evidence, *later), changed_since_last_run=changed)
+        tried = self._attempted() if self.one.how == "not started" else ()
+        first = replace(found, evidence=(symptom, *found.evidence, *tried, *later), changed_since_last_run=changed)
         return [first, *self._second(first)]
 
-    def _made(self, cause: str, confidence: str, *evidence: str, key: str = "", against: str = "") -> Cause:
+    def _made(self, cause: str, confidence: str, *evidence: str, key: str = "", **more: str) -> Cause:
         name = self.one.function.name
-        return Cause(cause, (name,), self.one.since, confidence, evidence, key or name, against=against)
+        return Cause(cause, (name,), self.one.since, confidence, evidence, key or name, **more)  # type: ignore[arg-type]
 
     # --- rules by state
 
@@ -137,19 +140,24 @@ class Case:
             return None
         early = self.one.since - timedelta(hours=48)
         who = self.changes.before(lambda c: "Job" in c.what and self.changes.named(c), early)
-        return self._made("paused_scheduler", "sure", f"its job is {job.state}", *map(described, who), key=job.state)
+        return self._made(
+            "paused_scheduler", "sure", f"its job is {job.state}", *map(described, who), key=job.state, detail=job.name
+        )
+
+    def _attempted(self) -> tuple[str, ...]:
+        """What the scheduler got at its last attempt, if nothing started."""
+        job = self._job()
+        return (f"the last call of the scheduler failed, code {job.code}",) if job and job.code else ()
 
     def _refused(self) -> Cause | None:
         """It did not start, and no text says why: what the scheduler got (google.rpc.Code)."""
         job = self._job()
         if not job or self.one.how != "not started":
             return None
-        said = f"the last call of the scheduler failed, code {job.code}"
         if job.code in (7, 16):
             who = self.changes.before(lambda c: "IamPolicy" in c.what)
-            said = f"the last call of the scheduler was refused, code {job.code}"
-            return self._made("permission", "sure", said, *map(described, who), key="permission")
-        return self._made("capacity", "possible", said, key="capacity") if job.code == 8 else None
+            return self._made("permission", "sure", *map(described, who), key="permission")
+        return self._made("capacity", "possible", key="capacity") if job.code == 8 else None
 
     def _undeployed(self) -> Cause | None:
         """Its last deployment failed, and the previous revision still runs."""
@@ -161,7 +169,7 @@ class Case:
         """A run has no end, its time limit has passed, and no log entry says why."""
         if self.one.how != "no end" or any(not t.startswith("Attempt") for t in self.one.news):
             return None
-        said = f"its limit of {self.one.function.timeout_s} s has passed and nothing was logged"
+        said = f"its limit of {self.one.function.timeout_s} s has passed and no log entry says why"
         return self._made("stuck_etl", "possible" if self.cut_off() else "likely", said)
 
     def _newest_change(self) -> Cause | None:
@@ -219,7 +227,8 @@ class Case:
         cause, thing = told.cause, product(told, self.one)
         if cause == "permission":
             who = self.changes.before(lambda c: "IamPolicy" in c.what)
-            key = cause if provider(told, self.one) == "google" else thing
+            ours = told.match.row.platform or provider(told, self.one) == "google"
+            key = cause if ours else thing
             return self._made(cause, "", said, *map(described, who), key=key)
         if cause == "quota":
             lasts = "hours" if told.match.row.detail == "hours" or _FOR_HOURS.search(told.line.text) else "seconds"
@@ -303,8 +312,9 @@ class Case:
         told = self.told[self.one.function.name]
         if first.confidence == "sure" or not told:
             return []
-        rivals = [t for t in told if t.cause != first.cause and (t is told[0] or t.match.strength > 1)]
-        found = [(t.cause, quoted(t.text)) for t in rivals if t.cause != "unknown"]
+        known = first.cause != "unknown"
+        rivals = [t for t in told if t.cause != first.cause and ((t is told[0] and known) or t.match.strength > 1)]
+        found = [(t.cause, quoted(t.text)) for t in rivals if t.cause not in ("unknown", "failed_deployment")]
         if first.cause == "own_network" and not found:
             found = [("dependency_outage", quoted(told[0].text))]
         return [replace(self._made(c, "possible", said, key=first.key), second=True) for c, said in found[:1]]
@@ -315,12 +325,14 @@ class Case:
 
     def cut_off(self) -> list[Gap]:
         """A gap if the page of log entries was full and may lack the ones that tell why it fails."""
-        logs = self.seen.logs
-        oldest = min((r.at for r in logs.rows), default=None)
-        if not logs.more or oldest is None or oldest <= self.one.since - SLACK or self._lead():
+        logs, name = self.seen.logs, self.one.function.name
+        count = Counter(r.function for r in logs.rows)
+        loud = {function for function, rows in count.items() if rows > LOUD}
+        mine = [r.at for r in logs.rows if (r.function == name if name in loud else r.function not in loud)]
+        full = name in loud or len(mine) >= PAGE
+        if not logs.more or not full or min(mine) <= self.one.since - SLACK or self._lead():
             return []
-        name = self.one.function.name
         line = f"gcloud functions logs read {name} --gen2 {self.settings.flags} --limit=50"
         return [
-            Gap(f"log entries of {name} before {oldest:%H:%M}", f"only the newest {len(logs.rows):,} were read", line)
+            Gap(f"log entries of {name} before {min(mine):%H:%M}", f"only the newest {len(mine):,} were read", line)
         ]

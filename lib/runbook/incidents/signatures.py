@@ -28,7 +28,7 @@ _EXCEPTION = re.compile(
 )
 _BLOCK = re.compile(r"\{[^{}]*\}|\{[^{}]*$")
 _QUOTED = r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'"
-_PAIR = re.compile(rf"\\?[\"'](\w+)\\?[\"']\s*:\s*(?:\\?[\"']([\w.\-]+)\\?[\"']|(\d{{3}})\b)")
+_PAIR = re.compile(r"\\?[\"'](\w+)\\?[\"']\s*:\s*(?:\\?[\"']([\w.\-]+)\\?[\"']|(\d{3})\b)")
 _SAID = re.compile(
     rf"[\"'](?:message|error_description|errorMessage|exceptionMessage|detail|error)[\"']\s*:\s*(?:{_QUOTED})"
 )

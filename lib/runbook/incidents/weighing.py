@@ -50,7 +50,7 @@ def weighed(lines: Iterable[Line], tables: Tables, system: str) -> list[Told]:
         told, cause = Told(match, line, _points(line, match)), match.row.cause
         if told.points >= _LEAST:
             count[cause] = count.get(cause, 0) + 1
-            if cause not in best or told.points > best[cause].points:
+            if cause not in best or told.points >= best[cause].points:
                 best[cause] = told
     found = [Told(t.match, t.line, t.points, count[c]) for c, t in best.items()]
     # "Still running" is also logged after another cause stopped a run, and about slow runs, so other causes win.
