@@ -126,9 +126,9 @@ class Cloud:
         with readable(api):
             return answered(session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
-    def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
-        """Log entries that match a filter, newest first, at most `most`. An empty page with a token is not the last
-        page (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list).
+    def entries(self, wanted: str, most: int, pages: int = 0) -> list[dict[str, Any]]:
+        """Log entries that match a filter, newest first, at most `most`, and CannotRead if they are on more than `pages`
+        pages; 0 is no limit. An empty page with a token is not the last page (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list).
 
         Google's client sends the request; its `list_entries` is not used, because it hides pages, and because each of
         its entry objects asks the metadata server, past the guard. Raises Google's own exceptions, and CannotRead.
@@ -143,6 +143,8 @@ class Cloud:
             asked["pageToken"] = token_of(answer, seen)
             if len(found) >= most or not asked["pageToken"]:
                 return found[:most]
+            if len(seen) == pages:
+                raise CannotRead(f"there are too many entries: stopped after {pages} pages", "read them by hand.")
 
     def location(self, dataset: str) -> str:
         """Where the jobs of a dataset run; asked once. Raises Google's own exceptions, and CannotRead."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from runbook.cloud.client import Cloud
 from runbook.config.schema import Settings
 from runbook.display.text import Row
-from runbook.facts.base import Answer, Read, fact, readable
+from runbook.facts.base import Answer, Read, attempt, fact, readable
 from runbook.facts.fields import TRACEBACK, field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
 from runbook.model.facts import Gap
@@ -25,6 +25,7 @@ from runbook.model.moment import Moment
 from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000
+PAGES = 3  # pages at most that are read without the loud functions
 LOUD = PAGE // 5  # entries of one function in a full page, after which the page is read again without it
 _SYSTEM = 'log_id("run.googleapis.com/varlog/system")'
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
@@ -87,8 +88,9 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
             return replace(answer, rows=rows)
         services = " OR ".join(f'"{cloud.settings.named(name).service_name or name}"' for name in sorted(loud))
         rest = f"{wanted} (NOT resource.labels.service_name=({services}) OR {_SYSTEM})"
-        found = entries(cloud, name, rest, row, moment.ago(hours), KEPT, _once).see()
-        return replace(answer, rows=_once(list(dict.fromkeys([*rows, *found.rows]))))
+        others = entries(cloud, name, rest, row, moment.ago(hours), KEPT, _once, PAGES)
+        found = attempt(others.see, f"{name} of other functions", "")
+        return replace(answer, rows=_once(list(dict.fromkeys([*rows, *found.rows]))), gaps=(*answer.gaps, *found.gaps))
 
     return replace(read, see=see)
 
@@ -99,7 +101,14 @@ def between(hours: float, moment: Moment) -> str:
 
 
 def entries(
-    cloud: Cloud, name: str, wanted: str, row: Convert, since: datetime, kept: tuple[int, str], finish: Finish
+    cloud: Cloud,
+    name: str,
+    wanted: str,
+    row: Convert,
+    since: datetime,
+    kept: tuple[int, str],
+    finish: Finish,
+    pages: int = 0,
 ) -> Read:
     """A read of the entries that match a filter: `row` converts each, then `finish` all; newest first, at most 1,000.
 
@@ -110,7 +119,7 @@ def entries(
     line = f"gcloud logging read {shlex.quote(wanted)} {flags}"
 
     def see() -> Answer:
-        found = cloud.entries(wanted, PAGE)
+        found = cloud.entries(wanted, PAGE, pages)
         read = readable(name, found, row, "inspect them with the command of this read.")
         gaps = (*_deleted(cloud, name, since, *kept), *read.gaps)
         return Answer(finish(list(read.rows)), more=len(found) == PAGE, gaps=gaps)
