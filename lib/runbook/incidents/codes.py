@@ -26,6 +26,7 @@ WHOLE = 28  # characters of a platform's text that a function's own line must ha
 _GENERAL = re.compile(
     "CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|RESOURCE_EXHAUSTED"
     "|FAILED_PRECONDITION|ABORTED|OUT_OF_RANGE|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|UNAUTHENTICATED"
+    "|invalid|invalidQuery|badRequest|failedPrecondition|notFound|forbidden|internalError|VALIDATION_ERROR|BAD_REQUEST"
 )
 OF_CODE = ("crash_after_deploy", "bad_data")  # causes that an exception's class alone says least about
 _ALIASES = {"vertex_ai": ("vertex", "aiplatform", "google"), "gmail": ("gmail", "workspace", "google")}
@@ -63,7 +64,8 @@ class Code(NamedTuple):
         """The more specific row is greater."""
         conditions = (self.code, self.http, self.exception, self.says, self.platform, self.signal)
         first = self.cause not in ("crash_after_deploy", "failed_deployment")  # what follows from another cause
-        special = bool(self.system), bool(self.code or self.platform), self.final
+        kind = 2 if self.platform or (self.code and not _GENERAL.fullmatch(self.code)) else int(bool(self.says))
+        special = bool(self.system), kind, self.final
         return self.strength, sum(map(bool, conditions)), first, *special
 
     def holds(self, one: Signature, platform: bool, system: str, text: str) -> bool:
