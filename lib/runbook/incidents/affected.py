@@ -33,6 +33,7 @@ from runbook.model.rows import (
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 MOST = 3  # changes shown for each function
 SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
+_NOT_READY = "Ready condition status changed to False"
 _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateService")
 
 
@@ -99,8 +100,19 @@ def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Failing
             found = replace(found or FailingFunction(function, "gone", "", moment.at, None), how="gone", symptom=shown)
         elif found is None and state and state.state in _STATES:
             found = FailingFunction(function, *_STATES[state.state], state.updated or moment.at, None)
+        elif found is None and (broken := _not_ready(function, seen)):
+            found = FailingFunction(function, *_STATES["FAILED"], broken.at, None)
         if found:
             yield replace(found, lines=tuple(_lines(found, seen, state)))
+
+
+def _not_ready(function: Function, seen: Evidence) -> LogEntry | None:
+    """The entry that its newest revision did not become ready, unless it was deployed since then."""
+    mine = (r for r in seen.logs.rows if r.function == function.name and r.platform and _NOT_READY in r.text)
+    entry = next(mine, None)
+    names = (function.name, function.service_name)
+    later = (c for c in seen.changes.rows if c.resource.rsplit("/", 1)[-1] in names and _DEPLOY.search(c.what))
+    return entry if entry and not any(c.at > entry.at for c in later) else None
 
 
 def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment) -> FailingFunction | None:
@@ -178,7 +190,16 @@ class OwnChanges:
         """The cause that a change of its own code, secret or table suggests; "" for any other change."""
         if self.deploys(change):
             return "crash_after_deploy"
-        return "secret" if self.of_secret(change) else "bad_data" if self.of_table(change) else ""
+        if secret := self.of_secret(change):
+            off = secret in {v.secret for v in self.off()}
+            return "secret" if off else "auth_error" if "AddSecretVersion" in change.what else ""
+        return "bad_data" if self.of_table(change) else ""
+
+    def off(self) -> list[SecretVersion]:
+        """The newest versions of its secrets that are not enabled."""
+        mine = [r for r in self.seen.secrets.rows if r.secret in self.one.function.secrets]
+        newest = {r.secret: r for r in sorted(mine, key=lambda r: r.version)}
+        return [r for r in mine if r is newest[r.secret] and r.state != "ENABLED"]
 
     def named(self, change: AuditedChange) -> bool:
         """Whether a change concerns the function itself, its service or its job."""

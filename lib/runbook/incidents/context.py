@@ -15,13 +15,13 @@ FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", 
 _EARLY = timedelta(minutes=45)  # an incident may be reported this long after the first symptom
 # Words of a text → the product that it is about, and whose product that is; the first that is found counts.
 _PRODUCTS = {
+    "bigquery": r"\bbigquery\b",
+    "vertex_ai": r"\b(aiplatform|vertex|vertexai|gemini|generativelanguage|publisher model)\b",
+    "gmail": r"\bgmail\b",
+    "google_calendar": r"\b(google )?calendar\b",
+    "secretmanager": r"\bsecretmanager\b|\bsecret version\b",
     "salesforce": r"salesforce|\bforce\.com",
-    "hubspot": r"hubspot|hubapi",
-    "bigquery": r"bigquery",
-    "vertex_ai": r"aiplatform|vertex|gemini|generativelanguage",
-    "gmail": r"gmail",
-    "google_calendar": r"calendar",
-    "secretmanager": r"secretmanager",
+    "hubspot": r"\bhubspot\b|\bhubapi\b",
 }
 _HOST = re.compile(r"[\w.-]+\.(?:googleapis|hubapi|hubspot|salesforce|force)\.com")
 # The same products in the words of Google's status page.
@@ -36,18 +36,18 @@ OF_ALL = ("billing", "service_account", "organization_policy")
 
 def product(told: Told, one: FailingFunction) -> str:
     """The product that a text is about, by its hosts, else by its words; the function's source system if it names none."""
-    signature = told.match.signature
+    signature, own = told.match.signature, one.function.source_system
     hosts = " ".join(_HOST.findall(told.text))
     for said in (hosts, f"{signature.module} {signature.message}"):
         if found := next((name for name, words in _PRODUCTS.items() if re.search(words, said.lower())), ""):
             return found
-    return one.function.source_system
+    return "google" if signature.module.startswith("google.") and own not in FEEDS else own
 
 
 def provider(told: Told, one: FailingFunction) -> str:
     """The status page of the product that a text is about."""
     name = product(told, one)
-    return "google" if name in FEEDS or name in _TITLES else name
+    return "google" if name == "google" or name in FEEDS or name in _TITLES else name
 
 
 def unanswered(told: Told) -> bool:

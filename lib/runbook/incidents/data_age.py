@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from runbook.config.schema import Function, Settings
 from runbook.incidents.affected import Evidence, FailingFunction
@@ -14,7 +14,10 @@ from runbook.incidents.severity import old_tables
 from runbook.model.moment import Moment
 from runbook.model.rows import EtlRun
 
-OFTEN = timedelta(hours=4)  # a function that runs more often must write nothing twice
+ENOUGH, OFTEN = (
+    3,
+    timedelta(hours=4),
+)  # of a function that runs often, so many empty runs, or for so long, are no chance
 
 
 def green_but_wrong(
@@ -28,7 +31,7 @@ def green_but_wrong(
         if function.name in down or set(upstream(function, settings)) & down:
             continue
         late = [f"{table}: {old[table]}" for table in function.tables if table in old]
-        empty = _wrote_nothing(function, seen)
+        empty = _wrote_nothing(function, seen, moment)
         worked = _newest(function, seen)
         since = moment.at if worked is None else worked.started_at
         if missing := [table for table in function.tables if table in gone]:
@@ -45,16 +48,21 @@ def _newest(function: Function, seen: Evidence) -> EtlRun | None:
     return next((r for r in seen.runs.rows if r.function == function.name and r.status == "success"), None)
 
 
-def _wrote_nothing(function: Function, seen: Evidence) -> Cause | None:
-    """Its newest runs wrote no row, all earlier ones did, and that cannot be chance."""
+def _wrote_nothing(function: Function, seen: Evidence, moment: Moment) -> Cause | None:
+    """Its newest runs wrote no row, nearly all earlier ones did, and that cannot be chance."""
     runs = [
         r for r in seen.runs.rows if r.function == function.name and r.status == "success" and r.records is not None
     ]
     empty = list(takewhile(lambda r: r.records == 0, runs))
     before = runs[len(empty) :]
-    if not empty or not before or any(r.records == 0 for r in before):
+    longest = max((len(list(group)) for none, group in groupby(before, lambda r: r.records == 0) if none), default=0)
+    if not empty or not before or len(empty) < 2 * longest or sum(r.records == 0 for r in before) * 4 > len(before):
         return None
-    if len(empty) < 2 and empty[0].started_at - before[0].started_at < OFTEN:
+    if (
+        len(empty) < ENOUGH
+        and empty[-1].started_at - before[0].started_at < OFTEN
+        and moment.at - empty[-1].started_at < OFTEN
+    ):
         return None
     usual = sorted(r.records or 0 for r in before)[len(before) // 2]
     said = f"{function.name}: {len(empty)} successful runs wrote 0 rows; usual are about {usual:,}"

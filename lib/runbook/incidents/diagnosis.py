@@ -24,8 +24,8 @@ from runbook.incidents.data_age import green_but_wrong, upstream
 from runbook.incidents.weighing import NEAR, Told, weighed
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
-from runbook.model.rows import SecretVersion
 
+WORKS = ("failed_deployment",)  # what does not keep a function from working comes last
 # One thing for the whole system: functions that fail because of it share one cause.
 SHARED = ("billing", "own_network", "service_account", "organization_policy", "capacity", "image_missing")
 _ONLY_CODE = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "IndentationError", "UnboundLocalError")
@@ -38,7 +38,7 @@ _STARVED = re.compile(
 
 
 def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
-    """All causes, ranked by confidence, then by the number of functions, then by the start of the failure."""
+    """All causes: those that keep a function from working first, ranked by confidence, then by the number of functions, then by the start of the failure."""
     unknowns = tuple(gap for fact in seen for gap in fact.gaps)
     if seen.runs.more:
         unknowns += (Gap("older runs", f"only the newest {len(seen.runs.rows):,} were read"),)
@@ -53,7 +53,9 @@ def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
             before = found.get((cause.cause, cause.key))
             found[cause.cause, cause.key] = merged(before, cause) if before else cause
     rows = [*found.values(), *green_but_wrong(seen, everyone, settings, moment)]
-    ranked = sorted(rows, key=lambda c: (c.second, CONFIDENCE.index(c.confidence), -len(c.functions), c.since))
+    ranked = sorted(
+        rows, key=lambda c: (c.second, c.cause in WORKS, CONFIDENCE.index(c.confidence), -len(c.functions), c.since)
+    )
     cut = tuple(gap for case in cases.values() for gap in case.cut_off())
     return Causes(tuple(ranked), everyone, unknowns + cut)
 
@@ -163,7 +165,9 @@ class Case:
         """Its last deployment failed, and the previous revision still runs."""
         if self.one.how != "not deployed":
             return None
-        return self._made("failed_deployment", "sure", *self.quote(), *self.changes.described(self.changes.deploys))
+        states = {r.name: r.state for r in self.seen.functions.rows if r.region == self.settings.region}
+        sure = "likely" if states.get(self.one.function.name) == "ACTIVE" else "sure"
+        return self._made("failed_deployment", sure, *self.quote(), *self.changes.described(self.changes.deploys))
 
     def _stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and no log entry says why."""
@@ -179,7 +183,7 @@ class Case:
             return None
         for row in self.changes.before(lambda c: c.at > good and bool(self.changes.kind(c)))[:1]:
             cause = self.changes.kind(row)
-            key = self.changes.of_secret(row) if cause == "secret" else ""
+            key = {"secret": self.changes.of_secret(row), "auth_error": self.one.function.source_system}.get(cause, "")
             return self._made(cause, "likely", *self.quote(), f"shortly before: {described(row)}", key=key)
         return None
 
@@ -240,26 +244,17 @@ class Case:
 
     def _secret(self, said: str) -> Cause:
         """A version cannot be read; if it was disabled and the newest ones are enabled now, only a rerun is needed."""
-        off = self._off()
+        off = self.changes.off()
         states = (f"{r.secret}, version {r.version}, is {r.state}" for r in off)
         key = off[0].secret if off else self.one.function.source_system
         made = self._made("secret", "", said, *states, *self.changes.described(self.changes.of_secret), key=key)
-        whole = {r.secret for r in self._mine()} == set(self.one.function.secrets)
+        whole = {r.secret for r in self.seen.secrets.rows} >= set(self.one.function.secrets)
         if off and off[0].state == "DISABLED":
             return replace(made, detail=str(off[0].version))
         if off or not whole or not re.search("disabled", said, re.IGNORECASE):
             return made
         now = "the newest version of each of its secrets is enabled now"
         return replace(made, evidence=(*made.evidence, now), changed_since_last_run=True)
-
-    def _off(self) -> list[SecretVersion]:
-        """The newest versions of its secrets that are not enabled."""
-        mine = self._mine()
-        newest = {r.secret: r for r in sorted(mine, key=lambda r: r.version)}
-        return [r for r in mine if r is newest[r.secret] and r.state != "ENABLED"]
-
-    def _mine(self) -> list[SecretVersion]:
-        return [r for r in self.seen.secrets.rows if r.secret in self.one.function.secrets]
 
     def _outside(self, told: Told, said: str) -> Cause:
         """The other side answers with errors, or no answer came: theirs, or our own network that all share."""
@@ -275,10 +270,10 @@ class Case:
         leads = {s.function.name: next(iter(self.told[s.function.name]), None) for s in self.everyone}
         lost = {provider(t, s) for s in self.everyone if (t := leads[s.function.name]) and unanswered(t)}
         against = contradiction(told, self.one, self.everyone, self.seen, self.settings)
-        ours = told.cause == "own_network"
-        if not titles and ((ours and not against) or (unanswered(told) and len(lost) > 1)):
+        ours, platform = told.cause == "own_network", told.line.place == "platform"
+        if not titles and ((ours and (platform or not against)) or (unanswered(told) and len(lost) > 1)):
             shared = [f"no answer came from {' and '.join(sorted(lost))}"] if len(lost) > 1 else []
-            sure = ours and told.plain and (len(lost) > 1 or told.line.place == "platform")
+            sure = ours and told.plain and (len(lost) > 1 or platform)
             return self._made("own_network", "sure" if sure else "likely", said, *shared, key="own_network")
         together = sum(bool(t and t.cause == told.cause and product(t, self.one) == thing) for t in leads.values()) > 1
         hint = told.match.row.hint

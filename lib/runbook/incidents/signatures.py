@@ -39,7 +39,8 @@ _WRAPPED = (  # what libraries put in quotes although it is the message
     re.compile(
         r"(?:\breturned|\b[dD]etails?[:=]|\b[dD]etails? =|\bmessage[=:]|\b[rR]eason[=:]) ?\"((?:[^\"\\]|\\.)*)\""
     ),
-    re.compile(r"(?:\bmessage=|\b(?:Client|Server) error )'((?:[^'\\]|\\.)*)'"),
+    re.compile(r"(?:\bmessage=|\b(?:Client|Server) error |\berror message: )'((?:[^'\\]|\\.)*)'"),
+    re.compile(r"['\"]([45]\d\d)['\"]"),
     re.compile(r"^\(\s*'((?:[^'\\]|\\.)*)'\s*[,)]"),
     re.compile(r"^\(\s*\"((?:[^\"\\]|\\.)*)\"\s*[,)]"),
 )
