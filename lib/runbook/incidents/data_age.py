@@ -38,7 +38,7 @@ def green_but_wrong(
             said = f"BigQuery answers that {missing[0]} does not exist"
             yield Cause("table_missing", (function.name,), since, "sure", (said,), missing[0])
         elif empty:
-            yield replace(empty, evidence=(*empty.evidence, *late))
+            yield replace(empty, evidence=(*empty.evidence, *late), confidence="sure" if late else empty.confidence)
         elif late and worked and not seen.runs.gaps:
             said = f"{function.name}: its run of {worked.started_at:%H:%M} succeeded"
             yield Cause("stale_data", (function.name,), since, "sure", (*late, said), function.name)
@@ -66,7 +66,8 @@ def _wrote_nothing(function: Function, seen: Evidence, moment: Moment) -> Cause 
         return None
     usual = sorted(r.records or 0 for r in before)[len(before) // 2]
     said = f"{function.name}: {len(empty)} successful runs wrote 0 rows; usual are about {usual:,}"
-    return Cause("nothing_written", (function.name,), empty[-1].started_at, "sure", (said,), function.name)
+    sure = "sure" if len(empty) >= ENOUGH else "likely"
+    return Cause("nothing_written", (function.name,), empty[-1].started_at, sure, (said,), function.name)
 
 
 def upstream(function: Function, settings: Settings) -> list[str]:

@@ -21,7 +21,7 @@ from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged, quoted
 from runbook.incidents.codes import Tables, tables
 from runbook.incidents.context import NETWORK, contradiction, product, provider, reported, unanswered
 from runbook.incidents.data_age import green_but_wrong, upstream
-from runbook.incidents.weighing import NEAR, Told, weighed
+from runbook.incidents.weighing import NEAR, WENT_ON, Told, weighed
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 
@@ -170,11 +170,12 @@ class Case:
         return self._made("failed_deployment", sure, *self.quote(), *self.changes.described(self.changes.deploys))
 
     def _stuck(self) -> Cause | None:
-        """A run has no end, its time limit has passed, and no log entry says why."""
-        if self.one.how != "no end" or any(not t.startswith("Attempt") for t in self.one.news):
+        """A run has no end, its time limit has passed, and no error says why."""
+        said = (t for t in self.one.lines if t.new and t.newest and t.place in ("run", "platform", "error"))
+        if self.one.how != "no end" or any(not WENT_ON.search(line.text) for line in said):
             return None
-        said = f"its limit of {self.one.function.timeout_s} s has passed and no log entry says why"
-        return self._made("stuck_etl", "possible" if self.cut_off() else "likely", said)
+        why = f"its limit of {self.one.function.timeout_s} s has passed and no log entry says why"
+        return self._made("stuck_etl", "possible" if self.cut_off() else "likely", why)
 
     def _newest_change(self) -> Cause | None:
         """No text tells, but one of its own resources changed after its last successful run: the likely cause."""

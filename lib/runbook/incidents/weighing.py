@@ -16,7 +16,7 @@ _PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10}
 _STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
 _LEAST = 10  # points below which a text proves nothing
 NEAR = 10  # points: a second cause that is so near contradicts the first
-_WENT_ON = re.compile(
+WENT_ON = re.compile(
     r"\b(went on|continu(ed|ing)|succeeded|next attempt (worked|ok)|retried,? ok|second attempt (worked|ok|2\d\d)|recovered"
     r"|skipped|slept|waited \d+ s|done)\b",
     re.IGNORECASE,
@@ -45,7 +45,7 @@ def weighed(lines: Iterable[Line], tables: Tables, system: str) -> list[Told]:
     count: dict[str, int] = {}
     for line in lines:
         match = tables.match(line.text, line.place == "platform", system)
-        if match is None:
+        if match is None or match.row.cause == "unknown":
             continue
         told, cause = Told(match, line, _points(line, match)), match.row.cause
         if told.points >= _LEAST:
@@ -67,5 +67,5 @@ def _points(line: Line, match: Match) -> int:
     # That an instance does not start is what follows from something else.
     points -= 12 * (match.row.cause == "crash_after_deploy" and bool(match.row.platform))
     if not own and match.row.cause != "stuck_etl":
-        points -= 40 if _WENT_ON.search(line.text) else 15 if _AGAIN.search(line.text) else 0
+        points -= 40 if WENT_ON.search(line.text) else 15 if _AGAIN.search(line.text) else 0
     return points

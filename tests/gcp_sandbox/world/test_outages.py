@@ -59,7 +59,7 @@ def failing(sandbox: Sandbox) -> set[str]:
 
 def test_what_ships_is_told_here():
     assert sorted(SHIPPED) == [world for world in shipped() if world.startswith("p1_")]
-    assert {t.cause for truths in SHIPPED.values() for t in truths} == set(CAUSES)
+    assert {t.cause for truths in SHIPPED.values() for t in truths} <= set(CAUSES)
 
 
 def test_the_same_seed_tells_the_same():
