@@ -28,6 +28,7 @@ _HOST = re.compile(r"[\w.-]+\.(?:googleapis|hubapi|hubspot|salesforce|force)\.co
 _TITLES = {"vertex_ai": "vertex|gemini|ai platform", "bigquery": "bigquery", "gmail": "gmail|workspace"}
 _TITLES |= {"google_calendar": "calendar|workspace", "secretmanager": "secret manager"}
 _EVERYTHING = "multiple|identity and access|networking|infrastructure|api gateway|service control"
+REGIONAL = "cloud run|functions|scheduler|compute|networking|multiple"
 NETWORK = "networking|virtual private cloud|vpc|cloud dns|cloud nat|interconnect"
 _NO_ANSWER = ("dependency_outage", "own_network")
 OF_SYSTEM = ("dependency_outage", "auth_error", "quota", "api_disabled", "certificate")
