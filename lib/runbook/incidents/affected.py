@@ -60,7 +60,7 @@ Place = Literal["run", "platform", "error", "attempt", "warning"]
 
 
 class Line(NamedTuple):
-    """A text about a failing function. `newest`: of its newest failed run; `new`: it did not occur before the failure."""
+    """A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too."""
 
     text: str
     place: Place

@@ -1,4 +1,4 @@
-"""One failing function with all evidence, and the rules for its cause by what shows from outside: state, job, changes."""
+"""One failing function with all evidence, and the rules for its cause by its state, its job and what changed."""
 
 from __future__ import annotations
 

@@ -6,41 +6,26 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
+from runbook.config.data_file import table
 from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, FailingFunction
 from runbook.incidents.weighing import Told
 from runbook.model.rows import OpenIncident
 
-FEEDS = {"gmail": "google", "google_calendar": "google", "vertex_ai": "google", "internal": "google"}
 _EARLY = timedelta(minutes=45)  # an incident may be reported this long after the first symptom
-# Words of a text → the product that it is about, and whose product that is; the first that is found counts.
-_PRODUCTS = {
-    "bigquery": r"\bbigquery\b",
-    "vertex_ai": r"\b(aiplatform|vertex|vertexai|gemini|generativelanguage|publisher model)\b",
-    "gmail": r"\bgmail\b",
-    "google_calendar": r"\b(google )?calendar\b",
-    "secretmanager": r"\bsecretmanager\b|\bsecret version\b",
-    "salesforce": r"salesforce|\bforce\.com",
-    "hubspot": r"\bhubspot\b|\bhubapi\b",
-}
-_HOST = re.compile(r"[\w.-]+\.(?:googleapis|hubapi|hubspot|salesforce|force)\.com")
-# The same products in the words of Google's status page.
-_TITLES = {"vertex_ai": "vertex|gemini|ai platform", "bigquery": "bigquery", "gmail": "gmail|workspace"}
-_TITLES |= {"google_calendar": "calendar|workspace", "secretmanager": "secret manager"}
-_EVERYTHING = "multiple|identity and access|networking|infrastructure|api gateway|service control"
-REGIONAL = "cloud run|functions|scheduler|compute|networking|multiple"
-NETWORK = "networking|virtual private cloud|vpc|cloud dns|cloud nat|interconnect"
+_NAMES = table(__file__, "products.yaml")
+FEEDS, _TITLES, REGIONAL, NETWORK = (_NAMES[name] for name in ("feeds", "titles", "regional", "network"))
 _NO_ANSWER = ("dependency_outage", "own_network")
 OF_SYSTEM = ("dependency_outage", "auth_error", "quota", "api_disabled", "certificate")
 OF_ALL = ("billing", "service_account", "organization_policy")
 
 
 def product(told: Told, one: FailingFunction) -> str:
-    """The product that a text is about, by its hosts, else by its words; the function's source system if it names none."""
+    """The product that a text is about, by its hosts, else by its words, else by the function's source system."""
     signature, own = told.match.signature, one.function.source_system
-    hosts = " ".join(_HOST.findall(told.text))
+    hosts = " ".join(re.findall(_NAMES["host"], told.text))
     for said in (hosts, f"{signature.module} {signature.message}"):
-        if found := next((name for name, words in _PRODUCTS.items() if re.search(words, said.lower())), ""):
+        if found := next((name for name, words in _NAMES["words"].items() if re.search(words, said.lower())), ""):
             return found
     return "google" if signature.module.startswith("google.") and own not in FEEDS else own
 
@@ -71,7 +56,7 @@ def reported(seen: Evidence, feed: str, region: str, one: FailingFunction, words
         if feed != "google":
             return True
         here = {region, "global"} & set(row.where)
-        return bool(here and re.search(f"{wanted}|{_EVERYTHING}", row.what.lower()))
+        return bool(here and re.search(f"{wanted}|{_NAMES['everything']}", row.what.lower()))
 
     return [row for row in seen.feeds.rows if fits(row)]
 

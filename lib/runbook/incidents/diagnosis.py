@@ -1,8 +1,8 @@
 """Why functions are failing: facts in, ranked causes out. Pure; based on tables of codes and on timing.
 
-Every failing function gets a cause: from its state (case.py), from what its texts say (weighing.py), from changes between
-its last good run and the failure, or from what feeds it. `sure`: a code or the platform says it and nothing contradicts
-it, or two sources agree. If nothing tells, the cause is `unknown`. Data that is wrong behind green runs: data_age.py.
+Every failing function gets a cause: from its state (case.py), from what its texts say (weighing.py), from changes
+between its last good run and the failure, or from what feeds it. `sure`: a code or the platform says it and nothing
+contradicts it, or two sources agree. If nothing tells, the cause is `unknown`. Old data behind green runs: data_age.py.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _fix(
     if cause.cause in ("secret", "auth_error"):
         return _credential(cause, one, run)
     if cause.cause == "paused_scheduler" and cause.key != "PAUSED":
-        line = f"gcloud scheduler jobs describe {cause.detail.split(',')[0]} --location={settings.region} --project={settings.project}"
+        line = f"gcloud scheduler jobs describe {cause.detail.split(',')[0]} --location={settings.region}"
         return [Step("the job is disabled, not paused, so it cannot be resumed: find out why, and make it again", line)]
     if cause.cause == "permission":
         return [_permission(cause, settings)]
@@ -113,7 +113,7 @@ def _quota(cause: Cause, moment: Moment) -> Step:
 
 
 def _credential(cause: Cause, one: Function, run: Run) -> list[Step]:
-    """Enable the disabled version; if none was disabled, get a new credential for the secret that the evidence names."""
+    """Enable the disabled version; if none was disabled, a new credential for the secret that the evidence names."""
     secrets = [cause.key] if cause.key in one.secrets else sorted(one.secrets, key=lambda s: -_named(s, cause))
     if cause.cause == "secret" and cause.detail:
         back = {"secret": secrets[0], "version": cause.detail, "to": "enable"}

@@ -12,78 +12,28 @@ import re
 import signal as signals
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
+
+from runbook.config.data_file import table
 
 LONG = 20_000  # characters of a text that are read
 _DEPTH = 8  # levels of nested objects that are read
+_MOST = 5  # exceptions that are read in the message of another one
 _CHAINED = re.compile(
     r"During handling of the above exception, another exception occurred:"
     r"|The above exception was the direct cause of the following exception:"
 )
 _TRACE = "Traceback (most recent call last)"
 _FRAME = re.compile(r'File "[^"\n]{1,300}", line \d+(?:, in \S+)?')
-_NAMED = r"(?:Error|Exception|Failed|Failure|Timeout|Expired|Warning|Exhausted|Unavailable|Denied|Exceeded)"
-_EXCEPTION = re.compile(
-    rf"(?<![\w.'\"/])(?:((?:[A-Za-z_]\w*\.)+)([A-Z]\w*)|([A-Z]\w*{_NAMED}|Salesforce[A-Z]\w+|SystemExit|[A-Z]\w+(?=: [45]\d\d )))(?=:(?:\s|$)|\s*$|\()"
-)
 _BLOCK = re.compile(r"\{[^{}]*\}|\{[^{}]*$")
-_QUOTED = r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'"
-_PAIR = re.compile(r"\\?[\"'](\w+)\\?[\"']\s*:\s*(?:\\?[\"']([\w.\-]+)\\?[\"']|(\d{3})\b)")
-_SAID = re.compile(
-    rf"[\"'](?:message|error_description|errorMessage|exceptionMessage|detail|error)[\"']\s*:\s*(?:{_QUOTED})"
-)
-# The keys of codes in the bodies of errors, the most specific first.
-_KEYS = ("subCategory", "reason", "errorCode", "exceptionCode", "error_code", "code", "errorType", "category", "error")
-_KEYS += ("policyName", "status", "statusCode", "type")
-_WRAPPED = (  # what libraries put in quotes although it is the message
-    re.compile(
-        r"(?:\breturned|\b[dD]etails?[:=]|\b[dD]etails? =|\bmessage[=:]|\b[rR]eason[=:]) ?\"((?:[^\"\\]|\\.)*)\""
-    ),
-    re.compile(r"(?:\bmessage=|\b(?:Client|Server) error |\berror message: )'((?:[^'\\]|\\.)*)'"),
-    re.compile(r"['\"]([45]\d\d)['\"]"),
-    re.compile(r"^\(\s*'((?:[^'\\]|\\.)*)'\s*[,)]"),
-    re.compile(r"^\(\s*\"((?:[^\"\\]|\\.)*)\"\s*[,)]"),
-)
-_CAUSED = re.compile(
-    r"\(Caused by .*|\bRetryError\[.*|\braised .*|\bConnectionError\(.*|\('Connection aborted.*", re.DOTALL
-)
-_HTTP_REASON = "|".join(
-    ["Client Error", "Server Error", "Bad Request", "Unauthorized", "Forbidden", "Not Found", "Too Many Requests"]
-    + ["Internal Server Error", "Bad Gateway", "Service Unavailable", "Service Temporarily Unavailable"]
-    + ["Gateway Time-?out", "Conflict", "Gone", "Payload Too Large", "Request Timeout", "Payment Required", "Locked"]
-)
-_HTTP = (
-    re.compile(rf"\b([45]\d\d):? (?:{_HTTP_REASON})\b", re.IGNORECASE),
-    re.compile(
-        r"\bHTTP ?Error:?\s*\(?([45]\d\d)\b|\bHTTP(?:/\d(?:\.\d)?)? ?(?:status |code )*([45]\d\d)\b", re.IGNORECASE
-    ),
-    re.compile(
-        r"\bstatus(?:[ _]?code)?(?: of| was| is)?\W{0,3}([45]\d\d)\b|\berror(?:[ _]?code)?\W{1,3}([45]\d\d)\b",
-        re.IGNORECASE,
-    ),
-    re.compile(r"^[\[(]?([45]\d\d)[\])]?(?=[,:;]|\s+[A-Z<(]|\s+[a-z]+[A-Z]|\s*$)"),
-    re.compile(r"\bcode\W{1,3}([45]\d\d)\b|\((?:HTTP )?([45]\d\d)\)|\breason\W{1,3}([45]\d\d)\b", re.IGNORECASE),
-    re.compile(
-        r"\b(?:answered|returned|responded(?: with)?|replied(?: with)?|received|got)(?: an?)? ([45]\d\d)\b(?! (?:rows|records|of)\b)",
-        re.IGNORECASE,
-    ),
-)
-_SIGNAL = re.compile(
-    r"\bsignal:? (\d{1,2})\b|\bexit(?:ed)?(?: with)?(?: exit)? (?:code|status)\W{0,2}(\d{1,3})\b|\bexit\((\d{1,3})\)|\b(SIG[A-Z]{3,5})\b",
-    re.IGNORECASE,
-)
 _ERRNO = re.compile(r"\[(?:Errno|WinError) (-?\d{1,4})\]")
 _RESOLVER = {"-2": "EAI_NONAME", "-3": "EAI_AGAIN", "-5": "EAI_NODATA"}
 _WORD = re.compile(r"(?<![\w@/])[A-Za-z][A-Za-z0-9_]{3,60}(?![\w@])")
-_NOT_SAID = (
-    re.compile(r"(?<!\w)'(?:[^'\n]|'(?=\w)){0,2000}'(?!\w)"),
-    re.compile(
-        r"\"(?:[^\"\\\n]|\\.){0,4000}\"|`[^`\n]{0,500}`|“[^”\n]{0,2000}”|«[^»\n]{0,2000}»|‘[^’\n]{0,500}’|„[^“”\n]{0,500}[“”]"
-    ),
-    re.compile(r"\b[a-z][a-z0-9+.]*://[^\s<>\"'\])]+"),
-    re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"),
-    re.compile(r"(?:/{0,2}\b[\w.-]+)?(?:/[\w.@:~%{}-]+){2,}"),
-)
+_FORMS = table(__file__, "forms.yaml")
+_EXCEPTION, _PAIR, _SAID = (re.compile(_FORMS[name]) for name in ("exception", "pair", "said"))
+_CAUSED, _SIGNAL, _KEYS = re.compile(_FORMS["caused"]), re.compile(_FORMS["signal"]), _FORMS["keys"]
+_WRAPPED, _HTTP, _NOT_SAID = ([re.compile(form) for form in _FORMS[name]] for name in ("wrapped", "http", "not_said"))
 
 
 class Signature(NamedTuple):
@@ -104,16 +54,13 @@ class Signature(NamedTuple):
 
 @lru_cache(4096)
 def signatures(text: str) -> tuple[Signature, ...]:
-    """The signatures of a text: the last exception's (or the whole text's), those in it, and those it was raised from."""
-    said = text[:LONG]
-    head, _, trace = said.partition(_TRACE)
-    parts = _CHAINED.split(trace)
+    """The signatures of a text: of its last exception (or the whole text), of those in it, and of those before it."""
+    head, _, trace = text[:LONG].partition(_TRACE)
+    *earlier, last = _CHAINED.split(trace)
     found = [*_read(head)] if head.strip() else []
     if trace and not (found and found[0].exception):
-        found = [*_read(_last(parts[-1])), *found]
-        parts = parts[:-1]
-    for part in parts[:-1] if len(parts) > 1 and found else parts[:1] if found and len(parts) > 1 else ():
-        found += (one._replace(chained=True) for one in _read(_last(part)))
+        found = [*_read(_last(last)), *found]
+    found += (one._replace(chained=True) for part in earlier for one in _read(_last(part)))
     return tuple(found)
 
 
@@ -138,7 +85,7 @@ def _read(text: str) -> Iterator[Signature]:
     status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 0)
     known = tuple(dict.fromkeys(c for c in (*codes, *numbers, *words) if c and not c.isdigit()))
     yield Signature(name, module, _http(message, bool(name)) or status, known, message, _signal(message), line=line)
-    for inner in (m for m in _EXCEPTION.finditer(message) if m[2] or m[3]) if name or "aised" in body else ():
+    for inner in islice(_EXCEPTION.finditer(message), _MOST) if name or "aised" in body else ():
         inside = message[inner.end() :]
         yield Signature(
             inner[2] or inner[3], (inner[1] or "").rstrip("."), _http(inside, True), known, inside, line=line

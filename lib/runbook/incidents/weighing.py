@@ -17,8 +17,8 @@ _STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
 _LEAST = 10  # points below which a text proves nothing
 NEAR = 10  # points: a second cause that is so near contradicts the first
 WENT_ON = re.compile(
-    r"\b(went on|continu(ed|ing)|succeeded|next attempt (worked|ok)|retried,? ok|second attempt (worked|ok|2\d\d)|recovered"
-    r"|skipped|slept|waited \d+ s|done)\b",
+    r"\b(went on|continu(ed|ing)|succeeded|(next|second) attempt (worked|ok|2\d\d)|retried,? ok|recovered|skipped"
+    r"|slept|waited \d+ s|done)\b",
     re.IGNORECASE,
 )
 _AGAIN = re.compile(r"\b(retry(ing)?|retries|attempt \d+|backing off|sleeping|will try again)\b", re.IGNORECASE)

@@ -14,7 +14,7 @@ from runbook.config.request import request
 from runbook.config.schema import CAUSES
 from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT
-from runbook.incidents.remedies import FIXES, remedy_steps
+from runbook.incidents.remedies import remedy_steps
 from runbook.model.moment import Moment
 from tests.outages import SHIPPED
 from tests.runbook.changes import Place
