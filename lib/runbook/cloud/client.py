@@ -127,8 +127,9 @@ class Cloud:
             return answered(session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
     def entries(self, wanted: str, most: int, pages: int = 0) -> list[dict[str, Any]]:
-        """Log entries that match a filter, newest first, at most `most`, and CannotRead if they are on more than `pages`
-        pages; 0 is no limit. An empty page with a token is not the last page (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list).
+        """Log entries that match a filter, newest first, at most `most`; CannotRead if that takes more than `pages`.
+
+        0 pages is no limit. An empty page with a token is not the last page (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list).
 
         Google's client sends the request; its `list_entries` is not used, because it hides pages, and because each of
         its entry objects asks the metadata server, past the guard. Raises Google's own exceptions, and CannotRead.

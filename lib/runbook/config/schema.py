@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
+from runbook.config.signatures import Signature
 from runbook.model.operations import Rule
 from runbook.model.strict import Count, Name, Part, Positive, words
 
@@ -192,74 +193,6 @@ class Roles(Part):
 class Contact(Part):
     who: str
     when: str
-
-
-CAUSES = Literal[
-    "stuck_etl",
-    "auth_error",
-    "secret",
-    "permission",
-    "service_account",
-    "quota",
-    "memory_limit",
-    "timeout",
-    "disk_full",
-    "capacity",
-    "crash_after_deploy",
-    "failed_deployment",
-    "image_missing",
-    "bad_data",
-    "table_missing",
-    "lock",
-    "dependency_outage",
-    "region_outage",
-    "own_network",
-    "certificate",
-    "billing",
-    "api_disabled",
-    "organization_policy",
-    "model_retired",
-    "content_blocked",
-    "paused_scheduler",
-    "missing_function",
-    "stale_data",
-    "nothing_written",
-    "unknown",
-]
-
-
-def _expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
-    return text
-
-
-Expression = Annotated[str, AfterValidator(_expression)]
-
-
-class Signature(Part):
-    """A row of a team's own table of codes, as in incidents/codes: each condition that is given must hold."""
-
-    cause: CAUSES
-    code: str = ""
-    http: words(r"^([45](\d\d|xx|\dx))?$") = ""  # type: ignore[valid-type]
-    exception: str = ""
-    says: Expression = ""
-    platform: Expression = ""
-    signal: Count = 0
-    system: str = ""
-    detail: str = ""
-    hint: bool = False
-    final: bool = True
-    source: str = ""
-
-    @model_validator(mode="after")
-    def _asks_for_something(self) -> Signature:
-        if not any((self.code, self.http, self.exception, self.says, self.platform, self.signal)):
-            raise ValueError("set at least one of code, http, exception, says, platform, signal")
-        return self
 
 
 class Settings(Part):

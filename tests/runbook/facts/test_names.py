@@ -91,7 +91,5 @@ def test_a_function_of_another_region_is_missing_here(tmp_path: Path) -> None:
     cloud, moment = seen(tmp_path, "")
     evidence = Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
     moved = tuple(replace(r, region="europe-west1") if r.name == "Gmail_Sync" else r for r in evidence.functions.rows)
-    found = diagnose(
-        evidence._replace(functions=replace(evidence.functions, rows=moved)), cloud.settings, moment
-    )
+    found = diagnose(evidence._replace(functions=replace(evidence.functions, rows=moved)), cloud.settings, moment)
     assert [(c.cause, c.functions) for c in found] == [("missing_function", ("Gmail_Sync",))]
