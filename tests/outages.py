@@ -432,6 +432,7 @@ def _image(scene: Scene) -> None:
     for call in scene.called(function, since):
         at = said(scene.now - call - timedelta(seconds=30))
         scene.tell("errors", select={"name": function.name}, since=at, until=at, count=1, payload="system", text=text)
+    scene.tell("jobs", select={"name": function.name}, code=13)
     scene.true("image_missing", [function], since)
 
 

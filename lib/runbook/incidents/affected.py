@@ -33,7 +33,7 @@ from runbook.model.rows import (
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 MOST = 3  # changes shown for each function
 SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
-_NOT_READY = "Ready condition status changed to False"
+_NOT_READY = "Ready condition status changed to False for Revision"
 _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateService")
 
 

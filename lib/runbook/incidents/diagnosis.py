@@ -186,7 +186,7 @@ class Diagnosed(Case):
     def second(self, first: Cause) -> list[Cause]:
         """Another cause that the evidence allows, too, as a row of its own."""
         told = self.told[self.name]
-        if first.confidence == "sure" or not told:
+        if first.confidence == "sure" or not told or self.one.how in ("not deployed", "gone"):
             return []
         known = first.cause != "unknown"
         rivals = [t for t in told if t.cause != first.cause and ((t is told[0] and known) or t.match.strength > 1)]
