@@ -14,10 +14,7 @@ from runbook.incidents.severity import old_tables
 from runbook.model.moment import Moment
 from runbook.model.rows import EtlRun
 
-ENOUGH, OFTEN = (
-    3,
-    timedelta(hours=4),
-)  # of a function that runs often, so many empty runs, or for so long, are no chance
+ENOUGH = {1.5: 3, 4: 2}  # so many empty runs of a function that runs more often than every so many hours are no chance
 
 
 def green_but_wrong(
@@ -58,15 +55,13 @@ def _wrote_nothing(function: Function, seen: Evidence, moment: Moment) -> Cause 
     longest = max((len(list(group)) for none, group in groupby(before, lambda r: r.records == 0) if none), default=0)
     if not empty or not before or len(empty) < 2 * longest or sum(r.records == 0 for r in before) * 4 > len(before):
         return None
-    if (
-        len(empty) < ENOUGH
-        and empty[-1].started_at - before[0].started_at < OFTEN
-        and moment.at - empty[-1].started_at < OFTEN
-    ):
+    between = empty[-1].started_at - before[0].started_at
+    enough = next((count for often, count in ENOUGH.items() if between < timedelta(hours=often)), 1)
+    if len(empty) < enough and moment.at - empty[-1].started_at < timedelta(hours=4):
         return None
     usual = sorted(r.records or 0 for r in before)[len(before) // 2]
     said = f"{function.name}: {len(empty)} successful runs wrote 0 rows; usual are about {usual:,}"
-    sure = "sure" if len(empty) >= ENOUGH else "likely"
+    sure = "sure" if len(empty) > 2 else "likely"
     return Cause("nothing_written", (function.name,), empty[-1].started_at, sure, (said,), function.name)
 
 
