@@ -446,9 +446,7 @@ def _stale(scene: Scene) -> None:
 
 def _nothing(scene: Scene) -> None:
     function = scene.pick(lambda f: bool(f.tables))
-    since = scene.called(function, timedelta(days=2))[
-        3 if _hourly(function) else 1 if len(function.schedule) > 12 else 0
-    ]
+    since = scene.called(function, timedelta(days=2))[3 if _hourly(function) else 2 if "/" in function.schedule else 0]
     ago = _minutes(scene.now - since + _ago(3))
     scene.tell("runs", select={"name": function.name}, since=said(ago), outcome="success", rows=0)
     scene.true("nothing_written", [function], ago, also=("stale_data",))

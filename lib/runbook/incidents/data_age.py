@@ -30,7 +30,8 @@ def green_but_wrong(
         late = [f"{table}: {old[table]}" for table in function.tables if table in old]
         empty = _wrote_nothing(function, seen, moment)
         worked = _newest(function, seen)
-        since = moment.at if worked is None else worked.started_at
+        newest = [r.newest for r in seen.freshness.rows if r.table_name in function.tables and r.newest]
+        since = min([*newest, worked.started_at if worked else moment.at])
         if missing := [table for table in function.tables if table in gone]:
             said = f"BigQuery answers that {missing[0]} does not exist"
             yield Cause("table_missing", (function.name,), since, "sure", (said,), missing[0])
