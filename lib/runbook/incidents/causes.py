@@ -24,7 +24,8 @@ class Cause:
     `changed_since_last_run`: something that belongs to them changed after their last run, so the cause may be gone.
     `detail` is what the fix needs: the disabled version, or how long a quota lasts. Failing functions with the same
     `cause` and `key` share one cause. `against` is the strongest evidence against it. `second`: the evidence allows it,
-    too, but less than another cause of the same functions.
+    too, but less than another cause of the same functions. `fed`: a function fails because it reads what others write,
+    which is never sure.
     """
 
     cause: str
@@ -37,6 +38,7 @@ class Cause:
     detail: str = ""
     against: str = ""
     second: bool = False
+    fed: bool = False
 
     # The cause in words.
     title = property(lambda self: self.cause.replace("_", " "))
@@ -85,13 +87,19 @@ class Causes(Sequence[Cause]):
 def merged(a: Cause, b: Cause) -> Cause:
     """The same cause of several functions, as one."""
     surer = min((a, b), key=lambda c: CONFIDENCE.index(c.confidence))
-    evidence = tuple(dict.fromkeys(a.evidence + b.evidence))
-    changed = a.changed_since_last_run and b.changed_since_last_run
-    against, second = a.against or b.against, a.second and b.second
-    detail = ",".join(dict.fromkeys(filter(None, (*a.detail.split(","), *b.detail.split(",")))))
-    surer = replace(surer, detail=detail, against=against, second=second)
-    both = {"functions": a.functions + b.functions, "since": min(a.since, b.since), "evidence": evidence}
-    return replace(surer, **both, changed_since_last_run=changed)
+    fed = a.fed or b.fed
+    return replace(
+        surer,
+        functions=a.functions + b.functions,
+        since=min(a.since, b.since),
+        evidence=tuple(dict.fromkeys(a.evidence + b.evidence)),
+        confidence="likely" if fed and surer.confidence == "sure" else surer.confidence,
+        changed_since_last_run=a.changed_since_last_run and b.changed_since_last_run,
+        detail=",".join(dict.fromkeys(filter(None, (*a.detail.split(","), *b.detail.split(","))))),
+        against=a.against or b.against,
+        second=a.second and b.second,
+        fed=fed,
+    )
 
 
 def quoted(text: str) -> str:

@@ -66,7 +66,8 @@ def _fed(case: Diagnosed, cases: dict[str, Diagnosed]) -> list[Cause]:
         above = [cases[name] for name in upstream(case.one.function, case.settings) if name in cases]
         for root in (c for c in above if c.one.since <= case.one.since and c.causes[0].cause != "unknown"):
             said = f"{case.name}: {case.one.symptom}; it reads the data of {root.name}"
-            return [replace(root.causes[0], functions=(case.name,), evidence=(said, *case.quote()))]
+            evidence = (said, *case.quote())
+            return [replace(root.causes[0], functions=(case.name,), evidence=evidence, fed=True)]
     return case.causes
 
 
@@ -117,7 +118,8 @@ class Diagnosed(Case):
             made = self.made(cause, "", said, f"it lasts for {lasts}", key=thing, detail=lasts)
         against = self._against(told)
         sure = (told.plain or (who and told.match.strength > 1)) and not against
-        confidence = "possible" if told.match.row.hint and not who else "sure" if sure else "likely"
+        vague = told.match.row.hint or told.line.place == "warning"
+        confidence = "possible" if vague and not who else "sure" if sure else "likely"
         return replace(made, confidence=confidence, against=against)
 
     def _against(self, told: Told) -> str:
@@ -190,7 +192,8 @@ class Diagnosed(Case):
             return []
         known = first.cause != "unknown"
         rivals = [t for t in told if t.cause != first.cause and ((t is told[0] and known) or t.match.strength > 1)]
-        found = [(t.cause, quoted(t.text)) for t in rivals if t.cause != "failed_deployment"]
+        beside = () if self.changes.before(self.changes.deploys) else ("crash_after_deploy",)
+        found = [(t.cause, quoted(t.text)) for t in rivals if t.cause not in ("failed_deployment", *beside)]
         if first.cause == "own_network" and not found:
             found = [("dependency_outage", quoted(told[0].text))]
         return [self.made(cause, "possible", said, key=first.key, second=True) for cause, said in found[:1]]

@@ -123,6 +123,8 @@ def page(run: Context, seen: Seen) -> Page:
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom)) for c in causes)
     steps = [PageStep(c.title, *step, of=c) for c, found in fixes for step in found]
+    told = [step.command for step in steps]
+    steps = [step for n, step in enumerate(steps) if not step.command or step.command not in told[:n]]
     steps += [PageStep(f"could not read {g.subject}", g.next, "", "", None) for g in causes.unknowns if g.next]
     if place["incident"] and level in ("P1", "unknown"):
         line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {level} --reason "…"'
