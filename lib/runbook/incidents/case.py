@@ -48,6 +48,10 @@ class Case:
         mine = (j for j in self.seen.jobs.rows if j.function == self.name and self.one.how == "not started")
         return next(mine, None)
 
+    def neighbours(self) -> list[str]:
+        """The functions of its source system, itself included."""
+        return [f.name for f in self.settings.functions if f.source_system == self.system]
+
     def granted(self) -> list[str]:
         """Changes of permissions before the failure, in words."""
         return self.changes.described(lambda c: "IamPolicy" in c.what)

@@ -29,8 +29,8 @@ _GENERAL = re.compile(
     "|invalid|invalidQuery|badRequest|failedPrecondition|notFound|forbidden|internalError|VALIDATION_ERROR|BAD_REQUEST"
 )
 OF_CODE = ("crash_after_deploy", "bad_data")  # causes that an exception's class alone says least about
-_ALIASES = {"vertex_ai": ("vertex", "aiplatform", "google"), "gmail": ("gmail", "workspace", "google")}
-_ALIASES |= {"google_calendar": ("calendar", "workspace", "google"), "internal": ("google", "bigquery")}
+_ALIASES = {"vertex_ai": ("vertex", "aiplatform", "gemini"), "gmail": ("gmail",), "google_calendar": ("calendar/v3",)}
+_NAMED = ("salesforce", "hubapi", "hubspot", "bigquery", "aiplatform", "google.api_core", "secretmanager")
 
 
 class Code(NamedTuple):
@@ -132,7 +132,10 @@ class Tables:
 
 
 def _about(wanted: str, system: str, text: str) -> bool:
-    return wanted == system or wanted in _ALIASES.get(system, ()) or wanted.replace("_", " ") in text or wanted in text
+    """Whether a text is about a vendor: it names it, or it is of a function of that vendor and names no other."""
+    if wanted in text or wanted.replace("_", " ") in text or any(name in text for name in _ALIASES.get(wanted, ())):
+        return True
+    return wanted == system and not any(other in text for other in _NAMED if other not in _ALIASES.get(wanted, wanted))
 
 
 @cache

@@ -152,11 +152,15 @@ class Diagnosed(Case):
         leads = [(s, self.told[s.function.name][0]) for s in self.everyone if self.told[s.function.name]]
         lost = sorted({provider(t, s) for s, t in leads if unanswered(t)})
         against = contradiction(told, self.one, self.everyone, self.seen, self.settings)
-        ours, platform, several = told.cause == "own_network", told.line.place == "platform", len(lost) > 1
-        if not incidents and ((ours and (platform or not against)) or (unanswered(told) and several)):
+        platform, several = told.line.place == "platform", len(lost) > 1
+        # A name that only one vendor's functions cannot resolve is the vendor's, if all of them are hit.
+        alone = {s.function.name for s in self.everyone} >= set(self.neighbours())
+        ours = told.cause == "own_network" and not (told.match.row.hint and against and alone)
+        if not incidents and (ours or (unanswered(told) and several)):
             shared = [f"no answer came from {' and '.join(lost)}"] if several else []
             sure = ours and told.plain and (several or platform)
-            return self.made("own_network", "sure" if sure else "likely", said, *shared, key="own_network")
+            confidence = "sure" if sure else "likely" if several or not against else "possible"
+            return self.made("own_network", confidence, said, *shared, key="own_network", against=against)
         titles = [f"{r.feed} reports: {r.title}" for r in incidents]
         together = sum(t.cause == told.cause and product(t, s) == thing for s, t in leads) > 1
         confidence = "likely" if titles or together else "possible"

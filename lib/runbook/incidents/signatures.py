@@ -26,6 +26,7 @@ _CHAINED = re.compile(
 )
 _TRACE = "Traceback (most recent call last)"
 _FRAME = re.compile(r'File "[^"\n]{1,300}", line \d+(?:, in \S+)?')
+_BARE = re.compile(r"^\s*(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout)(?= )")
 _BLOCK = re.compile(r"\{[^{}]*\}|\{[^{}]*$")
 _ERRNO = re.compile(r"\[(?:Errno|WinError) (-?\d{1,4})\]")
 _RESOLVER = {"-2": "EAI_NONAME", "-3": "EAI_AGAIN", "-5": "EAI_NODATA"}
@@ -57,6 +58,8 @@ def signatures(text: str) -> tuple[Signature, ...]:
     """The signatures of a text: of its last exception (or the whole text), of those in it, and of those before it."""
     head, _, trace = text[:LONG].partition(_TRACE)
     *earlier, last = _CHAINED.split(trace)
+    if trace:  # an exception without a message stands first, before what the framework says
+        head = _BARE.sub(r"\g<0>:", head)
     found = [*_read(head)] if head.strip() else []
     if trace and not (found and found[0].exception):
         found = [*_read(_last(last)), *found]

@@ -21,7 +21,10 @@ WENT_ON = re.compile(
     r"|slept|waited \d+ s|done)\b",
     re.IGNORECASE,
 )
-_AGAIN = re.compile(r"\b(retry(ing)?|retries|attempt \d+|backing off|sleeping|will try again)\b", re.IGNORECASE)
+_AGAIN = re.compile(
+    r"\bretrying\b|\bwill (retry|try again)\b|\bretry in\b|\bbacking off\b|\bsleeping\b|\battempt \d+\b(?!.*giving up)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
