@@ -32,7 +32,7 @@ Status = words(r"^([45](\d\d|xx|\dx))?$")
 
 
 class Signature(Part):
-    """One row: a text has this cause if each condition that is given holds (lib/runbook/incidents/codes.py)."""
+    """One row: a text has this cause if each condition that is given holds (lib/runbook/incidents/texts/codes.py)."""
 
     cause: Annotated[str, AfterValidator(_cause)]
     code: str = ""

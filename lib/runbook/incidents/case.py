@@ -13,7 +13,7 @@ from runbook.facts.logs import LOUD, PAGE
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, shape
 from runbook.incidents.causes import Cause, quoted
 from runbook.incidents.context import REGIONAL, reported
-from runbook.incidents.weighing import WENT_ON, Told
+from runbook.incidents.texts.weighing import WENT_ON, Told
 from runbook.model.facts import Gap
 from runbook.model.rows import SchedulerJob
 

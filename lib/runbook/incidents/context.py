@@ -9,7 +9,7 @@ from datetime import timedelta
 from runbook.config.data_file import table
 from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, FailingFunction
-from runbook.incidents.weighing import Told
+from runbook.incidents.texts.weighing import Told
 from runbook.model.rows import OpenIncident
 
 _EARLY = timedelta(minutes=45)  # an incident may be reported this long after the first symptom

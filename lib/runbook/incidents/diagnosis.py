@@ -15,10 +15,10 @@ from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, described, find, shape
 from runbook.incidents.case import Case
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged, quoted
-from runbook.incidents.codes import tables
 from runbook.incidents.context import NETWORK, contradiction, product, provider, reported, unanswered
 from runbook.incidents.data_age import green_but_wrong, upstream
-from runbook.incidents.weighing import NEAR, Told, weighed
+from runbook.incidents.texts.codes import tables
+from runbook.incidents.texts.weighing import NEAR, Told, weighed
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 
@@ -28,7 +28,6 @@ OUTSIDE = ("dependency_outage", "own_network")
 # Functions that fail because of it share one cause: of the whole system, of a source system, or of a product.
 SHARED = ("billing", "service_account", "organization_policy", "capacity", "image_missing")
 OF_SYSTEM, OF_PRODUCT = ("auth_error", "lock"), ("quota", "certificate", "api_disabled", "model_retired")
-_ONLY_CODE = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "IndentationError", "UnboundLocalError")
 _FOR_HOURS = re.compile(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily|per month|monthly", re.IGNORECASE)
 _THINGS = "rows|data|records|input|upstream|batch|partition|snapshot|scores|embeddings|accounts|vectors|features|load"
 _STARVED = re.compile(
@@ -183,8 +182,7 @@ class Diagnosed(Case):
             before = (f"deployed shortly before: {described(c)}" for c in deployed)
             sure = told.line.newest and told.cause != "bad_data" and not told.match.row.hint
             return self.made("crash_after_deploy", "sure" if sure else "likely", said, *before, key=key)
-        name = told.match.signature.exception
-        if told.cause == "bad_data" or (self.one.last_good and name not in ("", *_ONLY_CODE) and told.match.strength):
+        if told.cause == "bad_data":
             worked = "no deployment shortly before: the code is what worked before"
             return self.made("bad_data", "possible", said, worked, key=key)
         return self.made("unknown", "unknown", said, "no deployment shortly before", key=key)

@@ -14,7 +14,7 @@ from datetime import datetime
 from runbook.config.schema import Function, Settings
 from runbook.incidents.affected import Evidence
 from runbook.incidents.causes import Causes
-from runbook.incidents.codes import tables
+from runbook.incidents.texts.codes import tables
 from runbook.model.rows import INTERNAL, EtlRun, FactRow, LogEntry
 
 HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}

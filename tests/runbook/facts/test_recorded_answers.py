@@ -30,7 +30,7 @@ from runbook.cloud.guard import READS
 from runbook.cloud.query import select
 from runbook.config.load import load_settings
 from runbook.facts.base import observe
-from runbook.incidents.codes import tables
+from runbook.incidents.texts.codes import tables
 from runbook.model.actions import CopyTable
 from runbook.model.errors import NoCredentials, OverCap
 from runbook.model.moment import Moment

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook.config.load import YAML_LOADER
-from runbook.incidents.codes import rows, tables
-from runbook.incidents.signatures import Signature, signatures
+from runbook.incidents.texts.codes import rows, tables
+from runbook.incidents.texts.signatures import Signature, signatures
 
 CASES = Path(__file__).parents[1] / "cases"
 SIGNATURES, TEXTS = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runbook.incidents.affected import Line
-from runbook.incidents.codes import tables
-from runbook.incidents.weighing import weighed
+from runbook.incidents.texts.codes import tables
+from runbook.incidents.texts.weighing import weighed
 
 EXPIRED = "requests.exceptions.HTTPError: 401 Client Error: Unauthorized for url: https://api.hubapi.com/x"
 SESSION = "SalesforceExpiredSession: Expired session. Response content: [{'message': 'Session expired or invalid', 'errorCode': 'INVALID_SESSION_ID'}]"

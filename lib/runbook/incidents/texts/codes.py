@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from runbook.config.data_file import YAML_LOADER
-from runbook.incidents.signatures import Signature, signatures
+from runbook.incidents.texts.signatures import Signature, signatures
 
-FOLDER = Path(__file__).parent / "codes"
+FOLDER = Path(__file__).parents[1] / "codes"
 WHOLE = 28  # characters of a platform's text that a function's own line must have, to be a copy of it
 # https://cloud.google.com/apis/design/errors#error_codes: as general as an HTTP status.
 _GENERAL = re.compile(
@@ -142,7 +142,7 @@ def _about(wanted: str, system: str, text: str) -> bool:
 def rows() -> tuple[Code, ...]:
     """All rows of codes/*.yaml, and the free phrases."""
     found = []
-    for path in (*sorted(FOLDER.glob("*.yaml")), FOLDER.with_name("phrases.yaml")):
+    for path in (*sorted(FOLDER.glob("*.yaml")), Path(__file__).with_name("phrases.yaml")):
         for block in yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER):
             shared = {key: block[key] for key in ("source", "system") if block.get(key)}
             found += [_code({**shared, **row}) for row in block["rows"]]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runbook.incidents.affected import Line
-from runbook.incidents.codes import Match, Tables
+from runbook.incidents.texts.codes import Match, Tables
 
 _PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10}
 _STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
