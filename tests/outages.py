@@ -292,13 +292,164 @@ def _unknown(scene: Scene) -> None:
     error = scene.rng.choice(
         [
             "RuntimeError: cursor moved backwards (page {n} after page {m})",
-            "OSError: [Errno 28] No space left on device: '/tmp/batch-{n}.json'",
+            "Exception: batch {n} did not complete",
             "RuntimeError: cannot continue ({n})",
             "AssertionError: expected {n} batches, made {m}",
         ]
     ).format(n=scene.rng.randint(3, 40), m=scene.rng.randint(41, 90))
     scene.tell("runs", select={"name": function.name}, since=said(since), outcome="failed", error=error)
     scene.true("unknown", [function], since)
+
+
+_BIGQUERY = "403 POST https://bigquery.googleapis.com/bigquery/v2/projects/acme-sales-sandbox/jobs?prettyPrint=false: "
+_POOL = "requests.exceptions.{kind}: HTTPSConnectionPool(host='{host}', port=443): Max retries exceeded with url: /x (Caused by "
+# Cause → the source systems whose functions fail together ("" is one function of any), and what they say.
+SAID: dict[str, list[tuple[str, str]]] = {
+    "certificate": [
+        (
+            "salesforce",
+            _POOL.format(kind="SSLError", host="acme.my.salesforce.com") + "SSLError(SSLCertVerificationError(1, "
+            "'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1129)')))",
+        ),
+        (
+            "hubspot",
+            "httpx.ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, "
+            "certificate is not valid for 'api.hubapi.com'. (_ssl.c:1007)",
+        ),
+    ],
+    "api_disabled": [
+        (
+            "gmail",
+            "<HttpError 403 when requesting https://gmail.googleapis.com/gmail/v1/users/me/messages?alt=json returned "
+            "\"Gmail API has not been used in project 1005 before or it is disabled.\". Details: \"[{'message': 'Gmail API has "
+            "not been used', 'domain': 'usageLimits', 'reason': 'accessNotConfigured'}]\">",
+        ),
+        (
+            "vertex_ai",
+            "google.api_core.exceptions.PermissionDenied: 403 Vertex AI API has not been used in project 1005 before "
+            'or it is disabled. [reason: "SERVICE_DISABLED" domain: "googleapis.com"]',
+        ),
+    ],
+    "organization_policy": [
+        (
+            "internal",
+            "google.api_core.exceptions.Forbidden: " + _BIGQUERY + "VPC Service Controls: Request is prohibited by "
+            "organization's policy. vpcServiceControlsUniqueIdentifier: 3e1c",
+        )
+    ],
+    "service_account": [
+        (
+            "vertex_ai",
+            "google.api_core.exceptions.Unauthenticated: 401 Service account etl@acme.iam.gserviceaccount.com is "
+            'disabled. [reason: "ACCOUNT_STATE_INVALID" domain: "googleapis.com"]',
+        )
+    ],
+    "model_retired": [
+        (
+            "vertex_ai",
+            "google.api_core.exceptions.NotFound: 404 Publisher Model `publishers/google/models/textembedding-gecko` "
+            "was not found or your project does not have access to it. Please ensure you are using a valid model version.",
+        )
+    ],
+    "content_blocked": [
+        (
+            "vertex_ai",
+            "ValueError: Cannot get the response text. Response candidate content has no parts (and thus no text). "
+            'The candidate is likely blocked by the safety filters. Content: {} Candidate: {"finish_reason": "SAFETY"}',
+        )
+    ],
+    "lock": [
+        (
+            "salesforce",
+            "[{'message': 'unable to obtain exclusive access to this record or 1 records: 0015g00000XyZ12AAF', "
+            "'errorCode': 'UNABLE_TO_LOCK_ROW', 'fields': []}]",
+        ),
+        (
+            "internal",
+            "google.api_core.exceptions.BadRequest: 400 Could not serialize access to table acme:sales.sf_accounts "
+            "due to concurrent update; reason: invalidQuery",
+        ),
+    ],
+    "disk_full": [("", "OSError: [Errno 28] No space left on device: '/tmp/batch-{n}.json'")],
+    "table_missing": [
+        (
+            "",
+            "google.api_core.exceptions.NotFound: 404 Not found: Table acme-sales-sandbox:sales_intelligence.t_{n} was not "
+            "found in location US; reason: notFound",
+        )
+    ],
+}
+
+
+def _says(cause: str) -> Callable[[Scene], None]:
+    def make(scene: Scene) -> None:
+        system, error = scene.rng.choice(SAID[cause])
+        if system:
+            functions, since = _group(scene, [_system(system)])
+        else:
+            functions = [scene.pick()]
+            since = scene.began(functions)
+        error = error.replace("{n}", str(scene.rng.randint(3, 40)))
+        scene.tell("runs", select=_select(functions), since=said(since), outcome="failed", error=error)
+        scene.true(cause, functions, since)
+
+    return make
+
+
+def _own_network(scene: Scene) -> None:
+    """No name can be resolved, or no vendor answers: functions of all vendors fail alike."""
+    outside = [f for f in inventory().functions if f.source_system in ("gmail", "salesforce", "hubspot")]
+    since = max(scene.began([f]) for f in (outside[0], outside[1], outside[-1]))
+    found = scene.hit(outside, since)
+    if scene.taken or not scene.settled(outside) or len({f.source_system for f in found}) < 3:
+        raise NotHere
+    lost = scene.rng.choice(
+        [
+            "socket.gaierror: [Errno -3] Temporary failure in name resolution",
+            "requests.exceptions.ConnectTimeout: Connection timed out. (connect timeout=10)",
+            "OSError: [Errno 101] Network is unreachable",
+        ]
+    )
+    scene.tell("runs", select=_select(found), since=said(since), outcome="failed", error=lost)
+    scene.true("own_network", found, since)
+
+
+def _billing(scene: Scene) -> None:
+    everything = list(inventory().functions)
+    if scene.taken or not scene.settled(everything):
+        raise NotHere
+    since = scene.began([scene.pick()])
+    error = f"google.api_core.exceptions.Forbidden: {_BIGQUERY}Billing has been disabled for this project; reason: billingNotEnabled"
+    scene.tell("runs", select={}, since=said(since), outcome="failed", error=error)
+    scene.true("billing", scene.hit(everything, since), since)
+
+
+def _image(scene: Scene) -> None:
+    function = scene.pick()
+    since = scene.began([function])
+    scene.tell("runs", select={"name": function.name}, since=said(since), outcome="skipped")
+    text = f"Image 'us-central1-docker.pkg.dev/acme-sales-sandbox/gcf-artifacts/{function.name}:latest' not found."
+    for call in scene.called(function, since):
+        at = said(scene.now - call - timedelta(seconds=30))
+        scene.tell("errors", select={"name": function.name}, since=at, until=at, count=1, payload="system", text=text)
+    scene.tell("jobs", select={"name": function.name}, code=13)
+    scene.true("image_missing", [function], since)
+
+
+def _stale(scene: Scene) -> None:
+    limits = {t.name: t.limit_hours for t in load_settings("sandbox").tables.freshness}
+    function = scene.pick(lambda f: bool(set(f.tables) & set(limits)))
+    hours = round(limits[function.tables[0]] + scene.rng.randint(2, 60))
+    scene.tell("tables", name=function.tables[0], stale=f"{hours}h")
+    scene.true("stale_data", [function], timedelta(hours=hours))
+
+
+def _nothing(scene: Scene) -> None:
+    function = scene.pick(lambda f: bool(f.tables))
+    since = scene.called(function, timedelta(days=2))[3 if _hourly(function) else 2 if "/" in function.schedule else 0]
+    ago = _minutes(scene.now - since + _ago(3))
+    scene.tell("runs", select={"name": function.name}, since=said(ago), outcome="success", rows=0)
+    scene.true("nothing_written", [function], ago, also=("stale_data",))
 
 
 CAUSES: dict[str, Callable[[Scene], None]] = {
@@ -316,6 +467,12 @@ CAUSES: dict[str, Callable[[Scene], None]] = {
     "capacity": _capacity,
     "region_outage": _region,
     "unknown": _unknown,
+    "own_network": _own_network,
+    "billing": _billing,
+    "image_missing": _image,
+    "stale_data": _stale,
+    "nothing_written": _nothing,
+    **{cause: _says(cause) for cause in SAID},
 }
 
 
@@ -409,6 +566,7 @@ def _a_run_that_failed_once(scene: Scene) -> None:
         scene.tell("runs", select={"name": function.name}, kind=kind, **times)
 
 
+ALL = ("permission", "region_outage", "billing", "own_network")  # causes that leave no room for a second one
 DECOYS = (_another_deploy, _an_old_deploy, _an_old_version, _elsewhere, _over, _a_grant)
 NOISE = (_a_lone_error, _a_lone_error, _a_run_that_failed_once)
 
@@ -420,7 +578,7 @@ def vary(seed: int) -> tuple[World, tuple[Truth, ...]]:
         scene = Scene(Random(f"{seed}-{attempt}"))
         try:
             CAUSES[names[seed % len(names)]](scene)
-            if seed % 5 == 0 and scene.truths[0].cause not in ("permission", "region_outage"):
+            if seed % 5 == 0 and scene.truths[0].cause not in ALL:
                 CAUSES[scene.rng.choice([n for n in names if n != scene.truths[0].cause])](scene)
         except (NotHere, IndexError):
             continue

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, paged, readable
@@ -127,9 +127,10 @@ class Cloud:
         with readable(api):
             return answered(session.post(f"https://{api}.googleapis.com/{path}", json=body, timeout=20))
 
-    def entries(self, wanted: str, most: int) -> list[dict[str, Any]]:
-        """Log entries that match a filter, newest first, at most `most`. An empty page with a token is not the last
-        page (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list).
+    def entries(self, wanted: str, most: int, pages: int = 0) -> list[dict[str, Any]]:
+        """Log entries that match a filter, newest first, at most `most`; CannotRead if that takes more than `pages`.
+
+        0 pages is no limit. An empty page with a token is not the last page (https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list).
 
         Google's client sends the request; its `list_entries` is not used, because it hides pages, and because each of
         its entry objects asks the metadata server, past the guard. Raises Google's own exceptions, and CannotRead.
@@ -138,8 +139,12 @@ class Cloud:
         asked |= {"orderBy": "timestamp desc", "pageSize": min(most, 1000)}
         send = partial(self.logging.logging_api.api_request, "POST", "/entries:list", expect_json=False, timeout=20)
 
+        asks = count()
+
         def ask(token: str) -> dict[str, Any]:
             with readable("logging"):
+                if next(asks) == pages:
+                    raise CannotRead(f"there are too many entries: stopped after {pages} pages", "read them by hand.")
                 return json_object(send(data=asked | ({"pageToken": token} if token else {})))
 
         return list(islice((entry for page in paged(ask) for entry in objects(page, "entries")), most))

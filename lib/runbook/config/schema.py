@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
+from runbook.config.signatures import Signature
 from runbook.model.operations import Rule
 from runbook.model.strict import Count, Name, Part, Positive, words
 
@@ -71,6 +72,7 @@ class Function(Part):
     `service` is its Cloud Run service ("": its name in lower case, with `-` for `_`), `job` the scheduler job that runs
     it ("": the job with its name). What jobs do is read by their target URLs, too. `repeat`: whether a second run is
     harmless (only then may one person alone retry it in a P1), needs a signature, or must never be started by hand.
+    `after`: the functions whose data it reads.
     """
 
     name: FunctionName
@@ -83,6 +85,7 @@ class Function(Part):
     service: OptionalName = ""
     job: JobName = ""
     repeat: Literal["safe", "asks", "never"] = "asks"
+    after: list[FunctionName] = Field([])
 
     # Its Cloud Run service, named as Google names it unless params say otherwise.
     service_name = property(lambda self: self.service or service_of(self.name))
@@ -219,12 +222,15 @@ class Settings(Part):
     operations: dict[str, Rule]
     roles: Roles
     contacts: dict[Name, Contact]
+    signatures: list[Signature] = Field([])
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         names = [f.name for f in self.functions]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"functions: duplicate names: {', '.join(sorted(twice))}")
+        if missing := {name for f in self.functions for name in f.after} - set(names):
+            raise ValueError(f"functions: after: not under functions: {', '.join(sorted(missing))}")
         for name, operation in self.operations.items():
             if operation.window and operation.window not in self.windows:
                 raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
@@ -280,7 +286,7 @@ class Settings(Part):
         runs, scores = self.tables.etl_runs.model_dump(), self.tables.scores
         fresh = [_table(t.name, t.column, "TIMESTAMP") for t in self.tables.freshness]
         shown = {"project", "region", "time_zone", "functions", "feeds"}
-        known = self.model_dump(include=shown, exclude={"functions": {"__all__": {"repeat"}}})
+        known = self.model_dump(include=shown, exclude={"functions": {"__all__": {"repeat", "after"}}})
         known |= {"dataset": self.datasets.main, "backup_dataset": self.datasets.backup, "runs": runs.pop("name")}
         known["columns_of_runs"] = {meaning: column for meaning, column in runs.items() if column}
         return known | {"tables": [_table(scores.name, scores.date, "DATE"), *fresh]}

@@ -14,7 +14,7 @@ from runbook.model.moment import Moment
 from runbook.model.rows import EtlCount, EtlDay, EtlRun, FactRow, FailedRun, ScoreDay, TableAge
 
 MOST = 1000  # runs that are read at most
-_OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP"}
+_OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP", "records": "INT64"}
 
 
 @fact

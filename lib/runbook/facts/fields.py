@@ -115,7 +115,10 @@ def typed(found: Sequence[Row], kind: type[R]) -> tuple[list[R], list[str]]:
         made = {name: _read(row[name], type) for name, type in columns.items()}
         bad = {n for n, v in made.items() if v is None and (row[n] is not None or columns[n] in _NEEDED)}
         wrong |= bad
-        if not any(columns[name] != "str" and columns[name] not in ("str | None", "datetime | None") for name in bad):
+        if not any(
+            columns[name] != "str" and columns[name] not in ("str | None", "datetime | None", "int | None")
+            for name in bad
+        ):
             unknown = {n: "unknown" for n, type in columns.items() if type == "str" and not made[n]}
             rows.append(kind(**made | unknown))
     return rows, sorted(wrong)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple
 from runbook.cloud.client import Cloud
 from runbook.config.schema import Settings
 from runbook.display.text import Row
-from runbook.facts.base import Answer, Read, fact, readable
+from runbook.facts.base import Answer, Read, attempt, fact, readable
 from runbook.facts.fields import TRACEBACK, field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
 from runbook.model.facts import Gap
@@ -23,6 +25,9 @@ from runbook.model.moment import Moment
 from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000
+PAGES = 3  # pages at most that are read without the loud functions
+LOUD = PAGE // 5  # entries of one function in a full page, after which the page is read again without it
+_SYSTEM = 'log_id("run.googleapis.com/varlog/system")'
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
 # Functions write the exception of a crash to stderr, often as JSON without a severity.
@@ -40,6 +45,10 @@ SLACK = timedelta(seconds=2)  # between the entries of one call
 KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
+# The logs that Google writes; a function writes to stdout, to stderr and to logs of its own.
+_PLATFORM = (
+    r"/logs/((run|cloudscheduler|cloudaudit|cloudfunctions|cloudbuild)\.googleapis\.com)(%2F|/)(?!stdout|stderr)"
+)
 _ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.gserviceaccount\.com")
 
 # What a BigQuery job did to a table: https://cloud.google.com/bigquery/docs/reference/auditlogs/rest/Shared.Types/BigQueryAuditMetadata
@@ -59,7 +68,8 @@ class _Call(NamedTuple):
 def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", severity: str = "ERROR") -> Read:
     """Log entries from `severity` up, newest first; at most 1,000.
 
-    Includes crashes that functions write to stderr without a severity. `more` is true if there may be further entries.
+    Includes crashes that functions write to stderr without a severity. `more` is true if there may be further entries:
+    then the functions that fill the page are left out in a second request, except for the platform's lines about them.
     Both time bounds are always sent. A gap if the period starts before the retention period. The fact is named "log
     entries" if `severity` is below ERROR, because warnings are not errors.
     """
@@ -67,7 +77,22 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
     if function:
         wanted += f' resource.labels.service_name="{cloud.settings.named(function).service_name}"'
     name = "errors" if severity in _BAD else "log entries"
-    return entries(cloud, name, wanted, partial(_row, cloud.settings), moment.ago(hours), KEPT, _once)
+    row = partial(_row, cloud.settings)
+    read = entries(cloud, name, wanted, row, moment.ago(hours), KEPT, _once)
+
+    def see() -> Answer:
+        answer = read.see()
+        rows = list(answer.rows)
+        loud = [name for name, count in Counter(r.function for r in rows).items() if count > LOUD and name != OTHER]
+        if not answer.more or not loud:
+            return replace(answer, rows=rows)
+        services = " OR ".join(f'"{cloud.settings.named(name).service_name or name}"' for name in sorted(loud))
+        rest = f"{wanted} (NOT resource.labels.service_name=({services}) OR {_SYSTEM})"
+        others = entries(cloud, name, rest, row, moment.ago(hours), KEPT, _once, PAGES)
+        found = attempt(others.see, f"{name} of other functions", "")
+        return replace(answer, rows=_once(list(dict.fromkeys([*rows, *found.rows]))), gaps=(*answer.gaps, *found.gaps))
+
+    return replace(read, see=see)
 
 
 def between(hours: float, moment: Moment) -> str:
@@ -76,7 +101,14 @@ def between(hours: float, moment: Moment) -> str:
 
 
 def entries(
-    cloud: Cloud, name: str, wanted: str, row: Convert, since: datetime, kept: tuple[int, str], finish: Finish
+    cloud: Cloud,
+    name: str,
+    wanted: str,
+    row: Convert,
+    since: datetime,
+    kept: tuple[int, str],
+    finish: Finish,
+    pages: int = 0,
 ) -> Read:
     """A read of the entries that match a filter: `row` converts each, then `finish` all; newest first, at most 1,000.
 
@@ -87,7 +119,7 @@ def entries(
     line = f"gcloud logging read {shlex.quote(wanted)} {flags}"
 
     def see() -> Answer:
-        found = cloud.entries(wanted, PAGE)
+        found = cloud.entries(wanted, PAGE, pages)
         read = readable(name, found, row, "inspect them with the command of this read.")
         gaps = (*_deleted(cloud, name, since, *kept), *read.gaps)
         return Answer(finish(list(read.rows)), more=len(found) == PAGE, gaps=gaps)
@@ -114,7 +146,8 @@ def _row(settings: Settings, entry: Row) -> LogEntry | None:
     ours = function == NOBODY or function in {f.name for f in settings.functions}
     revision, call = text(entry, "resource", "labels", "revision_name"), _call(settings, entry, took)
     severity = text(entry, "severity") or "DEFAULT"
-    return at and LogEntry(at + took, function, severity, _text(entry), revision, ours, call)
+    platform = re.search(_PLATFORM, text(entry, "logName")) is not None
+    return at and LogEntry(at + took, function, severity, _text(entry), revision, ours, call, platform)
 
 
 def _took(entry: Row) -> timedelta:

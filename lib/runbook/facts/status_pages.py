@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from runbook.cloud.client import Cloud
@@ -62,13 +63,14 @@ def _ended(found: Any) -> bool:
 def _google(feed: str, found: Row) -> OpenIncident:
     where = tuple(text(place, "id") for place in items(found, "currently_affected_locations"))
     products = ", ".join(text(p, "title") for p in items(found, "affected_products"))
-    return OpenIncident(feed, text(found, "external_desc") or NO_TEXT, products, where, time_of(found, "begin"))
+    title, since = text(found, "external_desc") or NO_TEXT, time_of(found, "begin")
+    return OpenIncident(feed, title, products, where, since, _severity(found, "status_impact", "severity"))
 
 
 def _statuspage(feed: str, found: Row) -> OpenIncident:
     parts = ", ".join(text(c, "name") for c in items(found, "components"))
     since = next((t for k in ("started_at", "scheduled_for", "created_at") if (t := time_of(found, k))), None)
-    return OpenIncident(feed, text(found, "name") or NO_TEXT, parts, (), since)
+    return OpenIncident(feed, text(found, "name") or NO_TEXT, parts, (), since, _severity(found, "impact"))
 
 
 def _salesforce(feed: str, answer: Row, found: Row) -> OpenIncident:
@@ -77,4 +79,16 @@ def _salesforce(feed: str, answer: Row, found: Row) -> OpenIncident:
     title = next((t for t in (*named, text(impact, "type"), text(answer, "status")) if t), NO_TEXT)
     services = ", ".join(map(str, items(found, "serviceKeys")))
     since = time_of(impact, "startTime") or time_of(found, "createdAt")
-    return OpenIncident(feed, title, services, (text(answer, "key"),), since)
+    severity = _severity(impact, "severity") or _severity(answer, "status")
+    return OpenIncident(feed, title, services, (text(answer, "key"),), since, severity)
+
+
+# Google: https://status.cloud.google.com/incidents.schema.json; Statuspage: https://developer.statuspage.io/#tag/incidents
+_WORDS = {"low": r"information|^none|minor|^low|maintenance|available", "medium": "disruption|^major$|medium"}
+_WORDS |= {"high": "outage|critical|high|major"}
+
+
+def _severity(found: Any, *keys: str) -> str:
+    """low, medium or high, in the words of the page's first field that has one of them; "" if none has."""
+    said = (text(found, key).lower() for key in keys)
+    return next((level for word in said for level, form in _WORDS.items() if re.search(form, word)), "")

@@ -1,8 +1,9 @@
 """What is broken, why, and what to do about it: from facts to the P1 page (guide: Incident Response).
 
-affected.py finds failing functions and what changed, diagnosis.py ranks causes by that and by phrases (causes.py,
-patterns.yaml), headroom.py compares runs with limits, remedies.py names the runbook that fixes a cause
-(fixes.yaml), page.py builds the page, and opened.py keeps which incidents are open. Start with page.py.
+affected.py finds failing functions with their texts and what changed; texts/ says which causes the texts tell. case.py
+(by state) and diagnosis.py (by text) are the rules, context.py confirms or contradicts, data_age.py looks behind green
+runs. severity.py, headroom.py (runs against limits) and remedies.py (fixes.yaml) follow, and page.py builds the page.
+Start with page.py.
 """
 
 from __future__ import annotations

@@ -18,11 +18,22 @@ from cronsim import CronSim
 from runbook.config.schema import Function, Settings
 from runbook.model.facts import Fact
 from runbook.model.moment import Moment
-from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, OpenIncident, SchedulerJob, SecretVersion
+from runbook.model.rows import (
+    AuditedChange,
+    EtlRun,
+    FunctionState,
+    LogEntry,
+    OpenIncident,
+    SchedulerJob,
+    ScoreDay,
+    SecretVersion,
+    TableAge,
+)
 
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 MOST = 3  # changes shown for each function
 SHORTLY = timedelta(minutes=20)  # after a change, a failure is its likely consequence
+_NOT_READY = "Ready condition status changed to False for Revision"
 _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateService")
 
 
@@ -36,6 +47,8 @@ class Evidence(NamedTuple):
     secrets: Fact[SecretVersion]
     jobs: Fact[SchedulerJob]
     feeds: Fact[OpenIncident]
+    freshness: Fact[TableAge]
+    scores: Fact[ScoreDay]
 
 
 How = Literal["failed", "no end", "not started", "gone", "not deployed"]
@@ -43,25 +56,36 @@ _STATES: dict[str, tuple[How, str]] = {"FAILED": ("not deployed", "the deploymen
 _STATES |= {"DELETING": ("gone", "being deleted")}
 
 
+Place = Literal["run", "platform", "error", "attempt", "warning"]
+
+
+class Line(NamedTuple):
+    """A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too."""
+
+    text: str
+    place: Place
+    newest: bool = True
+    new: bool = True
+
+
 @dataclass(frozen=True)
 class FailingFunction:
-    """A failing function: how it fails, the symptom in words, since when, and when it last worked."""
+    """A failing function: how it fails, the symptom in words, since when, when it last worked, and its failed runs."""
 
     function: Function
     how: How
     symptom: str
     since: datetime
     last_good: datetime | None
-    texts: tuple[str, ...] = field(default=(), repr=False)
+    runs: tuple[EtlRun, ...] = field(default=(), repr=False)
+    lines: tuple[Line, ...] = field(default=(), repr=False)
 
-    def news(self, seen: Evidence) -> list[str]:
-        """Texts since it began to fail that did not occur before; numbers in them are ignored."""
-        older = (r for r in seen.logs.rows if r.function == self.function.name and r.at < self.since - SLACK)
-        before = {_shape(r.text) for r in older}
-        return [text for text in self.texts if text and _shape(text) not in before]
+    # Texts since it began to fail that did not occur before; numbers in them are ignored.
+    news = property(lambda self: [line.text for line in self.lines if line.new])
 
 
-def _shape(text: str) -> str:
+def shape(text: str = "") -> str:
+    """A text without its numbers."""
     return re.sub(r"\d+", "#", text)
 
 
@@ -76,8 +100,19 @@ def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Failing
             found = replace(found or FailingFunction(function, "gone", "", moment.at, None), how="gone", symptom=shown)
         elif found is None and state and state.state in _STATES:
             found = FailingFunction(function, *_STATES[state.state], state.updated or moment.at, None)
+        elif found is None and (broken := _not_ready(function, seen)):
+            found = FailingFunction(function, *_STATES["FAILED"], broken.at, None)
         if found:
-            yield replace(found, texts=_said(found, seen, state))
+            yield replace(found, lines=tuple(_lines(found, seen, state)))
+
+
+def _not_ready(function: Function, seen: Evidence) -> LogEntry | None:
+    """The entry that its newest revision did not become ready, unless it was deployed since then."""
+    mine = (r for r in seen.logs.rows if r.function == function.name and r.platform and _NOT_READY in r.text)
+    entry = next(mine, None)
+    names = (function.name, function.service_name)
+    later = (c for c in seen.changes.rows if c.resource.rsplit("/", 1)[-1] in names and _DEPLOY.search(c.what))
+    return entry if entry and not any(c.at > entry.at for c in later) else None
 
 
 def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment) -> FailingFunction | None:
@@ -90,7 +125,7 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     if bad:
         how: How = "failed" if bad[0].status == "failed" else "no end"
         symptom = f"{len(bad)} failed" if how == "failed" else f"the run of {bad[0].started_at:%H:%M} has no end"
-        return FailingFunction(function, how, symptom, bad[-1].started_at, good, tuple(r.error for r in bad if r.error))
+        return FailingFunction(function, how, symptom, bad[-1].started_at, good, tuple(bad))
     if fact.gaps or (fact.more and not runs):
         return None  # without all runs, a missing one is not detectable
     late = _missed(function, runs[0].started_at if runs else None, settings, moment)
@@ -105,12 +140,24 @@ def _missed(function: Function, newest: datetime | None, settings: Settings, mom
     return moment.local(due) if due < moment.at - SLACK else None
 
 
-def _said(failing: FailingFunction, seen: Evidence, state: FunctionState | None) -> tuple[str, ...]:
-    """Errors of its failed runs, and log entries about it from shortly before it began to fail; each text once."""
-    logged = [r.text for r in seen.logs.rows if r.function == failing.function.name and r.at >= failing.since - SLACK]
-    logged += [state.message] if state and state.message else []
-    new = (line for line in logged if not any(text in line or line in text for text in failing.texts))
-    return (*failing.texts, *new)
+def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None) -> Iterator[Line]:
+    """Errors of its failed runs, newest first, and log entries since shortly before it began to fail."""
+    said = [run.error or "" for run in failing.runs]
+    yield from (Line(text, "run", run is failing.runs[0]) for text, run in zip(said, failing.runs, strict=True) if text)
+    logged = [r for r in seen.logs.rows if r.function == failing.function.name]
+    before = {shape(r.text) for r in logged if r.at < failing.since - SLACK}
+    newest = failing.runs[0].started_at - SLACK if failing.runs else failing.since - SLACK
+    for row in (r for r in logged if r.at >= failing.since - SLACK):
+        if not any(text and text in row.text for text in said):
+            yield Line(row.text, _place(row), row.at >= newest, shape(row.text) not in before)
+    if state and state.message:
+        yield Line(state.message, "platform")
+
+
+def _place(row: LogEntry) -> Place:
+    if row.platform:
+        return "attempt" if row.text.startswith("Attempt") else "platform"
+    return "warning" if row.severity == "WARNING" else "error"
 
 
 @dataclass(frozen=True)
@@ -143,7 +190,16 @@ class OwnChanges:
         """The cause that a change of its own code, secret or table suggests; "" for any other change."""
         if self.deploys(change):
             return "crash_after_deploy"
-        return "secret" if self.of_secret(change) else "bad_data" if self.of_table(change) else ""
+        if secret := self.of_secret(change):
+            off = secret in {v.secret for v in self.off()}
+            return "secret" if off else "auth_error" if "AddSecretVersion" in change.what else ""
+        return "bad_data" if self.of_table(change) else ""
+
+    def off(self) -> list[SecretVersion]:
+        """The newest versions of its secrets that are not enabled."""
+        mine = [r for r in self.seen.secrets.rows if r.secret in self.one.function.secrets]
+        newest = {r.secret: r for r in sorted(mine, key=lambda r: r.version)}
+        return [r for r in mine if r is newest[r.secret] and r.state != "ENABLED"]
 
     def named(self, change: AuditedChange) -> bool:
         """Whether a change concerns the function itself, its service or its job."""

@@ -1,22 +1,19 @@
-"""Causes of an outage, the most likely first, each with its evidence; the phrases of patterns.yaml name them."""
+"""Causes of an outage, the most likely first, each with its evidence and what speaks against it."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from runbook.config.data_file import table
 from runbook.display import blocks
 from runbook.display.text import Row
 from runbook.incidents.affected import FailingFunction
 from runbook.model.facts import Gap
 
 TELLING = 8  # pieces of evidence shown for each cause
+LONG = 200  # characters of a quoted text
 CONFIDENCE = ("sure", "likely", "possible", "unknown")
 
 
@@ -26,7 +23,9 @@ class Cause:
 
     `changed_since_last_run`: something that belongs to them changed after their last run, so the cause may be gone.
     `detail` is what the fix needs: the disabled version, or how long a quota lasts. Failing functions with the same
-    `cause` and `key` share one cause.
+    `cause` and `key` share one cause. `against` is the strongest evidence against it. `second`: the evidence allows it,
+    too, but less than another cause of the same functions. `fed`: a function fails because it reads what others write,
+    which is never sure.
     """
 
     cause: str
@@ -37,6 +36,9 @@ class Cause:
     key: str = ""
     changed_since_last_run: bool = False
     detail: str = ""
+    against: str = ""
+    second: bool = False
+    fed: bool = False
 
     # The cause in words.
     title = property(lambda self: self.cause.replace("_", " "))
@@ -51,6 +53,7 @@ class Cause:
     def shown(self) -> Row:
         """The columns for people."""
         evidence = " ·\n".join(self.shown_evidence)
+        evidence += f" ·\nagainst it: {self.against}" if self.against else ""
         row = {"cause": self.title, "confidence": self.confidence, "since": self.since}
         return row | {"functions": self.functions, "evidence": evidence}
 
@@ -84,48 +87,21 @@ class Causes(Sequence[Cause]):
 def merged(a: Cause, b: Cause) -> Cause:
     """The same cause of several functions, as one."""
     surer = min((a, b), key=lambda c: CONFIDENCE.index(c.confidence))
-    evidence = tuple(dict.fromkeys(a.evidence + b.evidence))
-    changed = a.changed_since_last_run and b.changed_since_last_run
-    both = {"functions": a.functions + b.functions, "since": min(a.since, b.since), "evidence": evidence}
-    return replace(surer, **both, changed_since_last_run=changed)
+    fed = a.fed or b.fed
+    return replace(
+        surer,
+        functions=a.functions + b.functions,
+        since=min(a.since, b.since),
+        evidence=tuple(dict.fromkeys(a.evidence + b.evidence)),
+        confidence="likely" if fed and surer.confidence == "sure" else surer.confidence,
+        changed_since_last_run=a.changed_since_last_run and b.changed_since_last_run,
+        detail=",".join(dict.fromkeys(filter(None, (*a.detail.split(","), *b.detail.split(","))))),
+        against=a.against or b.against,
+        second=a.second and b.second,
+        fed=fed,
+    )
 
 
-# --- phrases
-
-# A single line of these causes outweighs many lines of others; the first cause ranks highest.
-SPECIAL = ("memory_limit", "timeout", "secret")
-
-
-class Pattern(NamedTuple):
-    """A cause, and the expression for its texts; a `hint` alone never makes a cause sure."""
-
-    cause: str
-    says: re.Pattern[str]
-    hint: bool = False
-
-
-@cache
-def patterns() -> tuple[Pattern, ...]:
-    """The phrases of `patterns.yaml`."""
-    raw = table(__file__, "patterns.yaml")
-    return tuple(Pattern(r["cause"], re.compile(r["says"], re.IGNORECASE), r.get("hint", False)) for r in raw)
-
-
-def matched(texts: Iterable[str], patterns: Sequence[Pattern]) -> list[tuple[Pattern, str]]:
-    """The texts that match a pattern, each with the first pattern that matches."""
-    found = ((next((p for p in patterns if text and p.says.search(text)), None), text) for text in texts)
-    return [(pattern, text) for pattern, text in found if pattern]
-
-
-def most_telling(found: Sequence[tuple[Pattern, str]], patterns: Sequence[Pattern]) -> tuple[str, str, int]:
-    """The cause that most texts name, or the highest of SPECIAL; one of its texts; and how many texts name it."""
-    # "Still running" is also logged after another cause stopped a run, and about slow runs, so other causes win.
-    found = [m for m in found if m[0].cause != "stuck_etl"] or found
-    counts = Counter(p.cause for p, _ in found)
-
-    def rank(one: tuple[Pattern, str]) -> tuple[int, int, int]:
-        cause = one[0].cause
-        return SPECIAL.index(cause) if cause in SPECIAL else len(SPECIAL), -counts[cause], patterns.index(one[0])
-
-    first, text = min(found, key=rank)
-    return first.cause, text, counts[first.cause]
+def quoted(text: str) -> str:
+    """A text in quotation marks, with an ellipsis if it was cut."""
+    return f"“{text}”" if len(text) <= LONG else f"“{text[:LONG]}…”"

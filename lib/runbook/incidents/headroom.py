@@ -13,7 +13,8 @@ from datetime import datetime
 
 from runbook.config.schema import Function, Settings
 from runbook.incidents.affected import Evidence
-from runbook.incidents.causes import Causes, Pattern
+from runbook.incidents.causes import Causes
+from runbook.incidents.texts.codes import tables
 from runbook.model.rows import INTERNAL, EtlRun, FactRow, LogEntry
 
 HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}
@@ -46,9 +47,7 @@ class Headroom(FactRow):
     hit: bool = field(metadata=INTERNAL)
 
 
-def headroom_of(
-    causes: Causes, seen: Evidence, patterns: Sequence[Pattern], settings: Settings
-) -> tuple[Headroom, ...]:
+def headroom_of(causes: Causes, seen: Evidence, settings: Settings) -> tuple[Headroom, ...]:
     """The newest runs of functions that hit a limit, oldest first; each limit that was hit has a row."""
     known = {f.name: f for f in settings.functions}
     hit = [(c.cause, known[name]) for c in causes if c.cause in HIT for name in c.functions]
@@ -56,7 +55,7 @@ def headroom_of(
     rows: list[Headroom] = []
     for cause, function in hit:
         runs, lines = ([r for r in fact.rows if r.function == function.name] for fact in (seen.runs, seen.logs))
-        points = {"duration": list(_took(runs, lines, patterns))}
+        points = {"duration": list(_took(runs, lines))}
         if cause == "memory_limit":
             points["memory"] = list(_used(runs, lines))
         what, ended = HIT[cause]
@@ -88,12 +87,12 @@ def _used(runs: Sequence[EtlRun], lines: Sequence[LogEntry]) -> Iterator[_Point]
             return
 
 
-def _took(runs: Sequence[EtlRun], lines: Sequence[LogEntry], patterns: Sequence[Pattern]) -> Iterator[_Point]:
+def _took(runs: Sequence[EtlRun], lines: Sequence[LogEntry]) -> Iterator[_Point]:
     """How long runs took, newest first. A stopped run has no recorded end; the log entry about it gives the time."""
     later = None
     for run in runs:
         start, end, ended = run.started_at, run.finished_at, run.status
-        during = ((r.at, _limit(r.text, patterns)) for r in lines if start <= r.at and (not later or r.at < later))
+        during = ((r.at, _limit(r)) for r in lines if start <= r.at and (not later or r.at < later))
         stops = [(at, HIT[cause][1]) for at, cause in during if cause]
         if stops and ended != "success":
             end, ended = min(stops)
@@ -102,10 +101,10 @@ def _took(runs: Sequence[EtlRun], lines: Sequence[LogEntry], patterns: Sequence[
         later = start
 
 
-def _limit(text: str, patterns: Sequence[Pattern]) -> str:
+def _limit(line: LogEntry) -> str:
     """The limit that a log entry is about, "" for any other entry."""
-    cause = next((p.cause for p in patterns if p.says.search(text)), "")
-    return cause if cause in HIT else ""
+    match = tables().match(line.text, line.platform, "")
+    return match.row.cause if match and match.row.cause in HIT else ""
 
 
 def mebibytes(text: str) -> float:

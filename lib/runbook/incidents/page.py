@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,11 @@ from runbook.config.validation import names_of
 from runbook.display import blocks
 from runbook.display.text import Row, show
 from runbook.incidents.affected import Evidence
-from runbook.incidents.causes import Cause, Causes, patterns
+from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
 from runbook.incidents.remedies import FIXES, remedy_steps
+from runbook.incidents.severity import few, severity
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict
@@ -73,7 +73,7 @@ class Page:
         for c in self.causes:
             first = next((": ".join(filter(None, (s.do, s.command))) for s in self.steps if s.of is c), "")
             said = f"{c.title} ({c.confidence})"
-            rows.append(Finding("cause", _few(c.functions), said, "none", Verdict.alert, first))
+            rows.append(Finding("cause", few(c.functions), said, "none", Verdict.alert, first))
         for g in self.causes.unknowns:
             rows.append(Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next))
         return Findings(tuple(rows))
@@ -111,55 +111,28 @@ class Page:
         return Shown(blocks.table(self.people))
 
 
-def _few(names: Sequence[str]) -> str:
-    """Up to three names; if there are more, two names and how many more, so that the line fits the screen."""
-    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
-
-
 def page(run: Context, seen: Seen) -> Page:
     """The P1 page from what was read."""
     facts = Evidence(*(getattr(seen, name) for name in Evidence._fields))
-    causes = diagnose(facts, patterns(), run.settings, run.moment)
-    headroom = headroom_of(causes, facts, patterns(), run.settings)
+    causes = diagnose(facts, run.settings, run.moment)
+    headroom = headroom_of(causes, facts, run.settings)
     detected = run.request.values.get("detected_at", "")
     began = moment_of(detected, run.moment.at, run.settings.zone).at
-    severity, why = _severity(causes, facts, run.settings)
-    answer = run.moment.local(began + ANSWER[severity])
+    level, why = severity(causes, facts, run.settings, run.moment)
+    answer = run.moment.local(began + ANSWER[level])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom)) for c in causes)
     steps = [PageStep(c.title, *step, of=c) for c, found in fixes for step in found]
+    told = [step.command for step in steps]
+    steps = [step for n, step in enumerate(steps) if not step.command or step.command not in told[:n]]
     steps += [PageStep(f"could not read {g.subject}", g.next, "", "", None) for g in causes.unknowns if g.next]
-    if place["incident"] and severity in ("P1", "unknown"):
-        line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {severity} --reason "…"'
+    if place["incident"] and level in ("P1", "unknown"):
+        line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {level} --reason "…"'
         steps.append(PageStep("nobody else can sign now", "open it as on-call; then sign alone", line, "", None))
-    found = Page(severity, why, answer, causes, tuple(steps), tuple(_people(causes, severity, run.settings)), headroom)
+    found = Page(level, why, answer, causes, tuple(steps), tuple(_people(causes, level, run.settings)), headroom)
     noticed = run.moment.parameter(began)
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
     return found
-
-
-def _severity(causes: Causes, seen: Evidence, settings: Settings) -> tuple[str, str]:
-    """By the guide's table: how many functions are failing, and whether they are a major feature."""
-    failing = {s.function.name for s in causes.failing if s.how != "not deployed"}  # the previous revision still serves
-    total = len(settings.functions)
-    if any(c.cause == "region_outage" for c in causes):
-        return "P1", f"{settings.region} is down: at least {len(failing)} of {total} functions do not work"
-    if failing and len(failing) * 2 >= total:
-        return "P1", f"{len(failing)} of {total} functions do not work"
-    if not failing and (seen.functions.gaps or seen.runs.gaps):
-        return "unknown", "no failing function found, but functions or runs could not be read"
-    if not failing and causes:
-        return "P4", "every function works; a deployment failed"
-    if not failing:
-        return "P4", "no failing function found" + ", but not everything could be read" * bool(causes.unknowns)
-    scores = [f.name for f in settings.functions if settings.tables.scores.name in f.tables]
-    systems = {f.source_system for f in settings.functions}
-    down = [s for s in sorted(systems) if all(f.name in failing for f in settings.functions if f.source_system == s)]
-    if set(scores) & failing:
-        return "P2", f"account scoring does not work ({_few(sorted(failing))})"
-    if down or len(failing) > 2:
-        return "P2", f"{', '.join(down) or f'{len(failing)} functions'} down: {_few(sorted(failing))}"
-    return "P3", f"{len(failing)} of {total} functions down: {_few(sorted(failing))}"
 
 
 def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -39,13 +40,19 @@ def remedy_steps(
         where = {name: place[name] for name in ("environment", "world")}
         return Step(do, command(runbook, {**where, **more, "incident": place["incident"]}), runbook)
 
+    def again(said: str) -> list[Step]:
+        """One step for all functions, with the command for the first that may be started by hand."""
+        may = [name for name in cause.functions if settings.named(name).repeat != "never"]
+        if not may:
+            return [Step("wait for the next scheduled run: params say that it must never be started by hand")]
+        rest = f"; then, one by one, {', '.join(may[1:])}" if may[1:] else ""
+        return [run(said.format(may[0]) + rest, "retry", function=may[0])]
+
     known = FIXES.get(cause.cause, {})
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
-        said = "it changed after its last run: run {} again, then run this page again"
-        return [run(said.format(name), "retry", function=name) for name in cause.functions]
-    retries = cause.functions if known.get("again") else ()
+        return again("it changed after its last run: run {} again, and run this page again")
     fixed = _fix(cause, one, settings, moment, headroom, run)
-    return [*fixed, *(run(f"then run {name} again", "retry", function=name) for name in retries)]
+    return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
 def _fix(
@@ -57,12 +64,36 @@ def _fix(
         return [_quota(cause, moment)]
     if cause.cause in ("secret", "auth_error"):
         return _credential(cause, one, run)
+    if cause.cause == "paused_scheduler" and cause.key != "PAUSED":
+        line = f"gcloud scheduler jobs describe {cause.detail.split(',')[0]} --location={settings.region}"
+        return [Step("the job is disabled, not paused, so it cannot be resumed: find out why, and make it again", line)]
+    if cause.cause == "permission":
+        return [_permission(cause, settings)]
     known = FIXES[cause.cause]
     names = {"function": one.name, "functions": ",".join(cause.functions), "region": settings.region}
     names |= {"project": settings.project, "source": "sample" if settings.environment == "sandbox" else "PATH"}
+    names |= {"jobs": cause.detail}
+    rest = (
+        f" (the same for {', '.join(cause.functions[1:])})"
+        if cause.functions[1:] and "{function}" in str(known)
+        else ""
+    )
     if "runbook" not in known:
-        return [Step(known["fix"], known.get("line", "").format_map(names))]
-    return [run(known["fix"], known["runbook"], **{k: v.format_map(names) for k, v in known["with"].items()})]
+        return [Step(known["fix"] + rest, known.get("line", "").format_map(names))]
+    return [run(known["fix"] + rest, known["runbook"], **{k: v.format_map(names) for k, v in known["with"].items()})]
+
+
+def _permission(cause: Cause, settings: Settings) -> Step:
+    """Grant what was removed, if the evidence has it; else what the message names, if it names one."""
+    said = " ".join(cause.evidence)
+    line = f"gcloud projects get-iam-policy {settings.project}"
+    if "IamPolicy" in said:
+        return Step("grant the role again that was removed before: the evidence says when and by whom", line)
+    if named := re.search(r"\b[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+\b(?! ?\()", re.sub(r"\S+\.(?:com|py|yaml)\S*", "", said)):
+        return Step(f"ask for a role with {named[0]} for the account of the function", line)
+    if cause.key != "permission" and cause.key not in cause.functions:
+        return Step(f"ask the administrator of {cause.key} which right of our user or app is missing, and for it")
+    return Step("find out which right is missing, and ask for it", line)
 
 
 def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Run) -> Step:
@@ -74,7 +105,7 @@ def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Run) 
 
 
 def _quota(cause: Cause, moment: Moment) -> Step:
-    if cause.detail == "hours":
+    if "hours" in cause.detail:
         return Step("wait until the daily quota resets, or ask the provider for a higher quota")
     if moment.at - cause.since > timedelta(hours=1):
         return Step(f"failing since {cause.since:%H:%M}: call less often, or ask the provider for a higher limit")
@@ -82,10 +113,22 @@ def _quota(cause: Cause, moment: Moment) -> Step:
 
 
 def _credential(cause: Cause, one: Function, run: Run) -> list[Step]:
-    """Enable the disabled version; if none was disabled, get a new credential for the secret."""
-    secrets = [cause.key] if cause.key in one.secrets else one.secrets
+    """Enable the disabled version; if none was disabled, a new credential for the secret that the evidence names."""
+    secrets = [cause.key] if cause.key in one.secrets else sorted(one.secrets, key=lambda s: -_named(s, cause))
     if cause.cause == "secret" and cause.detail:
         back = {"secret": secrets[0], "version": cause.detail, "to": "enable"}
         return [run("enable the version again", "retire_secret", **back)]
-    said = "get a new credential" + ("; if it is for {}, rotate it" if len(secrets) > 1 else " and rotate it")
-    return [run(said.format(s), "rotate_secret", secret=s) for s in secrets] or [Step("get a new credential")]
+    best = [s for s in secrets if _named(s, cause) == _named(secrets[0], cause)] if secrets else []
+    said = "get a new credential" + ("; if it is for {}, rotate it" if len(best) > 1 else " and rotate {}")
+    return [run(said.format(s), "rotate_secret", secret=s) for s in best] or [Step("get a new credential")]
+
+
+def _named(secret: str, cause: Cause) -> int:
+    """How well the evidence fits a secret: its whole name, or the last word of it, such as key or secret."""
+    said = " ".join(cause.evidence).lower()
+    if re.search(rf"\b{re.escape(secret.lower())}\b", said):
+        return 2
+    words = set(re.split(r"[-_]", secret.lower()))
+    if re.search(r"invalid_client_id|client id|client identifier", said) and "id" in words:
+        return 1
+    return int(bool(words & {"secret", "token", "key", "password"})) if "id" not in words else 0

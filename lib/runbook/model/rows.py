@@ -60,7 +60,10 @@ class EtlDay(FactRow):
 
 
 class EtlRun(FactRow):
-    """One run; `function` is None if the row does not name it, `finished_at` if the run recorded no end."""
+    """One run; `function` is None if the row does not name it, `finished_at` if the run recorded no end.
+
+    `records` are the rows that it wrote, None if no column has them.
+    """
 
     started_at: datetime
     function: str | None
@@ -68,6 +71,7 @@ class EtlRun(FactRow):
     status: str
     finished_at: datetime | None = None
     error: str | None = None
+    records: int | None = None
 
 
 class ScoreDay(FactRow):
@@ -210,7 +214,7 @@ class LogEntry(FactRow):
     """A log entry; that of a request has the time of the request's end.
 
     `ours` is false for an entry of anything but a function in params. `call`: the entry only says that a call failed,
-    which took so long at most.
+    which took so long at most. `platform`: Google wrote it, not the function.
     """
 
     at: datetime
@@ -220,6 +224,7 @@ class LogEntry(FactRow):
     revision: str = field(metadata=INTERNAL)
     ours: bool = field(metadata=INTERNAL)
     call: timedelta | None = field(default=None, metadata=INTERNAL)
+    platform: bool = field(default=False, metadata=INTERNAL)
 
 
 class AuditedChange(FactRow):
@@ -240,13 +245,17 @@ class Permission(FactRow):
 
 
 class OpenIncident(FactRow):
-    """An open incident on a status page; `what` names its products, `where` its locations ("global" is each one)."""
+    """An open incident on a status page; `what` names its products, `where` its locations ("global" is each one).
+
+    `severity` is low, medium or high, or "" if the page does not say.
+    """
 
     feed: str
     title: str
     what: str
     where: tuple[str, ...]
     since: datetime | None
+    severity: str = ""
 
 
 # --- the checkout, the record store

@@ -130,7 +130,9 @@ def test_shipped_worlds_fit_the_projects_own_functions(world):
     with open(REAL, encoding="utf-8") as file:
         said = yaml.safe_load(file)
     functions, tables = said["functions"], said["tables"]["freshness"]
-    functions = [{key: value for key, value in function.items() if key != "repeat"} for function in functions]
+    functions = [
+        {key: value for key, value in function.items() if key not in ("repeat", "after")} for function in functions
+    ]
     assert len(functions) == 13
     tables = [{"name": t["name"], "columns": {t["column"]: "TIMESTAMP"}, "time_column": t["column"]} for t in tables]
     told = story(world, functions=functions, tables=tables)

@@ -57,7 +57,7 @@ def test_against_the_sandbox_the_draft_is_its_params(cli: Any, tmp_path: Path) -
     path = tmp_path / "acme-sales-sandbox.yaml"
     assert (done.exit_code, done.output.splitlines()[0]) == (0, f"Draft: {path}, from sandbox"), done.output
     draft, system = filled(path), load_settings("sandbox")
-    unknown = {"tables": [], "source_system": "", "repeat": "asks"}  # no project says this
+    unknown = {"tables": [], "source_system": "", "repeat": "asks", "after": []}  # no project says this
     expected = {f.name: f.model_copy(update=unknown) for f in system.functions}
     assert {f.name: f.model_copy(update={"source_system": ""}) for f in draft.functions} == expected
     assert sorted(draft.tables.freshness, key=str) == sorted(system.tables.freshness, key=str)
@@ -77,7 +77,7 @@ def test_of_a_system_with_real_names_it_makes_params_that_work(
     functions = []
     for row in SANDBOX["functions"]:
         name, service, job = REAL.get(row["name"], (row["name"], "", ""))
-        functions.append(row | {"name": name, "service": service, "job": job})
+        functions.append(row | {"name": name, "service": service, "job": job, "after": []})
     (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(SANDBOX | {"functions": functions}))
     system = load_settings("sandbox")
     with serve(gcp_sandbox.app(system.inventory(), "healthy")) as served:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from runbook.config.load import ROOT, load_settings
 from runbook.config.schema import Settings
+from runbook.config.signatures import Signature
 from runbook.model.errors import BadSettings, Exit, UnknownName
 
 GOOD = (ROOT / "params" / "sandbox.yaml").read_text()
@@ -140,3 +143,22 @@ def test_settings_are_read_anew_each_time(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_settings("sandbox").thresholds.errors.alert_above == 20
     (tmp_path / "sandbox.yaml").write_text(text.replace("alert_above: 20", "alert_above: 30"), encoding="utf-8")
     assert load_settings("sandbox").thresholds.errors.alert_above == 30
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"cause": "billing", "code": "ACME-17"}, ""),
+        ({"cause": "quota", "http": "52x", "says": "too (much|many)"}, ""),
+        ({"cause": "bad_luck", "code": "ACME-17"}, "none of the causes"),
+        ({"cause": "billing"}, "at least one of code"),
+        ({"cause": "billing", "says": "("}, "not a regular expression"),
+        ({"cause": "billing", "http": "200"}, "http"),
+    ],
+)
+def test_a_team_adds_signatures(row: dict[str, Any], said: str) -> None:
+    if not said:
+        assert Signature.model_validate(row).cause == row["cause"]
+        return
+    with pytest.raises(ValidationError, match=said):
+        Signature.model_validate(row)

@@ -15,7 +15,6 @@ from runbook.config.schema import Function, Settings
 from runbook.facts.base import observe
 from runbook.facts.functions import called
 from runbook.incidents.affected import Evidence
-from runbook.incidents.causes import patterns
 from runbook.incidents.diagnosis import diagnose
 from runbook.model.moment import Moment, moment_of
 from runbook.plans.base import run_once
@@ -63,7 +62,7 @@ def test_a_job_is_known_by_its_target(tmp_path: Path) -> None:
     assert (jobs["mail-every-hour"].function, jobs["mail-every-hour"].state) == ("Gmail_Sync", "PAUSED")
     evidence = Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
     paused = replace(evidence.runs, rows=tuple(r for r in evidence.runs.rows if r.function != "Gmail_Sync"))
-    [cause] = diagnose(evidence._replace(runs=paused), patterns(), cloud.settings, moment)
+    [cause] = diagnose(evidence._replace(runs=paused), cloud.settings, moment)
     assert (cause.cause, cause.functions, cause.confidence) == ("paused_scheduler", ("Gmail_Sync",), "sure")
 
 
@@ -92,7 +91,5 @@ def test_a_function_of_another_region_is_missing_here(tmp_path: Path) -> None:
     cloud, moment = seen(tmp_path, "")
     evidence = Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
     moved = tuple(replace(r, region="europe-west1") if r.name == "Gmail_Sync" else r for r in evidence.functions.rows)
-    found = diagnose(
-        evidence._replace(functions=replace(evidence.functions, rows=moved)), patterns(), cloud.settings, moment
-    )
+    found = diagnose(evidence._replace(functions=replace(evidence.functions, rows=moved)), cloud.settings, moment)
     assert [(c.cause, c.functions) for c in found] == [("missing_function", ("Gmail_Sync",))]

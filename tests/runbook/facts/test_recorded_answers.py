@@ -30,7 +30,7 @@ from runbook.cloud.guard import READS
 from runbook.cloud.query import select
 from runbook.config.load import load_settings
 from runbook.facts.base import observe
-from runbook.incidents.causes import matched, patterns
+from runbook.incidents.texts.codes import tables
 from runbook.model.actions import CopyTable
 from runbook.model.errors import NoCredentials, OverCap
 from runbook.model.moment import Moment
@@ -195,7 +195,9 @@ def test_a_log_entry(name: str) -> None:
     assert (row.function, row.severity, row.ours) == (function, severity, ours)
     assert row.text.startswith(text)
     if "cause" in INDEX[name]:
-        assert [pattern.cause for pattern, _ in matched([row.text], patterns())] == [INDEX[name]["cause"]]
+        found = tables().match(row.text, row.platform, "")
+        assert found
+        assert found.row.cause == INDEX[name]["cause"]
 
 
 @pytest.mark.parametrize("name", cases("audit"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runbook.config.load import load_settings
 from runbook.incidents.affected import _missed
-from runbook.incidents.causes import patterns
 from runbook.incidents.diagnosis import diagnose
 from runbook.model.moment import Moment
 from runbook.model.rows import OpenIncident
@@ -48,6 +48,17 @@ def test_a_run_that_was_due(schedule: str, newest: str, now: str, due: str | Non
     assert (found and found.astimezone(UTC)) == (at(due) if due else None)
 
 
+@pytest.mark.parametrize(("severity", "counts"), [("low", False), ("medium", True), ("high", True), ("", True)])
+def test_a_minor_incident_is_no_outage_of_the_region(sandbox: Any, tmp_path: Path, severity: str, counts: bool) -> None:
+    world = tmp_path / "world.yaml"
+    world.write_text("like: healthy\nabout: No instance.\nruns: [{select: {}, since: 9h, kind: capacity}]\n")
+    seen, moment = seen_in(sandbox, str(world))
+    given = {"title": "Errors", "what": "Cloud Run", "where": ("us-central1",), "since": moment.ago(9)}
+    incident = row(OpenIncident, feed="google", severity=severity, **given)
+    found = diagnose(seen._replace(feeds=replace(seen.feeds, rows=(incident,))), SYSTEM, moment)
+    assert ("region_outage" in {c.cause for c in found}) == counts
+
+
 @pytest.mark.parametrize(
     ("where", "counts"),
     [
@@ -60,10 +71,12 @@ def test_a_run_that_was_due(schedule: str, newest: str, now: str, due: str | Non
     ],
 )
 def test_the_location_of_an_incident_is_a_whole_name_or_global(
-    sandbox: Any, where: tuple[str, ...], counts: bool
+    sandbox: Any, tmp_path: Path, where: tuple[str, ...], counts: bool
 ) -> None:
-    seen, moment = seen_in(sandbox, "p1_unauthenticated")
-    incident = row(OpenIncident, feed="google", title="Errors", what="Cloud Run", where=where, since=moment.at)
+    world = tmp_path / "world.yaml"
+    world.write_text("like: healthy\nabout: No instance.\nruns: [{select: {}, since: 9h, kind: capacity}]\n")
+    seen, moment = seen_in(sandbox, str(world))
+    incident = row(OpenIncident, feed="google", title="Errors", what="Cloud Run", where=where, since=moment.ago(9))
     feeds = replace(seen.feeds, rows=(incident,))
-    found = diagnose(seen._replace(feeds=feeds), patterns(), SYSTEM, moment)
+    found = diagnose(seen._replace(feeds=feeds), SYSTEM, moment)
     assert ("region_outage" in {c.cause for c in found}) == counts

@@ -1,0 +1,54 @@
+"""Rows of a team's own table of codes in params: `signatures`, with the fields of incidents/codes, validated."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, model_validator
+
+from runbook.config.data_file import table
+from runbook.model.strict import Count, Part, words
+
+CAUSES = table(__file__, "values.yaml")["causes"]
+
+
+def _cause(text: str) -> str:
+    if text not in CAUSES:
+        raise ValueError(f"is none of the causes {', '.join(CAUSES)}")
+    return text
+
+
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return text
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+Status = words(r"^([45](\d\d|xx|\dx))?$")
+
+
+class Signature(Part):
+    """One row: a text has this cause if each condition that is given holds (lib/runbook/incidents/texts/codes.py)."""
+
+    cause: Annotated[str, AfterValidator(_cause)]
+    code: str = ""
+    http: Status = ""
+    exception: str = ""
+    says: Expression = ""
+    platform: Expression = ""
+    signal: Count = 0
+    system: str = ""
+    detail: str = ""
+    hint: bool = False
+    final: bool = True
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Signature:
+        if not any((self.code, self.http, self.exception, self.says, self.platform, self.signal)):
+            raise ValueError("set at least one of code, http, exception, says, platform, signal")
+        return self

@@ -1,0 +1,141 @@
+"""One failing function with all evidence, and the rules for its cause by its state, its job and what changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from runbook.config.schema import Settings
+from runbook.facts.logs import LOUD, PAGE
+from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, shape
+from runbook.incidents.causes import Cause, quoted
+from runbook.incidents.context import REGIONAL, reported
+from runbook.incidents.texts.weighing import WENT_ON, Told
+from runbook.model.facts import Gap
+from runbook.model.rows import SchedulerJob
+
+
+@dataclass(frozen=True)
+class Case:
+    """One failing function, all failing functions and what their texts tell, and all evidence."""
+
+    one: FailingFunction
+    everyone: Sequence[FailingFunction]
+    told: dict[str, list[Told]]
+    seen: Evidence
+    settings: Settings
+
+    name = property(lambda self: self.one.function.name)
+    system = property(lambda self: self.one.function.source_system)
+    changes = property(lambda self: OwnChanges(self.one, self.seen))
+    # What its weightiest text tells.
+    lead = property(lambda self: next(iter(self.told[self.name]), None))
+
+    def made(self, cause: str, confidence: str, *evidence: str, key: str = "", **more: Any) -> Cause:
+        """A cause of this function; `key` is its name unless functions share the cause."""
+        return Cause(cause, (self.name,), self.one.since, confidence, evidence, key or self.name, **more)
+
+    def quote(self) -> list[str]:
+        """The first new text about it."""
+        return [quoted(text) for text in self.one.news[:1]]
+
+    @property
+    def job(self) -> SchedulerJob | None:
+        """Its scheduler job, if it did not start."""
+        mine = (j for j in self.seen.jobs.rows if j.function == self.name and self.one.how == "not started")
+        return next(mine, None)
+
+    def neighbours(self) -> list[str]:
+        """The functions of its source system, itself included."""
+        return [f.name for f in self.settings.functions if f.source_system == self.system]
+
+    def granted(self) -> list[str]:
+        """Changes of permissions before the failure, in words."""
+        return self.changes.described(lambda c: "IamPolicy" in c.what)
+
+    def region(self) -> Cause | None:
+        """The region does not answer, or Google reports an incident there that fits what half of the functions show."""
+        region, lead = self.settings.region, self.lead
+        silent = any(g.location == region for g in self.seen.functions.gaps)
+        incidents = reported(self.seen, "google", region, self.one, REGIONAL)
+        many = len(self.everyone) * 2 >= len(self.settings.functions)
+        fits = lead is None or lead.cause in ("capacity", "timeout", "own_network") or lead.match.row.hint
+        if not (fits and (silent or (incidents and many))):
+            return None
+        evidence = [f"{region} does not answer"] if silent else []
+        evidence += [f"Google reports: {r.title}" for r in incidents]
+        return self.made("region_outage", "sure" if silent and incidents else "likely", *evidence, key=region)
+
+    def gone(self) -> Cause | None:
+        """The list of functions is complete and does not contain it."""
+        if self.one.how != "gone":
+            return None
+        who = self.changes.described(lambda c: "DeleteFunction" in c.what and self.changes.named(c))
+        said = f"the list of {len(self.seen.functions.rows)} functions does not contain it"
+        return self.made("missing_function", "sure", said, *who)
+
+    def not_called(self) -> Cause | None:
+        """It did not start because its job is paused or disabled."""
+        job = self.job
+        if not job or job.state not in ("PAUSED", "DISABLED"):
+            return None
+        early = self.one.since - timedelta(hours=48)
+        who = self.changes.before(lambda c: "Job" in c.what and self.changes.named(c), early)
+        said = (f"its job is {job.state}", *map(described, who))
+        return self.made("paused_scheduler", "sure", *said, key=job.state, detail=job.name)
+
+    def refused(self) -> Cause | None:
+        """It did not start, and no text says why: what the scheduler got (google.rpc.Code)."""
+        code = self.job.code if self.job else 0
+        if code in (7, 16):
+            who = self.granted()
+            return self.made("permission", "sure" if who else "likely", *who, key="permission")
+        return self.made("capacity", "possible", key="capacity") if code == 8 else None
+
+    def undeployed(self) -> Cause | None:
+        """Its last deployment failed, and the previous revision still runs."""
+        if self.one.how != "not deployed":
+            return None
+        active = {r.name for r in self.seen.functions.rows if r.state == "ACTIVE"}
+        evidence = (*self.quote(), *self.changes.described(self.changes.deploys))
+        return self.made("failed_deployment", "likely" if self.name in active else "sure", *evidence)
+
+    def stuck(self) -> Cause | None:
+        """A run has no end, its time limit has passed, and no error says why."""
+        said = (t for t in self.one.lines if t.new and t.newest and t.place in ("run", "platform", "error"))
+        if self.one.how != "no end" or any(not WENT_ON.search(line.text) for line in said):
+            return None
+        why = f"its limit of {self.one.function.timeout_s} s has passed and no log entry says why"
+        return self.made("stuck_etl", "possible" if self.cut_off() else "likely", why)
+
+    def newest_change(self) -> Cause | None:
+        """No text tells, but one of its own resources changed after its last successful run: the likely cause."""
+        good = self.one.last_good
+        if self.one.how == "not started" or not good:
+            return None
+        for row in self.changes.before(lambda c: c.at > good and bool(self.changes.kind(c)))[:1]:
+            cause = self.changes.kind(row)
+            key = {"secret": self.changes.of_secret(row), "auth_error": self.system}.get(cause, "")
+            return self.made(cause, "likely", *self.quote(), f"shortly before: {described(row)}", key=key)
+        return None
+
+    def unknown(self) -> Cause:
+        """What was looked at without a result."""
+        deployed = (f"changed shortly before: {said}" for said in self.changes.described(self.changes.deploys))
+        key = "not started" if self.one.how == "not started" else shape(*self.one.news[:1])
+        return self.made("unknown", "unknown", *self.quote(), *deployed, "no known code or text matches", key=key)
+
+    def cut_off(self) -> list[Gap]:
+        """A gap if the page of log entries was full and may lack the ones that tell why it fails."""
+        logs, count = self.seen.logs, Counter(r.function for r in self.seen.logs.rows)
+        loud = {function for function, rows in count.items() if rows > LOUD}
+        mine = [r.at for r in logs.rows if (r.function == self.name if self.name in loud else r.function not in loud)]
+        full = self.name in loud or len(mine) >= PAGE
+        if not logs.more or not full or min(mine) <= self.one.since - SLACK or self.lead:
+            return []
+        line = f"gcloud functions logs read {self.name} --gen2 {self.settings.flags} --limit=50"
+        said = f"log entries of {self.name} before {min(mine):%H:%M}"
+        return [Gap(said, f"only the newest {len(mine):,} were read", line)]

@@ -1,0 +1,79 @@
+"""The severity, from the guide's table: what does not work now, and how old the data is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runbook.config.schema import Settings
+from runbook.incidents.affected import Evidence
+from runbook.incidents.causes import Causes
+from runbook.model.moment import Moment
+
+OF_DATA = ("stale_data", "nothing_written")
+
+
+def severity(causes: Causes, seen: Evidence, settings: Settings, moment: Moment) -> tuple[str, str]:
+    """P1 to P4 or unknown, and why in words.
+
+    P1: at least half of the functions do not work, or the region is down. P2: account scoring does not work, or no
+    function of a source system with several functions, or data is older than its limit because of it. P3: something
+    else does not work. P4: every function works.
+    """
+    down = {s.function.name for s in causes.failing if s.how != "not deployed"}  # the previous revision still serves
+    total, names = len(settings.functions), few(sorted(down))
+    if any(c.cause == "region_outage" for c in causes):
+        return "P1", f"{settings.region} is down: at least {len(down)} of {total} functions do not work"
+    if down and len(down) * 2 >= total:
+        return "P1", f"{len(down)} of {total} functions do not work"
+    if not down and (seen.functions.gaps or seen.runs.gaps):
+        return "unknown", "no failing function found, but functions or runs could not be read"
+    late = old_tables(seen, settings, moment)
+    if down & {f.name for f in settings.functions if settings.tables.scores.name in f.tables}:
+        return "P2", f"account scoring does not work ({names})"
+    if systems := _whole_systems(down, settings):
+        return "P2", f"no function of {' and '.join(systems)} works: {names}"
+    fed = {f.name for f in settings.functions if set(f.tables) & set(late)}
+    of_data = {name for c in causes if c.cause in OF_DATA for name in c.functions}
+    if reason := [f"{t}: {why}" for t, why in late.items() if _fed(t, settings) & (down | of_data)]:
+        return "P2", f"{'; '.join(reason)} ({few(sorted(fed & (down | of_data)))})"
+    if down:
+        return "P3", f"{len(down)} of {total} functions down: {names}; the data is within its limits"
+    if causes:
+        return "P4", "every function works; " + few(sorted({_SAID.get(c.cause, c.title) for c in causes}))
+    return "P4", "no failing function found" + ", but not everything could be read" * bool(causes.unknowns)
+
+
+_SAID = {"failed_deployment": "a deployment failed"}
+
+
+def old_tables(seen: Evidence, settings: Settings, moment: Moment) -> dict[str, str]:
+    """The tables whose newest row is older than their limit, and how old it is in words; an empty table is too old."""
+    ages = {r.table_name: r for r in seen.freshness.rows}
+    found = {}
+    for table in (t for t in settings.tables.freshness if t.name in ages):
+        minutes = ages[table.name].minutes_stale
+        if minutes is None or minutes > table.limit_hours * 60:
+            age = "it has no rows" if minutes is None else f"its newest row is {minutes / 60:.0f} h old"
+            found[table.name] = f"{age}, the limit is {table.limit_hours:g} h"
+    scores, limit = settings.tables.scores.name, settings.thresholds.scores.warn_days
+    days = [(moment.today - r.score_date).days for r in seen.scores.rows]
+    if days and min(days) > limit:
+        found[scores] = f"its newest score is {min(days)} days old, the limit is {limit}"
+    return found
+
+
+def _whole_systems(down: set[str], settings: Settings) -> list[str]:
+    """The source systems with several functions of which none works."""
+    names: dict[str, list[str]] = {}
+    for function in settings.functions:
+        names.setdefault(function.source_system, []).append(function.name)
+    return sorted(system for system, mine in names.items() if len(mine) > 1 and set(mine) <= down)
+
+
+def _fed(table: str, settings: Settings) -> set[str]:
+    return {f.name for f in settings.functions if table in f.tables}
+
+
+def few(names: Sequence[str]) -> str:
+    """Up to three names; if there are more, two names and how many more, so that the line fits the screen."""
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"

@@ -1,0 +1,74 @@
+"""What the texts about a failing function say, weighed: the run's own last error before what came earlier. Pure.
+
+A text counts by where it stands, by how much its row says, and by whether it is new since the failure began.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from runbook.incidents.affected import Line
+from runbook.incidents.texts.codes import Match, Tables
+
+_PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10}
+_STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
+_LEAST = 10  # points below which a text proves nothing
+NEAR = 10  # points: a second cause that is so near contradicts the first
+WENT_ON = re.compile(
+    r"\b(went on|continu(ed|ing)|succeeded|(next|second) attempt (worked|ok|2\d\d)|retried,? ok|recovered|skipped"
+    r"|slept|waited \d+ s|done)\b",
+    re.IGNORECASE,
+)
+_AGAIN = re.compile(
+    r"\bretrying\b|\bwill (retry|try again)\b|\bretry in\b|\bbacking off\b|\bsleeping\b|\battempt \d+\b(?!.*giving up)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A cause that a text tells: its match, the text to quote, its points, and how many texts tell the same."""
+
+    match: Match
+    line: Line
+    points: int
+    count: int = 1
+
+    cause = property(lambda self: self.match.row.cause)
+    # A code or a published text says it, and the run or the platform wrote it; no hint.
+    plain = property(lambda self: self.match.strength == 3 and self.line.place != "warning" and self.line.newest)
+    text = property(lambda self: self.match.signature.line or self.line.text)
+
+
+def weighed(lines: Iterable[Line], tables: Tables, system: str) -> list[Told]:
+    """The causes that texts tell, the weightiest first; each cause once."""
+    best: dict[str, Told] = {}
+    count: dict[str, int] = {}
+    for line in lines:
+        match = tables.match(line.text, line.place == "platform", system)
+        if match is None or match.row.cause == "unknown":
+            continue
+        told, cause = Told(match, line, _points(line, match)), match.row.cause
+        if told.points >= _LEAST:
+            count[cause] = count.get(cause, 0) + 1
+            if cause not in best or told.points >= best[cause].points:
+                best[cause] = told
+    found = [Told(t.match, t.line, t.points, count[c]) for c, t in best.items()]
+    # "Still running" is also logged after another cause stopped a run, and about slow runs, so other causes win.
+    return sorted(found, key=lambda t: (t.cause != "stuck_etl" or len(found) == 1, t.points), reverse=True)
+
+
+def _points(line: Line, match: Match) -> int:
+    own = line.place == "run"
+    points = _PLACE[line.place] + _STRENGTH[match.strength]
+    points -= (25 if own else 10) * (not line.newest)
+    points -= 20 * (not line.new)
+    points -= 15 * (not match.row.final)
+    points -= 15 * match.signature.chained
+    # That an instance does not start is what follows from something else.
+    points -= 12 * (match.row.cause == "crash_after_deploy" and bool(match.row.platform))
+    if not own and match.row.cause != "stuck_etl":
+        points -= 40 if WENT_ON.search(line.text) else 15 if _AGAIN.search(line.text) else 0
+    return points
