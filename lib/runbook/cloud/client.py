@@ -143,7 +143,7 @@ class Cloud:
 
         def ask(token: str) -> dict[str, Any]:
             with readable("logging"):
-                if next(asks) == pages:
+                if pages and next(asks) == pages:
                     raise CannotRead(f"there are too many entries: stopped after {pages} pages", "read them by hand.")
                 return json_object(send(data=asked | ({"pageToken": token} if token else {})))
 
