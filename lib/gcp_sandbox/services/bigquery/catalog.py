@@ -70,7 +70,7 @@ class Catalog:
         if name == self.sandbox.inventory.runs and story.world.bulk.runs:
             seed.more_runs(self.con, table.name, story)
         for column in said.drop:
-            self.con.execute(f"ALTER TABLE {table.name} DROP COLUMN {values.quoted(column)}")
+            self.con.execute(f"ALTER TABLE {table.name} DROP COLUMN IF EXISTS {values.quoted(column)}")
         self.keep(table)
 
     def ref(self, table: str) -> Ref:
