@@ -1,0 +1,98 @@
+"""Outages and healthy worlds from public reports, each with its truth, by authors who had not seen the rules.
+
+Each file has a `world` and a `truth`: its causes (`also` are names that the same evidence allows), the severity, the
+report that it follows, and why. A set was frozen before it was scored; docs/incidents.md has what it scored then.
+
+    python -m tests.sets first second third    # what each scores now
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from math import sqrt
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import yaml
+
+from runbook.config.load import YAML_LOADER
+
+FOLDER = Path(__file__).parent
+SETS = ("first", "second", "third")
+
+
+class Judged(NamedTuple):
+    """What is said about one world, held against its truth."""
+
+    name: str
+    cause: str  # the main one, "" for a healthy world
+    first: bool  # whether the first cause is a true one; of a healthy world, whether none is named
+    two: bool
+    sure_but_wrong: bool
+    severity: bool
+    missed: bool  # sick, and no cause is named
+    alarm: bool  # healthy, and a cause is named
+    abstained: bool  # "unknown", although a cause can be named
+    said: str
+
+
+def cases(name: str) -> list[Path]:
+    """The files of a set."""
+    return sorted((FOLDER / name).glob("*.yaml"))
+
+
+def judge(path: Path) -> Judged:
+    """Hold what P1 says about a world against its truth."""
+    from tests.runbook.incidents.test_diagnosis import seen_of
+    from tests.runbook.incidents.test_page import page
+
+    whole = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
+    truth = whole["truth"]
+    with TemporaryDirectory() as folder:
+        world = Path(folder) / "world.yaml"
+        world.write_text(json.dumps(whole["world"], default=str))  # JSON is YAML
+        seen, moment = seen_of(str(world))
+    found = page(seen, moment)
+    said = [cause.cause for cause in found.causes]
+    true = {name for one in truth["causes"] for name in (one["cause"], *one.get("also", ()))}
+    sure = {c.cause for c in found.causes if c.confidence == "sure"}
+    sick, main = bool(truth["causes"]), truth["causes"][0]["cause"] if truth["causes"] else ""
+    return Judged(
+        name=f"{path.parent.name}/{path.stem}",
+        cause=main,
+        first=bool(set(said[:1]) & true) if sick else not said,
+        two=bool(set(said[:2]) & true) if sick else not said,
+        sure_but_wrong=bool(sure - true),
+        severity=found.severity == truth["severity"] or not sick,
+        missed=sick and not said,
+        alarm=not sick and bool(said),
+        abstained=sick and main != "unknown" and said[:1] == ["unknown"],
+        said=", ".join(f"{c.cause} ({c.confidence})" for c in found.causes),
+    )
+
+
+def interval(hits: int, of: int) -> tuple[float, float]:
+    """Wilson's interval of 95 % for a share, in percent."""
+    share, z = hits / of, 1.96
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z * sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / (1 + z * z / of)
+    return 100 * (middle - half), 100 * (middle + half)
+
+
+def summary(judged: Iterable[Judged]) -> str:
+    """The figures of a set in one paragraph, and by cause."""
+    judged = list(judged)
+    sick = [one for one in judged if one.cause]
+    lines = []
+    for name in ("first", "two", "severity"):
+        hits = sum(getattr(one, name) for one in sick)
+        low, high = interval(hits, len(sick))
+        lines.append(f"{name}: {hits} of {len(sick)}, {100 * hits / len(sick):.1f} % ({low:.1f} to {high:.1f})")
+    for name in ("sure_but_wrong", "missed", "alarm", "abstained"):
+        lines.append(f"{name.replace('_', ' ')}: {sum(getattr(one, name) for one in judged)}")
+    of, right = Counter(one.cause for one in sick), Counter(one.cause for one in sick if one.first)
+    lines.append("by cause: " + ", ".join(f"{cause} {right[cause]}/{count}" for cause, count in sorted(of.items())))
+    return "\n".join([f"{len(sick)} outages, {len(judged) - len(sick)} healthy", *lines])
