@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from math import sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 

@@ -2,10 +2,11 @@
 
 affected.py finds failing functions with their texts and what changed; texts/ says which causes the texts tell. case.py
 (by state) and diagnosis.py (by text) are the rules, context.py confirms or contradicts, data_age.py looks behind green
-runs. severity.py, headroom.py (runs against limits) and remedies.py (fixes.yaml) follow, and page.py builds the page.
-Start with page.py.
+runs. severity.py, headroom.py (runs against limits) and remedies.py (fixes.yaml) follow; page.py builds the page, and
+works.py the daily check's finding. Start with page.py.
 """
 
 from __future__ import annotations
 
 from runbook.incidents.page import page, support_case
+from runbook.incidents.works import works_now

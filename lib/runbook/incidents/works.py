@@ -1,0 +1,72 @@
+"""What does not work now, for the daily check, by the same rule as the P1 page. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import islice
+
+from cronsim import CronSim
+
+from runbook.checks.base import ALERT, OK, WARN, gap_findings, one
+from runbook.config.schema import Settings
+from runbook.incidents.affected import SLACK, Evidence, FailingFunction
+from runbook.incidents.diagnosis import diagnose
+from runbook.incidents.severity import OF_DATA, few, severity
+from runbook.model.command import command
+from runbook.model.facts import Fact
+from runbook.model.findings import Findings, join
+from runbook.model.moment import Moment
+from runbook.model.rows import TableAge
+
+LIMIT = "works"
+
+
+def works_now(
+    functions: Fact,
+    runs: Fact,
+    jobs: Fact,
+    feeds: Fact,
+    freshness: Fact,
+    scores: Fact,
+    settings: Settings,
+    moment: Moment,
+) -> Findings:
+    """The severity, and each function that does not work now, or whose data is wrong although its runs are green.
+
+    An alert if the P1 page would say P1 or P2, if two due runs in a row failed or are missing, or if the next run comes
+    too late for a table's limit; else a warning. A status page that could not be read is the page's business.
+    """
+    nothing = replace(functions, rows=(), gaps=(), absent=())
+    seen = Evidence(functions, runs, nothing, nothing, nothing, jobs, feeds, freshness, scores)
+    causes = diagnose(seen, settings, moment)
+    level, why = severity(causes, seen, settings, moment)
+    hint = f"find the cause: {command('p1_response', {'environment': settings.environment})}"
+    wrong = {few(c.functions): f"{c.title}: {c.evidence[0]}" for c in causes if c.cause in OF_DATA}
+    late = [f for f in causes.failing if _missed_two(f, moment) or _too_late(f, freshness, settings, moment)]
+    urgent = level in ("P1", "P2") or any(f.how != "not deployed" for f in late)
+    rows = {f.function.name: f.symptom for f in causes.failing} | wrong
+    found = [one("works now", name, said, LIMIT, ALERT if urgent else WARN, hint) for name, said in rows.items()]
+    if found:
+        found.insert(0, one("works now", level, why, LIMIT, ALERT if urgent else WARN, hint))
+    gaps = gap_findings("works now", runs, LIMIT)
+    if not found and not gaps and not functions.gaps:
+        return one("works now", "all functions", f"{len(settings.functions)} of {len(settings.functions)}", LIMIT, OK)
+    return join((*found, gaps))
+
+
+def _missed_two(failing: FailingFunction, moment: Moment) -> bool:
+    """Whether it was due twice or more often since its last good run."""
+    if failing.last_good is None:
+        return True
+    ticks = CronSim(failing.function.schedule, moment.local(failing.last_good + timedelta(minutes=1)))
+    return all(tick < moment.at - SLACK for tick in islice(ticks, 2))
+
+
+def _too_late(failing: FailingFunction, freshness: Fact[TableAge], settings: Settings, moment: Moment) -> bool:
+    """Whether one of its tables is older than its limit before its next run."""
+    until = next(CronSim(failing.function.schedule, moment.local(moment.at))) - moment.at
+    ages = {row.table_name: row.minutes_stale for row in freshness.rows}
+    limits = {table.name: table.limit_hours * 60 for table in settings.tables.freshness}
+    mine = [name for name in failing.function.tables if name in limits and ages.get(name) is not None]
+    return any(ages[name] + until.total_seconds() / 60 > limits[name] for name in mine)

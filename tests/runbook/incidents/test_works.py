@@ -1,0 +1,87 @@
+"""The daily check alerts when something does not work now that cannot wait, and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runbook.config.load import load_settings
+from runbook.incidents import works_now
+from tests.runbook.incidents.test_diagnosis import seen_of
+from tests.runbook.incidents.test_page import page
+from tests.sets import SETS, cases
+from tests.slices import first
+
+FAILED = {"outcome": "failed", "error": "TypeError: x"}
+
+
+def said(world: str) -> Any:
+    seen, moment = seen_of(world)
+    asked = (seen.functions, seen.runs, seen.jobs, seen.feeds, seen.freshness, seen.scores)
+    return works_now(*asked, load_settings("sandbox"), moment), page(seen, moment).severity
+
+
+# now, what runs did → the verdict, and what P1 says. hubspot-companies-sync is due at 05:15, 13:15 and 21:15 (UTC-5).
+CASES = {
+    "healthy": ({}, "ok", "P4"),
+    "one sync failed once": (
+        {"runs": [{"select": {"name": "hubspot-companies-sync"}, "since": "4h", **FAILED}]},
+        "warn",
+        "P3",
+    ),
+    "twice": ({"runs": [{"select": {"name": "hubspot-companies-sync"}, "since": "17h", **FAILED}]}, "alert", "P3"),
+    "twice, then not": (
+        {"runs": [{"select": {"name": "hubspot-companies-sync"}, "since": "25h", "until": "10h", **FAILED}]},
+        "ok",
+        "P4",
+    ),
+    "missing twice": (
+        {"jobs": [{"select": {"name": "hubspot-companies-sync"}, "state": "PAUSED", "changed": "17h"}]},
+        "alert",
+        "P3",
+    ),
+    "the next run comes too late": (
+        {
+            "runs": [{"select": {"name": "hubspot-contacts-sync"}, "since": "4h", **FAILED}],
+            "tables": [{"name": "hubspot_contacts", "stale": "19h"}],
+        },
+        "alert",
+        "P3",
+    ),
+    "scoring": ({"runs": [{"select": {"name": "account-scoring"}, "since": "4h", **FAILED}]}, "alert", "P2"),
+    "old data behind green runs": ({"tables": [{"name": "gmail_messages", "stale": "9h"}]}, "alert", "P2"),
+    "a deployment failed": (
+        {"functions": [{"select": {"name": "gmail-sync"}, "state": "FAILED", "message": "no"}]},
+        "warn",
+        "P4",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_when_it_alerts(tmp_path: Path, name: str) -> None:
+    world, verdict, level = CASES[name]
+    path = tmp_path / "world.yaml"
+    path.write_text(yaml.safe_dump({"about": "x", "now": "2026-03-11T13:30:00Z", **world}))
+    found, severity = said(str(path))
+    assert (found.worst.name, severity) == (verdict, level), list(found)
+    if verdict != "ok":
+        assert found[0].subject == level
+        assert {f.next for f in found} == {"find the cause: runbook run p1_response --env sandbox"}
+
+
+@pytest.mark.parametrize("step", first([15, 1]))
+@pytest.mark.parametrize("name", SETS)
+def test_of_the_sets_no_p1_or_p2_is_silent_and_no_healthy_one_alerts(tmp_path: Path, name: str, step: int) -> None:
+    for path in cases(name)[::step]:
+        whole = yaml.safe_load(path.read_text())
+        world = tmp_path / "world.yaml"
+        world.write_text(yaml.safe_dump(whole["world"]))
+        found, severity = said(str(world))
+        if severity in ("P1", "P2"):
+            assert found.worst.name in ("alert", "unknown"), (path, list(found))
+        if not whole["truth"]["causes"]:
+            assert found.worst.name == "ok", (path, list(found))
