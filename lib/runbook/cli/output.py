@@ -74,9 +74,8 @@ def exit_with(ended: Any) -> NoReturn:
     if (report := read_report(ended.folder)) and ended.record["status"] == "finished":
         head = f"{report['target'].upper()}, {report['project']}, {report['at'][:16]} UTC"
         click.echo(wrapped(f"{head}. {report['world']}".rstrip(". ")))
-        print_findings(
-            report["findings"], report["sentence"], report["next"], "\n".join(map(wrapped, report["answer"]))
-        )
+        lines = [line for line in report["answer"] if not line.startswith("   next: ")]  # below, as it can be copied
+        print_findings(report["findings"], report["headline"], report["next"], "\n".join(map(wrapped, lines)))
     for line in ended.error:
         click.echo(visible(line), err=True)
     if ended.local:

@@ -12,6 +12,7 @@ from runbook.config.validation import names_of
 from runbook.display import blocks
 from runbook.display.text import Row, show
 from runbook.incidents.affected import Evidence
+from runbook.incidents.answer import answer
 from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
@@ -119,7 +120,7 @@ def page(run: Context, seen: Seen) -> Page:
     detected = run.request.values.get("detected_at", "")
     began = moment_of(detected, run.moment.at, run.settings.zone).at
     level, why = severity(causes, facts, run.settings, run.moment)
-    answer = run.moment.local(began + ANSWER[level])
+    by = run.moment.local(began + ANSWER[level])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
     fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom)) for c in causes)
     steps = [PageStep(c.title, *step, of=c) for c, found in fixes for step in found]
@@ -129,7 +130,8 @@ def page(run: Context, seen: Seen) -> Page:
     if place["incident"] and level in ("P1", "unknown"):
         line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {level} --reason "…"'
         steps.append(PageStep("nobody else can sign now", "open it as on-call; then sign alone", line, "", None))
-    found = Page(level, why, answer, causes, tuple(steps), tuple(_people(causes, level, run.settings)), headroom)
+    found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), headroom)
+    run.answer = tuple(answer(found))
     noticed = run.moment.parameter(began)
     run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
     return found

@@ -13,7 +13,6 @@ from runbook.config.schema import Settings
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.severity import OF_DATA, few, severity
-from runbook.model.command import command
 from runbook.model.facts import Fact
 from runbook.model.findings import Findings, join
 from runbook.model.moment import Moment
@@ -41,7 +40,7 @@ def works_now(
     seen = Evidence(functions, runs, nothing, nothing, nothing, jobs, feeds, freshness, scores)
     causes = diagnose(seen, settings, moment)
     level, why = severity(causes, seen, settings, moment)
-    hint = f"find the cause: {command('p1_response', {'environment': settings.environment})}"
+    hint = "find the cause: run p1_response."
     wrong = {few(c.functions): f"{c.title}: {c.evidence[0]}" for c in causes if c.cause in OF_DATA}
     late = [f for f in causes.failing if _missed_two(f, moment) or _too_late(f, freshness, settings, moment)]
     urgent = level in ("P1", "P2") or any(f.how != "not deployed" for f in late)

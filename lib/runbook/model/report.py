@@ -47,22 +47,28 @@ class Report:
     @property
     def sentence(self) -> str:
         """The worst verdict in one sentence, with the first three findings that cause it."""
+        return self._said()
+
+    def _said(self, headline: bool = False) -> str:
         word, meaning = self.verdict.name.upper(), _NOW[self.verdict]
         if self.past:
             meaning = _THEN.get(self.verdict, meaning)
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.capitalize()
+        head = f"{word}: {meaning} ({self.findings.counts})."
+        if headline:
+            return head
         worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
         causes = "; ".join(f"{f.check}, {f.subject}: {shorten(f.value, 100, placeholder='…')}" for f in worst[:3])
         more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
-        return f"{word}: {meaning} ({self.findings.counts})." + (f" {causes}{more}." if causes else "")
+        return head + (f" {causes}{more}." if causes else "")
 
     def plain(self) -> dict[str, Any]:
         """The report as JSON-ready data."""
         made = {"outcome": self.outcome.plain()} if self.outcome else {}
         verdict = {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
-        verdict |= {"answer": list(self.answer), "next": list(self.next)}
+        verdict |= {"headline": self._said(bool(self.answer)), "answer": list(self.answer), "next": list(self.next)}
         return {**self.about, **made, **verdict, "findings": self.findings.plain()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def answer_block(report: Mapping[str, Any] | None) -> Block:
     if report is None:
         return blocks.banner("No verdict: this run has not finished.", "unknown")
     lines, steps = (part if isinstance(part := report.get(name), list) else [] for name in ("answer", "next"))
-    block = blocks.banner(str(report.get("sentence", "")), report["verdict"])
+    block = blocks.banner(str(report.get("headline", "")), report["verdict"])
     return block + blocks.notes([*map(str, lines or _worst(report)), *(f"Next: {step}" for step in steps)])
 
 

@@ -70,7 +70,7 @@ def test_when_it_alerts(tmp_path: Path, name: str) -> None:
     assert (found.worst.name, severity) == (verdict, level), list(found)
     if verdict != "ok":
         assert found[0].subject == level
-        assert {f.next for f in found} == {"find the cause: runbook run p1_response --env sandbox"}
+        assert {f.next for f in found} == {"find the cause: run p1_response."}
 
 
 @pytest.mark.parametrize("step", first([15, 1]))

@@ -1,0 +1,37 @@
+"""The first lines of a P1 record: how bad, since when, why, what to do next, and whom to call. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+from runbook.display.text import show
+from runbook.incidents.severity import few
+
+if TYPE_CHECKING:
+    from runbook.incidents.page import Page
+
+MOST, LONG = 4, 110  # causes, and characters of their evidence
+
+
+def answer(page: Page) -> Iterator[str]:
+    """Lines for the severity, for each cause, for what could not be read, and for the people."""
+    if page.causes:
+        since = min(cause.since for cause in page.causes)
+        yield f"{page.severity} since {show(since)}, respond by {show(page.answer_by)}: {page.why}"
+    for number, cause in enumerate(page.causes[:MOST], 1):
+        yield f"{number}. {cause.title} ({cause.confidence}): {few(cause.functions)}"
+        telling = next((text for text in cause.evidence if text.startswith("“")), cause.evidence[-1])
+        yield f"   because: {shorten(telling, LONG, placeholder='…”' if telling.startswith('“') else '…')}"
+        if cause.against:
+            yield f"   against it: {shorten(cause.against, LONG, placeholder='…')}"
+        step = next((step for step in page.steps if step.of is cause), None)
+        if step:
+            yield f"   next: {step.command or step.do}"
+    if (rest := len(page.causes) - MOST) > 0:
+        yield f"and {rest} more below"
+    if gaps := [gap.subject for gap in page.causes.unknowns]:
+        yield f"could not read: {', '.join(dict.fromkeys(gaps))}"
+    if page.causes and page.people:
+        yield "call: " + "; ".join(f"{row['who']} ({row['role']})" for row in page.people)
