@@ -3,8 +3,6 @@
 They are in the one cell tagged `parameters`: annotated literals of type str, int, float or bool, each with a comment.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import json

@@ -4,11 +4,9 @@ The classes below document the keys of the file. Everything that becomes part of
 validated here; values are passed as query parameters.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -156,7 +154,7 @@ class Thresholds(Part):
     scores: ScoresLimit
 
     @model_validator(mode="after")
-    def _ordered(self) -> Thresholds:
+    def _ordered(self) -> Self:
         if self.etl_runs.alert_at >= self.etl_runs.ok_from:
             raise ValueError("etl_runs: alert_at must be below ok_from")
         if self.errors.ok_below > self.errors.alert_above:
@@ -225,7 +223,7 @@ class Settings(Part):
     signatures: list[Signature] = Field([])
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Settings:
+    def _names_exist(self) -> Self:
         names = [f.name for f in self.functions]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"functions: duplicate names: {', '.join(sorted(twice))}")

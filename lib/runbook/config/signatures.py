@@ -1,9 +1,7 @@
 """Rows of a team's own table of codes in params: `signatures`, with the fields of incidents/codes, validated."""
 
-from __future__ import annotations
-
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, model_validator
 
@@ -48,7 +46,7 @@ class Signature(Part):
     source: str = ""
 
     @model_validator(mode="after")
-    def _asks_for_something(self) -> Signature:
+    def _asks_for_something(self) -> Self:
         if not any((self.code, self.http, self.exception, self.says, self.platform, self.signal)):
             raise ValueError("set at least one of code, http, exception, says, platform, signal")
         return self

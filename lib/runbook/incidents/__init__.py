@@ -6,6 +6,4 @@ runs. severity.py, headroom.py (runs against limits) and remedies.py (fixes.yaml
 Start with page.py.
 """
 
-from __future__ import annotations
-
 from runbook.incidents.page import page, support_case

@@ -1,7 +1,5 @@
 """One failing function with all evidence, and the rules for its cause by its state, its job and what changed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,10 +46,6 @@ class Case:
         mine = (j for j in self.seen.jobs.rows if j.function == self.name and self.one.how == "not started")
         return next(mine, None)
 
-    def neighbours(self) -> list[str]:
-        """The functions of its source system, itself included."""
-        return [f.name for f in self.settings.functions if f.source_system == self.system]
-
     def granted(self) -> list[str]:
         """Changes of permissions before the failure, in words."""
         return self.changes.described(lambda c: "IamPolicy" in c.what)
@@ -65,8 +59,7 @@ class Case:
         fits = lead is None or lead.cause in ("capacity", "timeout", "own_network") or lead.match.row.hint
         if not (fits and (silent or (incidents and many))):
             return None
-        evidence = [f"{region} does not answer"] if silent else []
-        evidence += [f"Google reports: {r.title}" for r in incidents]
+        evidence = [f"{region} does not answer"] * silent + [f"Google reports: {r.title}" for r in incidents]
         return self.made("region_outage", "sure" if silent and incidents else "likely", *evidence, key=region)
 
     def gone(self) -> Cause | None:
@@ -79,11 +72,10 @@ class Case:
 
     def not_called(self) -> Cause | None:
         """It did not start because its job is paused or disabled."""
-        job = self.job
-        if not job or job.state not in ("PAUSED", "DISABLED"):
+        if not (job := self.job) or job.state not in ("PAUSED", "DISABLED"):
             return None
-        early = self.one.since - timedelta(hours=48)
-        who = self.changes.before(lambda c: "Job" in c.what and self.changes.named(c), early)
+        early, changes = self.one.since - timedelta(hours=48), self.changes
+        who = changes.before(lambda c: "Job" in c.what and changes.named(c), early)
         said = (f"its job is {job.state}", *map(described, who))
         return self.made("paused_scheduler", "sure", *said, key=job.state, detail=job.name)
 
@@ -113,14 +105,13 @@ class Case:
 
     def newest_change(self) -> Cause | None:
         """No text tells, but one of its own resources changed after its last successful run: the likely cause."""
-        good = self.one.last_good
-        if self.one.how == "not started" or not good:
+        good = self.one.last_good if self.one.how != "not started" else None
+        rows = self.changes.before(lambda c: good and c.at > good and self.changes.kind(c))
+        if not rows:
             return None
-        for row in self.changes.before(lambda c: c.at > good and bool(self.changes.kind(c)))[:1]:
-            cause = self.changes.kind(row)
-            key = {"secret": self.changes.of_secret(row), "auth_error": self.system}.get(cause, "")
-            return self.made(cause, "likely", *self.quote(), f"shortly before: {described(row)}", key=key)
-        return None
+        cause = self.changes.kind(rows[0])
+        key = {"secret": self.changes.of_secret(rows[0]), "auth_error": self.system}.get(cause, "")
+        return self.made(cause, "likely", *self.quote(), f"shortly before: {described(rows[0])}", key=key)
 
     def unknown(self) -> Cause:
         """What was looked at without a result."""

@@ -1,7 +1,5 @@
 """What stands around a symptom: whose product it is about, what its status page reports, and who still works. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -39,26 +37,18 @@ def provider(told: Told, one: FailingFunction) -> str:
 def unanswered(told: Told) -> bool:
     """Whether no answer came: neither a status nor a code of the other side."""
     one = told.match.signature
-    return (
-        told.cause in _NO_ANSWER
-        and not one.http
-        and not any("_" in c and c.isupper() for c in one.codes if c[:3] != "EAI")
-    )
+    answered = one.http or any("_" in c and c.isupper() for c in one.codes if c[:3] != "EAI")
+    return told.cause in _NO_ANSWER and not answered
 
 
 def reported(seen: Evidence, feed: str, region: str, one: FailingFunction, words: str) -> list[OpenIncident]:
     """Open incidents that fit: not minor, in our region, begun by then, and of a product with one of these words."""
-    wanted = _TITLES.get(words, words.replace("_", " "))
-
-    def fits(row: OpenIncident) -> bool:
-        if row.feed != feed or row.severity == "low" or (row.since and row.since > one.since + _EARLY):
-            return False
-        if feed != "google":
-            return True
-        here = {region, "global"} & set(row.where)
-        return bool(here and re.search(f"{wanted}|{_NAMES['everything']}", row.what.lower()))
-
-    return [row for row in seen.feeds.rows if fits(row)]
+    rows = [r for r in seen.feeds.rows if r.feed == feed and r.severity != "low"]
+    rows = [r for r in rows if not r.since or r.since <= one.since + _EARLY]
+    if feed != "google":
+        return rows
+    wanted = f"{_TITLES.get(words, words.replace('_', ' '))}|{_NAMES['everything']}"
+    return [r for r in rows if {region, "global"} & set(r.where) and re.search(wanted, r.what.lower())]
 
 
 def contradiction(
@@ -72,14 +62,12 @@ def contradiction(
         other = settings.named(name)
         if name in down or not name or told.cause not in (*OF_SYSTEM, *OF_ALL, "own_network"):
             return False
-        if told.cause in OF_ALL:
-            return True
+        theirs, ours = (FEEDS.get(f.source_system, f.source_system) for f in (other, mine))
         if told.cause == "own_network":
-            return FEEDS.get(other.source_system, other.source_system) != FEEDS.get(
-                mine.source_system, mine.source_system
-            )
-        same = other.source_system == mine.source_system and product(told, one) == mine.source_system
-        return same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
+            return theirs != ours
+        same = other.source_system == mine.source_system == product(told, one)
+        same = same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
+        return same or told.cause in OF_ALL
 
     good = (r for r in seen.runs.rows if r.status == "success" and r.started_at > one.since and r.function)
     found = next((r for r in good if concerned(r.function or "")), None)

@@ -1,7 +1,5 @@
 """Data that is wrong although runs are green: tables older than their limit, and runs that wrote nothing. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -25,32 +23,25 @@ def green_but_wrong(
     old = old_tables(seen, settings, moment)
     gone = {name.rsplit(".", 1)[-1] for name in seen.freshness.absent}
     for function in settings.functions:
-        if function.name in down or set(upstream(function, settings)) & down:
+        if {function.name, *upstream(function, settings)} & down:
             continue
         late = [f"{table}: {old[table]}" for table in function.tables if table in old]
-        empty = _wrote_nothing(function, seen, moment)
-        worked = _newest(function, seen)
+        good = [r for r in seen.runs.rows if r.function == function.name and r.status == "success"]
         newest = [r.newest for r in seen.freshness.rows if r.table_name in function.tables and r.newest]
-        since = min([*newest, worked.started_at if worked else moment.at])
+        since = min([*newest, good[0].started_at if good else moment.at])
         if missing := [table for table in function.tables if table in gone]:
             said = f"BigQuery answers that {missing[0]} does not exist"
             yield Cause("table_missing", (function.name,), since, "sure", (said,), missing[0])
-        elif empty:
+        elif empty := _wrote_nothing(function, good, moment):
             yield replace(empty, evidence=(*empty.evidence, *late), confidence="sure" if late else empty.confidence)
-        elif late and worked and not seen.runs.gaps:
-            said = f"{function.name}: its run of {worked.started_at:%H:%M} succeeded"
+        elif late and good and not seen.runs.gaps:
+            said = f"{function.name}: its run of {good[0].started_at:%H:%M} succeeded"
             yield Cause("stale_data", (function.name,), since, "sure", (*late, said), function.name)
 
 
-def _newest(function: Function, seen: Evidence) -> EtlRun | None:
-    return next((r for r in seen.runs.rows if r.function == function.name and r.status == "success"), None)
-
-
-def _wrote_nothing(function: Function, seen: Evidence, moment: Moment) -> Cause | None:
+def _wrote_nothing(function: Function, good: list[EtlRun], moment: Moment) -> Cause | None:
     """Its newest runs wrote no row, nearly all earlier ones did, and that cannot be chance."""
-    runs = [
-        r for r in seen.runs.rows if r.function == function.name and r.status == "success" and r.records is not None
-    ]
+    runs = [r for r in good if r.records is not None]
     empty = list(takewhile(lambda r: r.records == 0, runs))
     before = runs[len(empty) :]
     longest = max((len(list(group)) for none, group in groupby(before, lambda r: r.records == 0) if none), default=0)
@@ -62,8 +53,8 @@ def _wrote_nothing(function: Function, seen: Evidence, moment: Moment) -> Cause 
         return None
     usual = sorted(r.records or 0 for r in before)[len(before) // 2]
     said = f"{function.name}: {len(empty)} successful runs wrote 0 rows; usual are about {usual:,}"
-    sure = "sure" if len(empty) > 2 else "likely"
-    return Cause("nothing_written", (function.name,), empty[-1].started_at, sure, (said,), function.name)
+    since, sure = empty[-1].started_at, "sure" if len(empty) > 2 else "likely"
+    return Cause("nothing_written", (function.name,), since, sure, (said,), function.name)
 
 
 def upstream(function: Function, settings: Settings) -> list[str]:

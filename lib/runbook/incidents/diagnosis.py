@@ -5,11 +5,11 @@ between its last good run and the failure, or from what feeds it. `sure`: a code
 contradicts it, or two sources agree. If nothing tells, the cause is `unknown`. Old data behind green runs: data_age.py.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, described, find, shape
@@ -49,25 +49,12 @@ def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
     told = {one.function.name: weighed(one.lines, known, one.function.source_system) for one in everyone}
     cases = {one.function.name: Diagnosed(one, everyone, told, seen, settings) for one in everyone}
     found: dict[tuple[str, str], Cause] = {}
-    for cause in (cause for case in cases.values() for cause in _fed(case, cases)):
+    for cause in (cause for case in cases.values() for cause in case.or_of_source(cases)):
         before = found.get((cause.cause, cause.key))
         found[cause.cause, cause.key] = merged(before, cause) if before else cause
     rows = [*found.values(), *green_but_wrong(seen, everyone, settings, moment)]
     rows.sort(key=lambda c: (c.second, c.cause in WORKS, CONFIDENCE.index(c.confidence), -len(c.functions), c.since))
-    cut = tuple(gap for case in cases.values() for gap in case.cut_off())
-    return Causes(tuple(rows), everyone, unknowns + cut)
-
-
-def _fed(case: Diagnosed, cases: dict[str, Diagnosed]) -> list[Cause]:
-    """The causes of one failing function; those of what feeds it, if its own texts only say that data is missing."""
-    starved = any(_STARVED.search(line.text) for line in case.one.lines)
-    if starved and case.causes[0].cause in ("unknown", "bad_data"):
-        above = [cases[name] for name in upstream(case.one.function, case.settings) if name in cases]
-        for root in (c for c in above if c.one.since <= case.one.since and c.causes[0].cause != "unknown"):
-            said = f"{case.name}: {case.one.symptom}; it reads the data of {root.name}"
-            evidence = (said, *case.quote())
-            return [replace(root.causes[0], functions=(case.name,), evidence=evidence, fed=True)]
-    return case.causes
+    return Causes(tuple(rows), everyone, unknowns + tuple(gap for case in cases.values() for gap in case.cut_off()))
 
 
 class Diagnosed(Case):
@@ -79,27 +66,31 @@ class Diagnosed(Case):
         by_state = (self.gone, self.not_called, self.undeployed, self.region)
         rules = (*by_state, self.by_text, self.stuck, self.newest_change, self.refused)
         found = next((cause for rule in rules if (cause := rule())), None) or self.unknown()
-        symptom = f"{self.name}: {self.one.symptom}"
         later = [f"changed after its last run: {described(c)}" for c in self.changes.since_last_run(found.cause)]
-        code = self.job.code if self.job else 0
-        tried = [f"the last call of the scheduler failed, code {code}"] if code else []
-        changed = found.changed_since_last_run or bool(later)
-        first = replace(found, evidence=(symptom, *found.evidence, *tried, *later), changed_since_last_run=changed)
+        tried = [f"the last call of the scheduler failed, code {j.code}" for j in (self.job,) if j and j.code]
+        evidence = (f"{self.name}: {self.one.symptom}", *found.evidence, *tried, *later)
+        first = replace(found, evidence=evidence, changed_since_last_run=found.changed_since_last_run or bool(later))
         return [first, *self.second(first)]
+
+    def or_of_source(self, cases: Mapping[str, Any]) -> list[Cause]:
+        """Its causes; those of what feeds it, if its own texts only say that data is missing. `cases` by function."""
+        starved = any(_STARVED.search(line.text) for line in self.one.lines)
+        if starved and self.causes[0].cause in ("unknown", "bad_data"):
+            above = [cases[name] for name in upstream(self.one.function, self.settings) if name in cases]
+            for root in (c for c in above if c.one.since <= self.one.since and c.causes[0].cause != "unknown"):
+                said = (f"{self.name}: {self.one.symptom}; it reads the data of {root.name}", *self.quote())
+                return [replace(root.causes[0], functions=(self.name,), evidence=said, fed=True)]
+        return self.causes
 
     def by_text(self) -> Cause | None:
         """The cause that its weightiest text tells, by the rules of that cause."""
-        told = self.lead
-        if told is None:
+        if not (told := self.lead):
             return None
         said = quoted(told.text) + (f" ({told.count} similar lines)" if told.count > 1 else "")
         if told.cause == "stuck_etl":
             return self.made("stuck_etl", "likely" if self.one.how == "no end" else "possible", said)
-        if told.cause in OF_CODE:
-            return self.code_or_data(told, said)
-        if told.cause in OUTSIDE:
-            return self.outside(told, said)
-        return self.self_evident(told, said)
+        rules = {**dict.fromkeys(OF_CODE, self.code_or_data), **dict.fromkeys(OUTSIDE, self.outside)}
+        return rules.get(told.cause, self.self_evident)(told, said)
 
     def self_evident(self, told: Told, said: str) -> Cause:
         """Causes that a text states directly; earlier changes are further evidence."""
@@ -133,9 +124,9 @@ class Diagnosed(Case):
         states = (f"{r.secret}, version {r.version}, is {r.state}" for r in off)
         evidence = (said, *states, *self.changes.described(self.changes.of_secret))
         made = self.made("secret", "", *evidence, key=off[0].secret if off else self.system)
-        whole = {r.secret for r in self.seen.secrets.rows} >= set(self.one.function.secrets)
         if off and off[0].state == "DISABLED":
             return replace(made, detail=str(off[0].version))
+        whole = {r.secret for r in self.seen.secrets.rows} >= set(self.one.function.secrets)
         if off or not whole or not re.search("disabled", said, re.IGNORECASE):
             return made
         now = "the newest version of each of its secrets is enabled now"
@@ -153,18 +144,17 @@ class Diagnosed(Case):
         against = contradiction(told, self.one, self.everyone, self.seen, self.settings)
         platform, several = told.line.place == "platform", len(lost) > 1
         # A name that only one vendor's functions cannot resolve is the vendor's, if all of them are hit.
-        alone = {s.function.name for s in self.everyone} >= set(self.neighbours())
+        alone = self.told.keys() >= {f.name for f in self.settings.functions if f.source_system == self.system}
         ours = told.cause == "own_network" and not (told.match.row.hint and against and alone)
         if not incidents and (ours or (unanswered(told) and several)):
             shared = [f"no answer came from {' and '.join(lost)}"] if several else []
-            sure = ours and told.plain and (several or platform)
-            confidence = "sure" if sure else "likely" if several or not against else "possible"
+            confidence = "likely" if several or not against else "possible"
+            confidence = "sure" if ours and told.plain and (several or platform) else confidence
             return self.made("own_network", confidence, said, *shared, key="own_network", against=against)
         titles = [f"{r.feed} reports: {r.title}" for r in incidents]
         together = sum(t.cause == told.cause and product(t, s) == thing for s, t in leads) > 1
-        confidence = "likely" if titles or together else "possible"
-        if titles and told.match.strength > 1 and not against:
-            confidence = "sure"
+        sure = titles and told.match.strength > 1 and not against
+        confidence = "sure" if sure else "likely" if titles or together else "possible"
         return self.made("dependency_outage", confidence, said, *titles, key=thing, against=against)
 
     def code_or_data(self, told: Told, said: str) -> Cause:
@@ -174,18 +164,16 @@ class Diagnosed(Case):
         if not (altered or plain or deployed) and (changed := self.newest_change()):
             return changed
         if altered and told.cause == "bad_data":
-            confidence = "sure" if plain else "likely"
-            return self.made("bad_data", confidence, said, *map(described, altered), key=key)
+            return self.made("bad_data", "sure" if plain else "likely", said, *map(described, altered), key=key)
         if plain:
             return self.made("bad_data", "likely", said, key=key)
         if deployed:
             before = (f"deployed shortly before: {described(c)}" for c in deployed)
             sure = told.line.newest and told.cause != "bad_data" and not told.match.row.hint
             return self.made("crash_after_deploy", "sure" if sure else "likely", said, *before, key=key)
-        if told.cause == "bad_data":
-            worked = "no deployment shortly before: the code is what worked before"
-            return self.made("bad_data", "possible", said, worked, key=key)
-        return self.made("unknown", "unknown", said, "no deployment shortly before", key=key)
+        found, more = ("bad_data", "possible"), ": the code is what worked before"
+        found, more = (found, more) if told.cause == "bad_data" else (("unknown", "unknown"), "")
+        return self.made(*found, said, f"no deployment shortly before{more}", key=key)
 
     def second(self, first: Cause) -> list[Cause]:
         """Another cause that the evidence allows, too, as a row of its own."""

@@ -1,7 +1,5 @@
 """The fix of a cause, and the runbook that applies it (guide: Common Issues & Fixes, Quick fixes). Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -34,7 +32,6 @@ def remedy_steps(
 
     `place` has environment, world and incident for the commands; `headroom` are the rows of `headroom_of`.
     """
-    one = next(f for f in settings.functions if f.name == cause.functions[0])
 
     def run(do: str, runbook: str, **more: object) -> Step:
         where = {name: place[name] for name in ("environment", "world")}
@@ -51,13 +48,12 @@ def remedy_steps(
     known = FIXES.get(cause.cause, {})
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
         return again("it changed after its last run: run {} again, and run this page again")
-    fixed = _fix(cause, one, settings, moment, headroom, run)
+    fixed = _fix(cause, settings, moment, headroom, run)
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
-def _fix(
-    cause: Cause, one: Function, settings: Settings, moment: Moment, headroom: Sequence[Headroom], run: Run
-) -> list[Step]:
+def _fix(cause: Cause, settings: Settings, moment: Moment, headroom: Sequence[Headroom], run: Run) -> list[Step]:
+    one = settings.named(cause.functions[0])
     if cause.cause in HIT:
         return [_limit(cause, one, headroom, run)]
     if cause.cause == "quota":
@@ -73,11 +69,8 @@ def _fix(
     names = {"function": one.name, "functions": ",".join(cause.functions), "region": settings.region}
     names |= {"project": settings.project, "source": "sample" if settings.environment == "sandbox" else "PATH"}
     names |= {"jobs": cause.detail}
-    rest = (
-        f" (the same for {', '.join(cause.functions[1:])})"
-        if cause.functions[1:] and "{function}" in str(known)
-        else ""
-    )
+    others = ", ".join(cause.functions[1:]) if "{function}" in str(known) else ""
+    rest = f" (the same for {others})" if others else ""
     if "runbook" not in known:
         return [Step(known["fix"] + rest, known.get("line", "").format_map(names))]
     return [run(known["fix"] + rest, known["runbook"], **{k: v.format_map(names) for k, v in known["with"].items()})]

@@ -1,7 +1,6 @@
 """The severity, from the guide's table: what does not work now, and how old the data is. Pure."""
 
-from __future__ import annotations
-
+from collections import Counter
 from collections.abc import Sequence
 
 from runbook.config.schema import Settings
@@ -27,51 +26,44 @@ def severity(causes: Causes, seen: Evidence, settings: Settings, moment: Moment)
         return "P1", f"{len(down)} of {total} functions do not work"
     if not down and (seen.functions.gaps or seen.runs.gaps):
         return "unknown", "no failing function found, but functions or runs could not be read"
-    late = old_tables(seen, settings, moment)
     if down & {f.name for f in settings.functions if settings.tables.scores.name in f.tables}:
         return "P2", f"account scoring does not work ({names})"
     if systems := _whole_systems(down, settings):
         return "P2", f"no function of {' and '.join(systems)} works: {names}"
-    fed = {f.name for f in settings.functions if set(f.tables) & set(late)}
-    of_data = {name for c in causes if c.cause in OF_DATA for name in c.functions}
-    if reason := [f"{t}: {why}" for t, why in late.items() if _fed(t, settings) & (down | of_data)]:
-        return "P2", f"{'; '.join(reason)} ({few(sorted(fed & (down | of_data)))})"
+    late = old_tables(seen, settings, moment)
+    blamed = down.union(*(c.functions for c in causes if c.cause in OF_DATA))
+    fed = {t: {f.name for f in settings.functions if t in f.tables} & blamed for t in late}
+    if reason := [f"{t}: {why}" for t, why in late.items() if fed[t]]:
+        return "P2", f"{'; '.join(reason)} ({few(sorted(set().union(*fed.values())))})"
     if down:
         return "P3", f"{len(down)} of {total} functions down: {names}; the data is within its limits"
     if causes:
-        return "P4", "every function works; " + few(sorted({_SAID.get(c.cause, c.title) for c in causes}))
+        said = {"a deployment failed" if c.cause == "failed_deployment" else c.title for c in causes}
+        return "P4", "every function works; " + few(sorted(said))
     return "P4", "no failing function found" + ", but not everything could be read" * bool(causes.unknowns)
-
-
-_SAID = {"failed_deployment": "a deployment failed"}
 
 
 def old_tables(seen: Evidence, settings: Settings, moment: Moment) -> dict[str, str]:
     """The tables whose newest row is older than their limit, and how old it is in words; an empty table is too old."""
-    ages = {r.table_name: r for r in seen.freshness.rows}
+    ages = {r.table_name: r.minutes_stale for r in seen.freshness.rows}
     found = {}
     for table in (t for t in settings.tables.freshness if t.name in ages):
-        minutes = ages[table.name].minutes_stale
+        minutes = ages[table.name]
         if minutes is None or minutes > table.limit_hours * 60:
             age = "it has no rows" if minutes is None else f"its newest row is {minutes / 60:.0f} h old"
             found[table.name] = f"{age}, the limit is {table.limit_hours:g} h"
-    scores, limit = settings.tables.scores.name, settings.thresholds.scores.warn_days
-    days = [(moment.today - r.score_date).days for r in seen.scores.rows]
-    if days and min(days) > limit:
-        found[scores] = f"its newest score is {min(days)} days old, the limit is {limit}"
+    limit = settings.thresholds.scores.warn_days
+    age = min(((moment.today - r.score_date).days for r in seen.scores.rows), default=0)
+    if age > limit:
+        found[settings.tables.scores.name] = f"its newest score is {age} days old, the limit is {limit}"
     return found
 
 
 def _whole_systems(down: set[str], settings: Settings) -> list[str]:
     """The source systems with several functions of which none works."""
-    names: dict[str, list[str]] = {}
-    for function in settings.functions:
-        names.setdefault(function.source_system, []).append(function.name)
-    return sorted(system for system, mine in names.items() if len(mine) > 1 and set(mine) <= down)
-
-
-def _fed(table: str, settings: Settings) -> set[str]:
-    return {f.name for f in settings.functions if table in f.tables}
+    count = Counter(f.source_system for f in settings.functions)
+    works = {f.source_system for f in settings.functions if f.name not in down}
+    return sorted(system for system, n in count.items() if n > 1 and system not in works)
 
 
 def few(names: Sequence[str]) -> str:

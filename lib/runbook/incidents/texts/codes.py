@@ -6,8 +6,6 @@ module.Class), `says` (a regular expression on the message), `platform` (the sam
 a warning or a retry in itself; `detail`: what the fix needs. The most specific row wins, then that of a vendor.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,27 +63,20 @@ class Code(NamedTuple):
         conditions = (self.code, self.http, self.exception, self.says, self.platform, self.signal)
         first = self.cause not in ("crash_after_deploy", "failed_deployment")  # what follows from another cause
         kind = 2 if self.platform or (self.code and not _GENERAL.fullmatch(self.code)) else int(bool(self.says))
-        special = bool(self.system), kind, self.final
-        return self.strength, sum(map(bool, conditions)), first, *special
+        return self.strength, sum(map(bool, conditions)), first, bool(self.system), kind, self.final
 
     def holds(self, one: Signature, platform: bool, system: str, text: str) -> bool:
         """Whether each condition holds."""
-        if self.system and not _about(self.system, system, text):
-            return False
-        if self.code and (self.code not in one.codes or (platform and _GENERAL.fullmatch(self.code))):
-            return False
-        if self.http and (platform or not re.fullmatch(self.http.replace("x", r"\d"), str(one.http))):
-            return False
-        if self.exception and self.exception not in (one.exception, f"{one.module}.{one.exception}"):
-            return False
-        if self.signal and self.signal != one.signal:
-            return False
-        if self.says and not self.says.search(one.message):
-            return False
-        if not self.platform:
-            return True
-        found = self.platform.search(one.message)
-        return bool(found and (platform or found.end() - found.start() >= WHOLE))
+        wanting = (
+            (self.system and not _about(self.system, system, text))
+            or (self.code and (self.code not in one.codes or (platform and _GENERAL.fullmatch(self.code))))
+            or (self.http and (platform or not re.fullmatch(self.http.replace("x", r"\d"), str(one.http))))
+            or (self.exception and self.exception not in (one.exception, f"{one.module}.{one.exception}"))
+            or self.signal not in (0, one.signal)
+            or (self.says and not self.says.search(one.message))
+        )
+        found = self.platform.search(one.message) if self.platform and not wanting else None
+        return bool(found and (platform or found.end() - found.start() >= WHOLE)) if self.platform else not wanting
 
 
 class Match(NamedTuple):

@@ -5,8 +5,6 @@ are not part of the message and are never a code, because they can be the words 
 of an error (JSON, or Python's form of it) under the keys below is a code or a message of the service.
 """
 
-from __future__ import annotations
-
 import errno
 import re
 import signal as signals
@@ -87,12 +85,10 @@ def _read(text: str) -> Iterator[Signature]:
     numbers = [_RESOLVER.get(n) or errno.errorcode.get(int(n), "") for n in _ERRNO.findall(message)]
     status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 0)
     known = tuple(dict.fromkeys(c for c in (*codes, *numbers, *words) if c and not c.isdigit()))
-    yield Signature(name, module, _http(message, bool(name)) or status, known, message, _signal(message), line=line)
+    yield Signature(name, module, _http(message) or status, known, message, _signal(message), line=line)
     for inner in islice(_EXCEPTION.finditer(message), _MOST) if name or "aised" in body else ():
         inside = message[inner.end() :]
-        yield Signature(
-            inner[2] or inner[3], (inner[1] or "").rstrip("."), _http(inside, True), known, inside, line=line
-        )
+        yield Signature(inner[2] or inner[3], (inner[1] or "").rstrip("."), _http(inside), known, inside, line=line)
 
 
 def _outside(text: str, position: int) -> bool:
@@ -110,8 +106,6 @@ def _bodies(text: str) -> tuple[list[str], list[str], str]:
             pairs = [(key, value or number) for key, value, number in _PAIR.findall(block) if key in _KEYS]
             found += ((_KEYS.index(key), value) for key, value in pairs)
             said += (a or b for a, b in _SAID.findall(block.replace('\\"', '"')) if pairs or "Message" in block)
-        if not blocks:
-            break
         text = _BLOCK.sub(" … ", text)
     return [value for _, value in sorted(found, key=lambda one: one[0])], said, text
 
@@ -134,16 +128,12 @@ def _like_a_code(word: str) -> bool:
     return word.isupper() or "_" in word or bool(re.match(r"[a-z]+[A-Z]|[A-Z][a-z]+[A-Z]", word))
 
 
-def _http(message: str, exception: bool) -> int:
-    for form in _HTTP:
-        if found := form.search(message):
-            return int(next(filter(None, found.groups())))
-    return 0
+def _http(message: str) -> int:
+    found = next(filter(None, (form.search(message) for form in _HTTP)), None)
+    return int(found[found.lastindex or 0]) if found else 0
 
 
 def _signal(message: str) -> int:
     found = _SIGNAL.search(message)
-    told = next(filter(None, found.groups()), "") if found else ""
-    if told.isdigit():
-        return int(told)
-    return int(getattr(signals, told.upper(), 0)) if told.upper() in signals.Signals.__members__ else 0
+    told = found[found.lastindex or 0].upper() if found else ""
+    return int(told if told.isdigit() else signals.Signals.__members__.get(told, 0))
