@@ -7,30 +7,18 @@ validated here; values are passed as query parameters.
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 from pydantic import AfterValidator, Field, model_validator
 
-from runbook.config.signatures import Signature
+from runbook.config.signatures import Signature, checked
 from runbook.model.operations import Rule
 from runbook.model.strict import Count, Name, Part, Positive, words
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("is not an IANA time zone, such as America/Chicago") from None
-    return name
-
-
-def _cron(text: str) -> str:
-    try:
-        CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
-    except CronSimError as error:
-        raise ValueError(f"is not a valid cron schedule: {error}") from None
-    return text
+def _cron(text: str) -> None:
+    CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def record_place(text: str) -> str:
@@ -50,8 +38,8 @@ JobName = words(r"^[A-Za-z0-9_-]{0,500}$")
 OptionalName = words(r"^([a-z][a-z0-9-]{0,62})?$")
 Account = words(r"^([a-z0-9][a-z0-9-]*@[a-z0-9.-]+\.gserviceaccount\.com)?$")
 Clock = words(r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")
-Zone = Annotated[str, AfterValidator(_zone)]
-Cron = Annotated[str, AfterValidator(_cron)]
+Zone = checked(ZoneInfo, "is not an IANA time zone, such as America/Chicago")
+Cron = checked(_cron, "is not a valid cron schedule: {}")
 
 
 class Datasets(Part):

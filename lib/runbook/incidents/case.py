@@ -10,8 +10,9 @@ from runbook.config.schema import Settings
 from runbook.facts.logs import LOUD, PAGE
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, shape
 from runbook.incidents.causes import Cause, quoted
-from runbook.incidents.context import REGIONAL, reported
-from runbook.incidents.texts.weighing import WENT_ON, Told
+from runbook.incidents.context import FEEDS, OF_ALL, OF_SYSTEM, REGIONAL, product, reported
+from runbook.incidents.texts.signatures import FORMS
+from runbook.incidents.texts.weighing import Told
 from runbook.model.facts import Gap
 from runbook.model.rows import SchedulerJob
 
@@ -45,6 +46,23 @@ class Case:
         """Its scheduler job, if it did not start."""
         mine = (j for j in self.seen.jobs.rows if j.function == self.name and self.one.how == "not started")
         return next(mine, None)
+
+    def contradiction(self, told: Told) -> str:
+        """A function that works since then although the cause would stop it, in words; "" if there is none."""
+        mine = self.one.function
+
+        def concerned(name: str) -> bool:
+            other = self.settings.named(name)
+            theirs, ours = (FEEDS.get(f.source_system, f.source_system) for f in (other, mine))
+            if told.cause == "own_network":
+                return theirs != ours
+            same = other.source_system == mine.source_system == product(told, self.one)
+            same = same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
+            return told.cause in OF_ALL or (told.cause in OF_SYSTEM and same)
+
+        good = (r for r in self.seen.runs.rows if r.status == "success" and r.started_at > self.one.since)
+        found = next((r for r in good if r.function and r.function not in self.told and concerned(r.function)), None)
+        return f"{found.function} worked at {found.started_at:%H:%M}" if found else ""
 
     def granted(self) -> list[str]:
         """Changes of permissions before the failure, in words."""
@@ -98,7 +116,7 @@ class Case:
     def stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and no error says why."""
         said = (t for t in self.one.lines if t.new and t.newest and t.place in ("run", "platform", "error"))
-        if self.one.how != "no end" or any(not WENT_ON.search(line.text) for line in said):
+        if self.one.how != "no end" or any(not FORMS["went_on"].search(line.text) for line in said):
             return None
         why = f"its limit of {self.one.function.timeout_s} s has passed and no log entry says why"
         return self.made("stuck_etl", "possible" if self.cut_off() else "likely", why)

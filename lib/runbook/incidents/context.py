@@ -1,11 +1,9 @@
 """What stands around a symptom: whose product it is about, what its status page reports, and who still works. Pure."""
 
 import re
-from collections.abc import Sequence
 from datetime import timedelta
 
 from runbook.config.data_file import table
-from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, FailingFunction
 from runbook.incidents.texts.weighing import Told
 from runbook.model.rows import OpenIncident
@@ -49,26 +47,3 @@ def reported(seen: Evidence, feed: str, region: str, one: FailingFunction, words
         return rows
     wanted = f"{_TITLES.get(words, words.replace('_', ' '))}|{_NAMES['everything']}"
     return [r for r in rows if {region, "global"} & set(r.where) and re.search(wanted, r.what.lower())]
-
-
-def contradiction(
-    told: Told, one: FailingFunction, everyone: Sequence[FailingFunction], seen: Evidence, settings: Settings
-) -> str:
-    """A function that works since then although the cause would stop it, in words; "" if there is none."""
-    down = {s.function.name for s in everyone}
-    mine = one.function
-
-    def concerned(name: str) -> bool:
-        other = settings.named(name)
-        if name in down or not name or told.cause not in (*OF_SYSTEM, *OF_ALL, "own_network"):
-            return False
-        theirs, ours = (FEEDS.get(f.source_system, f.source_system) for f in (other, mine))
-        if told.cause == "own_network":
-            return theirs != ours
-        same = other.source_system == mine.source_system == product(told, one)
-        same = same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
-        return same or told.cause in OF_ALL
-
-    good = (r for r in seen.runs.rows if r.status == "success" and r.started_at > one.since and r.function)
-    found = next((r for r in good if concerned(r.function or "")), None)
-    return f"{found.function} worked at {found.started_at:%H:%M}" if found else ""

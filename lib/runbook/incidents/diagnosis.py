@@ -15,9 +15,10 @@ from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, described, find, shape
 from runbook.incidents.case import Case
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged, quoted
-from runbook.incidents.context import NETWORK, contradiction, product, provider, reported, unanswered
+from runbook.incidents.context import NETWORK, product, provider, reported, unanswered
 from runbook.incidents.data_age import green_but_wrong, upstream
 from runbook.incidents.texts.codes import tables
+from runbook.incidents.texts.signatures import FORMS
 from runbook.incidents.texts.weighing import NEAR, Told, weighed
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
@@ -28,13 +29,6 @@ OUTSIDE = ("dependency_outage", "own_network")
 # Functions that fail because of it share one cause: of the whole system, of a source system, or of a product.
 SHARED = ("billing", "service_account", "organization_policy", "capacity", "image_missing")
 OF_SYSTEM, OF_PRODUCT = ("auth_error", "lock"), ("quota", "certificate", "api_disabled", "model_retired")
-_FOR_HOURS = re.compile(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily|per month|monthly", re.IGNORECASE)
-_THINGS = "rows|data|records|input|upstream|batch|partition|snapshot|scores|embeddings|accounts|vectors|features|load"
-_STARVED = re.compile(
-    rf"\b(no|zero|0|empty|missing|without|not yet|stale|old)\b.{{0,40}}\b({_THINGS})\b|\bupstream\b"
-    r"|(rows|data|input|partition).{0,30}\b(stale|old|empty|missing)\b",
-    re.IGNORECASE,
-)
 
 
 def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
@@ -67,14 +61,14 @@ class Diagnosed(Case):
         rules = (*by_state, self.by_text, self.stuck, self.newest_change, self.refused)
         found = next((cause for rule in rules if (cause := rule())), None) or self.unknown()
         later = [f"changed after its last run: {described(c)}" for c in self.changes.since_last_run(found.cause)]
-        tried = [f"the last call of the scheduler failed, code {j.code}" for j in (self.job,) if j and j.code]
+        tried = [f"the last call of the scheduler failed, code {self.job.code}"] if self.job and self.job.code else []
         evidence = (f"{self.name}: {self.one.symptom}", *found.evidence, *tried, *later)
         first = replace(found, evidence=evidence, changed_since_last_run=found.changed_since_last_run or bool(later))
         return [first, *self.second(first)]
 
     def or_of_source(self, cases: Mapping[str, Any]) -> list[Cause]:
         """Its causes; those of what feeds it, if its own texts only say that data is missing. `cases` by function."""
-        starved = any(_STARVED.search(line.text) for line in self.one.lines)
+        starved = any(FORMS["starved"].search(line.text) for line in self.one.lines)
         if starved and self.causes[0].cause in ("unknown", "bad_data"):
             above = [cases[name] for name in upstream(self.one.function, self.settings) if name in cases]
             for root in (c for c in above if c.one.since <= self.one.since and c.causes[0].cause != "unknown"):
@@ -104,7 +98,9 @@ class Diagnosed(Case):
             google = told.match.row.platform or provider(told, self.one) == "google"
             made = self.made(cause, "", said, *who, key=cause if google else thing)
         elif cause == "quota":
-            lasts = "hours" if told.match.row.detail == "hours" or _FOR_HOURS.search(told.line.text) else "seconds"
+            lasts = (
+                "hours" if told.match.row.detail == "hours" or FORMS["for_hours"].search(told.line.text) else "seconds"
+            )
             made = self.made(cause, "", said, f"it lasts for {lasts}", key=thing, detail=lasts)
         against = self._against(told)
         sure = (told.plain or (who and told.match.strength > 1)) and not against
@@ -116,7 +112,7 @@ class Diagnosed(Case):
         """The strongest evidence against a cause: who works although it would fail, or a second text."""
         rivals = (t for t in self.told[self.name][1:] if t.points >= told.points - NEAR and t.match.strength > 1)
         other = next((f"another text: {quoted(t.text)}" for t in rivals), "")
-        return contradiction(told, self.one, self.everyone, self.seen, self.settings) or other
+        return self.contradiction(told) or other
 
     def _secret(self, said: str) -> Cause:
         """A version cannot be read; if it was disabled and the newest ones are enabled now, only a rerun is needed."""
@@ -141,7 +137,7 @@ class Diagnosed(Case):
             thing = "google network" if incidents else thing
         leads = [(s, self.told[s.function.name][0]) for s in self.everyone if self.told[s.function.name]]
         lost = sorted({provider(t, s) for s, t in leads if unanswered(t)})
-        against = contradiction(told, self.one, self.everyone, self.seen, self.settings)
+        against = self.contradiction(told)
         platform, several = told.line.place == "platform", len(lost) > 1
         # A name that only one vendor's functions cannot resolve is the vendor's, if all of them are hit.
         alone = self.told.keys() >= {f.name for f in self.settings.functions if f.source_system == self.system}
@@ -171,9 +167,10 @@ class Diagnosed(Case):
             before = (f"deployed shortly before: {described(c)}" for c in deployed)
             sure = told.line.newest and told.cause != "bad_data" and not told.match.row.hint
             return self.made("crash_after_deploy", "sure" if sure else "likely", said, *before, key=key)
-        found, more = ("bad_data", "possible"), ": the code is what worked before"
-        found, more = (found, more) if told.cause == "bad_data" else (("unknown", "unknown"), "")
-        return self.made(*found, said, f"no deployment shortly before{more}", key=key)
+        if told.cause == "bad_data":
+            worked = "no deployment shortly before: the code is what worked before"
+            return self.made("bad_data", "possible", said, worked, key=key)
+        return self.made("unknown", "unknown", said, "no deployment shortly before", key=key)
 
     def second(self, first: Cause) -> list[Cause]:
         """Another cause that the evidence allows, too, as a row of its own."""

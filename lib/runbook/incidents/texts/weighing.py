@@ -3,27 +3,18 @@
 A text counts by where it stands, by how much its row says, and by whether it is new since the failure began.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from runbook.incidents.affected import Line
 from runbook.incidents.texts.codes import Match, Tables
+from runbook.incidents.texts.signatures import FORMS
 
 _PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10}
 _STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
 _LEAST = 10  # points below which a text proves nothing
 NEAR = 10  # points: a second cause that is so near contradicts the first
-WENT_ON = re.compile(
-    r"\b(went on|continu(ed|ing)|succeeded|(next|second) attempt (worked|ok|2\d\d)|retried,? ok|recovered|skipped"
-    r"|slept|waited \d+ s|done)\b",
-    re.IGNORECASE,
-)
-_AGAIN = re.compile(
-    r"\bretrying\b|\bwill (retry|try again)\b|\bretry in\b|\bbacking off\b|\bsleeping\b|\battempt \d+\b(?!.*giving up)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -62,5 +53,5 @@ def _points(line: Line, match: Match) -> int:
     # That an instance does not start is what follows from something else.
     points -= 12 * (match.row.cause == "crash_after_deploy" and bool(match.row.platform))
     if not own and match.row.cause != "stuck_etl":
-        points -= 40 if WENT_ON.search(line.text) else 15 if _AGAIN.search(line.text) else 0
+        points -= 40 if FORMS["went_on"].search(line.text) else 15 if FORMS["again"].search(line.text) else 0
     return points
