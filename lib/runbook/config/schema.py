@@ -160,8 +160,7 @@ class Window(Part):
     @property
     def text(self) -> str:
         """The window in words."""
-        days = "every day" if len(self.days) == 7 else ", ".join(self.days)
-        return f"{days} from {self.start} to {self.end}"
+        return f"{'every day' if len(self.days) == 7 else ', '.join(self.days)} from {self.start} to {self.end}"
 
 
 class Roles(Part):
@@ -220,11 +219,11 @@ class Settings(Part):
         for name, operation in self.operations.items():
             if operation.window and operation.window not in self.windows:
                 raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
-            for key in ("signers", "notify"):
-                if missing := set(getattr(operation, key)) - set(self.contacts):
-                    raise ValueError(f"operations.{name}.{key}: not under contacts: {', '.join(sorted(missing))}")
-            if missing := set(operation.roles) - set(self.roles.elevated):
-                raise ValueError(f"operations.{name}.roles: not under roles.elevated: {', '.join(sorted(missing))}")
+            contacts = "contacts", self.contacts
+            known = {"signers": contacts, "notify": contacts, "roles": ("roles.elevated", self.roles.elevated)}
+            for key, (place, there) in known.items():
+                if missing := set(getattr(operation, key)) - set(there):
+                    raise ValueError(f"operations.{name}.{key}: not under {place}: {', '.join(sorted(missing))}")
         if self.roles.ask not in self.contacts:
             raise ValueError(f"roles.ask: {self.roles.ask} is not under contacts")
         if self.staging == self.environment:

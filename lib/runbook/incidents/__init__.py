@@ -1,8 +1,8 @@
 """What is broken, why, and what to do about it: from facts to the P1 page (guide: Incident Response).
 
 affected.py finds failing functions with their texts and what changed; texts/ says which causes the texts tell. case.py
-(by state) and diagnosis.py (by text) are the rules, context.py confirms or contradicts, data_age.py looks behind green
-runs. severity.py, headroom.py (runs against limits) and remedies.py (fixes.yaml) follow, and page.py builds the page.
+(by state, with what confirms or contradicts) and diagnosis.py (by text) are the rules, severity.py also looks
+behind green runs. headroom.py (runs against limits) and remedies.py (fixes.yaml) follow, and page.py builds the page.
 Start with page.py.
 """
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 from cronsim import CronSim
 
@@ -32,16 +32,9 @@ _STATES = {"FAILED": ("not deployed", "the deployment failed"), "DELETING": ("go
 Evidence = namedtuple("Evidence", "functions runs logs changes secrets jobs feeds freshness scores")
 
 
-class Line(NamedTuple):
-    """A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too.
-
-    `place` is run (the error of its run), platform, error, attempt or warning.
-    """
-
-    text: str
-    place: str
-    newest: bool = True
-    new: bool = True
+# A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too.
+# `place` is run (the error of its run), platform, error, attempt or warning.
+Line = namedtuple("Line", "text place newest new", defaults=(True, True))
 
 
 @dataclass(frozen=True)

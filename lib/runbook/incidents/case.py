@@ -1,35 +1,76 @@
-"""One failing function with all evidence, and the rules for its cause by its state, its job and what changed."""
+"""One failing function with all evidence, and the rules for its cause by its state, its job and what changed.
 
+What stands around a symptom, too: whose product it is about, what its status page reports, and who still works. Pure.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from runbook.config.data_file import table
 from runbook.config.schema import Settings
 from runbook.facts.logs import LOUD, PAGE
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, shape
 from runbook.incidents.causes import Cause, quoted
-from runbook.incidents.context import FEEDS, OF_ALL, OF_SYSTEM, REGIONAL, product, reported
 from runbook.incidents.texts.signatures import FORMS
 from runbook.incidents.texts.weighing import Told
 from runbook.model.facts import Gap
-from runbook.model.rows import SchedulerJob
+from runbook.model.rows import OpenIncident, SchedulerJob
+
+_EARLY = timedelta(minutes=45)  # an incident may be reported this long after the first symptom
+_NAMES = table(__file__, "products.yaml")
+FEEDS, _TITLES, REGIONAL, NETWORK = (_NAMES[name] for name in ("feeds", "titles", "regional", "network"))
+_NO_ANSWER = ("dependency_outage", "own_network")
+OF_SYSTEM = ("dependency_outage", "auth_error", "quota", "api_disabled", "certificate")
+OF_ALL = ("billing", "service_account", "organization_policy")
+
+
+def product(told: Told, one: FailingFunction) -> str:
+    """The product that a text is about, by its hosts, else by its words, else by the function's source system."""
+    signature, own = told.match.signature, one.function.source_system
+    hosts = " ".join(re.findall(_NAMES["host"], told.text))
+    for said in (hosts, f"{signature.module} {signature.message}"):
+        if found := next((name for name, words in _NAMES["words"].items() if re.search(words, said.lower())), ""):
+            return found
+    return "google" if signature.module.startswith("google.") and own not in FEEDS else own
+
+
+def provider(told: Told, one: FailingFunction) -> str:
+    """The status page of the product that a text is about."""
+    name = product(told, one)
+    return "google" if name == "google" or name in FEEDS or name in _TITLES else name
+
+
+def unanswered(told: Told) -> bool:
+    """Whether no answer came: neither a status nor a code of the other side."""
+    one = told.match.signature
+    answered = one.http or any("_" in c and c.isupper() for c in one.codes if c[:3] != "EAI")
+    return told.cause in _NO_ANSWER and not answered
+
+
+def reported(seen: Evidence, feed: str, region: str, one: FailingFunction, words: str) -> list[OpenIncident]:
+    """Open incidents that fit: not minor, in our region, begun by then, and of a product with one of these words."""
+    rows = [r for r in seen.feeds.rows if r.feed == feed and r.severity != "low"]
+    rows = [r for r in rows if not r.since or r.since <= one.since + _EARLY]
+    if feed != "google":
+        return rows
+    wanted = f"{_TITLES.get(words, words.replace('_', ' '))}|{_NAMES['everything']}"
+    return [r for r in rows if {region, "global"} & set(r.where) and re.search(wanted, r.what.lower())]
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(OwnChanges):
     """One failing function, all failing functions and what their texts tell, and all evidence."""
 
-    one: FailingFunction
     everyone: Sequence[FailingFunction]
     told: dict[str, list[Told]]
-    seen: Evidence
     settings: Settings
 
     name = property(lambda self: self.one.function.name)
     system = property(lambda self: self.one.function.source_system)
-    changes = property(lambda self: OwnChanges(self.one, self.seen))
     # What its weightiest text tells.
     lead = property(lambda self: next(iter(self.told[self.name]), None))
 
@@ -66,7 +107,7 @@ class Case:
 
     def granted(self) -> list[str]:
         """Changes of permissions before the failure, in words."""
-        return self.changes.described(lambda c: "IamPolicy" in c.what)
+        return self.described(lambda c: "IamPolicy" in c.what)
 
     def region(self) -> Cause | None:
         """The region does not answer, or Google reports an incident there that fits what half of the functions show."""
@@ -84,7 +125,7 @@ class Case:
         """The list of functions is complete and does not contain it."""
         if self.one.how != "gone":
             return None
-        who = self.changes.described(lambda c: "DeleteFunction" in c.what and self.changes.named(c))
+        who = self.described(lambda c: "DeleteFunction" in c.what and self.named(c))
         said = f"the list of {len(self.seen.functions.rows)} functions does not contain it"
         return self.made("missing_function", "sure", said, *who)
 
@@ -92,8 +133,8 @@ class Case:
         """It did not start because its job is paused or disabled."""
         if not (job := self.job) or job.state not in ("PAUSED", "DISABLED"):
             return None
-        early, changes = self.one.since - timedelta(hours=48), self.changes
-        who = changes.before(lambda c: "Job" in c.what and changes.named(c), early)
+        early = self.one.since - timedelta(hours=48)
+        who = self.before(lambda c: "Job" in c.what and self.named(c), early)
         said = (f"its job is {job.state}", *map(described, who))
         return self.made("paused_scheduler", "sure", *said, key=job.state, detail=job.name)
 
@@ -110,7 +151,7 @@ class Case:
         if self.one.how != "not deployed":
             return None
         active = {r.name for r in self.seen.functions.rows if r.state == "ACTIVE"}
-        evidence = (*self.quote(), *self.changes.described(self.changes.deploys))
+        evidence = (*self.quote(), *self.described(self.deploys))
         return self.made("failed_deployment", "likely" if self.name in active else "sure", *evidence)
 
     def stuck(self) -> Cause | None:
@@ -124,16 +165,16 @@ class Case:
     def newest_change(self) -> Cause | None:
         """No text tells, but one of its own resources changed after its last successful run: the likely cause."""
         good = self.one.last_good if self.one.how != "not started" else None
-        rows = self.changes.before(lambda c: good and c.at > good and self.changes.kind(c))
+        rows = self.before(lambda c: good and c.at > good and self.kind(c))
         if not rows:
             return None
-        cause = self.changes.kind(rows[0])
-        key = {"secret": self.changes.of_secret(rows[0]), "auth_error": self.system}.get(cause, "")
+        cause = self.kind(rows[0])
+        key = {"secret": self.of_secret(rows[0]), "auth_error": self.system}.get(cause, "")
         return self.made(cause, "likely", *self.quote(), f"shortly before: {described(rows[0])}", key=key)
 
     def unknown(self) -> Cause:
         """What was looked at without a result."""
-        deployed = (f"changed shortly before: {said}" for said in self.changes.described(self.changes.deploys))
+        deployed = (f"changed shortly before: {said}" for said in self.described(self.deploys))
         key = "not started" if self.one.how == "not started" else shape(*self.one.news[:1])
         return self.made("unknown", "unknown", *self.quote(), *deployed, "no known code or text matches", key=key)
 

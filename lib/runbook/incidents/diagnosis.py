@@ -2,7 +2,7 @@
 
 Every failing function gets a cause: from its state (case.py), from what its texts say (weighing.py), from changes
 between its last good run and the failure, or from what feeds it. `sure`: a code or the platform says it and nothing
-contradicts it, or two sources agree. If nothing tells, the cause is `unknown`. Old data behind green runs: data_age.py.
+contradicts it, or two sources agree. If nothing tells, the cause is `unknown`. Old data behind green runs: severity.py.
 """
 
 import re
@@ -13,10 +13,9 @@ from typing import Any
 
 from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, described, find, shape
-from runbook.incidents.case import Case
+from runbook.incidents.case import NETWORK, Case, product, provider, reported, unanswered
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged, quoted
-from runbook.incidents.context import NETWORK, product, provider, reported, unanswered
-from runbook.incidents.data_age import green_but_wrong, upstream
+from runbook.incidents.severity import green_but_wrong, upstream
 from runbook.incidents.texts.codes import tables
 from runbook.incidents.texts.signatures import FORMS
 from runbook.incidents.texts.weighing import NEAR, Told, weighed
@@ -41,7 +40,7 @@ def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
     everyone = tuple(find(seen, settings, moment))
     known = tables(tuple(tuple(row.model_dump().items()) for row in settings.signatures))
     told = {one.function.name: weighed(one.lines, known, one.function.source_system) for one in everyone}
-    cases = {one.function.name: Diagnosed(one, everyone, told, seen, settings) for one in everyone}
+    cases = {one.function.name: Diagnosed(one, seen, everyone, told, settings) for one in everyone}
     found: dict[tuple[str, str], Cause] = {}
     for cause in (cause for case in cases.values() for cause in case.or_of_source(cases)):
         before = found.get((cause.cause, cause.key))
@@ -60,7 +59,7 @@ class Diagnosed(Case):
         by_state = (self.gone, self.not_called, self.undeployed, self.region)
         rules = (*by_state, self.by_text, self.stuck, self.newest_change, self.refused)
         found = next((cause for rule in rules if (cause := rule())), None) or self.unknown()
-        later = [f"changed after its last run: {described(c)}" for c in self.changes.since_last_run(found.cause)]
+        later = [f"changed after its last run: {described(c)}" for c in self.since_last_run(found.cause)]
         tried = [f"the last call of the scheduler failed, code {self.job.code}"] if self.job and self.job.code else []
         evidence = (f"{self.name}: {self.one.symptom}", *found.evidence, *tried, *later)
         first = replace(found, evidence=evidence, changed_since_last_run=found.changed_since_last_run or bool(later))
@@ -116,9 +115,9 @@ class Diagnosed(Case):
 
     def _secret(self, said: str) -> Cause:
         """A version cannot be read; if it was disabled and the newest ones are enabled now, only a rerun is needed."""
-        off = self.changes.off()
+        off = self.off()
         states = (f"{r.secret}, version {r.version}, is {r.state}" for r in off)
-        evidence = (said, *states, *self.changes.described(self.changes.of_secret))
+        evidence = (said, *states, *self.described(self.of_secret))
         made = self.made("secret", "", *evidence, key=off[0].secret if off else self.system)
         if off and off[0].state == "DISABLED":
             return replace(made, detail=str(off[0].version))
@@ -155,7 +154,7 @@ class Diagnosed(Case):
 
     def code_or_data(self, told: Told, said: str) -> Cause:
         """A change of the table or of the code decides; without one, code that worked before has got other data."""
-        deployed, altered = self.changes.before(self.changes.deploys), self.changes.before(self.changes.of_table)
+        deployed, altered = self.before(self.deploys), self.before(self.of_table)
         plain, key = told.cause == "bad_data" and told.match.strength > 1, shape(told.text)
         if not (altered or plain or deployed) and (changed := self.newest_change()):
             return changed
@@ -179,7 +178,7 @@ class Diagnosed(Case):
             return []
         known = first.cause != "unknown"
         rivals = [t for t in told if t.cause != first.cause and ((t is told[0] and known) or t.match.strength > 1)]
-        beside = () if self.changes.before(self.changes.deploys) else ("crash_after_deploy",)
+        beside = () if self.before(self.deploys) else ("crash_after_deploy",)
         found = [(t.cause, quoted(t.text)) for t in rivals if t.cause not in ("failed_deployment", *beside)]
         if first.cause == "own_network" and not found:
             found = [("dependency_outage", quoted(told[0].text))]

@@ -89,19 +89,14 @@ def _took(runs: Sequence[EtlRun], lines: Sequence[LogEntry]) -> Iterator[_Point]
     later = None
     for run in runs:
         start, end, ended = run.started_at, run.finished_at, run.status
-        during = ((r.at, _limit(r)) for r in lines if start <= r.at and (not later or r.at < later))
-        stops = [(at, HIT[cause][1]) for at, cause in during if cause]
+        during = [r for r in lines if start <= r.at and (not later or r.at < later)]
+        told = ((r.at, tables().match(r.text, r.platform, "")) for r in during)
+        stops = [(at, HIT[match.row.cause][1]) for at, match in told if match and match.row.cause in HIT]
         if stops and ended != "success":
             end, ended = min(stops)
         took = round((end - start).total_seconds()) if end and end >= start else None
         yield start, took, took, ended if end else "no end"
         later = start
-
-
-def _limit(line: LogEntry) -> str:
-    """The limit that a log entry is about, "" for any other entry."""
-    match = tables().match(line.text, line.platform, "")
-    return match.row.cause if match and match.row.cause in HIT else ""
 
 
 def mebibytes(text: str) -> float:

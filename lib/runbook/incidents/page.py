@@ -109,8 +109,7 @@ def page(run: Context, seen: Seen) -> Page:
     facts = Evidence(*(getattr(seen, name) for name in Evidence._fields))
     causes = diagnose(facts, run.settings, run.moment)
     headroom = headroom_of(causes, facts, run.settings)
-    detected = run.request.values.get("detected_at", "")
-    began = moment_of(detected, run.moment.at, run.settings.zone).at
+    began = moment_of(run.request.values.get("detected_at", ""), run.moment.at, run.settings.zone).at
     level, why = severity(causes, facts, run.settings, run.moment)
     answer = run.moment.local(began + ANSWER[level])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}

@@ -1,9 +1,10 @@
 """The fix of a cause, and the runbook that applies it (guide: Common Issues & Fixes, Quick fixes). Pure."""
 
 import re
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from runbook.config.data_file import table
 from runbook.config.schema import Function, Settings
@@ -12,15 +13,8 @@ from runbook.incidents.headroom import HIT, Headroom, more
 from runbook.model.command import command
 from runbook.model.moment import Moment
 
-
-class Step(NamedTuple):
-    """What to do, the command for it, and the runbook that the command runs; "" if there is none."""
-
-    do: str
-    line: str = ""
-    runbook: str = ""
-
-
+# What to do, the command for it, and the runbook that the command runs; "" if there is none.
+Step = namedtuple("Step", "do line runbook", defaults=("", ""))
 Run = Callable[..., Step]
 FIXES: dict[str, dict[str, Any]] = table(__file__, "fixes.yaml")
 
@@ -66,9 +60,8 @@ def _fix(cause: Cause, settings: Settings, moment: Moment, headroom: Sequence[He
     if cause.cause == "permission":
         return [_permission(cause, settings)]
     known = FIXES[cause.cause]
-    names = {"function": one.name, "functions": ",".join(cause.functions), "region": settings.region}
-    names |= {"project": settings.project, "source": "sample" if settings.environment == "sandbox" else "PATH"}
-    names |= {"jobs": cause.detail}
+    names = {"function": one.name, "jobs": cause.detail, "region": settings.region, "project": settings.project}
+    names["source"] = "sample" if settings.environment == "sandbox" else "PATH"
     others = ", ".join(cause.functions[1:]) if "{function}" in str(known) else ""
     rest = f" (the same for {others})" if others else ""
     if "runbook" not in known:

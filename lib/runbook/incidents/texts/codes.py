@@ -7,9 +7,9 @@ a warning or a retry in itself; `detail`: what the fix needs. The most specific 
 """
 
 import re
-from collections import defaultdict, namedtuple
+from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ _FIELDS = signatures_of_params.Signature.model_fields
 
 
 class Code(namedtuple("Code", _FIELDS, defaults=[field.default for field in _FIELDS.values()][1:])):
-    """One row of a table, with the fields of a row of params; "" is no condition, `says` and `platform` are compiled."""
+    """One row of a table, with the fields of a row of params; "" is no condition. Expressions are compiled."""
 
     @property
     def strength(self) -> int:
@@ -81,16 +81,11 @@ class Tables:
     """Rows by what they ask for."""
 
     def __init__(self, rows: Iterable[Code]):
-        self.rows = tuple(rows)
-
-    @cached_property
-    def _index(self) -> Mapping[str, list[Code]]:
-        """Rows by code, exception and signal; those with only a status or a text under ""."""
-        found = defaultdict(list)
-        for row in self.rows:
+        # Rows by code, exception and signal; those with only a status or a text under "".
+        self._index: dict[str, list[Code]] = {}
+        for row in rows:
             key = row.code or row.exception.rsplit(".", 1)[-1] or (row.signal and f"signal {row.signal}") or ""
-            found["platform" if row.platform and not key else key].append(row)
-        return found
+            self._index.setdefault("platform" if row.platform and not key else key, []).append(row)
 
     def match(self, text: str, platform: bool, system: str) -> Match | None:
         """The most specific row for a text, the last exception before those that led to it."""

@@ -8,10 +8,10 @@ of an error (JSON, or Python's form of it) under the keys below is a code or a m
 import errno
 import re
 import signal as signals
+from collections import namedtuple
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
 
 from runbook.config.data_file import table
 
@@ -26,20 +26,14 @@ _WRAPPED, _HTTP, _NOT_SAID = ([re.compile(form) for form in _DATA[name]] for nam
 _EXCEPTION, _KEYS = FORMS["exception"], _DATA["keys"]
 
 
-class Signature(NamedTuple):
+_FIELDS = "exception module http codes message signal chained line"
+
+
+class Signature(namedtuple("Signature", _FIELDS, defaults=("", "", 0, (), "", 0, False, ""))):
     """What can be recognized in a text. `codes` have the most specific first; `http` and `signal` are 0 if not told.
 
     `chained`: of an exception that was only the cause of the last one. `line` is the part of the text to quote.
     """
-
-    exception: str = ""
-    module: str = ""
-    http: int = 0
-    codes: tuple[str, ...] = ()
-    message: str = ""
-    signal: int = 0
-    chained: bool = False
-    line: str = ""
 
 
 @lru_cache(4096)
@@ -70,7 +64,10 @@ def _read(text: str) -> Iterator[Signature]:
     body = text[found.end() :].lstrip(": ") if found else text
     module, name = ((found[1] or "").rstrip("."), found[2] or found[3]) if found else ("", "")
     codes, said, plain = _bodies(body)
-    message = _cleaned(" ".join((_unwrapped(plain), *said)))
+    message = " ".join((_unwrapped(plain), *said))
+    for part in _NOT_SAID:
+        message = part.sub("…", message)
+    message = " ".join(message.split())
     line = " ".join(text[found.start() if found else 0 :].split())
     words = [w for w in FORMS["word"].findall(message) if _like_a_code(w)]
     numbers = [_RESOLVER.get(n) or errno.errorcode.get(int(n), "") for n in FORMS["errno"].findall(message)]
@@ -106,12 +103,6 @@ def _unwrapped(text: str) -> str:
     for wrapped in _WRAPPED:
         text = wrapped.sub(lambda m: f" {next(filter(None, m.groups()), '')} ", text)
     return FORMS["caused"].sub(lambda m: re.sub(r"(?<=[(,\[])\s*['\"]|['\"](?=[),\]])", " ", m[0]), text)
-
-
-def _cleaned(text: str) -> str:
-    for part in _NOT_SAID:
-        text = part.sub("…", text)
-    return " ".join(text.split())
 
 
 def _like_a_code(word: str) -> bool:
