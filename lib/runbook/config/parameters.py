@@ -7,8 +7,8 @@ import ast
 import io
 import json
 import tokenize
+from collections import namedtuple
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,8 @@ from runbook.model.errors import Broken
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One declared parameter; `type` is str, int, float or bool, `comment` says what it means."""
-
-    name: str
-    type: type
-    default: str | int | float | bool
-    comment: str
+# One declared parameter; `type` is str, int, float or bool, `comment` says what it means.
+Parameter = namedtuple("Parameter", "name type default comment")
 
 
 def load_notebook(path: Path) -> dict[str, Any]:

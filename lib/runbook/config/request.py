@@ -56,8 +56,9 @@ def request(runbook: str, values: Mapping[str, object]) -> Request:
     for name, value in values.items():
         refuse_secret(name, value)
         if name not in declared:
-            hint = nearest(name, list(declared)) or "give none."
-            raise BadParameter(f"{notebook.stem} has no parameter {name!r}", next=hint)
+            raise BadParameter(
+                f"{notebook.stem} has no parameter {name!r}", next=nearest(name, [*declared]) or "give none."
+            )
     if "environment" not in declared:
         raise misdeclared(notebook, "`environment: str` is missing; every runbook has it")
     for name, parameter in declared.items():

@@ -23,7 +23,7 @@ from runbook.model.rows import OpenIncident, SchedulerJob
 _EARLY = timedelta(minutes=45)  # an incident may be reported this long after the first symptom
 _NAMES = table(__file__, "products.yaml")
 FEEDS, _TITLES, REGIONAL, NETWORK = (_NAMES[name] for name in ("feeds", "titles", "regional", "network"))
-_NO_ANSWER = ("dependency_outage", "own_network")
+NO_ANSWER = ("dependency_outage", "own_network")
 OF_SYSTEM = ("dependency_outage", "auth_error", "quota", "api_disabled", "certificate")
 OF_ALL = ("billing", "service_account", "organization_policy")
 
@@ -48,7 +48,7 @@ def unanswered(told: Told) -> bool:
     """Whether no answer came: neither a status nor a code of the other side."""
     one = told.match.signature
     answered = one.http or any("_" in c and c.isupper() for c in one.codes if c[:3] != "EAI")
-    return told.cause in _NO_ANSWER and not answered
+    return told.cause in NO_ANSWER and not answered
 
 
 def reported(seen: Evidence, feed: str, region: str, one: FailingFunction, words: str) -> list[OpenIncident]:
@@ -85,8 +85,8 @@ class Case(OwnChanges):
     @property
     def job(self) -> SchedulerJob | None:
         """Its scheduler job, if it did not start."""
-        mine = (j for j in self.seen.jobs.rows if j.function == self.name and self.one.how == "not started")
-        return next(mine, None)
+        late = self.one.how == "not started"
+        return next((j for j in self.seen.jobs.rows if late and j.function == self.name), None)
 
     def contradiction(self, told: Told) -> str:
         """A function that works since then although the cause would stop it, in words; "" if there is none."""
@@ -121,10 +121,8 @@ class Case(OwnChanges):
         evidence = [f"{region} does not answer"] * silent + [f"Google reports: {r.title}" for r in incidents]
         return self.made("region_outage", "sure" if silent and incidents else "likely", *evidence, key=region)
 
-    def gone(self) -> Cause | None:
+    def gone(self) -> Cause:
         """The list of functions is complete and does not contain it."""
-        if self.one.how != "gone":
-            return None
         who = self.described(lambda c: "DeleteFunction" in c.what and self.named(c))
         said = f"the list of {len(self.seen.functions.rows)} functions does not contain it"
         return self.made("missing_function", "sure", said, *who)
@@ -146,10 +144,8 @@ class Case(OwnChanges):
             return self.made("permission", "sure" if who else "likely", *who, key="permission")
         return self.made("capacity", "possible", key="capacity") if code == 8 else None
 
-    def undeployed(self) -> Cause | None:
+    def undeployed(self) -> Cause:
         """Its last deployment failed, and the previous revision still runs."""
-        if self.one.how != "not deployed":
-            return None
         active = {r.name for r in self.seen.functions.rows if r.state == "ACTIVE"}
         evidence = (*self.quote(), *self.described(self.deploys))
         return self.made("failed_deployment", "likely" if self.name in active else "sure", *evidence)

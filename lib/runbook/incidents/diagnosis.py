@@ -13,7 +13,7 @@ from typing import Any
 
 from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, described, find, shape
-from runbook.incidents.case import NETWORK, Case, product, provider, reported, unanswered
+from runbook.incidents.case import NETWORK, NO_ANSWER, Case, product, provider, reported, unanswered
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged, quoted
 from runbook.incidents.severity import green_but_wrong, upstream
 from runbook.incidents.texts.codes import tables
@@ -24,7 +24,6 @@ from runbook.model.moment import Moment
 
 WORKS = ("failed_deployment",)  # what does not keep a function from working comes last
 OF_CODE = ("crash_after_deploy", "bad_data", "failed_deployment")
-OUTSIDE = ("dependency_outage", "own_network")
 # Functions that fail because of it share one cause: of the whole system, of a source system, or of a product.
 SHARED = ("billing", "service_account", "organization_policy", "capacity", "image_missing")
 OF_SYSTEM, OF_PRODUCT = ("auth_error", "lock"), ("quota", "certificate", "api_disabled", "model_retired")
@@ -56,8 +55,9 @@ class Diagnosed(Case):
     @cached_property
     def causes(self) -> list[Cause]:
         """The cause from the first rule that matches, and a second one if the evidence allows two."""
-        by_state = (self.gone, self.not_called, self.undeployed, self.region)
-        rules = (*by_state, self.by_text, self.stuck, self.newest_change, self.refused)
+        by_state = {"gone": self.gone, "not started": self.not_called, "not deployed": self.undeployed}
+        own = [by_state[self.one.how]] if self.one.how in by_state else []
+        rules = (*own, self.region, self.by_text, self.stuck, self.newest_change, self.refused)
         found = next((cause for rule in rules if (cause := rule())), None) or self.unknown()
         later = [f"changed after its last run: {described(c)}" for c in self.since_last_run(found.cause)]
         tried = [f"the last call of the scheduler failed, code {self.job.code}"] if self.job and self.job.code else []
@@ -82,7 +82,7 @@ class Diagnosed(Case):
         said = quoted(told.text) + (f" ({told.count} similar lines)" if told.count > 1 else "")
         if told.cause == "stuck_etl":
             return self.made("stuck_etl", "likely" if self.one.how == "no end" else "possible", said)
-        rules = {**dict.fromkeys(OF_CODE, self.code_or_data), **dict.fromkeys(OUTSIDE, self.outside)}
+        rules = {**dict.fromkeys(OF_CODE, self.code_or_data), **dict.fromkeys(NO_ANSWER, self.outside)}
         return rules.get(told.cause, self.self_evident)(told, said)
 
     def self_evident(self, told: Told, said: str) -> Cause:

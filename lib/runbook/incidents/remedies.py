@@ -102,8 +102,7 @@ def _credential(cause: Cause, one: Function, run: Run) -> list[Step]:
     """Enable the disabled version; if none was disabled, a new credential for the secret that the evidence names."""
     secrets = [cause.key] if cause.key in one.secrets else sorted(one.secrets, key=lambda s: -_named(s, cause))
     if cause.cause == "secret" and cause.detail:
-        back = {"secret": secrets[0], "version": cause.detail, "to": "enable"}
-        return [run("enable the version again", "retire_secret", **back)]
+        return [run("enable the version again", "retire_secret", secret=secrets[0], version=cause.detail, to="enable")]
     best = [s for s in secrets if _named(s, cause) == _named(secrets[0], cause)] if secrets else []
     said = "get a new credential" + ("; if it is for {}, rotate it" if len(best) > 1 else " and rotate {}")
     return [run(said.format(s), "rotate_secret", secret=s) for s in best] or [Step("get a new credential")]
