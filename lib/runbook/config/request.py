@@ -56,9 +56,8 @@ def request(runbook: str, values: Mapping[str, object]) -> Request:
     for name, value in values.items():
         refuse_secret(name, value)
         if name not in declared:
-            raise BadParameter(
-                f"{notebook.stem} has no parameter {name!r}", next=nearest(name, [*declared]) or "give none."
-            )
+            hint = nearest(name, list(declared)) or "give none."
+            raise BadParameter(f"{notebook.stem} has no parameter {name!r}", next=hint)
     if "environment" not in declared:
         raise misdeclared(notebook, "`environment: str` is missing; every runbook has it")
     for name, parameter in declared.items():
