@@ -19,7 +19,7 @@ KNOW_ERRORS = {"facts", "apply"}
 # These know neither files nor clocks nor clouds.
 PURE = re.compile(
     r"runbook\.(display|model|checks|plans)\b|runbook\.config\.validation"
-    r"|runbook\.incidents\.(affected|case|causes|context|data_age|diagnosis|headroom|remedies|severity|texts.signatures|texts.weighing)"
+    r"|runbook\.incidents\.(affected|case|causes|diagnosis|headroom|remedies|severity|texts.signatures|texts.weighing)"
 )
 IMPURE = {"os", "pathlib", "time", "subprocess", "socket", "io", "random"}
 

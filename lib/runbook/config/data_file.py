@@ -1,7 +1,5 @@
 """Tables that are data: YAML files beside the modules that use them."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Find, read and validate the params file of an environment; an error names the key and what to do."""
 
-from __future__ import annotations
-
 import os
 from functools import cache
 from pathlib import Path

@@ -3,14 +3,12 @@
 They are in the one cell tagged `parameters`: annotated literals of type str, int, float or bool, each with a comment.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import json
 import tokenize
+from collections import namedtuple
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,8 @@ from runbook.model.errors import Broken
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One declared parameter; `type` is str, int, float or bool, `comment` says what it means."""
-
-    name: str
-    type: type
-    default: str | int | float | bool
-    comment: str
+# One declared parameter; `type` is str, int, float or bool, `comment` says what it means.
+Parameter = namedtuple("Parameter", "name type default comment")
 
 
 def load_notebook(path: Path) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 Values are strings from a command line, or already have a type when they come from a notebook.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -4,35 +4,21 @@ The classes below document the keys of the file. Everything that becomes part of
 validated here; values are passed as query parameters.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 from pydantic import AfterValidator, Field, model_validator
 
-from runbook.config.signatures import Signature
+from runbook.config.signatures import Signature, checked
 from runbook.model.operations import Rule
 from runbook.model.strict import Count, Name, Part, Positive, words
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("is not an IANA time zone, such as America/Chicago") from None
-    return name
-
-
-def _cron(text: str) -> str:
-    try:
-        CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
-    except CronSimError as error:
-        raise ValueError(f"is not a valid cron schedule: {error}") from None
-    return text
+def _cron(text: str) -> None:
+    CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def record_place(text: str) -> str:
@@ -52,8 +38,8 @@ JobName = words(r"^[A-Za-z0-9_-]{0,500}$")
 OptionalName = words(r"^([a-z][a-z0-9-]{0,62})?$")
 Account = words(r"^([a-z0-9][a-z0-9-]*@[a-z0-9.-]+\.gserviceaccount\.com)?$")
 Clock = words(r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")
-Zone = Annotated[str, AfterValidator(_zone)]
-Cron = Annotated[str, AfterValidator(_cron)]
+Zone = checked(ZoneInfo, "is not an IANA time zone, such as America/Chicago")
+Cron = checked(_cron, "is not a valid cron schedule: {}")
 
 
 class Datasets(Part):
@@ -156,7 +142,7 @@ class Thresholds(Part):
     scores: ScoresLimit
 
     @model_validator(mode="after")
-    def _ordered(self) -> Thresholds:
+    def _ordered(self) -> Self:
         if self.etl_runs.alert_at >= self.etl_runs.ok_from:
             raise ValueError("etl_runs: alert_at must be below ok_from")
         if self.errors.ok_below > self.errors.alert_above:
@@ -174,8 +160,7 @@ class Window(Part):
     @property
     def text(self) -> str:
         """The window in words."""
-        days = "every day" if len(self.days) == 7 else ", ".join(self.days)
-        return f"{days} from {self.start} to {self.end}"
+        return f"{'every day' if len(self.days) == 7 else ', '.join(self.days)} from {self.start} to {self.end}"
 
 
 class Roles(Part):
@@ -225,7 +210,7 @@ class Settings(Part):
     signatures: list[Signature] = Field([])
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Settings:
+    def _names_exist(self) -> Self:
         names = [f.name for f in self.functions]
         if twice := {n for n in names if names.count(n) > 1}:
             raise ValueError(f"functions: duplicate names: {', '.join(sorted(twice))}")
@@ -234,11 +219,11 @@ class Settings(Part):
         for name, operation in self.operations.items():
             if operation.window and operation.window not in self.windows:
                 raise ValueError(f"operations.{name}.window: {operation.window} is not under windows")
-            for key in ("signers", "notify"):
-                if missing := set(getattr(operation, key)) - set(self.contacts):
-                    raise ValueError(f"operations.{name}.{key}: not under contacts: {', '.join(sorted(missing))}")
-            if missing := set(operation.roles) - set(self.roles.elevated):
-                raise ValueError(f"operations.{name}.roles: not under roles.elevated: {', '.join(sorted(missing))}")
+            contacts = "contacts", self.contacts
+            known = {"signers": contacts, "notify": contacts, "roles": ("roles.elevated", self.roles.elevated)}
+            for key, (place, there) in known.items():
+                if missing := set(getattr(operation, key)) - set(there):
+                    raise ValueError(f"operations.{name}.{key}: not under {place}: {', '.join(sorted(missing))}")
         if self.roles.ask not in self.contacts:
             raise ValueError(f"roles.ask: {self.roles.ask} is not under contacts")
         if self.staging == self.environment:

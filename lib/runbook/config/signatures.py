@@ -1,10 +1,10 @@
 """Rows of a team's own table of codes in params: `signatures`, with the fields of incidents/codes, validated."""
 
-from __future__ import annotations
-
 import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, Self
 
+from cronsim import CronSimError
 from pydantic import AfterValidator, model_validator
 
 from runbook.config.data_file import table
@@ -19,15 +19,20 @@ def _cause(text: str) -> str:
     return text
 
 
-def _expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
-    return text
+def checked(read: Callable[[str], object], said: str) -> Any:
+    """A text that `read` can read; `said` is the error, with {} for what `read` said."""
+
+    def check(text: str) -> str:
+        try:
+            read(text)
+        except (ValueError, KeyError, re.error, CronSimError) as error:
+            raise ValueError(said.format(error)) from None
+        return text
+
+    return Annotated[str, AfterValidator(check)]
 
 
-Expression = Annotated[str, AfterValidator(_expression)]
+Expression = checked(re.compile, "is not a regular expression: {}")
 Status = words(r"^([45](\d\d|xx|\dx))?$")
 
 
@@ -48,7 +53,7 @@ class Signature(Part):
     source: str = ""
 
     @model_validator(mode="after")
-    def _asks_for_something(self) -> Signature:
+    def _asks_for_something(self) -> Self:
         if not any((self.code, self.http, self.exception, self.says, self.platform, self.signal)):
             raise ValueError("set at least one of code, http, exception, says, platform, signal")
         return self

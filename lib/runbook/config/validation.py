@@ -4,8 +4,6 @@ Everything is checked before a kernel starts and before any request. A parameter
 except `to`.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -4,31 +4,20 @@ A function is *failing* if it does not exist, if its newest run failed or has no
 start, or if its deployment failed. A single error between successful runs does not count.
 """
 
-from __future__ import annotations
-
 import re
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from cronsim import CronSim
 
 from runbook.config.schema import Function, Settings
 from runbook.model.facts import Fact
 from runbook.model.moment import Moment
-from runbook.model.rows import (
-    AuditedChange,
-    EtlRun,
-    FunctionState,
-    LogEntry,
-    OpenIncident,
-    SchedulerJob,
-    ScoreDay,
-    SecretVersion,
-    TableAge,
-)
+from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, SecretVersion
 
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record
 MOST = 3  # changes shown for each function
@@ -37,43 +26,26 @@ _NOT_READY = "Ready condition status changed to False for Revision"
 _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateService")
 
 
-class Evidence(NamedTuple):
-    """The facts of a diagnosis."""
+_STATES = {"FAILED": ("not deployed", "the deployment failed"), "DELETING": ("gone", "being deleted")}
 
-    functions: Fact[FunctionState]
-    runs: Fact[EtlRun]
-    logs: Fact[LogEntry]
-    changes: Fact[AuditedChange]
-    secrets: Fact[SecretVersion]
-    jobs: Fact[SchedulerJob]
-    feeds: Fact[OpenIncident]
-    freshness: Fact[TableAge]
-    scores: Fact[ScoreDay]
+# The facts of a diagnosis.
+Evidence = namedtuple("Evidence", "functions runs logs changes secrets jobs feeds freshness scores")
 
 
-How = Literal["failed", "no end", "not started", "gone", "not deployed"]
-_STATES: dict[str, tuple[How, str]] = {"FAILED": ("not deployed", "the deployment failed")}
-_STATES |= {"DELETING": ("gone", "being deleted")}
-
-
-Place = Literal["run", "platform", "error", "attempt", "warning"]
-
-
-class Line(NamedTuple):
-    """A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too."""
-
-    text: str
-    place: Place
-    newest: bool = True
-    new: bool = True
+# A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too.
+# `place` is run (the error of its run), platform, error, attempt or warning.
+Line = namedtuple("Line", "text place newest new", defaults=(True, True))
 
 
 @dataclass(frozen=True)
 class FailingFunction:
-    """A failing function: how it fails, the symptom in words, since when, when it last worked, and its failed runs."""
+    """A failing function: how it fails, the symptom in words, since when, when it last worked, and its failed runs.
+
+    `how` is failed, no end, not started, gone or not deployed.
+    """
 
     function: Function
-    how: How
+    how: str
     symptom: str
     since: datetime
     last_good: datetime | None
@@ -108,24 +80,23 @@ def find(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Failing
 
 def _not_ready(function: Function, seen: Evidence) -> LogEntry | None:
     """The entry that its newest revision did not become ready, unless it was deployed since then."""
-    mine = (r for r in seen.logs.rows if r.function == function.name and r.platform and _NOT_READY in r.text)
-    entry = next(mine, None)
+    mine = [r for r in seen.logs.rows if r.function == function.name and r.platform and _NOT_READY in r.text]
     names = (function.name, function.service_name)
     later = (c for c in seen.changes.rows if c.resource.rsplit("/", 1)[-1] in names and _DEPLOY.search(c.what))
-    return entry if entry and not any(c.at > entry.at for c in later) else None
+    return mine[0] if mine and not any(c.at > mine[0].at for c in later) else None
 
 
 def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment) -> FailingFunction | None:
     """A failure that its runs show: the newest failed, has no end, or did not start when due."""
     runs = [r for r in fact.rows if r.function == function.name]
-    limit = timedelta(seconds=function.timeout_s)
+    early = moment.at - timedelta(seconds=function.timeout_s)
     since_good = takewhile(lambda r: r.status != "success", runs)
-    bad = [r for r in since_good if r.status == "failed" or moment.at - r.started_at > limit]
+    bad = [r for r in since_good if r.status == "failed" or r.started_at < early]
     good = next((r.started_at for r in runs if r.status == "success"), None)
     if bad:
-        how: How = "failed" if bad[0].status == "failed" else "no end"
-        symptom = f"{len(bad)} failed" if how == "failed" else f"the run of {bad[0].started_at:%H:%M} has no end"
-        return FailingFunction(function, how, symptom, bad[-1].started_at, good, tuple(bad))
+        unended = f"the run of {bad[0].started_at:%H:%M} has no end"
+        shown = ("failed", f"{len(bad)} failed") if bad[0].status == "failed" else ("no end", unended)
+        return FailingFunction(function, *shown, bad[-1].started_at, good, tuple(bad))
     if fact.gaps or (fact.more and not runs):
         return None  # without all runs, a missing one is not detectable
     late = _missed(function, runs[0].started_at if runs else None, settings, moment)
@@ -149,15 +120,12 @@ def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None
     newest = failing.runs[0].started_at - SLACK if failing.runs else failing.since - SLACK
     for row in (r for r in logged if r.at >= failing.since - SLACK):
         if not any(text and text in row.text for text in said):
-            yield Line(row.text, _place(row), row.at >= newest, shape(row.text) not in before)
+            place = "warning" if row.severity == "WARNING" else "error"
+            if row.platform:
+                place = "attempt" if row.text.startswith("Attempt") else "platform"
+            yield Line(row.text, place, row.at >= newest, shape(row.text) not in before)
     if state and state.message:
         yield Line(state.message, "platform")
-
-
-def _place(row: LogEntry) -> Place:
-    if row.platform:
-        return "attempt" if row.text.startswith("Attempt") else "platform"
-    return "warning" if row.severity == "WARNING" else "error"
 
 
 @dataclass(frozen=True)
@@ -171,8 +139,7 @@ class OwnChanges:
         """Matching changes since its last successful run, or since shortly before the failure; newest first."""
         since = self.one.since
         early = early or min(since - SHORTLY, self.one.last_good or since)
-        late = since + timedelta(minutes=1)
-        return [c for c in self.seen.changes.rows if early <= c.at <= late and fits(c)][:MOST]
+        return [c for c in self.seen.changes.rows if early <= c.at <= since + timedelta(minutes=1) and fits(c)][:MOST]
 
     def described(self, fits: Callable[[AuditedChange], Any]) -> list[str]:
         """The changes `before`, in words."""
@@ -180,9 +147,8 @@ class OwnChanges:
 
     def since_last_run(self, cause: str) -> list[AuditedChange]:
         """Its newest own change after its last run; a change of permissions counts if `cause` is permission."""
-        runs = [r.started_at for r in self.seen.runs.rows if r.function == self.one.function.name]
-        ran = max([self.one.since, *runs])
-
+        name = self.one.function.name
+        ran = max([self.one.since, *(r.started_at for r in self.seen.runs.rows if r.function == name)])
         later = (c for c in self.seen.changes.rows if c.at > ran)
         return [c for c in later if self.kind(c) or (cause == "permission" and "IamPolicy" in c.what)][:1]
 
@@ -191,8 +157,8 @@ class OwnChanges:
         if self.deploys(change):
             return "crash_after_deploy"
         if secret := self.of_secret(change):
-            off = secret in {v.secret for v in self.off()}
-            return "secret" if off else "auth_error" if "AddSecretVersion" in change.what else ""
+            changed = "auth_error" if "AddSecretVersion" in change.what else ""
+            return "secret" if secret in {v.secret for v in self.off()} else changed
         return "bad_data" if self.of_table(change) else ""
 
     def off(self) -> list[SecretVersion]:
@@ -212,9 +178,8 @@ class OwnChanges:
 
     def of_secret(self, change: AuditedChange) -> str:
         """The name of the function's secret that was changed, or ""."""
-        if "Secret" not in change.what:
-            return ""
-        return next((s for s in self.one.function.secrets if s in change.resource.split("/")), "")
+        names = change.resource.split("/") if "Secret" in change.what else ()
+        return next((s for s in self.one.function.secrets if s in names), "")
 
     def of_table(self, change: AuditedChange) -> bool:
         """Whether a change concerns a table that the function writes."""
@@ -223,5 +188,4 @@ class OwnChanges:
 
 def described(change: AuditedChange) -> str:
     """A change in words."""
-    resource = change.resource.split("/", 1)[-1]
-    return f"{change.what} of {resource} by {change.who} at {change.at:%H:%M}"
+    return f"{change.what} of {change.resource.split('/', 1)[-1]} by {change.who} at {change.at:%H:%M}"

@@ -1,36 +1,76 @@
-"""One failing function with all evidence, and the rules for its cause by its state, its job and what changed."""
+"""One failing function with all evidence, and the rules for its cause by its state, its job and what changed.
 
-from __future__ import annotations
+What stands around a symptom, too: whose product it is about, what its status page reports, and who still works. Pure.
+"""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from runbook.config.data_file import table
 from runbook.config.schema import Settings
 from runbook.facts.logs import LOUD, PAGE
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, shape
 from runbook.incidents.causes import Cause, quoted
-from runbook.incidents.context import REGIONAL, reported
-from runbook.incidents.texts.weighing import WENT_ON, Told
+from runbook.incidents.texts.signatures import FORMS
+from runbook.incidents.texts.weighing import Told
 from runbook.model.facts import Gap
-from runbook.model.rows import SchedulerJob
+from runbook.model.rows import OpenIncident, SchedulerJob
+
+_EARLY = timedelta(minutes=45)  # an incident may be reported this long after the first symptom
+_NAMES = table(__file__, "products.yaml")
+FEEDS, _TITLES, REGIONAL, NETWORK = (_NAMES[name] for name in ("feeds", "titles", "regional", "network"))
+NO_ANSWER = ("dependency_outage", "own_network")
+OF_SYSTEM = ("dependency_outage", "auth_error", "quota", "api_disabled", "certificate")
+OF_ALL = ("billing", "service_account", "organization_policy")
+
+
+def product(told: Told, one: FailingFunction) -> str:
+    """The product that a text is about, by its hosts, else by its words, else by the function's source system."""
+    signature, own = told.match.signature, one.function.source_system
+    hosts = " ".join(re.findall(_NAMES["host"], told.text))
+    for said in (hosts, f"{signature.module} {signature.message}"):
+        if found := next((name for name, words in _NAMES["words"].items() if re.search(words, said.lower())), ""):
+            return found
+    return "google" if signature.module.startswith("google.") and own not in FEEDS else own
+
+
+def provider(told: Told, one: FailingFunction) -> str:
+    """The status page of the product that a text is about."""
+    name = product(told, one)
+    return "google" if name == "google" or name in FEEDS or name in _TITLES else name
+
+
+def unanswered(told: Told) -> bool:
+    """Whether no answer came: neither a status nor a code of the other side."""
+    one = told.match.signature
+    answered = one.http or any("_" in c and c.isupper() for c in one.codes if c[:3] != "EAI")
+    return told.cause in NO_ANSWER and not answered
+
+
+def reported(seen: Evidence, feed: str, region: str, one: FailingFunction, words: str) -> list[OpenIncident]:
+    """Open incidents that fit: not minor, in our region, begun by then, and of a product with one of these words."""
+    rows = [r for r in seen.feeds.rows if r.feed == feed and r.severity != "low"]
+    rows = [r for r in rows if not r.since or r.since <= one.since + _EARLY]
+    if feed != "google":
+        return rows
+    wanted = f"{_TITLES.get(words, words.replace('_', ' '))}|{_NAMES['everything']}"
+    return [r for r in rows if {region, "global"} & set(r.where) and re.search(wanted, r.what.lower())]
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(OwnChanges):
     """One failing function, all failing functions and what their texts tell, and all evidence."""
 
-    one: FailingFunction
     everyone: Sequence[FailingFunction]
     told: dict[str, list[Told]]
-    seen: Evidence
     settings: Settings
 
     name = property(lambda self: self.one.function.name)
     system = property(lambda self: self.one.function.source_system)
-    changes = property(lambda self: OwnChanges(self.one, self.seen))
     # What its weightiest text tells.
     lead = property(lambda self: next(iter(self.told[self.name]), None))
 
@@ -45,16 +85,29 @@ class Case:
     @property
     def job(self) -> SchedulerJob | None:
         """Its scheduler job, if it did not start."""
-        mine = (j for j in self.seen.jobs.rows if j.function == self.name and self.one.how == "not started")
-        return next(mine, None)
+        late = self.one.how == "not started"
+        return next((j for j in self.seen.jobs.rows if late and j.function == self.name), None)
 
-    def neighbours(self) -> list[str]:
-        """The functions of its source system, itself included."""
-        return [f.name for f in self.settings.functions if f.source_system == self.system]
+    def contradiction(self, told: Told) -> str:
+        """A function that works since then although the cause would stop it, in words; "" if there is none."""
+        mine = self.one.function
+
+        def concerned(name: str) -> bool:
+            other = self.settings.named(name)
+            theirs, ours = (FEEDS.get(f.source_system, f.source_system) for f in (other, mine))
+            if told.cause == "own_network":
+                return theirs != ours
+            same = other.source_system == mine.source_system == product(told, self.one)
+            same = same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
+            return told.cause in OF_ALL or (told.cause in OF_SYSTEM and same)
+
+        good = (r for r in self.seen.runs.rows if r.status == "success" and r.started_at > self.one.since)
+        found = next((r for r in good if r.function and r.function not in self.told and concerned(r.function)), None)
+        return f"{found.function} worked at {found.started_at:%H:%M}" if found else ""
 
     def granted(self) -> list[str]:
         """Changes of permissions before the failure, in words."""
-        return self.changes.described(lambda c: "IamPolicy" in c.what)
+        return self.described(lambda c: "IamPolicy" in c.what)
 
     def region(self) -> Cause | None:
         """The region does not answer, or Google reports an incident there that fits what half of the functions show."""
@@ -65,25 +118,21 @@ class Case:
         fits = lead is None or lead.cause in ("capacity", "timeout", "own_network") or lead.match.row.hint
         if not (fits and (silent or (incidents and many))):
             return None
-        evidence = [f"{region} does not answer"] if silent else []
-        evidence += [f"Google reports: {r.title}" for r in incidents]
+        evidence = [f"{region} does not answer"] * silent + [f"Google reports: {r.title}" for r in incidents]
         return self.made("region_outage", "sure" if silent and incidents else "likely", *evidence, key=region)
 
-    def gone(self) -> Cause | None:
+    def gone(self) -> Cause:
         """The list of functions is complete and does not contain it."""
-        if self.one.how != "gone":
-            return None
-        who = self.changes.described(lambda c: "DeleteFunction" in c.what and self.changes.named(c))
+        who = self.described(lambda c: "DeleteFunction" in c.what and self.named(c))
         said = f"the list of {len(self.seen.functions.rows)} functions does not contain it"
         return self.made("missing_function", "sure", said, *who)
 
     def not_called(self) -> Cause | None:
         """It did not start because its job is paused or disabled."""
-        job = self.job
-        if not job or job.state not in ("PAUSED", "DISABLED"):
+        if not (job := self.job) or job.state not in ("PAUSED", "DISABLED"):
             return None
         early = self.one.since - timedelta(hours=48)
-        who = self.changes.before(lambda c: "Job" in c.what and self.changes.named(c), early)
+        who = self.before(lambda c: "Job" in c.what and self.named(c), early)
         said = (f"its job is {job.state}", *map(described, who))
         return self.made("paused_scheduler", "sure", *said, key=job.state, detail=job.name)
 
@@ -95,36 +144,33 @@ class Case:
             return self.made("permission", "sure" if who else "likely", *who, key="permission")
         return self.made("capacity", "possible", key="capacity") if code == 8 else None
 
-    def undeployed(self) -> Cause | None:
+    def undeployed(self) -> Cause:
         """Its last deployment failed, and the previous revision still runs."""
-        if self.one.how != "not deployed":
-            return None
         active = {r.name for r in self.seen.functions.rows if r.state == "ACTIVE"}
-        evidence = (*self.quote(), *self.changes.described(self.changes.deploys))
+        evidence = (*self.quote(), *self.described(self.deploys))
         return self.made("failed_deployment", "likely" if self.name in active else "sure", *evidence)
 
     def stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and no error says why."""
         said = (t for t in self.one.lines if t.new and t.newest and t.place in ("run", "platform", "error"))
-        if self.one.how != "no end" or any(not WENT_ON.search(line.text) for line in said):
+        if self.one.how != "no end" or any(not FORMS["went_on"].search(line.text) for line in said):
             return None
         why = f"its limit of {self.one.function.timeout_s} s has passed and no log entry says why"
         return self.made("stuck_etl", "possible" if self.cut_off() else "likely", why)
 
     def newest_change(self) -> Cause | None:
         """No text tells, but one of its own resources changed after its last successful run: the likely cause."""
-        good = self.one.last_good
-        if self.one.how == "not started" or not good:
+        good = self.one.last_good if self.one.how != "not started" else None
+        rows = self.before(lambda c: good and c.at > good and self.kind(c))
+        if not rows:
             return None
-        for row in self.changes.before(lambda c: c.at > good and bool(self.changes.kind(c)))[:1]:
-            cause = self.changes.kind(row)
-            key = {"secret": self.changes.of_secret(row), "auth_error": self.system}.get(cause, "")
-            return self.made(cause, "likely", *self.quote(), f"shortly before: {described(row)}", key=key)
-        return None
+        cause = self.kind(rows[0])
+        key = {"secret": self.of_secret(rows[0]), "auth_error": self.system}.get(cause, "")
+        return self.made(cause, "likely", *self.quote(), f"shortly before: {described(rows[0])}", key=key)
 
     def unknown(self) -> Cause:
         """What was looked at without a result."""
-        deployed = (f"changed shortly before: {said}" for said in self.changes.described(self.changes.deploys))
+        deployed = (f"changed shortly before: {said}" for said in self.described(self.deploys))
         key = "not started" if self.one.how == "not started" else shape(*self.one.news[:1])
         return self.made("unknown", "unknown", *self.quote(), *deployed, "no known code or text matches", key=key)
 

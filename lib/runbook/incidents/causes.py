@@ -1,7 +1,5 @@
 """Causes of an outage, the most likely first, each with its evidence and what speaks against it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -52,10 +50,9 @@ class Cause:
     @property
     def shown(self) -> Row:
         """The columns for people."""
-        evidence = " ·\n".join(self.shown_evidence)
-        evidence += f" ·\nagainst it: {self.against}" if self.against else ""
-        row = {"cause": self.title, "confidence": self.confidence, "since": self.since}
-        return row | {"functions": self.functions, "evidence": evidence}
+        against = [f"against it: {self.against}"] if self.against else []
+        row = {"cause": self.title, "confidence": self.confidence, "since": self.since, "functions": self.functions}
+        return row | {"evidence": " ·\n".join([*self.shown_evidence, *against])}
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,10 @@ class Causes(Sequence[Cause]):
         return len(self.rows)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        if self.rows:
-            block = blocks.table({"no": n, **c.shown} for n, c in enumerate(self.rows, 1))
-        elif self.unknowns:
-            block = blocks.banner("No failing function found, but not everything could be read.", "unknown")
-        else:
-            block = blocks.banner("No failing function found.", "ok")
+        block = blocks.table({"no": n, **c.shown} for n, c in enumerate(self.rows, 1))
+        if not self.rows:
+            said = "No failing function found" + ", but not everything could be read" * bool(self.unknowns)
+            block = blocks.banner(f"{said}.", "unknown" if self.unknowns else "ok")
         for gap in self.unknowns:
             block += blocks.banner(f"Could not read {gap.subject}: {gap.why}", "unknown")
         return blocks.page(block)
@@ -87,19 +82,14 @@ class Causes(Sequence[Cause]):
 def merged(a: Cause, b: Cause) -> Cause:
     """The same cause of several functions, as one."""
     surer = min((a, b), key=lambda c: CONFIDENCE.index(c.confidence))
-    fed = a.fed or b.fed
-    return replace(
-        surer,
-        functions=a.functions + b.functions,
-        since=min(a.since, b.since),
-        evidence=tuple(dict.fromkeys(a.evidence + b.evidence)),
-        confidence="likely" if fed and surer.confidence == "sure" else surer.confidence,
-        changed_since_last_run=a.changed_since_last_run and b.changed_since_last_run,
-        detail=",".join(dict.fromkeys(filter(None, (*a.detail.split(","), *b.detail.split(","))))),
-        against=a.against or b.against,
-        second=a.second and b.second,
-        fed=fed,
+    both = replace(surer, functions=a.functions + b.functions, since=min(a.since, b.since), fed=a.fed or b.fed)
+    details = filter(None, (*a.detail.split(","), *b.detail.split(",")))
+    both = replace(
+        both, evidence=tuple(dict.fromkeys(a.evidence + b.evidence)), detail=",".join(dict.fromkeys(details))
     )
+    changed = a.changed_since_last_run and b.changed_since_last_run
+    both = replace(both, changed_since_last_run=changed, against=a.against or b.against, second=a.second and b.second)
+    return replace(both, confidence="likely") if both.fed and both.confidence == "sure" else both
 
 
 def quoted(text: str) -> str:

@@ -2,39 +2,31 @@
 
 Every failing function gets a cause: from its state (case.py), from what its texts say (weighing.py), from changes
 between its last good run and the failure, or from what feeds it. `sure`: a code or the platform says it and nothing
-contradicts it, or two sources agree. If nothing tells, the cause is `unknown`. Old data behind green runs: data_age.py.
+contradicts it, or two sources agree. If nothing tells, the cause is `unknown`. Old data behind green runs: severity.py.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from runbook.config.schema import Settings
 from runbook.incidents.affected import Evidence, described, find, shape
-from runbook.incidents.case import Case
+from runbook.incidents.case import NETWORK, NO_ANSWER, Case, product, provider, reported, unanswered
 from runbook.incidents.causes import CONFIDENCE, Cause, Causes, merged, quoted
-from runbook.incidents.context import NETWORK, contradiction, product, provider, reported, unanswered
-from runbook.incidents.data_age import green_but_wrong, upstream
+from runbook.incidents.severity import green_but_wrong, upstream
 from runbook.incidents.texts.codes import tables
+from runbook.incidents.texts.signatures import FORMS
 from runbook.incidents.texts.weighing import NEAR, Told, weighed
 from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 
 WORKS = ("failed_deployment",)  # what does not keep a function from working comes last
 OF_CODE = ("crash_after_deploy", "bad_data", "failed_deployment")
-OUTSIDE = ("dependency_outage", "own_network")
 # Functions that fail because of it share one cause: of the whole system, of a source system, or of a product.
 SHARED = ("billing", "service_account", "organization_policy", "capacity", "image_missing")
 OF_SYSTEM, OF_PRODUCT = ("auth_error", "lock"), ("quota", "certificate", "api_disabled", "model_retired")
-_FOR_HOURS = re.compile(r"TotalRequests|DAILY|per day|quotaExceeded(?!.*rate)|daily|per month|monthly", re.IGNORECASE)
-_THINGS = "rows|data|records|input|upstream|batch|partition|snapshot|scores|embeddings|accounts|vectors|features|load"
-_STARVED = re.compile(
-    rf"\b(no|zero|0|empty|missing|without|not yet|stale|old)\b.{{0,40}}\b({_THINGS})\b|\bupstream\b"
-    r"|(rows|data|input|partition).{0,30}\b(stale|old|empty|missing)\b",
-    re.IGNORECASE,
-)
 
 
 def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
@@ -47,27 +39,14 @@ def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
     everyone = tuple(find(seen, settings, moment))
     known = tables(tuple(tuple(row.model_dump().items()) for row in settings.signatures))
     told = {one.function.name: weighed(one.lines, known, one.function.source_system) for one in everyone}
-    cases = {one.function.name: Diagnosed(one, everyone, told, seen, settings) for one in everyone}
+    cases = {one.function.name: Diagnosed(one, seen, everyone, told, settings) for one in everyone}
     found: dict[tuple[str, str], Cause] = {}
-    for cause in (cause for case in cases.values() for cause in _fed(case, cases)):
+    for cause in (cause for case in cases.values() for cause in case.or_of_source(cases)):
         before = found.get((cause.cause, cause.key))
         found[cause.cause, cause.key] = merged(before, cause) if before else cause
     rows = [*found.values(), *green_but_wrong(seen, everyone, settings, moment)]
     rows.sort(key=lambda c: (c.second, c.cause in WORKS, CONFIDENCE.index(c.confidence), -len(c.functions), c.since))
-    cut = tuple(gap for case in cases.values() for gap in case.cut_off())
-    return Causes(tuple(rows), everyone, unknowns + cut)
-
-
-def _fed(case: Diagnosed, cases: dict[str, Diagnosed]) -> list[Cause]:
-    """The causes of one failing function; those of what feeds it, if its own texts only say that data is missing."""
-    starved = any(_STARVED.search(line.text) for line in case.one.lines)
-    if starved and case.causes[0].cause in ("unknown", "bad_data"):
-        above = [cases[name] for name in upstream(case.one.function, case.settings) if name in cases]
-        for root in (c for c in above if c.one.since <= case.one.since and c.causes[0].cause != "unknown"):
-            said = f"{case.name}: {case.one.symptom}; it reads the data of {root.name}"
-            evidence = (said, *case.quote())
-            return [replace(root.causes[0], functions=(case.name,), evidence=evidence, fed=True)]
-    return case.causes
+    return Causes(tuple(rows), everyone, unknowns + tuple(gap for case in cases.values() for gap in case.cut_off()))
 
 
 class Diagnosed(Case):
@@ -76,30 +55,35 @@ class Diagnosed(Case):
     @cached_property
     def causes(self) -> list[Cause]:
         """The cause from the first rule that matches, and a second one if the evidence allows two."""
-        by_state = (self.gone, self.not_called, self.undeployed, self.region)
-        rules = (*by_state, self.by_text, self.stuck, self.newest_change, self.refused)
+        by_state = {"gone": self.gone, "not started": self.not_called, "not deployed": self.undeployed}
+        own = [by_state[self.one.how]] if self.one.how in by_state else []
+        rules = (*own, self.region, self.by_text, self.stuck, self.newest_change, self.refused)
         found = next((cause for rule in rules if (cause := rule())), None) or self.unknown()
-        symptom = f"{self.name}: {self.one.symptom}"
-        later = [f"changed after its last run: {described(c)}" for c in self.changes.since_last_run(found.cause)]
-        code = self.job.code if self.job else 0
-        tried = [f"the last call of the scheduler failed, code {code}"] if code else []
-        changed = found.changed_since_last_run or bool(later)
-        first = replace(found, evidence=(symptom, *found.evidence, *tried, *later), changed_since_last_run=changed)
+        later = [f"changed after its last run: {described(c)}" for c in self.since_last_run(found.cause)]
+        tried = [f"the last call of the scheduler failed, code {self.job.code}"] if self.job and self.job.code else []
+        evidence = (f"{self.name}: {self.one.symptom}", *found.evidence, *tried, *later)
+        first = replace(found, evidence=evidence, changed_since_last_run=found.changed_since_last_run or bool(later))
         return [first, *self.second(first)]
+
+    def or_of_source(self, cases: Mapping[str, Any]) -> list[Cause]:
+        """Its causes; those of what feeds it, if its own texts only say that data is missing. `cases` by function."""
+        starved = any(FORMS["starved"].search(line.text) for line in self.one.lines)
+        if starved and self.causes[0].cause in ("unknown", "bad_data"):
+            above = [cases[name] for name in upstream(self.one.function, self.settings) if name in cases]
+            for root in (c for c in above if c.one.since <= self.one.since and c.causes[0].cause != "unknown"):
+                said = (f"{self.name}: {self.one.symptom}; it reads the data of {root.name}", *self.quote())
+                return [replace(root.causes[0], functions=(self.name,), evidence=said, fed=True)]
+        return self.causes
 
     def by_text(self) -> Cause | None:
         """The cause that its weightiest text tells, by the rules of that cause."""
-        told = self.lead
-        if told is None:
+        if not (told := self.lead):
             return None
         said = quoted(told.text) + (f" ({told.count} similar lines)" if told.count > 1 else "")
         if told.cause == "stuck_etl":
             return self.made("stuck_etl", "likely" if self.one.how == "no end" else "possible", said)
-        if told.cause in OF_CODE:
-            return self.code_or_data(told, said)
-        if told.cause in OUTSIDE:
-            return self.outside(told, said)
-        return self.self_evident(told, said)
+        rules = {**dict.fromkeys(OF_CODE, self.code_or_data), **dict.fromkeys(NO_ANSWER, self.outside)}
+        return rules.get(told.cause, self.self_evident)(told, said)
 
     def self_evident(self, told: Told, said: str) -> Cause:
         """Causes that a text states directly; earlier changes are further evidence."""
@@ -113,7 +97,9 @@ class Diagnosed(Case):
             google = told.match.row.platform or provider(told, self.one) == "google"
             made = self.made(cause, "", said, *who, key=cause if google else thing)
         elif cause == "quota":
-            lasts = "hours" if told.match.row.detail == "hours" or _FOR_HOURS.search(told.line.text) else "seconds"
+            lasts = (
+                "hours" if told.match.row.detail == "hours" or FORMS["for_hours"].search(told.line.text) else "seconds"
+            )
             made = self.made(cause, "", said, f"it lasts for {lasts}", key=thing, detail=lasts)
         against = self._against(told)
         sure = (told.plain or (who and told.match.strength > 1)) and not against
@@ -125,17 +111,17 @@ class Diagnosed(Case):
         """The strongest evidence against a cause: who works although it would fail, or a second text."""
         rivals = (t for t in self.told[self.name][1:] if t.points >= told.points - NEAR and t.match.strength > 1)
         other = next((f"another text: {quoted(t.text)}" for t in rivals), "")
-        return contradiction(told, self.one, self.everyone, self.seen, self.settings) or other
+        return self.contradiction(told) or other
 
     def _secret(self, said: str) -> Cause:
         """A version cannot be read; if it was disabled and the newest ones are enabled now, only a rerun is needed."""
-        off = self.changes.off()
+        off = self.off()
         states = (f"{r.secret}, version {r.version}, is {r.state}" for r in off)
-        evidence = (said, *states, *self.changes.described(self.changes.of_secret))
+        evidence = (said, *states, *self.described(self.of_secret))
         made = self.made("secret", "", *evidence, key=off[0].secret if off else self.system)
-        whole = {r.secret for r in self.seen.secrets.rows} >= set(self.one.function.secrets)
         if off and off[0].state == "DISABLED":
             return replace(made, detail=str(off[0].version))
+        whole = {r.secret for r in self.seen.secrets.rows} >= set(self.one.function.secrets)
         if off or not whole or not re.search("disabled", said, re.IGNORECASE):
             return made
         now = "the newest version of each of its secrets is enabled now"
@@ -150,32 +136,30 @@ class Diagnosed(Case):
             thing = "google network" if incidents else thing
         leads = [(s, self.told[s.function.name][0]) for s in self.everyone if self.told[s.function.name]]
         lost = sorted({provider(t, s) for s, t in leads if unanswered(t)})
-        against = contradiction(told, self.one, self.everyone, self.seen, self.settings)
+        against = self.contradiction(told)
         platform, several = told.line.place == "platform", len(lost) > 1
         # A name that only one vendor's functions cannot resolve is the vendor's, if all of them are hit.
-        alone = {s.function.name for s in self.everyone} >= set(self.neighbours())
+        alone = self.told.keys() >= {f.name for f in self.settings.functions if f.source_system == self.system}
         ours = told.cause == "own_network" and not (told.match.row.hint and against and alone)
         if not incidents and (ours or (unanswered(told) and several)):
             shared = [f"no answer came from {' and '.join(lost)}"] if several else []
-            sure = ours and told.plain and (several or platform)
-            confidence = "sure" if sure else "likely" if several or not against else "possible"
+            confidence = "likely" if several or not against else "possible"
+            confidence = "sure" if ours and told.plain and (several or platform) else confidence
             return self.made("own_network", confidence, said, *shared, key="own_network", against=against)
         titles = [f"{r.feed} reports: {r.title}" for r in incidents]
         together = sum(t.cause == told.cause and product(t, s) == thing for s, t in leads) > 1
-        confidence = "likely" if titles or together else "possible"
-        if titles and told.match.strength > 1 and not against:
-            confidence = "sure"
+        sure = titles and told.match.strength > 1 and not against
+        confidence = "sure" if sure else "likely" if titles or together else "possible"
         return self.made("dependency_outage", confidence, said, *titles, key=thing, against=against)
 
     def code_or_data(self, told: Told, said: str) -> Cause:
         """A change of the table or of the code decides; without one, code that worked before has got other data."""
-        deployed, altered = self.changes.before(self.changes.deploys), self.changes.before(self.changes.of_table)
+        deployed, altered = self.before(self.deploys), self.before(self.of_table)
         plain, key = told.cause == "bad_data" and told.match.strength > 1, shape(told.text)
         if not (altered or plain or deployed) and (changed := self.newest_change()):
             return changed
         if altered and told.cause == "bad_data":
-            confidence = "sure" if plain else "likely"
-            return self.made("bad_data", confidence, said, *map(described, altered), key=key)
+            return self.made("bad_data", "sure" if plain else "likely", said, *map(described, altered), key=key)
         if plain:
             return self.made("bad_data", "likely", said, key=key)
         if deployed:
@@ -194,7 +178,7 @@ class Diagnosed(Case):
             return []
         known = first.cause != "unknown"
         rivals = [t for t in told if t.cause != first.cause and ((t is told[0] and known) or t.match.strength > 1)]
-        beside = () if self.changes.before(self.changes.deploys) else ("crash_after_deploy",)
+        beside = () if self.before(self.deploys) else ("crash_after_deploy",)
         found = [(t.cause, quoted(t.text)) for t in rivals if t.cause not in ("failed_deployment", *beside)]
         if first.cause == "own_network" and not found:
             found = [("dependency_outage", quoted(told[0].text))]

@@ -4,8 +4,6 @@ Covers only functions whose cause is a limit. The deployed limit counts, not the
 could not be read, the limit in params is used and marked as such.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import field
@@ -49,8 +47,7 @@ class Headroom(FactRow):
 
 def headroom_of(causes: Causes, seen: Evidence, settings: Settings) -> tuple[Headroom, ...]:
     """The newest runs of functions that hit a limit, oldest first; each limit that was hit has a row."""
-    known = {f.name: f for f in settings.functions}
-    hit = [(c.cause, known[name]) for c in causes if c.cause in HIT for name in c.functions]
+    hit = [(c.cause, settings.named(name)) for c in causes if c.cause in HIT for name in c.functions]
     each = max(1, min(EACH, ALL // max(1, len(hit))))
     rows: list[Headroom] = []
     for cause, function in hit:
@@ -69,11 +66,11 @@ def _against(what: str, function: Function, seen: Evidence, points: Sequence[_Po
     """Points, given newest first, against the deployed limit."""
     mine = (r for r in seen.functions.rows if r.name == function.name)
     live = next((r for r in mine if mebibytes(r.memory) >= 1 and 0 < r.timeout_s < 1e6), None)
-    memory, seconds = (live.memory, live.timeout_s) if live else (function.memory, function.timeout_s)
-    limit, unit = (round(mebibytes(memory)), "MiB") if what == "memory" else (seconds, "s")
-    by = "deployed" if live else "params"
+    held = live or function
+    limit, unit = (round(mebibytes(held.memory)), "MiB") if what == "memory" else (held.timeout_s, "s")
+    limits = limit, unit, "deployed" if live else "params"
     for when, value, then, ended in reversed(points):
-        yield Headroom(function.name, when, what, value, limit, unit, by, ended, then, (what, ended) in HIT.values())
+        yield Headroom(function.name, when, what, value, *limits, ended, then, (what, ended) in HIT.values())
 
 
 def _used(runs: Sequence[EtlRun], lines: Sequence[LogEntry]) -> Iterator[_Point]:
@@ -92,19 +89,14 @@ def _took(runs: Sequence[EtlRun], lines: Sequence[LogEntry]) -> Iterator[_Point]
     later = None
     for run in runs:
         start, end, ended = run.started_at, run.finished_at, run.status
-        during = ((r.at, _limit(r)) for r in lines if start <= r.at and (not later or r.at < later))
-        stops = [(at, HIT[cause][1]) for at, cause in during if cause]
+        during = [r for r in lines if start <= r.at and (not later or r.at < later)]
+        told = ((r.at, tables().match(r.text, r.platform, "")) for r in during)
+        stops = [(at, HIT[match.row.cause][1]) for at, match in told if match and match.row.cause in HIT]
         if stops and ended != "success":
             end, ended = min(stops)
         took = round((end - start).total_seconds()) if end and end >= start else None
         yield start, took, took, ended if end else "no end"
         later = start
-
-
-def _limit(line: LogEntry) -> str:
-    """The limit that a log entry is about, "" for any other entry."""
-    match = tables().match(line.text, line.platform, "")
-    return match.row.cause if match and match.row.cause in HIT else ""
 
 
 def mebibytes(text: str) -> float:
@@ -120,12 +112,11 @@ def more(cause: str, function: str, rows: Sequence[Headroom]) -> tuple[str, str]
     """
     what = HIT[cause][0]
     mine = [r for r in rows if (r.function, r.what) == (function, what)]
-    limit, unit = mine[-1].limit, mine[-1].unit
+    limit, unit, by = mine[-1].limit, mine[-1].unit, mine[-1].limit_by
     hits = [r for r in mine if r.hit and r.seen]
     seen = max((r.seen for r in hits), default=0)
     described = f"stopped at {seen:,.0f} {unit}; " * bool(hits) + f"the limit is {limit:,} {unit}"
-    if mine[-1].limit_by == "params":
-        described += " in params; the deployed limit could not be read"
+    described += " in params; the deployed limit could not be read" * (by == "params")
     if hits and hits[-1].then < 0.9 * limit:
         return "", f"{described} now"
     if limit >= MOST[what]:
@@ -134,9 +125,5 @@ def more(cause: str, function: str, rows: Sequence[Headroom]) -> tuple[str, str]
     while wanted < seen:
         wanted *= 2
     wanted = min(wanted, MOST[what])
-    return amount(wanted) if what == "memory" else str(wanted), described
-
-
-def amount(mib: int) -> str:
-    """Mebibytes as gcloud writes them: "2Gi", "768Mi"."""
-    return f"{mib // 1024}Gi" if mib % 1024 == 0 else f"{mib}Mi"
+    memory = f"{wanted // 1024}Gi" if wanted % 1024 == 0 else f"{wanted}Mi"  # as gcloud writes it
+    return memory if what == "memory" else str(wanted), described

@@ -1,14 +1,13 @@
 """The P1 page: severity, causes, next steps and whom to call (guide: Incident Response, Contacts)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of
+from runbook.context import Context
 from runbook.display import blocks
 from runbook.display.text import Row, show
 from runbook.incidents.affected import Evidence
@@ -25,10 +24,6 @@ from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Plan
 from runbook.model.rows import INTERNAL, FactRow
 from runbook.plans.base import message, rows_of
-
-if TYPE_CHECKING:
-    from runbook.context import Context
-
 
 # The guide's table "Severity Levels": response times.
 ANSWER = {"P1": timedelta(minutes=15), "P2": timedelta(hours=1), "P3": timedelta(hours=4), "P4": timedelta(days=1)}
@@ -69,8 +64,7 @@ class Page:
         rows = []
         if self.causes or self.severity == "unknown":
             verdict = Verdict.alert if self.causes else Verdict.unknown
-            by = f"respond by {show(self.answer_by)}"
-            rows = [Finding("severity", self.severity, self.why, by, verdict)]
+            rows = [Finding("severity", self.severity, self.why, f"respond by {show(self.answer_by)}", verdict)]
         for c in self.causes:
             first = next((": ".join(filter(None, (s.do, s.command))) for s in self.steps if s.of is c), "")
             said = f"{c.title} ({c.confidence})"
@@ -88,8 +82,7 @@ class Page:
 
     def notice(self, request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
         """A message to each contact in `request.notify` not yet notified of this incident, or why there is none."""
-        plan = Plan("notify", "", (), {}, Findings())
-        contacts = names_of(request.notify)
+        plan, contacts = Plan("notify", "", (), {}, Findings()), names_of(request.notify)
         try:
             notified = {row.contact for row in rows_of(seen.notified, "a message")} if contacts else set()
         except Refused as refusal:
@@ -117,8 +110,7 @@ def page(run: Context, seen: Seen) -> Page:
     facts = Evidence(*(getattr(seen, name) for name in Evidence._fields))
     causes = diagnose(facts, run.settings, run.moment)
     headroom = headroom_of(causes, facts, run.settings)
-    detected = run.request.values.get("detected_at", "")
-    began = moment_of(detected, run.moment.at, run.settings.zone).at
+    began = moment_of(run.request.values.get("detected_at", ""), run.moment.at, run.settings.zone).at
     level, why = severity(causes, facts, run.settings, run.moment)
     by = run.moment.local(began + ANSWER[level])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
@@ -132,8 +124,8 @@ def page(run: Context, seen: Seen) -> Page:
         steps.append(PageStep("nobody else can sign now", "open it as on-call; then sign alone", line, "", None))
     found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), headroom)
     run.answer = tuple(answer(found))
-    noticed = run.moment.parameter(began)
-    run.judge("causes", found.findings, *facts, again={"detected_at": noticed} if causes else {})
+    again = {"detected_at": run.moment.parameter(began)} if causes else {}
+    run.judge("causes", found.findings, *facts, again=again)
     return found
 
 

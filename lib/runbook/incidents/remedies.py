@@ -1,11 +1,10 @@
 """The fix of a cause, and the runbook that applies it (guide: Common Issues & Fixes, Quick fixes). Pure."""
 
-from __future__ import annotations
-
 import re
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from runbook.config.data_file import table
 from runbook.config.schema import Function, Settings
@@ -14,15 +13,8 @@ from runbook.incidents.headroom import HIT, Headroom, more
 from runbook.model.command import command
 from runbook.model.moment import Moment
 
-
-class Step(NamedTuple):
-    """What to do, the command for it, and the runbook that the command runs; "" if there is none."""
-
-    do: str
-    line: str = ""
-    runbook: str = ""
-
-
+# What to do, the command for it, and the runbook that the command runs; "" if there is none.
+Step = namedtuple("Step", "do line runbook", defaults=("", ""))
 Run = Callable[..., Step]
 FIXES: dict[str, dict[str, Any]] = table(__file__, "fixes.yaml")
 
@@ -34,7 +26,6 @@ def remedy_steps(
 
     `place` has environment, world and incident for the commands; `headroom` are the rows of `headroom_of`.
     """
-    one = next(f for f in settings.functions if f.name == cause.functions[0])
 
     def run(do: str, runbook: str, **more: object) -> Step:
         where = {name: place[name] for name in ("environment", "world")}
@@ -51,13 +42,12 @@ def remedy_steps(
     known = FIXES.get(cause.cause, {})
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
         return again("it changed after its last run: run {} again, and run this page again")
-    fixed = _fix(cause, one, settings, moment, headroom, run)
+    fixed = _fix(cause, settings, moment, headroom, run)
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
-def _fix(
-    cause: Cause, one: Function, settings: Settings, moment: Moment, headroom: Sequence[Headroom], run: Run
-) -> list[Step]:
+def _fix(cause: Cause, settings: Settings, moment: Moment, headroom: Sequence[Headroom], run: Run) -> list[Step]:
+    one = settings.named(cause.functions[0])
     if cause.cause in HIT:
         return [_limit(cause, one, headroom, run)]
     if cause.cause == "quota":
@@ -70,14 +60,10 @@ def _fix(
     if cause.cause == "permission":
         return [_permission(cause, settings)]
     known = FIXES[cause.cause]
-    names = {"function": one.name, "functions": ",".join(cause.functions), "region": settings.region}
-    names |= {"project": settings.project, "source": "sample" if settings.environment == "sandbox" else "PATH"}
-    names |= {"jobs": cause.detail}
-    rest = (
-        f" (the same for {', '.join(cause.functions[1:])})"
-        if cause.functions[1:] and "{function}" in str(known)
-        else ""
-    )
+    names = {"function": one.name, "jobs": cause.detail, "region": settings.region, "project": settings.project}
+    names["source"] = "sample" if settings.environment == "sandbox" else "PATH"
+    others = ", ".join(cause.functions[1:]) if "{function}" in str(known) else ""
+    rest = f" (the same for {others})" if others else ""
     if "runbook" not in known:
         return [Step(known["fix"] + rest, known.get("line", "").format_map(names))]
     return [run(known["fix"] + rest, known["runbook"], **{k: v.format_map(names) for k, v in known["with"].items()})]
@@ -116,8 +102,7 @@ def _credential(cause: Cause, one: Function, run: Run) -> list[Step]:
     """Enable the disabled version; if none was disabled, a new credential for the secret that the evidence names."""
     secrets = [cause.key] if cause.key in one.secrets else sorted(one.secrets, key=lambda s: -_named(s, cause))
     if cause.cause == "secret" and cause.detail:
-        back = {"secret": secrets[0], "version": cause.detail, "to": "enable"}
-        return [run("enable the version again", "retire_secret", **back)]
+        return [run("enable the version again", "retire_secret", secret=secrets[0], version=cause.detail, to="enable")]
     best = [s for s in secrets if _named(s, cause) == _named(secrets[0], cause)] if secrets else []
     said = "get a new credential" + ("; if it is for {}, rotate it" if len(best) > 1 else " and rotate {}")
     return [run(said.format(s), "rotate_secret", secret=s) for s in best] or [Step("get a new credential")]

@@ -1,14 +1,18 @@
 """The severity, from the guide's table: what does not work now, and how old the data is. Pure."""
 
-from __future__ import annotations
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import groupby, takewhile
 
-from collections.abc import Sequence
-
-from runbook.config.schema import Settings
-from runbook.incidents.affected import Evidence
-from runbook.incidents.causes import Causes
+from runbook.config.schema import Function, Settings
+from runbook.incidents.affected import Evidence, FailingFunction
+from runbook.incidents.causes import Cause, Causes
 from runbook.model.moment import Moment
+from runbook.model.rows import EtlRun
 
+ENOUGH = {1.5: 3, 4: 2}  # so many empty runs of a function that runs more often than every so many hours are no chance
 OF_DATA = ("stale_data", "nothing_written")
 
 
@@ -27,53 +31,101 @@ def severity(causes: Causes, seen: Evidence, settings: Settings, moment: Moment)
         return "P1", f"{len(down)} of {total} functions do not work"
     if not down and (seen.functions.gaps or seen.runs.gaps):
         return "unknown", "no failing function found, but functions or runs could not be read"
-    late = old_tables(seen, settings, moment)
     if down & {f.name for f in settings.functions if settings.tables.scores.name in f.tables}:
         return "P2", f"account scoring does not work ({names})"
     if systems := _whole_systems(down, settings):
         return "P2", f"no function of {' and '.join(systems)} works: {names}"
-    fed = {f.name for f in settings.functions if set(f.tables) & set(late)}
-    of_data = {name for c in causes if c.cause in OF_DATA for name in c.functions}
-    if reason := [f"{t}: {why}" for t, why in late.items() if _fed(t, settings) & (down | of_data)]:
-        return "P2", f"{'; '.join(reason)} ({few(sorted(fed & (down | of_data)))})"
+    late = old_tables(seen, settings, moment)
+    blamed = down.union(*(c.functions for c in causes if c.cause in OF_DATA))
+    fed = {t: {f.name for f in settings.functions if t in f.tables} & blamed for t in late}
+    if reason := [f"{t}: {why}" for t, why in late.items() if fed[t]]:
+        return "P2", f"{'; '.join(reason)} ({few(sorted(set().union(*fed.values())))})"
     if down:
         return "P3", f"{len(down)} of {total} functions down: {names}; the data is within its limits"
     if causes:
-        return "P4", "every function works; " + few(sorted({_SAID.get(c.cause, c.title) for c in causes}))
+        said = {"a deployment failed" if c.cause == "failed_deployment" else c.title for c in causes}
+        return "P4", "every function works; " + few(sorted(said))
     return "P4", "no failing function found" + ", but not everything could be read" * bool(causes.unknowns)
-
-
-_SAID = {"failed_deployment": "a deployment failed"}
 
 
 def old_tables(seen: Evidence, settings: Settings, moment: Moment) -> dict[str, str]:
     """The tables whose newest row is older than their limit, and how old it is in words; an empty table is too old."""
-    ages = {r.table_name: r for r in seen.freshness.rows}
+    ages = {r.table_name: r.minutes_stale for r in seen.freshness.rows}
     found = {}
     for table in (t for t in settings.tables.freshness if t.name in ages):
-        minutes = ages[table.name].minutes_stale
+        minutes = ages[table.name]
         if minutes is None or minutes > table.limit_hours * 60:
             age = "it has no rows" if minutes is None else f"its newest row is {minutes / 60:.0f} h old"
             found[table.name] = f"{age}, the limit is {table.limit_hours:g} h"
-    scores, limit = settings.tables.scores.name, settings.thresholds.scores.warn_days
-    days = [(moment.today - r.score_date).days for r in seen.scores.rows]
-    if days and min(days) > limit:
-        found[scores] = f"its newest score is {min(days)} days old, the limit is {limit}"
+    limit = settings.thresholds.scores.warn_days
+    age = min(((moment.today - r.score_date).days for r in seen.scores.rows), default=0)
+    if age > limit:
+        found[settings.tables.scores.name] = f"its newest score is {age} days old, the limit is {limit}"
     return found
 
 
 def _whole_systems(down: set[str], settings: Settings) -> list[str]:
     """The source systems with several functions of which none works."""
-    names: dict[str, list[str]] = {}
-    for function in settings.functions:
-        names.setdefault(function.source_system, []).append(function.name)
-    return sorted(system for system, mine in names.items() if len(mine) > 1 and set(mine) <= down)
-
-
-def _fed(table: str, settings: Settings) -> set[str]:
-    return {f.name for f in settings.functions if table in f.tables}
+    count = Counter(f.source_system for f in settings.functions)
+    works = {f.source_system for f in settings.functions if f.name not in down}
+    return sorted(system for system, n in count.items() if n > 1 and system not in works)
 
 
 def few(names: Sequence[str]) -> str:
     """Up to three names; if there are more, two names and how many more, so that the line fits the screen."""
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+# --- data that is wrong although runs are green: tables older than their limit, and runs that wrote nothing
+
+
+def green_but_wrong(
+    seen: Evidence, failing: tuple[FailingFunction, ...], settings: Settings, moment: Moment
+) -> Iterator[Cause]:
+    """A cause for each working function that wrote nothing or whose tables are too old, unless what feeds it fails."""
+    down = {f.function.name for f in failing}
+    old = old_tables(seen, settings, moment)
+    gone = {name.rsplit(".", 1)[-1] for name in seen.freshness.absent}
+    for function in settings.functions:
+        if {function.name, *upstream(function, settings)} & down:
+            continue
+        late = [f"{table}: {old[table]}" for table in function.tables if table in old]
+        good = [r for r in seen.runs.rows if r.function == function.name and r.status == "success"]
+        newest = [r.newest for r in seen.freshness.rows if r.table_name in function.tables and r.newest]
+        since = min([*newest, good[0].started_at if good else moment.at])
+        if missing := [table for table in function.tables if table in gone]:
+            said = f"BigQuery answers that {missing[0]} does not exist"
+            yield Cause("table_missing", (function.name,), since, "sure", (said,), missing[0])
+        elif empty := _wrote_nothing(function, good, moment):
+            yield replace(empty, evidence=(*empty.evidence, *late), confidence="sure" if late else empty.confidence)
+        elif late and good and not seen.runs.gaps:
+            said = f"{function.name}: its run of {good[0].started_at:%H:%M} succeeded"
+            yield Cause("stale_data", (function.name,), since, "sure", (*late, said), function.name)
+
+
+def _wrote_nothing(function: Function, good: list[EtlRun], moment: Moment) -> Cause | None:
+    """Its newest runs wrote no row, nearly all earlier ones did, and that cannot be chance."""
+    runs = [r for r in good if r.records is not None]
+    empty = list(takewhile(lambda r: r.records == 0, runs))
+    before = runs[len(empty) :]
+    longest = max((len(list(group)) for none, group in groupby(before, lambda r: r.records == 0) if none), default=0)
+    if not empty or not before or len(empty) < 2 * longest or sum(r.records == 0 for r in before) * 4 > len(before):
+        return None
+    between = empty[-1].started_at - before[0].started_at
+    enough = next((count for often, count in ENOUGH.items() if between < timedelta(hours=often)), 1)
+    if len(empty) < enough and moment.at - empty[-1].started_at < timedelta(hours=4):
+        return None
+    usual = sorted(r.records or 0 for r in before)[len(before) // 2]
+    said = f"{function.name}: {len(empty)} successful runs wrote 0 rows; usual are about {usual:,}"
+    since, sure = empty[-1].started_at, "sure" if len(empty) > 2 else "likely"
+    return Cause("nothing_written", (function.name,), since, sure, (said,), function.name)
+
+
+def upstream(function: Function, settings: Settings) -> list[str]:
+    """The functions whose data a function reads, directly or through others."""
+    found, wanted = list[str](), list(function.after)
+    while wanted:
+        if (name := wanted.pop(0)) not in found:
+            found.append(name)
+            wanted += settings.named(name).after
+    return found

@@ -6,55 +6,38 @@ module.Class), `says` (a regular expression on the message), `platform` (the sam
 a warning or a retry in itself; `detail`: what the fix needs. The most specific row wins, then that of a vendor.
 """
 
-from __future__ import annotations
-
 import re
-from collections import defaultdict
+from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from runbook.config import signatures as signatures_of_params
 from runbook.config.data_file import YAML_LOADER
-from runbook.incidents.texts.signatures import Signature, signatures
+from runbook.incidents.texts.signatures import FORMS, Signature, signatures
 
 FOLDER = Path(__file__).parents[1] / "codes"
 WHOLE = 28  # characters of a platform's text that a function's own line must have, to be a copy of it
-# https://cloud.google.com/apis/design/errors#error_codes: as general as an HTTP status.
-_GENERAL = re.compile(
-    "CANCELLED|UNKNOWN|INVALID_ARGUMENT|DEADLINE_EXCEEDED|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|RESOURCE_EXHAUSTED"
-    "|FAILED_PRECONDITION|ABORTED|OUT_OF_RANGE|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|UNAUTHENTICATED"
-    "|invalid|invalidQuery|badRequest|failedPrecondition|notFound|forbidden|internalError|VALIDATION_ERROR|BAD_REQUEST"
-)
 OF_CODE = ("crash_after_deploy", "bad_data")  # causes that an exception's class alone says least about
 _ALIASES = {"vertex_ai": ("vertex", "aiplatform", "gemini"), "gmail": ("gmail",), "google_calendar": ("calendar/v3",)}
 _NAMED = ("salesforce", "hubapi", "hubspot", "bigquery", "aiplatform", "google.api_core", "secretmanager")
 
 
-class Code(NamedTuple):
-    """One row of a table; "" is no condition."""
+_FIELDS = signatures_of_params.Signature.model_fields
 
-    cause: str
-    code: str = ""
-    http: str = ""
-    exception: str = ""
-    says: re.Pattern[str] | None = None
-    platform: re.Pattern[str] | None = None
-    signal: int = 0
-    system: str = ""
-    detail: str = ""
-    hint: bool = False
-    final: bool = True
-    source: str = ""
+
+class Code(namedtuple("Code", _FIELDS, defaults=[field.default for field in _FIELDS.values()][1:])):
+    """One row of a table, with the fields of a row of params; "" is no condition. Expressions are compiled."""
 
     @property
     def strength(self) -> int:
         """3 for a code or a published text, 2 for a status or an exception of a library, 1 for any other exception."""
         if self.hint:
             return 0
-        specific = self.code and not _GENERAL.fullmatch(self.code)
+        specific = self.code and not FORMS["general"].fullmatch(self.code)
         if specific or self.platform or self.signal or (self.says and (self.exception or self.http or self.code)):
             return 3
         return 1 if self.exception and not self.http and self.cause in OF_CODE else 2
@@ -64,28 +47,21 @@ class Code(NamedTuple):
         """The more specific row is greater."""
         conditions = (self.code, self.http, self.exception, self.says, self.platform, self.signal)
         first = self.cause not in ("crash_after_deploy", "failed_deployment")  # what follows from another cause
-        kind = 2 if self.platform or (self.code and not _GENERAL.fullmatch(self.code)) else int(bool(self.says))
-        special = bool(self.system), kind, self.final
-        return self.strength, sum(map(bool, conditions)), first, *special
+        kind = 2 if self.platform or (self.code and not FORMS["general"].fullmatch(self.code)) else int(bool(self.says))
+        return self.strength, sum(map(bool, conditions)), first, bool(self.system), kind, self.final
 
     def holds(self, one: Signature, platform: bool, system: str, text: str) -> bool:
         """Whether each condition holds."""
-        if self.system and not _about(self.system, system, text):
-            return False
-        if self.code and (self.code not in one.codes or (platform and _GENERAL.fullmatch(self.code))):
-            return False
-        if self.http and (platform or not re.fullmatch(self.http.replace("x", r"\d"), str(one.http))):
-            return False
-        if self.exception and self.exception not in (one.exception, f"{one.module}.{one.exception}"):
-            return False
-        if self.signal and self.signal != one.signal:
-            return False
-        if self.says and not self.says.search(one.message):
-            return False
-        if not self.platform:
-            return True
-        found = self.platform.search(one.message)
-        return bool(found and (platform or found.end() - found.start() >= WHOLE))
+        wanting = (
+            (self.system and not _about(self.system, system, text))
+            or (self.code and (self.code not in one.codes or (platform and FORMS["general"].fullmatch(self.code))))
+            or (self.http and (platform or not re.fullmatch(self.http.replace("x", r"\d"), str(one.http))))
+            or (self.exception and self.exception not in (one.exception, f"{one.module}.{one.exception}"))
+            or self.signal not in (0, one.signal)
+            or (self.says and not self.says.search(one.message))
+        )
+        found = self.platform.search(one.message) if self.platform and not wanting else None
+        return bool(found and (platform or found.end() - found.start() >= WHOLE)) if self.platform else not wanting
 
 
 class Match(NamedTuple):
@@ -105,16 +81,11 @@ class Tables:
     """Rows by what they ask for."""
 
     def __init__(self, rows: Iterable[Code]):
-        self.rows = tuple(rows)
-
-    @cached_property
-    def _index(self) -> Mapping[str, list[Code]]:
-        """Rows by code, exception and signal; those with only a status or a text under ""."""
-        found = defaultdict(list)
-        for row in self.rows:
+        # Rows by code, exception and signal; those with only a status or a text under "".
+        self._index: dict[str, list[Code]] = {}
+        for row in rows:
             key = row.code or row.exception.rsplit(".", 1)[-1] or (row.signal and f"signal {row.signal}") or ""
-            found["platform" if row.platform and not key else key].append(row)
-        return found
+            self._index.setdefault("platform" if row.platform and not key else key, []).append(row)
 
     def match(self, text: str, platform: bool, system: str) -> Match | None:
         """The most specific row for a text, the last exception before those that led to it."""

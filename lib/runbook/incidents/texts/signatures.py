@@ -5,61 +5,44 @@ are not part of the message and are never a code, because they can be the words 
 of an error (JSON, or Python's form of it) under the keys below is a code or a message of the service.
 """
 
-from __future__ import annotations
-
 import errno
 import re
 import signal as signals
+from collections import namedtuple
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
 
 from runbook.config.data_file import table
 
 LONG = 20_000  # characters of a text that are read
 _DEPTH = 8  # levels of nested objects that are read
 _MOST = 5  # exceptions that are read in the message of another one
-_CHAINED = re.compile(
-    r"During handling of the above exception, another exception occurred:"
-    r"|The above exception was the direct cause of the following exception:"
-)
 _TRACE = "Traceback (most recent call last)"
-_FRAME = re.compile(r'File "[^"\n]{1,300}", line \d+(?:, in \S+)?')
-_BARE = re.compile(r"^\s*(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Timeout)(?= )")
-_BLOCK = re.compile(r"\{[^{}]*\}|\{[^{}]*$")
-_ERRNO = re.compile(r"\[(?:Errno|WinError) (-?\d{1,4})\]")
 _RESOLVER = {"-2": "EAI_NONAME", "-3": "EAI_AGAIN", "-5": "EAI_NODATA"}
-_WORD = re.compile(r"(?<![\w@/])[A-Za-z][A-Za-z0-9_]{3,60}(?![\w@])")
-_FORMS = table(__file__, "forms.yaml")
-_EXCEPTION, _PAIR, _SAID = (re.compile(_FORMS[name]) for name in ("exception", "pair", "said"))
-_CAUSED, _SIGNAL, _KEYS = re.compile(_FORMS["caused"]), re.compile(_FORMS["signal"]), _FORMS["keys"]
-_WRAPPED, _HTTP, _NOT_SAID = ([re.compile(form) for form in _FORMS[name]] for name in ("wrapped", "http", "not_said"))
+_DATA = table(__file__, "forms.yaml")
+FORMS = {name: re.compile(form) for name, form in _DATA.items() if isinstance(form, str)}
+_WRAPPED, _HTTP, _NOT_SAID = ([re.compile(form) for form in _DATA[name]] for name in ("wrapped", "http", "not_said"))
+_EXCEPTION, _KEYS = FORMS["exception"], _DATA["keys"]
 
 
-class Signature(NamedTuple):
+_FIELDS = "exception module http codes message signal chained line"
+
+
+class Signature(namedtuple("Signature", _FIELDS, defaults=("", "", 0, (), "", 0, False, ""))):
     """What can be recognized in a text. `codes` have the most specific first; `http` and `signal` are 0 if not told.
 
     `chained`: of an exception that was only the cause of the last one. `line` is the part of the text to quote.
     """
-
-    exception: str = ""
-    module: str = ""
-    http: int = 0
-    codes: tuple[str, ...] = ()
-    message: str = ""
-    signal: int = 0
-    chained: bool = False
-    line: str = ""
 
 
 @lru_cache(4096)
 def signatures(text: str) -> tuple[Signature, ...]:
     """The signatures of a text: of its last exception (or the whole text), of those in it, and of those before it."""
     head, _, trace = text[:LONG].partition(_TRACE)
-    *earlier, last = _CHAINED.split(trace)
+    *earlier, last = FORMS["chained"].split(trace)
     if trace:  # an exception without a message stands first, before what the framework says
-        head = _BARE.sub(r"\g<0>:", head)
+        head = FORMS["bare"].sub(r"\g<0>:", head)
     found = [*_read(head)] if head.strip() else []
     if trace and not (found and found[0].exception):
         found = [*_read(_last(last)), *found]
@@ -69,7 +52,7 @@ def signatures(text: str) -> tuple[Signature, ...]:
 
 def _last(trace: str) -> str:
     """The exception of a traceback: what follows its last frame, without the line of code."""
-    frames = [match.end() for match in _FRAME.finditer(trace)]
+    frames = [match.end() for match in FORMS["frame"].finditer(trace)]
     tail = trace[frames[-1] :] if frames else trace
     found = sorted(_EXCEPTION.finditer(tail), key=lambda m: tail[m.end() : m.end() + 1] == "(")
     return tail[found[0].start() :] if found else tail
@@ -81,18 +64,19 @@ def _read(text: str) -> Iterator[Signature]:
     body = text[found.end() :].lstrip(": ") if found else text
     module, name = ((found[1] or "").rstrip("."), found[2] or found[3]) if found else ("", "")
     codes, said, plain = _bodies(body)
-    message = _cleaned(" ".join((_unwrapped(plain), *said)))
+    message = " ".join((_unwrapped(plain), *said))
+    for part in _NOT_SAID:
+        message = part.sub("…", message)
+    message = " ".join(message.split())
     line = " ".join(text[found.start() if found else 0 :].split())
-    words = [w for w in _WORD.findall(message) if _like_a_code(w)]
-    numbers = [_RESOLVER.get(n) or errno.errorcode.get(int(n), "") for n in _ERRNO.findall(message)]
+    words = [w for w in FORMS["word"].findall(message) if _like_a_code(w)]
+    numbers = [_RESOLVER.get(n) or errno.errorcode.get(int(n), "") for n in FORMS["errno"].findall(message)]
     status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 0)
     known = tuple(dict.fromkeys(c for c in (*codes, *numbers, *words) if c and not c.isdigit()))
-    yield Signature(name, module, _http(message, bool(name)) or status, known, message, _signal(message), line=line)
+    yield Signature(name, module, _http(message) or status, known, message, _signal(message), line=line)
     for inner in islice(_EXCEPTION.finditer(message), _MOST) if name or "aised" in body else ():
         inside = message[inner.end() :]
-        yield Signature(
-            inner[2] or inner[3], (inner[1] or "").rstrip("."), _http(inside, True), known, inside, line=line
-        )
+        yield Signature(inner[2] or inner[3], (inner[1] or "").rstrip("."), _http(inside), known, inside, line=line)
 
 
 def _outside(text: str, position: int) -> bool:
@@ -105,14 +89,12 @@ def _bodies(text: str) -> tuple[list[str], list[str], str]:
     found: list[tuple[int, str]] = []
     said: list[str] = []
     for _ in range(_DEPTH):
-        blocks = _BLOCK.findall(text)
+        blocks = FORMS["block"].findall(text)
         for block in blocks:
-            pairs = [(key, value or number) for key, value, number in _PAIR.findall(block) if key in _KEYS]
+            pairs = [(key, value or number) for key, value, number in FORMS["pair"].findall(block) if key in _KEYS]
             found += ((_KEYS.index(key), value) for key, value in pairs)
-            said += (a or b for a, b in _SAID.findall(block.replace('\\"', '"')) if pairs or "Message" in block)
-        if not blocks:
-            break
-        text = _BLOCK.sub(" … ", text)
+            said += (a or b for a, b in FORMS["said"].findall(block.replace('\\"', '"')) if pairs or "Message" in block)
+        text = FORMS["block"].sub(" … ", text)
     return [value for _, value in sorted(found, key=lambda one: one[0])], said, text
 
 
@@ -120,13 +102,7 @@ def _unwrapped(text: str) -> str:
     """A message without the quotes that libraries put around what the service or another exception says."""
     for wrapped in _WRAPPED:
         text = wrapped.sub(lambda m: f" {next(filter(None, m.groups()), '')} ", text)
-    return _CAUSED.sub(lambda m: re.sub(r"(?<=[(,\[])\s*['\"]|['\"](?=[),\]])", " ", m[0]), text)
-
-
-def _cleaned(text: str) -> str:
-    for part in _NOT_SAID:
-        text = part.sub("…", text)
-    return " ".join(text.split())
+    return FORMS["caused"].sub(lambda m: re.sub(r"(?<=[(,\[])\s*['\"]|['\"](?=[),\]])", " ", m[0]), text)
 
 
 def _like_a_code(word: str) -> bool:
@@ -134,16 +110,12 @@ def _like_a_code(word: str) -> bool:
     return word.isupper() or "_" in word or bool(re.match(r"[a-z]+[A-Z]|[A-Z][a-z]+[A-Z]", word))
 
 
-def _http(message: str, exception: bool) -> int:
-    for form in _HTTP:
-        if found := form.search(message):
-            return int(next(filter(None, found.groups())))
-    return 0
+def _http(message: str) -> int:
+    found = next(filter(None, (form.search(message) for form in _HTTP)), None)
+    return int(found[found.lastindex or 0]) if found else 0
 
 
 def _signal(message: str) -> int:
-    found = _SIGNAL.search(message)
-    told = next(filter(None, found.groups()), "") if found else ""
-    if told.isdigit():
-        return int(told)
-    return int(getattr(signals, told.upper(), 0)) if told.upper() in signals.Signals.__members__ else 0
+    found = FORMS["signal"].search(message)
+    told = found[found.lastindex or 0].upper() if found else ""
+    return int(told if told.isdigit() else signals.Signals.__members__.get(told, 0))

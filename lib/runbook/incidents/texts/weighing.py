@@ -3,28 +3,18 @@
 A text counts by where it stands, by how much its row says, and by whether it is new since the failure began.
 """
 
-from __future__ import annotations
-
-import re
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbook.incidents.affected import Line
 from runbook.incidents.texts.codes import Match, Tables
+from runbook.incidents.texts.signatures import FORMS
 
 _PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10}
 _STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
 _LEAST = 10  # points below which a text proves nothing
 NEAR = 10  # points: a second cause that is so near contradicts the first
-WENT_ON = re.compile(
-    r"\b(went on|continu(ed|ing)|succeeded|(next|second) attempt (worked|ok|2\d\d)|retried,? ok|recovered|skipped"
-    r"|slept|waited \d+ s|done)\b",
-    re.IGNORECASE,
-)
-_AGAIN = re.compile(
-    r"\bretrying\b|\bwill (retry|try again)\b|\bretry in\b|\bbacking off\b|\bsleeping\b|\battempt \d+\b(?!.*giving up)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -44,18 +34,13 @@ class Told:
 
 def weighed(lines: Iterable[Line], tables: Tables, system: str) -> list[Told]:
     """The causes that texts tell, the weightiest first; each cause once."""
-    best: dict[str, Told] = {}
-    count: dict[str, int] = {}
+    same = defaultdict(list)
     for line in lines:
         match = tables.match(line.text, line.place == "platform", system)
-        if match is None or match.row.cause == "unknown":
-            continue
-        told, cause = Told(match, line, _points(line, match)), match.row.cause
-        if told.points >= _LEAST:
-            count[cause] = count.get(cause, 0) + 1
-            if cause not in best or told.points >= best[cause].points:
-                best[cause] = told
-    found = [Told(t.match, t.line, t.points, count[c]) for c, t in best.items()]
+        if match and match.row.cause != "unknown" and (points := _points(line, match)) >= _LEAST:
+            same[match.row.cause].append(Told(match, line, points))
+    # Of texts with the same points, the last.
+    found = [replace(max(reversed(all_), key=lambda t: t.points), count=len(all_)) for all_ in same.values()]
     # "Still running" is also logged after another cause stopped a run, and about slow runs, so other causes win.
     return sorted(found, key=lambda t: (t.cause != "stuck_etl" or len(found) == 1, t.points), reverse=True)
 
@@ -64,11 +49,9 @@ def _points(line: Line, match: Match) -> int:
     own = line.place == "run"
     points = _PLACE[line.place] + _STRENGTH[match.strength]
     points -= (25 if own else 10) * (not line.newest)
-    points -= 20 * (not line.new)
-    points -= 15 * (not match.row.final)
-    points -= 15 * match.signature.chained
+    points -= 20 * (not line.new) + 15 * (not match.row.final) + 15 * match.signature.chained
     # That an instance does not start is what follows from something else.
     points -= 12 * (match.row.cause == "crash_after_deploy" and bool(match.row.platform))
     if not own and match.row.cause != "stuck_etl":
-        points -= 40 if WENT_ON.search(line.text) else 15 if _AGAIN.search(line.text) else 0
+        points -= 40 if FORMS["went_on"].search(line.text) else 15 if FORMS["again"].search(line.text) else 0
     return points
