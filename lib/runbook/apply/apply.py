@@ -6,8 +6,6 @@ After an interruption, apply the same plan again; after a crash, with `--takeove
 the changes that are done, and applies the rest under the same approvals until they expire.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace

@@ -4,8 +4,6 @@ A message says what changes, why, until when, and the command that signs. It has
 only approval. These are the only messages that a run sends without a plan of its own, and each is sent once.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

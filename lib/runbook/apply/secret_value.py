@@ -4,8 +4,6 @@ A secret's value comes from a file, from an environment variable, or from the ru
 hidden prompt and passes it to the kernel through a pipe. It is read once, when it is needed, and kept only in memory.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -1,7 +1,5 @@
 """Signs one plan as one person in one role."""
 
-from __future__ import annotations
-
 import secrets
 from datetime import datetime, timedelta
 from pathlib import Path

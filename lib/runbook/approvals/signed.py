@@ -8,8 +8,6 @@ findings that are known.
 As an approval, each is for one target, environment and store, and counts only while its signature is verified.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Iterator

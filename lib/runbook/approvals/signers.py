@@ -12,8 +12,6 @@ has two demo people instead, in the records directory. They sign in a separate n
 valid for a real system.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat

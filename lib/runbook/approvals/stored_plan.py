@@ -1,7 +1,5 @@
 """A plan in a record store, or in a file that somebody sent: find it, show it to its approver, and sign it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The terms for applying a plan, from the settings: who signs, and when an approval is valid."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 

@@ -8,8 +8,6 @@ The terms in a plan file are for display only: approving and applying derive the
 stop mistakes, stale plans and replays. They do not stop an attacker who may deploy: IAM does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The journal of a run: one JSON line for each event that must survive a crash."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

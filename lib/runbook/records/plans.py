@@ -1,7 +1,5 @@
 """Plan files: the format of a plan and its terms in the record store, and the newest valid file of a plan."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import UTC, datetime

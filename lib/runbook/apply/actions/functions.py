@@ -4,8 +4,6 @@ https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services/
 https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/patch
 """
 
-from __future__ import annotations
-
 import hashlib
 
 from runbook.apply.actions.base import Action, Observation, Send, side

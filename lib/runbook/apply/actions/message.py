@@ -4,8 +4,6 @@ No service reports whether a person has read it, so the record store notes that 
 note, the message is sent again: twice is better than never.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 from runbook.apply.actions.base import Action, Observation, Send

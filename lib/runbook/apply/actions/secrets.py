@@ -1,7 +1,5 @@
 """Versions of a secret (https://cloud.google.com/secret-manager/docs/reference/rest)."""
 
-from __future__ import annotations
-
 import base64
 
 from runbook.apply.actions.base import Action, Observation, Send, side

@@ -1,7 +1,5 @@
 """Copies and columns of tables, by jobs (https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/insert)."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from runbook.apply.actions.base import Action, Observation, Send
