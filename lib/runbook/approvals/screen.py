@@ -4,19 +4,15 @@ It fits 80 columns. Gates, and what an incident's page said, are as of the plann
 the gates again.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from runbook.approvals.stored_plan import Found
 from runbook.display.text import visible
 from runbook.model.actions import Notify
 from runbook.records.files import json_of
 from runbook.records.record import is_report
-
-if TYPE_CHECKING:
-    from runbook.approvals.stored_plan import Found
 
 WIDTH = 80
 NEWEST = 50  # runs in which the page of an incident is looked for

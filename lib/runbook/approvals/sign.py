@@ -3,7 +3,7 @@
 import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook.approvals.signers import Signers
 from runbook.approvals.ssh import sign
@@ -16,27 +16,20 @@ from runbook.model.operations import Rule
 from runbook.records.plans import PlanFile, Terms, clock, plan_of, utc_text
 from runbook.records.store import Store
 
+if TYPE_CHECKING:
+    from runbook.approvals.stored_plan import Found
+
 
 def approve(
-    plan_file: bytes,
-    person: str,
-    role: str,
-    reason: str,
-    key: Path,
-    *,
-    rule: Rule,
-    signers: Signers,
-    store: Store,
-    now: datetime,
-    opening: datetime,
-    override: str = "",
+    found: "Found", role: str, reason: str, signers: Signers, person: str, key: Path, override: str = ""
 ) -> Statement:
     """Sign a plan as `person` in `role`, and write the approval into the store as approvals/<plan>/<nonce>.json.
 
-    It takes effect at the `opening` of the preferred window; with an `override` reason, now. `rule` and `opening` come
-    from the approver's own settings. Raises Refused.
+    It takes effect at the opening of the preferred window; with an `override` reason, now. The rule and the opening
+    come from the approver's own settings. Raises Refused.
     """
-    file, terms = _plan(plan_file, rule, store, now)
+    store, now, opening = found.store, found.now, found.opening
+    file, terms = _plan(found.stored.raw, found.rule, store, now)
     override = override.strip() if opening > now else ""
     values = _values(file, terms, person, role, reason.strip(), now if override else opening)
     text = canonical(values | {"override": override, "store": store.name})

@@ -13,7 +13,7 @@ from runbook.approvals.signed import identity, is_open
 from runbook.approvals.signers import Signers, signers_of
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.approvals.terms import current_terms, opens
-from runbook.approvals.verify import signed_roles, statement_in
+from runbook.approvals.verify import not_approved, signed_roles, statement_in
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
@@ -82,9 +82,8 @@ class Found:
         """
         required = self.rule.signers
         if required and not self.signed[0]:
-            plan, why = self.file["id"][:12], [*self.signed[1], *(f"not yet approved as {role}" for role in required)]
-            what = f"{self.content['operation']} ({self.content['environment']}) is not approved: {plan}"
-            raise Refused(what, "\n".join(why), next=f"runbook approve {plan}, by: {', '.join(required)}.")
+            by_role, terms = {role: [] for role in required}, self.stored.file.terms
+            raise not_approved(self.content, terms, by_role, [], self.signed[1].copy())
 
     @cached_property
     def signed(self) -> tuple[list[str], list[str]]:
@@ -103,9 +102,7 @@ class Found:
 
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
-        people, who, key = self._signer(role, who, key)
-        more = {"rule": self.rule, "signers": people, "store": self.store, "now": self.now, "opening": self.opening}
-        return approve(self.stored.raw, who, role, reason, key, override=override, **more)
+        return approve(self, role, reason, *self._signer(role, who, key), override)
 
     def _signer(self, role: str, who: str | None, key: Path | None) -> tuple[Signers, str, Path]:
         """Who may sign here, and who signs with which key."""

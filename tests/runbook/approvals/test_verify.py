@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -163,7 +164,10 @@ class Case:
         """What `runbook approve` does."""
         given = {"plan_file": self.plan(), "reason": "seen and right", "key": self.keys / person, "store": self.store}
         given |= {"rule": RULES[self.operation], "now": self.now, "opening": self.opening, "signers": self.who()}
-        return approve(person=person, role=role, **(given | changes))
+        given |= changes
+        seen = {name: given.pop(name) for name in ("store", "rule", "now", "opening")}
+        found = SimpleNamespace(stored=SimpleNamespace(raw=given.pop("plan_file")), **seen)
+        return approve(found, person=person, role=role, **given)
 
     def apply(self) -> tuple[Statement, ...]:
         """What `runbook apply` does before the first write."""
