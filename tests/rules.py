@@ -394,8 +394,8 @@ PLANS = [
     Rule(
         "damaged plans hide no other there",
         _P,
-        "with suppress(Refused):",
-        "with suppress():",
+        "except Refused as refusal:",
+        "except BadInput as refusal:",
         f"{_HERE}test_damaged_and_foreign_plans_are_not_listed_and_hide_no_other",
     ),
     Rule(

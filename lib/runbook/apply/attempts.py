@@ -9,8 +9,6 @@ cannot write the next row, and sends nothing more. Rows do not fence Google's AP
 IN_FLIGHT_S after the row that announces it, and who takes over waits longer than that before they look.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -20,23 +18,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from runbook.config.data_file import text_of
+from runbook.context import Context
 from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError, Taken
+from runbook.model.plan import Plan
 from runbook.records.files import now
 from runbook.records.journal import row_names, rows_in
 from runbook.records.people import account
 from runbook.records.store import Store
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runbook.context import Context
-    from runbook.model.plan import Plan
 
 IN_FLIGHT_S = 30  # for how long a request may still be sent after its row was written
 MARGIN_S = 5
@@ -122,8 +117,9 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
     if taking:
         attempt = _taken_over(store, plan, taking, who)
     else:
-        new = f"applied/{plan.id}/{datetime.now(UTC):{_WHEN}}-{secrets.token_hex(4)}"
-        attempt = _unfinished(store, plan, who) or Attempt(store, new, who)
+        old = [] if plan.only_adds else unfinished_attempts(store, plan.id)  # without a lock, each attempt is a new one
+        place = old[0] if old else f"applied/{plan.id}/{datetime.now(UTC):{_WHEN}}-{secrets.token_hex(4)}"
+        attempt = Attempt(store, place, who, count=len(row_names(store, place)) if old else 0)
         if not plan.only_adds:
             _lock(store, attempt, plan)
         attempt.write("OPEN", plan=plan.whole_id)
@@ -134,13 +130,6 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
             with suppress(RunbookError):  # the first error is the one to report
                 attempt.write("CLOSE", result="stopped", final=False)
         raise
-
-
-def _unfinished(store: Store, plan: Plan, who: str) -> Attempt | None:
-    """The newest attempt of this plan, if it can go on. Without a lock, each attempt is a new one."""
-    for place in () if plan.only_adds else unfinished_attempts(store, plan.id):
-        return Attempt(store, place, who, count=len(row_names(store, place)))
-    return None
 
 
 def _lock(store: Store, attempt: Attempt, plan: Plan) -> None:
@@ -187,7 +176,7 @@ def _owner(store: Store, lock: str) -> tuple[Row, Row]:
 
 
 def _busy(holder: Row, newest: Row) -> Refused:
-    known = {**holder, **newest, "plan": holder["plan"], "since": holder["time"][:16]}
+    known = holder | newest | {"plan": holder["plan"], "since": holder["time"][:16]}
     return Refused(**text_of(__file__, "busy", **known))
 
 

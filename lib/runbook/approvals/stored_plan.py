@@ -1,7 +1,6 @@
 """A plan in a record store, or in a file that somebody sent: find it, show it to its approver, and sign it."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -121,8 +120,7 @@ class PlanAlone(Found):
 
     @property
     def rule(self) -> Rule:
-        terms = self.stored.file.terms.model_dump(exclude={"not_before", "requester", "incident"})
-        return Rule.model_validate(terms)
+        return Rule.model_validate(self.stored.file.terms.model_dump(exclude={"not_before", "requester", "incident"}))
 
     @property
     def opening(self) -> datetime:
@@ -135,8 +133,7 @@ class PlanAlone(Found):
     @cached_property
     def now(self) -> datetime:
         """This machine's time; of a plan of the sandbox, whose clock is another one, the time when it was made."""
-        practice = self.content["target"] == "sandbox"
-        return clock(self.stored.file.terms.not_before) if practice else datetime.now(UTC)
+        return clock(self.stored.file.terms.not_before) if self.content["target"] == "sandbox" else datetime.now(UTC)
 
     def _signer(self, role: str, who: str | None, key: Path | None) -> tuple[Signers, str, Path]:
         content, requester = self.content, self.stored.file.terms.requester
@@ -191,14 +188,12 @@ def waiting(system: Settings, damaged: list[str]) -> Iterator[Found]:
         except Refused as refusal:
             damaged += refusal.observed.splitlines()
             continue
-        with suppress(Refused):
-            if stored is None or stored.file.content["environment"] != system.environment:
-                continue
-            damaged += stored.ignored
-            terms = stored.file.terms
-            until = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
-            if now < until:
-                yield Found(system, store, stored)
+        if stored is None or stored.file.content["environment"] != system.environment:
+            continue
+        damaged += stored.ignored
+        terms = stored.file.terms
+        if now < clock(terms.not_before) + timedelta(hours=terms.valid_hours):
+            yield Found(system, store, stored)
 
 
 def find(plan: str) -> Found:
