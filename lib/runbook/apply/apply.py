@@ -106,9 +106,8 @@ def _asked(run: Context, plan: Plan) -> _Asked:
     alone = bool(named) and rule.alone_in_p1 and repeats <= {"safe"} and _is_open(run, named, now)
     terms = terms_of(rule, person(), opening, named if alone else "")
     unsigned = not rule.signers and bool(given.get("apply") or given.get("notify"))
-    return _Asked(
-        bool(given.get("approved_plan")) or unsigned, now, clock_trusted and run.clock_trusted, opening, terms
-    )
+    go = bool(given.get("approved_plan")) or unsigned
+    return _Asked(go, now, clock_trusted and run.clock_trusted, opening, terms)
 
 
 def _is_open(run: Context, incident: str, now: datetime) -> bool:

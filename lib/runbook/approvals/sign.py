@@ -1,9 +1,9 @@
 """Signs one plan as one person in one role."""
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbook.approvals.signers import Signers
 from runbook.approvals.ssh import sign
@@ -12,9 +12,7 @@ from runbook.approvals.terms import current_terms
 from runbook.approvals.verify import rules, statements_of
 from runbook.model.canonical import canonical
 from runbook.model.errors import require
-from runbook.model.operations import Rule
-from runbook.records.plans import PlanFile, Terms, clock, plan_of, utc_text
-from runbook.records.store import Store
+from runbook.records.plans import clock, plan_of, utc_text
 
 if TYPE_CHECKING:
     from runbook.approvals.stored_plan import Found
@@ -26,13 +24,27 @@ def approve(
     """Sign a plan as `person` in `role`, and write the approval into the store as approvals/<plan>/<nonce>.json.
 
     It takes effect at the opening of the preferred window; with an `override` reason, now. The rule and the opening
-    come from the approver's own settings. Raises Refused.
+    come from the approver's own settings. Raises Refused, also unless the terms in the file are those of the settings.
     """
-    store, now, opening = found.store, found.now, found.opening
-    file, terms = _plan(found.stored.raw, found.rule, store, now)
-    override = override.strip() if opening > now else ""
-    values = _values(file, terms, person, role, reason.strip(), now if override else opening)
-    text = canonical(values | {"override": override, "store": store.name})
+    file, rule, store, now = plan_of(found.stored.raw), found.rule, found.store, found.now
+    terms = current_terms(file, rule)
+    lasts = timedelta(hours=terms.valid_hours)
+    expires = clock(terms.not_before) + lasts
+    google = file.content.get("target") == "google"
+    require(
+        (rule.offered, "no runbook offers this operation, so it cannot be approved"),
+        (file.terms == terms, "the terms in the plan file differ from the settings: one of them was edited"),
+        (now < expires, f"the plan expired at {utc_text(expires)}; make a new one"),
+        (store.shared or not google, "an approval for Google needs a record store that all machines share"),
+    )
+    alone = same_person_key(person) == same_person_key(terms.requester)
+    override = override.strip() if found.opening > now else ""
+    start = now if override else found.opening
+    values = {name: file.content.get(name) for name in ("operation", "environment", "project", "target")}
+    values |= {"schema": 1, "plan": file.id, "risk": terms.risk, "requester": terms.requester, "store": store.name}
+    values |= {"approver": person, "role": role, "break_glass": alone, "nonce": secrets.token_hex(16)}
+    values |= {"reason": reason.strip(), "override": override, "incident": terms.incident if alone else ""}
+    text = canonical(values | {"not_before": utc_text(start), "expires_at": utc_text(start + lasts)})
     statement = statement_of(text)
     require(*rules(statement, file.content, terms, signers))
     for before in statements_of(store, file.id):
@@ -44,27 +56,3 @@ def approve(
     signed = canonical({"statement": text.decode(), "signature": signature})
     store.create(f"approvals/{file.id}/{statement.nonce}.json", signed)
     return statement
-
-
-def _plan(plan_file: bytes, rule: Rule, store: Store, now: datetime) -> tuple[PlanFile, Terms]:
-    """A plan file, and its terms from the settings. Raises Refused unless the terms in the file are the same."""
-    file = plan_of(plan_file)
-    terms = current_terms(file, rule)
-    expires = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
-    google = file.content.get("target") == "google"
-    require(
-        (rule.offered, "no runbook offers this operation, so it cannot be approved"),
-        (file.terms == terms, "the terms in the plan file differ from the settings: one of them was edited"),
-        (now < expires, f"the plan expired at {utc_text(expires)}; make a new one"),
-        (store.shared or not google, "an approval for Google needs a record store that all machines share"),
-    )
-    return file, terms
-
-
-def _values(file: PlanFile, terms: Terms, person: str, role: str, reason: str, start: datetime) -> dict[str, Any]:
-    alone = same_person_key(person) == same_person_key(terms.requester)
-    values = {name: file.content.get(name) for name in ("operation", "environment", "project", "target")}
-    values |= {"schema": 1, "plan": file.id, "risk": terms.risk, "requester": terms.requester}
-    values |= {"approver": person, "role": role, "break_glass": alone, "nonce": secrets.token_hex(16)}
-    values |= {"reason": reason, "incident": terms.incident if alone else ""}
-    return values | {"not_before": utc_text(start), "expires_at": utc_text(start + timedelta(hours=terms.valid_hours))}

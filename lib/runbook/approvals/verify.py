@@ -29,7 +29,6 @@ from runbook.records.store import Store, Taken
 ON_CALL = "on-call"
 Json = Mapping[str, Any]
 Roles = tuple[list[str], list[str]]
-Raws = list[bytes]
 Signed = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
 
 
@@ -60,7 +59,13 @@ def statements_of(store: Store, plan: str) -> Iterator[Statement]:
 
 
 def check(
-    content: Json, terms: Terms, raws: Raws, signers: Signers | None, now: datetime, opening: datetime, store: str
+    content: Json,
+    terms: Terms,
+    raws: list[bytes],
+    signers: Signers | None,
+    now: datetime,
+    opening: datetime,
+    store: str,
 ) -> tuple[Statement, ...]:
     """The statements that allow applying this plan now: one for each role, from different people and keys.
 

@@ -2,11 +2,7 @@
 
 from datetime import timedelta
 
-from runbook.apply.actions.base import Action, Observation, Send
-from runbook.apply.secret_value import SecretValue
-from runbook.cloud.client import Cloud
-from runbook.display.text import Row
-from runbook.model.plan import Change
+from runbook.apply.actions.base import Action, Change, Cloud, Observation, Row, SecretValue, Send
 
 
 def _table(cloud: Cloud, dataset: str, table: str) -> Row:
