@@ -29,7 +29,7 @@ _ATTACKS, _HERE, _AT = (f"runbook/apply/test_{name}.py::" for name in ("attacks"
 _UNTRUSTED, _PLACE = "runbook/records/test_untrusted_records.py::", "runbook/records/test_"
 _GUARD = "conformance/test_guard.py::"
 
-_V, _S, _N, _P = (f"approvals/{name}.py" for name in ("verify", "sign", "signed", "stored_plan"))
+_V, _S, _N, _P = (f"approvals/{name}.py" for name in ("verify", "stored_plan", "signed", "stored_plan"))
 APPROVALS = [
     Rule("an approval is for one plan", _V, "(s.plan == plan_id(content),", "(True,", f"{_APPLY}[another commit]"),
     Rule(

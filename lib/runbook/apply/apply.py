@@ -21,8 +21,7 @@ from runbook.apply.stale import stale, unfinished
 from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
-from runbook.approvals.terms import opens, terms_of
-from runbook.approvals.verify import approvals_of, check, consume, used_by
+from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of, used_by
 from runbook.context import KERNEL, Context
 from runbook.display.text import visible
 from runbook.model.actions import RunOnce
@@ -128,9 +127,8 @@ def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretV
         raise Refused("the cloud's clock could not be read", said, next="check the network, then run again.")
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
-        raise Refused(
-            "it is not safe to start", lines, next=bad[0].next or "fix what the gates report, then plan again."
-        )
+        hint = bad[0].next or "fix what the gates report, then plan again."
+        raise Refused("it is not safe to start", lines, next=hint)
     if any(change.args.needs_secret for change in plan.changes):
         secret_value.secret()  # refuses before an approval is marked as used
 

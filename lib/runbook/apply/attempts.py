@@ -71,10 +71,6 @@ class Attempt:
             said = f"{late:.0f} s passed since it was announced; at most {IN_FLIGHT_S} s may"
             raise Refused("this process was stopped for too long, so nothing was sent", said)
 
-    def rows(self) -> list[Row]:
-        """All rows so far. Raises Broken for a damaged one."""
-        return rows_in(self.store, self.place)
-
 
 def attempts(store: Store, plan: str) -> list[str]:
     """Where the attempts to apply a plan are in the store, oldest first."""

@@ -28,6 +28,7 @@ from runbook.model.errors import Broken, Refused, RunbookError
 from runbook.model.outcome import ChangeStatus, Outcome
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import message
+from runbook.records.journal import rows_in
 
 SETTLE_TIMEOUT_S = 900  # how long a change may take to settle on Google
 BRIEF_S = 60  # how long Google may still show the old state after a write
@@ -56,8 +57,11 @@ class Executor:
 
     @cached_property
     def earlier(self) -> list[Row]:
-        """The rows of this attempt before this process applied anything: of a change, nobody has written later ones."""
-        return self.journal.rows()
+        """The rows of this attempt before this process applied anything: of a change, nobody has written later ones.
+
+        Raises Broken for a damaged one.
+        """
+        return rows_in(self.journal.store, self.journal.place)
 
     def all(self, began: datetime, signed: Sequence[str] = ()) -> Outcome:
         """Apply the changes in order; stop at the first required change that is not done, unless it is independent.

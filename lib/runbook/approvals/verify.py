@@ -1,5 +1,5 @@
-"""Checks which approvals allow applying a plan now, and marks them as used: each is for one plan, once, until it
-expires.
+"""The terms for applying a plan, from the settings; which approvals allow it now, and their use: each is for one plan,
+once, until it expires.
 
     plan file   {"schema": 1, "id": SHA-256 of content, "record": folder, "content": {…}, "terms": {…}}
     approval    {"statement": "<canonical JSON, see Statement>", "signature": "<armored SSH signature>"}
@@ -10,25 +10,28 @@ stop mistakes, stale plans and replays. They do not stop an attacker who may dep
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from runbook.approvals.signers import Signers
 from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
-from runbook.approvals.terms import current_terms
+from runbook.config.schema import Window
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Refused, require
 from runbook.model.operations import Rule
 from runbook.records.files import json_of
-from runbook.records.plans import PlanFile, Terms, clock, naming, parse
+from runbook.records.plans import PlanFile, Terms, clock, naming, parse, utc_text
 from runbook.records.store import Store, Taken
 
 ON_CALL = "on-call"
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Json = Mapping[str, Any]
 Roles = tuple[list[str], list[str]]
+Raws = list[bytes]
 Signed = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
 
 
@@ -59,13 +62,7 @@ def statements_of(store: Store, plan: str) -> Iterator[Statement]:
 
 
 def check(
-    content: Json,
-    terms: Terms,
-    raws: list[bytes],
-    signers: Signers | None,
-    now: datetime,
-    opening: datetime,
-    store: str,
+    content: Json, terms: Terms, raws: Raws, signers: Signers | None, now: datetime, opening: datetime, store: str
 ) -> tuple[Statement, ...]:
     """The statements that allow applying this plan now: one for each role, from different people and keys.
 
@@ -182,3 +179,35 @@ def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[t
         (s.incident == (terms.incident if alone else ""), f"{who} approved it for another incident"),
         (s.break_glass == alone, f"break_glass must say whether {who} approves their own request"),
     ]
+
+
+def terms_of(rule: Rule, requester: str, opening: datetime, incident: str = "") -> Terms:
+    """The terms of a plan whose operation has this rule. `opening` is from `opens`."""
+    fixed = {name: getattr(rule, name) for name in ("risk", "signers", "window", "valid_hours", "alone_in_p1")}
+    return Terms(**fixed, not_before=utc_text(opening), requester=requester, incident=incident)
+
+
+def opens(window: Window | None, now: datetime, zone: ZoneInfo) -> datetime:
+    """`now` inside a preferred window or without a window; else the next opening. All times in UTC.
+
+    A window whose end is before its start ends on the next day. Raises Refused for a window that never opens.
+    """
+    if window is None:
+        return now
+    for offset in range(-1, 15):  # two weeks, because a daylight saving change can remove an opening
+        day = now.astimezone(zone).date() + timedelta(days=offset)
+        start = _at(day, window.start, zone)
+        end = _at(day + timedelta(days=window.end <= window.start), window.end, zone)
+        if _DAYS[day.weekday()] in window.days and start < end and now < end:
+            return max(start, now)
+    raise Refused("the preferred window of this operation never opens", next="fix `windows` in its params file.")
+
+
+def _at(day: date, text: str, zone: ZoneInfo) -> datetime:
+    hour, minute = map(int, text.split(":"))  # 24:00 is the next day's midnight
+    return (datetime.combine(day, time(), zone) + timedelta(hours=hour, minutes=minute)).astimezone(UTC)
+
+
+def current_terms(file: PlanFile, rule: Rule) -> Terms:
+    """The terms of a plan file, from the current settings."""
+    return terms_of(rule, file.terms.requester, clock(file.terms.not_before), file.terms.incident)

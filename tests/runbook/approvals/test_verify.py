@@ -11,19 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from runbook.approvals import sign as sign_plan
-from runbook.approvals.sign import approve
+from runbook.approvals import stored_plan
 from runbook.approvals.signers import Signers, demo_signers, load_signers, signers_of
 from runbook.approvals.ssh import NAMESPACES, sign
 from runbook.approvals.statement import Statement
-from runbook.approvals.terms import opens, terms_of
-from runbook.approvals.verify import approvals_of, check, consume
+from runbook.approvals.stored_plan import approve
+from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of
 from runbook.config.load import load_settings
 from runbook.config.schema import Window
 from runbook.model.actions import AddVersion, RouteTraffic, RunOnce, SetJobState
@@ -267,7 +265,7 @@ def test_approvals_that_do_not_hold_do_no_harm(case: Callable[..., Case]) -> Non
 def test_a_fresh_approval_goes_before_a_used_one(case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = case(operation="deploy")
     for nonce in ("0" * 32, "f" * 32):
-        monkeypatch.setattr(sign_plan, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
+        monkeypatch.setattr(stored_plan, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
         plan.approve("casey", "team-lead")
         plan.approvals = approvals_of(plan.store, plan_id(plan.content))
         assert plan.apply()[0].nonce == nonce
