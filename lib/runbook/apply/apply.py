@@ -22,6 +22,7 @@ from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of, used_by
+from runbook.config.data_file import text_of
 from runbook.context import KERNEL, Context
 from runbook.display.text import visible
 from runbook.model.actions import RunOnce
@@ -123,8 +124,7 @@ def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretV
     if run.cloud.target == "google" and not plan.only_notifies:
         require_committed()
     if not asked.clock_trusted and not plan.only_notifies:
-        said = "approvals expire and names contain dates, so this machine's clock is not reliable enough"
-        raise Refused("the cloud's clock could not be read", said, next="check the network, then run again.")
+        raise Refused(**text_of(__file__, "no_clock"))
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
         hint = bad[0].next or "fix what the gates report, then plan again."
@@ -140,8 +140,7 @@ def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statemen
     found = approvals_of(store, plan.whole_id)
     statements = check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening, store=store.name)
     if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):
-        hint = f"look at {min(used)} in the record store; to repeat the change, plan again."
-        raise already_applied(store, plan.id) or Refused("these approvals were already used by another run", next=hint)
+        raise already_applied(store, plan.id) or Refused(**text_of(__file__, "used", attempt=min(used)))
     return statements
 
 

@@ -35,7 +35,6 @@ from runbook.records.store import Store
 
 IN_FLIGHT_S = 30  # for how long a request may still be sent after its row was written
 MARGIN_S = 5
-_WHEN = "%Y%m%dt%H%M%S%f"
 
 
 class TakenOver(RunbookError):
@@ -68,8 +67,7 @@ class Attempt:
         """Raise Refused if the newest row is so old that somebody else may have taken over since it was sent."""
         late = _clock() - self.written
         if late > IN_FLIGHT_S:
-            said = f"{late:.0f} s passed since it was announced; at most {IN_FLIGHT_S} s may"
-            raise Refused("this process was stopped for too long, so nothing was sent", said)
+            raise Refused(**text_of(__file__, "late", late=late, most=IN_FLIGHT_S))
 
 
 def attempts(store: Store, plan: str) -> list[str]:
@@ -97,8 +95,8 @@ def already_applied(store: Store, wanted: str) -> Refused | None:
     """The refusal for a plan whose last attempt succeeded; None for any other plan."""
     for place in attempts(store, wanted)[-1:]:
         for row in (row for row in rows_in(store, place) if (row["kind"], row.get("result")) == ("CLOSE", "applied")):
-            said = f"it ended at {row['time'][:16]} UTC; its journal: {store}/{place}"
-            return Refused(f"plan {wanted[:12]} was already applied", said, next="nothing; to repeat it, plan again.")
+            known = {"plan": wanted[:12], "ended": row["time"][:16], "store": store, "place": place}
+            return Refused(**text_of(__file__, "applied", **known))
     return None
 
 
@@ -114,7 +112,7 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
         attempt = _taken_over(store, plan, taking, who)
     else:
         old = [] if plan.only_adds else unfinished_attempts(store, plan.id)  # without a lock, each attempt is a new one
-        place = old[0] if old else f"applied/{plan.id}/{datetime.now(UTC):{_WHEN}}-{secrets.token_hex(4)}"
+        place = old[0] if old else f"applied/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{secrets.token_hex(4)}"
         attempt = Attempt(store, place, who, count=len(row_names(store, place)) if old else 0)
         if not plan.only_adds:
             _lock(store, attempt, plan)
@@ -167,8 +165,7 @@ def _owner(store: Store, lock: str) -> tuple[Row, Row]:
             raise ValueError("it names no plan and owner")
         return holder, newest
     except (LookupError, TypeError, ValueError) as error:
-        hint = "ask who may write to the record store; use a new store."
-        raise Broken("a lock is damaged", f"{store}/{lock}: {error}", next=hint) from None
+        raise Broken(**text_of(__file__, "lock_damaged", store=store, lock=lock, error=error)) from None
 
 
 def _busy(holder: Row, newest: Row) -> Refused:
@@ -181,8 +178,7 @@ def _held(store: Store) -> list[str]:
     held = [name for name in store.children("lock") if re.fullmatch(r"lock/\d{6}", name)]
     known = _remembered(store)
     if held != [f"lock/{n:06d}" for n in range(1, len(held) + 1)] or known > len(held):
-        seen = max(known, len(held))
-        raise Refused(**text_of(__file__, "lost_journals", store=store, rows=len(held), seen=seen))
+        raise Refused(**text_of(__file__, "lost_journals", store=store, rows=len(held), seen=max(known, len(held))))
     return held
 
 

@@ -20,7 +20,7 @@ from runbook.apply.secret_value import SecretValue
 from runbook.apply.summary import abandoned, summary
 from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
-from runbook.config.data_file import table
+from runbook.config.data_file import table, text_of
 from runbook.context import Context
 from runbook.display.text import Row
 from runbook.model.actions import Notify
@@ -160,9 +160,8 @@ class Executor:
         """Raise Broken instead of an error whose traceback contains a secret's value."""
         whole = "".join(traceback.format_exception(error))
         if self.secret_value.scrub(whole) != whole:
-            what, observed = type(error).__name__, self.secret_value.scrub(str(error))
-            effect, hint = "It is unknown whether it had an effect.", f"runbook apply {self.plan.id}, which checks it."
-            raise Broken("a write was interrupted by an error", f"{what}: {observed}", effect, hint) from None
+            about = {"kind": type(error).__name__, "said": self.secret_value.scrub(str(error)), "plan": self.plan.id}
+            raise Broken(**text_of(__file__, "interrupted", **about)) from None
 
     def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
         """A change, with the time of its function's last run from the journal, and whether it may have been sent.

@@ -21,7 +21,6 @@ from runbook.approvals.verify import (
     statement_in,
     statements_of,
 )
-from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
 from runbook.config.data_file import text_of
@@ -100,13 +99,9 @@ class Found:
         return signed_roles(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
     @cached_property
-    def cloud(self) -> Cloud:
-        """The plan's cloud, for its clock."""
-        return connect(self.system, str(self.parameters.get("world", "")))
-
-    @cached_property
     def now(self) -> datetime:
-        return self.cloud.now()[0]
+        """The time of the plan's cloud."""
+        return connect(self.system, str(self.parameters.get("world", ""))).now()[0]
 
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
