@@ -29,7 +29,7 @@ _ATTACKS, _HERE, _AT = (f"runbook/apply/test_{name}.py::" for name in ("attacks"
 _UNTRUSTED, _PLACE = "runbook/records/test_untrusted_records.py::", "runbook/records/test_"
 _GUARD = "conformance/test_guard.py::"
 
-_V, _S, _N, _P = (f"approvals/{name}.py" for name in ("verify", "sign", "signed", "stored_plan"))
+_V, _S, _N, _P = (f"approvals/{name}.py" for name in ("verify", "stored_plan", "signed", "stored_plan"))
 APPROVALS = [
     Rule("an approval is for one plan", _V, "(s.plan == plan_id(content),", "(True,", f"{_APPLY}[another commit]"),
     Rule(
@@ -253,8 +253,8 @@ APPROVALS = [
         "pass",
         f"{_SIGNED}test_a_damaged_note_is_ignored_and_hides_no_other[no signature]",
     ),
-    Rule("on-call opens an incident", _N, "(note.role == ON_CALL,", "(True,", f"{_NOTE}[another role]"),
-    Rule("for at most a day", _N, "(timedelta() < open_for <= LASTS,", "(True,", f"{_NOTE}[longer than a day]"),
+    Rule("on-call opens an incident", _N, "(self.role == ON_CALL,", "(True,", f"{_NOTE}[another role]"),
+    Rule("for at most a day", _N, "_lasts(self, timedelta(days=1), ", "_lasts(self, timedelta.max, ", f"{_NOTE}[longer than a day]"),
     Rule(
         "until its end",
         _N,
@@ -269,7 +269,7 @@ APPROVALS = [
         "now <",
         f"{_SIGNED}test_it_is_open_for_its_hours_and_for_one_incident",
     ),
-    Rule("a note lies where it says", _N, "(_place(note) == name,", "(True,", f"{_NOTE}[another incident]"),
+    Rule("a note lies where it says", _N, "(note.place == name,", "(True,", f"{_NOTE}[another incident]"),
     Rule(
         "nobody reviews themselves",
         _N,
@@ -301,8 +301,8 @@ APPROVALS = [
     Rule(
         "damaged notes hide nothing that awaits one",
         _N,
-        'with suppress(Refused, ValueError):\n            text = parse(store.read(name) or b"", "approval"',
-        'with suppress():\n            text = parse(store.read(name) or b"", "approval"',
+        'with naming(ignored, f"{name}: "):\n            text = parse(store.read(name) or b"", "approval"',
+        'if True:\n            text = parse(store.read(name) or b"", "approval"',
         f"{_HERE}test_damaged_notes_and_approvals_hide_nothing_that_awaits_a_review",
     ),
     Rule(
@@ -394,8 +394,8 @@ PLANS = [
     Rule(
         "damaged plans hide no other there",
         _P,
-        "with suppress(Refused):",
-        "with suppress():",
+        "except Refused as refusal:",
+        "except BadInput as refusal:",
         f"{_HERE}test_damaged_and_foreign_plans_are_not_listed_and_hide_no_other",
     ),
     Rule(
@@ -415,7 +415,7 @@ PLANS = [
     Rule(
         "a plan file opens no incident",
         _P,
-        "require((not incident or is_open(self.store, people, incident, now),",
+        "require((not incident or is_open(self.store, people, incident, self.now),",
         "require((True,",
         f"{_HERE}test_a_plan_file_cannot_say_that_an_incident_is_open",
     ),

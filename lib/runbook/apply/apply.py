@@ -6,8 +6,6 @@ After an interruption, apply the same plan again; after a crash, with `--takeove
 the changes that are done, and applies the rest under the same approvals until they expire.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,15 +14,15 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from runbook.apply.ask import ask, tell_stale
-from runbook.apply.attempts import Attempt, already_applied, begun, unfinished_attempts
+from runbook.apply.attempts import already_applied, begun, unfinished_attempts
 from runbook.apply.executor import Executor
 from runbook.apply.secret_value import SecretValue
 from runbook.apply.stale import stale, unfinished
 from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
-from runbook.approvals.terms import opens, terms_of
-from runbook.approvals.verify import approvals_of, check, consume, used_by
+from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of, used_by
+from runbook.config.data_file import text_of
 from runbook.context import KERNEL, Context
 from runbook.display.text import visible
 from runbook.model.actions import RunOnce
@@ -38,7 +36,6 @@ from runbook.records.people import person
 from runbook.records.plans import Terms, clock, newest_plan, plan_of
 from runbook.records.provenance import require_committed
 from runbook.records.record import store_of
-from runbook.records.store import Store
 
 
 def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
@@ -59,7 +56,6 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         _require_safe(run, plan, asked, secret_value)
         approvals = _require_approved(run, plan, asked)
         with begun(run, store, plan, KERNEL.told.takeover) as attempt:
-            _use(store, plan, asked, approvals, attempt)
             return _execute(Executor(run, plan, secret_value, attempt), asked.now, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
@@ -128,8 +124,7 @@ def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretV
     if run.cloud.target == "google" and not plan.only_notifies:
         require_committed()
     if not asked.clock_trusted and not plan.only_notifies:
-        said = "approvals expire and names contain dates, so this machine's clock is not reliable enough"
-        raise Refused("the cloud's clock could not be read", said, next="check the network, then run again.")
+        raise Refused(**text_of(__file__, "no_clock"))
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
         hint = bad[0].next or "fix what the gates report, then plan again."
@@ -145,27 +140,24 @@ def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statemen
     found = approvals_of(store, plan.whole_id)
     statements = check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening, store=store.name)
     if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):
-        hint = f"look at {min(used)} in the record store; to repeat the change, plan again."
-        raise already_applied(store, plan.id) or Refused("these approvals were already used by another run", next=hint)
+        raise already_applied(store, plan.id) or Refused(**text_of(__file__, "used", attempt=min(used)))
     return statements
 
 
-def _use(store: Store, plan: Plan, asked: _Asked, approvals: Sequence[Statement], attempt: Attempt) -> None:
-    """Mark the approvals as used by this attempt, before its first change."""
+def _execute(executor: Executor, now: datetime, approvals: Sequence[Statement]) -> Outcome:
+    """Mark the approvals as used by this attempt, before its first change; then let the executor write.
+
+    Records which approvals were used.
+    """
+    run, plan, attempt = executor.run, executor.plan, executor.journal
     try:
-        consume(store, approvals, plan.whole_id, attempt.place, asked.now)
+        consume(attempt.store, approvals, plan.whole_id, attempt.place, now)
     except Refused as refusal:
         attempt.write("CLOSE", result="refused", said=refusal.what)
         raise
-
-
-def _execute(executor: Executor, now: datetime, approvals: Sequence[Statement]) -> Outcome:
-    """Let the executor write; record which approvals were used."""
-    run, plan, attempt = executor.run, executor.plan, executor.journal
     shown = ("approver", "role", "reason", "incident", "override", "review_by")
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
-    stored = newest_plan(attempt.store, plan.id)
-    planned_in = stored.file.record if stored else ""
+    planned_in = stored.file.record if (stored := newest_plan(attempt.store, plan.id)) else ""
     about = {"person": person(), "principal": run.cloud.identity}
     run.journal.write("APPLY", **about, plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
     done = executor.all(now, signed=[s.role for s in approvals if not s.break_glass])
@@ -180,15 +172,15 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
     _put(run, plan, asked)
     said = f"nothing was changed. The plan is {plan.id}"
     if bad := [f for f in plan.gates if f.verdict > Verdict.warn]:
+        said += f"; {len(bad)} {'gate blocks' if len(bad) == 1 else 'gates block'} it"
         hint = bad[0].next or "fix what the gates report."
-        blocked = f"{len(bad)} {'gate blocks' if len(bad) == 1 else 'gates block'} it"
-        return Outcome(plan, "planned", said=f"{said}; {blocked}", next=(hint, "then plan again."))
+        return Outcome(plan, "planned", said=said, next=(hint, "then plan again."))
     terms = asked.terms
     steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in terms.signers]
     if asked.opening > asked.now and steps:
         begins = run.moment.local(clock(terms.not_before))
-        hint = 'to apply now, add --override "why it cannot wait" to it'
-        steps.append(f"the approval takes effect {begins:%a %H:%M}; {hint}")
+        override = 'to apply now, add --override "why it cannot wait" to it'
+        steps.append(f"the approval takes effect {begins:%a %H:%M}; {override}")
     if run.request.values.get("ask") or (steps and run.request.values.get("incident")):
         said = f"{said}; {'; '.join(ask(run, plan, terms))}"
     if terms.incident:
@@ -206,15 +198,12 @@ def _gate(found: Finding) -> dict[str, str]:
 def _put(run: Context, plan: Plan, asked: _Asked) -> None:
     """Write the plan file. Raises Refused for a plan that could not be read back, and NoRecord."""
     store = store_of(run.settings)
-    about = {"record": run.folder.name, "store": store.name}
-    file = {"schema": 1, "id": plan.whole_id, **about, "content": plan.content}
-    file["terms"] = asked.terms.model_dump()
-    file["gates"] = [_gate(finding) for finding in plan.gates]
+    file = {"schema": 1, "id": plan.whole_id, "record": run.folder.name, "store": store.name, "content": plan.content}
+    file |= {"terms": asked.terms.model_dump(), "gates": [_gate(finding) for finding in plan.gates]}
     content = canonical(file)
     plan_of(content)
     # Two people may make the same plan: the approver must see the newest file, with the latest requester's terms.
     # The cloud's clock comes first: a machine that is days ahead must not have the newest file for days.
     when = f"{asked.now:%Y%m%dt%H%M%S}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}"
-    name = f"plans/{plan.id}/{when}-{sha256(content).hexdigest()[:8]}.json"
-    store.create(name, content)
+    store.create(f"plans/{plan.id}/{when}-{sha256(content).hexdigest()[:8]}.json", content)
     write_json(run.folder / "plan.json", file)

@@ -4,8 +4,6 @@ A message says what changes, why, until when, and the command that signs. It has
 only approval. These are the only messages that a run sends without a plan of its own, and each is sent once.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -56,21 +54,16 @@ def tell_stale(run: Context, plan: str, moved: Refused) -> Iterator[str]:
 
 
 def _told(run: Context, verb: str, plan: str, change: Change) -> str:
-    try:
-        return _sent(run, verb, plan, change)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the plan stays as it is, and there are other ways
-        return f"{change.args.contact} was not {verb} ({str(error).splitlines()[0]}); do it yourself"
-
-
-def _sent(run: Context, verb: str, plan: str, change: Change) -> str:
-    action = ACTIONS[change.action]
-    observed = action.observe(run.cloud, change)
-    if observed.state == "new":
-        return f"{change.args.contact} was {verb} before"
-    run.journal.write("MESSAGE", plan=plan, contact=change.args.contact)
-
     def send(method: str, url: str, body: Any = None, headers: Any = None) -> Any:
         return run.cloud.write(method, url, json.dumps(body).encode(), headers)
 
-    action.do(send, run.cloud, change, observed, SecretValue(""))
-    return f"{change.args.contact} was {verb} by a message"
+    action, contact = ACTIONS[change.action], change.args.contact
+    try:
+        observed = action.observe(run.cloud, change)
+        if observed.state == "new":
+            return f"{contact} was {verb} before"
+        run.journal.write("MESSAGE", plan=plan, contact=contact)
+        action.do(send, run.cloud, change, observed, SecretValue(""))
+        return f"{contact} was {verb} by a message"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the plan stays as it is, and there are other ways
+        return f"{contact} was not {verb} ({str(error).splitlines()[0]}); do it yourself"

@@ -9,8 +9,6 @@ cannot write the next row, and sends nothing more. Rows do not fence Google's AP
 IN_FLIGHT_S after the row that announces it, and who takes over waits longer than that before they look.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -20,27 +18,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from runbook.config.data_file import text_of
+from runbook.context import Context
 from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError, Taken
+from runbook.model.plan import Plan
 from runbook.records.files import now
 from runbook.records.journal import row_names, rows_in
 from runbook.records.people import account
 from runbook.records.store import Store
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runbook.context import Context
-    from runbook.model.plan import Plan
-
 IN_FLIGHT_S = 30  # for how long a request may still be sent after its row was written
 MARGIN_S = 5
-_WHEN = "%Y%m%dt%H%M%S%f"
 
 
 class TakenOver(RunbookError):
@@ -73,12 +67,7 @@ class Attempt:
         """Raise Refused if the newest row is so old that somebody else may have taken over since it was sent."""
         late = _clock() - self.written
         if late > IN_FLIGHT_S:
-            said = f"{late:.0f} s passed since it was announced; at most {IN_FLIGHT_S} s may"
-            raise Refused("this process was stopped for too long, so nothing was sent", said)
-
-    def rows(self) -> list[Row]:
-        """All rows so far. Raises Broken for a damaged one."""
-        return rows_in(self.store, self.place)
+            raise Refused(**text_of(__file__, "late", late=late, most=IN_FLIGHT_S))
 
 
 def attempts(store: Store, plan: str) -> list[str]:
@@ -106,8 +95,8 @@ def already_applied(store: Store, wanted: str) -> Refused | None:
     """The refusal for a plan whose last attempt succeeded; None for any other plan."""
     for place in attempts(store, wanted)[-1:]:
         for row in (row for row in rows_in(store, place) if (row["kind"], row.get("result")) == ("CLOSE", "applied")):
-            said = f"it ended at {row['time'][:16]} UTC; its journal: {store}/{place}"
-            return Refused(f"plan {wanted[:12]} was already applied", said, next="nothing; to repeat it, plan again.")
+            known = {"plan": wanted[:12], "ended": row["time"][:16], "store": store, "place": place}
+            return Refused(**text_of(__file__, "applied", **known))
     return None
 
 
@@ -122,8 +111,9 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
     if taking:
         attempt = _taken_over(store, plan, taking, who)
     else:
-        new = f"applied/{plan.id}/{datetime.now(UTC):{_WHEN}}-{secrets.token_hex(4)}"
-        attempt = _unfinished(store, plan, who) or Attempt(store, new, who)
+        old = [] if plan.only_adds else unfinished_attempts(store, plan.id)  # without a lock, each attempt is a new one
+        place = old[0] if old else f"applied/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{secrets.token_hex(4)}"
+        attempt = Attempt(store, place, who, count=len(row_names(store, place)) if old else 0)
         if not plan.only_adds:
             _lock(store, attempt, plan)
         attempt.write("OPEN", plan=plan.whole_id)
@@ -134,13 +124,6 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
             with suppress(RunbookError):  # the first error is the one to report
                 attempt.write("CLOSE", result="stopped", final=False)
         raise
-
-
-def _unfinished(store: Store, plan: Plan, who: str) -> Attempt | None:
-    """The newest attempt of this plan, if it can go on. Without a lock, each attempt is a new one."""
-    for place in () if plan.only_adds else unfinished_attempts(store, plan.id):
-        return Attempt(store, place, who, count=len(row_names(store, place)))
-    return None
 
 
 def _lock(store: Store, attempt: Attempt, plan: Plan) -> None:
@@ -182,12 +165,11 @@ def _owner(store: Store, lock: str) -> tuple[Row, Row]:
             raise ValueError("it names no plan and owner")
         return holder, newest
     except (LookupError, TypeError, ValueError) as error:
-        hint = "ask who may write to the record store; use a new store."
-        raise Broken("a lock is damaged", f"{store}/{lock}: {error}", next=hint) from None
+        raise Broken(**text_of(__file__, "lock_damaged", store=store, lock=lock, error=error)) from None
 
 
 def _busy(holder: Row, newest: Row) -> Refused:
-    known = {**holder, **newest, "plan": holder["plan"], "since": holder["time"][:16]}
+    known = holder | newest | {"plan": holder["plan"], "since": holder["time"][:16]}
     return Refused(**text_of(__file__, "busy", **known))
 
 
@@ -196,8 +178,7 @@ def _held(store: Store) -> list[str]:
     held = [name for name in store.children("lock") if re.fullmatch(r"lock/\d{6}", name)]
     known = _remembered(store)
     if held != [f"lock/{n:06d}" for n in range(1, len(held) + 1)] or known > len(held):
-        seen = max(known, len(held))
-        raise Refused(**text_of(__file__, "lost_journals", store=store, rows=len(held), seen=seen))
+        raise Refused(**text_of(__file__, "lost_journals", store=store, rows=len(held), seen=max(known, len(held))))
     return held
 
 

@@ -2,8 +2,6 @@
 whether copied tables have the same rows as their sources.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 

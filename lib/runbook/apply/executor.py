@@ -4,8 +4,6 @@ Each journal entry is on the disk before the step that it describes. The effect 
 taken from its answer.
 """
 
-from __future__ import annotations
-
 import json
 import time
 import traceback
@@ -13,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from runbook.apply.actions import ACTIONS
 from runbook.apply.actions.base import Observation
@@ -22,17 +20,15 @@ from runbook.apply.secret_value import SecretValue
 from runbook.apply.summary import abandoned, summary
 from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
-from runbook.config.data_file import table
+from runbook.config.data_file import table, text_of
+from runbook.context import Context
 from runbook.display.text import Row
 from runbook.model.actions import Notify
 from runbook.model.errors import Broken, Refused, RunbookError
 from runbook.model.outcome import ChangeStatus, Outcome
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import message
-
-if TYPE_CHECKING:
-    from runbook.context import Context
-
+from runbook.records.journal import rows_in
 
 SETTLE_TIMEOUT_S = 900  # how long a change may take to settle on Google
 BRIEF_S = 60  # how long Google may still show the old state after a write
@@ -61,8 +57,11 @@ class Executor:
 
     @cached_property
     def earlier(self) -> list[Row]:
-        """The rows of this attempt before this process applied anything: of a change, nobody has written later ones."""
-        return self.journal.rows()
+        """The rows of this attempt before this process applied anything: of a change, nobody has written later ones.
+
+        Raises Broken for a damaged one.
+        """
+        return rows_in(self.journal.store, self.journal.place)
 
     def all(self, began: datetime, signed: Sequence[str] = ()) -> Outcome:
         """Apply the changes in order; stop at the first required change that is not done, unless it is independent.
@@ -81,8 +80,10 @@ class Executor:
             final = done.result == "applied" or (done.result == "failed" and not self.refused)
             self._tell(done, signed)
             self._write("CLOSE", result=done.result, final=final)
-        except TakenOver as error:
-            return self._overtaken(statuses, error, began)
+        except TakenOver as error:  # this process does not know how its last change ended
+            rest = [("unknown", error.what), *[("not attempted", "")] * len(self.plan.changes)]
+            known = (*statuses, *rest)[: len(self.plan.changes)]
+            return Outcome(self.plan, "unknown", known, error.what, (error.next,), began)
         return done
 
     def _tell(self, ended: Outcome, signed: Sequence[str]) -> None:
@@ -103,16 +104,9 @@ class Executor:
             noted, sent = self._resumed(number, change)
             observed = self._observe(replace(noted, notes={"once": self.once, **noted.notes}))
             self._write("CONFIRM", number=number, state=observed.state, said=observed.said)
-            status = STATUS[observed.state, "yes" if sent else "no"] or "not attempted"
-            statuses.append((status, observed.said))
+            statuses.append((STATUS[observed.state, "yes" if sent else "no"] or "not attempted", observed.said))
         self._write("CLOSE", result="abandoned")
         return abandoned(self.plan, statuses, began)
-
-    def _overtaken(self, statuses: list[tuple[ChangeStatus, str]], error: TakenOver, began: datetime) -> Outcome:
-        """The outcome of a process that was taken over: it does not know how its last change ended."""
-        rest = [("unknown", error.what), *[("not attempted", "")] * len(self.plan.changes)]
-        known = (*statuses, *rest)[: len(self.plan.changes)]
-        return Outcome(self.plan, "unknown", known, error.what, (error.next,), began)
 
     @property
     def once(self) -> str:
@@ -166,9 +160,8 @@ class Executor:
         """Raise Broken instead of an error whose traceback contains a secret's value."""
         whole = "".join(traceback.format_exception(error))
         if self.secret_value.scrub(whole) != whole:
-            what, observed = type(error).__name__, self.secret_value.scrub(str(error))
-            effect, hint = "It is unknown whether it had an effect.", f"runbook apply {self.plan.id}, which checks it."
-            raise Broken("a write was interrupted by an error", f"{what}: {observed}", effect, hint) from None
+            about = {"kind": type(error).__name__, "said": self.secret_value.scrub(str(error)), "plan": self.plan.id}
+            raise Broken(**text_of(__file__, "interrupted", **about)) from None
 
     def _resumed(self, number: int, change: Change) -> tuple[Change, bool]:
         """A change, with the time of its function's last run from the journal, and whether it may have been sent.
@@ -204,8 +197,7 @@ class Executor:
         try:
             return ACTIONS[change.action].observe(self.run.cloud, change)
         except Exception as error:
-            missing = gap(error, change.resource)
-            if missing:
+            if missing := gap(error, change.resource):
                 return Observation("unseen", f"could not read: {missing.why}")
             # A rejected query must not raise: the writes so far must still be reported.
             if not _is_answer(error) and not isinstance(error, RunbookError | Absent | BadColumn):

@@ -4,8 +4,6 @@ The addresses of a contact are in an environment variable, such as RUNBOOK_NOTIF
 are in no params file, no plan and no record.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 

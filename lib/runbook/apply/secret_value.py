@@ -4,8 +4,6 @@ A secret's value comes from a file, from an environment variable, or from the ru
 hidden prompt and passes it to the kernel through a pipe. It is read once, when it is needed, and kept only in memory.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import os
@@ -59,10 +57,9 @@ def _forms(value: bytes) -> list[str]:
     """The encodings of a value in requests, answers and tracebacks."""
     plain = value.decode(errors="replace")
     quoted = [json.dumps(plain, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
-    urls = [quote(plain), quote(plain, safe=""), quote_plus(plain)]
     padded = [encode(value).decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)]
     encoded = [*padded, *(form.rstrip("=") for form in padded), value.hex(), value.hex().upper()]
-    return [plain, repr(value)[2:-1], *quoted, *urls, *encoded]
+    return [plain, repr(value)[2:-1], *quoted, quote(plain), quote(plain, safe=""), quote_plus(plain), *encoded]
 
 
 def _secret() -> bytes | None:

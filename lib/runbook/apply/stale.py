@@ -1,7 +1,5 @@
 """An approved plan that differs from the current one: its attempt is unfinished, or it is out of date."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any

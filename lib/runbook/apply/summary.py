@@ -1,7 +1,5 @@
 """The outcome of an attempt in words: what was done, why it stopped, how to go on, and how to undo what is done."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 

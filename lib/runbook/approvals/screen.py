@@ -4,19 +4,15 @@ It fits 80 columns. Gates, and what an incident's page said, are as of the plann
 the gates again.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from runbook.approvals.stored_plan import Found
 from runbook.display.text import visible
 from runbook.model.actions import Notify
 from runbook.records.files import json_of
 from runbook.records.record import is_report
-
-if TYPE_CHECKING:
-    from runbook.approvals.stored_plan import Found
 
 WIDTH = 80
 NEWEST = 50  # runs in which the page of an incident is looked for
@@ -40,10 +36,9 @@ def screen(found: Found) -> str:
     lines = [f"Plan {found.file['id'][:12]}: {title}", "", *_table(about)]
     for text in dict.fromkeys(c["args"]["message"] for c in content["changes"] if c["action"] == Notify.action):
         lines += ["", "Message to the contacts", *(line for part in text.split("\n") for line in _wrapped("   ", part))]
-    lines += ["", "Found when it was planned; checked again before it is applied"]
     gates = [(gate.verdict, f"{gate.check}, {gate.subject}: {gate.value}") for gate in found.stored.file.gates]
-    lines += [line for verdict, text in gates for line in _wrapped(f"   {verdict:8}", text)] or ["   nothing"]
-    lines += ["", "What would change"]
+    shown = [line for verdict, text in gates for line in _wrapped(f"   {verdict:8}", text)] or ["   nothing"]
+    lines += ["", "Found when it was planned; checked again before it is applied", *shown, "", "What would change"]
     for number, change in enumerate(content["changes"], 1):
         lines += _wrapped(f"{number}. ", f"{change['action']}, {change['resource']}")
         parts = {name: change[name] for name in ("before", "after")} | {"undo": change["undo"] or change["no_undo"]}

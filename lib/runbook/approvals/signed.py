@@ -8,12 +8,9 @@ findings that are known.
 As an approval, each is for one target, environment and store, and counts only while its signature is verified.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -27,10 +24,10 @@ from runbook.approvals.statement import Approval, Nonce, Statement, same_person_
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.model.canonical import canonical
-from runbook.model.errors import Refused, require
+from runbook.model.errors import require
 from runbook.model.strict import Part
 from runbook.records.people import person
-from runbook.records.plans import Line, When, clock, parse, utc_text
+from runbook.records.plans import Line, When, clock, naming, parse, utc_text
 from runbook.records.record import store_of
 from runbook.records.store import Store
 
@@ -77,8 +74,7 @@ class Opening(Note):
         return f"{self.folder}/{checked_incident(self.incident).lower()}/{self.nonce}"
 
     def rules(self) -> Rules:
-        lasts = _lasts(self, timedelta(hours=24), "24 hours")
-        return (self.role == ON_CALL, f"only {ON_CALL} opens an incident"), lasts
+        return (self.role == ON_CALL, f"only {ON_CALL} opens an incident"), _lasts(self, timedelta(days=1), "24 hours")
 
 
 class Review(Note):
@@ -101,8 +97,7 @@ class Ack(Note):
 
 
 def _lasts(note: Opening | Ack, most: timedelta, words: str) -> tuple[Any, str]:
-    lasts = clock(note.until) - clock(note.at)
-    return timedelta() < lasts <= most, f"it may last for at most {words}"
+    return timedelta() < clock(note.until) - clock(note.at) <= most, f"it may last for at most {words}"
 
 
 N = TypeVar("N", bound=Note)
@@ -149,7 +144,7 @@ def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Op
     """
     found: dict[str, Opening | Statement] = {}
     for name in (*store.list("incidents"), *store.list("approvals")):
-        with _naming(name, ignored):
+        with naming(ignored, f"{name}: "):
             text = parse(store.read(name) or b"", "approval", 2**14, Approval).statement.encode()
             one = parse(text, "note", 2**14, Opening if name.startswith("incidents/") else Statement)
             if isinstance(one, Opening) or (one.break_glass and store.read(f"nonces/{one.nonce}")):
@@ -173,19 +168,10 @@ def identity(system: Settings | None, target: str, role: str, who: str | None, k
     return who or person(), key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
 
 
-@contextmanager
-def _naming(name: str, ignored: list[str]) -> Iterator[None]:
-    """Ignore a file that does not parse or verify, and say so."""
-    try:
-        yield
-    except (Refused, ValueError) as error:
-        ignored.append(f"{name}: {error.what if isinstance(error, Refused) else error}")
-
-
 def _read(store: Store, signers: Signers, folder: str, kind: type[N], ignored: list[str]) -> Iterator[N]:
     """The notes in a folder whose signature and rules hold; others go into `ignored`."""
     for name in store.list(folder):
-        with _naming(name, ignored):
+        with naming(ignored, f"{name}: "):
             approval = parse(store.read(name) or b"", "note", 2**14, Approval)
             text = approval.statement.encode()
             note = parse(text, "note", 2**14, kind)

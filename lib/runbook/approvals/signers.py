@@ -12,8 +12,6 @@ has two demo people instead, in the records directory. They sign in a separate n
 valid for a real system.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat
@@ -40,6 +38,10 @@ DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
 LIMIT = 2**18
 _PERSON = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,99}", re.IGNORECASE | re.ASCII)
 _TIME = re.compile(r"[2-9]\d{3}(\d{4}|\d{8}|\d{10})Z", re.ASCII)
+
+
+class _Roles(Part):
+    people: dict[str, list[Name]]
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,6 @@ class Signers:
         return done.stdout.decode().splitlines()[-1]
 
 
-class _Roles(Part):
-    people: dict[str, list[Name]]
-
-
 def signers_of(system: Settings, target: str) -> Signers:
     """Load the people who may sign here: from params/approvers, or the demo people of the sandbox.
 
@@ -87,8 +85,7 @@ def signers_of(system: Settings, target: str) -> Signers:
     """
     folder = params_directory() / "approvers" / system.environment
     if target == "sandbox":
-        folder = demo_folder(system)
-        demo_signers(folder)
+        demo_signers(folder := demo_folder(system))
     return load_signers(folder, target, system.environment, system.contacts)
 
 
@@ -107,16 +104,14 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
     if not signers:
         raise Refused(**text_of(__file__, "nobody", environment=environment, file=_short(allowed)))
     gone = [(where, _key(where, line)) for where, line in _lines(revoked)]
-    keys: dict[str, tuple[str, ...]] = {}
-    owners: dict[str, str] = {}
+    keys, owners = dict[str, tuple[str, ...]](), dict[str, str]()
     fingerprints = _fingerprints([*((where, key) for where, _, _, key in signers), *gone])
     for (where, person, options, key), fingerprint in zip(signers, fingerprints, strict=False):
         if other := owners.get(fingerprint):
             raise _bad(where, f"{person} has the same key as {other}; list each key once, for one person")
         owners[fingerprint] = person
         keys[person] = (*keys.get(person, ()), f"{options} {key}")
-    people = _people(roles, keys, known)
-    return Signers(target, environment, keys, people, tuple(key for _, key in gone))
+    return Signers(target, environment, keys, _people(roles, keys, known), tuple(key for _, key in gone))
 
 
 def demo_signers(folder: Path) -> None:
@@ -128,8 +123,8 @@ def demo_signers(folder: Path) -> None:
         new = Path(name, "approvers")
         new.mkdir(mode=0o700)
         for person in DEMO:
-            made = keygen("-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", new / person)
-            made.check_returncode()
+            words = ("-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", new / person)
+            keygen(*words).check_returncode()
         lines = [f'{p} namespaces="{NAMESPACES["sandbox"]}" {(new / f"{p}.pub").read_text()}' for p in DEMO]
         (new / "allowed_signers").write_text("".join(lines))
         (new / "roles.yaml").write_text(yaml.safe_dump({"people": DEMO}))
@@ -144,8 +139,7 @@ def _text(path: Path) -> str:
             raise _bad(_short(part), "is a symbolic link; signers are read from real files only")
         if part.exists() and part.stat().st_mode & stat.S_IWOTH:
             raise _bad(_short(part), "anybody on this machine may write to it; run chmod o-w")
-    if path.exists() and not path.is_file():
-        raise _bad(_short(path), "is not a regular file")
+    _need(path.is_file() or not path.exists(), _short(path), "is not a regular file")
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as file:
             text = file.read(LIMIT + 1)
@@ -153,8 +147,7 @@ def _text(path: Path) -> str:
         return ""
     except (OSError, ValueError) as error:
         raise _bad(_short(path), f"cannot be read: {error}") from None
-    if len(text) > LIMIT:
-        raise _bad(_short(path), "is too large for a list of signers")
+    _need(len(text) <= LIMIT, _short(path), "is too large for a list of signers")
     return text
 
 
@@ -169,13 +162,10 @@ def _allowed(where: str, line: str, target: str) -> tuple[str, str, str]:
     """One line of allowed_signers: person, options, key. Raises BadSettings."""
     person, options, key = [*line.split(None, 2), "", ""][:3]
     space = NAMESPACES[target]
-    if "<" in line:
-        raise _bad(where, "is a placeholder; fill it in")
-    if not _PERSON.fullmatch(person):
-        raise _bad(where, f"{person!r} must be one user name, without lists, quotes or patterns")
-    if options in KINDS:
-        raise _bad(where, f'the option namespaces="{space}" is missing')
-    given: dict[str, str] = {}
+    _need("<" not in line, where, "is a placeholder; fill it in")
+    _need(_PERSON.fullmatch(person), where, f"{person!r} must be one user name, without lists, quotes or patterns")
+    _need(options not in KINDS, where, f'the option namespaces="{space}" is missing')
+    given = dict[str, str]()
     for option in options.split(","):
         found = re.fullmatch(r'(namespaces|valid-after|valid-before)="([^"]*)"', option)
         if not found or found[1] in given:
@@ -185,8 +175,7 @@ def _allowed(where: str, line: str, target: str) -> tuple[str, str, str]:
         raise _bad(where, f'for the target {target} the options must say namespaces="{space}"')
     start = _time(where, given.get("valid-after", "20000101Z"))
     last = _time(where, given.get("valid-before", "99991231Z")) - timedelta(seconds=1)  # for ssh-keygen the last second
-    if start >= last:
-        raise _bad(where, "valid-before must be later than valid-after")
+    _need(start < last, where, "valid-before must be later than valid-after")
     return person, f'namespaces="{space}",valid-after="{start:{TIME}}",valid-before="{last:{TIME}}"', _key(where, key)
 
 
@@ -200,10 +189,8 @@ def _time(where: str, text: str) -> datetime:
 def _key(where: str, text: str) -> str:
     """The kind and the base64 text of a public key in a file. Raises BadSettings."""
     kind, code = [*text.split(None, 2), "", ""][:2]
-    if kind not in KINDS:
-        raise _bad(where, f"{kind!r} is not a kind of key that may sign: {', '.join(KINDS)}")
-    if not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", code):
-        raise _bad(where, "the public key is not base64")
+    _need(kind in KINDS, where, f"{kind!r} is not a kind of key that may sign: {', '.join(KINDS)}")
+    _need(re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", code), where, "the public key is not base64")
     return f"{kind} {code}"
 
 
@@ -212,10 +199,8 @@ def _fingerprints(keys: list[tuple[str, str]]) -> list[str]:
     found = read_keys([key for _, key in keys])
     for (where, key), (bits, _) in zip(keys, found, strict=True):
         kind = key.split()[0]
-        if not bits:
-            raise _bad(where, f"ssh-keygen cannot read this as a public key of the kind {kind}")
-        if kind == "ssh-rsa" and bits < 3072:
-            raise _bad(where, f"an RSA key must have 3072 bits or more; this one has {bits}")
+        _need(bits, where, f"ssh-keygen cannot read this as a public key of the kind {kind}")
+        _need(kind != "ssh-rsa" or bits >= 3072, where, f"an RSA key must have 3072 bits or more; this one has {bits}")
     return [fingerprint for _, fingerprint in found]
 
 
@@ -230,19 +215,22 @@ def _people(path: Path, keys: Collection[str], known: Collection[str]) -> dict[s
     names = [name.value for name, _ in node.value]
     for name, _ in node.value:
         where, roles = f"{_short(path)}, line {name.start_mark.line + 1}", people.get(name.value, [])
-        if names.count(name.value) > 1:
-            raise _bad(where, f"{name.value} is listed twice")
-        if name.value not in keys:
-            raise _bad(where, f"{name.value} has no key in allowed_signers")
-        if not roles or not set(roles) <= set(known):
-            raise _bad(where, f"{name.value} needs one or more of these roles: {', '.join(known)}")
-    if missing := sorted(set(keys) - set(people)):
-        raise _bad(_short(path), f"there is no role for {', '.join(missing)}")
+        _need(names.count(name.value) == 1, where, f"{name.value} is listed twice")
+        _need(name.value in keys, where, f"{name.value} has no key in allowed_signers")
+        good = roles and set(roles) <= set(known)
+        _need(good, where, f"{name.value} needs one or more of these roles: {', '.join(known)}")
+    missing = sorted(set(keys) - set(people))
+    _need(not missing, _short(path), f"there is no role for {', '.join(missing)}")
     return {person: frozenset(roles) for person, roles in people.items()}
 
 
 def _short(path: Path) -> str:
     return "/".join(path.parts[-2:])
+
+
+def _need(met: object, where: str, problem: str) -> None:
+    if not met:
+        raise _bad(where, problem)
 
 
 def _bad(where: str, problem: str) -> BadSettings:

@@ -5,8 +5,6 @@ whether that key has expired or is revoked. It accepts some signatures that an a
 here, before ssh-keygen is asked.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

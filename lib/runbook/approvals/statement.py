@@ -1,7 +1,5 @@
 """The statement that an approver signs, and its file."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timedelta
 from typing import Annotated, Literal

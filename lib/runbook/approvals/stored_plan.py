@@ -1,31 +1,36 @@
 """A plan in a record store, or in a file that somebody sent: find it, show it to its approver, and sign it."""
 
-from __future__ import annotations
-
+import secrets
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from runbook.approvals.sign import approve
 from runbook.approvals.signed import identity, is_open
 from runbook.approvals.signers import Signers, signers_of
+from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
-from runbook.approvals.terms import current_terms, opens
-from runbook.approvals.verify import signed_roles, statement_in
-from runbook.cloud.client import Cloud
+from runbook.approvals.verify import (
+    current_terms,
+    not_approved,
+    opens,
+    rules,
+    signed_roles,
+    statement_in,
+    statements_of,
+)
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
 from runbook.config.data_file import text_of
 from runbook.config.load import environments, load_settings
 from runbook.config.schema import Settings
 from runbook.model.actions import ACTIONS
+from runbook.model.canonical import canonical
 from runbook.model.errors import BadInput, BadSettings, Refused, UnknownName, require
 from runbook.model.operations import Rule
-from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of
+from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of, utc_text
 from runbook.records.provenance import require_committed
 from runbook.records.record import store_of
 from runbook.records.store import Store
@@ -84,9 +89,8 @@ class Found:
         """
         required = self.rule.signers
         if required and not self.signed[0]:
-            plan, why = self.file["id"][:12], [*self.signed[1], *(f"not yet approved as {role}" for role in required)]
-            what = f"{self.content['operation']} ({self.content['environment']}) is not approved: {plan}"
-            raise Refused(what, "\n".join(why), next=f"runbook approve {plan}, by: {', '.join(required)}.")
+            by_role, terms = {role: [] for role in required}, self.stored.file.terms
+            raise not_approved(self.content, terms, by_role, [], self.signed[1].copy())
 
     @cached_property
     def signed(self) -> tuple[list[str], list[str]]:
@@ -95,19 +99,13 @@ class Found:
         return signed_roles(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
     @cached_property
-    def cloud(self) -> Cloud:
-        """The plan's cloud, for its clock."""
-        return connect(self.system, str(self.parameters.get("world", "")))
-
-    @cached_property
     def now(self) -> datetime:
-        return self.cloud.now()[0]
+        """The time of the plan's cloud."""
+        return connect(self.system, str(self.parameters.get("world", ""))).now()[0]
 
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
-        people, who, key = self._signer(role, who, key)
-        more = {"rule": self.rule, "signers": people, "store": self.store, "now": self.now, "opening": self.opening}
-        return approve(self.stored.raw, who, role, reason, key, override=override, **more)
+        return approve(self, role, reason, *self._signer(role, who, key), override)
 
     def _signer(self, role: str, who: str | None, key: Path | None) -> tuple[Signers, str, Path]:
         """Who may sign here, and who signs with which key."""
@@ -126,8 +124,7 @@ class PlanAlone(Found):
 
     @property
     def rule(self) -> Rule:
-        terms = self.stored.file.terms.model_dump(exclude={"not_before", "requester", "incident"})
-        return Rule.model_validate(terms)
+        return Rule.model_validate(self.stored.file.terms.model_dump(exclude={"not_before", "requester", "incident"}))
 
     @property
     def opening(self) -> datetime:
@@ -140,8 +137,7 @@ class PlanAlone(Found):
     @cached_property
     def now(self) -> datetime:
         """This machine's time; of a plan of the sandbox, whose clock is another one, the time when it was made."""
-        practice = self.content["target"] == "sandbox"
-        return clock(self.stored.file.terms.not_before) if practice else datetime.now(UTC)
+        return clock(self.stored.file.terms.not_before) if self.content["target"] == "sandbox" else datetime.now(UTC)
 
     def _signer(self, role: str, who: str | None, key: Path | None) -> tuple[Signers, str, Path]:
         content, requester = self.content, self.stored.file.terms.requester
@@ -151,6 +147,46 @@ class PlanAlone(Found):
         alone = same_person_key(who) == same_person_key(requester)
         require((not alone, f"{who} requested it; only with the record store can it be seen whether that is allowed"))
         return Signers(content["target"], content["environment"], {}, {who: frozenset({role})}, ()), who, key
+
+
+def approve(
+    found: Found, role: str, reason: str, signers: Signers, person: str, key: Path, override: str = ""
+) -> Statement:
+    """Sign a plan as `person` in `role`, and write the approval into the store as approvals/<plan>/<nonce>.json.
+
+    It takes effect at the opening of the preferred window; with an `override` reason, now. The rule and the opening
+    come from the approver's own settings. Raises Refused, also unless the terms in the file are those of the settings.
+    """
+    file, rule, store, now = plan_of(found.stored.raw), found.rule, found.store, found.now
+    terms = current_terms(file, rule)
+    lasts = timedelta(hours=terms.valid_hours)
+    expires = clock(terms.not_before) + lasts
+    google = file.content.get("target") == "google"
+    require(
+        (rule.offered, "no runbook offers this operation, so it cannot be approved"),
+        (file.terms == terms, "the terms in the plan file differ from the settings: one of them was edited"),
+        (now < expires, f"the plan expired at {utc_text(expires)}; make a new one"),
+        (store.shared or not google, "an approval for Google needs a record store that all machines share"),
+    )
+    alone = same_person_key(person) == same_person_key(terms.requester)
+    override = override.strip() if found.opening > now else ""
+    start = now if override else found.opening
+    values = {name: file.content.get(name) for name in ("operation", "environment", "project", "target")}
+    values |= {"schema": 1, "plan": file.id, "risk": terms.risk, "requester": terms.requester, "store": store.name}
+    values |= {"approver": person, "role": role, "break_glass": alone, "nonce": secrets.token_hex(16)}
+    values |= {"reason": reason.strip(), "override": override, "incident": terms.incident if alone else ""}
+    text = canonical(values | {"not_before": utc_text(start), "expires_at": utc_text(start + lasts)})
+    statement = statement_of(text)
+    require(*rules(statement, file.content, terms, signers))
+    for before in statements_of(store, file.id):
+        theirs = same_person_key(before.approver) == same_person_key(person) and now < clock(before.expires_at)
+        require((not theirs or before.role == role, f"{person} has already signed this plan as {before.role}"))
+    signature = sign(text, key, statement.target)
+    if signers.keys:  # else there are no params here, and it is verified when it is accepted
+        signers.verify(person, text, signature, now)
+    signed = canonical({"statement": text.decode(), "signature": signature})
+    store.create(f"approvals/{file.id}/{statement.nonce}.json", signed)
+    return statement
 
 
 def from_file(path: Path) -> Found:
@@ -196,14 +232,12 @@ def waiting(system: Settings, damaged: list[str]) -> Iterator[Found]:
         except Refused as refusal:
             damaged += refusal.observed.splitlines()
             continue
-        with suppress(Refused):
-            if stored is None or stored.file.content["environment"] != system.environment:
-                continue
-            damaged += stored.ignored
-            terms = stored.file.terms
-            until = clock(terms.not_before) + timedelta(hours=terms.valid_hours)
-            if now < until:
-                yield Found(system, store, stored)
+        if stored is None or stored.file.content["environment"] != system.environment:
+            continue
+        damaged += stored.ignored
+        terms = stored.file.terms
+        if now < clock(terms.not_before) + timedelta(hours=terms.valid_hours):
+            yield Found(system, store, stored)
 
 
 def find(plan: str) -> Found:

@@ -1,5 +1,5 @@
-"""Checks which approvals allow applying a plan now, and marks them as used: each is for one plan, once, until it
-expires.
+"""The terms for applying a plan, from the settings; which approvals allow it now, and their use: each is for one plan,
+once, until it expires.
 
     plan file   {"schema": 1, "id": SHA-256 of content, "record": folder, "content": {…}, "terms": {…}}
     approval    {"statement": "<canonical JSON, see Statement>", "signature": "<armored SSH signature>"}
@@ -8,27 +8,27 @@ The terms in a plan file are for display only: approving and applying derive the
 stop mistakes, stale plans and replays. They do not stop an attacker who may deploy: IAM does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from runbook.approvals.signers import Signers
 from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
-from runbook.approvals.terms import current_terms
+from runbook.config.schema import Window
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Refused, require
 from runbook.model.operations import Rule
 from runbook.records.files import json_of
-from runbook.records.plans import PlanFile, Terms, clock, parse
+from runbook.records.plans import PlanFile, Terms, clock, naming, parse, utc_text
 from runbook.records.store import Store, Taken
 
 ON_CALL = "on-call"
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Json = Mapping[str, Any]
 Roles = tuple[list[str], list[str]]
 Raws = list[bytes]
@@ -42,10 +42,8 @@ def signed_roles(file: PlanFile, rule: Rule, signers: Signers, store: Store, now
     """
     roles, why = list[str](), list[str]()
     for raw in approvals_of(store, file.id):
-        try:
+        with naming(why):
             roles.append(statement_in(raw, file.content, current_terms(file, rule), signers, now)[0].role)
-        except Refused as refusal:
-            why.append(refusal.what)
     return roles, why
 
 
@@ -77,16 +75,19 @@ def check(
     accepted: dict[str, Signed] = {}
     why, early = [], []
     for raw in raws if signers else ():
-        try:
+        with naming(why):
             statement, identity = statement_in(raw, content, terms, signers, now)
-            if now < clock(statement.not_before):
-                early.append(statement)
-            require((statement.store == store, "this approval was given for another record store"))
-            require(*_timely(statement, now, opening))
-            require((statement.nonce not in accepted, "another approval has the same nonce"))
+            early += [statement] if now < clock(statement.not_before) else []
+            who = f"the approval of {statement.approver}"
+            late = f"{who} has no override: the preferred window opens at {opening}"
+            require(
+                (statement.store == store, "this approval was given for another record store"),
+                (now >= clock(statement.not_before), f"{who} takes effect at {statement.not_before}"),
+                (now < clock(statement.expires_at), f"{who} expired at {statement.expires_at}"),
+                (opening <= now or statement.override, late),
+                (statement.nonce not in accepted, "another approval has the same nonce"),
+            )
             accepted[statement.nonce] = (statement, identity)
-        except Refused as refusal:
-            why.append(refusal.what)
     by_role = {role: [one for one in accepted.values() if one[0].role == role] for role in terms.signers}
     for quorum in product(*(by_role[role] for role in terms.signers)) if by_role else ():
         people, keys = {same_person_key(s.approver) for s, _ in quorum}, {identity for _, identity in quorum}
@@ -94,10 +95,10 @@ def check(
             return tuple(s for s, _ in quorum)
     if glass := [s for s, _ in accepted.values() if s.break_glass]:
         return (glass[0],)
-    raise _not_approved(content, terms, by_role, early, why)
+    raise not_approved(content, terms, by_role, early, why)
 
 
-def _not_approved(
+def not_approved(
     content: Json, terms: Terms, by_role: Mapping[str, list], early: list[Statement], why: list[str]
 ) -> Refused:
     """The refusal: the roles that have not signed, or when the approvals take effect."""
@@ -106,8 +107,7 @@ def _not_approved(
     why += ["one person, or one key, cannot sign for two roles"] if by_role and all(by_role.values()) else []
     plan = plan_id(content)[:12]
     hint = f"runbook approve {plan}, by: {', '.join(missing or terms.signers) or 'an approver to add in params'}."
-    only_early = bool(early) and not missing
-    if only_early:
+    if only_early := bool(early) and not missing:
         hint = f"wait until {max(s.not_before for s in early)}, or sign again with --override “why it cannot wait”."
     what = f"{content['operation']} ({content['environment']}) is not approved{' yet' * only_early}: {plan}"
     return Refused(what, "\n".join(why) or f"params name no approver for an operation of {terms.risk} risk", next=hint)
@@ -126,8 +126,8 @@ def consume(store: Store, statements: Iterable[Statement], plan: str, by: str, n
             (one.store == store.name, "this approval was given for another record store"),
             (now < clock(one.expires_at), f"the approval of {one.approver} expired at {one.expires_at}"),
         )
+    mine = canonical({"plan": plan, "by": by})
     for one in statements:
-        mine = canonical({"plan": plan, "by": by})
         try:
             store.create(f"nonces/{one.nonce}", mine)
         except Taken:
@@ -146,7 +146,7 @@ def statement_in(raw: bytes, content: Json, terms: Terms, signers: Signers, now:
     """The statement of one approval, and the identity of its key. Raises Refused unless its signature and all rules
     are valid.
 
-    `_timely` checks whether it is valid at this time.
+    `check` decides whether it is valid at this time.
     """
     approval = parse(raw, "approval", 2**14, Approval)
     text = approval.statement.encode()
@@ -154,15 +154,6 @@ def statement_in(raw: bytes, content: Json, terms: Terms, signers: Signers, now:
     identity = signers.verify(statement.approver, text, approval.signature, now)
     require(*rules(statement, content, terms, signers))
     return statement, identity
-
-
-def _timely(statement: Statement, now: datetime, opening: datetime) -> list[tuple[Any, str]]:
-    who = f"the approval of {statement.approver}"
-    return [
-        (now >= clock(statement.not_before), f"{who} takes effect at {statement.not_before}"),
-        (now < clock(statement.expires_at), f"{who} expired at {statement.expires_at}"),
-        (opening <= now or statement.override, f"{who} has no override: the preferred window opens at {opening}"),
-    ]
 
 
 def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[tuple[Any, str]]:
@@ -188,3 +179,35 @@ def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[t
         (s.incident == (terms.incident if alone else ""), f"{who} approved it for another incident"),
         (s.break_glass == alone, f"break_glass must say whether {who} approves their own request"),
     ]
+
+
+def terms_of(rule: Rule, requester: str, opening: datetime, incident: str = "") -> Terms:
+    """The terms of a plan whose operation has this rule. `opening` is from `opens`."""
+    fixed = {name: getattr(rule, name) for name in ("risk", "signers", "window", "valid_hours", "alone_in_p1")}
+    return Terms(**fixed, not_before=utc_text(opening), requester=requester, incident=incident)
+
+
+def opens(window: Window | None, now: datetime, zone: ZoneInfo) -> datetime:
+    """`now` inside a preferred window or without a window; else the next opening. All times in UTC.
+
+    A window whose end is before its start ends on the next day. Raises Refused for a window that never opens.
+    """
+    if window is None:
+        return now
+    for offset in range(-1, 15):  # two weeks, because a daylight saving change can remove an opening
+        day = now.astimezone(zone).date() + timedelta(days=offset)
+        start = _at(day, window.start, zone)
+        end = _at(day + timedelta(days=window.end <= window.start), window.end, zone)
+        if _DAYS[day.weekday()] in window.days and start < end and now < end:
+            return max(start, now)
+    raise Refused("the preferred window of this operation never opens", next="fix `windows` in its params file.")
+
+
+def _at(day: date, text: str, zone: ZoneInfo) -> datetime:
+    hour, minute = map(int, text.split(":"))  # 24:00 is the next day's midnight
+    return (datetime.combine(day, time(), zone) + timedelta(hours=hour, minutes=minute)).astimezone(UTC)
+
+
+def current_terms(file: PlanFile, rule: Rule) -> Terms:
+    """The terms of a plan file, from the current settings."""
+    return terms_of(rule, file.terms.requester, clock(file.terms.not_before), file.terms.incident)

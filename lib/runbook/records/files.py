@@ -1,7 +1,5 @@
 """Atomic file operations: files are complete or absent, synced to the disk, and read without exceptions."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,13 +1,11 @@
 """The journal of a run: one JSON line for each event that must survive a crash."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from runbook.config.data_file import text_of
 from runbook.model.errors import Broken, NoRecord
@@ -27,7 +25,8 @@ class Journal:
         try:
             is_new = not self.path.exists()
             with self.path.open("a+b") as file:
-                _drop_torn_line(file)
+                file.seek(0)  # an incomplete last line, after a crash, goes: nothing relied on it
+                file.truncate(file.read().rfind(b"\n") + 1)
                 file.write(line.encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -62,12 +61,12 @@ def row_names(store: Store, place: str) -> list[str]:
 
 def progress(rows: list[dict[str, Any]]) -> Iterator[str]:
     """The status of each change that was started, from the journal, one per line."""
-    ends = {row["number"]: row["state"] for row in rows if row["kind"] == "CONFIRM"}
+    said = {"new": "done"}
+    ends = {row["number"]: said.get(row["state"], row["state"]) for row in rows if row["kind"] == "CONFIRM"}
     for row in rows:
         if row["kind"] == "INTENT":
             state = ends.get(row["number"], "started, not confirmed")
-            said = "done" if state == "new" else state
-            yield f"{row['number']}. {row['change']['action']}, {row['change']['resource']}: {said}"
+            yield f"{row['number']}. {row['change']['action']}, {row['change']['resource']}: {state}"
 
 
 def _row(line: bytes, name: str) -> dict[str, Any]:
@@ -78,11 +77,3 @@ def _row(line: bytes, name: str) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise Broken(**text_of(__file__, "damaged", name=name, error=error)) from None
     return row
-
-
-def _drop_torn_line(file: BinaryIO) -> None:
-    """Remove an incomplete last line after a crash. Its write did not return, so no later step relied on it."""
-    file.seek(0)
-    text = file.read()
-    if text and not text.endswith(b"\n"):
-        file.truncate(text.rfind(b"\n") + 1)

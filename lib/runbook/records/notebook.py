@@ -1,7 +1,5 @@
 """The steps of a notebook."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Notes of an incident: what people did by hand, in their own words. Anyone who may write to the store can add one."""
 
-from __future__ import annotations
-
 import secrets
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """Who works here: the person who plans and applies, and the system's user and host."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import re

@@ -1,9 +1,9 @@
 """Plan files: the format of a plan and its terms in the record store, and the newest valid file of a plan."""
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -149,16 +149,22 @@ def newest_plan(store: Store, plan: str) -> Stored | None:
         return None
     ignored: list[str] = []
     for name in reversed(store.list(f"plans/{plan[:12]}")):
-        raw = store.read(name) or b""
-        try:
-            file = plan_of(raw)
+        with naming(ignored, f"{store}/{name}: "):
+            file = plan_of(raw := store.read(name) or b"")
             if file.id.startswith(plan):  # the folder name has only 12 characters; the rest must match, too
                 return Stored(raw, file, tuple(ignored))
-        except Refused as refusal:
-            ignored.append(f"{store}/{name}: {refusal.what}")
     if ignored:
         raise Refused(f"the plan {plan} is damaged", "\n".join(ignored), next="remove these files, then plan again.")
     return None
+
+
+@contextmanager
+def naming(ignored: list[str], head: str = "") -> Iterator[None]:
+    """Ignore what does not parse or verify, and say why."""
+    try:
+        yield
+    except (Refused, ValueError) as error:
+        ignored.append(head + (error.what if isinstance(error, Refused) else str(error)))
 
 
 def parse(raw: bytes, what: str, limit: int, kind: type[P]) -> P:

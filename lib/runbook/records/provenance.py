@@ -1,7 +1,5 @@
 """The provenance of a run: people, host, process, package versions, and the commits of the code and of the params."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

@@ -4,8 +4,6 @@ A run never fails because its record cannot be published: the folder stays, and 
 For a store in a directory there is nothing to send, because the folder lies in it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

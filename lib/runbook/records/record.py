@@ -21,8 +21,6 @@
     sha256                   digests of the notebook, the report and the journal
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Mapping

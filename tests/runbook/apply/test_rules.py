@@ -77,7 +77,7 @@ def test_damaged_notes_and_approvals_hide_nothing_that_awaits_a_review(place: Pl
 
 def test_what_several_people_signed_awaits_no_review(place: Place) -> None:
     place.applied("retry")
-    assert signed.awaiting(place.store, signers_of(SYSTEM, "sandbox")) == {}
+    assert signed.awaiting(place.store, signers_of(SYSTEM, "sandbox"), []) == {}
 
 
 def test_what_one_person_signed_alone_awaits_a_review_once_it_was_used(
@@ -88,9 +88,9 @@ def test_what_one_person_signed_alone_awaits_a_review_once_it_was_used(
     plan, people = place.plan("rollback", incident="INC-7").id, signers_of(SYSTEM, "sandbox")
     with place.here():
         find(plan).sign("on-call", "alone", "blake", None, "")
-    assert [type(one) for one in signed.awaiting(place.store, people).values()] == [signed.Opening]
+    assert [type(one) for one in signed.awaiting(place.store, people, []).values()] == [signed.Opening]
     assert place.go("rollback", plan, incident="INC-7").outcome.result == "applied"
-    assert len(signed.awaiting(place.store, people)) == 2
+    assert len(signed.awaiting(place.store, people, [])) == 2
 
 
 def test_damaged_and_foreign_plans_are_not_listed_and_hide_no_other(place: Place) -> None:
@@ -104,7 +104,7 @@ def test_damaged_and_foreign_plans_are_not_listed_and_hide_no_other(place: Place
     from runbook.approvals.stored_plan import waiting
 
     with place.here():
-        assert [found.file["id"][:12] for found in waiting(SYSTEM)] == [first.id]
+        assert [found.file["id"][:12] for found in waiting(SYSTEM, [])] == [first.id]
         with pytest.raises(Refused, match="is for another environment"):
             find(other)
 
@@ -297,10 +297,10 @@ def test_a_review_of_oneself_under_another_name_does_not_count(place: Place) -> 
     for name in ("allowed_signers", "roles.yaml"):
         (folder / name).write_text((folder / name).read_text().replace("avery", "Blake@example.com"))
     signers, now = signers_of(SYSTEM, "sandbox"), place.app.sandbox.now
-    [digest] = signed.awaiting(place.store, signers)
+    [digest] = signed.awaiting(place.store, signers, [])
     values = signed.values_of(SYSTEM, "sandbox", "Blake@example.com", "manager", "fine", now) | {"of": digest}
     signed.put(signed.Review, values, place.store, signers, folder / "avery", now)
-    assert list(signed.awaiting(place.store, signers)) == [digest]
+    assert list(signed.awaiting(place.store, signers, [])) == [digest]
 
 
 @pytest.mark.parametrize("text", ["AAAAA", "", "U1NIU0lH"], ids=["no base64", "nothing", "only its head"])

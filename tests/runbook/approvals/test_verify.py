@@ -16,13 +16,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runbook.approvals import sign as sign_plan
-from runbook.approvals.sign import approve
+from runbook.approvals import stored_plan
 from runbook.approvals.signers import Signers, demo_signers, load_signers, signers_of
 from runbook.approvals.ssh import NAMESPACES, sign
 from runbook.approvals.statement import Statement
-from runbook.approvals.terms import opens, terms_of
-from runbook.approvals.verify import approvals_of, check, consume
+from runbook.approvals.stored_plan import approve
+from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of
 from runbook.config.load import load_settings
 from runbook.config.schema import Window
 from runbook.model.actions import AddVersion, RouteTraffic, RunOnce, SetJobState
@@ -163,7 +162,10 @@ class Case:
         """What `runbook approve` does."""
         given = {"plan_file": self.plan(), "reason": "seen and right", "key": self.keys / person, "store": self.store}
         given |= {"rule": RULES[self.operation], "now": self.now, "opening": self.opening, "signers": self.who()}
-        return approve(person=person, role=role, **(given | changes))
+        given |= changes
+        seen = {name: given.pop(name) for name in ("store", "rule", "now", "opening")}
+        found = SimpleNamespace(stored=SimpleNamespace(raw=given.pop("plan_file")), **seen)
+        return approve(found, person=person, role=role, **given)
 
     def apply(self) -> tuple[Statement, ...]:
         """What `runbook apply` does before the first write."""
@@ -263,7 +265,7 @@ def test_approvals_that_do_not_hold_do_no_harm(case: Callable[..., Case]) -> Non
 def test_a_fresh_approval_goes_before_a_used_one(case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = case(operation="deploy")
     for nonce in ("0" * 32, "f" * 32):
-        monkeypatch.setattr(sign_plan, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
+        monkeypatch.setattr(stored_plan, "secrets", SimpleNamespace(token_hex=lambda _, nonce=nonce: nonce))
         plan.approve("casey", "team-lead")
         plan.approvals = approvals_of(plan.store, plan_id(plan.content))
         assert plan.apply()[0].nonce == nonce

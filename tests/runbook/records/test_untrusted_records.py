@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from runbook.approvals.stored_plan import find
-from runbook.approvals.terms import terms_of
+from runbook.approvals.verify import terms_of
 from runbook.cli.main import main
 from runbook.cloud.connect import connect
 from runbook.config.load import load_settings

@@ -6,8 +6,6 @@ etag. `do` sends the write through `send`, which the guard allows once per reque
 never taken from its answer. Start with base.py, then scheduling.py for an example.
 """
 
-from __future__ import annotations
-
 from runbook.apply.actions import functions, message, scheduling, secrets, tables
 from runbook.apply.actions.base import Action, Observation
 

@@ -1,6 +1,4 @@
-"""One kind of write, and its read-back."""
-
-from __future__ import annotations
+"""One kind of write, and its read-back; the modules of the actions take every type from here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

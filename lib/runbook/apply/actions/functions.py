@@ -4,16 +4,10 @@ https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services/
 https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.functions/patch
 """
 
-from __future__ import annotations
-
 import hashlib
 
-from runbook.apply.actions.base import Action, Observation, Send, side
-from runbook.apply.secret_value import SecretValue
-from runbook.cloud.client import Cloud
-from runbook.display.text import Row
+from runbook.apply.actions.base import Action, Change, Cloud, Observation, Row, SecretValue, Send, side
 from runbook.model.errors import Broken
-from runbook.model.plan import Change
 
 
 def targets(service: Row, key: str = "traffic") -> dict[str, int]:
@@ -96,15 +90,15 @@ def _observe_restart(cloud: Cloud, change: Change) -> Observation:
     """Whether the serving revision has this change's annotation: then it started after it."""
     service = cloud.get("run", f"v2/{cloud.settings.resource('services', change.args.service)}")
     condition = service.get("terminalCondition", {})
-    failed = condition.get("state") == "CONDITION_FAILED"
+    failed, ready = condition.get("state") == "CONDITION_FAILED", service.get("latestReadyRevision")
+    marked = service.get("template", {}).get("annotations", {}).get(MARK, "") == change.args.mark
     if service.get("reconciling"):
         return Observation("pending", "a new revision is starting", service)
-    if service.get("template", {}).get("annotations", {}).get(MARK, "") == change.args.mark:
-        if failed or service.get("latestReadyRevision") != service.get("latestCreatedRevision"):
-            return Observation("failed", condition.get("message", "the new revision is not ready"), service)
-        return Observation("new", service["latestReadyRevision"].rsplit("/", 1)[1], service)
-    if failed:
-        return Observation("failed", condition.get("message", ""), service)
+    if failed or (marked and ready != service.get("latestCreatedRevision")):
+        said = condition.get("message", "the new revision is not ready" if marked else "")
+        return Observation("failed", said, service)
+    if marked:
+        return Observation("new", ready.rsplit("/", 1)[1], service)
     return Observation("old", change.args.unchanged, service)
 
 

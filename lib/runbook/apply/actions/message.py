@@ -4,18 +4,13 @@ No service reports whether a person has read it, so the record store notes that 
 note, the message is sent again: twice is better than never.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 
-from runbook.apply.actions.base import Action, Observation, Send
+from runbook.apply.actions.base import Action, Change, Cloud, Observation, SecretValue, Send
 from runbook.apply.notify import deliver
-from runbook.apply.secret_value import SecretValue
-from runbook.cloud.client import Cloud
 from runbook.facts.records import notified_place
 from runbook.model.canonical import canonical
 from runbook.model.errors import Taken
-from runbook.model.plan import Change
 from runbook.records.files import now
 from runbook.records.record import store_of
 

@@ -3,12 +3,7 @@
 https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs/run
 """
 
-from __future__ import annotations
-
-from runbook.apply.actions.base import Action, Observation, Send, State, side
-from runbook.apply.secret_value import SecretValue
-from runbook.cloud.client import Cloud
-from runbook.model.plan import Change
+from runbook.apply.actions.base import Action, Change, Cloud, Observation, SecretValue, Send, State, side
 
 
 def _job(cloud: Cloud, name: str) -> str:

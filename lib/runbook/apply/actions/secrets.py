@@ -1,13 +1,8 @@
 """Versions of a secret (https://cloud.google.com/secret-manager/docs/reference/rest)."""
 
-from __future__ import annotations
-
 import base64
 
-from runbook.apply.actions.base import Action, Observation, Send, side
-from runbook.apply.secret_value import SecretValue
-from runbook.cloud.client import Cloud
-from runbook.model.plan import Change
+from runbook.apply.actions.base import Action, Change, Cloud, Observation, SecretValue, Send, side
 
 
 def _secret(cloud: Cloud, name: str) -> str:

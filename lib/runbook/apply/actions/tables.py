@@ -1,14 +1,8 @@
 """Copies and columns of tables, by jobs (https://cloud.google.com/bigquery/docs/reference/rest/v2/jobs/insert)."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
-from runbook.apply.actions.base import Action, Observation, Send
-from runbook.apply.secret_value import SecretValue
-from runbook.cloud.client import Cloud
-from runbook.display.text import Row
-from runbook.model.plan import Change
+from runbook.apply.actions.base import Action, Change, Cloud, Observation, Row, SecretValue, Send
 
 
 def _table(cloud: Cloud, dataset: str, table: str) -> Row:
@@ -30,22 +24,17 @@ def _observe_copy(cloud: Cloud, change: Change) -> Observation:
     at = change.args
     found, job = _get_table(cloud, at.to_dataset, at.to_table), _newest_job(cloud, change)
     if found is None:
-        return _without(job, "the table does not exist")
+        status = job["status"] if job else {}
+        if job and status.get("state") != "DONE":
+            return Observation("pending", "the job is running", job)
+        if error := status.get("errorResult"):
+            return Observation("failed", error.get("message", "the job failed"), job or {})
+        return Observation("old", "the table does not exist")
     base = found.get("snapshotDefinition", {}).get("baseTableReference", {}).get("tableId")
     mine = base == at.table if at.is_snapshot else job is not None
     if found.get("type", "TABLE") != ("SNAPSHOT" if at.is_snapshot else "TABLE") or not mine:
         return Observation("other", f"another {found.get('type')} has that name", found)
     return Observation("new", f"{int(found.get('numRows', 0)):,} rows", found)
-
-
-def _without(job: Row | None, said: str) -> Observation:
-    """The observation from the last job, if the table does not exist."""
-    status = job["status"] if job else {}
-    if job and status.get("state") != "DONE":
-        return Observation("pending", "the job is running", job)
-    if error := status.get("errorResult"):
-        return Observation("failed", error.get("message", "the job failed"), job or {})
-    return Observation("old", said)
 
 
 def _newest_job(cloud: Cloud, change: Change) -> Row | None:
