@@ -1,19 +1,12 @@
 """Charts of the daily check, and of what a change would affect."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from runbook.charts.base import BAD, GOOD, LINE, QUIET, Chart, chart, draw_bars
+from runbook.charts.base import BAD, GOOD, LINE, QUIET, Axes, Chart, chart, draw_bars
+from runbook.context import Context
 from runbook.model.facts import Fact
 from runbook.model.rows import EtlDay
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from runbook.context import Context
 
 
 def etl_week(run: Context, week: Fact) -> Chart:

@@ -1,7 +1,5 @@
 """The checks of the daily check: facts in, findings out (guide: What to Check). Pure: no I/O, no clock, no cloud."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime, timedelta
 

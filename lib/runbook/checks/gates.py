@@ -3,8 +3,6 @@
 Pure, like all checks; a gate passes on ok and warn, never on unknown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import timedelta
 

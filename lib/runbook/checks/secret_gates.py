@@ -1,7 +1,5 @@
 """Gates of secrets: whether a version may be added, disabled or enabled. Pure."""
 
-from __future__ import annotations
-
 from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
 from runbook.checks.gates import elevated, rehearsed
 from runbook.config.schema import Settings

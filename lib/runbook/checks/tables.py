@@ -1,7 +1,5 @@
 """Checks of tables: the gates of their changes, their columns against params, and copies beside their sources. Pure."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from runbook.checks.base import ALERT, HINTS, OK, WARN, gap_findings, gap_or_missing_findings, one

@@ -1,7 +1,5 @@
 """A read, and how it becomes a Fact: every failure becomes a gap of the Fact."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """ETL runs, account scores and the freshness of tables, from BigQuery (guide: Monitoring Queries)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

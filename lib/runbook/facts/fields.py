@@ -4,8 +4,6 @@
 by their types, and texts with the exception first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from datetime import UTC, date, datetime

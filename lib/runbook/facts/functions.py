@@ -3,8 +3,6 @@
 Guide: Safe Deployment.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from functools import partial

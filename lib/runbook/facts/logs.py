@@ -3,8 +3,6 @@
 Guide: Cloud Logging, P1 Playbook.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections import Counter

@@ -1,7 +1,5 @@
 """Facts from the record store: who was notified of an incident, and what was tested in staging."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from pathlib import Path

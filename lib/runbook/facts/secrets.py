@@ -1,7 +1,5 @@
 """Secrets, never a value, and the permissions of this run's identity (guide: Secret Management, Access Control)."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from typing import Any

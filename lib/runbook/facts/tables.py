@@ -1,7 +1,5 @@
 """Tables of BigQuery, their columns and their copies (guide: Data Backups)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from concurrent import futures

@@ -4,8 +4,6 @@ The text for the approver and the request to Google come from the same arguments
 do another. Everything that differs between actions is a property of its class. Pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal

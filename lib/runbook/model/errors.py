@@ -15,8 +15,6 @@ RunbookError              what, observed, effect, next; shown as these four line
     └── OverCap           a query that would cost more than the cap
 """
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any

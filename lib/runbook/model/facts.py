@@ -1,19 +1,14 @@
 """What a run has read: facts with their rows, and the gaps in them. Plain data: no reads and no writes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from runbook.display import blocks
 from runbook.display.blocks import Block
 from runbook.model.rows import shown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 R = TypeVar("R")
 
@@ -71,7 +66,7 @@ class Fact(Generic[R]):
     question: str = ""
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> Any:
         """The rows as a pandas DataFrame, with every field; times in the team's zone."""
         import pandas as pd
 

@@ -1,20 +1,15 @@
 """The results of checks: findings, each with its verdict."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.display import blocks
 from runbook.display.blocks import Block
 from runbook.display.text import Row
 from runbook.model.errors import Exit
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Verdict(IntEnum):
@@ -60,7 +55,7 @@ class Findings(Sequence[Finding]):
         return max((f.verdict for f in self), default=Verdict.unknown)
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> Any:
         """The findings as a pandas DataFrame."""
         import pandas as pd
 

@@ -1,7 +1,5 @@
 """The moment that a run examines, and the team's day around it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo

@@ -1,7 +1,5 @@
 """What may be changed: the actions that each operation may contain, and the rule for its approval. Pure."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The result of applying a plan: the status of each change."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

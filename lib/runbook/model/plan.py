@@ -1,7 +1,5 @@
 """A plan and its changes: what would change, and who must approve. Plain data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The report at the end of a run: all findings, the worst verdict in one sentence, and the next steps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass

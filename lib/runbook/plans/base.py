@@ -1,7 +1,5 @@
 """Helpers for several plans: rows of a fact, a run of a function, and messages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from shlex import quote

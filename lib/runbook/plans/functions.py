@@ -3,8 +3,6 @@
 Guide: Deployment Checklist, Rollback Procedure, Quick fixes.
 """
 
-from __future__ import annotations
-
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of

@@ -1,7 +1,5 @@
 """Plans for secrets (guide: Updating Secrets). No plan contains a value; destroying a version is not offered."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from runbook.config.request import Request

@@ -1,7 +1,5 @@
 """Plans for BigQuery tables (guide: Data Backups, Schema Changes). No plan deletes, drops or overwrites."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

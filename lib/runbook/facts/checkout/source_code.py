@@ -1,7 +1,5 @@
 """The code to deploy (guide: Before Deploying): git status, tests, secrets in it, and the archive that is deployed."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
