@@ -96,8 +96,8 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     gaps = tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps)
     about = {"more": answer.more, "absent": answer.absent, "function": read.function, "zone": moment.zone}
     # The parameters of the fact's function, such as hours; no time is in them.
-    question = f"{read.name} {getattr(ask, 'keywords', {})}"
-    return Fact(read.name, rows, line, moment.at, sql, gaps, **about, question=question)
+    about["question"] = f"{read.name} {getattr(ask, 'keywords', {})}"
+    return Fact(read.name, rows, line, moment.at, sql, gaps, **about)
 
 
 def _local(row: Any, moment: Moment) -> Any:
@@ -141,10 +141,9 @@ def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], st
     """Read several things at the same time; one that is absent or a gap, under its `name`, hides no other."""
     with ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda thing: attempt(lambda: see(thing), name(thing), name(thing)), things))
-    rows = [row for a in answers for row in a.rows]
     gaps, absent = tuple(g for a in answers for g in a.gaps), tuple(gone for a in answers for gone in a.absent)
     sql, line = ";\n".join(a.sql for a in answers if a.sql), "\n".join(a.line for a in answers if a.line)
-    return Answer(rows, False, gaps, absent, sql, line)
+    return Answer([row for a in answers for row in a.rows], False, gaps, absent, sql, line)
 
 
 @dataclass(frozen=True)
@@ -205,8 +204,8 @@ def asked(
         said = f"{error.what}: {' '.join(error.observed.splitlines()[:1])}"
         raise CannotRead(said, error.next or "report it.") from None
     rows, wrong = typed(found, kind)
-    told = ("some values are of another type", "correct `tables` in params.")
-    return rows, tuple(Gap(f"{name}: {column}", *told) for column in wrong)
+    why, next = "some values are of another type", "correct `tables` in params."
+    return rows, tuple(Gap(f"{name}: {column}", why, next) for column in wrong)
 
 
 @cache
@@ -219,13 +218,10 @@ def bq_line(cloud: Cloud, sql: str, values: Mapping[str, Value]) -> str:
     """The `bq` command that runs the same query."""
     words = ["bq", "query", f"--project_id={cloud.settings.project}", "--use_legacy_sql=false"]
     words += [f"--maximum_bytes_billed={cloud.settings.cost_cap}"]
-    words += [shlex.quote(f"--parameter={name}:{_bq_value(value)}") for name, value in values.items()]
+    for name, value in values.items():
+        said = str(value) if isinstance(value, str | date) else json.dumps(value)  # a datetime is a date, too
+        words.append(shlex.quote(f"--parameter={name}:{type_of(value)}:{said}"))
     return " ".join([*words, shlex.quote(" ".join(sql.split()))])
-
-
-def _bq_value(value: Value) -> str:
-    said = str(value) if isinstance(value, str | date) else json.dumps(value)  # a datetime is a date, too
-    return f"{type_of(value)}:{said}"
 
 
 def observe_all(run: Context, asks: Mapping[str, Ask]) -> Seen:

@@ -55,8 +55,7 @@ def etl_week() -> Ask:
 def runs_of(cloud: Cloud, moment: Moment, function: str, hours: float = 24) -> Read:
     """A function's newest 20 runs, newest first. A gap if params name no column with the function."""
     values = {"function": function, "since": moment.ago(hours)}
-    read = _runs(cloud, f"runs of {function}", "{function} = @function", 20, values)
-    return replace(read, function=function)
+    return replace(_runs(cloud, f"runs of {function}", "{function} = @function", 20, values), function=function)
 
 
 @fact

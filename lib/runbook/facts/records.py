@@ -75,9 +75,8 @@ def _applied(store: Store, name: str, wanted: Row) -> Rehearsed | None:
     report = json_of(store.read(f"{name}/report.json"))
     rows = rows_of(store.read(f"{name}/journal.jsonl") or b"", f"{store}/{name}")
     outcome = report.get("outcome", {}) if is_report(report) else {}
-    if not rows or outcome.get("result") != "applied" or report["verdict"] not in ("ok", "warn"):
-        return None
-    if _same(rows[0].get("parameters", {})) != wanted:
+    applied = rows and outcome.get("result") == "applied" and report["verdict"] in ("ok", "warn")
+    if not applied or _same(rows[0].get("parameters", {})) != wanted:
         return None
     sources = [c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action]
     at = datetime.fromisoformat(rows[0]["at"])

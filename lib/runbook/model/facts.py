@@ -85,6 +85,11 @@ class Fact(Generic[R]):
         rows = [{column: value, "rows": n} for value, n in sorted(counts.items(), key=lambda c: (-c[1], str(c[0])))]
         return Shown(blocks.table(rows, self._empty) + gap_block(self.gaps))
 
+    @property
+    def holes(self) -> list[str]:
+        """What does not exist and what could not be read, in words."""
+        return [*(f"{n} does not exist" for n in self.absent), *(f"{g.subject}: {g.why}" for g in self.gaps)]
+
     _empty = property(lambda self: "no rows could be read" if self.gaps else "none")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -107,14 +112,6 @@ class Seen:
             raise AttributeError(f"no fact is named {name!r}; available: {', '.join(self.facts)}") from None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        rows = [{"fact": f.name, "rows": _count(f), "could not read": _holes(f)} for f in self.facts.values()]
-        return blocks.page(blocks.table(rows) + blocks.equivalent_command(f.line for f in self.facts.values()))
-
-
-def _count(fact: Fact) -> str:
-    return f"≥ {len(fact.rows):,}" if fact.more else f"{len(fact.rows):,}"
-
-
-def _holes(fact: Fact) -> str:
-    gone = [f"{name} does not exist" for name in fact.absent]
-    return "; ".join([*gone, *(f"{g.subject}: {g.why}" for g in fact.gaps)])
+        facts = [(f, f"{'≥ ' * f.more}{len(f.rows):,}") for f in self.facts.values()]
+        rows = [{"fact": f.name, "rows": count, "could not read": "; ".join(f.holes)} for f, count in facts]
+        return blocks.page(blocks.table(rows) + blocks.equivalent_command(f.line for f, _ in facts))

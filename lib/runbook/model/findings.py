@@ -20,9 +20,7 @@ class Verdict(IntEnum):
     unknown = 2
     alert = 3
 
-    @property
-    def exit(self) -> Exit:
-        return {Verdict.alert: Exit.ALERT, Verdict.unknown: Exit.UNKNOWN}.get(self, Exit.OK)
+    exit = property(lambda self: {Verdict.alert: Exit.ALERT, Verdict.unknown: Exit.UNKNOWN}.get(self, Exit.OK))
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,7 @@ def known_findings(found: Findings, acks: Iterable[Any]) -> Findings:
     known = {(ack.check, ack.subject): ack for ack in acks}
 
     def lowered(one: Finding) -> Finding:
-        ack = known.get((one.check, one.subject))
-        if ack is None or one.verdict not in (Verdict.alert, Verdict.warn):
+        if one.verdict not in (Verdict.alert, Verdict.warn) or not (ack := known.get((one.check, one.subject))):
             return one
         value = f"{one.value}; known to {ack.person} until {ack.until}: {ack.reason}"
         return replace(one, value=value, verdict=Verdict.warn)

@@ -126,7 +126,6 @@ class Plan:
             {"no": n, "change": c.action, "of": c.resource, "before": c.before, "after": c.after, "undo": c.way_back}
             for n, c in enumerate(self.changes, 1)
         ]
-        assert self.rule is not None
         who = " and ".join(self.rule.signers) or "no approval required"
         if self.may_be_alone:
             who += " (during an open P1, the on-call engineer alone)"

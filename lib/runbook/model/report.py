@@ -45,9 +45,8 @@ class Report:
     @property
     def sentence(self) -> str:
         """The worst verdict in one sentence, with the first three findings that cause it."""
-        word, meaning = self.verdict.name.upper(), _NOW[self.verdict]
-        if self.past:
-            meaning = _THEN.get(self.verdict, meaning)
+        meanings, word = (_NOW | _THEN if self.past else _NOW), self.verdict.name.upper()
+        meaning = meanings[self.verdict]
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.capitalize()

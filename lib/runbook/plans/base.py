@@ -19,9 +19,8 @@ R = TypeVar("R")
 
 def rows_of(fact: Fact[R], name: str) -> tuple[R, ...]:
     """The rows of a fact without gaps. Raises Refused if there are gaps: no plan can rely on them."""
-    why = [*(f"{n} does not exist" for n in fact.absent), *(f"{g.subject}: {g.why}" for g in fact.gaps)]
-    if why:
-        raise Refused(f"no plan is possible for {name}", "; ".join(why), next="fix that, then run again.")
+    if fact.holes:
+        raise Refused(f"no plan is possible for {name}", "; ".join(fact.holes), next="fix that, then run again.")
     return fact.rows
 
 
