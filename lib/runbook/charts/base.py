@@ -15,6 +15,7 @@ from runbook.model.facts import Fact
 
 Axes = Any  # of matplotlib, which is imported only to draw
 Paint = Callable[[Axes], None]
+Bars = Iterable[tuple[str, float, str, bool]]
 GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
 
 
@@ -33,9 +34,7 @@ class Chart:
         return {"image/png": self.png, "text/plain": f"{self.title}\n{text_table(self.rows)}"}
 
 
-def draw_bars(
-    axes: Axes, bars: Iterable[tuple[str, float, str, bool]], limit: float, label: str, room: float = 1.15, **text: Any
-) -> None:
+def draw_bars(axes: Axes, bars: Bars, limit: float, label: str, room: float = 1.15, **text: Any) -> None:
     """Horizontal bars, the first at the top, and their limit. Each has a name, a length, a label and whether it is bad.
 
     `room` is the width of the axes in lengths of the longest bar, so that labels fit.

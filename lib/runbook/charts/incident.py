@@ -84,10 +84,8 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
         axes.set_xlabel("% of the deployed limit")
 
     unknowns = next((f for f in facts if f.gaps), facts[0])
-    size = {"height": 1 + 0.25 * len(rows), "left": 0.34}
-    return chart(
-        "Newest runs and their limits", unknowns, [r.shown for r in rows], paint, "no function hit a limit", **size
-    )
+    shown, size = [r.shown for r in rows], {"height": 1 + 0.25 * len(rows), "left": 0.34}
+    return chart("Newest runs and their limits", unknowns, shown, paint, "no function hit a limit", **size)
 
 
 def _against(row: Headroom) -> str:

@@ -126,9 +126,7 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
         return Answer((), gaps=(missing,))
 
 
-def readable(
-    name: str, found: Iterable[T], row: Callable[[T], R | None], next: str, order: Callable[[R], Any] | None = None
-) -> Answer:
+def readable(name: str, found: Iterable[T], row: Callable[[T], R | None], next: str, order: Any = None) -> Answer:
     """The rows that can be read, in an order if there is one, and a gap with the number of those that cannot."""
     made = [row(one) for one in found]
     rows = [one for one in made if one is not None]
@@ -178,7 +176,7 @@ class Query:
         while True:
             sql = self.text(missing)
             try:
-                rows, lost = asked(cloud, self.name, sql, self.values, self.sql, self.kind)
+                found = asked(cloud, self.name, sql, self.values, self.sql, self.kind)
             except BadColumn as error:
                 if error.column not in columns - set(missing):
                     raise CannotRead(f"{table} has no column {error.column}", "correct `tables` in params.") from None
@@ -186,12 +184,10 @@ class Query:
             else:
                 said = ("the column does not exist", "correct `tables` in params.")
                 gaps = (Gap(f"column {c} of {table}", *said) for c in missing)
-                return Answer(rows, gaps=(*gaps, *lost), sql=sql)
+                return replace(found, gaps=(*gaps, *found.gaps), sql=sql)
 
 
-def asked(
-    cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str, kind: type[R]
-) -> tuple[list[R], tuple[Gap, ...]]:
+def asked(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str, kind: type[FactRow]) -> Answer:
     """The rows of a named query, and a gap for each column with values of another type.
 
     Raises like `select`, but CannotRead if BigQuery does not accept or confirm the query, or if it costs too much.
@@ -205,7 +201,7 @@ def asked(
         raise CannotRead(said, error.next or "report it.") from None
     rows, wrong = typed(found, kind)
     why, next = "some values are of another type", "correct `tables` in params."
-    return rows, tuple(Gap(f"{name}: {column}", why, next) for column in wrong)
+    return Answer(rows, gaps=tuple(Gap(f"{name}: {column}", why, next) for column in wrong))
 
 
 @cache

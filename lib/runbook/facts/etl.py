@@ -113,9 +113,9 @@ def freshness(cloud: Cloud, moment: Moment) -> Read:
     tables, values = cloud.settings.tables.freshness, {"at": moment.at}
 
     def rows(tables: list[Freshness]) -> Answer:
-        found, gaps = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness", TableAge)
+        found = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness", TableAge)
         names = {t.name for t in tables}
-        return Answer([row for row in found if row.table_name in names], gaps=gaps)
+        return replace(found, rows=[row for row in found.rows if row.table_name in names])
 
     def one(table: Freshness) -> Answer:
         try:

@@ -157,10 +157,9 @@ def jobs(cloud: Cloud, moment: Moment) -> Read:
 
 def _job(settings: Settings, found: Any) -> SchedulerJob | None:
     """The row of one job; None if it has no name. An unreadable status is code 2, UNKNOWN in google.rpc.Code."""
-    name = last(found, "name")
-    none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
-    if not name:
+    if not (name := last(found, "name")):
         return None
+    none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
     state, zone = text(found, "state") or "STATE_UNSPECIFIED", text(found, "timeZone") or "UTC"
     code = 0 if none else number(found, "status", "code", default=2)
     function = called(settings, text(found, "httpTarget", "uri"), name)
@@ -169,9 +168,8 @@ def _job(settings: Settings, found: Any) -> SchedulerJob | None:
 
 def called(settings: Settings, url: str, job: str) -> str:
     """The function that a job calls: by `job` in params, else by its target URL, else by its name; "" if unknown."""
-    own = next((f.name for f in settings.functions if job and f.job == job), "")
-    target = settings.function_of(_target(url))
-    return own or target or next((f.name for f in settings.functions if f.name == job), "")
+    own = next((f.name for f in settings.functions if job and f.job == job), "") or settings.function_of(_target(url))
+    return own or next((f.name for f in settings.functions if f.name == job), "")
 
 
 def _target(url: str) -> str:

@@ -78,6 +78,6 @@ def _applied(store: Store, name: str, wanted: Row) -> Rehearsed | None:
     applied = rows and outcome.get("result") == "applied" and report["verdict"] in ("ok", "warn")
     if not applied or _same(rows[0].get("parameters", {})) != wanted:
         return None
-    sources = [c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action]
+    sources = (c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action)
     at = datetime.fromisoformat(rows[0]["at"])
     return Rehearsed(Path(name).name, report["environment"], at, "".join(sources))

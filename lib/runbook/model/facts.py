@@ -95,8 +95,7 @@ class Fact(Generic[R]):
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         rows = blocks.table(map(shown, self.rows), "no rows could be read" if self.gaps else "no rows")
         absent = blocks.notes([f"Does not exist: {', '.join(self.absent)}"] if self.absent else [])
-        line = blocks.equivalent_command([self.line])
-        return blocks.page(blocks.joined((rows, absent, gap_block(self.gaps), line)))
+        return blocks.page(rows + absent + gap_block(self.gaps) + blocks.equivalent_command([self.line]))
 
 
 @dataclass(frozen=True)

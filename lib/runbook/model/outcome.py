@@ -69,6 +69,5 @@ class Outcome:
             )
         if self.by:
             block += blocks.table(self.by)
-        if self.planned_in:
-            block += blocks.note(f"Plan {self.plan.id} was made in {self.planned_in}.")
-        return blocks.page(block + blocks.notes(f"Next: {step}" for step in self.next))
+        place = [f"Plan {self.plan.id} was made in {self.planned_in}."] if self.planned_in else []
+        return blocks.page(block + blocks.notes([*place, *(f"Next: {step}" for step in self.next)]))

@@ -133,5 +133,4 @@ class Plan:
         about |= {"preferred time": self.preferred or "any", "reason": self.reason or "none given"}
         about["relies on"] = "; ".join(f"{k}: {v}" for k, v in self.relies_on.items()) or "nothing"
         block = blocks.table([{"what would change": k, " ": v} for k, v in about.items()]) + blocks.table(rows)
-        lines = blocks.equivalent_command(c.line for c in self.changes)
-        return blocks.page(block + blocks.notes(self.notes) + lines)
+        return blocks.page(block + blocks.notes(self.notes) + blocks.equivalent_command(c.line for c in self.changes))

@@ -58,9 +58,9 @@ class Report:
     def plain(self) -> dict[str, Any]:
         """The report as JSON-ready data."""
         made = {"outcome": self.outcome.plain()} if self.outcome else {}
-        verdict = {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
-        verdict |= {"answer": list(self.answer), "next": list(self.next)}
-        return {**self.about, **made, **verdict, "findings": self.findings.plain()}
+        made |= {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
+        made |= {"answer": list(self.answer), "next": list(self.next), "findings": self.findings.plain()}
+        return {**self.about, **made}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         block = blocks.banner(self.sentence, self.verdict.name) + findings_block(self.findings)

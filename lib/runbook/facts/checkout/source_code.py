@@ -25,7 +25,6 @@ from runbook.model.rows import SourceState
 from runbook.records.provenance import git, git_bytes
 
 SAMPLE = "sample"  # the sandbox's sample code
-_WHEN = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def archive(folder: Path) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
         for name, content in sorted(_blobs(folder)):
-            info = zipfile.ZipInfo(name, _WHEN)
+            info = zipfile.ZipInfo(name)  # of 1980, the first year of the format
             info.external_attr, info.create_system = 0o644 << 16, 3
             made.writestr(info, content)
     return out.getvalue()
