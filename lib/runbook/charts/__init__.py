@@ -4,7 +4,5 @@ In: a run and its facts. Out: a `Chart`, which is a PNG and its text form. daily
 check and of changes, incident.py those of the P1 page. Start with base.py.
 """
 
-from __future__ import annotations
-
 from runbook.charts.daily import backups, errors, etl_week, freshness, revisions, scores
 from runbook.charts.incident import limits, timeline

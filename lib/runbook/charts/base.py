@@ -4,21 +4,18 @@ Drawn with matplotlib's Figure alone: without pyplot there is no global state an
 PNG; tests compare the text form.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.display import blocks
 from runbook.display.text import Row, text_table
 from runbook.model.facts import Fact
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-
+Axes = Any  # of matplotlib, which is imported only to draw
+Paint = Callable[[Axes], None]
+Bars = Iterable[tuple[str, float, str, bool]]
 GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
 
 
@@ -37,9 +34,7 @@ class Chart:
         return {"image/png": self.png, "text/plain": f"{self.title}\n{text_table(self.rows)}"}
 
 
-def draw_bars(
-    axes: Axes, bars: Iterable[tuple[str, float, str, bool]], limit: float, label: str, room: float = 1.15, **text: Any
-) -> None:
+def draw_bars(axes: Axes, bars: Bars, limit: float, label: str, room: float = 1.15, **text: Any) -> None:
     """Horizontal bars, the first at the top, and their limit. Each has a name, a length, a label and whether it is bad.
 
     `room` is the width of the axes in lengths of the longest bar, so that labels fit.
@@ -54,20 +49,15 @@ def draw_bars(
 
 
 def chart(
-    title: str,
-    fact: Fact,
-    rows: Sequence[Row],
-    paint: Callable[[Axes], None],
-    empty: str = "no rows to plot",
-    height: float = 2.9,
-    left: float = 0.07,
+    title: str, fact: Fact, rows: Sequence[Row], paint: Paint, empty: str = "no rows to plot", **size: float
 ) -> Chart:
-    """A chart that `paint` draws; without rows, a sentence that says why."""
+    """A chart that `paint` draws; without rows, a sentence that says why. `size`: height, in inches, and left."""
     if not rows:
         return Chart(title, rows, why="could not be read" if fact.gaps else empty)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    height, left = size.get("height", 2.9), size.get("left", 0.07)
     # Fixed margins and print_png: a layout engine and savefig would each draw everything a second time.
     figure = Figure(figsize=(8.5, height), dpi=100)
     axes = figure.add_subplot()

@@ -1,19 +1,12 @@
 """Charts of the daily check, and of what a change would affect."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from runbook.charts.base import BAD, GOOD, LINE, QUIET, Chart, chart, draw_bars
+from runbook.charts.base import BAD, GOOD, LINE, QUIET, Axes, Chart, chart, draw_bars
+from runbook.context import Context
 from runbook.model.facts import Fact
 from runbook.model.rows import EtlDay
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from runbook.context import Context
 
 
 def etl_week(run: Context, week: Fact) -> Chart:
@@ -106,7 +99,7 @@ def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
     rows = [{"revision": r.revision, "traffic %": r.traffic, "errors": counts[r.revision]} for r in oldest_first]
 
     def paint(axes: Axes) -> None:
-        names = [f"{r['revision']}{' (serves)' if r['traffic %'] else ''}" for r in rows]
+        names = [r["revision"] + " (serves)" * bool(r["traffic %"]) for r in rows]
         bars = axes.barh(names, [r["errors"] for r in rows], color=[BAD if r["traffic %"] else QUIET for r in rows])
         axes.bar_label(bars, [f" {r['errors']}" for r in rows])
         axes.set(xlabel="errors in 24 h", xlim=(0, max([r["errors"] for r in rows] + [1]) * 1.15))
@@ -125,11 +118,9 @@ def backups(run: Context, tables: Fact, snapshots: Fact) -> Chart:
     rows = [{"table": r.table, "hours old": old.get(r.table)} for r in tables.rows]
 
     def paint(axes: Axes) -> None:
-        bars = []
-        for r in rows:
-            age = r["hours old"] or 0
-            said = " no snapshot" if r["hours old"] is None else f" {age:.0f} h"
-            bars.append((r["table"], age, said, round(age) > 24))
+        said = [" no snapshot" if r["hours old"] is None else f" {r['hours old']:.0f} h" for r in rows]
+        ages = [(r["table"], r["hours old"] or 0) for r in rows]
+        bars = [(name, age, label, round(age) > 24) for (name, age), label in zip(ages, said, strict=True)]
         draw_bars(axes, bars, 24, "one day")
         axes.set_xlabel("age of the newest snapshot, hours")
 

@@ -1,24 +1,16 @@
 """Charts of the P1 page."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import ceil, inf
-from typing import TYPE_CHECKING
 
-from runbook.charts.base import BAD, GOOD, LINE, QUIET, Chart, chart, draw_bars
+from runbook.charts.base import BAD, GOOD, LINE, QUIET, Axes, Chart, chart, draw_bars
+from runbook.context import Context
+from runbook.incidents.causes import Causes
+from runbook.incidents.headroom import Headroom
+from runbook.incidents.page import Page
 from runbook.model.facts import Fact
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from runbook.context import Context
-    from runbook.incidents.causes import Causes
-    from runbook.incidents.headroom import Headroom
-    from runbook.incidents.page import Page
-
 
 LEAST_HOURS, MOST_HOURS = 6, 24  # range of a timeline
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
@@ -92,8 +84,8 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
         axes.set_xlabel("% of the deployed limit")
 
     unknowns = next((f for f in facts if f.gaps), facts[0])
-    shown, height = [r.shown for r in rows], 1 + 0.25 * len(rows)
-    return chart("Newest runs and their limits", unknowns, shown, paint, "no function hit a limit", height, left=0.34)
+    shown, size = [r.shown for r in rows], {"height": 1 + 0.25 * len(rows), "left": 0.34}
+    return chart("Newest runs and their limits", unknowns, shown, paint, "no function hit a limit", **size)
 
 
 def _against(row: Headroom) -> str:

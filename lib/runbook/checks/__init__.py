@@ -5,8 +5,6 @@ the daily check, gates.py, secret_gates.py and tables.py decide whether a change
 Start with base.py, then daily.py.
 """
 
-from __future__ import annotations
-
 from runbook.checks.daily import errors, etl_today, etl_week, freshness, functions, jobs, scores
 from runbook.checks.gates import access, after_change, safe_to_deploy, safe_to_pause, safe_to_route, safe_to_run
 from runbook.checks.secret_gates import safe_to_retire, safe_to_rotate

@@ -1,7 +1,5 @@
 """Helpers of every check: one finding, and findings for the gaps of a fact. Pure."""
 
-from __future__ import annotations
-
 from runbook.config.data_file import table
 from runbook.model.facts import Fact
 from runbook.model.findings import Finding, Findings, Verdict, join

@@ -1,7 +1,5 @@
 """The checks of the daily check: facts in, findings out (guide: What to Check). Pure: no I/O, no clock, no cloud."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime, timedelta
 
@@ -66,12 +64,10 @@ def first_due(settings: Settings, moment: Moment) -> datetime | None:
 
 
 def _failed(today: Fact[EtlCount], failures: Fact[FailedRun]) -> Findings:
-    counts: Counter[str] = Counter()
-    for row in today.rows:
-        if row.status == "failed":
-            counts[row.source_system] += row.runs
+    failed = [row for row in today.rows if row.status == "failed"]
     found = []
-    for system, count in sorted(counts.items()):
+    for system in sorted({row.source_system for row in failed}):
+        count = sum(r.runs for r in failed if r.source_system == system)
         last = next((r for r in failures.rows if r.source_system == system), None)
         said = ": ".join(filter(None, (last.function, last.error))) if last else ""
         value = f"{count} failed" + (f"; newest {said}" if said else "")
@@ -103,7 +99,6 @@ def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> 
         return gap_or_missing_findings("functions", seen, limit)
     here = {r.name: r for r in seen.rows if r.region == region}
     away = any(g.location in ("", region) for g in seen.gaps)
-    active = sum(here[n].state == "ACTIVE" for n in expected if n in here)
     found = []
     for name in expected:
         if name not in here and not away:
@@ -117,6 +112,7 @@ def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> 
         if row.name not in expected or row.region != region:
             value = f"unexpected, in {row.region}"
             found.append(Finding("functions", row.name, value, limit, WARN, HINTS["unexpected_function"]))
+    active = sum(here[n].state == "ACTIVE" for n in expected if n in here)
     if not away:
         verdict = OK if active == len(expected) else ALERT
         found.insert(0, Finding("functions", region, f"{active} of {len(expected)} ACTIVE", limit, verdict))
@@ -134,8 +130,7 @@ def errors(seen: Fact[LogEntry], settings: Settings, moment: Moment, works: str 
     gone = gap_or_missing_findings("errors", seen, limit)
     if gone and not seen.rows:
         return gone
-    ours = [r for r in seen.rows if r.ours]
-    count = len(ours)
+    count = sum(r.ours for r in seen.rows)
     verdict = OK if count < limits.ok_below else ALERT if count > limits.alert_above else WARN
     value = f"≥ {count:,}" if seen.more else f"{count:,}"
     if (seen.more or gone) and verdict is not ALERT:
@@ -168,11 +163,10 @@ def scores(seen: Fact[ScoreDay], settings: Settings, moment: Moment) -> Findings
 
 def freshness(seen: Fact[TableAge], settings: Settings, moment: Moment) -> Findings:
     """The age of each table's newest row against the table's limit; an older, empty or absent table is an alert."""
-    rows = {r.table_name: r for r in seen.rows}
+    ages = {r.table_name: r.minutes_stale for r in seen.rows}
     found = []
-    for table in (t for t in settings.tables.freshness if t.name in rows):
-        limit = f"at most {table.limit_hours:g} h"
-        minutes = rows[table.name].minutes_stale
+    for table in (t for t in settings.tables.freshness if t.name in ages):
+        limit, minutes = f"at most {table.limit_hours:g} h", ages[table.name]
         value = "no rows" if minutes is None else f"{minutes / 60:.1f} h"
         verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
         found.append(one("data freshness", table.name, value, limit, verdict, HINTS["not_written"]))
@@ -193,5 +187,4 @@ def jobs(seen: Fact[SchedulerJob], settings: Settings, moment: Moment) -> Findin
             value = f"last attempt failed, code {row.code} {row.message}".strip()
             found.append(Finding("scheduler", row.name, value, limit, WARN, "read the function's logs."))
     value = f"{len(seen.rows) - len(found)} of {len(seen.rows)} ok"
-    first = Finding("scheduler", settings.region, value, limit, WARN if found else OK)
-    return Findings((first, *found, *gone))
+    return Findings((Finding("scheduler", settings.region, value, limit, WARN if found else OK), *found, *gone))

@@ -3,8 +3,6 @@
 Pure, like all checks; a gate passes on ok and warn, never on unknown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -34,11 +32,10 @@ def safe_to_route(
     service: Fact[Service], revisions: Fact[Revision], access: Fact[Permission], settings: Settings, moment: Moment
 ) -> Findings:
     """At least two revisions are ready, no change is in progress, and the roles are held."""
-    found = gap_or_missing_findings("revisions", revisions, "exists")
-    if not found:
-        ready = sum(r.ready for r in revisions.rows)
-        value = f"{ready} of {len(revisions.rows)} ready"
-        found = must("revisions", f"{ready} ready", value, "two or more", ready > 1, HINTS["no_way_back"])
+    ready = sum(r.ready for r in revisions.rows)
+    value = f"{ready} of {len(revisions.rows)} ready"
+    found = must("revisions", f"{ready} ready", value, "two or more", ready > 1, HINTS["no_way_back"])
+    found = gap_or_missing_findings("revisions", revisions, "exists") or found
     return join((found, _still(service), elevated(access, settings)))
 
 
@@ -57,15 +54,14 @@ def safe_to_pause(jobs: Fact[SchedulerJob], access: Fact[Permission], settings: 
 def after_change(runs: Fact[EtlRun], errors: Fact[LogEntry], settings: Settings, moment: Moment) -> Findings:
     """Runs and errors since a change: `runs` and `errors` contain only what came after the change started."""
     name = runs.function
-    ran = gap_or_missing_findings("run since then", runs, "success")
-    if not ran:
-        newest = next(iter(runs.rows), None)
-        verdict = {"success": OK, "failed": ALERT}.get(newest.status, WARN) if newest else WARN
-        value = ": ".join(filter(None, (newest.status, newest.error))) if newest else "none yet: not verified"
-        hint = "undo the change." if verdict is ALERT else HINTS["wait_for_a_run"]
-        ran = one("run since then", name, value, "success", verdict, hint)
+    newest = next(iter(runs.rows), None)
+    verdict = {"success": OK, "failed": ALERT}.get(newest.status, WARN) if newest else WARN
+    value = ": ".join(filter(None, (newest.status, newest.error))) if newest else "none yet: not verified"
+    hint = "undo the change." if verdict is ALERT else HINTS["wait_for_a_run"]
+    ran = one("run since then", name, value, "success", verdict, hint)
     said = f"{len(errors.rows)}" + (f"; newest: {errors.rows[0].text}" if errors.rows else "")
     logged = must("errors since then", name, said, "none", not errors.rows, "read the errors.")
+    ran = gap_or_missing_findings("run since then", runs, "success") or ran
     return join((ran, gap_or_missing_findings("errors since then", errors, "none") or logged))
 
 
@@ -95,9 +91,9 @@ def idle(runs: Fact[EtlRun], settings: Settings, moment: Moment) -> Findings:
     going = [r for r in runs.rows if r.status not in ("success", "failed") and r.finished_at is None]
     if not going:
         return one("running now", name, "no", limit, OK)
-    since, over = going[0].started_at, timedelta(seconds=timeout)
+    since = going[0].started_at
     words = f"since {moment.local(since):%H:%M}"
-    if moment.at - since <= over + timedelta(minutes=1):
+    if moment.at - since <= timedelta(seconds=timeout, minutes=1):
         return one("running now", name, words, limit, ALERT, f"wait at most {timeout} s, then check again.")
     words += f", past its limit of {timeout} s"
     return one("running now", name, words, limit, WARN, "the run never recorded its end.")
@@ -117,8 +113,7 @@ def _active(service: Fact[Service]) -> Findings:
     if seen := gap_or_missing_findings("service", service, "ACTIVE"):
         return seen
     row = service.rows[0]
-    good = row.state == "ACTIVE"
-    return must("service", row.function, row.state, "ACTIVE", good, "check its last deployment.")
+    return must("service", row.function, row.state, "ACTIVE", row.state == "ACTIVE", "check its last deployment.")
 
 
 def access(seen: Fact[Permission], settings: Settings, moment: Moment) -> Findings:
@@ -134,9 +129,8 @@ def held(check: str, seen: Fact[Permission], roles: Iterable[str], lacking: Verd
     for role in roles:
         missing = [r.permission for r in seen.rows if r.role == role and not r.held]
         value = f"lacks {', '.join(missing)}" if missing else "held"
-        hint = settings.ask_for(role)
-        if lacking is ALERT:  # a role for changes is better held for some hours only
-            hint = f"{hint} For some hours: {settings.for_hours(role)}"
+        # A role for changes is better held for some hours only.
+        hint = settings.ask_for(role) + (f" For some hours: {settings.for_hours(role)}" if lacking is ALERT else "")
         found.append(one(check, role, value, "held", lacking if missing else OK, hint))
     return join(found)
 

@@ -1,7 +1,5 @@
 """Gates of secrets: whether a version may be added, disabled or enabled. Pure."""
 
-from __future__ import annotations
-
 from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
 from runbook.checks.gates import elevated, rehearsed
 from runbook.config.schema import Settings
@@ -40,17 +38,15 @@ def _named(row: Reader, retired: int = 0) -> Findings:
 
     With `retired`, only that version and aliases, which may point to it, are an alert: other versions are not affected.
     """
-    revision, others = row.revision, [v for v in row.versions if v != "latest"]
-    limit = "reads `latest`"
+    name, revision, limit = row.function, row.revision, "reads `latest`"
+    others = [v for v in row.versions if v != "latest"]
     if not row.versions:
-        value = f"{revision} names no version"
-        return one("version in use", row.function, value, limit, UNKNOWN, HINTS["names_no_version"])
+        return one("version in use", name, f"{revision} names no version", limit, UNKNOWN, HINTS["names_no_version"])
     if not others:
         return Findings()
     cut = not retired or any(v == str(retired) or not v.isdigit() for v in others)
-    hint = HINTS["deploy_at_latest"]
-    hint += ", or retire another version." if retired else ": a new version does not reach this revision."
-    value = f"{revision} names version {', '.join(others)}"
+    hint = ", or retire another version." if retired else ": a new version does not reach this revision."
+    value, hint = f"{revision} names version {', '.join(others)}", HINTS["deploy_at_latest"] + hint
     return one("version in use", row.function, value, limit, ALERT if cut else WARN, hint)
 
 
@@ -77,8 +73,7 @@ def safe_to_retire(
         if newest and newest.state == "ENABLED":
             old = (r.version for r in versions.rows[1:] if r.state == "ENABLED")
             retired = version or max(old, default=-1)  # -1: no version to retire, so no reader is affected
-            named = (_named(row, retired) for row in users.rows)
-            found = join((_in_use(newest, users, runs, settings), *named))
+            found = join((_in_use(newest, users, runs, settings), *(_named(row, retired) for row in users.rows)))
         else:
             state = f"version {newest.version} is {newest.state}" if newest else "no versions"
             found = one("secret", "newest version", state, "ENABLED", ALERT, HINTS["never_falls_back"])
@@ -92,8 +87,8 @@ def _in_use(newest: SecretVersion, users: Fact[Reader], runs: Fact[EtlRun], sett
         name, verdict, value, hint = row.function, OK, "ran successfully", ""
         good = [r for r in runs.rows if r.function == name and r.status == "success"]
         if row.since < newest.created:
-            verdict, hint = ALERT, "rotate_secret creates a new revision."
-            value = "started before that version was created"
+            value, hint = "started before that version was created", "rotate_secret creates a new revision."
+            verdict = ALERT
         elif not any(r.started_at > row.since for r in good):
             verdict, value = (UNKNOWN if unknown else ALERT), "no successful run since it started"
             hint = command("retry", {"environment": settings.environment, "function": name})
@@ -105,6 +100,5 @@ def _users(users: Fact[Reader]) -> Findings:
     if seen := gap_or_missing_findings("readers", users, "known"):
         return seen
     names = ", ".join(dict.fromkeys(r.function for r in users.rows))
-    if not names:
-        return one("readers", "functions", "none in params", "known", WARN, "find out which functions read it.")
-    return one("readers", "functions", names, "known", OK)
+    value, verdict = (names, OK) if names else ("none in params", WARN)
+    return one("readers", "functions", value, "known", verdict, "find out which functions read it.")

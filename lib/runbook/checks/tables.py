@@ -1,7 +1,5 @@
 """Checks of tables: the gates of their changes, their columns against params, and copies beside their sources. Pure."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from runbook.checks.base import ALERT, HINTS, OK, WARN, gap_findings, gap_or_missing_findings, one
@@ -40,9 +38,8 @@ def _backed_up(tables: Fact[Table], snapshots: Fact[Snapshot], settings: Setting
     value = f"{len(names) - len(bare) - len(old)} of {len(names)} tables have a backup of the last day"
     value += f"; none: {', '.join(bare)}" if bare else ""
     value += f"; oldest: {max(old, key=old.__getitem__)}, {max(old.values()):.0f} h" if old else ""
-    verdict = WARN if bare or old else OK
     hint = command("backup", {"environment": settings.environment})
-    return one("backups", settings.datasets.backup, value, "at most 24 h old", verdict, hint)
+    return one("backups", settings.datasets.backup, value, "at most 24 h old", WARN if bare or old else OK, hint)
 
 
 def _known(tables: Fact[Table], settings: Settings) -> Findings:
@@ -66,12 +63,11 @@ def safe_to_alter(
 def schema(seen: Fact[Column], settings: Settings, moment: Moment) -> Findings:
     """Every table and column in params exists, and time columns have the type that the queries need."""
     columns = {(r.table, r.column): r.type for r in seen.rows}
-    read = {r.table for r in seen.rows}
     found = []
     for table, wanted in _wanted(settings).items():
         if table in seen.absent:
             found.append(one("tables", table, "does not exist", "exists", ALERT, HINTS["who_deleted_the_table"]))
-        elif table in read:
+        elif any(r.table == table for r in seen.rows):
             found.append(_columns(table, wanted, columns))
     return join((*found, gap_findings("tables", seen, "exists")))
 
@@ -101,9 +97,8 @@ def after_copy(copies: Fact[Copy], settings: Settings, moment: Moment) -> Findin
     Equal counts without a checksum are a warning, not ok, because counts alone do not prove that the rows are equal.
     The warning blocks nothing; a higher cost cap allows the checksum.
     """
-    found = [_same_rows(row) for row in copies.rows]
     gone = [one("same rows", name, "does not exist", _SOURCE, ALERT, HINTS["copy_again"]) for name in copies.absent]
-    return join((*found, *gone, gap_findings("same rows", copies, _SOURCE)))
+    return join((*map(_same_rows, copies.rows), *gone, gap_findings("same rows", copies, _SOURCE)))
 
 
 def _same_rows(row: Copy) -> Findings:

@@ -4,8 +4,6 @@ In: a `Cloud` and the moment. Out: a `Fact` with rows, the equivalent command, a
 be read. The content of an answer never raises. SQL is in sql/. Start with base.py, then etl.py for an example.
 """
 
-from __future__ import annotations
-
 from runbook.facts.checkout.source_code import source
 from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, recent_runs, runs_of, runs_of_users, scores
 from runbook.facts.functions import functions, jobs, revisions, service

@@ -1,7 +1,5 @@
 """A read, and how it becomes a Fact: every failure becomes a gap of the Fact."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex
@@ -98,8 +96,8 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     gaps = tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps)
     about = {"more": answer.more, "absent": answer.absent, "function": read.function, "zone": moment.zone}
     # The parameters of the fact's function, such as hours; no time is in them.
-    question = f"{read.name} {getattr(ask, 'keywords', {})}"
-    return Fact(read.name, rows, line, moment.at, sql, gaps, **about, question=question)
+    about["question"] = f"{read.name} {getattr(ask, 'keywords', {})}"
+    return Fact(read.name, rows, line, moment.at, sql, gaps, **about)
 
 
 def _local(row: Any, moment: Moment) -> Any:
@@ -128,9 +126,7 @@ def attempt(see: Callable[[], Answer], subject: str, thing: str) -> Answer:
         return Answer((), gaps=(missing,))
 
 
-def readable(
-    name: str, found: Iterable[T], row: Callable[[T], R | None], next: str, order: Callable[[R], Any] | None = None
-) -> Answer:
+def readable(name: str, found: Iterable[T], row: Callable[[T], R | None], next: str, order: Any = None) -> Answer:
     """The rows that can be read, in an order if there is one, and a gap with the number of those that cannot."""
     made = [row(one) for one in found]
     rows = [one for one in made if one is not None]
@@ -143,10 +139,9 @@ def each(things: Iterable[T], see: Callable[[T], Answer], name: Callable[[T], st
     """Read several things at the same time; one that is absent or a gap, under its `name`, hides no other."""
     with ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda thing: attempt(lambda: see(thing), name(thing), name(thing)), things))
-    rows = [row for a in answers for row in a.rows]
     gaps, absent = tuple(g for a in answers for g in a.gaps), tuple(gone for a in answers for gone in a.absent)
     sql, line = ";\n".join(a.sql for a in answers if a.sql), "\n".join(a.line for a in answers if a.line)
-    return Answer(rows, False, gaps, absent, sql, line)
+    return Answer([row for a in answers for row in a.rows], False, gaps, absent, sql, line)
 
 
 @dataclass(frozen=True)
@@ -181,7 +176,7 @@ class Query:
         while True:
             sql = self.text(missing)
             try:
-                rows, lost = asked(cloud, self.name, sql, self.values, self.sql, self.kind)
+                found = asked(cloud, self.name, sql, self.values, self.sql, self.kind)
             except BadColumn as error:
                 if error.column not in columns - set(missing):
                     raise CannotRead(f"{table} has no column {error.column}", "correct `tables` in params.") from None
@@ -189,12 +184,10 @@ class Query:
             else:
                 said = ("the column does not exist", "correct `tables` in params.")
                 gaps = (Gap(f"column {c} of {table}", *said) for c in missing)
-                return Answer(rows, gaps=(*gaps, *lost), sql=sql)
+                return replace(found, gaps=(*gaps, *found.gaps), sql=sql)
 
 
-def asked(
-    cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str, kind: type[R]
-) -> tuple[list[R], tuple[Gap, ...]]:
+def asked(cloud: Cloud, name: str, sql: str, values: Mapping[str, Value], label: str, kind: type[FactRow]) -> Answer:
     """The rows of a named query, and a gap for each column with values of another type.
 
     Raises like `select`, but CannotRead if BigQuery does not accept or confirm the query, or if it costs too much.
@@ -207,8 +200,8 @@ def asked(
         said = f"{error.what}: {' '.join(error.observed.splitlines()[:1])}"
         raise CannotRead(said, error.next or "report it.") from None
     rows, wrong = typed(found, kind)
-    told = ("some values are of another type", "correct `tables` in params.")
-    return rows, tuple(Gap(f"{name}: {column}", *told) for column in wrong)
+    why, next = "some values are of another type", "correct `tables` in params."
+    return Answer(rows, gaps=tuple(Gap(f"{name}: {column}", why, next) for column in wrong))
 
 
 @cache
@@ -221,13 +214,10 @@ def bq_line(cloud: Cloud, sql: str, values: Mapping[str, Value]) -> str:
     """The `bq` command that runs the same query."""
     words = ["bq", "query", f"--project_id={cloud.settings.project}", "--use_legacy_sql=false"]
     words += [f"--maximum_bytes_billed={cloud.settings.cost_cap}"]
-    words += [shlex.quote(f"--parameter={name}:{_bq_value(value)}") for name, value in values.items()]
+    for name, value in values.items():
+        said = str(value) if isinstance(value, str | date) else json.dumps(value)  # a datetime is a date, too
+        words.append(shlex.quote(f"--parameter={name}:{type_of(value)}:{said}"))
     return " ".join([*words, shlex.quote(" ".join(sql.split()))])
-
-
-def _bq_value(value: Value) -> str:
-    said = str(value) if isinstance(value, str | date) else json.dumps(value)  # a datetime is a date, too
-    return f"{type_of(value)}:{said}"
 
 
 def observe_all(run: Context, asks: Mapping[str, Ask]) -> Seen:

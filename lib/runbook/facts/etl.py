@@ -1,7 +1,5 @@
 """ETL runs, account scores and the freshness of tables, from BigQuery (guide: Monitoring Queries)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -57,8 +55,7 @@ def etl_week() -> Ask:
 def runs_of(cloud: Cloud, moment: Moment, function: str, hours: float = 24) -> Read:
     """A function's newest 20 runs, newest first. A gap if params name no column with the function."""
     values = {"function": function, "since": moment.ago(hours)}
-    read = _runs(cloud, f"runs of {function}", "{function} = @function", 20, values)
-    return replace(read, function=function)
+    return replace(_runs(cloud, f"runs of {function}", "{function} = @function", 20, values), function=function)
 
 
 @fact
@@ -116,9 +113,9 @@ def freshness(cloud: Cloud, moment: Moment) -> Read:
     tables, values = cloud.settings.tables.freshness, {"at": moment.at}
 
     def rows(tables: list[Freshness]) -> Answer:
-        found, gaps = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness", TableAge)
+        found = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness", TableAge)
         names = {t.name for t in tables}
-        return Answer([row for row in found if row.table_name in names], gaps=gaps)
+        return replace(found, rows=[row for row in found.rows if row.table_name in names])
 
     def one(table: Freshness) -> Answer:
         try:

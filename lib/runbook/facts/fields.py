@@ -4,8 +4,6 @@
 by their types, and texts with the exception first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from datetime import UTC, date, datetime
@@ -18,6 +16,7 @@ from runbook.model.rows import FactRow
 
 TRACEBACK = "Traceback (most recent call last)"
 _NEEDED = ("datetime", "int", "date")
+_MAY_BE_BAD = ("str", "str | None", "datetime | None", "int | None")  # types that a row is kept without
 R = TypeVar("R", bound=FactRow)
 
 LONGEST = 300_000  # characters of one text; Cloud Logging takes entries of 256 KB
@@ -115,10 +114,7 @@ def typed(found: Sequence[Row], kind: type[R]) -> tuple[list[R], list[str]]:
         made = {name: _read(row[name], type) for name, type in columns.items()}
         bad = {n for n, v in made.items() if v is None and (row[n] is not None or columns[n] in _NEEDED)}
         wrong |= bad
-        if not any(
-            columns[name] != "str" and columns[name] not in ("str | None", "datetime | None", "int | None")
-            for name in bad
-        ):
+        if all(columns[name] in _MAY_BE_BAD for name in bad):
             unknown = {n: "unknown" for n, type in columns.items() if type == "str" and not made[n]}
             rows.append(kind(**made | unknown))
     return rows, sorted(wrong)

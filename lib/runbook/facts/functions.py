@@ -3,9 +3,8 @@
 Guide: Safe Deployment.
 """
 
-from __future__ import annotations
-
 import re
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -76,9 +75,8 @@ def service(cloud: Cloud, moment: Moment, function: str) -> Read:
 
 def _service(function: str, found: Row, run: Row) -> Service:
     wanted = _shares(items(run, "traffic"))
-    latest = last(run, "latestReadyRevision")
-    most = max(wanted, key=lambda name: wanted[name], default="")
-    routed = {"serving": latest if most == "latest" else most, "targets": wanted}
+    most = max(wanted, key=wanted.__getitem__, default="")
+    routed = {"serving": last(run, "latestReadyRevision") if most == "latest" else most, "targets": wanted}
     routed["traffic"] = ", ".join(f"{name} {share} %" for name, share in wanted.items())
     routed["pinned"] = any(name != "latest" for name in wanted)
     place = mapping(found, "buildConfig", "source", "storageSource")
@@ -90,12 +88,11 @@ def _service(function: str, found: Row, run: Row) -> Service:
 
 def _shares(targets: list[Any]) -> dict[str, int]:
     """Percent by revision id; targets without traffic, which only give a revision its own URL, are left out."""
-    found: dict[str, int] = {}
+    found = Counter[str]()
     for target in targets:
         if percent := number(target, "percent"):
-            name = text(target, "revision") or "latest"
-            found[name] = found.get(name, 0) + percent
-    return found
+            found[text(target, "revision") or "latest"] += percent
+    return dict(found)
 
 
 @fact
@@ -111,8 +108,8 @@ def revisions(cloud: Cloud, moment: Moment, function: str) -> Read:
         latest = last(run, "latestReadyRevision")
         shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
         pinned = any(name != "latest" for name in _shares(items(run, "traffic")))
-        row, look = partial(_revision, shares=shares, pinned=pinned), f"inspect them: {line}."
-        read = readable("revisions", objects(listed, "revisions"), row, look)
+        row = partial(_revision, shares=shares, pinned=pinned)
+        read = readable("revisions", objects(listed, "revisions"), row, f"inspect them: {line}.")
         rows = sorted(read.rows, key=lambda r: (r.created, r.revision), reverse=True)
         return replace(read, rows=rows, more=bool(listed.get("nextPageToken")))
 
@@ -122,11 +119,10 @@ def revisions(cloud: Cloud, moment: Moment, function: str) -> Read:
 def _revision(found: Any, shares: dict[str, int], pinned: bool) -> Revision | None:
     """The row of one revision; None if it has no name or no time."""
     name, created = last(found, "name"), time_of(found, "createTime")
-    ready = next((c for c in items(found, "conditions") if text(c, "type") == "Ready"), {})
+    ready = next((text(c, "state") for c in items(found, "conditions") if text(c, "type") == "Ready"), "")
     if not name or not created:
         return None
-    succeeded = text(ready, "state") == "CONDITION_SUCCEEDED"
-    return Revision(name, created, succeeded, shares.get(name, 0), pinned, _secrets(found))
+    return Revision(name, created, ready == "CONDITION_SUCCEEDED", shares.get(name, 0), pinned, _secrets(found))
 
 
 def _secrets(revision: Any) -> tuple[tuple[str, str], ...] | None:
@@ -134,8 +130,7 @@ def _secrets(revision: Any) -> tuple[tuple[str, str], ...] | None:
 
     Google's default for a version is `latest`.
     """
-    containers = items(revision, "containers")
-    if not containers:
+    if not (containers := items(revision, "containers")):
         return None
     variables = [mapping(e, "valueSource", "secretKeyRef") for c in containers for e in items(c, "env")]
     volumes = [mapping(v, "secret") for v in items(revision, "volumes")]
@@ -162,10 +157,9 @@ def jobs(cloud: Cloud, moment: Moment) -> Read:
 
 def _job(settings: Settings, found: Any) -> SchedulerJob | None:
     """The row of one job; None if it has no name. An unreadable status is code 2, UNKNOWN in google.rpc.Code."""
-    name = last(found, "name")
-    none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
-    if not name:
+    if not (name := last(found, "name")):
         return None
+    none = field(found, "status") in (None, {}) or mapping(found, "status").get("code", "") == 0
     state, zone = text(found, "state") or "STATE_UNSPECIFIED", text(found, "timeZone") or "UTC"
     code = 0 if none else number(found, "status", "code", default=2)
     function = called(settings, text(found, "httpTarget", "uri"), name)
@@ -174,9 +168,8 @@ def _job(settings: Settings, found: Any) -> SchedulerJob | None:
 
 def called(settings: Settings, url: str, job: str) -> str:
     """The function that a job calls: by `job` in params, else by its target URL, else by its name; "" if unknown."""
-    own = next((f.name for f in settings.functions if job and f.job == job), "")
-    target = settings.function_of(_target(url))
-    return own or target or next((f.name for f in settings.functions if f.name == job), "")
+    own = next((f.name for f in settings.functions if job and f.job == job), "") or settings.function_of(_target(url))
+    return own or next((f.name for f in settings.functions if f.name == job), "")
 
 
 def _target(url: str) -> str:
@@ -186,9 +179,7 @@ def _target(url: str) -> str:
     https://SERVICE-NUMBER.REGION.run.app.
     """
     found = re.match(r"https?://(?:[^/.]+---)?([^/.:?#]+)\.([^/:?#]+)(?::\d+)?/?([^/?#]*)", url)
-    if not found:
-        return ""
-    first, domain, path = found.groups()
+    first, domain, path = found.groups() if found else ("", "", "")
     if domain == "cloudfunctions.net":
         return path
     return first.rsplit("-", 2 if domain == "a.run.app" else 1)[0] if domain.endswith("run.app") else ""

@@ -3,8 +3,6 @@
 Guide: Cloud Logging, P1 Playbook.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections import Counter
@@ -36,6 +34,7 @@ _CRASHED = f'log_id("run.googleapis.com/stderr") AND severity=DEFAULT AND ({_TRA
 
 Convert = Callable[[Row], Any | None]
 Finish = Callable[[list[Any]], list[Any]]
+Kept = tuple[int, str]
 
 OTHER, NOBODY = "(other)", "unknown"  # OTHER is not a function of the system; NOBODY may be one
 LONG = 20_000
@@ -46,9 +45,7 @@ KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
 KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
 
 # The logs that Google writes; a function writes to stdout, to stderr and to logs of its own.
-_PLATFORM = (
-    r"/logs/((run|cloudscheduler|cloudaudit|cloudfunctions|cloudbuild)\.googleapis\.com)(%2F|/)(?!stdout|stderr)"
-)
+_PLATFORM = r"/logs/(run|cloudscheduler|cloudaudit|cloudfunctions|cloudbuild)\.googleapis\.com(%2F|/)(?!stdout|stderr)"
 _ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.gserviceaccount\.com")
 
 # What a BigQuery job did to a table: https://cloud.google.com/bigquery/docs/reference/auditlogs/rest/Shared.Types/BigQueryAuditMetadata
@@ -101,22 +98,14 @@ def between(hours: float, moment: Moment) -> str:
 
 
 def entries(
-    cloud: Cloud,
-    name: str,
-    wanted: str,
-    row: Convert,
-    since: datetime,
-    kept: tuple[int, str],
-    finish: Finish,
-    pages: int = 0,
+    cloud: Cloud, name: str, wanted: str, row: Convert, since: datetime, kept: Kept, finish: Finish, pages: int = 0
 ) -> Read:
     """A read of the entries that match a filter: `row` converts each, then `finish` all; newest first, at most 1,000.
 
     `since` is the start of the filter's period, `kept` the retention in days and in words. If `row` returns None, the
     entry cannot be read: a gap has the number of such entries.
     """
-    flags = f"--project={cloud.settings.project} --limit={PAGE} --format=json"
-    line = f"gcloud logging read {shlex.quote(wanted)} {flags}"
+    line = f"gcloud logging read {shlex.quote(wanted)} --project={cloud.settings.project} --limit={PAGE} --format=json"
 
     def see() -> Answer:
         found = cloud.entries(wanted, PAGE, pages)
@@ -132,8 +121,7 @@ def _deleted(cloud: Cloud, name: str, since: datetime, days: int, why: str) -> t
 
     Now is the server's clock, because the time of the run may be in the past.
     """
-    now = cloud.guard.date or datetime.now(UTC)
-    if since >= now - timedelta(days=days):
+    if since >= (cloud.guard.date or datetime.now(UTC)) - timedelta(days=days):
         return ()
     look = f"gcloud logging buckets list --project={cloud.settings.project}"
     return (Gap(name, why, f"check whether older entries are kept elsewhere; {look} shows the retention here."),)
@@ -193,8 +181,7 @@ def _function(settings: Settings, entry: Row) -> str:
 def _text(entry: Row) -> str:
     """One line of text from an entry's textPayload, jsonPayload, protoPayload or httpRequest."""
     parts = (text(entry, "textPayload"), _of_json(mapping(entry, "jsonPayload")), _of_call(entry), _of_request(entry))
-    said = next((part for part in parts if part), "")
-    return " ".join(headline(said).split())[:LONG] or "(no text)"
+    return " ".join(headline(next(filter(None, parts), "")).split())[:LONG] or "(no text)"
 
 
 def _of_json(payload: Row) -> str:
@@ -206,8 +193,8 @@ def _of_json(payload: Row) -> str:
 
 
 def _of_call(entry: Row) -> str:
-    said = (text(entry, "protoPayload", "methodName"), text(entry, "protoPayload", "status", "message"))
-    return " ".join(part for part in said if part)
+    call = mapping(entry, "protoPayload")
+    return f"{text(call, 'methodName')} {text(call, 'status', 'message')}".strip()
 
 
 def _of_request(entry: Row) -> str:
@@ -229,8 +216,8 @@ def changes(cloud: Cloud, moment: Moment, hours: float = 24) -> Read:
     (https://cloud.google.com/logging/docs/audit#admin-activity). A gap if the period starts before the retention
     period.
     """
-    log = f"projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity"
-    wanted = f'logName="{log}" {between(hours, moment)}'
+    wanted = f'logName="projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity" '
+    wanted += between(hours, moment)
     return entries(cloud, "changes", wanted, _change, moment.ago(hours), KEPT_AUDIT, _made)
 
 
@@ -244,13 +231,12 @@ def _change(entry: Row) -> _Call | None:
         return None
     caller = mapping(call, "authenticationInfo")
     who = text(caller, "principalEmail") or text(caller, "principalSubject") or "unknown"
-    by_job = _BY_JOB if method.endswith("InsertJob") else ()
-    changed = next((kind for kind in by_job if kind in mapping(call, "metadata")), "")
+    by_job = mapping(call, "metadata") if method.endswith("InsertJob") else {}
+    changed = next((kind for kind in _BY_JOB if kind in by_job), "")
     place = "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :])
     change = AuditedChange(at, who, changed or method.rsplit(".", 1)[-1] or "unknown", place)
     failed = number(call, "status", "code") != 0 or (False in grants and True not in grants)
-    first = field(entry, "operation", "first") is True
-    return _Call(change, failed, text(entry, "operation", "id"), first)
+    return _Call(change, failed, text(entry, "operation", "id"), field(entry, "operation", "first") is True)
 
 
 def _made(calls: list[_Call]) -> list[AuditedChange]:

@@ -1,7 +1,5 @@
 """Facts from the record store: who was notified of an incident, and what was tested in staging."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from pathlib import Path
@@ -77,10 +75,9 @@ def _applied(store: Store, name: str, wanted: Row) -> Rehearsed | None:
     report = json_of(store.read(f"{name}/report.json"))
     rows = rows_of(store.read(f"{name}/journal.jsonl") or b"", f"{store}/{name}")
     outcome = report.get("outcome", {}) if is_report(report) else {}
-    if not rows or outcome.get("result") != "applied" or report["verdict"] not in ("ok", "warn"):
+    applied = rows and outcome.get("result") == "applied" and report["verdict"] in ("ok", "warn")
+    if not applied or _same(rows[0].get("parameters", {})) != wanted:
         return None
-    if _same(rows[0].get("parameters", {})) != wanted:
-        return None
-    sources = [c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action]
+    sources = (c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action)
     at = datetime.fromisoformat(rows[0]["at"])
     return Rehearsed(Path(name).name, report["environment"], at, "".join(sources))

@@ -1,7 +1,5 @@
 """Secrets, never a value, and the permissions of this run's identity (guide: Secret Management, Access Control)."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from typing import Any
@@ -25,9 +23,8 @@ def versions(cloud: Cloud, moment: Moment, secret: str) -> Read:
     line = f"gcloud secrets versions list {secret} --project={cloud.settings.project}"
 
     def see() -> Answer:
-        found = cloud.items("secretmanager", path, "versions", pageSize=100)
-        row, look = partial(_version, secret), f"inspect them: {line}."
-        return readable(f"versions of {secret}", found, row, look, lambda r: -r.version)
+        found, row = cloud.items("secretmanager", path, "versions", pageSize=100), partial(_version, secret)
+        return readable(f"versions of {secret}", found, row, f"inspect them: {line}.", lambda r: -r.version)
 
     return Read("secret versions", line, see, thing=secret, no_history_of="Secret Manager")
 
@@ -75,8 +72,8 @@ def users(cloud: Cloud, moment: Moment, secret: str) -> Read:
         if sum(r.traffic for r in serving) < 100:
             raise CannotRead(f"not every serving revision of {name} is among its newest 100", "deploy it again.")
         for blank in (r.revision for r in serving if r.secrets is None):
-            next = f"inspect it: gcloud run revisions describe {blank} {cloud.settings.flags}"
-            raise CannotRead(f"{blank} does not show which secrets it reads", next)
+            look = f"inspect it: gcloud run revisions describe {blank} {cloud.settings.flags}"
+            raise CannotRead(f"{blank} does not show which secrets it reads", look)
         return Answer([_reader(name, r, secret) for r in sorted(serving, key=lambda r: -r.traffic)])
 
     def see() -> Answer:
@@ -114,7 +111,6 @@ def access(cloud: Cloud, moment: Moment, operation: str = "") -> Read:
         held = {p for p in objects(answer, "permissions") if isinstance(p, str)}
         return Answer(Permission(r, p, p in held) for r, ps in roles.items() for p in ps)
 
-    curl = 'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" -H "Content-Type: application/json"'
-    sent = json.dumps(body, separators=(",", ":"))
-    line = f"{curl} https://cloudresourcemanager.googleapis.com/{path} -d '{sent}'"
+    line = 'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" -H "Content-Type: application/json" '
+    line += f"https://cloudresourcemanager.googleapis.com/{path} -d '{json.dumps(body, separators=(',', ':'))}'"
     return Read("access", line, see, no_history_of="IAM")

@@ -1,7 +1,5 @@
 """Open incidents on the status pages of the system's dependencies (guide: P1 Playbook)."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tables of BigQuery, their columns and their copies (guide: Data Backups)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -26,18 +24,16 @@ from runbook.model.rows import Column, Copy, Snapshot, Table
 
 def tables() -> Ask:
     """Every table of the main dataset."""
-    return _listed("tables", "main", "TABLE", _table, _by_name)
+    return _listed("tables", "main", "TABLE", _table)
 
 
 def snapshots() -> Ask:
     """The snapshots of the backup dataset, newest first."""
-    return _listed("snapshots", "backup", "SNAPSHOT", _snapshot, _newest_first)
+    return _listed("snapshots", "backup", "SNAPSHOT", _snapshot)
 
 
 @fact
-def _listed(
-    cloud: Cloud, moment: Moment, name: str, which: str, kind: str, row: Callable[..., Any], order: Callable[..., Any]
-) -> Read:
+def _listed(cloud: Cloud, moment: Moment, name: str, which: str, kind: str, row: Callable[[Any], Any]) -> Read:
     project, dataset = cloud.settings.project, getattr(cloud.settings.datasets, which)
     path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables"
     line = f"bq ls --project_id={project} --max_results=1000 {project}:{dataset}"
@@ -50,7 +46,7 @@ def _listed(
         # One request for each table, because the list has no row counts and sizes.
         with futures.ThreadPoolExecutor(max_workers=10) as pool:
             found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), sent))
-        read = readable(name, found, row, f"inspect them: {line}.", order)
+        read = readable(name, found, row, f"inspect them: {line}.", _order)
         said = ("the guard does not accept its name in a URL", f"inspect it: {line}.")
         unsent = (Gap(table, *said) for table in wanted if table not in sent)
         return replace(read, gaps=(*named.gaps, *read.gaps, *unsent))
@@ -58,12 +54,9 @@ def _listed(
     return Read(name, line, see, thing=dataset, no_history_of="a list of tables")
 
 
-def _by_name(row: Table) -> str:
-    return row.table
-
-
-def _newest_first(row: Snapshot) -> tuple[float, str]:
-    return -row.taken.timestamp(), row.table
+def _order(row: Table | Snapshot) -> tuple[float, str]:
+    """Snapshots by time, newest first, then by table; tables by name."""
+    return -row.taken.timestamp() if isinstance(row, Snapshot) else 0, row.table
 
 
 def _typed(listed: Any) -> tuple[str, str] | None:
@@ -163,7 +156,6 @@ def _side_by_side(cloud: Cloud, copy: CopyTable, found: Row, checksum: str) -> t
         values["at"] = taken
     elif copy.at:
         values["at"] = copy.copied_at
-    project = cloud.settings.project
+    project, past = cloud.settings.project, "FOR SYSTEM_TIME AS OF @at" if values else ""
     place = {"copy": f"{project}.{copy.to_dataset}.{copy.to_table}", "source": f"{project}.{copy.dataset}.{copy.table}"}
-    past = "FOR SYSTEM_TIME AS OF @at" if values else ""
     return template("copies").format(name=copy.to_table, checksum=checksum, past=past, **place), values

@@ -4,8 +4,6 @@ The text for the approver and the request to Google come from the same arguments
 do another. Everything that differs between actions is a property of its class. Pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
@@ -58,9 +56,7 @@ class RouteTraffic(Args):
     before: dict[str, int]
     after: dict[str, int]
 
-    @property
-    def text(self) -> Text:
-        return self.service, shares(self.before), shares(self.after)
+    text = property(lambda self: (self.service, shares(self.before), shares(self.after)))
 
 
 def shares(targets: Mapping[str, int]) -> str:
@@ -71,8 +67,7 @@ def shares(targets: Mapping[str, int]) -> str:
 FunctionPart = Literal["memory", "timeout_s", "source", "runtime", "entry_point"]
 
 # The words for each part.
-_PARTS: dict[FunctionPart, str] = {"memory": "memory {}", "timeout_s": "timeout {} s", "source": "source {}"}
-_PARTS |= {"runtime": "{}", "entry_point": "{}"}
+_SAY = {"memory": "memory {}", "timeout_s": "timeout {} s", "source": "source {}", "runtime": "{}", "entry_point": "{}"}
 
 
 class UpdateFunction(Args):
@@ -85,13 +80,11 @@ class UpdateFunction(Args):
     after: dict[FunctionPart, str | int]
     was: str
 
-    @property
-    def text(self) -> Text:
-        return self.function, _parts(self.before), _parts(self.after)
+    text = property(lambda self: (self.function, _parts(self.before), _parts(self.after)))
 
 
 def _parts(parts: Mapping[FunctionPart, str | int]) -> str:
-    return ", ".join(t.format(str(parts[k])[:12] or "unknown") for k, t in _PARTS.items() if k in parts)
+    return ", ".join(t.format(str(parts[k])[:12] or "unknown") for k, t in _SAY.items() if k in parts)
 
 
 class Restart(Args):
@@ -225,10 +218,7 @@ class AddColumn(Args):
     type: Annotated[str, StringConstraints(pattern="^[A-Z0-9]+$")]  # it becomes part of a statement
     mode: Literal["NULLABLE", "REPEATED"]
 
-    @property
-    def text(self) -> Text:
-        return f"{self.table}.{self.column}", "none", f"{self._kind}, empty"
-
+    text = property(lambda self: (f"{self.table}.{self.column}", "none", f"{self._kind}, empty"))
     _kind = property(lambda self: f"ARRAY<{self.type}>" if self.mode == "REPEATED" else self.type)
 
     # Type and mode, as named in tables.get.

@@ -1,7 +1,5 @@
 """Canonical JSON, and the plan id that is computed from it. Pure."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

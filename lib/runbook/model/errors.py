@@ -15,8 +15,6 @@ RunbookError              what, observed, effect, next; shown as these four line
     └── OverCap           a query that would cost more than the cap
 """
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
@@ -56,8 +54,7 @@ class RunbookError(Exception):
         self.what, self.observed, self.effect, self.next = what, observed, effect, next
 
     def __str__(self) -> str:
-        lines = [f"{type(self).__name__}: {self.what}"]
-        lines += [f"  {line}" for line in self.observed.splitlines()]
+        lines = [f"{type(self).__name__}: {self.what}", *(f"  {line}" for line in self.observed.splitlines())]
         lines += [f"  {self.effect}"] if self.effect else []
         lines += [f"  Next: {self.next}"] if self.next else []
         return visible("\n".join(lines))

@@ -1,19 +1,14 @@
 """What a run has read: facts with their rows, and the gaps in them. Plain data: no reads and no writes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from runbook.display import blocks
 from runbook.display.blocks import Block
 from runbook.model.rows import shown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 R = TypeVar("R")
 
@@ -71,7 +66,7 @@ class Fact(Generic[R]):
     question: str = ""
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> Any:
         """The rows as a pandas DataFrame, with every field; times in the team's zone."""
         import pandas as pd
 
@@ -90,13 +85,17 @@ class Fact(Generic[R]):
         rows = [{column: value, "rows": n} for value, n in sorted(counts.items(), key=lambda c: (-c[1], str(c[0])))]
         return Shown(blocks.table(rows, self._empty) + gap_block(self.gaps))
 
+    @property
+    def holes(self) -> list[str]:
+        """What does not exist and what could not be read, in words."""
+        return [*(f"{n} does not exist" for n in self.absent), *(f"{g.subject}: {g.why}" for g in self.gaps)]
+
     _empty = property(lambda self: "no rows could be read" if self.gaps else "none")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         rows = blocks.table(map(shown, self.rows), "no rows could be read" if self.gaps else "no rows")
         absent = blocks.notes([f"Does not exist: {', '.join(self.absent)}"] if self.absent else [])
-        line = blocks.equivalent_command([self.line])
-        return blocks.page(blocks.joined((rows, absent, gap_block(self.gaps), line)))
+        return blocks.page(rows + absent + gap_block(self.gaps) + blocks.equivalent_command([self.line]))
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,6 @@ class Seen:
             raise AttributeError(f"no fact is named {name!r}; available: {', '.join(self.facts)}") from None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        rows = [{"fact": f.name, "rows": _count(f), "could not read": _holes(f)} for f in self.facts.values()]
-        return blocks.page(blocks.table(rows) + blocks.equivalent_command(f.line for f in self.facts.values()))
-
-
-def _count(fact: Fact) -> str:
-    return f"≥ {len(fact.rows):,}" if fact.more else f"{len(fact.rows):,}"
-
-
-def _holes(fact: Fact) -> str:
-    gone = [f"{name} does not exist" for name in fact.absent]
-    return "; ".join([*gone, *(f"{g.subject}: {g.why}" for g in fact.gaps)])
+        facts = [(f, f"{'≥ ' * f.more}{len(f.rows):,}") for f in self.facts.values()]
+        rows = [{"fact": f.name, "rows": count, "could not read": "; ".join(f.holes)} for f, count in facts]
+        return blocks.page(blocks.table(rows) + blocks.equivalent_command(f.line for f, _ in facts))

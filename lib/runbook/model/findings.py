@@ -1,20 +1,15 @@
 """The results of checks: findings, each with its verdict."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.display import blocks
 from runbook.display.blocks import Block
 from runbook.display.text import Row
 from runbook.model.errors import Exit
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Verdict(IntEnum):
@@ -25,9 +20,7 @@ class Verdict(IntEnum):
     unknown = 2
     alert = 3
 
-    @property
-    def exit(self) -> Exit:
-        return {Verdict.alert: Exit.ALERT, Verdict.unknown: Exit.UNKNOWN}.get(self, Exit.OK)
+    exit = property(lambda self: {Verdict.alert: Exit.ALERT, Verdict.unknown: Exit.UNKNOWN}.get(self, Exit.OK))
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ class Findings(Sequence[Finding]):
         return max((f.verdict for f in self), default=Verdict.unknown)
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> Any:
         """The findings as a pandas DataFrame."""
         import pandas as pd
 
@@ -85,8 +78,7 @@ def known_findings(found: Findings, acks: Iterable[Any]) -> Findings:
     known = {(ack.check, ack.subject): ack for ack in acks}
 
     def lowered(one: Finding) -> Finding:
-        ack = known.get((one.check, one.subject))
-        if ack is None or one.verdict not in (Verdict.alert, Verdict.warn):
+        if one.verdict not in (Verdict.alert, Verdict.warn) or not (ack := known.get((one.check, one.subject))):
             return one
         value = f"{one.value}; known to {ack.person} until {ack.until}: {ack.reason}"
         return replace(one, value=value, verdict=Verdict.warn)

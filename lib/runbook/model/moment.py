@@ -1,7 +1,5 @@
 """The moment that a run examines, and the team's day around it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -25,8 +23,7 @@ class Moment:
 
     def midnight(self, days_ago: int = 0) -> datetime:
         """The start of the team's day, `days_ago` days back, in UTC. A day may have 23 or 25 hours."""
-        start = datetime.combine(self.today - timedelta(days=days_ago), time(), self.zone)
-        return start.astimezone(UTC)
+        return datetime.combine(self.today - timedelta(days=days_ago), time(), self.zone).astimezone(UTC)
 
     def ago(self, hours: float) -> datetime:
         """`hours` before this moment, in UTC."""

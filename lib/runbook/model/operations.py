@@ -1,12 +1,10 @@
 """What may be changed: the actions that each operation may contain, and the rule for its approval. Pure."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from runbook.model import actions
+from runbook.model import actions as act
 from runbook.model.strict import Count, Name, Part, Positive
 
 
@@ -14,24 +12,21 @@ class Allowed(NamedTuple):
     """The runbooks that may plan an operation, and the actions that it may contain besides messages."""
 
     runbooks: tuple[str, ...]
-    actions: tuple[type[actions.Args], ...]
+    actions: tuple[type[act.Args], ...]
 
 
 OPERATIONS = {
-    "add_column": Allowed(("schema_change",), (actions.AddColumn,)),
-    "deploy": Allowed(
-        ("deploy",), (actions.UpdateFunction, actions.RestartService, actions.RouteTraffic, actions.RunOnce)
-    ),
+    "add_column": Allowed(("schema_change",), (act.AddColumn,)),
+    "deploy": Allowed(("deploy",), (act.UpdateFunction, act.RestartService, act.RouteTraffic, act.RunOnce)),
     "notify": Allowed(("p1_response",), ()),
-    "restore": Allowed(("restore",), (actions.CopyTable,)),
-    "retry": Allowed(("retry",), (actions.RunOnce,)),
-    "rollback": Allowed(("rollback",), (actions.RouteTraffic,)),
-    "scheduler": Allowed(("scheduler",), (actions.SetJobState,)),
+    "restore": Allowed(("restore",), (act.CopyTable,)),
+    "retry": Allowed(("retry",), (act.RunOnce,)),
+    "rollback": Allowed(("rollback",), (act.RouteTraffic,)),
+    "scheduler": Allowed(("scheduler",), (act.SetJobState,)),
     "secret": Allowed(
-        ("rotate_secret", "retire_secret"),
-        (actions.AddVersion, actions.Restart, actions.RunOnce, actions.SetVersionState),
+        ("rotate_secret", "retire_secret"), (act.AddVersion, act.Restart, act.RunOnce, act.SetVersionState)
     ),
-    "snapshot": Allowed(("backup",), (actions.CopyTable,)),
+    "snapshot": Allowed(("backup",), (act.CopyTable,)),
 }
 
 
@@ -44,7 +39,7 @@ def needed(operation: str) -> set[str]:
 def allowed(runbook: str, operation: str, action: str) -> bool:
     """Whether a plan of this runbook and operation may contain this action."""
     known = OPERATIONS.get(operation, Allowed((), ()))
-    return runbook in known.runbooks and action in {kind.action for kind in (actions.Notify, *known.actions)}
+    return runbook in known.runbooks and action in {kind.action for kind in (act.Notify, *known.actions)}
 
 
 class Rule(Part):

@@ -1,7 +1,5 @@
 """The result of applying a plan: the status of each change."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,8 +37,7 @@ class Outcome:
         if self.result == "refused":
             said = f"refused: {self.said.splitlines()[0]}"
             return Findings((Finding("change", self.plan.operation, said, "approved", Verdict.alert),))
-        pairs = zip(self.plan.changes, self.statuses, strict=True)
-        found = [self._finding(change, *status) for change, status in pairs]
+        found = [self._finding(c, *status) for c, status in zip(self.plan.changes, self.statuses, strict=True)]
         if self.result != "applied" and all(f.verdict is Verdict.ok for f in found):  # taken over at the end
             said = f"{self.result}: {self.said}"
             found.append(Finding("change", self.plan.operation, said, "applied", Verdict.unknown, *self.next[:1]))
@@ -61,8 +58,9 @@ class Outcome:
         return {**about, "planned_in": self.planned_in, "approvals": list(self.by), "changes": changes}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        text = f"{self.result.capitalize()}: {self.said}".rstrip(": ")
-        block = blocks.banner(text, _COLOUR.get(self.result, "alert"))
+        block = blocks.banner(
+            f"{self.result.capitalize()}: {self.said}".rstrip(": "), _COLOUR.get(self.result, "alert")
+        )
         if self.statuses:
             pairs = zip(self.plan.changes, self.statuses, strict=True)
             block += blocks.table(
@@ -71,6 +69,5 @@ class Outcome:
             )
         if self.by:
             block += blocks.table(self.by)
-        if self.planned_in:
-            block += blocks.note(f"Plan {self.plan.id} was made in {self.planned_in}.")
-        return blocks.page(block + blocks.notes(f"Next: {step}" for step in self.next))
+        place = [f"Plan {self.plan.id} was made in {self.planned_in}."] if self.planned_in else []
+        return blocks.page(block + blocks.notes([*place, *(f"Next: {step}" for step in self.next)]))

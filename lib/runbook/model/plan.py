@@ -1,7 +1,5 @@
 """A plan and its changes: what would change, and who must approve. Plain data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,7 +126,6 @@ class Plan:
             {"no": n, "change": c.action, "of": c.resource, "before": c.before, "after": c.after, "undo": c.way_back}
             for n, c in enumerate(self.changes, 1)
         ]
-        assert self.rule is not None
         who = " and ".join(self.rule.signers) or "no approval required"
         if self.may_be_alone:
             who += " (during an open P1, the on-call engineer alone)"
@@ -136,5 +133,4 @@ class Plan:
         about |= {"preferred time": self.preferred or "any", "reason": self.reason or "none given"}
         about["relies on"] = "; ".join(f"{k}: {v}" for k, v in self.relies_on.items()) or "nothing"
         block = blocks.table([{"what would change": k, " ": v} for k, v in about.items()]) + blocks.table(rows)
-        lines = blocks.equivalent_command(c.line for c in self.changes)
-        return blocks.page(block + blocks.notes(self.notes) + lines)
+        return blocks.page(block + blocks.notes(self.notes) + blocks.equivalent_command(c.line for c in self.changes))

@@ -1,7 +1,5 @@
 """The report at the end of a run: all findings, the worst verdict in one sentence, and the next steps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,9 +48,8 @@ class Report:
         return self._said()
 
     def _said(self, headline: bool = False) -> str:
-        word, meaning = self.verdict.name.upper(), _NOW[self.verdict]
-        if self.past:
-            meaning = _THEN.get(self.verdict, meaning)
+        meanings, word = (_NOW | _THEN if self.past else _NOW), self.verdict.name.upper()
+        meaning = meanings[self.verdict]
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.capitalize()
@@ -67,9 +64,9 @@ class Report:
     def plain(self) -> dict[str, Any]:
         """The report as JSON-ready data."""
         made = {"outcome": self.outcome.plain()} if self.outcome else {}
-        verdict = {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
-        verdict |= {"headline": self._said(bool(self.answer)), "answer": list(self.answer), "next": list(self.next)}
-        return {**self.about, **made, **verdict, "findings": self.findings.plain()}
+        made |= {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
+        made |= {"headline": self._said(bool(self.answer)), "answer": list(self.answer), "next": list(self.next)}
+        return {**self.about, **made, "findings": self.findings.plain()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         block = blocks.banner(self.sentence, self.verdict.name) + findings_block(self.findings)

@@ -1,7 +1,5 @@
 """The base class for data that is read from files: strict types, no unknown keys, immutable."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints

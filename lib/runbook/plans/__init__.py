@@ -4,8 +4,6 @@ In: a request and the current facts. Out: ordered changes, each with its undo, o
 Start with base.py, then functions.py for an example.
 """
 
-from __future__ import annotations
-
 from runbook.plans.functions import deploy, retry, rollback, scheduler
 from runbook.plans.secrets import retire_secret, rotate_secret
 from runbook.plans.tables import backup, restore, schema_change

@@ -1,7 +1,5 @@
 """Helpers for several plans: rows of a fact, a run of a function, and messages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from shlex import quote
@@ -21,9 +19,8 @@ R = TypeVar("R")
 
 def rows_of(fact: Fact[R], name: str) -> tuple[R, ...]:
     """The rows of a fact without gaps. Raises Refused if there are gaps: no plan can rely on them."""
-    why = [*(f"{n} does not exist" for n in fact.absent), *(f"{g.subject}: {g.why}" for g in fact.gaps)]
-    if why:
-        raise Refused(f"no plan is possible for {name}", "; ".join(why), next="fix that, then run again.")
+    if fact.holes:
+        raise Refused(f"no plan is possible for {name}", "; ".join(fact.holes), next="fix that, then run again.")
     return fact.rows
 
 
@@ -39,6 +36,11 @@ def refused(name: str, /, **given: object) -> Refused:
     return Refused(**{part: text.format(**given) for part, text in table(__file__, "refusals.yaml")[name].items()})
 
 
+def note(name: str, /, **given: object) -> str:
+    """The note of this name in notes.yaml."""
+    return table(__file__, "notes.yaml")[name].format(**given)
+
+
 def again(request: Request, runbook: str, **values: Any) -> str:
     """The command that runs a runbook in the environment and world of this request."""
     place = {name: request.values.get(name, "") for name in ("environment", "world")}
@@ -48,10 +50,9 @@ def again(request: Request, runbook: str, **values: Any) -> str:
 def run_once(function: str, settings: Settings) -> Change:
     """One run of a function, started by its scheduler job: with the job's identity and arguments, without a token."""
     known = settings.named(function)
-    job = known.job_name
-    line = f"gcloud scheduler jobs run {job} --location={settings.region} --project={settings.project}"
-    no_undo = "Not possible: rows that a run has written stay."
-    return Change(RunOnce(function=function, job=job, repeat=known.repeat), "", line, no_undo=no_undo)
+    line = f"gcloud scheduler jobs run {known.job_name} --location={settings.region} --project={settings.project}"
+    args = RunOnce(function=function, job=known.job_name, repeat=known.repeat)
+    return Change(args, "", line, no_undo="Not possible: rows that a run has written stay.")
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:
@@ -75,5 +76,4 @@ def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
 def tried(seen: Fact, settings: Settings, digest: str = "") -> dict[str, str]:
     """The line in a plan about its test in staging; `digest` is that of the source, "" without one."""
     none = f"not in {settings.staging}" if settings.staging else "no staging environment"
-    rows = [row.record for row in seen.rows if row.source == digest]
-    return {"tried in staging": rows[0] if rows else none}
+    return {"tried in staging": next((row.record for row in seen.rows if row.source == digest), none)}

@@ -3,8 +3,6 @@
 Guide: Deployment Checklist, Rollback Procedure, Quick fixes.
 """
 
-from __future__ import annotations
-
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of
@@ -16,7 +14,7 @@ from runbook.model.findings import Findings
 from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Service
-from runbook.plans.base import again, refused, row_of, rows_of, run_once, tried
+from runbook.plans.base import again, note, refused, row_of, rows_of, run_once, tried
 
 STATES = {"pause": "PAUSED", "resume": "ENABLED"}
 
@@ -31,7 +29,7 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     wanted: Row = {"memory": request.memory, "timeout_s": request.timeout_s}
     for row in rows_of(seen.source, name):
         wanted |= {"source": row.whole_digest, "runtime": request.runtime, "entry_point": request.entry_point}
-    was = {"source": now.source, **{k: getattr(now, k) for k in ("runtime", "entry_point", "memory", "timeout_s")}}
+    was = {k: getattr(now, k) for k in ("source", "runtime", "entry_point", "memory", "timeout_s")}
     wanted = {key: value for key, value in wanted.items() if value not in ("", 0, None)}
     changes: list[Change] = []
     if any(was[key] != value for key, value in wanted.items()):
@@ -44,7 +42,7 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
         changes.append(run_once(name, settings))
     notes = [] if wanted or request.restart else ["no change requested: set source, memory, timeout_s or restart"]
     if now.pinned:
-        notes.append(f"traffic is pinned to {now.serving}; until it is released, new code gets no traffic.")
+        notes.append(note("pinned", serving=now.serving))
     if changes:
         notes.append(f"if it fails: {again(request, 'rollback', function=name, revision=now.serving)}")
     relies = {"serving revision": now.serving, "traffic": now.traffic, "state": now.state}
@@ -97,8 +95,7 @@ def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, 
     now = row_of(seen.service, request.function)
     to = {_revision(request.revision, now, seen): 100}
     changes = () if now.targets == to else (_route(request, now, to, settings),)
-    pins = "this pins the traffic: a later `gcloud functions deploy` gets none of it. To release the pin, run the "
-    pins += f"deploy runbook, or: {again(request, 'rollback', function=now.function, revision='latest')}"
+    pins = note("pins", release=again(request, "rollback", function=now.function, revision="latest"))
     notes = () if "latest" in to else (pins,)
     relies = {"serving revision": now.serving, "traffic": now.traffic}
     return Plan("rollback", request.reason, changes, relies, gates, watch=(request.function,), notes=notes)
@@ -149,8 +146,7 @@ def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings,
             continue
         if before not in STATES.values():
             raise refused("neither_enabled_nor_paused", job=name, state=before)
-        back = "resume" if request.to == "pause" else "pause"
         line = f"gcloud scheduler jobs {request.to} {name} --location={settings.region} --project={settings.project}"
-        undo = again(request, "scheduler", jobs=name, to=back)
+        undo = again(request, "scheduler", jobs=name, to="resume" if request.to == "pause" else "pause")
         changes.append(Change(SetJobState(job=name, before=before, after=state), undo, line))
     return Plan("scheduler", request.reason, tuple(changes), {n: rows[n].state for n in names}, gates)

@@ -1,7 +1,5 @@
 """Plans for secrets (guide: Updating Secrets). No plan contains a value; destroying a version is not offered."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from runbook.config.request import Request
@@ -12,15 +10,14 @@ from runbook.model.findings import Findings
 from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Reader
-from runbook.plans.base import again, refused, row_of, rows_of, run_once, tried
+from runbook.plans.base import again, note, refused, row_of, rows_of, run_once, tried
 
 STATES = {"disable": "DISABLED", "enable": "ENABLED"}
 
 
 def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """Add a version; then restart each function that reads the secret, and run it once. Old versions stay."""
-    name = request.secret
-    newest = row_of(seen.versions, name).version
+    name, newest = request.secret, row_of(seen.versions, request.secret).version
     new = newest + 1
     line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
     undo = again(request, "retire_secret", secret=name, version=new, to="disable")
@@ -31,12 +28,8 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
         readers.setdefault(row.function, row)  # with split traffic, there is one row for each revision
     for function, row in readers.items():
         changes += [_restart(request, new, row, settings), run_once(function, settings)]
-    notes = (
-        "`latest` never falls back to an older version: if the new value is wrong, add the old value again as a newer "
-        "version. Disabling the wrong version alone leaves the readers without a value.",
-        "The old version stays enabled. When all readers have run without errors, disable it: "
-        + again(request, "retire_secret", secret=name, version=newest),
-    )
+    disable = again(request, "retire_secret", secret=name, version=newest)
+    notes = (note("wrong_value"), note("old_version", disable=disable))
     relies = _states(seen) | tried(seen.rehearsal, settings)
     return Plan("secret", request.reason, tuple(changes), relies, gates, watch=tuple(readers), notes=notes)
 

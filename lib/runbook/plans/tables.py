@@ -1,7 +1,5 @@
 """Plans for BigQuery tables (guide: Data Backups, Schema Changes). No plan deletes, drops or overwrites."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from runbook.model.findings import Findings
 from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Table
-from runbook.plans.base import again, refused, rows_of, tried
+from runbook.plans.base import again, note, refused, rows_of, tried
 
 PAST = timedelta(days=7)  # a dataset may keep less; then Google refuses the copy
 
@@ -66,15 +64,13 @@ def restore(request: Request, seen: Seen, gates: Findings, settings: Settings, m
     if to in live and (to == table or live[to].rows != old.rows):
         other = "" if old.rows is None else ", with other rows"
         raise Refused(f"a table {to} already exists{other}", "no table is overwritten", next="use another `into`.")
-    main = settings.datasets.main
-    where = f"{settings.project}:{main}"
-    args = CopyTable(**old.args, to_dataset=main, to_table=to)
+    where = f"{settings.project}:{settings.datasets.main}"
+    args = CopyTable(**old.args, to_dataset=settings.datasets.main, to_table=to)
     no_undo = f"Not offered: it would delete the table {where}.{to}."
     change = (Change(args, "", f"{old.line} {where}.{to}", no_undo=no_undo),)
-    signers, swap = _signers(settings), f"bq cp -f {where}.{to} {where}.{table}"
-    notes = (f"not offered: {swap}, which replaces the live table. {signers} must approve it.", *old.notes)
+    swap = note("live_table", swap=f"bq cp -f {where}.{to} {where}.{table}", signers=_signers(settings))
     changes, there = ((), change) if to in live else (change, ())
-    return Plan("restore", request.reason, changes, old.relies, gates, notes=notes, already_applied=there)
+    return Plan("restore", request.reason, changes, old.relies, gates, notes=(swap, *old.notes), already_applied=there)
 
 
 @dataclass(frozen=True)
@@ -121,16 +117,17 @@ def _of_past(request: Request, live: Mapping[str, Table], settings: Settings, mo
     to, line = f"{table}_{stamp}_restored", f"bq cp --no_clobber '{settings.project}:{main}.{table}@{millis}'"
     relies = {"table": table, "at": at.isoformat()}
     args = {"dataset": main, "table": table, "at": f"@{millis}", "operation": "COPY"}
-    note = "the copy has no partitioning and no tags; add them before it replaces the live table."
     # The row count is unknown before the copy, so an existing table of that name is never accepted as it.
-    return _Old(table, None, re.sub(r"[^A-Za-z0-9_]", "_", to), line, relies, args, (note,))
+    return _Old(table, None, re.sub(r"[^A-Za-z0-9_]", "_", to), line, relies, args, (note("copy_of_past"),))
 
 
 def schema_change(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:
     """ADD COLUMN, NULLABLE or REPEATED; empty if the column exists. Raises Refused for anything else."""
-    if request.operation != "add column":
-        raise _not_offered(request, settings, moment)
     table, column = request.table, request.column
+    if request.operation != "add column":  # who must approve, and which backup must exist first
+        name, made = f"{table}_{moment.today:%Y%m%d}", again(request, "backup", tables=table)
+        given = {"signers": _signers(settings), "snapshot": name, "backup": made}
+        raise refused("loses_data", operation=request.operation, **given)
     known = {r.table: r.columns for r in rows_of(seen.tables, table)}
     if table not in known:
         raise Refused(f"there is no table {table!r}", next=f"use one of: {', '.join(known) or 'no table found'}.")
@@ -147,13 +144,6 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
     line = f"bq query --project_id={settings.project} --use_legacy_sql=false '{args.sql(settings.project)}'"
     change = Change(args, "", line, no_undo="Not offered: dropping a column. An empty column does no harm.")
     return Plan("add_column", request.reason, (change,), relies, gates)
-
-
-def _not_offered(request: Request, settings: Settings, moment: Moment) -> Refused:
-    """The refusal for an operation that can lose data: who must approve, and which backup must exist first (guide:
-    Schema Changes)."""
-    name, backup = f"{request.table}_{moment.today:%Y%m%d}", again(request, "backup", tables=request.table)
-    return refused("loses_data", operation=request.operation, signers=_signers(settings), snapshot=name, backup=backup)
 
 
 def _signers(settings: Settings) -> str:

@@ -33,7 +33,7 @@ REHEARSED = ("safe_to_deploy", "safe_to_rotate", "safe_to_alter")  # their last 
 def fact(given: Any, kind: str) -> Fact:
     """A fact; `kind` is an annotation such as "Fact[EtlRun]"."""
     given = {"rows": given} if isinstance(given, list) else given
-    made = getattr(rows, re.search(r"\[(\w+)\]", kind)[1])  # type: ignore[index]
+    made = getattr(rows, re.search(r"(\w+)\]", kind)[1])  # type: ignore[index]
     found = given["rows"] if "rows" in given else [{"function": "f", "text": "x"}] * given["repeat"]
     gaps = tuple(Gap(*pair) for pair in given.get("gaps", []))
     return Fact(

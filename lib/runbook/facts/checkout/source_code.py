@@ -1,7 +1,5 @@
 """The code to deploy (guide: Before Deploying): git status, tests, secrets in it, and the archive that is deployed."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
@@ -27,7 +25,6 @@ from runbook.model.rows import SourceState
 from runbook.records.provenance import git, git_bytes
 
 SAMPLE = "sample"  # the sandbox's sample code
-_WHEN = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def source(cloud: Cloud, moment: Moment, folder: str) -> Read:
 
 def _row(folder: str) -> SourceState:
     place = folder_of(folder)
-    if not can_test():
+    if not find_spec("pytest"):
         raise CannotRead("pytest is not installed, so the tests of the source cannot run", "pip install pytest.")
     try:
         found = inspect_source(place)
@@ -61,9 +58,8 @@ def _row(folder: str) -> SourceState:
         raise CannotRead(f"git failed: {said.strip()}", "give the path of a git checkout.") from None
     with unpacked(found.archive) as code:
         (passed, line), secrets = run_tests(code), tuple(leaks(code))
-    about = {"commit": found.commit[:12], "not_committed": found.dirty, "review": found.review}
-    tested = {"tests": line, "passed": passed, "looks_like_a_secret": secrets}
-    return SourceState(source=folder, **about, **tested, digest=found.digest[:12], whole_digest=found.digest)
+    about = (folder, found.commit[:12], found.dirty, found.review)
+    return SourceState(*about, line, secrets, found.digest[:12], passed, found.digest)
 
 
 def folder_of(source: str) -> Path:
@@ -105,8 +101,7 @@ def _blobs(folder: Path) -> Iterator[tuple[str, bytes]]:
     ids = "".join(f"{about.split()[2]}\n" for about, _, _ in listed)
     stream = io.BytesIO(git_bytes(folder, "cat-file", "--batch", given=ids.encode()))
     for _, _, name in listed:
-        size = int(stream.readline().split()[2])
-        yield name, stream.read(size)
+        yield name, stream.read(int(stream.readline().split()[2]))
         stream.readline()
 
 
@@ -118,7 +113,7 @@ def archive(folder: Path) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
         for name, content in sorted(_blobs(folder)):
-            info = zipfile.ZipInfo(name, _WHEN)
+            info = zipfile.ZipInfo(name)  # of 1980, the first year of the format
             info.external_attr, info.create_system = 0o644 << 16, 3
             made.writestr(info, content)
     return out.getvalue()
@@ -136,8 +131,8 @@ def run_tests(folder: Path, seconds: float = 120) -> tuple[bool, str]:
     """Run the function's own tests with MOCK_MODE=1: whether they passed, and pytest's last line without durations."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-c", os.devnull]
     command += ["--rootdir", str(folder), str(folder)]
-    keep = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")
-    env = {k: os.environ[k] for k in keep if k in os.environ} | {"MOCK_MODE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR")}
+    env |= {"MOCK_MODE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **pipes) as tests:
         try:
@@ -147,11 +142,6 @@ def run_tests(folder: Path, seconds: float = 120) -> tuple[bool, str]:
             return False, f"the tests did not end within {seconds:g} s"
     last = next(iter(reversed(said.strip().splitlines())), wrong.strip()[-200:])
     return tests.returncode == 0, re.sub(r" in [\d.]+s.*| *=+ *", "", last)
-
-
-def can_test() -> bool:
-    """Whether pytest is installed here."""
-    return find_spec("pytest") is not None
 
 
 def leaks(folder: Path) -> list[str]:

@@ -321,7 +321,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_without_pytest_the_tests_are_unknown(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_code, "can_test", lambda: False)
+    monkeypatch.setattr(source_code, "find_spec", lambda _: None)
     fact = seen(checkout)
     assert not fact.rows
     assert "pytest is not installed" in fact.gaps[0].why
