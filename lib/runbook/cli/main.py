@@ -133,23 +133,14 @@ def sandbox(system: Any, world: str, port: int) -> None:
 @main.command()
 @SYSTEM
 @_WORLD
-@click.option("--roles", "only", flag_value="roles", help="Print commands that create least-privilege roles.")
-@click.option("--compare", "only", flag_value="compare", help="Compare Google's answers with the recorded ones.")
-@click.option("--out", type=click.Path(path_type=Path), default="shapes.yaml", help="The new file of --compare.")
-def doctor(system: Any, world: str, only: str | None, out: Path) -> None:
+@click.option("--roles", "only_roles", is_flag=True, help="Print commands that create least-privilege roles.")
+def doctor(system: Any, world: str, only_roles: bool) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
-    if only == "roles":
+    if only_roles:
         from runbook.cli.roles import roles
 
         click.echo(roles(system), nl=False)
         return
-    if only == "compare":
-        from runbook.cli.compare import compare
-
-        rows = compare(system.environment, world, out)
-        said = "look at the file, then attach it to an issue of this project."
-        click.echo(f"{table_text(rows)}\n\nWritten: {out}\nNext: {said}")
-        sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
     from runbook.cli.doctor import doctor
     from runbook.model.findings import Findings
 
