@@ -1,7 +1,5 @@
 """The post-mortem draft of an incident. It contains only what the records of its runs contain."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import suppress

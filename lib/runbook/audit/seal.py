@@ -1,7 +1,5 @@
 """Turns a notebook that was run in Jupyter and saved into a record."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`runbook doctor`: what a runbook still needs to work on an environment. It reads, and writes one probe file."""
 
-from __future__ import annotations
-
 import os
 
 from runbook import checks, facts

@@ -4,8 +4,6 @@ Each command prints what it did, where the record is and what to do next, and ex
 RunbookError is printed as its four lines, never as a traceback.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -1,7 +1,5 @@
 """What commands print, write and ask for: the summary of a run, new files, and a secret's new value."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

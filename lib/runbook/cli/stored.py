@@ -1,7 +1,5 @@
 """The commands that read the record store: `plans` that wait, an `incident` with its `note`s, and `records push`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

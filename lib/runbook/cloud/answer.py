@@ -1,7 +1,5 @@
 """Reads an answer of a Google API: its JSON object, the list in it, and the token of the next page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 A kernel process begins to connect, and to read the cloud's clock, while it still imports its modules.
 """
 
-from __future__ import annotations
-
 import os
 from concurrent import futures
 from contextlib import suppress

@@ -3,8 +3,6 @@
 These failures are gaps: no answer, a redirect, an answer that cannot be read, and any error from Google.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from typing import Any

@@ -5,8 +5,6 @@ text through this guard, which must report a SELECT that calls no routine. It al
 `tests/conformance` sends every method of Google's discovery documents to it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator

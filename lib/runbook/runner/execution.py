@@ -5,8 +5,6 @@ takes too long or the run is stopped, the running cell has failed, with an error
 after it stay pending.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import time

@@ -6,8 +6,6 @@ sends the request. It always uses this environment's Python; kernelspecs are ign
 a home folder.
 """
 
-from __future__ import annotations
-
 import base64
 import faulthandler
 import gc

@@ -3,8 +3,6 @@
 The runner writes it again from the report, because any cell can fill in the place.
 """
 
-from __future__ import annotations
-
 import sys
 
 from runbook.display.blocks import Block
