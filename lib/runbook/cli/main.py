@@ -104,8 +104,8 @@ def _title(path: Path) -> dict[str, str]:
     """The fields in the title cell of a runbook."""
     from runbook.config.parameters import cell_source, load_notebook
 
-    text = cell_source(load_notebook(path)["cells"][0])
-    fields = {key.lower(): value.strip() for key, value in re.findall(r"(?m)^\*\*(.+?):\*\* (.+)$", text)}
+    found = re.findall(r"(?m)^\*\*(.+?):\*\* (.+)$", cell_source(load_notebook(path)["cells"][0]))
+    fields = {key.lower(): value.strip() for key, value in found}
     return {"runbook": path.stem} | {name: fields.get(name, "?") for name in ("class", "changes", "when")}
 
 
@@ -134,14 +134,13 @@ def sandbox(system: Any, world: str, port: int) -> None:
 @click.option("--roles", "only_roles", is_flag=True, help="Print commands that create least-privilege roles.")
 def doctor(system: Any, world: str, only_roles: bool) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
-    if only_roles:
-        from runbook.cli.roles import roles
-
-        click.echo(roles(system), nl=False)
-        return
     from runbook.cli.doctor import doctor
+    from runbook.cli.roles import roles
     from runbook.model.findings import Findings
 
+    if only_roles:
+        click.echo(roles(system), nl=False)
+        return
     found = Findings(tuple(doctor(system.environment, world)))
     rows = found.plain()
     print_findings(rows, f"{found.worst.name.upper()}: {found.counts}.", shown=findings_table(rows))
