@@ -102,21 +102,17 @@ def _cell(text: object) -> str:
 def _done(run: IncidentRun) -> Iterator[str]:
     """What a run wrote, who approved it, and whether it was verified."""
     try:
-        yield from _lines(run.rows)
+        for row in run.rows:
+            at = row["time"][:19]
+            if row["kind"] == "APPLY":
+                by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
+                yield f"{at} plan {row['plan'][:12]}, {f'approved by {by}' if by else 'no approval required'}"
+            elif row["kind"] == "INTENT":
+                yield "{} {action}, {resource}: {before} → {after}".format(at, **row["change"])
+            elif row["kind"] == "CONFIRM":
+                yield f"{at} state afterwards: {row['state']}, {row['said']}"
     except (LookupError, TypeError, AttributeError) as error:
         yield f"`{run.name}`: a row of its journal cannot be read ({type(error).__name__})"
-
-
-def _lines(rows: list[Row]) -> Iterator[str]:
-    for row in rows:
-        at = row["time"][:19]
-        if row["kind"] == "APPLY":
-            by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
-            yield f"{at} plan {row['plan'][:12]}, {f'approved by {by}' if by else 'no approval required'}"
-        elif row["kind"] == "INTENT":
-            yield "{} {action}, {resource}: {before} → {after}".format(at, **row["change"])
-        elif row["kind"] == "CONFIRM":
-            yield f"{at} state afterwards: {row['state']}, {row['said']}"
 
 
 def _list(lines: Any, none: str) -> str:

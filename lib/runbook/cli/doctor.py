@@ -60,7 +60,7 @@ def _records(system: Settings) -> Findings:
     except NoRecord as error:
         return one("record store", str(store), error.observed, limit, ALERT, error.next)
     hint = "use another store: with this one, an approval could be used twice."
-    return one("record store", str(store), broken or "writable", limit, ALERT if broken else OK, hint if broken else "")
+    return one("record store", str(store), broken or "writable", limit, ALERT if broken else OK, hint)
 
 
 def _approvers(system: Settings, cloud: Cloud) -> Findings:

@@ -93,11 +93,11 @@ def incident(name: str, system: Any) -> None:
     """List the records of an incident in order, and write a draft of its post-mortem."""
     from runbook.audit.postmortem import draft, runs_of
 
-    rows = []
-    for run in runs_of(system, name):
-        row = {"began (UTC)": run.at[:19], "runbook": run.rows[0].get("runbook")}
-        rows.append(row | {"verdict": run.report.get("verdict", "none"), "record": run.name})
-    click.echo(table_text(rows))
+    names = ("began (UTC)", "runbook", "verdict", "record")
+    rows = (
+        (r.at[:19], r.rows[0].get("runbook"), r.report.get("verdict", "none"), r.name) for r in runs_of(system, name)
+    )
+    click.echo(table_text([dict(zip(names, row, strict=True)) for row in rows]))
     click.echo(f"Draft: {draft(system, name)}")
 
 

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook.config.data_file import table
+from runbook.config.data_file import table, text_of
 from runbook.model.errors import RequestBlocked
 
 TIMEOUT_S = 20
@@ -73,9 +73,7 @@ class ReadOnlyGuard(BaseAdapter):
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         url, write = urlsplit(str(request.url)), self._takes(request)
         if reason := _credential_refusal(request, url.netloc, self.hosts) or ("" if write else self._refusal(request)):
-            what = f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make"
-            hint = "write only through `apply`; add a new read to cloud/reads.yaml."
-            raise RequestBlocked(what, reason, "Nothing was sent.", hint)
+            raise RequestBlocked(**text_of(__file__, "blocked", request=request, url=url, reason=reason))
         transport = self.writer if write else self.transport
         response = transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
         if 300 <= response.status_code < 400:

@@ -136,8 +136,13 @@ def main(connection_file: str, *place: str) -> None:
     faulthandler.enable(os.dup(2), all_threads=False)  # a kernel redirects stderr to the cells
     from ipykernel import kernelapp
 
-    if place:
-        prepare(*place)
+    if place:  # import what every runbook needs for its reads, and connect in parallel
+        _import(NETWORK)
+        with suppress(Exception):  # as in `_import`
+            from runbook.cloud.connect import prefetch
+
+            KERNEL.prefetch = prefetch(*place)
+        _import(READS)
     if not (word := life.readline()):
         _end_with(life, Path(connection_file).parent)
     Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
@@ -150,16 +155,6 @@ def main(connection_file: str, *place: str) -> None:
     Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
-
-
-def prepare(environment: str, world: str) -> None:
-    """Import what every runbook needs for its reads, and connect in parallel."""
-    _import(NETWORK)
-    with suppress(Exception):  # as in `_import`
-        from runbook.cloud.connect import prefetch
-
-        KERNEL.prefetch = prefetch(environment, world)
-    _import(READS)
 
 
 def _import(names: Iterable[str]) -> None:
