@@ -59,8 +59,7 @@ def draft(system: Settings, incident: str) -> Path:
 
     runs = runs_of(system, incident)
     texts = enumerate(_sections(incident, runs, notes_of(system, incident)))
-    cells = [nbformat.v4.new_markdown_cell(text, id=f"part-{number}") for number, text in texts]
-    book = nbformat.v4.new_notebook(cells=cells)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text, id=f"part-{n}") for n, text in texts])
     folder = records_directory(system) / f"incident-{incident}"
     probe(folder)
     path = folder / "post_mortem.ipynb"

@@ -89,7 +89,10 @@ def print_findings(findings: Sequence[Row], sentence: str, next: Sequence[str] =
     """
     worst = max((Verdict[one["verdict"]] for one in findings), default=Verdict.unknown)
     click.echo("\n" + click.style(wrapped(sentence), fg=COLOUR[worst.name], bold=True))
-    click.echo(shown or _findings_text(findings))
+    good = Counter(one["check"] for one in findings if one["verdict"] == "ok")
+    named = ", ".join(f"{check} ({count})" if count > 1 else check for check, count in good.items())
+    parts = (findings_table([one for one in findings if one["verdict"] != "ok"]), wrapped(f"ok: {named}" * bool(named)))
+    click.echo(shown or "\n\n".join(part for part in parts if part))
     subjects: dict[str, list[str]] = {}
     for found in (one for one in findings if one["next"] and one["next"] not in next):
         subjects.setdefault(found["next"], []).append(found["subject"])
@@ -97,14 +100,6 @@ def print_findings(findings: Sequence[Row], sentence: str, next: Sequence[str] =
     steps = (f"{', '.join(names[:2])}{more[step]}: {step}" for step, names in subjects.items())
     for step in (*steps, *next):
         click.echo(visible(f"Next: {step}"))
-
-
-def _findings_text(findings: Sequence[Row]) -> str:
-    """A table of the findings that are not ok, and a line about the others."""
-    good = Counter(one["check"] for one in findings if one["verdict"] == "ok")
-    named = ", ".join(f"{check} ({count})" if count > 1 else check for check, count in good.items())
-    parts = (findings_table([one for one in findings if one["verdict"] != "ok"]), wrapped(f"ok: {named}" * bool(named)))
-    return "\n\n".join(part for part in parts if part)
 
 
 def findings_table(findings: Sequence[Row]) -> str:

@@ -52,7 +52,9 @@ class RunbookEngine:
             given, place = nb.metadata.papermill.get("parameters"), nb.metadata.papermill.get("output_path")
             notebook = _local(path := options.get("input_path", ""))
             wanted = request_on_target(str(notebook or path), given or {})
-            beside = _harmless(_local(place), notebook)
+            beside = _local(place)
+            if beside and (beside == notebook or beside.is_relative_to(RUNBOOKS)):
+                raise BadInput(**text_of(__file__, "overwritten", output=beside))
             with stoppable() as stopped, start_kernel(nb, wanted, kernel_name) as kernel:
                 on_step = progress() if options.get("progress_bar", True) else None
                 ended = execute(nb, wanted, kernel, stopped, options.get("execution_timeout"), on_step, beside)
@@ -75,13 +77,6 @@ def _local(place: str | None) -> Path | None:
 
     handler = papermill_io.get_handler(place)
     return Path(handler._cwd or "", place).resolve() if isinstance(handler, LocalHandler) else None
-
-
-def _harmless(output: Path | None, notebook: Path | None) -> Path | None:
-    """The file that papermill may write. Raises BadInput if it would overwrite a runbook."""
-    if output and (output == notebook or output.is_relative_to(RUNBOOKS)):
-        raise BadInput(**text_of(__file__, "overwritten", output=output))
-    return output
 
 
 def progress() -> OnStep | None:

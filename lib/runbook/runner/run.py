@@ -13,16 +13,10 @@ from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
 from runbook.runner.kernel import OnStep, leave_deleted_directory
 
-CELL_TIMEOUT = 900  # default limit for one cell, in seconds
+CELL_TIMEOUT = 900  # limit for one cell, in seconds
 
 
-def run(
-    runbook: str,
-    values: Mapping[str, object],
-    on_step: OnStep | None = None,
-    cell_timeout: float | None = CELL_TIMEOUT,
-    told: Told = NOTHING_TOLD,
-) -> RunResult:
+def run(runbook: str, values: Mapping[str, Any], on_step: OnStep | None = None, told: Told = NOTHING_TOLD) -> RunResult:
     """Run a runbook with values as typed. What it is `told` is passed to the kernel's memory only.
 
     Raises BadInput before a kernel starts, Broken for a file that is not a notebook, and NoRecord if no record can be
@@ -31,7 +25,7 @@ def run(
     wanted, path = request_on_target(runbook, values), find_runbook(runbook)
     with stoppable() as stopped, start_kernel(load_notebook(path), wanted) as kernel:
         nb = _prepared(path, {name: wanted.values[name] for name in values})
-        return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, told=told)
+        return execute(nb, wanted, kernel, stopped, CELL_TIMEOUT, on_step, told=told)
 
 
 def _prepared(path: Path, given: Mapping[str, Any]) -> Any:
