@@ -94,9 +94,8 @@ def incident(name: str, system: Any) -> None:
     from runbook.audit.postmortem import draft, runs_of
 
     names = ("began (UTC)", "runbook", "verdict", "record")
-    rows = (
-        (r.at[:19], r.rows[0].get("runbook"), r.report.get("verdict", "none"), r.name) for r in runs_of(system, name)
-    )
+    runs = runs_of(system, name)
+    rows = ((run.at[:19], run.rows[0].get("runbook"), run.report.get("verdict", "none"), run.name) for run in runs)
     click.echo(table_text([dict(zip(names, row, strict=True)) for row in rows]))
     click.echo(f"Draft: {draft(system, name)}")
 

@@ -28,10 +28,6 @@ from runbook.context import KERNEL, NOTHING_TOLD, Told
 
 # Called with the number of ended cells, the total, and the title of the next cell; "" after the end of the run.
 OnStep = Callable[[int, int, str], None]
-NETWORK = ("google.auth.transport.requests", "google.api_core.exceptions")
-
-READS = ("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks")
-
 CHARTS = ("runbook.charts", "matplotlib.figure")
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
@@ -137,12 +133,12 @@ def main(connection_file: str, *place: str) -> None:
     from ipykernel import kernelapp
 
     if place:  # import what every runbook needs for its reads, and connect in parallel
-        _import(NETWORK)
+        _import(("google.auth.transport.requests", "google.api_core.exceptions"))
         with suppress(Exception):  # as in `_import`
             from runbook.cloud.connect import prefetch
 
             KERNEL.prefetch = prefetch(*place)
-        _import(READS)
+        _import(("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks"))
     if not (word := life.readline()):
         _end_with(life, Path(connection_file).parent)
     Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
