@@ -13,11 +13,15 @@ from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
 from runbook.runner.kernel import OnStep, leave_deleted_directory
 
-CELL_TIMEOUT = 900  # limit for one cell, in seconds
+Values = Mapping[str, object]
 
 
-def run(runbook: str, values: Mapping[str, Any], on_step: OnStep | None = None, told: Told = NOTHING_TOLD) -> RunResult:
-    """Run a runbook with values as typed. What it is `told` is passed to the kernel's memory only.
+def run(
+    runbook: str, values: Values, on_step: OnStep | None = None, cell_timeout: float = 900, told: Told = NOTHING_TOLD
+) -> RunResult:
+    """Run a runbook with values as typed; `cell_timeout` is the limit for one cell, in seconds.
+
+    What it is `told` is passed to the kernel's memory only.
 
     Raises BadInput before a kernel starts, Broken for a file that is not a notebook, and NoRecord if no record can be
     written. Any other problem is in the result.
@@ -25,7 +29,7 @@ def run(runbook: str, values: Mapping[str, Any], on_step: OnStep | None = None, 
     wanted, path = request_on_target(runbook, values), find_runbook(runbook)
     with stoppable() as stopped, start_kernel(load_notebook(path), wanted) as kernel:
         nb = _prepared(path, {name: wanted.values[name] for name in values})
-        return execute(nb, wanted, kernel, stopped, CELL_TIMEOUT, on_step, told=told)
+        return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, told=told)
 
 
 def _prepared(path: Path, given: Mapping[str, Any]) -> Any:

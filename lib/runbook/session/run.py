@@ -141,7 +141,7 @@ class Run(Context):
         line = bq_line(self.cloud, sql, values)
         asked = Read("own query", line, lambda: Answer(select(self.cloud, sql, values, {"query": "own"})), sql)
         with self.errors_tell_what_was_written():
-            fact = replace(observe(lambda *_: asked, self.cloud, self.moment), question=line)
+            fact = replace(observe(lambda *_: asked, self.cloud, self.moment), question=asked.line)
         self.facts.append(fact)
         self.checked.add(id(fact))  # it counts only if a check uses it
         return fact
