@@ -1,4 +1,4 @@
-"""Makes lib/runbook/cli/shapes.yaml: what Google documents of each answer that runbooks read, and what is recorded of it.
+"""Makes tests/shapes.yaml: what Google documents of each answer that runbooks read, and what is recorded of it.
 
 The fields are those of the discovery documents, where an object whose keys people choose has the one field `*`. What is
 inside an object of any form is left out: its keys may be anybody's. `make fix` writes the file; a test compares it.
@@ -16,13 +16,13 @@ from typing import Any
 import yaml
 from google.cloud.audit import audit_log_pb2
 
-from runbook.cli.compare import KNOWN, collection_of
-from runbook.cli.compare import shape as shape_of
 from runbook.cloud.guard import READS, Listed
+from tests.compare import KNOWN, collection_of
+from tests.compare import shape as shape_of
 from tests.conformance.discovery import APIS, document, methods, shape
 
 ROOT = Path(__file__).parents[1]
-FILE = ROOT / "lib/runbook/cli/shapes.yaml"
+FILE = ROOT / "tests/shapes.yaml"
 REAL = ROOT / "tests/real"
 # How the name of a recorded answer begins → its collection. What BigQuery sends says itself what it is (OF_BIGQUERY).
 KINDS = {

@@ -1,7 +1,5 @@
 """The post-mortem draft of an incident. It contains only what the records of its runs contain."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -61,8 +59,7 @@ def draft(system: Settings, incident: str) -> Path:
 
     runs = runs_of(system, incident)
     texts = enumerate(_sections(incident, runs, notes_of(system, incident)))
-    cells = [nbformat.v4.new_markdown_cell(text, id=f"part-{number}") for number, text in texts]
-    book = nbformat.v4.new_notebook(cells=cells)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text, id=f"part-{n}") for n, text in texts])
     folder = records_directory(system) / f"incident-{incident}"
     probe(folder)
     path = folder / "post_mortem.ipynb"
@@ -104,21 +101,17 @@ def _cell(text: object) -> str:
 def _done(run: IncidentRun) -> Iterator[str]:
     """What a run wrote, who approved it, and whether it was verified."""
     try:
-        yield from _lines(run.rows)
+        for row in run.rows:
+            at = row["time"][:19]
+            if row["kind"] == "APPLY":
+                by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
+                yield f"{at} plan {row['plan'][:12]}, {f'approved by {by}' if by else 'no approval required'}"
+            elif row["kind"] == "INTENT":
+                yield "{} {action}, {resource}: {before} → {after}".format(at, **row["change"])
+            elif row["kind"] == "CONFIRM":
+                yield f"{at} state afterwards: {row['state']}, {row['said']}"
     except (LookupError, TypeError, AttributeError) as error:
         yield f"`{run.name}`: a row of its journal cannot be read ({type(error).__name__})"
-
-
-def _lines(rows: list[Row]) -> Iterator[str]:
-    for row in rows:
-        at = row["time"][:19]
-        if row["kind"] == "APPLY":
-            by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
-            yield f"{at} plan {row['plan'][:12]}, {f'approved by {by}' if by else 'no approval required'}"
-        elif row["kind"] == "INTENT":
-            yield "{} {action}, {resource}: {before} → {after}".format(at, **row["change"])
-        elif row["kind"] == "CONFIRM":
-            yield f"{at} state afterwards: {row['state']}, {row['said']}"
 
 
 def _list(lines: Any, none: str) -> str:

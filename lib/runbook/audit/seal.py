@@ -1,7 +1,5 @@
 """Turns a notebook that was run in Jupyter and saved into a record."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,12 +46,9 @@ def seal(notebook: Path) -> Path:
     marker = begin(folder, Request(report["runbook"], given), "sealed")
     publish(folder / f"{report['runbook']}.ipynb", content)
     write_report(folder, report | {"folder": str(folder), "attested": False})
-    cells = [
-        {"id": cell.get("id", str(n)), "step": title, "status": "completed", "count": cell["execution_count"]}
-        for n, cell, title in ran
-    ]
-    why = "run by hand in Jupyter; unsupervised"
-    finish(folder, marker, status="finished", why=why, exit=report["exit"], cells=cells)
+    ids = [{"id": cell.get("id", str(n)), "step": title, "count": cell["execution_count"]} for n, cell, title in ran]
+    ended = {"exit": report["exit"], "cells": [{**row, "status": "completed"} for row in ids]}
+    finish(folder, marker, status="finished", why="run by hand in Jupyter; unsupervised", **ended)
     return folder
 
 

@@ -2,5 +2,5 @@
 
 In: command-line arguments. Out: text, and an exit code of `errors.Exit`. Start with main.py. For a real project:
 init.py drafts its params (guesses.yaml, params.yaml), doctor.py says what is missing, roles.py prints the roles that it
-needs (roles.sh), compare.py compares Google's answers with the forms of recorded ones (shapes.yaml).
+needs (roles.sh).
 """

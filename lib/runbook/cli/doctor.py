@@ -1,7 +1,5 @@
 """`runbook doctor`: what a runbook still needs to work on an environment. It reads, and writes one probe file."""
 
-from __future__ import annotations
-
 import os
 
 from runbook import checks, facts
@@ -62,7 +60,7 @@ def _records(system: Settings) -> Findings:
     except NoRecord as error:
         return one("record store", str(store), error.observed, limit, ALERT, error.next)
     hint = "use another store: with this one, an approval could be used twice."
-    return one("record store", str(store), broken or "writable", limit, ALERT if broken else OK, hint if broken else "")
+    return one("record store", str(store), broken or "writable", limit, ALERT if broken else OK, hint)
 
 
 def _approvers(system: Settings, cloud: Cloud) -> Findings:

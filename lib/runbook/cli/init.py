@@ -3,8 +3,6 @@
 The draft is a template with `$names`. What the project cannot say is a `<placeholder>`, which `load_settings` refuses.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress

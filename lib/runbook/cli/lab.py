@@ -1,7 +1,5 @@
 """Working copies: notebooks in the records folder to run and edit; the committed ones are never changed."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path

@@ -4,8 +4,6 @@ Each command prints what it did, where the record is and what to do next, and ex
 RunbookError is printed as its four lines, never as a traceback.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -106,8 +104,8 @@ def _title(path: Path) -> dict[str, str]:
     """The fields in the title cell of a runbook."""
     from runbook.config.parameters import cell_source, load_notebook
 
-    text = cell_source(load_notebook(path)["cells"][0])
-    fields = {key.lower(): value.strip() for key, value in re.findall(r"(?m)^\*\*(.+?):\*\* (.+)$", text)}
+    found = re.findall(r"(?m)^\*\*(.+?):\*\* (.+)$", cell_source(load_notebook(path)["cells"][0]))
+    fields = {key.lower(): value.strip() for key, value in found}
     return {"runbook": path.stem} | {name: fields.get(name, "?") for name in ("class", "changes", "when")}
 
 
@@ -133,26 +131,16 @@ def sandbox(system: Any, world: str, port: int) -> None:
 @main.command()
 @SYSTEM
 @_WORLD
-@click.option("--roles", "only", flag_value="roles", help="Print commands that create least-privilege roles.")
-@click.option("--compare", "only", flag_value="compare", help="Compare Google's answers with the recorded ones.")
-@click.option("--out", type=click.Path(path_type=Path), default="shapes.yaml", help="The new file of --compare.")
-def doctor(system: Any, world: str, only: str | None, out: Path) -> None:
+@click.option("--roles", "only_roles", is_flag=True, help="Print commands that create least-privilege roles.")
+def doctor(system: Any, world: str, only_roles: bool) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
-    if only == "roles":
-        from runbook.cli.roles import roles
-
-        click.echo(roles(system), nl=False)
-        return
-    if only == "compare":
-        from runbook.cli.compare import compare
-
-        rows = compare(system.environment, world, out)
-        said = "look at the file, then attach it to an issue of this project."
-        click.echo(f"{table_text(rows)}\n\nWritten: {out}\nNext: {said}")
-        sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
     from runbook.cli.doctor import doctor
+    from runbook.cli.roles import roles
     from runbook.model.findings import Findings
 
+    if only_roles:
+        click.echo(roles(system), nl=False)
+        return
     found = Findings(tuple(doctor(system.environment, world)))
     rows = found.plain()
     print_findings(rows, f"{found.worst.name.upper()}: {found.counts}.", shown=findings_table(rows))

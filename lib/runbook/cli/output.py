@@ -1,13 +1,11 @@
 """What commands print, write and ask for: the summary of a run, new files, and a secret's new value."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
@@ -44,9 +42,9 @@ def output_may_fail() -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_RDONLY), number)
     sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115
     out, err = _Stream(1, "w", closefd=False), _Stream(2, "w", closefd=False)
-    more: Any = {"errors": "backslashreplace", "line_buffering": True}
-    sys.stdout = TextIOWrapper(BufferedWriter(out), getattr(sys.stdout, "encoding", None), **more)
-    sys.stderr = TextIOWrapper(BufferedWriter(err), getattr(sys.stderr, "encoding", None), **more)
+    for name, raw in (("stdout", out), ("stderr", err)):
+        known = getattr(getattr(sys, name), "encoding", None)
+        setattr(sys, name, TextIOWrapper(BufferedWriter(raw), known, "backslashreplace", line_buffering=True))
     try:
         yield
     finally:
@@ -84,33 +82,31 @@ def exit_with(ended: Any) -> NoReturn:
     sys.exit(ended.exit)
 
 
-def print_findings(
-    findings: Sequence[Mapping[str, Any]], sentence: str, next: Sequence[str] = (), shown: str = ""
-) -> None:
+def print_findings(findings: Sequence[Row], sentence: str, next: Sequence[str] = (), shown: str = "") -> None:
     """Print a sentence, what is `shown`, and the next steps, each once.
 
     By default the findings that are not ok are shown, the worst first, and which checks are ok.
     """
     worst = max((Verdict[one["verdict"]] for one in findings), default=Verdict.unknown)
     click.echo("\n" + click.style(wrapped(sentence), fg=COLOUR[worst.name], bold=True))
-    click.echo(shown or _findings_text(findings))
-    for step in (*_finding_steps([one for one in findings if one["next"] not in next]), *next):
-        click.echo(visible(f"Next: {step}"))
-
-
-def _findings_text(findings: Sequence[Mapping[str, Any]]) -> str:
-    """A table of the findings that are not ok, and a line about the others."""
     good = Counter(one["check"] for one in findings if one["verdict"] == "ok")
     named = ", ".join(f"{check} ({count})" if count > 1 else check for check, count in good.items())
     parts = (findings_table([one for one in findings if one["verdict"] != "ok"]), wrapped(f"ok: {named}" * bool(named)))
-    return "\n\n".join(part for part in parts if part)
+    click.echo(shown or "\n\n".join(part for part in parts if part))
+    subjects: dict[str, list[str]] = {}
+    for found in (one for one in findings if one["next"] and one["next"] not in next):
+        subjects.setdefault(found["next"], []).append(found["subject"])
+    more = {step: f" and {len(names) - 2} more" if len(names) > 2 else "" for step, names in subjects.items()}
+    steps = (f"{', '.join(names[:2])}{more[step]}: {step}" for step, names in subjects.items())
+    for step in (*steps, *next):
+        click.echo(visible(f"Next: {step}"))
 
 
-def findings_table(findings: Sequence[Mapping[str, Any]]) -> str:
+def findings_table(findings: Sequence[Row]) -> str:
     """Findings as a table, the worst first."""
     worst = sorted(findings, key=lambda one: -Verdict[one["verdict"]])
-    said = (f"{one['check']}, {one['subject']}: {one['value']} ({one['limit']})" for one in worst)
-    return table_text([{"verdict": one["verdict"], "finding": text} for one, text in zip(worst, said, strict=True)])
+    said = "{check}, {subject}: {value} ({limit})"
+    return table_text([{"verdict": one["verdict"], "finding": said.format(**one)} for one in worst])
 
 
 def wrapped(text: str) -> str:
@@ -149,16 +145,6 @@ def table_text(rows: Sequence[Row]) -> str:
     return "\n".join(line.rstrip() for line in shown.get().rstrip().splitlines())
 
 
-def _finding_steps(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The next steps of the findings: each step once, with its subjects."""
-    subjects: dict[str, list[str]] = {}
-    for found in (one for one in findings if one["next"]):
-        subjects.setdefault(found["next"], []).append(found["subject"])
-    for step, names in subjects.items():
-        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-        yield f"{', '.join(names[:2])}{more}: {step}"
-
-
 def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
     """The value of a new version, from the given source, else from a hidden prompt. Raises BadInput, Refused."""
     if sum((file is not None, variable is not None, stdin)) > 1:
@@ -168,9 +154,9 @@ def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
             return file.read_bytes()
         except OSError as error:
             raise BadInput(**text_of(__file__, "no_secret_file", file=file, why=error.strerror or "")) from None
+    if variable is not None and variable not in os.environ:
+        raise BadInput(f"there is no environment variable {variable}", next="export it, or use --secret-file.")
     if variable is not None:
-        if variable not in os.environ:
-            raise BadInput(f"there is no environment variable {variable}", next="export it, or use --secret-file.")
         return os.environ[variable].encode()
     if stdin:
         return sys.stdin.buffer.read()

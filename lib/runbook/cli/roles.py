@@ -4,8 +4,6 @@ It prints commands of gcloud for a person to review, and runs nothing. Unconfirm
 these permissions (https://cloud.google.com/iam/docs/custom-roles-permissions-support); gcloud refuses it otherwise.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from string import Template
 

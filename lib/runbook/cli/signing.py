@@ -1,7 +1,5 @@
 """The commands for signing: `approve` a plan, `open` a P1, and `review` what one person did alone."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from datetime import timedelta

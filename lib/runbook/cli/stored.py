@@ -1,7 +1,5 @@
 """The commands that read the record store: `plans` that wait, an `incident` with its `note`s, and `records push`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click
@@ -95,11 +93,10 @@ def incident(name: str, system: Any) -> None:
     """List the records of an incident in order, and write a draft of its post-mortem."""
     from runbook.audit.postmortem import draft, runs_of
 
-    rows = []
-    for run in runs_of(system, name):
-        row = {"began (UTC)": run.at[:19], "runbook": run.rows[0].get("runbook")}
-        rows.append(row | {"verdict": run.report.get("verdict", "none"), "record": run.name})
-    click.echo(table_text(rows))
+    names = ("began (UTC)", "runbook", "verdict", "record")
+    runs = runs_of(system, name)
+    rows = ((run.at[:19], run.rows[0].get("runbook"), run.report.get("verdict", "none"), run.name) for run in runs)
+    click.echo(table_text([dict(zip(names, row, strict=True)) for row in rows]))
     click.echo(f"Draft: {draft(system, name)}")
 
 

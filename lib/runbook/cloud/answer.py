@@ -1,7 +1,5 @@
 """Reads an answer of a Google API: its JSON object, the list in it, and the token of the next page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,12 +33,10 @@ def token_of(page: dict[str, Any], seen: set[str]) -> str:
 
 def paged(ask: Callable[[str], dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Every page of a list: `ask` answers a token with its page, "" with the first one. Raises as `token_of`."""
-    token, seen = "", set[str]()
-    while True:
-        page = ask(token)
-        yield page
-        if not (token := token_of(page, seen)):
-            return
+    seen = set[str]()
+    yield (page := ask(""))
+    while token := token_of(page, seen):
+        yield (page := ask(token))
 
 
 @contextmanager

@@ -4,21 +4,18 @@ Its sessions have a guard of their own, which allows only this (`RecordGuard`). 
 a run: a rehearsal is recorded, too. STORAGE_EMULATOR_HOST, the variable of Google's own clients, names a sandbox's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote
+
+from requests import PreparedRequest
 
 from runbook.cloud.answer import PORTAL, answered, objects, paged, readable
 from runbook.cloud.failures import CannotRead, gap
 from runbook.cloud.guard import ReadOnlyGuard
-from runbook.model.errors import NoRecord, RunbookError, Taken
-
-if TYPE_CHECKING:
-    from requests import PreparedRequest
+from runbook.model.errors import NoRecord, Taken
 
 API = "https://storage.googleapis.com"
 TIMEOUT_S = 30
@@ -52,7 +49,7 @@ class RecordGuard(ReadOnlyGuard):
 
 
 @cache
-def bucket_at(address: str, served: str) -> Bucket:
+def bucket_at(address: str, served: str) -> "Bucket":
     """The bucket at an address: one session, with its credentials, for the whole process."""
     return Bucket(address, served)
 
@@ -90,9 +87,8 @@ class Bucket:
         Then the object may be ours: the answer was lost, and the upload was repeated. Whoever must be the only one to
         create it puts something random into it (https://cloud.google.com/storage/docs/request-preconditions).
         """
+        url, kind = f"{API}/upload/storage/v1/b/{self.bucket}/o", {"Content-Type": "application/octet-stream"}
         query = {**ONLY_NEW, "name": self.prefix + name}
-        kind = {"Content-Type": "application/octet-stream"}
-        url = f"{API}/upload/storage/v1/b/{self.bucket}/o"
         with self._reported(name):
             answer = self.session.post(url, params=query, data=content, headers=kind, timeout=TIMEOUT_S)
             if answer.status_code != 412:
@@ -122,9 +118,8 @@ class Bucket:
 
         with self._reported(prefix):
             for page in paged(ask):
-                names = [str(item.get("name")) for item in objects(page, "items")]
-                for name in (*names, *map(str, objects(page, "prefixes"))):
-                    yield name.removeprefix(self.prefix).rstrip("/")
+                names = [*(item.get("name") for item in objects(page, "items")), *objects(page, "prefixes")]
+                yield from (str(name).removeprefix(self.prefix).rstrip("/") for name in names)
 
     def _get(self, name: str, **query: str) -> Any:
         """The answer to a read of one object; None if there is none."""
@@ -145,11 +140,8 @@ class Bucket:
         try:
             with readable("storage"):
                 yield
-        except (Taken, RunbookError):
-            raise
         except Exception as error:
-            missing = gap(error, name, read=True)
-            if missing is None:
+            if (missing := gap(error, name, read=True)) is None:
                 raise
             said, hint = missing.why, missing.next or "check the network and the bucket, then run again."
             raise NoRecord("the record store cannot be used", f"{self.address}/{name}: {said}", next=hint) from None

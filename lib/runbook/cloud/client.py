@@ -4,25 +4,19 @@ Google's clients are imported inside functions: that takes almost a second, and 
 wait for it. Only this package imports `requests` or Google's clients.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, paged, readable
 from runbook.cloud.failures import CannotRead, sign_in
 from runbook.cloud.target import Target
+from runbook.config.schema import Settings
 from runbook.model.errors import NoCredentials
-
-if TYPE_CHECKING:
-    from requests.adapters import BaseAdapter
-
-    from runbook.config.schema import Settings
 
 
 def no_credentials(error: Exception) -> NoCredentials:
@@ -43,12 +37,13 @@ def no_credentials(error: Exception) -> NoCredentials:
 class Cloud:
     """The clients of one project, all behind one guard; `world` describes the sandbox's world.
 
-    `writer` makes the credentials for writes; without it, they are the credentials for reads.
+    `transport` is an adapter of `requests`. `writer` makes the credentials for writes; without it, they are those for
+    reads.
     """
 
     settings: Settings
     target: Target
-    transport: BaseAdapter
+    transport: Any
     credentials: Any = None
     world: str = ""
     writer: Callable[[], Any] | None = None
@@ -187,9 +182,10 @@ class Cloud:
         from google.auth.exceptions import GoogleAuthError, TransportError
 
         project = f"https://cloudresourcemanager.googleapis.com/v3/projects/{self.settings.project}"
-        body = {"permissions": ["bigquery.jobs.create"]}
         try:
-            self.session.post(f"{project}:testIamPermissions", json=body, timeout=10)
+            self.session.post(
+                f"{project}:testIamPermissions", json={"permissions": ["bigquery.jobs.create"]}, timeout=10
+            )
             date = self.guard.date
         except (requests.RequestException, TransportError):
             date = None

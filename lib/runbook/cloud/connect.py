@@ -3,8 +3,6 @@
 A kernel process begins to connect, and to read the cloud's clock, while it still imports its modules.
 """
 
-from __future__ import annotations
-
 import os
 from concurrent import futures
 from contextlib import suppress
@@ -54,12 +52,17 @@ def own_credentials() -> Any:
     """This machine's Application Default Credentials. Raises NoCredentials."""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
+    from google.oauth2.credentials import Credentials
 
     try:
         credentials, _ = google.auth.default(scopes=[_SCOPE])
     except (GoogleAuthError, OSError, *UNREADABLE) as error:
         raise no_credentials(error) from None
-    return _billed(credentials)
+    # With a quota project, each call needs the permission serviceusage.services.use, which none of the required roles
+    # has (https://cloud.google.com/docs/quotas/set-quota-project). A person's own credentials keep theirs.
+    person = getattr(credentials, "is_user", isinstance(credentials, Credentials))  # True for a workforce pool, too
+    billed = not person and getattr(credentials, "quota_project_id", None)
+    return credentials.with_quota_project(None) if billed else credentials
 
 
 def impersonated(account: str) -> Any:
@@ -80,20 +83,6 @@ def impersonated(account: str) -> Any:
     return made
 
 
-def _billed(credentials: Any) -> Any:
-    """Credentials without a quota project. A person's own credentials keep theirs.
-
-    With a quota project, each call needs the permission serviceusage.services.use, which none of the required roles
-    has (https://cloud.google.com/docs/quotas/set-quota-project).
-    """
-    from google.oauth2.credentials import Credentials
-
-    person = getattr(credentials, "is_user", isinstance(credentials, Credentials))  # True for a workforce pool, too
-    if person or not getattr(credentials, "quota_project_id", None):
-        return credentials
-    return credentials.with_quota_project(None)
-
-
 def _served(settings: Settings, url: str, world: str) -> Cloud:
     import requests
 
@@ -105,9 +94,8 @@ def _served(settings: Settings, url: str, world: str) -> Cloud:
         about = requests.get(url, timeout=5).json()
     except (requests.RequestException, ValueError) as error:
         raise NoAnswer(**text_of(__file__, "not_served", url=url, why=type(error).__name__)) from None
-    if about.get("project") != settings.project:
-        ours = {"environment": settings.environment, "project": settings.project}
-        raise BadInput(**text_of(__file__, "another_system_is_served", url=url, found=about.get("project"), **ours))
+    if (found := about.get("project")) != settings.project:
+        raise BadInput(**text_of(__file__, "another_system_is_served", url=url, found=found, settings=settings))
     return Cloud(settings, "sandbox", Loopback(url), world=str(about.get("world", "")))
 
 

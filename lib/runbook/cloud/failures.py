@@ -3,8 +3,6 @@
 These failures are gaps: no answer, a redirect, an answer that cannot be read, and any error from Google.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from typing import Any
@@ -44,8 +42,7 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
     if isinstance(error, CannotRead):
         return Gap(subject, error.why, error.next)
     if isinstance(error, google.RetryError):
-        cause = error.cause
-        return gap(cause, subject, read) if isinstance(cause, Exception) else Gap(subject, "no answer in time")
+        return gap(error.cause, subject, read) if error.cause else Gap(subject, "no answer in time")
     if isinstance(error, google.MethodNotImplemented) and (not read or "gcp_sandbox" in str(error)):
         return None
     if isinstance(error, google.GoogleAPICallError):

@@ -5,8 +5,6 @@ text through this guard, which must report a SELECT that calls no routine. It al
 `tests/conformance` sends every method of Google's discovery documents to it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -20,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook.config.data_file import table
+from runbook.config.data_file import table, text_of
 from runbook.model.errors import RequestBlocked
 
 TIMEOUT_S = 20
@@ -36,11 +34,8 @@ class Listed(NamedTuple):
 
 
 _DATA = table(__file__, "reads.yaml")
-READS = tuple(
-    Listed(method, f"{api}.googleapis.com", path, permission or "")
-    for api, reads in _DATA["reads"].items()
-    for method, path, permission in reads
-)
+_ROWS = [(api, *read) for api, reads in _DATA["reads"].items() for read in reads]
+READS = tuple(Listed(method, f"{api}.googleapis.com", path, needs or "") for api, method, path, needs in _ROWS)
 QUERY = ("bigquery.jobs.create", "bigquery.tables.getData")  # what a query and its dry run need
 
 SEGMENT = r"[A-Za-z0-9_.-]+"  # what `*` stands for; a name with other characters is not sent
@@ -48,15 +43,10 @@ _PROJECT = rf"(?:[a-z0-9.-]+\.[a-z]+:)?{SEGMENT}"  # old projects have a domain:
 _JOBS = re.compile(rf"/bigquery/v2/projects/{_PROJECT}/jobs")
 _QUERIES = re.compile(rf"/bigquery/v2/projects/{_PROJECT}/queries")
 
-_QUERY_KEYS = frozenset(_DATA["query_keys"])
-_READS = [
-    (read, re.compile(re.escape(read.path).replace(r"\*", _PROJECT, 1).replace(r"\*", SEGMENT))) for read in READS
-]
+_READS = [(r, re.compile(re.escape(r.path).replace(r"\*", _PROJECT, 1).replace(r"\*", SEGMENT))) for r in READS]
 
 # Only these hosts may receive credentials, and only their clocks are used. Status pages and upload URLs are not listed.
 HOSTS = frozenset(read.host for read in READS)
-
-_CREDENTIALS = frozenset(_DATA["credentials"])
 
 
 class Redirected(requests.RequestException):
@@ -83,9 +73,7 @@ class ReadOnlyGuard(BaseAdapter):
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         url, write = urlsplit(str(request.url)), self._takes(request)
         if reason := _credential_refusal(request, url.netloc, self.hosts) or ("" if write else self._refusal(request)):
-            what = f"{request.method} {url.hostname}{url.path} is not a read that runbooks may make"
-            hint = "write only through `apply`; add a new read to cloud/reads.yaml."
-            raise RequestBlocked(what, reason, "Nothing was sent.", hint)
+            raise RequestBlocked(**text_of(__file__, "blocked", request=request, url=url, reason=reason))
         transport = self.writer if write else self.transport
         response = transport.send(request, **{**options, "timeout": options.get("timeout") or TIMEOUT_S})
         if 300 <= response.status_code < 400:
@@ -148,7 +136,7 @@ class ReadOnlyGuard(BaseAdapter):
         return "it is not in the list of reads"
 
     def _query_refusal(self, body: dict[str, Any]) -> str:
-        if extra := set(body) - _QUERY_KEYS:
+        if extra := body.keys() - _DATA["query_keys"]:
             return f"a query must not have {', '.join(sorted(extra))}"
         if body.get("useLegacySql") is not False or not int(body.get("maximumBytesBilled") or 0):
             return "a query needs useLegacySql=false and a maximumBytesBilled"
@@ -182,7 +170,7 @@ def permission_of(method: str, url: str) -> str:
 
 def _credential_refusal(request: requests.PreparedRequest, host: str, hosts: Collection[str]) -> str:
     """Why a request's credentials must not go to this host; "" if they may, or if there are none."""
-    found = sorted({name.lower() for name in request.headers} & _CREDENTIALS)
+    found = sorted({name.lower() for name in request.headers}.intersection(_DATA["credentials"]))
     return f"{', '.join(found)} may only be sent to Google's APIs" if found and host not in hosts else ""
 
 

@@ -1,7 +1,5 @@
 """Runs one SELECT: first a dry run, then the query under the cost cap."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

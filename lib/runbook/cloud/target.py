@@ -1,7 +1,5 @@
 """The target of an environment: Google, or the sandbox and its worlds."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Transports that send requests: to Google, and to a served sandbox."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlsplit
 

@@ -4,8 +4,6 @@ Everything shown is a `Block`: the same content as HTML and as text. Nothing her
 equal bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -37,7 +35,7 @@ class Block:
     html: str
     text: str
 
-    def __add__(self, other: Block) -> Block:
+    def __add__(self, other: "Block") -> "Block":
         return Block(self.html + other.html, "\n".join(t for t in (self.text, other.text) if t))
 
 

@@ -1,7 +1,5 @@
 """Values and tables as text without hidden characters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any

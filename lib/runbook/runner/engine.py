@@ -3,12 +3,10 @@
 Both show the progress bar that is here, too.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.cloud.target import request_on_target
 from runbook.config.data_file import text_of
@@ -17,10 +15,6 @@ from runbook.model.errors import BadInput, RunbookError
 from runbook.runner.execute import execute, start_kernel, stoppable
 from runbook.runner.kernel import OnStep
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-
 # Keep jsonschema from compiling a grammar, which takes seconds at each start. If JupyterLab is installed, jsonschema
 # imports this module, which compiles the grammar. No notebook field needs it. None makes the import fail, and
 # jsonschema handles that. papermill imports this file before it imports jsonschema.
@@ -28,19 +22,21 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 class RunbookEngine:
-    """papermill's engine `runbook`: the three methods that papermill calls. It has no base class, because papermill
-    loads this module while it is being imported itself."""
+    """papermill's engine `runbook`: the three methods that papermill calls, each with an nbformat.NotebookNode.
+
+    It has no base class, because papermill loads this module while it is being imported itself.
+    """
 
     @classmethod
-    def nb_kernel_name(cls, nb: NotebookNode, name: str | None = None) -> str:
+    def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:
         return name or nb.metadata.get("kernelspec", {}).get("name", "python3")
 
     @classmethod
-    def nb_language(cls, nb: NotebookNode, language: str | None = None) -> str:
+    def nb_language(cls, nb: Any, language: str | None = None) -> str:
         return "python"
 
     @classmethod
-    def execute_notebook(cls, nb: NotebookNode, kernel_name: str, **options: Any) -> NotebookNode:
+    def execute_notebook(cls, nb: Any, kernel_name: str, **options: Any) -> Any:
         """Run a notebook that papermill has read and parameterized. Of its options, `input_path`, `progress_bar` and
         `execution_timeout` have an effect.
 
@@ -56,7 +52,9 @@ class RunbookEngine:
             given, place = nb.metadata.papermill.get("parameters"), nb.metadata.papermill.get("output_path")
             notebook = _local(path := options.get("input_path", ""))
             wanted = request_on_target(str(notebook or path), given or {})
-            beside = _harmless(_local(place), notebook)
+            beside = _local(place)
+            if beside and (beside == notebook or beside.is_relative_to(RUNBOOKS)):
+                raise BadInput(**text_of(__file__, "overwritten", output=beside))
             with stoppable() as stopped, start_kernel(nb, wanted, kernel_name) as kernel:
                 on_step = progress() if options.get("progress_bar", True) else None
                 ended = execute(nb, wanted, kernel, stopped, options.get("execution_timeout"), on_step, beside)
@@ -79,13 +77,6 @@ def _local(place: str | None) -> Path | None:
 
     handler = papermill_io.get_handler(place)
     return Path(handler._cwd or "", place).resolve() if isinstance(handler, LocalHandler) else None
-
-
-def _harmless(output: Path | None, notebook: Path | None) -> Path | None:
-    """The file that papermill may write. Raises BadInput if it would overwrite a runbook."""
-    if output and (output == notebook or output.is_relative_to(RUNBOOKS)):
-        raise BadInput(**text_of(__file__, "overwritten", output=output))
-    return output
 
 
 def progress() -> OnStep | None:

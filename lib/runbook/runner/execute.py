@@ -4,15 +4,13 @@
 code always agree.
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.config.data_file import text_of
 from runbook.config.load import load_settings
@@ -26,11 +24,6 @@ from runbook.records.journal import Journal, progress
 from runbook.records.publish import publish_begin, publish_run
 from runbook.records.record import begin, finish, new_directory, read_report
 from runbook.runner.kernel import Kernel, OnStep
-
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-    from runbook.runner.execution import Execution
 
 
 class RunResult(SystemExit):
@@ -73,7 +66,7 @@ def stoppable() -> Iterator[list[int]]:
 
 
 def execute(
-    nb: NotebookNode,
+    nb: Any,
     wanted: Request,
     kernel: Kernel,
     stopped: Sequence[int],
@@ -84,7 +77,7 @@ def execute(
 ) -> RunResult:
     """Run the cells between the two writes of record.json. The second write always happens.
 
-    The notebook is saved in the run's folder, and in `beside` if papermill has an output path.
+    `nb` is an nbformat.NotebookNode. It is saved in the run's folder, and in `beside` if papermill has an output path.
     """
     from runbook.runner.execution import Execution
 
@@ -124,7 +117,7 @@ def _sent(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
         yield f"Next: runbook apply {written[0]['plan']}, which checks each change and resumes."
 
 
-def _save(nb: NotebookNode, places: Sequence[Path]) -> None:
+def _save(nb: Any, places: Sequence[Path]) -> None:
     from nbformat.v4 import writes_json
 
     # nbformat.write validates every time, which takes most of the time of a save.
@@ -133,7 +126,7 @@ def _save(nb: NotebookNode, places: Sequence[Path]) -> None:
         publish(place, content)
 
 
-def _result(execution: Execution, report: Mapping[str, Any] | None) -> tuple[Exit, tuple[str, ...]]:
+def _result(execution: Any, report: Mapping[str, Any] | None) -> tuple[Exit, tuple[str, ...]]:
     """The exit code and the error lines of a run: from the report, or from what stopped the run.
 
     A RunbookError has its own code and is printed unchanged; any other error is printed in one line.

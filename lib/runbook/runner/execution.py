@@ -5,8 +5,6 @@ takes too long or the run is stopped, the running cell has failed, with an error
 after it stay pending.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import time
@@ -165,7 +163,12 @@ class Execution:
         # nbclient's log is disabled below, because it also raises every error that it logs.
         limits = {"timeout": timeout, "iopub_timeout": 30, "raise_on_iopub_timeout": True}
         rules = {"record_timing": False, "force_raise_errors": True, "skip_cells_with_tag": ""}
-        client = NotebookClient(self.notebook, km=_manager(kernel), **limits, **rules)
+        # A jupyter_client manager for a process that is already running.
+        manager = AsyncKernelManager(connection_file=str(kernel.connection_file))
+        manager.load_connection_file()
+        manager.provisioner = LocalProvisioner(parent=manager, kernel_id="runbook")
+        manager.provisioner.process = kernel.process
+        client = NotebookClient(self.notebook, km=manager, **limits, **rules)
         client.log.disabled = True
         try:
             client.kc = client.km.client()
@@ -208,12 +211,3 @@ async def _connect(kernel: Kernel, client: AsyncKernelClient) -> dict[str, Any]:
             await client.get_iopub_msg(timeout=1)
             return (await client.get_shell_msg(timeout=1))["content"]["language_info"]
     raise DeadKernelError
-
-
-def _manager(kernel: Kernel) -> AsyncKernelManager:
-    """A jupyter_client manager for a process that is already running."""
-    manager = AsyncKernelManager(connection_file=str(kernel.connection_file))
-    manager.load_connection_file()
-    manager.provisioner = LocalProvisioner(parent=manager, kernel_id="runbook")
-    manager.provisioner.process = kernel.process
-    return manager

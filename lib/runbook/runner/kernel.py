@@ -6,8 +6,6 @@ sends the request. It always uses this environment's Python; kernelspecs are ign
 a home folder.
 """
 
-from __future__ import annotations
-
 import base64
 import faulthandler
 import gc
@@ -30,10 +28,6 @@ from runbook.context import KERNEL, NOTHING_TOLD, Told
 
 # Called with the number of ended cells, the total, and the title of the next cell; "" after the end of the run.
 OnStep = Callable[[int, int, str], None]
-NETWORK = ("google.auth.transport.requests", "google.api_core.exceptions")
-
-READS = ("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks")
-
 CHARTS = ("runbook.charts", "matplotlib.figure")
 _ARGUMENTS = ["--HistoryManager.enabled=False", "--InteractiveShellApp.ignore_cwd=True", "--log-level=ERROR"]
 _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
@@ -138,8 +132,13 @@ def main(connection_file: str, *place: str) -> None:
     faulthandler.enable(os.dup(2), all_threads=False)  # a kernel redirects stderr to the cells
     from ipykernel import kernelapp
 
-    if place:
-        prepare(*place)
+    if place:  # import what every runbook needs for its reads, and connect in parallel
+        _import(("google.auth.transport.requests", "google.api_core.exceptions"))
+        with suppress(Exception):  # as in `_import`
+            from runbook.cloud.connect import prefetch
+
+            KERNEL.prefetch = prefetch(*place)
+        _import(("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks"))
     if not (word := life.readline()):
         _end_with(life, Path(connection_file).parent)
     Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
@@ -152,16 +151,6 @@ def main(connection_file: str, *place: str) -> None:
     Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
-
-
-def prepare(environment: str, world: str) -> None:
-    """Import what every runbook needs for its reads, and connect in parallel."""
-    _import(NETWORK)
-    with suppress(Exception):  # as in `_import`
-        from runbook.cloud.connect import prefetch
-
-        KERNEL.prefetch = prefetch(environment, world)
-    _import(READS)
 
 
 def _import(names: Iterable[str]) -> None:

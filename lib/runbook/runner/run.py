@@ -1,10 +1,8 @@
 """Runs a runbook: checks the parameters before a kernel starts, and lets papermill prepare the notebook."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook.cloud.target import request_on_target
 from runbook.config.parameters import load_notebook
@@ -15,21 +13,15 @@ from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
 from runbook.runner.kernel import OnStep, leave_deleted_directory
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-
-CELL_TIMEOUT = 900  # default limit for one cell, in seconds
+Values = Mapping[str, object]
 
 
 def run(
-    runbook: str,
-    values: Mapping[str, object],
-    on_step: OnStep | None = None,
-    cell_timeout: float | None = CELL_TIMEOUT,
-    told: Told = NOTHING_TOLD,
+    runbook: str, values: Values, on_step: OnStep | None = None, cell_timeout: float = 900, told: Told = NOTHING_TOLD
 ) -> RunResult:
-    """Run a runbook with values as typed. What it is `told` is passed to the kernel's memory only.
+    """Run a runbook with values as typed; `cell_timeout` is the limit for one cell, in seconds.
+
+    What it is `told` is passed to the kernel's memory only.
 
     Raises BadInput before a kernel starts, Broken for a file that is not a notebook, and NoRecord if no record can be
     written. Any other problem is in the result.
@@ -40,8 +32,8 @@ def run(
         return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, told=told)
 
 
-def _prepared(path: Path, given: Mapping[str, Any]) -> NotebookNode:
-    """A notebook with its parameters, prepared by papermill. Raises Broken if the file cannot be read."""
+def _prepared(path: Path, given: Mapping[str, Any]) -> Any:
+    """An nbformat.NotebookNode with its parameters, prepared by papermill. Raises Broken if it cannot be read."""
     import nbformat
     import papermill
     from papermill.engines import papermill_engines

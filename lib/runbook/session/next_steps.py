@@ -1,7 +1,5 @@
 """The next steps after a run: the command to run, with its parameters, and whom to call."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from shlex import quote
 

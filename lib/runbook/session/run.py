@@ -1,7 +1,5 @@
 """A run, as a notebook uses it: start, read, check, plan, apply, confirm, close. Each method delegates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,11 +23,11 @@ from runbook.model.report import Report
 from runbook.records.journal import Journal
 from runbook.records.provenance import code, state
 from runbook.records.record import new_directory, store_of, write_report
-from runbook.session.answer import show_answer
+from runbook.session.answer import answer
 from runbook.session.next_steps import moved_on, next_steps
 
 
-def start(runbook: str, names: Mapping[str, Any]) -> Run:
+def start(runbook: str, names: Mapping[str, Any]) -> "Run":
     """Start a run of `runbook`. `names` are the notebook's globals; only its declared parameters are read.
 
     Checks the parameters, reads the settings, connects, reads the cloud's clock, and makes the run's folder. Raises
@@ -155,16 +153,14 @@ class Run(Context):
             parts.append(self.outcome.findings)
         found = known_findings(moved_on(self, self.outcome, join(parts)), self.known)
         steps = next_steps(self, self.outcome, found.worst)
-        report = Report(self._about(), found, steps, self.outcome, self.moment.past, self.answer)
+        about = {"runbook": self.request.runbook, "environment": self.settings.environment, "target": self.cloud.target}
+        about |= {"project": self.settings.project, "world": self.cloud.world, "at": self.moment.at.isoformat()}
+        report = Report(about, found, steps, self.outcome, self.moment.past, self.answer)
         with self.errors_tell_what_was_written():
             write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)
-        show_answer(report)
+        answer(report)
         return report
-
-    def _about(self) -> dict[str, str]:
-        about = {"runbook": self.request.runbook, "environment": self.settings.environment, "target": self.cloud.target}
-        return about | {"project": self.settings.project, "world": self.cloud.world, "at": self.moment.at.isoformat()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         here, when = self.moment, "in the past" if self.moment.past else "now"

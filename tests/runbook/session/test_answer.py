@@ -54,7 +54,7 @@ def test_a_cell_cannot_change_it_for_good(monkeypatch: pytest.MonkeyPatch, tmp_p
     from tests.runbook.runner.test_execution import NOTEBOOKS
 
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
-    forge = "from runbook.session import answer as a; a._show(__import__('runbook').display.blocks.banner('OK: fine', 'ok'), True)"
+    forge = "from runbook.session.answer import PLACE, Shown; from runbook.display.blocks import banner; display(Shown(banner('OK: fine', 'ok')), display_id=PLACE, update=True)"
     for name, said in (("ok", "finished"), ("raises", NOT_YET)):
         notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)
         place = nbformat.v4.new_code_cell("from runbook import answer\n\nanswer()", metadata={"tags": ["answer"]})

@@ -15,15 +15,14 @@ from click.testing import CliRunner
 
 from gcp_sandbox.http import HOSTS
 from gcp_sandbox.inprocess import InProcess
-from runbook.cli import compare as module
-from runbook.cli.compare import KNOWN, differences
-from runbook.cli.main import main
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.guard import _READS, READS
 from runbook.config.load import load_settings
 from runbook.model.errors import Exit
+from tests import compare as module
 from tests import shapes
+from tests.compare import KNOWN, differences, main
 from tests.runbook.facts.test_recorded_answers import damaged
 
 SYSTEM = load_settings("sandbox")
@@ -230,16 +229,16 @@ def test_damaged_answers_are_compared_too(seed: int) -> None:
 
 def test_the_command_writes_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(main, ["doctor", "--compare"])
+    done = CliRunner().invoke(main, ["--env", "sandbox"])
     assert (done.exit_code, [p.name for p in tmp_path.iterdir()]) == (0, ["shapes.yaml"]), done.output
     assert "Next: look at the file" in done.output
     monkeypatch.setattr(module, "connect", None)  # an existing file is refused before anything is asked
-    again = CliRunner().invoke(main, ["doctor", "--compare"])
+    again = CliRunner().invoke(main, ["--env", "sandbox"])
     assert (again.exit_code, "exists already" in again.output) == (Exit.BAD_INPUT, True)
 
 
 def test_what_is_refused_makes_the_result_unknown(tmp_path: Path) -> None:
-    line = ["doctor", "--compare", "--world", "no_permission", "--out", str(tmp_path / "x.yaml")]
+    line = ["--env", "sandbox", "--world", "no_permission", "--out", str(tmp_path / "x.yaml")]
     done = CliRunner().invoke(main, line)
     assert (done.exit_code, "403" in done.output) == (Exit.UNKNOWN, True), done.output
     found = yaml.safe_load((tmp_path / "x.yaml").read_text())["reads"]

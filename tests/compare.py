@@ -1,4 +1,4 @@
-"""`runbook doctor --compare`: asks every listed read once, and writes how the answers differ from those in tests/real.
+"""`python -m tests.compare --env NAME`: asks every listed read once, and writes how the answers differ from tests/real.
 
 The file has the shapes of answers: names of fields with the kind of their values, which is a format or a word of
 Google's own. A key that people choose is `*`. Nothing says whose project it is. `shapes.yaml`, what is documented and
@@ -8,13 +8,15 @@ what is recorded, is made by `make fix` (tests/shapes.py).
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 
-from runbook.cli.output import require_new
+from runbook.cli.output import require_new, table_text
 from runbook.cli.roles import READING
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
@@ -25,11 +27,15 @@ from runbook.display.text import Row
 from runbook.facts.base import Answer, attempt
 from runbook.facts.fields import text
 from runbook.facts.logs import between
+from runbook.model.errors import Exit, RunbookError
 from runbook.model.moment import Moment
 from runbook.records.files import publish
 
 KNOWN = table(__file__, "shapes.yaml")
-HEADER: str = table(__file__, "compare.yaml")["header"]
+HEADER = """\
+# How Google Cloud's answers to a project differ from those that the runbooks were tested with: names of fields, kinds
+# of values, and Google's own words. No value, name, id or time of the project is in it. Look at it before you send it.
+"""
 SELECT: dict[str, Any] = {"query": "SELECT 1", "useLegacySql": False, "maximumBytesBilled": "10485760"}
 _POSTS = {"list": "entries", "testIamPermissions": "permissions"}  # what the POSTs among the reads answer with
 _TYPES = {dict: "object", list: "list", bool: "boolean", int: "number", float: "number", type(None): "null"}
@@ -129,3 +135,24 @@ def differences(collection: str, answers: list[Any]) -> dict[str, Any]:
             paths[path] = f"{paths[path]} | {what}" if path in paths else what
     missing = sorted(set(known["always"]) - {path for path, _, _ in seen}) if any(answers) else []
     return found | ({"missing": missing} if missing else {})
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--env", "environment", envvar="RUNBOOK_ENV", required=True, help="params/<ENV>.yaml.")
+@click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world file.")
+@click.option("--out", type=click.Path(path_type=Path), default="shapes.yaml", show_default=True, help="A new file.")
+def main(environment: str, world: str, out: Path) -> None:
+    """Compare Google's answers with the recorded ones, and write how they differ, without any value."""
+    try:
+        rows = compare(environment, world, out)
+    except RunbookError as error:
+        click.echo(error, err=True)
+        sys.exit(error.exit)
+    click.echo(
+        f"{table_text(rows)}\n\nWritten: {out}\nNext: look at the file, then attach it to an issue of this project."
+    )
+    sys.exit(Exit.OK if all(row["status"] == 200 for row in rows) else Exit.UNKNOWN)
+
+
+if __name__ == "__main__":
+    main()
