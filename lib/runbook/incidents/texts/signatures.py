@@ -94,6 +94,8 @@ def _bodies(text: str) -> tuple[list[str], list[str], str]:
             pairs = [(key, value or number) for key, value, number in FORMS["pair"].findall(block) if key in _KEYS]
             found += ((_KEYS.index(key), value) for key, value in pairs)
             said += (a or b for a, b in FORMS["said"].findall(block.replace('\\"', '"')) if pairs or "Message" in block)
+        if not blocks:
+            break
         text = FORMS["block"].sub(" … ", text)
     return [value for _, value in sorted(found, key=lambda one: one[0])], said, text
 
