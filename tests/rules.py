@@ -254,7 +254,13 @@ APPROVALS = [
         f"{_SIGNED}test_a_damaged_note_is_ignored_and_hides_no_other[no signature]",
     ),
     Rule("on-call opens an incident", _N, "(self.role == ON_CALL,", "(True,", f"{_NOTE}[another role]"),
-    Rule("for at most a day", _N, "_lasts(self, timedelta(days=1), ", "_lasts(self, timedelta.max, ", f"{_NOTE}[longer than a day]"),
+    Rule(
+        "for at most a day",
+        _N,
+        "_lasts(self, timedelta(days=1), ",
+        "_lasts(self, timedelta.max, ",
+        f"{_NOTE}[longer than a day]",
+    ),
     Rule(
         "until its end",
         _N,
