@@ -143,7 +143,8 @@ TABLES = {"gmail_messages", "calendar_events", "sf_accounts"}
 def small(folder: Path) -> str:
     """The practice system with a few of its functions and tables: a folder of params."""
     system = yaml.safe_load((ROOT / "params" / "sandbox.yaml").read_text(encoding="utf-8"))
-    system["functions"] = [f for f in system["functions"] if f["name"] in SYSTEM]
+    given = [f for f in system["functions"] if f["name"] in SYSTEM]
+    system["functions"] = [f | {"after": [name for name in f.get("after", []) if name in SYSTEM]} for f in given]
     system["tables"]["freshness"] = [t for t in system["tables"]["freshness"] if t["name"] in TABLES]
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(system), encoding="utf-8")
     return str(folder)
