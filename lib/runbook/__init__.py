@@ -9,8 +9,6 @@ run.check(checks.errors, seen.errors)
 run.close()
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

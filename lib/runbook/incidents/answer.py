@@ -1,22 +1,17 @@
 """The first lines of a P1 record: how bad, since when, why, what to do next, and whom to call. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import Any
 
 from runbook.display.text import show
 from runbook.incidents.severity import few
 
-if TYPE_CHECKING:
-    from runbook.incidents.page import Page
-
 MOST, LONG = 4, 110  # causes, and characters of their evidence
 
 
-def answer(page: Page) -> Iterator[str]:
-    """Lines for the severity, for each cause, for what could not be read, and for the people."""
+def answer(page: Any) -> Iterator[str]:
+    """Lines of a `Page`: for the severity, for each cause, for what could not be read, and for the people."""
     if page.causes:
         since = min(cause.since for cause in page.causes)
         yield f"{page.severity} since {show(since)}, respond by {show(page.answer_by)}: {page.why}"

@@ -1,7 +1,5 @@
 """What does not work now, for the daily check, by the same rule as the P1 page. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
@@ -31,7 +29,7 @@ def works_now(
     settings: Settings,
     moment: Moment,
 ) -> Findings:
-    """The severity, and each function that does not work now, or whose data is wrong although its runs are green.
+    """Each function that does not work now, or whose data is wrong although its runs are green, with the severity.
 
     An alert if the P1 page would say P1 or P2, if two due runs in a row failed or are missing, or if the next run comes
     too late for a table's limit; else a warning. A status page that could not be read is the page's business.
@@ -44,10 +42,11 @@ def works_now(
     wrong = {few(c.functions): f"{c.title}: {c.evidence[0]}" for c in causes if c.cause in OF_DATA}
     late = [f for f in causes.failing if _missed_two(f, moment) or _too_late(f, freshness, settings, moment)]
     urgent = level in ("P1", "P2") or any(f.how != "not deployed" for f in late)
+    verdict = ALERT if urgent else WARN
     rows = {f.function.name: f.symptom for f in causes.failing} | wrong
-    found = [one("works now", name, said, LIMIT, ALERT if urgent else WARN, hint) for name, said in rows.items()]
+    found = [one("works now", name, f"{said} ({level})", LIMIT, verdict, hint) for name, said in rows.items()]
     if found:
-        found.insert(0, one("works now", level, why, LIMIT, ALERT if urgent else WARN, hint))
+        found[0] = Findings((replace(found[0][0], value=f"{next(iter(rows.values()))} ({level}: {why})"),))
     gaps = gap_findings("works now", runs, LIMIT)
     if not found and not gaps and not functions.gaps:
         return one("works now", "all functions", f"{len(settings.functions)} of {len(settings.functions)}", LIMIT, OK)
