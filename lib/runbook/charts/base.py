@@ -40,9 +40,8 @@ def draw_bars(axes: Axes, bars: Bars, limit: float, label: str, room: float = 1.
     `room` is the width of the axes in lengths of the longest bar, so that labels fit.
     """
     names, lengths, said, bad = zip(*bars, strict=True)
-    drawn = axes.barh(range(len(names)), lengths, color=[BAD if one else GOOD for one in bad])
+    axes.bar_label(axes.barh(range(len(names)), lengths, color=[BAD if one else GOOD for one in bad]), said, **text)
     axes.set_yticks(range(len(names)), names)
-    axes.bar_label(drawn, said, **text)
     axes.axvline(limit, color=LINE, linestyle="--", linewidth=1, label=label)
     axes.set_xlim(0, max([*lengths, limit]) * room)
     axes.invert_yaxis()

@@ -28,8 +28,7 @@ def etl_week(run: Context, week: Fact) -> Chart:
             bars[-1].set(hatch="///", edgecolor="white", alpha=0.6)
         ok_from = run.settings.thresholds.etl_runs.ok_from
         axes.axhline(ok_from, color=LINE, linestyle="--", linewidth=1, label=f"ok from {ok_from:g} successful")
-        most = max(ok_from, *(r["success"] + r["failed"] for r in rows))
-        axes.set(ylabel="runs per day", ylim=(0, 1.1 * most))
+        axes.set(ylabel="runs per day", ylim=(0, 1.1 * max(ok_from, *(r["success"] + r["failed"] for r in rows))))
 
     return chart("ETL runs per day, last 7 days", week, rows, paint)
 
@@ -55,8 +54,7 @@ def errors(run: Context, seen: Fact) -> Chart:
         axes.plot([], [], " ", label=f"{len(ours):,} in total")
 
     title = f"Errors per hour, newest {len(seen.rows):,}" if seen.more else "Errors per hour, last 24 h"
-    limit = run.settings.thresholds.errors.alert_above
-    title += f" (alert above {limit:,} in total; there is no hourly limit)"
+    title += f" (alert above {run.settings.thresholds.errors.alert_above:,} in total; there is no hourly limit)"
     return chart(title, seen, [r for r in rows if r["errors"]], paint, empty="no errors in the last 24 h")
 
 
@@ -113,8 +111,7 @@ def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
 
 def backups(run: Context, tables: Fact, snapshots: Fact) -> Chart:
     """The age of each table's newest snapshot in hours; a table without a snapshot has no bar, only a label."""
-    newest_last = reversed(snapshots.rows)
-    old = {r.table: (run.moment.at - r.taken) / timedelta(hours=1) for r in newest_last}
+    old = {r.table: (run.moment.at - r.taken) / timedelta(hours=1) for r in reversed(snapshots.rows)}  # newest last
     rows = [{"table": r.table, "hours old": old.get(r.table)} for r in tables.rows]
 
     def paint(axes: Axes) -> None:

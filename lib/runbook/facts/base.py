@@ -92,12 +92,11 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
     else:
         answer = attempt(read.see, read.name, read.thing)
     sql, line = answer.sql or read.sql, answer.line or read.line
-    rows = tuple(_local(row, moment) for row in answer.rows)
     gaps = tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps)
     about = {"more": answer.more, "absent": answer.absent, "function": read.function, "zone": moment.zone}
     # The parameters of the fact's function, such as hours; no time is in them.
     about["question"] = f"{read.name} {getattr(ask, 'keywords', {})}"
-    return Fact(read.name, rows, line, moment.at, sql, gaps, **about)
+    return Fact(read.name, tuple(_local(row, moment) for row in answer.rows), line, moment.at, sql, gaps, **about)
 
 
 def _local(row: Any, moment: Moment) -> Any:
@@ -171,14 +170,13 @@ class Query:
 
     def _see(self, cloud: Cloud) -> Answer:
         table = self.parts["table"]
-        columns = {self.parts[part] for part in self.optional if self.parts[part]}
         missing: list[str] = []
         while True:
             sql = self.text(missing)
             try:
                 found = asked(cloud, self.name, sql, self.values, self.sql, self.kind)
             except BadColumn as error:
-                if error.column not in columns - set(missing):
+                if error.column in missing or error.column not in (self.parts[part] for part in self.optional):
                     raise CannotRead(f"{table} has no column {error.column}", "correct `tables` in params.") from None
                 missing.append(error.column)
             else:

@@ -114,8 +114,7 @@ def freshness(cloud: Cloud, moment: Moment) -> Read:
 
     def rows(tables: list[Freshness]) -> Answer:
         found = asked(cloud, "data freshness", _union(cloud, tables), values, "freshness", TableAge)
-        names = {t.name for t in tables}
-        return replace(found, rows=[row for row in found.rows if row.table_name in names])
+        return replace(found, rows=[row for row in found.rows if row.table_name in {t.name for t in tables}])
 
     def one(table: Freshness) -> Answer:
         try:

@@ -115,8 +115,7 @@ def typed(found: Sequence[Row], kind: type[R]) -> tuple[list[R], list[str]]:
         bad = {n for n, v in made.items() if v is None and (row[n] is not None or columns[n] in _NEEDED)}
         wrong |= bad
         if all(columns[name] in _MAY_BE_BAD for name in bad):
-            unknown = {n: "unknown" for n, type in columns.items() if type == "str" and not made[n]}
-            rows.append(kind(**made | unknown))
+            rows.append(kind(**made | {n: "unknown" for n, type in columns.items() if type == "str" and not made[n]}))
     return rows, sorted(wrong)
 
 

@@ -180,7 +180,9 @@ def _function(settings: Settings, entry: Row) -> str:
 
 def _text(entry: Row) -> str:
     """One line of text from an entry's textPayload, jsonPayload, protoPayload or httpRequest."""
-    parts = (text(entry, "textPayload"), _of_json(mapping(entry, "jsonPayload")), _of_call(entry), _of_request(entry))
+    call = mapping(entry, "protoPayload")
+    said = f"{text(call, 'methodName')} {text(call, 'status', 'message')}".strip()
+    parts = (text(entry, "textPayload"), _of_json(mapping(entry, "jsonPayload")), said, _of_request(entry))
     return " ".join(headline(next(filter(None, parts), "")).split())[:LONG] or "(no text)"
 
 
@@ -190,11 +192,6 @@ def _of_json(payload: Row) -> str:
         return ": ".join(t for t in (f"{kind} {text(payload, 'status')}".strip(), text(payload, "debugInfo")) if t)
     paths = (("message",), ("msg",), ("event",), ("error",), ("error", "message"), ("status", "message"))
     return next((said for path in paths if (said := text(payload, *path))), "")
-
-
-def _of_call(entry: Row) -> str:
-    call = mapping(entry, "protoPayload")
-    return f"{text(call, 'methodName')} {text(call, 'status', 'message')}".strip()
 
 
 def _of_request(entry: Row) -> str:

@@ -79,5 +79,4 @@ def _applied(store: Store, name: str, wanted: Row) -> Rehearsed | None:
     if not applied or _same(rows[0].get("parameters", {})) != wanted:
         return None
     sources = (c["args"]["after"].get("source", "") for c in outcome["changes"] if c["action"] == UpdateFunction.action)
-    at = datetime.fromisoformat(rows[0]["at"])
-    return Rehearsed(Path(name).name, report["environment"], at, "".join(sources))
+    return Rehearsed(Path(name).name, report["environment"], datetime.fromisoformat(rows[0]["at"]), "".join(sources))

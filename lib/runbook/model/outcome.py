@@ -62,10 +62,9 @@ class Outcome:
             f"{self.result.capitalize()}: {self.said}".rstrip(": "), _COLOUR.get(self.result, "alert")
         )
         if self.statuses:
-            pairs = zip(self.plan.changes, self.statuses, strict=True)
             block += blocks.table(
                 {"no": n, "change": c.action, "of": c.resource, "status": status, "": said}
-                for n, (c, (status, said)) in enumerate(pairs, 1)
+                for n, (c, (status, said)) in enumerate(zip(self.plan.changes, self.statuses, strict=True), 1)
             )
         if self.by:
             block += blocks.table(self.by)

@@ -39,8 +39,7 @@ class Report:
     @property
     def exit(self) -> Exit:
         """The exit code of the verdict; a refusal has its own."""
-        refused = self.outcome is not None and self.outcome.result == "refused"
-        return Exit.REFUSED if refused else self.verdict.exit
+        return Exit.REFUSED if self.outcome and self.outcome.result == "refused" else self.verdict.exit
 
     @property
     def sentence(self) -> str:

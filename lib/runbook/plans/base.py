@@ -43,8 +43,7 @@ def note(name: str, /, **given: object) -> str:
 
 def again(request: Request, runbook: str, **values: Any) -> str:
     """The command that runs a runbook in the environment and world of this request."""
-    place = {name: request.values.get(name, "") for name in ("environment", "world")}
-    return command(runbook, {**place, **values})
+    return command(runbook, {name: request.values.get(name, "") for name in ("environment", "world")} | values)
 
 
 def run_once(function: str, settings: Settings) -> Change:
@@ -58,8 +57,7 @@ def run_once(function: str, settings: Settings) -> Change:
 def message(contact: str, title: str, text: str, once: str = "") -> Change:
     """A message to a contact; `once` as in `Notify`."""
     line = f"apprise -t {quote(title)} -b {quote(text)} ${address_variable(contact)}"
-    args = Notify(contact=contact, title=title, message=text, once=once)
-    return Change(args, "", line, no_undo="Cannot be unsent.")
+    return Change(Notify(contact=contact, title=title, message=text, once=once), "", line, no_undo="Cannot be unsent.")
 
 
 def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:

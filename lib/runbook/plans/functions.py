@@ -72,8 +72,7 @@ def _restart(request: Request, now: Service, settings: Settings) -> Change:
 
 def _route(request: Request, now: Service, to: dict[str, int], settings: Settings) -> Change:
     line = _traffic_line(now.service, to, settings)
-    back = now.serving if now.pinned else "latest"
-    undo = again(request, "rollback", function=now.function, revision=back)
+    undo = again(request, "rollback", function=now.function, revision=now.serving if now.pinned else "latest")
     if len(now.targets) > 1:
         undo = _traffic_line(now.service, now.targets, settings)
     return Change(RouteTraffic(service=now.service, before=now.targets, after=to), undo, line)

@@ -39,9 +39,8 @@ def _restart(request: Request, version: int, reader: Reader, settings: Settings)
     service, revision = settings.named(reader.function).service_name, reader.revision
     # gcloud copies labels into the template, but not annotations
     line = f"gcloud run services update {service} {settings.flags} --update-labels=runbook-secret-version={version}"
-    undo = again(request, "rollback", function=reader.function, revision=revision)
     args = Restart(service=service, revision=revision, secret=request.secret, version=version)
-    return Change(args, undo, line)
+    return Change(args, again(request, "rollback", function=reader.function, revision=revision), line)
 
 
 def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:

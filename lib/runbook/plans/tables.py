@@ -133,9 +133,8 @@ def schema_change(request: Request, seen: Seen, gates: Findings, settings: Setti
         raise Refused(f"there is no table {table!r}", next=f"use one of: {', '.join(known) or 'no table found'}.")
     columns = known[table]
     relies = {"columns": ", ".join(columns), **tried(seen.rehearsal, settings)}
-    wanted = (LEGACY.get(request.type, request.type), request.mode)
     there = next((kind for name, kind in columns.items() if name.lower() == column.lower()), None)
-    if there and there != wanted:
+    if there and there != (LEGACY.get(request.type, request.type), request.mode):
         raise refused("another_column", table=table, column=column, kind=" ".join(there))
     if there:
         return Plan("add_column", request.reason, (), relies, gates)

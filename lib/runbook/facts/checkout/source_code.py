@@ -79,9 +79,8 @@ def inspect_source(folder: Path) -> Source:
     status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal", "--", ".")
     dirty = tuple(entry[3:] for entry in git(folder, *status).split("\0") if entry)
     commit, parents, message = (git(folder, "log", "-1", "--format=%H%n%P%n%B") + "\n\n").split("\n", 2)
-    trailer = re.findall(r"(?mi)^(?:reviewed|approved)-by: *([^<\n]+)", message)
     merged = f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
-    review = ", ".join(t.strip() for t in trailer) or merged
+    review = ", ".join(t.strip() for t in re.findall(r"(?mi)^(?:reviewed|approved)-by: *([^<\n]+)", message)) or merged
     content = archive(folder)
     return Source(commit, dirty, review, hashlib.sha256(content).hexdigest()[:40], content)
 
