@@ -128,12 +128,14 @@ def test_budgets(record_property: Any) -> None:
             rooms[str(path.parent.relative_to(LIB))] += sizes[name]
         largest = max(rooms, key=lambda name: rooms[name])
         long = {f"{name}.{f}": n for name, path in modules(package).items() for f, n in layout.functions(path)}
-        over += [f"{package}: {sum(sizes.values())} of {most}"] if sum(sizes.values()) > most else []
+        total, debt = sum(sizes.values()), layout.OVER.get(package, 0)
+        over += [f"{package}: {total} of {most}, with a debt of {debt}"] if total > most + debt else []
+        over += [f"{package}: {total}, so its debt is only {total - most}"] if debt and total < most + debt else []
         over += [f"{name}: {n}" for name, n in rooms.items() if n > layout.DIRECTORY]
         over += [f"{name}: {n}" for name, n in sizes.items() if n > layout.MODULE]
         over += [f"{name}: {n}" for name, n in long.items() if n > layout.FUNCTION]
         said.append(
-            f"{package}: {sum(sizes.values()):,} of {most:,} lines of code, and {layout.data_lines(package):,} of data; "
+            f"{package}: {total:,} of {most:,} lines of code ({max(total - most, 0)} over), and {layout.data_lines(package):,} of data; "
             f"largest directory {largest} {rooms[largest]:,} of {layout.DIRECTORY:,}, module {max(sizes.values())} of "
             f"{layout.MODULE}, function {max(long.values())} of {layout.FUNCTION}"
         )
