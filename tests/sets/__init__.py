@@ -3,7 +3,7 @@
 Each file has a `world` and a `truth`: its causes (`also` are names that the same evidence allows), the severity, the
 report that it follows, and why. A set was frozen before it was scored; docs/incidents.md has what it scored then.
 
-    python -m tests.sets first second third    # what each scores now
+    python -m tests.sets first second third fourth    # what each scores now
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import yaml
 from runbook.config.load import YAML_LOADER
 
 FOLDER = Path(__file__).parent
-SETS = ("first", "second", "third")
+SETS = ("first", "second", "third", "fourth")
 
 
 class Judged(NamedTuple):

@@ -114,7 +114,8 @@ class Case(OwnChanges):
         region, lead = self.settings.region, self.lead
         silent = any(g.location == region for g in self.seen.functions.gaps)
         incidents = reported(self.seen, "google", region, self.one, REGIONAL)
-        many = len(self.everyone) * 2 >= len(self.settings.functions)
+        silence = len(self.everyone) > 2 and not any(self.told.values())
+        many = silence or len(self.everyone) * 2 >= len(self.settings.functions)
         fits = lead is None or lead.cause in ("capacity", "timeout", "own_network") or lead.match.row.hint
         if not (fits and (silent or (incidents and many))):
             return None
@@ -167,6 +168,16 @@ class Case(OwnChanges):
         cause = self.kind(rows[0])
         key = {"secret": self.of_secret(rows[0]), "auth_error": self.system}.get(cause, "")
         return self.made(cause, "likely", *self.quote(), f"shortly before: {described(rows[0])}", key=key)
+
+    def on_status_page(self) -> Cause | None:
+        """No text tells, but the status page of its source system, or of what starts it, reports an incident."""
+        feed, words = FEEDS.get(self.system, self.system), self.system
+        if self.one.how == "not started":
+            feed, words = "google", "scheduler"
+        titles = [
+            f"{r.feed} reports: {r.title}" for r in reported(self.seen, feed, self.settings.region, self.one, words)
+        ]
+        return self.made("dependency_outage", "possible", *self.quote(), *titles, key=words) if titles else None
 
     def unknown(self) -> Cause:
         """What was looked at without a result."""

@@ -57,7 +57,7 @@ class Diagnosed(Case):
         """The cause from the first rule that matches, and a second one if the evidence allows two."""
         by_state = {"gone": self.gone, "not started": self.not_called, "not deployed": self.undeployed}
         own = [by_state[self.one.how]] if self.one.how in by_state else []
-        rules = (*own, self.region, self.by_text, self.stuck, self.newest_change, self.refused)
+        rules = (*own, self.region, self.by_text, self.stuck, self.newest_change, self.refused, self.on_status_page)
         found = next((cause for rule in rules if (cause := rule())), None) or self.unknown()
         later = [f"changed after its last run: {described(c)}" for c in self.since_last_run(found.cause)]
         tried = [f"the last call of the scheduler failed, code {self.job.code}"] if self.job and self.job.code else []
@@ -141,7 +141,8 @@ class Diagnosed(Case):
         # A name that only one vendor's functions cannot resolve is the vendor's, if all of them are hit.
         alone = self.told.keys() >= {f.name for f in self.settings.functions if f.source_system == self.system}
         ours = told.cause == "own_network" and not (told.match.row.hint and against and alone)
-        if not incidents and (ours or (unanswered(told) and several)):
+        everybody = len(lost) > 2  # no incident of one vendor explains it
+        if (not incidents or everybody) and (ours or (unanswered(told) and several)):
             shared = [f"no answer came from {' and '.join(lost)}"] if several else []
             confidence = "likely" if several or not against else "possible"
             confidence = "sure" if ours and told.plain and (several or platform) else confidence
