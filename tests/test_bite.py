@@ -38,7 +38,7 @@ FAULTS = [
     ("lib/runbook/facts/sql/etl_week.sql", "DATE({started_at}, @zone)", "DATE({started_at})", WEEK),
     ("lib/runbook/facts/sql/etl_today.sql", "{started_at} <= @until", "TRUE", DAY),
     ("lib/runbook/model/moment.py", "self.at.astimezone(self.zone).date()", "self.at.date()", DAY),
-    ("lib/runbook/facts/logs.py", '"status", "message")', '"status", "code")', ERRORS),
+    ("lib/runbook/facts/logs.py", "text(call, 'status', 'message')", "text(call, 'status', 'code')", ERRORS),
     ("lib/runbook/facts/logs.py", "more=len(found) == PAGE", "more=False", PAGE),
     ("lib/runbook/facts/sql/checksum.sql", "SUM(CAST(CAST(", "SUM(DISTINCT CAST(CAST(", PAIRS),
     ("lib/runbook/facts/sql/copies.sql", " {past})", ")", COPIES),

@@ -243,7 +243,8 @@ class Settings(Part):
 
     def named(self, function: str) -> Function:
         """A function of params; one that params do not list has no tables and no secrets."""
-        return next((f for f in self.functions if f.name == function), Function.model_construct(name=function))
+        unknown = Function.model_construct(name=function, source_system="", schedule="")
+        return next((f for f in self.functions if f.name == function), unknown)
 
     def function_of(self, name: str) -> str:
         """The function with this name, service or label; the name itself if there is none. Labels are in lower case."""
