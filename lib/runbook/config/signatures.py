@@ -49,6 +49,7 @@ class Signature(Part):
     system: str = ""
     detail: str = ""
     hint: bool = False
+    unconfirmed: bool = False
     final: bool = True
     source: str = ""
 

@@ -48,7 +48,7 @@ CAUSES = {
 }
 SYSTEMS = {"", "bigquery", "gmail", "google_calendar", "hubspot", "salesforce", "vertex_ai"}
 CONDITIONS = ("code", "http", "exception", "says", "platform", "signal")
-FIELDS = {*CONDITIONS, "cause", "detail", "hint", "final", "source"}
+FIELDS = {*CONDITIONS, "cause", "detail", "hint", "unconfirmed", "final", "source"}
 
 
 # Words of one part that are written in capitals for nothing else; errno names are the rest.
@@ -175,3 +175,13 @@ def test_a_file_is_sorted_by_cause_within_each_subject(name: str) -> None:
     assert text.count("\n\n# ") == len(blocks(name)), "each block has a title"
     for block in blocks(name):
         assert block["rows"] == sorted(block["rows"], key=order)
+
+
+def test_what_was_found_in_no_list_is_never_sure() -> None:
+    from runbook.incidents.texts.codes import rows as loaded
+
+    unconfirmed = [row for row in loaded() if row.unconfirmed]
+    assert unconfirmed
+    assert {row.strength for row in unconfirmed} == {2}
+    assert {row.hint for row in unconfirmed} == {False}  # a hint says less anyway
+    assert any(row._replace(unconfirmed=False).strength == 3 for row in unconfirmed)

@@ -3,13 +3,14 @@
 A row matches one signature if each of its conditions holds: `code`, `http` (503 or 5xx), `exception` (its class, or
 module.Class), `says` (a regular expression on the message), `platform` (the same, for lines that the platform wrote),
 `signal`. `system` limits a row to texts of that source system, or that name it. `hint`: ambiguous; `final: false`: only
-a warning or a retry in itself; `detail`: what the fix needs. The most specific row wins, then that of a vendor.
+a warning or a retry in itself; `unconfirmed`: from memory, found in no published list; `detail`: what the fix needs.
+The most specific row wins, then that of a vendor.
 """
 
 import re
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,9 +35,14 @@ class Code(namedtuple("Code", _FIELDS, defaults=[field.default for field in _FIE
 
     @property
     def strength(self) -> int:
-        """3 for a code or a published text, 2 for a status or an exception of a library, 1 for any other exception."""
+        """3 for a code or a published text, 2 for a status or an exception of a library, 1 for any other exception.
+
+        A row that was found in no list is never 3: it is likely, not sure.
+        """
         if self.hint:
             return 0
+        if self.unconfirmed:
+            return 2
         specific = self.code and not FORMS["general"].fullmatch(self.code)
         if specific or self.platform or self.signal or (self.says and (self.exception or self.http or self.code)):
             return 3
@@ -78,14 +84,19 @@ class Match(NamedTuple):
 
 
 class Tables:
-    """Rows by what they ask for."""
+    """The rows of params, then those of the tables, which are read when the first text is looked up."""
 
-    def __init__(self, rows: Iterable[Code]):
-        # Rows by code, exception and signal; those with only a status or a text under "".
-        self._index: dict[str, list[Code]] = {}
-        for row in rows:
+    def __init__(self, own: Iterable[Mapping[str, Any]] = ()):
+        self._own = own
+
+    @cached_property
+    def _index(self) -> dict[str, list[Code]]:
+        """Rows by code, exception and signal; those with only a status or a text under ""."""
+        found: dict[str, list[Code]] = {}
+        for row in (*map(_code, self._own), *rows()):
             key = row.code or row.exception.rsplit(".", 1)[-1] or (row.signal and f"signal {row.signal}") or ""
-            self._index.setdefault("platform" if row.platform and not key else key, []).append(row)
+            found.setdefault("platform" if row.platform and not key else key, []).append(row)
+        return found
 
     def match(self, text: str, platform: bool, system: str) -> Match | None:
         """The most specific row for a text, the last exception before those that led to it."""
@@ -127,5 +138,5 @@ def _code(row: Mapping[str, Any]) -> Code:
 
 @lru_cache(16)
 def tables(own: tuple[tuple[tuple[str, Any], ...], ...] = ()) -> Tables:
-    """The tables, with the rows of params first."""
-    return Tables((*(_code(dict(row)) for row in own), *rows()))
+    """The tables, with the rows of params first; made once for the same params."""
+    return Tables([dict(row) for row in own])
