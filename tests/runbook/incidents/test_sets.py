@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -11,6 +12,11 @@ from tests.slices import first
 
 # How many outages of a set may have another first cause, or another severity, than the truth; misses that are understood.
 MISSES = {"first": (0, 1), "second": (2, 2), "third": (1, 0), "fourth": (0, 0)}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_is_as_it_was_frozen(name: str) -> None:
+    assert sha256(b"".join(path.read_bytes() for path in cases(name))).hexdigest() == SETS[name]
 
 
 @pytest.mark.parametrize("step", first([12, 1]))
