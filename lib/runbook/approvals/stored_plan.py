@@ -8,19 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from runbook.approvals import verify
 from runbook.approvals.signed import identity, is_open
 from runbook.approvals.signers import Signers, signers_of
 from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
-from runbook.approvals.verify import (
-    current_terms,
-    not_approved,
-    opens,
-    rules,
-    signed_roles,
-    statement_in,
-    statements_of,
-)
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
 from runbook.config.data_file import text_of
@@ -74,7 +66,7 @@ class Found:
     @property
     def opening(self) -> datetime:
         """When an approval signed now takes effect."""
-        return opens(self.system.windows.get(self.rule.window), self.now, self.system.zone)
+        return verify.opens(self.system.windows.get(self.rule.window), self.now, self.system.zone)
 
     @property
     def needs_secret(self) -> bool:
@@ -90,13 +82,13 @@ class Found:
         required = self.rule.signers
         if required and not self.signed[0]:
             by_role, terms = {role: [] for role in required}, self.stored.file.terms
-            raise not_approved(self.content, terms, by_role, [], self.signed[1].copy())
+            raise verify.not_approved(self.content, terms, by_role, [], self.signed[1].copy())
 
     @cached_property
     def signed(self) -> tuple[list[str], list[str]]:
         """See `signed_roles`."""
         people = signers_of(self.system, self.content["target"])
-        return signed_roles(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
+        return verify.signed_roles(self.stored.file, self.rule, people, self.store, datetime.now(UTC))
 
     @cached_property
     def now(self) -> datetime:
@@ -158,7 +150,7 @@ def approve(
     come from the approver's own settings. Raises Refused, also unless the terms in the file are those of the settings.
     """
     file, rule, store, now = plan_of(found.stored.raw), found.rule, found.store, found.now
-    terms = current_terms(file, rule)
+    terms = verify.current_terms(file, rule)
     lasts = timedelta(hours=terms.valid_hours)
     expires = clock(terms.not_before) + lasts
     google = file.content.get("target") == "google"
@@ -177,8 +169,8 @@ def approve(
     values |= {"reason": reason.strip(), "override": override, "incident": terms.incident if alone else ""}
     text = canonical(values | {"not_before": utc_text(start), "expires_at": utc_text(start + lasts)})
     statement = statement_of(text)
-    require(*rules(statement, file.content, terms, signers))
-    for before in statements_of(store, file.id):
+    require(*verify.rules(statement, file.content, terms, signers))
+    for before in verify.statements_of(store, file.id):
         theirs = same_person_key(before.approver) == same_person_key(person) and now < clock(before.expires_at)
         require((not theirs or before.role == role, f"{person} has already signed this plan as {before.role}"))
     signature = sign(text, key, statement.target)
@@ -203,8 +195,11 @@ def accept(path: Path) -> Statement:
     """Put an approval that was signed from a plan file alone into the plan's store. Raises Refused for any other."""
     raw = _content(path, 2**14)
     found = find(statement_of(parse(raw, "approval", 2**14, Approval).statement.encode()).plan)
-    people, terms = signers_of(found.system, found.content["target"]), current_terms(found.stored.file, found.rule)
-    one, _ = statement_in(raw, found.content, terms, people, found.now)
+    people, terms = (
+        signers_of(found.system, found.content["target"]),
+        verify.current_terms(found.stored.file, found.rule),
+    )
+    one, _ = verify.statement_in(raw, found.content, terms, people, found.now)
     require(
         (one.store == found.store.name, "this approval was given for another record store"),
         (not one.break_glass, "an approval of one's own request is signed in the record store"),

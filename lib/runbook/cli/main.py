@@ -136,12 +136,11 @@ def doctor(system: Any, world: str, only_roles: bool) -> None:
     """Check whether runbooks can work on an environment, and print what is missing."""
     from runbook.cli.doctor import doctor
     from runbook.cli.roles import roles
-    from runbook.model.findings import Findings
 
     if only_roles:
         click.echo(roles(system), nl=False)
         return
-    found = Findings(tuple(doctor(system.environment, world)))
+    found = doctor(system.environment, world)
     rows = found.plain()
     print_findings(rows, f"{found.worst.name.upper()}: {found.counts}.", shown=findings_table(rows))
     sys.exit(found.worst.exit)

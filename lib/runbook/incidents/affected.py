@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
@@ -103,12 +104,17 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     return FailingFunction(function, "not started", f"not started; due at {late:%H:%M}", late, good) if late else None
 
 
+def due(function: Function, start: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """When a function is due from a time on, in UTC."""
+    ticks = (tick.astimezone(UTC) for tick in CronSim(function.schedule, start.astimezone(zone)))
+    return (tick for tick in ticks if tick >= start)  # in the hour that comes twice, a tick can lie before it
+
+
 def _missed(function: Function, newest: datetime | None, settings: Settings, moment: Moment) -> datetime | None:
     """The first scheduled run after the newest run, if it should have started by now."""
     start = (newest or moment.ago(24)).astimezone(UTC) + timedelta(minutes=1 if newest else 0)
-    ticks = (tick.astimezone(UTC) for tick in CronSim(function.schedule, start.astimezone(settings.zone)))
-    due = next(tick for tick in ticks if tick >= start)  # in the hour that comes twice, a tick can lie before it
-    return moment.local(due) if due < moment.at - SLACK else None
+    first = next(due(function, start, settings.zone))
+    return moment.local(first) if first < moment.at - SLACK else None
 
 
 def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None) -> Iterator[Line]:

@@ -24,8 +24,9 @@ _EARLY = timedelta(minutes=45)  # an incident may be reported this long after th
 _NAMES = table(__file__, "products.yaml")
 FEEDS, _TITLES, REGIONAL, NETWORK = (_NAMES[name] for name in ("feeds", "titles", "regional", "network"))
 NO_ANSWER = ("dependency_outage", "own_network")
-OF_SYSTEM = ("dependency_outage", "auth_error", "quota", "api_disabled", "certificate")
-OF_ALL = ("billing", "service_account", "organization_policy")
+# Causes that would stop every function of a source system, or of all: one that works since then contradicts them.
+STOPS_SYSTEM = ("dependency_outage", "auth_error", "quota", "api_disabled", "certificate")
+STOPS_ALL = ("billing", "service_account", "organization_policy")
 
 
 def product(told: Told, one: FailingFunction) -> str:
@@ -99,7 +100,7 @@ class Case(OwnChanges):
                 return theirs != ours
             same = other.source_system == mine.source_system == product(told, self.one)
             same = same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
-            return told.cause in OF_ALL or (told.cause in OF_SYSTEM and same)
+            return told.cause in STOPS_ALL or (told.cause in STOPS_SYSTEM and same)
 
         good = (r for r in self.seen.runs.rows if r.status == "success" and r.started_at > self.one.since)
         found = next((r for r in good if r.function and r.function not in self.told and concerned(r.function)), None)
@@ -174,9 +175,8 @@ class Case(OwnChanges):
         feed, words = FEEDS.get(self.system, self.system), self.system
         if self.one.how == "not started":
             feed, words = "google", "scheduler"
-        titles = [
-            f"{r.feed} reports: {r.title}" for r in reported(self.seen, feed, self.settings.region, self.one, words)
-        ]
+        incidents = reported(self.seen, feed, self.settings.region, self.one, words)
+        titles = [f"{r.feed} reports: {r.title}" for r in incidents]
         return self.made("dependency_outage", "possible", *self.quote(), *titles, key=words) if titles else None
 
     def unknown(self) -> Cause:

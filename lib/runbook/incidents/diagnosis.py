@@ -23,10 +23,10 @@ from runbook.model.facts import Gap
 from runbook.model.moment import Moment
 
 WORKS = ("failed_deployment",)  # what does not keep a function from working comes last
-OF_CODE = ("crash_after_deploy", "bad_data", "failed_deployment")
+BY_CHANGE = ("crash_after_deploy", "bad_data", "failed_deployment")
 # Functions that fail because of it share one cause: of the whole system, of a source system, or of a product.
 SHARED = ("billing", "service_account", "organization_policy", "capacity", "image_missing")
-OF_SYSTEM, OF_PRODUCT = ("auth_error", "lock"), ("quota", "certificate", "api_disabled", "model_retired")
+PER_SYSTEM, PER_PRODUCT = ("auth_error", "lock"), ("quota", "certificate", "api_disabled", "model_retired")
 
 
 def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
@@ -82,13 +82,14 @@ class Diagnosed(Case):
         said = quoted(told.text) + (f" ({told.count} similar lines)" if told.count > 1 else "")
         if told.cause == "stuck_etl":
             return self.made("stuck_etl", "likely" if self.one.how == "no end" else "possible", said)
-        rules = {**dict.fromkeys(OF_CODE, self.code_or_data), **dict.fromkeys(NO_ANSWER, self.outside)}
+        rules = {**dict.fromkeys(BY_CHANGE, self.code_or_data), **dict.fromkeys(NO_ANSWER, self.outside)}
         return rules.get(told.cause, self.self_evident)(told, said)
 
     def self_evident(self, told: Told, said: str) -> Cause:
         """Causes that a text states directly; earlier changes are further evidence."""
         cause, thing, who = told.cause, product(told, self.one), list[str]()
-        key = thing if cause in OF_PRODUCT else self.system if cause in OF_SYSTEM else cause if cause in SHARED else ""
+        one_for = {**dict.fromkeys(PER_PRODUCT, thing), **dict.fromkeys(PER_SYSTEM, self.system)}
+        key = one_for.get(cause, cause if cause in SHARED else "")
         made = self.made(cause, "", said, key=key)
         if cause == "secret":
             made = self._secret(said)
@@ -97,9 +98,8 @@ class Diagnosed(Case):
             google = told.match.row.platform or provider(told, self.one) == "google"
             made = self.made(cause, "", said, *who, key=cause if google else thing)
         elif cause == "quota":
-            lasts = (
-                "hours" if told.match.row.detail == "hours" or FORMS["for_hours"].search(told.line.text) else "seconds"
-            )
+            long = told.match.row.detail == "hours" or FORMS["for_hours"].search(told.line.text)
+            lasts = "hours" if long else "seconds"
             made = self.made(cause, "", said, f"it lasts for {lasts}", key=thing, detail=lasts)
         against = self._against(told)
         sure = (told.plain or (who and told.match.strength > 1)) and not against

@@ -4,11 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 
-from cronsim import CronSim
-
 from runbook.checks.base import ALERT, OK, WARN, gap_findings, one
 from runbook.config.schema import Settings
-from runbook.incidents.affected import SLACK, Evidence, FailingFunction
+from runbook.incidents.affected import SLACK, Evidence, FailingFunction, due
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.severity import OF_DATA, few, severity
 from runbook.model.facts import Fact
@@ -47,23 +45,22 @@ def works_now(
     found = [one("works now", name, f"{said} ({level})", LIMIT, verdict, hint) for name, said in rows.items()]
     if found:
         found[0] = Findings((replace(found[0][0], value=f"{next(iter(rows.values()))} ({level}: {why})"),))
-    gaps = gap_findings("works now", runs, LIMIT)
-    if not found and not gaps and not functions.gaps:
-        return one("works now", "all functions", f"{len(settings.functions)} of {len(settings.functions)}", LIMIT, OK)
-    return join((*found, gaps))
+    elif not (runs.gaps or functions.gaps):
+        found = [one("works now", "all functions", "{0} of {0}".format(len(settings.functions)), LIMIT, OK)]
+    return join((*found, gap_findings("works now", runs, LIMIT)))
 
 
 def _missed_two(failing: FailingFunction, moment: Moment) -> bool:
     """Whether it was due twice or more often since its last good run."""
     if failing.last_good is None:
         return True
-    ticks = CronSim(failing.function.schedule, moment.local(failing.last_good + timedelta(minutes=1)))
+    ticks = due(failing.function, failing.last_good + timedelta(minutes=1), moment.zone)
     return all(tick < moment.at - SLACK for tick in islice(ticks, 2))
 
 
 def _too_late(failing: FailingFunction, freshness: Fact[TableAge], settings: Settings, moment: Moment) -> bool:
     """Whether one of its tables is older than its limit before its next run."""
-    until = next(CronSim(failing.function.schedule, moment.local(moment.at))) - moment.at
+    until = next(due(failing.function, moment.at, moment.zone)) - moment.at
     ages = {row.table_name: row.minutes_stale for row in freshness.rows}
     limits = {table.name: table.limit_hours * 60 for table in settings.tables.freshness}
     mine = [name for name in failing.function.tables if name in limits and ages.get(name) is not None]

@@ -51,6 +51,15 @@ CASES = {
         "alert",
         "P3",
     ),
+    # On 8 March the clocks were set forward: 08:00 there was 24.5 h and half an hour ago.
+    "twice over a change of the clock": (
+        {
+            "now": "2026-03-09T13:30:00Z",
+            "runs": [{"select": {"name": "recommendations-export"}, "since": "25h", **FAILED}],
+        },
+        "alert",
+        "P3",
+    ),
     "scoring": ({"runs": [{"select": {"name": "account-scoring"}, "since": "4h", **FAILED}]}, "alert", "P2"),
     "old data behind green runs": ({"tables": [{"name": "gmail_messages", "stale": "9h"}]}, "alert", "P2"),
     "a deployment failed": (
