@@ -39,10 +39,8 @@ class Code(namedtuple("Code", _FIELDS, defaults=[field.default for field in _FIE
 
         A row that was found in no list is never 3: it is likely, not sure.
         """
-        if self.hint:
-            return 0
-        if self.unconfirmed:
-            return 2
+        if self.hint or self.unconfirmed:
+            return 0 if self.hint else 2
         specific = self.code and not FORMS["general"].fullmatch(self.code)
         if specific or self.platform or self.signal or (self.says and (self.exception or self.http or self.code)):
             return 3
