@@ -37,6 +37,7 @@ from runbook.cloud.transports import Loopback
 from runbook.config.load import load_settings
 from runbook.config.request import Request, request
 from runbook.facts.base import observe
+from runbook.incidents.remedies import FIXES
 from runbook.model.actions import CopyTable
 from runbook.model.errors import Refused
 from runbook.model.facts import Fact, Seen
@@ -487,6 +488,7 @@ def test_gcloud_knows_every_flag_of_the_lines_that_are_not_run(
     named = system.roles.model_copy(update={"entitlements": {"roles/run.developer": "runbook-changes"}})
     known = (system, system.model_copy(update={"roles": named}))
     lines += [one.for_hours("roles/run.developer") for one in known]
+    lines += [fix["line"].format(function="f", region="r", project="p") for fix in FIXES.values() if "line" in fix]
     wrong = ["gcloud run services update-traffic gmail-sync --nope=1", "gcloud functions deploy gmail-sync --v2"]
     tried = [*dict.fromkeys(lines), *wrong]
     file = tmp_path / "lines.json"

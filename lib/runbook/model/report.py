@@ -15,9 +15,9 @@ from runbook.model.outcome import Outcome
 MIME = "application/vnd.runbook.report+json"
 LINES = 6  # of the answer, if a run has none of its own
 
-_NOW = {Verdict.alert: "act now", Verdict.warn: "it works, but investigate today", Verdict.ok: "all checks passed"}
+_NOW = {Verdict.alert: "act now", Verdict.warn: "it can wait, but investigate today", Verdict.ok: "all checks passed"}
 _NOW[Verdict.unknown] = "something could not be read, so this is not an all-clear"
-_THEN = {Verdict.alert: "at that time, action was needed", Verdict.warn: "it worked, but needed attention that day"}
+_THEN = {Verdict.alert: "at that time, action was needed", Verdict.warn: "it could wait, but needed attention that day"}
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_when_it_alerts(tmp_path: Path, name: str) -> None:
     found, severity = said(str(path))
     assert (found.worst.name, severity) == (verdict, level), list(found)
     if verdict != "ok":
-        assert f"({level}: " in found[0].value
+        assert f"; {level}: " in found[0].value
         assert {f.next for f in found} == {"find the cause: run p1_response."}
 
 
