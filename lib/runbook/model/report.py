@@ -42,33 +42,34 @@ class Report:
         return Exit.REFUSED if self.outcome and self.outcome.result == "refused" else self.verdict.exit
 
     @property
-    def sentence(self) -> str:
-        """The worst verdict in one sentence, with the first three findings that cause it."""
-        return self._said()
-
-    def _said(self, headline: bool = False) -> str:
+    def headline(self) -> str:
+        """The worst verdict in one sentence, and how many findings there are of each."""
         meanings, word = (_NOW | _THEN if self.past else _NOW), self.verdict.name.upper()
         meaning = meanings[self.verdict]
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.capitalize()
-        head = f"{word}: {meaning} ({self.findings.counts})."
-        if headline:
-            return head
+        return f"{word}: {meaning} ({self.findings.counts})."
+
+    @property
+    def sentence(self) -> str:
+        """The headline, with the first three findings that cause it."""
         worst = [f for f in self.findings if f.verdict is self.verdict and self.verdict is not Verdict.ok]
         causes = "; ".join(f"{f.check}, {f.subject}: {shorten(f.value, 100, placeholder='…')}" for f in worst[:3])
         more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
-        return head + (f" {causes}{more}." if causes else "")
+        return self.headline + (f" {causes}{more}." if causes else "")
 
     def plain(self) -> dict[str, Any]:
         """The report as JSON-ready data."""
         made = {"outcome": self.outcome.plain()} if self.outcome else {}
         made |= {"verdict": self.verdict.name, "exit": int(self.exit), "sentence": self.sentence}
-        made |= {"headline": self._said(bool(self.answer)), "answer": list(self.answer), "next": list(self.next)}
+        made |= {"headline": self.headline, "answer": list(self.answer), "next": list(self.next)}
         return {**self.about, **made, "findings": self.findings.plain()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        block = blocks.banner(self.sentence, self.verdict.name) + findings_block(self.findings)
+        block = blocks.banner(self.sentence, self.verdict.name) + findings_block(
+            sorted(self.findings, key=lambda f: -f.verdict)
+        )
         block += blocks.notes(f"Next: {step}" for step in self.next)
         return {**blocks.page(block), MIME: self.plain()}
 
