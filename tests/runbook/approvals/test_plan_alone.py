@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from runbook.cli.main import main
+from runbook.model.canonical import plan_id
+from runbook.model.errors import Refused
 from tests.runbook.changes import REQUESTER, Place
 
 Edit = Callable[[dict[str, Any]], Any]
@@ -158,3 +160,24 @@ def test_a_file_of_another_kind(place: Place, tmp_path: Path, command: str, cont
     assert done.exit_code in (2, 5), done.output
     assert done.output.count("\n") < 6
     assert "Traceback" not in done.output
+
+
+def test_for_google_the_code_that_shows_it_must_be_a_commit(
+    place: Place, planned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def for_google(file: dict[str, Any]) -> None:
+        file["content"]["target"] = "google"
+        file["id"] = plan_id(file["content"])
+        file["terms"]["not_before"] = "2999-01-01T00:00:00Z"
+
+    asked = []
+
+    def refuse(with_params: bool = True) -> None:
+        asked.append(with_params)
+        raise Refused("the code is not a clean commit")
+
+    place.open("INC-1")
+    monkeypatch.setattr("runbook.approvals.stored_plan.require_committed", refuse)
+    done = sign(place, planned, tmp_path / "there", *by(place), edit=for_google)
+    assert (done.exit_code, "not a clean commit" in done.output, asked) == (5, True, [False]), done.output
+    assert not list((tmp_path / "there").glob("approvals/*/*"))
