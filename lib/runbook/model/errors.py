@@ -30,7 +30,7 @@ def require(*rules: tuple[Any, str]) -> None:
 
 
 class Exit(IntEnum):
-    """Exit codes. A test compares them with the table in the README."""
+    """Exit codes. A test compares them with the table in docs/running.md."""
 
     OK = 0
     BROKEN = 1
