@@ -63,7 +63,7 @@ def _page_of(found: Found, incident: str) -> str:
     """What the newest page of an incident said, in its own words, and where its record is."""
     store = found.store
     for name in [n for n in store.children("runs") if "-p1_response-" in n][: -NEWEST - 1 : -1]:
-        report, record = (json_of(store.read(f"{name}/{part}.json")) for part in ("report", "record"))
+        report, record = (json_of(store.content(f"{name}/{part}.json")) for part in ("report", "record"))
         given = record.get("parameters") if isinstance(record, dict) else None
         if is_report(report) and isinstance(given, dict) and given.get("incident") == incident:
             return f"“{report.get('sentence')}” ({name.removeprefix('runs/')})"

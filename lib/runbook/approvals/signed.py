@@ -21,6 +21,7 @@ from pydantic import Field
 from runbook.approvals.signers import DEMO, Signers, demo_folder
 from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Nonce, Statement, same_person_key
+from runbook.approvals.verify import ON_CALL, is_used
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.model.canonical import canonical
@@ -32,7 +33,6 @@ from runbook.records.record import store_of
 from runbook.records.store import Store
 
 SKEW = timedelta(minutes=5)  # between the clock of whoever opens and Google's
-ON_CALL = "on-call"
 Rules = tuple[tuple[Any, str], ...]
 
 
@@ -147,7 +147,7 @@ def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Op
         with naming(ignored, f"{name}: "):
             text = parse(store.read(name) or b"", "approval", 2**14, Approval).statement.encode()
             one = parse(text, "note", 2**14, Opening if name.startswith("incidents/") else Statement)
-            if isinstance(one, Opening) or (one.break_glass and store.read(f"nonces/{one.nonce}")):
+            if isinstance(one, Opening) or (one.break_glass and is_used(store, one.nonce)):
                 found[sha256(text).hexdigest()[:32]] = one
     for review in _read(store, signers, "reviews", Review, ignored):
         if review.of in found and same_person_key(review.person) != same_person_key(actor(found[review.of])):

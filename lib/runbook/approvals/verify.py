@@ -21,7 +21,7 @@ from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.config.schema import Window
 from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import Refused, require
+from runbook.model.errors import ForeignFile, Refused, require
 from runbook.model.operations import Rule
 from runbook.records.files import json_of
 from runbook.records.plans import PlanFile, Terms, clock, naming, parse, utc_text
@@ -50,8 +50,15 @@ def signed_roles(file: PlanFile, rule: Rule, signers: Signers, store: Store, now
 def approvals_of(store: Store, plan: str) -> list[bytes]:
     """The approvals of a plan in the store, unchecked; unused ones come first."""
     names = store.list(f"approvals/{plan}")
-    used = {name for name in names if store.read(f"nonces/{Path(name).stem}") is not None}
-    return [store.read(name) or b"" for name in sorted(names, key=lambda name: (name in used, name))]
+    used = {name for name in names if is_used(store, Path(name).stem)}
+    return [store.content(name) for name in sorted(names, key=lambda name: (name in used, name))]
+
+
+def is_used(store: Store, nonce: str) -> bool:
+    """Whether a note says that the approval with this nonce was used; any file in its place counts as one."""
+    with suppress(ForeignFile):
+        return store.read(f"nonces/{nonce}") is not None
+    return True
 
 
 def statements_of(store: Store, plan: str) -> Iterator[Statement]:
