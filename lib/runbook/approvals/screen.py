@@ -33,7 +33,7 @@ def screen(found: Found) -> str:
         "relies on": "; ".join(f"{key}: {value}" for key, value in content["relies_on"].items()),
         "parameters": ", ".join(f"{k}={v}" for k, v in found.parameters.items() if v not in ("", content["reason"])),
     }
-    lines = [f"Plan {found.file['id'][:12]}: {title}", "", *_table(about)]
+    lines = [f"Plan {found.stored.file.id[:12]}: {title}", "", *_table(about)]
     for text in dict.fromkeys(c["args"]["message"] for c in content["changes"] if c["action"] == Notify.action):
         lines += ["", "Message to the contacts", *(line for part in text.split("\n") for line in _wrapped("   ", part))]
     gates = [(gate.verdict, f"{gate.check}, {gate.subject}: {gate.value}") for gate in found.stored.file.gates]

@@ -103,7 +103,7 @@ class Directory:
         return str(self.folder)
 
     def _path(self, name: str) -> Path:
-        """The path of a name. Raises ForeignFile for a link, which leads elsewhere, and for a pipe, which has no end."""
+        """The path of a name. Raises ForeignFile for a link, which leads elsewhere, and a pipe, which has no end."""
         path, real = self.folder / name, self.folder.resolve() / name
         if path.is_symlink() or path.parent.resolve() != real.parent or (path.exists() and not path.is_file()):
             raise _foreign(path, "a record cannot be a link, a pipe or a folder")
