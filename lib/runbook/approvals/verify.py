@@ -32,7 +32,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Json = Mapping[str, Any]
 Roles = tuple[list[str], list[str]]
 Raws = list[bytes]
-Signed = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
+Verified = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
 
 
 def signed_roles(file: PlanFile, rule: Rule, signers: Signers, store: Store, now: datetime) -> Roles:
@@ -79,7 +79,7 @@ def check(
     """
     if not terms.signers and terms.risk == "low":
         return ()
-    accepted: dict[str, Signed] = {}
+    accepted: dict[str, Verified] = {}
     why, early = [], []
     for raw in raws if signers else ():
         with naming(why):
@@ -149,7 +149,7 @@ def used_by(store: Store, statements: Iterable[Statement]) -> set[str]:
     return {str(note.get("by", "?")) if isinstance(note, dict) else "?" for note in notes}
 
 
-def statement_in(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> Signed:
+def statement_in(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> Verified:
     """The statement of one approval, and the identity of its key. Raises Refused unless its signature and all rules
     are valid.
 
