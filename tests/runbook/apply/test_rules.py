@@ -91,6 +91,10 @@ def test_what_one_person_signed_alone_awaits_a_review_once_it_was_used(
     assert [type(one) for one in signed.awaiting(place.store, people, []).values()] == [signed.Opening]
     assert place.go("rollback", plan, incident="INC-7").outcome.result == "applied"
     assert len(signed.awaiting(place.store, people, [])) == 2
+    [nonce] = (place.folder / "nonces").iterdir()
+    nonce.unlink()
+    nonce.symlink_to("nothing")  # what lies there is no record, and hides nothing
+    assert len(signed.awaiting(place.store, people, [])) == 2
 
 
 def test_damaged_and_foreign_plans_are_not_listed_and_hide_no_other(place: Place) -> None:
