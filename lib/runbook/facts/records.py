@@ -72,8 +72,8 @@ def _same(values: Row) -> Row:
 
 def _applied(store: Store, name: str, wanted: Row) -> Rehearsed | None:
     """The row of a run if it applied the wanted change successfully. Raises Broken for a damaged journal."""
-    report = json_of(store.read(f"{name}/report.json"))
-    rows = rows_of(store.read(f"{name}/journal.jsonl") or b"", f"{store}/{name}")
+    report = json_of(store.content(f"{name}/report.json"))
+    rows = rows_of(store.content(f"{name}/journal.jsonl"), f"{store}/{name}")
     outcome = report.get("outcome", {}) if is_report(report) else {}
     applied = rows and outcome.get("result") == "applied" and report["verdict"] in ("ok", "warn")
     if not applied or _same(rows[0].get("parameters", {})) != wanted:
