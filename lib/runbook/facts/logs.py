@@ -18,8 +18,7 @@ from runbook.display.text import Row
 from runbook.facts.base import Answer, Read, attempt, fact, readable
 from runbook.facts.fields import TRACEBACK, field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
-from runbook.model.facts import Gap
-from runbook.model.moment import Moment
+from runbook.model import Gap, Moment
 from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000

@@ -8,7 +8,7 @@ from runbook.cloud.failures import CannotRead
 from runbook.display.text import Row
 from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import field, items, mapping, text, time_of
-from runbook.model.moment import Moment
+from runbook.model import Moment
 from runbook.model.rows import OpenIncident
 
 NO_TEXT = "(no text)"

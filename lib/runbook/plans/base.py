@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 from runbook.config.data_file import table
 from runbook.config.request import Request
 from runbook.config.schema import Settings, address_variable
+from runbook.model import Fact, Refused
 from runbook.model.actions import Notify, RunOnce
 from runbook.model.command import command
-from runbook.model.errors import Refused
-from runbook.model.facts import Fact
 from runbook.model.plan import Change, Plan
 
 R = TypeVar("R")

@@ -7,11 +7,8 @@ from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of
 from runbook.display.text import Row
+from runbook.model import Findings, Moment, Refused, Seen
 from runbook.model.actions import RestartService, RouteTraffic, SetJobState, UpdateFunction
-from runbook.model.errors import Refused
-from runbook.model.facts import Seen
-from runbook.model.findings import Findings
-from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Service
 from runbook.plans.base import again, note, refused, row_of, rows_of, run_once, tried

@@ -4,10 +4,8 @@ from dataclasses import replace
 
 from runbook.config.request import Request
 from runbook.config.schema import Settings
+from runbook.model import Findings, Moment, Seen
 from runbook.model.actions import AddVersion, Restart, SetVersionState
-from runbook.model.facts import Seen
-from runbook.model.findings import Findings
-from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Reader
 from runbook.plans.base import again, note, refused, row_of, rows_of, run_once, tried
