@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 from runbook.cloud.client import Cloud
 from runbook.config.schema import Settings
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Read, attempt, fact, readable
 from runbook.facts.fields import TRACEBACK, field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
-from runbook.model import Gap, Moment
+from runbook.model import Gap, Moment, Row
 from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000

@@ -5,10 +5,9 @@ from typing import Any
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import field, items, mapping, text, time_of
-from runbook.model import Moment
+from runbook.model import Moment, Row
 from runbook.model.rows import OpenIncident
 
 NO_TEXT = "(no text)"

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Generic, TypeVar, dataclass_transform
 
-from runbook.display import blocks
-from runbook.display.blocks import Block
+from runbook.display import Block, blocks
 
 R = TypeVar("R")
 INTERNAL = {"internal": True}
