@@ -7,12 +7,9 @@ from pathlib import Path
 from runbook.cloud.client import Cloud
 from runbook.config.load import load_settings
 from runbook.config.request import Request
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Read, fact
+from runbook.model import Gap, Moment, NoRecord, Row
 from runbook.model.actions import UpdateFunction
-from runbook.model.errors import NoRecord
-from runbook.model.facts import Gap
-from runbook.model.moment import Moment
 from runbook.model.rows import Notified, Rehearsed
 from runbook.records.files import json_of
 from runbook.records.journal import rows_of
