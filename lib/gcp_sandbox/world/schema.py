@@ -44,6 +44,10 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {feed: google, of: [Cloud Run], locations: [us-central1], since: 40m, until: 0h, severity: high}
       - {feed: hubspot, of: [CRM API], since: 40m}          # components; and Salesforce's instances, such as NA123
     snapshots: [{age: 24h, keep: 7d}]          # of every table; this is the default; [] is none
+    quotas:                                    # that were exceeded; `held` is an allocation, else a rate each minute
+      - {metric: bigquery.googleapis.com/quota/query/usage, limit_name: QueryUsagePerDay, limit: 1000, used: 1200, since: 40m}
+      - {metric: run.googleapis.com/cpu_allocation, limit_name: CpuAllocPerProjectRegion, location: us-central1, limit: 20000, used: 19500, held: true}
+    web_app: {status: 503}                     # what its page answers, where the inventory has one; default: 200
     buckets: [{name: acme-audit, retention: 30d}]    # besides PROJECT-runbooks; `retention`: not deleted, not replaced
     unreachable: [us-central1]                 # locations that a list over all locations reports as unreachable
     roles: [roles/logging.viewer]              # the caller's only roles (roles.yaml); default: every permission
@@ -275,6 +279,23 @@ class Incident(Part):
     severity: Literal["low", "medium", "high"] = "high"
 
 
+class Quota(Part):
+    """A quota that was exceeded in each minute from `since` to `until`; `used` is in each minute, or held."""
+
+    metric: str
+    limit_name: str
+    location: str = "global"
+    limit: int
+    used: int
+    since: Ago = timedelta(minutes=40)
+    until: Ago = timedelta(0)
+    held: bool = False
+
+
+class WebApp(Part):
+    status: int = 200
+
+
 class Snapshot(Part):
     age: Ago
     keep: Ago = timedelta(days=7)
@@ -329,6 +350,8 @@ class World(Part):
     references: tuple[SecretReference, ...] = ()
     grants: tuple[Grant, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    web_app: WebApp = WebApp()
     snapshots: tuple[Snapshot, ...] = (Snapshot(age="24h"),)
     buckets: tuple[Bucket, ...] = ()
     unreachable: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from runbook.incidents.answer import answer
 from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
+from runbook.incidents.recovery import Short, short
 from runbook.incidents.remedies import FIXES, remedy_steps
 from runbook.incidents.severity import few, severity
 from runbook.model.errors import Refused
@@ -45,7 +46,8 @@ class PageStep(FactRow):
 class Page:
     """A severity, its causes, and the steps for each; `findings` is the same content for the verdict.
 
-    `headroom` compares runs that hit a limit with that limit (see incidents/headroom.py).
+    `headroom` compares runs that hit a limit with that limit, `short` is the data that an outage left short (see
+    incidents/headroom.py and recovery.py).
     """
 
     severity: str
@@ -55,13 +57,14 @@ class Page:
     steps: tuple[PageStep, ...]
     people: tuple[Row, ...]
     headroom: tuple[Headroom, ...] = ()
+    short: tuple[Short, ...] = ()
 
     @property
     def findings(self) -> Findings:
-        """The severity, one finding for each cause, and an unknown for each gap."""
-        if not self.causes and not self.causes.unknowns:
-            return Findings((Finding("cause", "all functions", "no failing function found", "none", Verdict.ok),))
+        """The severity, one finding for each cause, an unknown for each gap, and what is short after a repair."""
         rows = []
+        if not self.causes and not self.causes.unknowns:
+            rows = [Finding("cause", "all functions", "no failing function found", "none", Verdict.ok)]
         if self.causes or self.severity == "unknown":
             verdict = Verdict.alert if self.causes else Verdict.unknown
             rows = [Finding("severity", self.severity, self.why, f"respond by {show(self.answer_by)}", verdict)]
@@ -71,6 +74,8 @@ class Page:
             rows.append(Finding("cause", few(c.functions), said, "none", Verdict.alert, first))
         for g in self.causes.unknowns:
             rows.append(Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next))
+        for s in (s for s in self.short if s.ran_again):
+            rows.append(Finding("data is short", s.function, s.said, "nothing is missing", Verdict.warn, s.command))
         return Findings(tuple(rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -100,6 +105,11 @@ class Page:
         return Shown(blocks.table([s.shown for s in self.steps], "nothing to do"))
 
     @property
+    def what_is_short(self) -> Shown:
+        """The data that is short, with the command that fills it once the cause is gone."""
+        return Shown(blocks.table([s.shown for s in self.short], "nothing is short, as far as the last 48 hours show"))
+
+    @property
     def whom_to_call(self) -> Shown:
         """Contacts by role, and the text of a support case."""
         return Shown(blocks.table(self.people))
@@ -114,7 +124,7 @@ def page(run: Context, seen: Seen) -> Page:
     level, why = severity(causes, facts, run.settings, run.moment)
     by = run.moment.local(began + ANSWER[level])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
-    fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom)) for c in causes)
+    fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom, facts.quotas)) for c in causes)
     steps = [PageStep(c.title, *step, of=c) for c, found in fixes for step in found]
     told = [step.command for step in steps]
     steps = [step for n, step in enumerate(steps) if not step.command or step.command not in told[:n]]
@@ -122,7 +132,8 @@ def page(run: Context, seen: Seen) -> Page:
     if place["incident"] and level in ("P1", "unknown"):
         line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {level} --reason "…"'
         steps.append(PageStep("nobody else can sign now", "open it as on-call; then sign alone", line, "", None))
-    found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), headroom)
+    missing = tuple(short(facts, run.settings, run.moment, place))
+    found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), headroom, missing)
     run.answer = tuple(answer(found))
     again = {"detected_at": run.moment.parameter(began)} if causes else {}
     run.judge("causes", found.findings, *facts, again=again)
@@ -133,7 +144,8 @@ def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
     roles = ["on-call"] if severity in ("P1", "P2") else []
     roles += [FIXES[c.cause]["call"] for c in causes if "call" in FIXES.get(c.cause, {})]
     known = [role for role in dict.fromkeys([*roles, "team-lead"]) if role in settings.contacts]
-    return [{"role": role, "who": settings.contacts[role].who, "for": settings.contacts[role].when} for role in known]
+    found = ((role, settings.contacts[role]) for role in known)
+    return [{"role": role, "who": one.who, "how": one.how, "for": one.when} for role, one in found]
 
 
 def support_case(run: Context, found: Page) -> Shown:

@@ -2,7 +2,7 @@
 
 import re
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,20 +11,29 @@ from runbook.config.schema import Function, Settings
 from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT, Headroom, more
 from runbook.model.command import command
+from runbook.model.facts import Fact
 from runbook.model.moment import Moment
+from runbook.model.rows import Quota
 
 # What to do, the command for it, and the runbook that the command runs; "" if there is none.
 Step = namedtuple("Step", "do line runbook", defaults=("", ""))
 Run = Callable[..., Step]
+_PRODUCTS = table(__file__, "products.yaml")
 FIXES: dict[str, dict[str, Any]] = table(__file__, "fixes.yaml")
 
 
 def remedy_steps(
-    cause: Cause, settings: Settings, moment: Moment, place: Mapping[str, str], headroom: Sequence[Headroom]
+    cause: Cause,
+    settings: Settings,
+    moment: Moment,
+    place: Mapping[str, str],
+    headroom: Sequence[Headroom],
+    quotas: Fact[Quota] | None = None,
 ) -> list[Step]:
     """The fix of a cause, then a retry if needed; only the retry if something changed after the last run.
 
-    `place` has environment, world and incident for the commands; `headroom` are the rows of `headroom_of`.
+    `place` has environment, world and incident for the commands; `headroom` are the rows of `headroom_of`, `quotas` is
+    what Cloud Monitoring says.
     """
 
     def run(do: str, runbook: str, **more: object) -> Step:
@@ -42,7 +51,10 @@ def remedy_steps(
     known = FIXES.get(cause.cause, {})
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
         return again("it changed after its last run: run {} again, and run this page again")
-    fixed = _fix(cause, settings, moment, headroom, run)
+    if cause.cause == "quota":
+        fixed = [*_exceeded(cause, settings, quotas), _quota(cause, moment)]
+    else:
+        fixed = _fix(cause, settings, moment, headroom, run)
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
@@ -50,8 +62,6 @@ def _fix(cause: Cause, settings: Settings, moment: Moment, headroom: Sequence[He
     one = settings.named(cause.functions[0])
     if cause.cause in HIT:
         return [_limit(cause, one, headroom, run)]
-    if cause.cause == "quota":
-        return [_quota(cause, moment)]
     if cause.cause in ("secret", "auth_error"):
         return _credential(cause, one, run)
     if cause.cause == "paused_scheduler" and cause.key != "PAUSED":
@@ -88,6 +98,23 @@ def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Run) 
         return Step(why)
     option = {"memory_limit": "memory", "timeout": "timeout_s"}[cause.cause]
     return run(f"{FIXES[cause.cause]['fix']} ({why})", "deploy", function=one.name, **{option: wanted})
+
+
+def _exceeded(cause: Cause, settings: Settings, quotas: Fact[Quota] | None) -> Iterator[Step]:
+    """The quotas of a Google product that were exceeded, with usage against limit; that none could be seen, if so."""
+    if quotas is None or cause.key not in ("google", *_PRODUCTS["titles"]):
+        return
+    words = _PRODUCTS["words"].get(cause.key, "")
+    ask = f"request more: https://console.cloud.google.com/iam-admin/quotas?project={settings.project}"
+    rows = [r for r in quotas.rows if re.search(words, r.metric)]
+    for row in rows:
+        most = "usage that cannot be compared" if row.used is None else f"{row.used:,} in a {row.per}"
+        limit = "an unknown limit" if row.limit is None else f"a limit of {row.limit:,}"
+        said = f"{row.metric} ({row.limit_name}, {row.location}): {most}, {limit}, last exceeded at {row.last:%H:%M}"
+        yield Step(f"{said}; {ask}")
+    if not rows:
+        why = quotas.gaps[0].why if quotas.gaps else "Cloud Monitoring has no exceeded quota of it"
+        yield Step(f"which quota it is, and its limit, could not be told ({why}); {ask}")
 
 
 def _quota(cause: Cause, moment: Moment) -> Step:

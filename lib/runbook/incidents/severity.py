@@ -33,12 +33,15 @@ def severity(causes: Causes, seen: Evidence, settings: Settings, moment: Moment)
         return "unknown", "no failing function found, but functions or runs could not be read"
     if down & {f.name for f in settings.functions if settings.tables.scores.name in f.tables}:
         return "P2", f"account scoring does not work ({names})"
+    if dead := [c for c in causes if c.detail == "nobody sees the data"]:
+        return "P2", f"{dead[0].functions[0]} does not work: {dead[0].evidence[0]}"
     if systems := _whole_systems(down, settings):
         return "P2", f"no function of {' and '.join(systems)} works: {names}"
     late = old_tables(seen, settings, moment)
     blamed = down.union(*(c.functions for c in causes if c.cause in OF_DATA))
     fed = {t: {f.name for f in settings.functions if t in f.tables} & blamed for t in late}
-    if reason := [f"{t}: {why}" for t, why in late.items() if fed[t]]:
+    shown = {t: f"; {app.name} shows it" for app in [settings.web_app] if app for t in app.reads}
+    if reason := [f"{t}: {why}{shown.get(t, '')}" for t, why in late.items() if fed[t]]:
         return "P2", f"{'; '.join(reason)} ({few(sorted(set().union(*fed.values())))})"
     if down:
         return "P3", f"{len(down)} of {total} functions down: {names}; the data is within its limits"
@@ -83,6 +86,7 @@ def green_but_wrong(
     seen: Evidence, failing: tuple[FailingFunction, ...], settings: Settings, moment: Moment
 ) -> Iterator[Cause]:
     """A cause for each working function that wrote nothing or whose tables are too old, unless what feeds it fails."""
+    yield from _web_app(seen, settings, moment)
     down = {f.function.name for f in failing}
     old = old_tables(seen, settings, moment)
     gone = {name.rsplit(".", 1)[-1] for name in seen.freshness.absent}
@@ -96,14 +100,26 @@ def green_but_wrong(
         if missing := [table for table in function.tables if table in gone]:
             said = f"BigQuery answers that {missing[0]} does not exist"
             yield Cause("table_missing", (function.name,), since, "sure", (said,), missing[0])
-        elif empty := _wrote_nothing(function, good, moment):
+        elif empty := wrote_nothing(function, good, moment):
             yield replace(empty, evidence=(*empty.evidence, *late), confidence="sure" if late else empty.confidence)
         elif late and good and not seen.runs.gaps:
             said = f"{function.name}: its run of {good[0].started_at:%H:%M} succeeded"
             yield Cause("stale_data", (function.name,), since, "sure", (*late, said), function.name)
 
 
-def _wrote_nothing(function: Function, good: list[EtlRun], moment: Moment) -> Cause | None:
+def _web_app(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Cause]:
+    """The web app, if a part of it does not work, or if it shows a table that is too old and that no function writes."""
+    if app := settings.web_app:
+        written = {table for function in settings.functions for table in function.tables}
+        old = {t: why for t, why in old_tables(seen, settings, moment).items() if t in app.reads and t not in written}
+        bad = [row for row in seen.web_app.rows if not row.works]
+        gone = any(row.part == "page" or not app.url for row in bad)  # a service that is not ready may still serve
+        if said := (*(row.said for row in bad), *(f"it shows {t}: {why}" for t, why in old.items())):
+            detail = "nobody sees the data" * gone
+            yield Cause("web_app", (app.name,), moment.at, "sure", said, app.name, detail=detail)
+
+
+def wrote_nothing(function: Function, good: list[EtlRun], moment: Moment) -> Cause | None:
     """Its newest runs wrote no row, nearly all earlier ones did, and that cannot be chance."""
     runs = [r for r in good if r.records is not None]
     empty = list(takewhile(lambda r: r.records == 0, runs))

@@ -187,6 +187,31 @@ class Reader(FactRow):
     pinned: bool = field(metadata=INTERNAL)
 
 
+class WebAppPart(FactRow):
+    """A part of the web app that was asked: its `page` or its `service`; what it said, and whether that is well."""
+
+    part: str
+    said: str
+    works: bool
+
+
+class Quota(FactRow):
+    """A quota of the project that was exceeded, `times` samples of it, the last at `last`.
+
+    `used` is the most in one period of the limit (`per`: minute, day or moment), None if that cannot be compared: the
+    limit is one for each user, of another period, or the usage is not there. `limit` is None if it could not be read.
+    """
+
+    metric: str
+    limit_name: str
+    location: str
+    used: int | None
+    limit: int | None
+    per: str
+    times: int
+    last: datetime
+
+
 class SecretVersion(FactRow):
     secret: str
     version: int
