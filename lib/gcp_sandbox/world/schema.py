@@ -45,8 +45,8 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {feed: hubspot, of: [CRM API], since: 40m}          # components; and Salesforce's instances, such as NA123
     snapshots: [{age: 24h, keep: 7d}]          # of every table; this is the default; [] is none
     quotas:                                    # that were exceeded; `held` is an allocation, else a rate each minute
-      - {metric: bigquery.googleapis.com/quota/query/usage, limit_name: QueryUsagePerDay, limit: 1000, used: 1200, since: 40m}
-      - {metric: run.googleapis.com/cpu_allocation, limit_name: CpuAllocPerProjectRegion, location: us-central1, limit: 20000, used: 19500, held: true}
+      - {metric: bigquery.googleapis.com/quota/query/usage, limit_name: QueryUsagePerDay, limit: 1000, used: 1200}
+      - {metric: run.googleapis.com/cpu_allocation, limit_name: Cpu, limit: 200, used: 199, held: true}
     web_app: {status: 503}                     # what its page answers, where the inventory has one; default: 200
     buckets: [{name: acme-audit, retention: 30d}]    # besides PROJECT-runbooks; `retention`: not deleted, not replaced
     unreachable: [us-central1]                 # locations that a list over all locations reports as unreachable

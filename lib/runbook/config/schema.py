@@ -179,7 +179,7 @@ class Roles(Part):
 
 
 class Contact(Part):
-    """Whom to reach for what: `phone`, `channel` (of a chat) and `link` (a page that calls them) say how; "" if none."""
+    """Whom to reach for what. `phone`, `channel` (of a chat) and `link` (a page that calls them) say how."""
 
     who: str
     when: str
@@ -192,7 +192,7 @@ class Contact(Part):
 
 
 class WebApp(Part):
-    """What people see of the data: its name, and one or both of `url` (asked without credentials) and `service`.
+    """What people see of the data. `url` is asked without credentials: well is 200, and 401 or 403 to ask to sign in.
 
     `service` is its Cloud Run service in the region; `reads` are the tables of the main dataset that it shows.
     """
@@ -201,12 +201,6 @@ class WebApp(Part):
     url: Link = ""
     service: OptionalName = ""
     reads: list[Identifier] = Field([])
-
-    @model_validator(mode="after")
-    def _can_be_seen(self) -> Self:
-        if not (self.url or self.service or self.reads):
-            raise ValueError("name its url, its service or the tables that it reads")
-        return self
 
 
 class Settings(Part):
@@ -269,10 +263,8 @@ class Settings(Part):
         """The full name of a resource of its region, such as one of `jobs`."""
         return f"projects/{self.project}/locations/{self.region}/{kind}/{name}"
 
-    @property
-    def pages(self) -> list[str]:
-        """The URLs outside Google's APIs that are read, without credentials: status pages and the web app."""
-        return [*self.feeds.values(), *([self.web_app.url] if self.web_app and self.web_app.url else [])]
+    # The addresses outside Google's APIs that are read, without credentials: status pages, and the web app's page.
+    pages = property(lambda self: self.feeds | ({self.web_app.name: self.web_app.url} if self.web_app else {}))
 
     # The cost cap in bytes.
     cost_cap = property(lambda self: int(self.cost_cap_gib * 2**30))

@@ -13,4 +13,3 @@ from runbook.facts.records import notified, rehearsal
 from runbook.facts.secrets import access, secrets, users, versions
 from runbook.facts.status_pages import feeds
 from runbook.facts.tables import copies, schema, snapshots, tables
-from runbook.facts.web_app import web_app

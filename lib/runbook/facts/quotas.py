@@ -1,12 +1,12 @@
 """Quotas of Google's APIs that were exceeded, with usage against limit (guide: Quota exceeded).
 
-From Cloud Monitoring: https://cloud.google.com/monitoring/alerts/using-quota-metrics names the metrics and the resource,
+From Cloud Monitoring: https://cloud.google.com/monitoring/alerts/using-quota-metrics has the metrics and the resource,
 https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.timeSeries/list the request, which takes one metric.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, namedtuple
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +24,7 @@ HOURS = 25  # limits are written once a day
 _EXCEEDED, _LIMIT, _RATE, _HELD = "quota/exceeded", "quota/limit", "quota/rate/net_usage", "quota/allocation/usage"
 # How the points of so many seconds become one.
 _BY = {_EXCEEDED: (3600, "COUNT_TRUE"), _LIMIT: (HOURS * 3600, "MAX"), _RATE: (60, "SUM"), _HELD: (HOURS * 3600, "MAX")}
-_Series = tuple[str, str, str, str, list[tuple[datetime, int]]]  # kind, metric, limit's name, location, its points
+_Point = namedtuple("_Point", "kind metric limit_name location at value")
 
 
 @fact
@@ -41,60 +41,53 @@ def quotas(cloud: Cloud, moment: Moment) -> Read:
         if names := ", ".join(f'"{name}"' for name in only):
             wanted += f" AND metric.labels.quota_metric=one_of({names})"
         times = {"interval.startTime": f"{moment.ago(HOURS):%FT%TZ}", "interval.endTime": f"{moment.at:%FT%TZ}"}
-        seconds, how = _BY[kind]
-        by = {"aggregation.alignmentPeriod": f"{seconds}s", "aggregation.perSeriesAligner": f"ALIGN_{how}"}
+        by = {
+            "aggregation.alignmentPeriod": f"{_BY[kind][0]}s",
+            "aggregation.perSeriesAligner": f"ALIGN_{_BY[kind][1]}",
+        }
         return {"filter": wanted, **times, **by, "pageSize": 50_000}
 
     def one(kind: str, only: Iterable[str] = ()) -> Answer:
-        found = list[_Series]()
+        found = list[_Point]()
         for page in cloud.pages("monitoring", path, **query(kind, only)):
             if items(page, "executionErrors") or items(page, "unreachable"):
                 raise CannotRead("Cloud Monitoring says that its answer is incomplete", "run again.")
-            found += (_series(kind, s) for s in objects(page, "timeSeries"))
-        return Answer(found)
+            found += (_point(kind, s, p) for s in objects(page, "timeSeries") for p in items(s, "points"))
+        return Answer([point for point in found if point.at])
 
     def see() -> Answer:
-        hit = [(s, [at for at, times in s[-1] if times], sum(n for _, n in s[-1])) for s in one(_EXCEEDED).rows]
-        newest = sorted((h for h in hit if h[1]), key=lambda h: max(h[1]), reverse=True)
-        names = sorted({series[1] for series, *_ in newest[:MOST]})
-        more = each((_LIMIT, _RATE, _HELD), lambda kind: one(kind, names), "{} of quotas".format) if names else Answer(())
+        hits = sorted((p for p in one(_EXCEEDED).rows if p.value), key=lambda p: p.at, reverse=True)
+        keys = list(dict.fromkeys(p[1:4] for p in hits))
+        names = sorted({metric for metric, *_ in keys[:MOST]})
+        kinds = (_LIMIT, _RATE, _HELD) if names else ()
+        more = each(kinds, lambda kind: one(kind, names), "{} of quotas".format)
         known = list(more.rows)
-        rows = [Quota(*s[1:4], *_usage(*s[1:4], known), times, max(ats)) for s, ats, times in newest[:MOST]]
-        return Answer(rows, len(newest) > MOST, more.gaps)
+        return Answer(
+            [_quota([p for p in hits if p[1:4] == key], known) for key in keys[:MOST]], len(keys) > MOST, more.gaps
+        )
 
-    line = 'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" '
-    return Read("quotas", f"{line}'https://monitoring.googleapis.com/{path}?{urlencode(query(_EXCEEDED))}'", see)
-
-
-def _series(kind: str, found: Any) -> _Series:
-    """One time series; a point without a time is left out."""
-    labels = (text(found, "metric", "labels", "quota_metric") or "unnamed", text(found, "metric", "labels", "limit_name"))
-    points = ((time_of(p, "interval", "endTime"), _value(p)) for p in items(found, "points"))
-    return kind, *labels, text(found, "resource", "labels", "location"), [(at, n) for at, n in points if at]
+    line = f'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" \'https://monitoring.googleapis.com/{path}'
+    return Read("quotas", f"{line}?{urlencode(query(_EXCEEDED))}'", see)
 
 
-def _value(point: Any) -> int:
-    """The value of a point as a whole number: int64 is a text, and true is one."""
-    given = next((v for v in mapping(point, "value").values() if v is not None), 0)
-    return number({"it": int(given) if isinstance(given, bool) else given}, "it")
+def _point(kind: str, series: Any, point: Any) -> _Point:
+    """A point with the labels of its series; its value as a whole number (true is one), its time None if unreadable."""
+    labels = (text(series, "metric", "labels", name) for name in ("quota_metric", "limit_name"))
+    given = next(iter(mapping(point, "value").values()), 0)
+    value = number({"it": int(given) if isinstance(given, bool) else given}, "it")
+    return _Point(
+        kind, *labels, text(series, "resource", "labels", "location"), time_of(point, "interval", "endTime"), value
+    )
 
 
-def _usage(metric: str, limit_name: str, location: str, known: list[_Series]) -> tuple[int | None, int | None, str]:
-    """The most that was used in a period of a limit, the limit, and the period; see `Quota`."""
-
-    def mine(kind: str, name: str = "") -> Iterator[tuple[datetime, int]]:
-        found = (s for s in known if s[:2] == (kind, metric) and s[3] == location and (not name or s[2] == name))
-        return (point for series in found for point in series[-1])
-
-    limit = max((n for _, n in mine(_LIMIT, limit_name)), default=None)
-    name = limit_name.lower()
-    minutes, held = Counter[datetime](), max((n for _, n in mine(_HELD)), default=None)
-    for at, count in mine(_RATE):
-        minutes[at] += count
-    if "user" in name or not (minutes or held is not None):
-        return None, limit, ""
-    if held is not None and not minutes:
-        return held, limit, "moment"
-    per = next((p for p in ("minute", "day") if re.search(f"per-?{p}", name)), "")
-    used = {"minute": max(minutes.values()), "day": minutes.total()}
-    return used.get(per), limit, per
+def _quota(hits: Sequence[_Point], known: Sequence[_Point]) -> Quota:
+    """A quota from the points at which it was exceeded, newest first, and from those of usage and limits; see `Quota`."""
+    key, minutes = hits[0][1:4], Counter[datetime]()
+    mine = [p for p in known if p[1:4] in (key, (key[0], "", key[2]))]  # usage has no name of a limit
+    for point in (p for p in mine if p.kind == _RATE):
+        minutes[point.at] += point.value
+    held, limit = (max((p.value for p in mine if p.kind == kind), default=None) for kind in (_HELD, _LIMIT))
+    used = {"minute": max(minutes.values()), "day": minutes.total()} if minutes else {"moment": held}
+    fits = (per for per in used if per == "moment" or re.search(f"per.?{per}", key[1].lower()))
+    per = "" if "user" in key[1].lower() else next(fits, "")
+    return Quota(*key, used.get(per), limit, per, sum(p.value for p in hits), hits[0].at)

@@ -1,4 +1,4 @@
-"""Open incidents on the status pages of the system's dependencies (guide: P1 Playbook)."""
+"""Open incidents on the status pages of the system's dependencies, and of the web app (guide: P1 Playbook)."""
 
 import re
 from typing import Any
@@ -12,15 +12,28 @@ from runbook.model.moment import Moment
 from runbook.model.rows import OpenIncident
 
 NO_TEXT = "(no text)"
+# Of a service; one that is being changed still serves (https://cloud.google.com/run/docs/reference/rest/v2/Condition).
+_READY = ("CONDITION_SUCCEEDED", "CONDITION_PENDING", "CONDITION_RECONCILING")
 
 
 @fact
 def feeds(cloud: Cloud, moment: Moment) -> Read:
-    """Every open incident; a feed that does not answer is a gap."""
-    urls = cloud.settings.feeds
+    """Every open incident; a feed that does not answer is a gap.
+
+    Of the web app in params, its page and its service are asked, too: a row says what does not work.
+    """
+    app, urls = cloud.settings.web_app, {name: url for name, url in cloud.settings.pages.items() if url}
+    service = cloud.settings.resource("services", app.service) if app and app.service else ""
 
     def one(name: str) -> Answer:
+        if name == service:
+            ready = mapping(cloud.get("run", f"v2/{service}"), "terminalCondition")
+            said = f"its service is not ready: {text(ready, 'message') or text(ready, 'state') or 'no state'}"
+            return _of_web_app(app.name, said, "medium", text(ready, "state") in _READY)
         answer = cloud.public.get(urls[name], timeout=5)
+        if app and name == app.name:
+            works = answer.ok or answer.status_code in (401, 403)
+            return _of_web_app(name, f"its page answers {answer.status_code}", "high", works)
         answer.raise_for_status()
         try:
             return Answer(_open(name, answer.json()))
@@ -28,7 +41,12 @@ def feeds(cloud: Cloud, moment: Moment) -> Read:
             raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
     line = "\n".join(f"curl -s {url}" for url in urls.values())
-    return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), no_history_of="a status page")
+    asked = [*urls, *([service] if service else [])]
+    return Read("dependencies", line, lambda: each(asked, one, "status of {}".format), no_history_of="a status page")
+
+
+def _of_web_app(name: str, said: str, severity: str, works: bool) -> Answer:
+    return Answer([] if works else [OpenIncident(name, said, "web app", (), None, severity)])
 
 
 def _open(feed: str, answer: Any) -> list[OpenIncident]:

@@ -30,7 +30,7 @@ _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateServic
 _STATES = {"FAILED": ("not deployed", "the deployment failed"), "DELETING": ("gone", "being deleted")}
 
 # The facts of a diagnosis.
-Evidence = namedtuple("Evidence", "functions runs logs changes secrets jobs feeds freshness scores quotas web_app")
+Evidence = namedtuple("Evidence", "functions runs logs changes secrets jobs feeds freshness scores quotas")
 
 
 # A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too.

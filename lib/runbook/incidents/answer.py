@@ -31,7 +31,8 @@ def answer(page: Any) -> Iterator[str]:
     if page.short:
         yield f"data is short: {few([table for row in page.short for table in row.tables or (row.function,)])}"
     for row in [row for row in page.short if row.ran_again][:MOST]:
-        yield f"   {row.function} ran again at {row.ran_again:%H:%M}, but {row.said}"
-        yield f"   next: {row.command}"
+        yield f"   {row.function} ran again at {row.ran_again:%H:%M}, but {row.said}: {row.command or 'wait'}"
     if page.causes and page.people:
-        yield "call: " + "; ".join(f"{row['who']} ({', '.join(filter(None, (row['role'], row['how'])))})" for row in page.people)
+        yield "call: " + "; ".join(
+            f"{row['who']} ({', '.join(filter(None, (row['role'], row['how'])))})" for row in page.people
+        )

@@ -16,7 +16,7 @@ from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
 from runbook.incidents.recovery import Short, short
-from runbook.incidents.remedies import FIXES, remedy_steps
+from runbook.incidents.remedies import FIXES, exceeded, remedy_steps
 from runbook.incidents.severity import few, severity
 from runbook.model.errors import Refused
 from runbook.model.facts import Seen, Shown
@@ -123,11 +123,12 @@ def page(run: Context, seen: Seen) -> Page:
     began = moment_of(run.request.values.get("detected_at", ""), run.moment.at, run.settings.zone).at
     level, why = severity(causes, facts, run.settings, run.moment)
     by = run.moment.local(began + ANSWER[level])
-    place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
-    fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom, facts.quotas)) for c in causes)
-    steps = [PageStep(c.title, *step, of=c) for c, found in fixes for step in found]
-    told = [step.command for step in steps]
-    steps = [step for n, step in enumerate(steps) if not step.command or step.command not in told[:n]]
+    place = {key: run.request.values.get(key, "") for key in ("environment", "world", "function", "incident")}
+    fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom)) for c in causes)
+    told = ((c, (*exceeded(c, run.settings, facts.quotas), *found)) for c, found in fixes)
+    steps = [PageStep(c.title, *step, of=c) for c, found in told for step in found]
+    lines = [step.command for step in steps]
+    steps = [step for n, step in enumerate(steps) if not step.command or step.command not in lines[:n]]
     steps += [PageStep(f"could not read {g.subject}", g.next, "", "", None) for g in causes.unknowns if g.next]
     if place["incident"] and level in ("P1", "unknown"):
         line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {level} --reason "…"'

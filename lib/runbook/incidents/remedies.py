@@ -23,17 +23,11 @@ FIXES: dict[str, dict[str, Any]] = table(__file__, "fixes.yaml")
 
 
 def remedy_steps(
-    cause: Cause,
-    settings: Settings,
-    moment: Moment,
-    place: Mapping[str, str],
-    headroom: Sequence[Headroom],
-    quotas: Fact[Quota] | None = None,
+    cause: Cause, settings: Settings, moment: Moment, place: Mapping[str, str], headroom: Sequence[Headroom]
 ) -> list[Step]:
     """The fix of a cause, then a retry if needed; only the retry if something changed after the last run.
 
-    `place` has environment, world and incident for the commands; `headroom` are the rows of `headroom_of`, `quotas` is
-    what Cloud Monitoring says.
+    `place` has environment, world and incident for the commands; `headroom` are the rows of `headroom_of`.
     """
 
     def run(do: str, runbook: str, **more: object) -> Step:
@@ -51,10 +45,7 @@ def remedy_steps(
     known = FIXES.get(cause.cause, {})
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
         return again("it changed after its last run: run {} again, and run this page again")
-    if cause.cause == "quota":
-        fixed = [*_exceeded(cause, settings, quotas), _quota(cause, moment)]
-    else:
-        fixed = _fix(cause, settings, moment, headroom, run)
+    fixed = _fix(cause, settings, moment, headroom, run)
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
@@ -62,6 +53,8 @@ def _fix(cause: Cause, settings: Settings, moment: Moment, headroom: Sequence[He
     one = settings.named(cause.functions[0])
     if cause.cause in HIT:
         return [_limit(cause, one, headroom, run)]
+    if cause.cause == "quota":
+        return [_quota(cause, moment)]
     if cause.cause in ("secret", "auth_error"):
         return _credential(cause, one, run)
     if cause.cause == "paused_scheduler" and cause.key != "PAUSED":
@@ -100,21 +93,19 @@ def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Run) 
     return run(f"{FIXES[cause.cause]['fix']} ({why})", "deploy", function=one.name, **{option: wanted})
 
 
-def _exceeded(cause: Cause, settings: Settings, quotas: Fact[Quota] | None) -> Iterator[Step]:
-    """The quotas of a Google product that were exceeded, with usage against limit; that none could be seen, if so."""
-    if quotas is None or cause.key not in ("google", *_PRODUCTS["titles"]):
-        return
-    words = _PRODUCTS["words"].get(cause.key, "")
-    ask = f"request more: https://console.cloud.google.com/iam-admin/quotas?project={settings.project}"
-    rows = [r for r in quotas.rows if re.search(words, r.metric)]
-    for row in rows:
-        most = "usage that cannot be compared" if row.used is None else f"{row.used:,} in a {row.per}"
-        limit = "an unknown limit" if row.limit is None else f"a limit of {row.limit:,}"
-        said = f"{row.metric} ({row.limit_name}, {row.location}): {most}, {limit}, last exceeded at {row.last:%H:%M}"
-        yield Step(f"{said}; {ask}")
-    if not rows:
-        why = quotas.gaps[0].why if quotas.gaps else "Cloud Monitoring has no exceeded quota of it"
-        yield Step(f"which quota it is, and its limit, could not be told ({why}); {ask}")
+def exceeded(cause: Cause, settings: Settings, quotas: Fact[Quota]) -> Iterator[Step]:
+    """For a quota of Google: each of that product that was exceeded, with usage, limit and where to request more."""
+    if cause.cause == "quota" and cause.key in ("google", *_PRODUCTS["titles"]):
+        ask = f"request more: https://console.cloud.google.com/iam-admin/quotas?project={settings.project}"
+        rows = [r for r in quotas.rows if re.search(_PRODUCTS["words"].get(cause.key, ""), r.metric)]
+        for row in rows:
+            used = "usage unknown" if row.used is None else f"{row.used:,} used in a {row.per}"
+            limit = "limit unknown" if row.limit is None else f"the limit is {row.limit:,}"
+            said = f"{row.metric}, {row.limit_name} ({row.location}): {used}, {limit}, last exceeded {row.last:%H:%M}"
+            yield Step(f"{said}; {ask}")
+        if not rows:
+            why = quotas.gaps[0].why if quotas.gaps else "Cloud Monitoring has none of it that was exceeded"
+            yield Step(f"which quota, its usage and its limit are unknown ({why}); {ask}")
 
 
 def _quota(cause: Cause, moment: Moment) -> Step:

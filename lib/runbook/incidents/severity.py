@@ -33,15 +33,14 @@ def severity(causes: Causes, seen: Evidence, settings: Settings, moment: Moment)
         return "unknown", "no failing function found, but functions or runs could not be read"
     if down & {f.name for f in settings.functions if settings.tables.scores.name in f.tables}:
         return "P2", f"account scoring does not work ({names})"
-    if dead := [c for c in causes if c.detail == "nobody sees the data"]:
+    if dead := [c for c in causes if (c.cause, c.detail) == ("web_app", "down")]:
         return "P2", f"{dead[0].functions[0]} does not work: {dead[0].evidence[0]}"
     if systems := _whole_systems(down, settings):
         return "P2", f"no function of {' and '.join(systems)} works: {names}"
     late = old_tables(seen, settings, moment)
     blamed = down.union(*(c.functions for c in causes if c.cause in OF_DATA))
     fed = {t: {f.name for f in settings.functions if t in f.tables} & blamed for t in late}
-    shown = {t: f"; {app.name} shows it" for app in [settings.web_app] if app for t in app.reads}
-    if reason := [f"{t}: {why}{shown.get(t, '')}" for t, why in late.items() if fed[t]]:
+    if reason := [f"{t}: {why}" for t, why in late.items() if fed[t]]:
         return "P2", f"{'; '.join(reason)} ({few(sorted(set().union(*fed.values())))})"
     if down:
         return "P3", f"{len(down)} of {total} functions down: {names}; the data is within its limits"
@@ -108,15 +107,14 @@ def green_but_wrong(
 
 
 def _web_app(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Cause]:
-    """The web app, if a part of it does not work, or if it shows a table that is too old and that no function writes."""
+    """The web app as a symptom, after all causes: it does not work, or a table that it shows is too old."""
     if app := settings.web_app:
-        written = {table for function in settings.functions for table in function.tables}
-        old = {t: why for t, why in old_tables(seen, settings, moment).items() if t in app.reads and t not in written}
-        bad = [row for row in seen.web_app.rows if not row.works]
-        gone = any(row.part == "page" or not app.url for row in bad)  # a service that is not ready may still serve
-        if said := (*(row.said for row in bad), *(f"it shows {t}: {why}" for t, why in old.items())):
-            detail = "nobody sees the data" * gone
-            yield Cause("web_app", (app.name,), moment.at, "sure", said, app.name, detail=detail)
+        bad = [row for row in seen.feeds.rows if row.feed == app.name]
+        old = [f"it shows {t}: {why}" for t, why in old_tables(seen, settings, moment).items() if t in app.reads]
+        detail = "down" if any(row.severity == "high" for row in bad) else ""
+        gone = ["its service does not exist"] * bool(seen.feeds.absent)
+        if said := (*(row.title for row in bad), *gone, *old):
+            yield Cause("web_app", (app.name,), moment.at, "sure", said, app.name, detail=detail, second=not detail)
 
 
 def wrote_nothing(function: Function, good: list[EtlRun], moment: Moment) -> Cause | None:

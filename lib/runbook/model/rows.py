@@ -187,14 +187,6 @@ class Reader(FactRow):
     pinned: bool = field(metadata=INTERNAL)
 
 
-class WebAppPart(FactRow):
-    """A part of the web app that was asked: its `page` or its `service`; what it said, and whether that is well."""
-
-    part: str
-    said: str
-    works: bool
-
-
 class Quota(FactRow):
     """A quota of the project that was exceeded, `times` samples of it, the last at `last`.
 
