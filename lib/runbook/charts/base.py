@@ -35,7 +35,7 @@ class Chart:
 
 
 def draw_bars(axes: Axes, bars: Bars, limit: float, label: str, above: bool = False) -> None:
-    """Horizontal bars, the first at the top, and their limit. Each has a name, a length, a label and whether it is bad.
+    """Horizontal bars, the first at the top, and their limit: of each its name, length, label and whether it is bad.
 
     `above`: name and label are above the bar, for a chart that is read on a phone.
     """

@@ -24,6 +24,7 @@ HOURS = 25  # limits are written once a day
 _EXCEEDED, _LIMIT, _RATE, _HELD = "quota/exceeded", "quota/limit", "quota/rate/net_usage", "quota/allocation/usage"
 # How the points of so many seconds become one.
 _BY = {_EXCEEDED: (3600, "COUNT_TRUE"), _LIMIT: (HOURS * 3600, "MAX"), _RATE: (60, "SUM"), _HELD: (HOURS * 3600, "MAX")}
+KINDS = (_LIMIT, _RATE, _HELD)  # what is read of those that were exceeded
 _Point = namedtuple("_Point", "kind metric limit_name location at value")
 
 
@@ -59,29 +60,29 @@ def quotas(cloud: Cloud, moment: Moment) -> Read:
         hits = sorted((p for p in one(_EXCEEDED).rows if p.value), key=lambda p: p.at, reverse=True)
         keys = list(dict.fromkeys(p[1:4] for p in hits))
         names = sorted({metric for metric, *_ in keys[:MOST]})
-        kinds = (_LIMIT, _RATE, _HELD) if names else ()
-        more = each(kinds, lambda kind: one(kind, names), "{} of quotas".format)
-        known = list(more.rows)
-        return Answer(
-            [_quota([p for p in hits if p[1:4] == key], known) for key in keys[:MOST]], len(keys) > MOST, more.gaps
-        )
+        more = each(KINDS if names else (), lambda kind: one(kind, names), "{} of quotas".format)
+        rows = [_quota([p for p in hits if p[1:4] == key], list(more.rows)) for key in keys[:MOST]]
+        return Answer(rows, len(keys) > MOST, more.gaps)
 
-    line = f'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" \'https://monitoring.googleapis.com/{path}'
+    line = 'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" '
+    line += f"'https://monitoring.googleapis.com/{path}"
     return Read("quotas", f"{line}?{urlencode(query(_EXCEEDED))}'", see)
 
 
 def _point(kind: str, series: Any, point: Any) -> _Point:
     """A point with the labels of its series; its value as a whole number (true is one), its time None if unreadable."""
-    labels = (text(series, "metric", "labels", name) for name in ("quota_metric", "limit_name"))
+    names = (
+        ("metric", "labels", "quota_metric"),
+        ("metric", "labels", "limit_name"),
+        ("resource", "labels", "location"),
+    )
     given = next(iter(mapping(point, "value").values()), 0)
     value = number({"it": int(given) if isinstance(given, bool) else given}, "it")
-    return _Point(
-        kind, *labels, text(series, "resource", "labels", "location"), time_of(point, "interval", "endTime"), value
-    )
+    return _Point(kind, *(text(series, *path) for path in names), time_of(point, "interval", "endTime"), value)
 
 
 def _quota(hits: Sequence[_Point], known: Sequence[_Point]) -> Quota:
-    """A quota from the points at which it was exceeded, newest first, and from those of usage and limits; see `Quota`."""
+    """A quota from the points at which it was exceeded, newest first, and from the known ones of usage and limits."""
     key, minutes = hits[0][1:4], Counter[datetime]()
     mine = [p for p in known if p[1:4] in (key, (key[0], "", key[2]))]  # usage has no name of a limit
     for point in (p for p in mine if p.kind == _RATE):

@@ -29,11 +29,12 @@ def feeds(cloud: Cloud, moment: Moment) -> Read:
         if name == service:
             ready = mapping(cloud.get("run", f"v2/{service}"), "terminalCondition")
             said = f"its service is not ready: {text(ready, 'message') or text(ready, 'state') or 'no state'}"
-            return _of_web_app(app.name, said, "medium", text(ready, "state") in _READY)
+            shown = (app.name, said, "web app", (), None, "medium")
+            return Answer([] if text(ready, "state") in _READY else [OpenIncident(*shown)])
         answer = cloud.public.get(urls[name], timeout=5)
         if app and name == app.name:
-            works = answer.ok or answer.status_code in (401, 403)
-            return _of_web_app(name, f"its page answers {answer.status_code}", "high", works)
+            shown = (name, f"its page answers {answer.status_code}", "web app", (), None, "high")
+            return Answer([] if answer.ok or answer.status_code in (401, 403) else [OpenIncident(*shown)])
         answer.raise_for_status()
         try:
             return Answer(_open(name, answer.json()))
@@ -41,12 +42,13 @@ def feeds(cloud: Cloud, moment: Moment) -> Read:
             raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
     line = "\n".join(f"curl -s {url}" for url in urls.values())
-    asked = [*urls, *([service] if service else [])]
-    return Read("dependencies", line, lambda: each(asked, one, "status of {}".format), no_history_of="a status page")
-
-
-def _of_web_app(name: str, said: str, severity: str, works: bool) -> Answer:
-    return Answer([] if works else [OpenIncident(name, said, "web app", (), None, severity)])
+    asked = [*urls, service]
+    return Read(
+        "dependencies",
+        line,
+        lambda: each(filter(None, asked), one, "status of {}".format),
+        no_history_of="a status page",
+    )
 
 
 def _open(feed: str, answer: Any) -> list[OpenIncident]:

@@ -19,7 +19,7 @@ from runbook.incidents.recovery import Short, short
 from runbook.incidents.remedies import FIXES, exceeded, remedy_steps
 from runbook.incidents.severity import few, severity
 from runbook.model.errors import Refused
-from runbook.model.facts import Seen, Shown
+from runbook.model.facts import Fact, Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Plan
@@ -56,8 +56,8 @@ class Page:
     causes: Causes
     steps: tuple[PageStep, ...]
     people: tuple[Row, ...]
+    short: Fact[Short]
     headroom: tuple[Headroom, ...] = ()
-    short: tuple[Short, ...] = ()
 
     @property
     def findings(self) -> Findings:
@@ -74,7 +74,7 @@ class Page:
             rows.append(Finding("cause", few(c.functions), said, "none", Verdict.alert, first))
         for g in self.causes.unknowns:
             rows.append(Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next))
-        for s in (s for s in self.short if s.ran_again):
+        for s in (s for s in self.short.rows if s.ran_again):
             rows.append(Finding("data is short", s.function, s.said, "nothing is missing", Verdict.warn, s.command))
         return Findings(tuple(rows))
 
@@ -99,20 +99,9 @@ class Page:
         notes = ("all contacts in `notify` were already notified.",) if request.notify and not changes else ()
         return replace(plan, changes=changes, notes=notes)
 
-    @property
-    def what_next(self) -> Shown:
-        """The steps, one in each row, with commands to copy."""
-        return Shown(blocks.table([s.shown for s in self.steps], "nothing to do"))
-
-    @property
-    def what_is_short(self) -> Shown:
-        """The data that is short, with the command that fills it once the cause is gone."""
-        return Shown(blocks.table([s.shown for s in self.short], "nothing is short, as far as the last 48 hours show"))
-
-    @property
-    def whom_to_call(self) -> Shown:
-        """Contacts by role, and the text of a support case."""
-        return Shown(blocks.table(self.people))
+    # The steps, one in each row, with commands to copy; and the contacts by role.
+    what_next = property(lambda self: Shown(blocks.table([s.shown for s in self.steps], "nothing to do")))
+    whom_to_call = property(lambda self: Shown(blocks.table(self.people)))
 
 
 def page(run: Context, seen: Seen) -> Page:
@@ -133,8 +122,9 @@ def page(run: Context, seen: Seen) -> Page:
     if place["incident"] and level in ("P1", "unknown"):
         line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {level} --reason "…"'
         steps.append(PageStep("nobody else can sign now", "open it as on-call; then sign alone", line, "", None))
-    missing = tuple(short(facts, run.settings, run.moment, place))
-    found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), headroom, missing)
+    rows = tuple(short(facts, run.settings, run.moment, place))
+    missing = Fact("data that is short", rows, "", run.moment.at, gaps=facts.runs.gaps, zone=run.moment.zone)
+    found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), missing, headroom)
     run.answer = tuple(answer(found))
     again = {"detected_at": run.moment.parameter(began)} if causes else {}
     run.judge("causes", found.findings, *facts, again=again)
