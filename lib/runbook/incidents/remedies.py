@@ -46,6 +46,8 @@ def remedy_steps(
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
         return again("it changed after its last run: run {} again, and run this page again")
     fixed = _fix(cause, settings, moment, headroom, run)
+    if cause.cause == "unknown" and "has no end" in cause.evidence[0]:
+        fixed += again("its time limit has passed: if nothing says why it hangs, run {} again")
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
