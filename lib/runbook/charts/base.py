@@ -35,7 +35,7 @@ class Chart:
 
 
 def draw_bars(axes: Axes, bars: Bars, limit: float, label: str, above: bool = False) -> None:
-    """Horizontal bars, the first at the top, and their limit: of each its name, length, label and whether it is bad.
+    """Horizontal bars, the first at the top, and their limit: of each its name, length, label and if it is bad.
 
     `above`: name and label are above the bar, for a chart that is read on a phone.
     """
@@ -57,9 +57,9 @@ def draw_bars(axes: Axes, bars: Bars, limit: float, label: str, above: bool = Fa
 def chart(
     title: str, fact: Fact, rows: Sequence[Row], paint: Paint, empty: str = "no rows to plot", **size: float
 ) -> Chart:
-    """A chart that `paint` draws; without rows, a sentence that says why. `size`: height and width, in inches, and left.
+    """A chart that `paint` draws; without rows, a sentence that says why. `size`: height and width in inches, left.
 
-    A chart that is 5.2 wide has texts that can be read on a phone, where it is 3.6 wide; its legend has a row of its own.
+    One that is 5.2 wide can be read on a phone, where it is 3.6 wide; its legend has a row of its own.
     """
     if not rows:
         return Chart(title, rows, why="could not be read" if fact.gaps else empty)

@@ -1,8 +1,4 @@
-"""Quotas of Google's APIs that were exceeded, with usage against limit (guide: Quota exceeded).
-
-From Cloud Monitoring: https://cloud.google.com/monitoring/alerts/using-quota-metrics has the metrics and the resource,
-https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.timeSeries/list the request, which takes one metric.
-"""
+"""Exceeded quotas of Google's APIs, with usage against limit, from Cloud Monitoring (guide: Quota exceeded)."""
 
 import re
 from collections import Counter, namedtuple
@@ -14,17 +10,17 @@ from urllib.parse import urlencode
 from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
+from runbook.config.data_file import table
 from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import items, mapping, number, text, time_of
 from runbook.model.moment import Moment
 from runbook.model.rows import Quota
 
 MOST = 5  # quotas whose usage is read: those that were exceeded last
-HOURS = 25  # limits are written once a day
-_EXCEEDED, _LIMIT, _RATE, _HELD = "quota/exceeded", "quota/limit", "quota/rate/net_usage", "quota/allocation/usage"
-# How the points of so many seconds become one.
-_BY = {_EXCEEDED: (3600, "COUNT_TRUE"), _LIMIT: (HOURS * 3600, "MAX"), _RATE: (60, "SUM"), _HELD: (HOURS * 3600, "MAX")}
-KINDS = (_LIMIT, _RATE, _HELD)  # what is read of those that were exceeded
+HOURS = 25
+_DATA = table(__file__, "quotas.yaml")
+_EXCEEDED, *KINDS = _DATA["aligned"]
+_LIMIT, _RATE, _HELD = KINDS  # what is read of those that were exceeded
 _Point = namedtuple("_Point", "kind metric limit_name location at value")
 
 
@@ -34,19 +30,16 @@ def quotas(cloud: Cloud, moment: Moment) -> Read:
 
     That there is no row does not say that none was exceeded: some APIs write no quota metrics.
     """
-    path = f"v3/projects/{cloud.settings.project}/timeSeries"
+    project = cloud.settings.project
+    path = f"v3/projects/{project}/timeSeries"
 
     def query(kind: str, only: Iterable[str] = ()) -> dict[str, Any]:
-        wanted = f'metric.type="serviceruntime.googleapis.com/{kind}" AND resource.type="consumer_quota"'
-        wanted += f' AND resource.labels.project_id="{cloud.settings.project}"'  # others may be in its metrics scope
-        if names := ", ".join(f'"{name}"' for name in only):
-            wanted += f" AND metric.labels.quota_metric=one_of({names})"
+        names = ", ".join(f'"{name}"' for name in only)
+        wanted = _DATA["filter"].format(kind=kind, project=project) + _DATA["only"].format(names=names) * bool(names)
+        by = dict(zip(("alignmentPeriod", "perSeriesAligner"), _DATA["aligned"][kind], strict=True))
+        asked = {f"aggregation.{key}": value for key, value in by.items()} | {"filter": wanted, "pageSize": 50_000}
         times = {"interval.startTime": f"{moment.ago(HOURS):%FT%TZ}", "interval.endTime": f"{moment.at:%FT%TZ}"}
-        by = {
-            "aggregation.alignmentPeriod": f"{_BY[kind][0]}s",
-            "aggregation.perSeriesAligner": f"ALIGN_{_BY[kind][1]}",
-        }
-        return {"filter": wanted, **times, **by, "pageSize": 50_000}
+        return asked | times
 
     def one(kind: str, only: Iterable[str] = ()) -> Answer:
         found = list[_Point]()
@@ -65,20 +58,15 @@ def quotas(cloud: Cloud, moment: Moment) -> Read:
         return Answer(rows, len(keys) > MOST, more.gaps)
 
     line = 'curl -s -H "Authorization: Bearer $(gcloud auth print-access-token)" '
-    line += f"'https://monitoring.googleapis.com/{path}"
-    return Read("quotas", f"{line}?{urlencode(query(_EXCEEDED))}'", see)
+    line += f"'https://monitoring.googleapis.com/{path}?{urlencode(query(_EXCEEDED))}'"
+    return Read("quotas", line, see)
 
 
 def _point(kind: str, series: Any, point: Any) -> _Point:
     """A point with the labels of its series; its value as a whole number (true is one), its time None if unreadable."""
-    names = (
-        ("metric", "labels", "quota_metric"),
-        ("metric", "labels", "limit_name"),
-        ("resource", "labels", "location"),
-    )
     given = next(iter(mapping(point, "value").values()), 0)
     value = number({"it": int(given) if isinstance(given, bool) else given}, "it")
-    return _Point(kind, *(text(series, *path) for path in names), time_of(point, "interval", "endTime"), value)
+    return _Point(kind, *(text(series, *at) for at in _DATA["labels"]), time_of(point, "interval", "endTime"), value)
 
 
 def _quota(hits: Sequence[_Point], known: Sequence[_Point]) -> Quota:

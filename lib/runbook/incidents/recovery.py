@@ -39,9 +39,8 @@ class Short(FactRow):
     def said(self) -> str:
         """What is short, in words."""
         days = " and ".join(f"{day:%d %b}" for day in self.days)
-        return f"{days}: {self.missed_runs} due runs gave nothing" + f", {self.rows_missing:,} rows" * bool(
-            self.rows_missing
-        )
+        rows = f", about {self.rows_missing:,} rows" if self.rows_missing else ""
+        return f"{days}: {self.missed_runs} due runs gave nothing{rows}"
 
 
 def short(seen: Evidence, settings: Settings, moment: Moment, place: Mapping[str, str]) -> Iterator[Short]:
@@ -65,8 +64,7 @@ def short(seen: Evidence, settings: Settings, moment: Moment, place: Mapping[str
             # The rows of one run do not tell a single miss from chance.
             rows, days = rows + each - ran.records, [] if caught_up or len(missed) == 1 else days
         if days:
-            again = command("retry", {**place, "function": function.name})
-            fill = "" if function.repeat == "never" else again
+            fill = "" if function.repeat == "never" else command("retry", {**place, "function": function.name})
             yield Short(function.name, function.tables, days, len(missed), rows, ran and ran.started_at, fill)
 
 
