@@ -72,8 +72,9 @@ the message of its source system, or those of the platform. The job gets the mat
 
 A call of a function, or of its scheduler job, is one more run. It fails if its revision has an `error` or comes from a
 main.py with SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never executed); or if a `runs` rule
-that reaches `now` says failed, until its `cure`: `secret` (a revision with a newer version), `enabled` (the newest
-version of each of its secrets is enabled), `memory` (changed), `timeout` (longer), `code` (new).
+that reaches `now` says failed. A rule, and a revision's `kind`, last until their `cure`: `secret` (a revision with a
+newer version), `enabled` (the newest version of each of its secrets is enabled), `memory` (changed), `timeout`
+(longer), `code` (new).
 
 Durations are a number and s, m, h or d, counted back from `now`. `select` names fields of a function: `name`,
 `source_system`, `table`, `secret`; each is one value or a list; `{}` is every function.
