@@ -70,7 +70,7 @@ def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: flo
     ends = [-inf] * 4
     for n, (x, said) in enumerate(marks):
         axes.axvline(x, color=QUIET, linewidth=1, zorder=1, label=None if n else "change")
-        wide = 0.0146 * hours * len(said)
+        wide = 0.0157 * hours * len(said)
         left = min(x + 0.005 * hours, -wide)
         row = next((n for n, end in enumerate(ends) if end < left), None)
         if row is not None:

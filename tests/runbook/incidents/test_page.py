@@ -14,7 +14,7 @@ import pytest
 import gcp_sandbox
 from gcp_sandbox.inprocess import InProcess
 from runbook import charts, facts, incidents
-from runbook.charts.incident import _mark
+from runbook.charts.incident import PHONE, _mark
 from runbook.cloud.client import Cloud
 from runbook.config.load import load_settings
 from runbook.config.request import Request
@@ -251,9 +251,9 @@ def test_the_names_of_changes_cover_no_other(hours: int) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.5, 2.9), dpi=100)
+    figure = Figure(figsize=(PHONE, 3.4), dpi=120)
     axes = figure.add_subplot()
-    figure.subplots_adjust(left=0.07, right=0.985)
+    figure.subplots_adjust(left=0.1, right=0.985, top=1 - 0.56 / 3.4, bottom=0.55 / 3.4)
     names = (
         "UpdateFunction gmail-sync",
         "DisableSecretVersion salesforce-client-secret/versions/12",
@@ -261,12 +261,39 @@ def test_the_names_of_changes_cover_no_other(hours: int) -> None:
     )
     _mark(axes, [(-hours * n / 60, names[n % 3]) for n in range(60, -1, -1)], hours, top=3)
     axes.set_xlim(-hours, 0)
-    axes.set_ylim(0, 4.8)
+    axes.set_ylim(0, 5.7)
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in axes.texts]
-    assert len(boxes) > 8
+    assert len(boxes) > 4
     assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if a.overlaps(b)]
     assert all(box.x1 <= axes.get_window_extent(renderer).x1 + 1 for box in boxes)
+
+
+@pytest.mark.parametrize("world", ["p1_two_causes", "p1_timeout"])
+def test_the_charts_can_be_read_on_a_phone(
+    sandbox: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, world: str
+) -> None:
+    """On a screen of 390 pixels a chart is 350 wide: no text of it is smaller than 8 pixels there, or cut off."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    figures = []
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda canvas, file, **_: figures.append(canvas.figure))
+    seen, moment = seen_in(sandbox, world)
+    found = page(seen, moment)
+    charts.timeline(Stub(moment), seen.logs, seen.runs, seen.changes, found.causes)  # type: ignore[arg-type]
+    charts.limits(Stub(moment), found, seen.functions, seen.runs, seen.logs)  # type: ignore[arg-type]
+    assert len(figures) == 2
+    for figure in figures:
+        scale = 350 / (figure.get_figwidth() * 72)
+        texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+        assert min(t.get_fontsize() * scale for t in texts) >= 8
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        renderer, edge = canvas.get_renderer(), figure.bbox
+        boxes = {t.get_text(): t.get_window_extent(renderer) for t in texts}
+        assert not [said for said, box in boxes.items() if box.x0 < -1 or box.x1 > edge.x1 + 1 or box.y1 > edge.y1 + 1]
+        assert any("limit" in said or "first symptom" in said for said in boxes)
 
 
 QUOTA = """like: healthy
