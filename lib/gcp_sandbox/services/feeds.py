@@ -66,7 +66,7 @@ def _incident(said: Incident, clock: datetime) -> dict[str, Any]:
 @route("web_app", "GET", "/{page}")
 def web_app(sandbox: State, _call: Call, page: str = "") -> Response:
     """A page of the web app that shows the data: a few words, with the world's status."""
-    status = sandbox.world.web_app.status
+    status = sandbox.world.web_app
     return Response("Sales intelligence" if status == 200 else "Service Unavailable", status, content_type="text/html")
 
 

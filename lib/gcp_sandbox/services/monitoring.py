@@ -74,7 +74,7 @@ def _points(kind: str, quota: Quota, now: datetime) -> Iterator[tuple[datetime, 
     if kind == "quota/limit":
         yield from ((now - timedelta(hours=hours), quota.limit) for hours in (2, 26))
         return
-    at = now - quota.until
+    at = now
     while at > now - quota.since:
         yield at, 1 if kind == "quota/exceeded" else quota.used
         at -= _MINUTE

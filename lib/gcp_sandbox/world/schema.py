@@ -47,7 +47,7 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
     quotas:                                    # that were exceeded; `held` is an allocation, else a rate each minute
       - {metric: bigquery.googleapis.com/quota/query/usage, limit_name: QueryUsagePerDay, limit: 1000, used: 1200}
       - {metric: run.googleapis.com/cpu_allocation, limit_name: Cpu, limit: 200, used: 199, held: true}
-    web_app: {status: 503}                     # what its page answers, where the inventory has one; default: 200
+    web_app: 503                               # what its page answers, where the inventory has one; default: 200
     buckets: [{name: acme-audit, retention: 30d}]    # besides PROJECT-runbooks; `retention`: not deleted, not replaced
     unreachable: [us-central1]                 # locations that a list over all locations reports as unreachable
     roles: [roles/logging.viewer]              # the caller's only roles (roles.yaml); default: every permission
@@ -91,25 +91,16 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationError, field_validator, model_validator
 
+from gcp_sandbox.world.durations import Ago
 from gcp_sandbox.world.failures import KINDS
 from gcp_sandbox.world.inventory import Function, Part
 from gcp_sandbox.world.roles import known
 
 SHIPPED = Path(__file__).parents[1] / "worlds"
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class BadWorld(ValueError):
     """An invalid world: the message names the file and the key."""
-
-
-def duration(text: object) -> timedelta:
-    """Read "90s", "40m", "26h" or "2d"; a timedelta is returned unchanged."""
-    if isinstance(text, timedelta):
-        return text
-    if not (match := re.fullmatch(r"(\d+)([smhd])", str(text))):
-        raise ValueError(f"{text!r} is not a duration such as 40m, 26h or 2d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _known(kind: str) -> str:
@@ -118,7 +109,6 @@ def _known(kind: str) -> str:
     return kind
 
 
-Ago = Annotated[timedelta, BeforeValidator(duration)]
 Failure = Annotated[str, AfterValidator(_known)]
 
 
@@ -281,7 +271,7 @@ class Incident(Part):
 
 
 class Quota(Part):
-    """A quota that was exceeded in each minute from `since` to `until`; `used` is in each minute, or held."""
+    """A quota that was exceeded in each minute since then; `used` is in each minute, or held."""
 
     metric: str
     limit_name: str
@@ -289,12 +279,7 @@ class Quota(Part):
     limit: int
     used: int
     since: Ago = timedelta(minutes=40)
-    until: Ago = timedelta(0)
     held: bool = False
-
-
-class WebApp(Part):
-    status: int = 200
 
 
 class Snapshot(Part):
@@ -352,7 +337,7 @@ class World(Part):
     grants: tuple[Grant, ...] = ()
     incidents: tuple[Incident, ...] = ()
     quotas: tuple[Quota, ...] = ()
-    web_app: WebApp = WebApp()
+    web_app: int = 200
     snapshots: tuple[Snapshot, ...] = (Snapshot(age="24h"),)
     buckets: tuple[Bucket, ...] = ()
     unreachable: tuple[str, ...] = ()

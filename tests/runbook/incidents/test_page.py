@@ -368,7 +368,7 @@ def test_a_web_app_that_works_is_not_mentioned() -> None:
 @pytest.mark.parametrize(("status", "fails"), [(200, False), (401, False), (404, True), (500, True), (503, True)])
 def test_a_web_app_that_fails_is_p2_and_says_what_it_answers(tmp_path: Path, status: int, fails: bool) -> None:
     world = tmp_path / "web.yaml"
-    world.write_text(f"like: healthy\nabout: The web app.\nweb_app: {{status: {status}}}\n")
+    world.write_text(f"like: healthy\nabout: The web app.\nweb_app: {status}\n")
     found, stub = with_web_app(str(world), url=URL)
     assert [c.cause for c in found.causes] == ["web_app"] * fails
     assert found.severity == ("P2" if fails else "P4")
