@@ -255,6 +255,13 @@ class Settings(Part):
             raise ValueError("staging: an environment cannot be its own staging environment")
         return self
 
+    @model_validator(mode="after")
+    def _web_app_fits(self) -> Self:
+        app, known = self.web_app, {self.tables.scores.name, *(table.name for table in self.tables.freshness)}
+        if app and (wrong := set(app.reads) - known | {app.name} & set(self.feeds)):
+            raise ValueError(f"web_app: not a table of freshness, or a name of feeds: {', '.join(sorted(wrong))}")
+        return self
+
     zone = property(lambda self: ZoneInfo(self.time_zone))
     # The region and the project, as gcloud takes them.
     flags = property(lambda self: f"--region={self.region} --project={self.project}")

@@ -76,7 +76,6 @@ def _quota(hits: Sequence[_Point], known: Sequence[_Point]) -> Quota:
     for point in (p for p in mine if p.kind == _RATE):
         minutes[point.at] += point.value
     held, limit = (max((p.value for p in mine if p.kind == kind), default=None) for kind in (_HELD, _LIMIT))
-    used = {"minute": max(minutes.values()), "day": minutes.total()} if minutes else {"moment": held}
-    fits = (per for per in used if per == "moment" or re.search(f"per.?{per}", key[1].lower()))
-    per = "" if "user" in key[1].lower() else next(fits, "")
+    used = {"in a minute": max(minutes.values()), "in a day": minutes.total()} if minutes else {"at once": held}
+    per = next((per for per in used if re.search(_DATA["periods"][per], key[1], re.IGNORECASE)), "")
     return Quota(*key, used.get(per), limit, per, sum(p.value for p in hits), hits[0].at)

@@ -101,7 +101,7 @@ def exceeded(cause: Cause, settings: Settings, quotas: Fact[Quota]) -> Iterator[
         ask = f"request more: https://console.cloud.google.com/iam-admin/quotas?project={settings.project}"
         rows = [r for r in quotas.rows if re.search(_PRODUCTS["words"].get(cause.key, ""), r.metric)]
         for row in rows:
-            used = "usage unknown" if row.used is None else f"{row.used:,} used in a {row.per}"
+            used = "usage unknown" if row.used is None else f"{row.used:,} used {row.per}"
             limit = "limit unknown" if row.limit is None else f"the limit is {row.limit:,}"
             said = f"{row.metric}, {row.limit_name} ({row.location}): {used}, {limit}, last exceeded {row.last:%H:%M}"
             yield Step(f"{said}; {ask}")

@@ -190,8 +190,8 @@ class Reader(FactRow):
 class Quota(FactRow):
     """A quota of the project that was exceeded, `times` samples of it, the last at `last`.
 
-    `used` is the most in one period of the limit (`per`: minute, day or moment), None if that cannot be compared: the
-    limit is one for each user, of another period, or the usage is not there. `limit` is None if it could not be read.
+    `used` is the most in one period of the limit (`per`: in a minute, in a day or at once), None if that cannot be
+    compared: the limit is one for each user or of another period, or there is no usage. `limit` is None if unknown.
     """
 
     metric: str

@@ -75,6 +75,8 @@ BAD = [
         "cost_cap_gib: 1\nweb_app: {name: app, reads: [a-b]}",
         ["web_app.reads.0: String should match"],
     ),
+    ("cost_cap_gib: 1", "cost_cap_gib: 1\nweb_app: {name: app, reads: [nope]}", ["web_app: not a table of", "nope"]),
+    ("cost_cap_gib: 1", "cost_cap_gib: 1\nweb_app: {name: google}", ["web_app: not a table of", "google"]),
     ("{name: gmail-sync, so", '{name: "gmail sync", so', ["functions.0.name: String should match"]),
     (
         "{name: gmail-sync, so",
