@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import click
 import yaml
@@ -37,6 +39,7 @@ HEADER = """\
 # of values, and Google's own words. No value, name, id or time of the project is in it. Look at it before you send it.
 """
 SELECT: dict[str, Any] = {"query": "SELECT 1", "useLegacySql": False, "maximumBytesBilled": "10485760"}
+SERIES = {"filter": 'metric.type="serviceruntime.googleapis.com/quota/limit" AND resource.type="consumer_quota"'}
 _POSTS = {"list": "entries", "testIamPermissions": "permissions"}  # what the POSTs among the reads answer with
 _TYPES = {dict: "object", list: "list", bool: "boolean", int: "number", float: "number", type(None): "null"}
 
@@ -77,7 +80,8 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
 
         return next(iter(attempt(see, url, "").rows), {})
 
-    system, hours = cloud.settings, between(24, Moment(cloud.now()[0], cloud.settings.zone))
+    system, now = cloud.settings, cloud.now()[0]
+    hours = between(24, Moment(now, system.zone))
     function, project = system.functions[0], f"projects/{system.project}"
     bigquery = f"bigquery.googleapis.com/bigquery/v2/{project}"
     send("POST", f"{bigquery}/jobs", {"configuration": {"dryRun": True, "query": SELECT}})
@@ -88,10 +92,12 @@ def _ask(cloud: Cloud) -> Iterator[tuple[Listed, Row]]:
     names |= {"cloudscheduler.jobs": function.job_name, "bigquery.jobs": job, "queries": job}
     names |= {"secrets": next((s for f in system.functions for s in f.secrets), "none"), "versions": "latest"}
     newest = {"filter": hours, "orderBy": "timestamp desc", "pageSize": 1000, "resourceNames": [project]}
+    window = {f"interval.{end}Time": f"{at:%FT%TZ}" for end, at in (("start", now - timedelta(hours=24)), ("end", now))}
     bodies = {"cloudresourcemanager.permissions": {"permissions": sorted(READING)}, "logging.entries": newest}
     for read in READS:
         api = read.host.partition(".")[0]
         path = re.sub(r"(\w+)/\*", lambda m: f"{m[1]}/{names.get(m[1]) or names[f'{api}.{m[1]}']}", read.path)  # noqa: B023
+        path += f"?{urlencode(SERIES | window)}" if path.endswith("/timeSeries") else ""
         path += f"?location={place}" if path.endswith(f"/{job}") else ""  # which BigQuery wants for a job
         yield read, send(read.method, f"{read.host}{path}", bodies.get(collection_of(read)))
 

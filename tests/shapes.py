@@ -42,6 +42,7 @@ KINDS = {
     "permissions": "cloudresourcemanager.permissions",
     "query": "bigquery.queries",
     "revision": "run.revisions",
+    "series": "monitoring.timeSeries",
     "service": "run.services",
     "snapshot": "bigquery.tables",
     "table": "bigquery.tables",

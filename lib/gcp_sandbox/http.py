@@ -21,6 +21,7 @@ HOSTS = {
     "run": "run.googleapis.com",
     "secretmanager": "secretmanager.googleapis.com",
     "cloudscheduler": "cloudscheduler.googleapis.com",
+    "monitoring": "monitoring.googleapis.com",
     "cloudresourcemanager": "cloudresourcemanager.googleapis.com",
     "storage": "storage.googleapis.com",
     "inbox": "inbox.example.com",  # not an API of Google: services/inbox.py

@@ -46,6 +46,8 @@ class State:
         """Whether a request to `host` may be for `api`; on loopback, which the CLIs use, for every Google API."""
         if api == "feeds":
             return host in {urlsplit(url).hostname for url in self.inventory.feeds.values()}
+        if api == "web_app":
+            return host == urlsplit(self.inventory.web_app).hostname
         if api == "call":
             return host.endswith(".a.run.app")
         return host == HOSTS[api] or host in LOOPBACK

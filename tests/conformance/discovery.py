@@ -20,6 +20,7 @@ APIS = {
     "run": ["run.v2"],
     "secretmanager": ["secretmanager.v1"],
     "cloudscheduler": ["cloudscheduler.v1"],
+    "monitoring": ["monitoring.v3"],
     "cloudresourcemanager": ["cloudresourcemanager.v3", "cloudresourcemanager.v1"],
     "storage": ["storage.v1"],
 }

@@ -38,6 +38,7 @@ READS = {
     "cloudscheduler.projects.locations.jobs.get",
     "cloudscheduler.projects.locations.jobs.list",
     "logging.entries.list",
+    "monitoring.projects.timeSeries.list",
     "run.projects.locations.services.get",
     "run.projects.locations.services.revisions.list",
     "secretmanager.projects.secrets.versions.get",

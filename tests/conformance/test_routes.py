@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
@@ -48,8 +49,14 @@ SQL = {
 TABLE = {"projectId": "acme-sales-sandbox", "datasetId": "sales_intelligence", "tableId": "etl_runs"}
 UPLOAD = "/upload/storage/v1/b/acme-sales-sandbox-runbooks/o"
 SENT = {"uploadType": "media", "name": "runs/1.json"}
+QUOTA = 'metric.type="serviceruntime.googleapis.com/quota/exceeded" AND resource.type="consumer_quota"'
 QUERIES = {
-    "/storage/v1/b/{bucket}/iam/testPermissions": {"permissions": ["storage.objects.get", "storage.buckets.get"]}
+    "/v3/projects/{project}/timeSeries": {
+        "filter": QUOTA,
+        "interval.startTime": "2026-03-12T00:00:00Z",
+        "interval.endTime": "2026-03-12T00:30:00Z",
+    },
+    "/storage/v1/b/{bucket}/iam/testPermissions": {"permissions": ["storage.objects.get", "storage.buckets.get"]},
 }
 BODIES: dict[str, list[dict[str, Any]]] = {
     "/queries": [SQL, SQL | {"dryRun": True}, SQL | {"maxResults": 1}],
@@ -95,9 +102,17 @@ def described(route: Route) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
+WORLD = """like: many_errors
+quotas: [{metric: bigquery.googleapis.com/quota/query/usage, limit_name: QueryUsagePerDay, limit: 1000, used: 1200}]
+"""
+
+
 def new_session() -> requests.Session:
     made = requests.Session()
-    made.mount("https://", InProcess(gcp_sandbox.app(load_settings("sandbox").inventory(), "many_errors")))
+    with NamedTemporaryFile("w", suffix=".yaml") as world:
+        world.write(WORLD)
+        world.flush()
+        made.mount("https://", InProcess(gcp_sandbox.app(load_settings("sandbox").inventory(), world.name)))
     return made
 
 

@@ -4,7 +4,7 @@ In: requests of Google's clients. Out: answers in the format of Google's APIs; b
 Start with scheduler.py, which is small, then functions/ and run/.
 """
 
-from gcp_sandbox.services import feeds, iam, inbox, scheduler, secrets, storage  # noqa: F401
+from gcp_sandbox.services import feeds, iam, inbox, monitoring, scheduler, secrets, storage  # noqa: F401
 from gcp_sandbox.services.bigquery import api, document  # noqa: F401
 from gcp_sandbox.services.functions import call, deploy, functions  # noqa: F401
 from gcp_sandbox.services.logging import logging  # noqa: F401

@@ -62,6 +62,14 @@ def _incident(said: Incident, clock: datetime) -> dict[str, Any]:
     return _shape("google", **named, **times, products=products, now=now, before=before)
 
 
+@route("web_app", "GET", "/")
+@route("web_app", "GET", "/{page}")
+def web_app(sandbox: State, _call: Call, page: str = "") -> Response:
+    """A page of the web app that shows the data: a few words, with the world's status."""
+    status = sandbox.world.web_app
+    return Response("Sales intelligence" if status == 200 else "Service Unavailable", status, content_type="text/html")
+
+
 @route("feeds", "GET", "/api/v2/summary.json")
 def statuspage(sandbox: State, call: Call) -> dict:
     """A Statuspage summary with the incidents that are open (https://status.hubspot.com/api/v2/summary.json)."""

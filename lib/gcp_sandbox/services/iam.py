@@ -27,6 +27,7 @@ _WORDS = {
     ),
     "run": "Permission '{permission}' denied on resource '{resource}' (or resource may not exist).",
     "logging": "Permission denied for all log views",
+    "monitoring": "Permission {permission} denied (or the resource may not exist).",
     "cloudresourcemanager": "The caller does not have permission",
 }
 

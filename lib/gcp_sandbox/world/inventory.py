@@ -59,6 +59,7 @@ class Inventory(Part):
     runs: str
     columns_of_runs: dict[str, str]
     feeds: dict[str, str] = {}
+    web_app: str = ""  # the URL of its page
 
     def job(self, function: str) -> str:
         """The name of a function's scheduler job."""

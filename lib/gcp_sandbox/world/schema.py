@@ -44,6 +44,10 @@ last eight days successfully, every job is ENABLED, every table is fresh, and no
       - {feed: google, of: [Cloud Run], locations: [us-central1], since: 40m, until: 0h, severity: high}
       - {feed: hubspot, of: [CRM API], since: 40m}          # components; and Salesforce's instances, such as NA123
     snapshots: [{age: 24h, keep: 7d}]          # of every table; this is the default; [] is none
+    quotas:                                    # that were exceeded; `held` is an allocation, else a rate each minute
+      - {metric: bigquery.googleapis.com/quota/query/usage, limit_name: QueryUsagePerDay, limit: 1000, used: 1200}
+      - {metric: run.googleapis.com/cpu_allocation, limit_name: Cpu, limit: 200, used: 199, held: true}
+    web_app: 503                               # what its page answers, where the inventory has one; default: 200
     buckets: [{name: acme-audit, retention: 30d}]    # besides PROJECT-runbooks; `retention`: not deleted, not replaced
     unreachable: [us-central1]                 # locations that a list over all locations reports as unreachable
     roles: [roles/logging.viewer]              # the caller's only roles (roles.yaml); default: every permission
@@ -68,8 +72,9 @@ the message of its source system, or those of the platform. The job gets the mat
 
 A call of a function, or of its scheduler job, is one more run. It fails if its revision has an `error` or comes from a
 main.py with SANDBOX_OUTCOME = "failed" at its top level (uploaded code is read, never executed); or if a `runs` rule
-that reaches `now` says failed, until its `cure`: `secret` (a revision with a newer version), `enabled` (the newest
-version of each of its secrets is enabled), `memory` (changed), `timeout` (longer), `code` (new).
+that reaches `now` says failed. A rule, and a revision's `kind`, last until their `cure`: `secret` (a revision with a
+newer version), `enabled` (the newest version of each of its secrets is enabled), `memory` (changed), `timeout`
+(longer), `code` (new).
 
 Durations are a number and s, m, h or d, counted back from `now`. `select` names fields of a function: `name`,
 `source_system`, `table`, `secret`; each is one value or a list; `{}` is every function.
@@ -86,25 +91,16 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationError, field_validator, model_validator
 
+from gcp_sandbox.world.durations import Ago
 from gcp_sandbox.world.failures import KINDS
 from gcp_sandbox.world.inventory import Function, Part
 from gcp_sandbox.world.roles import known
 
 SHIPPED = Path(__file__).parents[1] / "worlds"
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class BadWorld(ValueError):
     """An invalid world: the message names the file and the key."""
-
-
-def duration(text: object) -> timedelta:
-    """Read "90s", "40m", "26h" or "2d"; a timedelta is returned unchanged."""
-    if isinstance(text, timedelta):
-        return text
-    if not (match := re.fullmatch(r"(\d+)([smhd])", str(text))):
-        raise ValueError(f"{text!r} is not a duration such as 40m, 26h or 2d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _known(kind: str) -> str:
@@ -113,7 +109,6 @@ def _known(kind: str) -> str:
     return kind
 
 
-Ago = Annotated[timedelta, BeforeValidator(duration)]
 Failure = Annotated[str, AfterValidator(_known)]
 
 
@@ -275,6 +270,18 @@ class Incident(Part):
     severity: Literal["low", "medium", "high"] = "high"
 
 
+class Quota(Part):
+    """A quota that was exceeded in each minute since then; `used` is in each minute, or held."""
+
+    metric: str
+    limit_name: str
+    location: str = "global"
+    limit: int
+    used: int
+    since: Ago = timedelta(minutes=40)
+    held: bool = False
+
+
 class Snapshot(Part):
     age: Ago
     keep: Ago = timedelta(days=7)
@@ -329,6 +336,8 @@ class World(Part):
     references: tuple[SecretReference, ...] = ()
     grants: tuple[Grant, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    web_app: int = 200
     snapshots: tuple[Snapshot, ...] = (Snapshot(age="24h"),)
     buckets: tuple[Bucket, ...] = ()
     unreachable: tuple[str, ...] = ()

@@ -34,38 +34,50 @@ class Chart:
         return {"image/png": self.png, "text/plain": f"{self.title}\n{text_table(self.rows)}"}
 
 
-def draw_bars(axes: Axes, bars: Bars, limit: float, label: str, room: float = 1.15, **text: Any) -> None:
-    """Horizontal bars, the first at the top, and their limit. Each has a name, a length, a label and whether it is bad.
+def draw_bars(axes: Axes, bars: Bars, limit: float, label: str, above: bool = False) -> None:
+    """Horizontal bars, the first at the top, and their limit: of each its name, length, label and if it is bad.
 
-    `room` is the width of the axes in lengths of the longest bar, so that labels fit.
+    `above`: name and label are above the bar, for a chart that is read on a phone.
     """
     names, lengths, said, bad = zip(*bars, strict=True)
-    axes.bar_label(axes.barh(range(len(names)), lengths, color=[BAD if one else GOOD for one in bad]), said, **text)
-    axes.set_yticks(range(len(names)), names)
+    rows = range(len(names))
+    drawn = axes.barh(rows, lengths, height=0.35 if above else 0.8, color=[BAD if one else GOOD for one in bad])
+    if above:
+        for row in rows:
+            axes.text(0, row - 0.24, f"{names[row]}: {said[row].strip()}", va="bottom", fontsize=9)
+        axes.set_ylim(-0.8, len(names) - 0.6)
+    else:
+        axes.bar_label(drawn, said)
+    axes.set_yticks(() if above else rows, () if above else names)
     axes.axvline(limit, color=LINE, linestyle="--", linewidth=1, label=label)
-    axes.set_xlim(0, max([*lengths, limit]) * room)
+    axes.set_xlim(0, max([*lengths, limit]) * (1.02 if above else 1.15))
     axes.invert_yaxis()
 
 
 def chart(
     title: str, fact: Fact, rows: Sequence[Row], paint: Paint, empty: str = "no rows to plot", **size: float
 ) -> Chart:
-    """A chart that `paint` draws; without rows, a sentence that says why. `size`: height, in inches, and left."""
+    """A chart that `paint` draws; without rows, a sentence that says why. `size`: height and width in inches, left.
+
+    One that is 5.2 wide can be read on a phone, where it is 3.6 wide; its legend has a row of its own.
+    """
     if not rows:
         return Chart(title, rows, why="could not be read" if fact.gaps else empty)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    height, left = size.get("height", 2.9), size.get("left", 0.07)
+    height, left, wide = size.get("height", 2.9), size.get("left", 0.07), size.get("width", 8.5)
+    top, small = (0.32, 8) if wide > 6 else (0.56, 9)
     # Fixed margins and print_png: a layout engine and savefig would each draw everything a second time.
-    figure = Figure(figsize=(8.5, height), dpi=100)
+    figure = Figure(figsize=(wide, height), dpi=100 if wide > 6 else 120)
     axes = figure.add_subplot()
-    figure.subplots_adjust(left=left, right=0.985, top=1 - 0.32 / height, bottom=0.55 / height)
+    figure.subplots_adjust(left=left, right=0.985, top=1 - top / height, bottom=0.55 / height)
     paint(axes)
     figure.text(0.01, 1 - 0.24 / height, title + (" (incomplete)" if fact.gaps else ""), fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0)
+    axes.tick_params(labelsize=small)
+    look = {"fontsize": small, "frameon": False, "ncols": 5, "borderaxespad": 0, "columnspacing": 1}
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), **look)
     png = BytesIO()
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
     return Chart(title, rows, png.getvalue())

@@ -13,6 +13,7 @@ from runbook.incidents.page import Page
 from runbook.model import Fact
 
 LEAST_HOURS, MOST_HOURS = 6, 24  # range of a timeline
+PHONE = 5.2  # inches: texts of 9 points can be read at 390 pixels
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 
@@ -44,15 +45,24 @@ def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Caus
         for at, said in symptom:
             axes.axvline(x(at), color=LINE, linestyle="--", linewidth=1, label=said)
         _mark(axes, sorted((x(at), said) for at, said in marks), hours, top)
-        axes.set(xlim=(-hours, 0), ylim=(0, top * 1.62), ylabel="entries per 5 min")
-        axes.set_xlabel(f"time ({run.settings.time_zone}); the right edge is the time of this run")
-        ticks = range(0, -hours - 1, -ceil(hours / 9))
+        axes.set(xlim=(-hours, 0), ylim=(0, top * 1.9), ylabel="entries per 5 min")
+        axes.set_xlabel(f"{run.settings.time_zone}; the right edge is the time of this run", fontsize=9)
+        ticks = range(0, -hours - 1, -ceil(hours / 6))
         axes.set_xticks(ticks, [f"{run.moment.local(run.moment.ago(-n)):%H:%M}" for n in ticks])
         axes.get_xticklabels()[0].set_ha("right")
         axes.yaxis.get_major_locator().set_params(integer=True)
 
     title = f"What happened in the last {hours} hours"
-    return chart(title, logged, sorted(rows, key=lambda r: r["from"]), paint, empty="no log entries and no changes")
+    return chart(
+        title,
+        logged,
+        sorted(rows, key=lambda r: r["from"]),
+        paint,
+        "no log entries and no changes",
+        width=PHONE,
+        height=3.4,
+        left=0.1,
+    )
 
 
 def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: float) -> None:
@@ -60,12 +70,12 @@ def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: flo
     ends = [-inf] * 4
     for n, (x, said) in enumerate(marks):
         axes.axvline(x, color=QUIET, linewidth=1, zorder=1, label=None if n else "change")
-        wide = 0.0072 * hours * len(said)
+        wide = 0.0157 * hours * len(said)
         left = min(x + 0.005 * hours, -wide)
         row = next((n for n, end in enumerate(ends) if end < left), None)
         if row is not None:
             ends[row] = left + wide
-            axes.text(left, top * (1.55 - 0.11 * row), said, fontsize=7, color=QUIET, va="center", bbox=_PAPER)
+            axes.text(left, top * (1.82 - 0.17 * row), said, fontsize=9, color=QUIET, va="center", bbox=_PAPER)
 
 
 def limits(run: Context, page: Page, *facts: Fact) -> Chart:
@@ -78,13 +88,13 @@ def limits(run: Context, page: Page, *facts: Fact) -> Chart:
     def paint(axes: Axes) -> None:
         names = [f"{r.function}, {r.what}" + (f", {r.run:%a %H:%M}" if r.run else "") for r in rows]
         bars = [(name, 100 * (r.seen or 0) / r.limit, _against(r), r.hit) for name, r in zip(names, rows, strict=True)]
-        draw_bars(axes, bars, 100, "limit", room=1.6, fontsize=8)
+        draw_bars(axes, bars, 100, "limit", above=True)
         axes.plot([], [], "s", color=BAD, label="stopped by the limit")
         axes.plot([], [], "s", color=GOOD, label="not stopped")
         axes.set_xlabel("% of the deployed limit")
 
     unknowns = next((f for f in facts if f.gaps), facts[0])
-    shown, size = [r.shown for r in rows], {"height": 1 + 0.25 * len(rows), "left": 0.34}
+    shown, size = [r.shown for r in rows], {"height": 1.3 + 0.36 * len(rows), "left": 0.03, "width": PHONE}
     return chart("Newest runs and their limits", unknowns, shown, paint, "no function hit a limit", **size)
 
 

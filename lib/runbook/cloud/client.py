@@ -69,7 +69,7 @@ class Cloud:
         from runbook.cloud.guard import ReadOnlyGuard
 
         writer = HTTPAdapter() if self.target == "google" else None
-        return ReadOnlyGuard(self.transport, self.settings.feeds.values(), writer)
+        return ReadOnlyGuard(self.transport, self.settings.pages.values(), writer)
 
     @cached_property
     def session(self) -> Any:

@@ -36,6 +36,9 @@ OptionalIdentifier = words(r"^([A-Za-z_][A-Za-z0-9_]{0,299})?$")
 FunctionName = words(r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")
 JobName = words(r"^[A-Za-z0-9_-]{0,500}$")
 OptionalName = words(r"^([a-z][a-z0-9-]{0,62})?$")
+Phone = words(r"^(\+?[0-9][0-9 ()./-]{2,30})?$")
+Channel = words(r"^([#@]?[A-Za-z0-9][A-Za-z0-9 ._-]{0,79})?$")
+Link = words(r"^(https://[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?(/[A-Za-z0-9_.~%/?=&#+:@,-]*)?)?$")
 Account = words(r"^([a-z0-9][a-z0-9-]*@[a-z0-9.-]+\.gserviceaccount\.com)?$")
 Clock = words(r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")
 Zone = checked(ZoneInfo, "is not an IANA time zone, such as America/Chicago")
@@ -176,15 +179,36 @@ class Roles(Part):
 
 
 class Contact(Part):
+    """Whom to reach for what. `phone`, `channel` (of a chat) and `link` (a page that calls them) say how."""
+
     who: str
     when: str
+    phone: Phone = ""
+    channel: Channel = ""
+    link: Link = ""
+
+    # How to reach them, in the order in which somebody in a hurry tries it.
+    how = property(lambda self: ", ".join(filter(None, (self.phone, self.channel, self.link))))
+
+
+class WebApp(Part):
+    """What people see of the data. `url` is asked without credentials: well is 200, and 401 or 403 to ask to sign in.
+
+    `service` is its Cloud Run service in the region; `reads` are the tables of the main dataset that it shows.
+    """
+
+    name: Name
+    url: Link = ""
+    service: OptionalName = ""
+    reads: list[Identifier] = Field([])
 
 
 class Settings(Part):
     """All of params/<environment>.yaml. Sizes in GiB, times in the team's `time_zone`.
 
     `records_shared`: every machine that may apply a change uses this same records directory. `staging`: the environment
-    in which changes are tested first, "" if there is none. `read_as` and `apply_as` are service accounts, whose
+    in which changes are tested first, "" if there is none. `web_app`: only if there is one.
+    `read_as` and `apply_as` are service accounts, whose
     short-lived credentials every run on Google takes for its reads, and for its writes; "" for a person's own.
     """
 
@@ -203,6 +227,7 @@ class Settings(Part):
     tables: Tables
     thresholds: Thresholds
     feeds: dict[Name, str]
+    web_app: WebApp | None = None
     windows: dict[str, Window]
     operations: dict[str, Rule]
     roles: Roles
@@ -230,6 +255,13 @@ class Settings(Part):
             raise ValueError("staging: an environment cannot be its own staging environment")
         return self
 
+    @model_validator(mode="after")
+    def _web_app_fits(self) -> Self:
+        app, known = self.web_app, {self.tables.scores.name, *(table.name for table in self.tables.freshness)}
+        if app and (wrong := set(app.reads) - known | {app.name} & set(self.feeds)):
+            raise ValueError(f"web_app: not a table of freshness, or a name of feeds: {', '.join(sorted(wrong))}")
+        return self
+
     zone = property(lambda self: ZoneInfo(self.time_zone))
     # The region and the project, as gcloud takes them.
     flags = property(lambda self: f"--region={self.region} --project={self.project}")
@@ -237,6 +269,9 @@ class Settings(Part):
     def resource(self, kind: str, name: str) -> str:
         """The full name of a resource of its region, such as one of `jobs`."""
         return f"projects/{self.project}/locations/{self.region}/{kind}/{name}"
+
+    # The addresses outside Google's APIs that are read, without credentials: status pages, and the web app's page.
+    pages = property(lambda self: self.feeds | ({self.web_app.name: self.web_app.url} if self.web_app else {}))
 
     # The cost cap in bytes.
     cost_cap = property(lambda self: int(self.cost_cap_gib * 2**30))
@@ -273,6 +308,7 @@ class Settings(Part):
         fresh = [_table(t.name, t.column, "TIMESTAMP") for t in self.tables.freshness]
         shown = {"project", "region", "time_zone", "functions", "feeds"}
         known = self.model_dump(include=shown, exclude={"functions": {"__all__": {"repeat", "after"}}})
+        known |= {"web_app": self.web_app.url} if self.web_app else {}
         known |= {"dataset": self.datasets.main, "backup_dataset": self.datasets.backup, "runs": runs.pop("name")}
         known["columns_of_runs"] = {meaning: column for meaning, column in runs.items() if column}
         return known | {"tables": [_table(scores.name, scores.date, "DATE"), *fresh]}

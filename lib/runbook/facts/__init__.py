@@ -8,6 +8,7 @@ from runbook.facts.checkout.source_code import source
 from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, recent_runs, runs_of, runs_of_users, scores
 from runbook.facts.functions import functions, jobs, revisions, service
 from runbook.facts.logs import changes, errors
+from runbook.facts.quotas import quotas
 from runbook.facts.records import notified, rehearsal
 from runbook.facts.secrets import access, secrets, users, versions
 from runbook.facts.status_pages import feeds

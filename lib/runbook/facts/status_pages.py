@@ -1,4 +1,4 @@
-"""Open incidents on the status pages of the system's dependencies (guide: P1 Playbook)."""
+"""Open incidents on the status pages of the system's dependencies, and of the web app (guide: P1 Playbook)."""
 
 import re
 from typing import Any
@@ -13,15 +13,29 @@ from runbook.model.rows import OpenIncident
 
 NO_TEXT = "(no text)"
 FORMATS: dict[str, dict[str, Any]] = table(__file__, "feeds.yaml")
+# Of a service; one that is being changed still serves (https://cloud.google.com/run/docs/reference/rest/v2/Condition).
+_READY = ("CONDITION_SUCCEEDED", "CONDITION_PENDING", "CONDITION_RECONCILING")
 
 
 @fact
 def feeds(cloud: Cloud, moment: Moment) -> Read:
-    """Every open incident; a feed that does not answer is a gap."""
-    urls = cloud.settings.feeds
+    """Every open incident; a feed that does not answer is a gap.
+
+    Of the web app in params, its page and its service are asked, too: a row says what does not work.
+    """
+    app, urls = cloud.settings.web_app, {name: url for name, url in cloud.settings.pages.items() if url}
+    service = cloud.settings.resource("services", app.service) if app and app.service else ""
 
     def one(name: str) -> Answer:
+        if name == service:
+            ready = mapping(cloud.get("run", f"v2/{service}"), "terminalCondition")
+            said = f"its service is not ready: {text(ready, 'message') or text(ready, 'state') or 'no state'}"
+            shown = (app.name, said, "web app", (), None, "medium")
+            return Answer([] if text(ready, "state") in _READY else [OpenIncident(*shown)])
         answer = cloud.public.get(urls[name], timeout=5)
+        if app and name == app.name:
+            shown = (name, f"its page answers {answer.status_code}", "web app", (), None, "high")
+            return Answer([] if answer.ok or answer.status_code in (401, 403) else [OpenIncident(*shown)])
         answer.raise_for_status()
         try:
             return Answer(_open(name, answer.json()))
@@ -29,7 +43,13 @@ def feeds(cloud: Cloud, moment: Moment) -> Read:
             raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
     line = "\n".join(f"curl -s {url}" for url in urls.values())
-    return Read("dependencies", line, lambda: each(urls, one, "status of {}".format), no_history_of="a status page")
+    asked = [*urls, service]
+    return Read(
+        "dependencies",
+        line,
+        lambda: each(filter(None, asked), one, "status of {}".format),
+        no_history_of="a status page",
+    )
 
 
 def _open(feed: str, answer: Any) -> list[OpenIncident]:

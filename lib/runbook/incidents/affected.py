@@ -30,7 +30,7 @@ _DEPLOY = re.compile(r"UpdateFunction|CreateFunction|ReplaceService|UpdateServic
 _STATES = {"FAILED": ("not deployed", "the deployment failed"), "DELETING": ("gone", "being deleted")}
 
 # The facts of a diagnosis.
-Evidence = namedtuple("Evidence", "functions runs logs changes secrets jobs feeds freshness scores")
+Evidence = namedtuple("Evidence", "functions runs logs changes secrets jobs feeds freshness scores quotas")
 
 
 # A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too.
@@ -152,11 +152,15 @@ class OwnChanges:
         return [described(change) for change in self.before(fits)]
 
     def since_last_run(self, cause: str) -> list[AuditedChange]:
-        """Its newest own change after its last run; a change of permissions counts if `cause` is permission."""
+        """Its newest own change after its last run; that its job was resumed counts if the cause is unknown.
+
+        A change of permissions counts if `cause` is permission.
+        """
         name = self.one.function.name
         ran = max([self.one.since, *(r.started_at for r in self.seen.runs.rows if r.function == name)])
         later = (c for c in self.seen.changes.rows if c.at > ran)
-        return [c for c in later if self.kind(c) or (cause == "permission" and "IamPolicy" in c.what)][:1]
+        fits = {"permission": "IamPolicy", "unknown": "ResumeJob"}.get(cause, "nothing")
+        return [c for c in later if self.kind(c) or (fits in c.what and (cause == "permission" or self.named(c)))][:1]
 
     def kind(self, change: AuditedChange) -> str:
         """The cause that a change of its own code, secret or table suggests; "" for any other change."""

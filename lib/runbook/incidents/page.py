@@ -15,10 +15,11 @@ from runbook.incidents.answer import answer
 from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
-from runbook.incidents.remedies import FIXES, remedy_steps
+from runbook.incidents.recovery import Short, short
+from runbook.incidents.remedies import FIXES, exceeded, remedy_steps
 from runbook.incidents.severity import few, severity
 from runbook.model.errors import Refused
-from runbook.model.facts import Seen, Shown
+from runbook.model.facts import Fact, Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Plan
@@ -45,7 +46,8 @@ class PageStep(FactRow):
 class Page:
     """A severity, its causes, and the steps for each; `findings` is the same content for the verdict.
 
-    `headroom` compares runs that hit a limit with that limit (see incidents/headroom.py).
+    `headroom` compares runs that hit a limit with that limit, `short` is the data that an outage left short (see
+    incidents/headroom.py and recovery.py).
     """
 
     severity: str
@@ -54,14 +56,15 @@ class Page:
     causes: Causes
     steps: tuple[PageStep, ...]
     people: tuple[Row, ...]
+    short: Fact[Short]
     headroom: tuple[Headroom, ...] = ()
 
     @property
     def findings(self) -> Findings:
-        """The severity, one finding for each cause, and an unknown for each gap."""
-        if not self.causes and not self.causes.unknowns:
-            return Findings((Finding("cause", "all functions", "no failing function found", "none", Verdict.ok),))
+        """The severity, one finding for each cause, an unknown for each gap, and what is short after a repair."""
         rows = []
+        if not self.causes and not self.causes.unknowns:
+            rows = [Finding("cause", "all functions", "no failing function found", "none", Verdict.ok)]
         if self.causes or self.severity == "unknown":
             verdict = Verdict.alert if self.causes else Verdict.unknown
             rows = [Finding("severity", self.severity, self.why, f"respond by {show(self.answer_by)}", verdict)]
@@ -71,6 +74,8 @@ class Page:
             rows.append(Finding("cause", few(c.functions), said, "none", Verdict.alert, first))
         for g in self.causes.unknowns:
             rows.append(Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next))
+        for s in (s for s in self.short.rows if s.ran_again):
+            rows.append(Finding("data is short", s.function, s.said, "nothing is missing", Verdict.warn, s.command))
         return Findings(tuple(rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -94,15 +99,9 @@ class Page:
         notes = ("all contacts in `notify` were already notified.",) if request.notify and not changes else ()
         return replace(plan, changes=changes, notes=notes)
 
-    @property
-    def what_next(self) -> Shown:
-        """The steps, one in each row, with commands to copy."""
-        return Shown(blocks.table([s.shown for s in self.steps], "nothing to do"))
-
-    @property
-    def whom_to_call(self) -> Shown:
-        """Contacts by role, and the text of a support case."""
-        return Shown(blocks.table(self.people))
+    # The steps, one in each row, with commands to copy; and the contacts by role.
+    what_next = property(lambda self: Shown(blocks.table([s.shown for s in self.steps], "nothing to do")))
+    whom_to_call = property(lambda self: Shown(blocks.table(self.people)))
 
 
 def page(run: Context, seen: Seen) -> Page:
@@ -113,16 +112,19 @@ def page(run: Context, seen: Seen) -> Page:
     began = moment_of(run.request.values.get("detected_at", ""), run.moment.at, run.settings.zone).at
     level, why = severity(causes, facts, run.settings, run.moment)
     by = run.moment.local(began + ANSWER[level])
-    place = {key: run.request.values.get(key, "") for key in ("environment", "world", "incident")}
+    place = {key: run.request.values.get(key, "") for key in ("environment", "world", "function", "incident")}
     fixes = ((c, remedy_steps(c, run.settings, run.moment, place, headroom)) for c in causes)
-    steps = [PageStep(c.title, *step, of=c) for c, found in fixes for step in found]
-    told = [step.command for step in steps]
-    steps = [step for n, step in enumerate(steps) if not step.command or step.command not in told[:n]]
+    told = ((c, (*exceeded(c, run.settings, facts.quotas), *found)) for c, found in fixes)
+    steps = [PageStep(c.title, *step, of=c) for c, found in told for step in found]
+    lines = [step.command for step in steps]
+    steps = [step for n, step in enumerate(steps) if not step.command or step.command not in lines[:n]]
     steps += [PageStep(f"could not read {g.subject}", g.next, "", "", None) for g in causes.unknowns if g.next]
     if place["incident"] and level in ("P1", "unknown"):
         line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {level} --reason "…"'
         steps.append(PageStep("nobody else can sign now", "open it as on-call; then sign alone", line, "", None))
-    found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), headroom)
+    rows = tuple(short(facts, run.settings, run.moment, place))
+    missing = Fact("data that is short", rows, "", run.moment.at, gaps=facts.runs.gaps, zone=run.moment.zone)
+    found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), missing, headroom)
     run.answer = tuple(answer(found))
     again = {"detected_at": run.moment.parameter(began)} if causes else {}
     run.judge("causes", found.findings, *facts, again=again)
@@ -133,7 +135,8 @@ def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
     roles = ["on-call"] if severity in ("P1", "P2") else []
     roles += [FIXES[c.cause]["call"] for c in causes if "call" in FIXES.get(c.cause, {})]
     known = [role for role in dict.fromkeys([*roles, "team-lead"]) if role in settings.contacts]
-    return [{"role": role, "who": settings.contacts[role].who, "for": settings.contacts[role].when} for role in known]
+    found = ((role, settings.contacts[role]) for role in known)
+    return [{"role": role, "who": one.who, "how": one.how, "for": one.when} for role, one in found]
 
 
 def support_case(run: Context, found: Page) -> Shown:

@@ -2,7 +2,7 @@
 
 import re
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,11 +11,14 @@ from runbook.config.schema import Function, Settings
 from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT, Headroom, more
 from runbook.model.command import command
+from runbook.model.facts import Fact
 from runbook.model.moment import Moment
+from runbook.model.rows import Quota
 
 # What to do, the command for it, and the runbook that the command runs; "" if there is none.
 Step = namedtuple("Step", "do line runbook", defaults=("", ""))
 Run = Callable[..., Step]
+_PRODUCTS = table(__file__, "products.yaml")
 FIXES: dict[str, dict[str, Any]] = table(__file__, "fixes.yaml")
 
 
@@ -43,6 +46,8 @@ def remedy_steps(
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
         return again("it changed after its last run: run {} again, and run this page again")
     fixed = _fix(cause, settings, moment, headroom, run)
+    if cause.cause == "unknown" and "has no end" in cause.evidence[0]:
+        fixed += again("its time limit has passed: if nothing says why it hangs, run {} again")
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
@@ -88,6 +93,21 @@ def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Run) 
         return Step(why)
     option = {"memory_limit": "memory", "timeout": "timeout_s"}[cause.cause]
     return run(f"{FIXES[cause.cause]['fix']} ({why})", "deploy", function=one.name, **{option: wanted})
+
+
+def exceeded(cause: Cause, settings: Settings, quotas: Fact[Quota]) -> Iterator[Step]:
+    """For a quota of Google: each of that product that was exceeded, with usage, limit and where to request more."""
+    if cause.cause == "quota" and cause.key in ("google", *_PRODUCTS["titles"]):
+        ask = f"request more: https://console.cloud.google.com/iam-admin/quotas?project={settings.project}"
+        rows = [r for r in quotas.rows if re.search(_PRODUCTS["words"].get(cause.key, ""), r.metric)]
+        for row in rows:
+            used = "usage unknown" if row.used is None else f"{row.used:,} used {row.per}"
+            limit = "limit unknown" if row.limit is None else f"the limit is {row.limit:,}"
+            said = f"{row.metric}, {row.limit_name} ({row.location}): {used}, {limit}, last exceeded {row.last:%H:%M}"
+            yield Step(f"{said}; {ask}")
+        if not rows:
+            why = quotas.gaps[0].why if quotas.gaps else "Cloud Monitoring has none of it that was exceeded"
+            yield Step(f"which quota, its usage and its limit are unknown ({why}); {ask}")
 
 
 def _quota(cause: Cause, moment: Moment) -> Step:

@@ -33,6 +33,8 @@ def severity(causes: Causes, seen: Evidence, settings: Settings, moment: Moment)
         return "unknown", "no failing function found, but functions or runs could not be read"
     if down & {f.name for f in settings.functions if settings.tables.scores.name in f.tables}:
         return "P2", f"account scoring does not work ({names})"
+    if dead := [c for c in causes if (c.cause, c.detail) == ("web_app", "down")]:
+        return "P2", f"{dead[0].functions[0]} does not work: {dead[0].evidence[0]}"
     if systems := _whole_systems(down, settings):
         return "P2", f"no function of {' and '.join(systems)} works: {names}"
     late = old_tables(seen, settings, moment)
@@ -83,6 +85,7 @@ def green_but_wrong(
     seen: Evidence, failing: tuple[FailingFunction, ...], settings: Settings, moment: Moment
 ) -> Iterator[Cause]:
     """A cause for each working function that wrote nothing or whose tables are too old, unless what feeds it fails."""
+    yield from _web_app(seen, settings, moment)
     down = {f.function.name for f in failing}
     old = old_tables(seen, settings, moment)
     gone = {name.rsplit(".", 1)[-1] for name in seen.freshness.absent}
@@ -96,14 +99,25 @@ def green_but_wrong(
         if missing := [table for table in function.tables if table in gone]:
             said = f"BigQuery answers that {missing[0]} does not exist"
             yield Cause("table_missing", (function.name,), since, "sure", (said,), missing[0])
-        elif empty := _wrote_nothing(function, good, moment):
+        elif empty := wrote_nothing(function, good, moment):
             yield replace(empty, evidence=(*empty.evidence, *late), confidence="sure" if late else empty.confidence)
         elif late and good and not seen.runs.gaps:
             said = f"{function.name}: its run of {good[0].started_at:%H:%M} succeeded"
             yield Cause("stale_data", (function.name,), since, "sure", (*late, said), function.name)
 
 
-def _wrote_nothing(function: Function, good: list[EtlRun], moment: Moment) -> Cause | None:
+def _web_app(seen: Evidence, settings: Settings, moment: Moment) -> Iterator[Cause]:
+    """The web app as a symptom, after all causes: it does not work, or a table that it shows is too old."""
+    if app := settings.web_app:
+        bad = [row for row in seen.feeds.rows if row.feed == app.name]
+        old = [f"it shows {t}: {why}" for t, why in old_tables(seen, settings, moment).items() if t in app.reads]
+        detail = "down" if any(row.severity == "high" for row in bad) else ""
+        gone = ["its service does not exist"] * bool(seen.feeds.absent)
+        if said := (*(row.title for row in bad), *gone, *old):
+            yield Cause("web_app", (app.name,), moment.at, "sure", said, app.name, detail=detail, second=not detail)
+
+
+def wrote_nothing(function: Function, good: list[EtlRun], moment: Moment) -> Cause | None:
     """Its newest runs wrote no row, nearly all earlier ones did, and that cannot be chance."""
     runs = [r for r in good if r.records is not None]
     empty = list(takewhile(lambda r: r.records == 0, runs))

@@ -33,7 +33,7 @@ def works_now(
     too late for a table's limit; else a warning. A status page that could not be read is the page's business.
     """
     nothing = replace(functions, rows=(), gaps=(), absent=())
-    seen = Evidence(functions, runs, nothing, nothing, nothing, jobs, feeds, freshness, scores)
+    seen = Evidence(functions, runs, nothing, nothing, nothing, jobs, feeds, freshness, scores, nothing)
     causes = diagnose(seen, settings, moment)
     level, why = severity(causes, seen, settings, moment)
     hint = "find the cause: run p1_response."

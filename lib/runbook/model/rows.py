@@ -168,6 +168,23 @@ class Reader(FactRow):
     pinned: bool = field(metadata=INTERNAL)
 
 
+class Quota(FactRow):
+    """A quota of the project that was exceeded, `times` samples of it, the last at `last`.
+
+    `used` is the most in one period of the limit (`per`: in a minute, in a day or at once), None if that cannot be
+    compared: the limit is one for each user or of another period, or there is no usage. `limit` is None if unknown.
+    """
+
+    metric: str
+    limit_name: str
+    location: str
+    used: int | None
+    limit: int | None
+    per: str
+    times: int
+    last: datetime
+
+
 class SecretVersion(FactRow):
     secret: str
     version: int

@@ -98,9 +98,9 @@ def test_every_route_needs_a_permission_or_asks_for_them():
     """BigQuery aside: there, what a caller made and what a caller may list need none.
 
     An upload of code is permitted by its URL, a call by its token and run.routes.invoke (test_call.py); the inbox is
-    nobody's API.
+    nobody's API, and neither is the web app.
     """
-    apart = ("feeds", "bigquery", "call", "inbox")
+    apart = ("feeds", "web_app", "bigquery", "call", "inbox")
     open_doors = {r.path for r in ROUTES if not r.permission and r.api not in apart}
     asks = (":testIamPermissions", "/iam/testPermissions", "/{bucket}/{file}")
     assert all(path.endswith(asks) for path in open_doors)

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 import yaml
 
+from gcp_sandbox.world.durations import duration
 from gcp_sandbox.world.inventory import Inventory
-from gcp_sandbox.world.schema import BadWorld, duration, load, shipped
+from gcp_sandbox.world.schema import BadWorld, load, shipped
 from gcp_sandbox.world.story import Story
 from tests.gcp_sandbox.conftest import INVENTORY
 

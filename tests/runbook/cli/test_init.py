@@ -86,7 +86,7 @@ def test_of_a_system_with_real_names_it_makes_params_that_work(
         text = (tmp_path / "live.yaml").read_text()
         draft = filled(tmp_path / "live.yaml")
         done = cli("run daily_check --env live")
-    assert (done.exit_code, "OK: all checks passed (18 ok)" in done.output) == (0, True), done.output
+    assert (done.exit_code, "OK: all checks passed (19 ok)" in done.output) == (0, True), done.output
     assert "name: Gmail_Sync, source" in text
     made = {f.name: (f.service, f.job) for f in draft.functions}
     assert made["Gmail_Sync"] == ("", "mail-every-hour")

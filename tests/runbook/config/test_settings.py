@@ -65,6 +65,18 @@ BAD = [
     ("project: acme", "project: [", ["is not valid YAML"]),
     ("functions: ", "functions: []\nx: ", ["functions: List should have at least 1 item"]),
     ("cost_cap_gib: 1", "cost_cap_gib: 1\nread_as: someone@acme.example", ["read_as: String should match"]),
+    ('who: "Manager"', "who: Manager, phone: call me", ["contacts.manager.phone: String should match"]),
+    ('who: "Manager"', 'who: Manager, channel: "a\\tb"', ["contacts.manager.channel: String should match"]),
+    ('who: "Manager"', "who: Manager, link: http://x.example", ["contacts.manager.link: String should match"]),
+    ('who: "Manager"', 'who: Manager, link: "https://x.example/<b>"', ["contacts.manager.link: String should match"]),
+    ("cost_cap_gib: 1", "cost_cap_gib: 1\nweb_app: {name: app, url: http://x}", ["web_app.url: String should match"]),
+    (
+        "cost_cap_gib: 1",
+        "cost_cap_gib: 1\nweb_app: {name: app, reads: [a-b]}",
+        ["web_app.reads.0: String should match"],
+    ),
+    ("cost_cap_gib: 1", "cost_cap_gib: 1\nweb_app: {name: app, reads: [nope]}", ["web_app: not a table of", "nope"]),
+    ("cost_cap_gib: 1", "cost_cap_gib: 1\nweb_app: {name: google}", ["web_app: not a table of", "google"]),
     ("{name: gmail-sync, so", '{name: "gmail sync", so', ["functions.0.name: String should match"]),
     (
         "{name: gmail-sync, so",

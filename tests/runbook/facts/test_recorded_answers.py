@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
@@ -87,6 +87,7 @@ SCHEMAS = {
     "log": ("logging.v2", "LogEntry"),
     "permissions": ("cloudresourcemanager.v3", "TestIamPermissionsResponse"),
     "revision": ("run.v2", "GoogleCloudRunV2Revision"),
+    "series": ("monitoring.v3", "TimeSeries"),
     "service": ("run.v2", "GoogleCloudRunV2Service"),
     "snapshot": ("bigquery.v2", "Table"),
     "table": ("bigquery.v2", "Table"),
@@ -259,6 +260,27 @@ def test_a_function_without_a_service_has_a_row() -> None:
     gone = {"error": {"code": 404, "message": 'service "projects/p/locations/l/services/x" not found'}}
     [row] = read(facts.service("x"), by_path(("/functions/", 200, GIVEN["function_active"]), ("", 404, gone))).rows
     assert (row.state, row.service, row.serving) == ("ACTIVE", "function-1", "")
+
+
+@pytest.mark.parametrize("name", cases("series"))
+def test_a_time_series(name: str) -> None:
+    """The quota fact asks for one metric after the other; each gets the series of that metric."""
+    every = [GIVEN[n] for n in INDEX if word(n) == "series"]
+
+    def answer(request: requests.PreparedRequest) -> tuple[int, Any]:
+        asked = str(request.url)
+        return 200, {"timeSeries": [one for one in every if f"%22{quote(one['metric']['type'], safe='')}%22" in asked]}
+
+    expected = INDEX[name]["read"]
+    [row] = [row for row in read(facts.quotas(), answer).rows if row.metric == expected["metric"]]
+    assert {key: plain(getattr(row, key)) for key in expected} == expected
+
+
+@pytest.mark.parametrize("spoil", [{"executionErrors": [{"code": 13}]}, {"unreachable": ["projects/x"]}])
+def test_quotas_that_are_incomplete_are_a_gap(spoil: dict[str, Any]) -> None:
+    fact = seen(facts.quotas(), {"timeSeries": [GIVEN["series_exceeded"]]} | spoil)
+    assert not fact.rows
+    assert [gap.why for gap in fact.gaps] == ["Cloud Monitoring says that its answer is incomplete"]
 
 
 @pytest.mark.parametrize("name", cases("permissions"))

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+import gcp_sandbox
+from gcp_sandbox.inprocess import InProcess
 from runbook import charts, facts, incidents
-from runbook.charts.incident import _mark
+from runbook.charts.incident import PHONE, _mark
+from runbook.cloud.client import Cloud
 from runbook.config.load import load_settings
 from runbook.config.request import Request
+from runbook.config.schema import WebApp
 from runbook.facts.base import observe
 from runbook.incidents.affected import Evidence
 from runbook.incidents.diagnosis import diagnose
@@ -34,6 +38,7 @@ ASKS = {
     "feeds": facts.feeds(),
     "freshness": facts.freshness(),
     "scores": facts.scores(),
+    "quotas": facts.quotas(),
 }
 # World → the causes that must be found, with the functions that they make sick.
 NO_INCIDENT: dict[str, dict[str, set[str]]] = {
@@ -246,9 +251,9 @@ def test_the_names_of_changes_cover_no_other(hours: int) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.5, 2.9), dpi=100)
+    figure = Figure(figsize=(PHONE, 3.4), dpi=120)
     axes = figure.add_subplot()
-    figure.subplots_adjust(left=0.07, right=0.985)
+    figure.subplots_adjust(left=0.1, right=0.985, top=1 - 0.56 / 3.4, bottom=0.55 / 3.4)
     names = (
         "UpdateFunction gmail-sync",
         "DisableSecretVersion salesforce-client-secret/versions/12",
@@ -256,12 +261,151 @@ def test_the_names_of_changes_cover_no_other(hours: int) -> None:
     )
     _mark(axes, [(-hours * n / 60, names[n % 3]) for n in range(60, -1, -1)], hours, top=3)
     axes.set_xlim(-hours, 0)
-    axes.set_ylim(0, 4.8)
+    axes.set_ylim(0, 5.7)
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in axes.texts]
-    assert len(boxes) > 8
+    assert len(boxes) > 4
     assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if a.overlaps(b)]
     assert all(box.x1 <= axes.get_window_extent(renderer).x1 + 1 for box in boxes)
+
+
+@pytest.mark.parametrize("world", ["p1_two_causes", "p1_timeout"])
+def test_the_charts_can_be_read_on_a_phone(
+    sandbox: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, world: str
+) -> None:
+    """On a screen of 390 pixels a chart is 350 wide: no text of it is smaller than 8 pixels there, or cut off."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    figures = []
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda canvas, file, **_: figures.append(canvas.figure))
+    seen, moment = seen_in(sandbox, world)
+    found = page(seen, moment)
+    charts.timeline(Stub(moment), seen.logs, seen.runs, seen.changes, found.causes)  # type: ignore[arg-type]
+    charts.limits(Stub(moment), found, seen.functions, seen.runs, seen.logs)  # type: ignore[arg-type]
+    assert len(figures) == 2
+    for figure in figures:
+        scale = 350 / (figure.get_figwidth() * 72)
+        texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+        assert min(t.get_fontsize() * scale for t in texts) >= 8
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        renderer, edge = canvas.get_renderer(), figure.bbox
+        boxes = {t.get_text(): t.get_window_extent(renderer) for t in texts}
+        assert not [said for said, box in boxes.items() if box.x0 < -1 or box.x1 > edge.x1 + 1 or box.y1 > edge.y1 + 1]
+        assert any("limit" in said or "first symptom" in said for said in boxes)
+
+
+QUOTA = """like: healthy
+about: Vertex AI refuses, and Cloud Monitoring may know why.
+runs: [{select: {name: embeddings}, since: 3h, kind: quota_seconds}]
+quotas: [{metric: aiplatform.googleapis.com/online_requests, limit_name: RequestsPerMinutePerProject, limit: 60, used: 64}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "",
+            "aiplatform.googleapis.com/online_requests, RequestsPerMinutePerProject (global): 64 used in a minute, the limit is 60, last exceeded 08:30",
+        ),
+        ("quotas: []", "unknown (Cloud Monitoring has none of it that was exceeded)"),
+        ("deny: [monitoring.timeSeries.list]", "unknown (403 Permission monitoring.timeSeries.list denied"),
+    ],
+)
+def test_a_quota_has_usage_limit_and_where_to_ask_for_more(
+    sandbox: Callable[..., Any], tmp_path: Path, more: str, said: str
+) -> None:
+    world = tmp_path / "quota.yaml"
+    kept = QUOTA if not more.startswith("quotas") else QUOTA.partition("quotas")[0]
+    world.write_text(f"{kept}{more}\n")
+    found = page(*seen_in(sandbox, str(world)))
+    step = found.steps[0]
+    assert found.causes[0].cause == "quota"
+    assert said in step.do
+    assert "https://console.cloud.google.com/iam-admin/quotas?project=acme-sales-sandbox" in step.do
+    unread = [gap for gap in found.causes.unknowns if gap.subject == "quotas"]
+    assert bool(unread) is more.startswith("deny")
+    assert not unread or "roles/monitoring.viewer" in unread[0].next
+
+
+def test_a_quota_of_a_vendor_is_not_googles(sandbox: Callable[..., Any]) -> None:
+    assert not [s for s in page(*seen_in(sandbox, "p1_quota_seconds")).steps if "console.cloud" in s.do]
+
+
+def test_the_people_are_told_with_how_to_reach_them(sandbox: Callable[..., Any]) -> None:
+    seen, moment = seen_in(sandbox, "p1_two_causes")
+    stub = Stub(moment)
+    reach = {"phone": "+1 555 0100", "channel": "#oncall", "link": "https://pager.example.com/oncall"}
+    contact = stub.settings.contacts["on-call"].model_copy(update=reach)
+    stub.settings = stub.settings.model_copy(update={"contacts": {**stub.settings.contacts, "on-call": contact}})
+    found = incidents.page(stub, type("S", (), seen._asdict()))  # type: ignore[arg-type]
+    assert found.people[0]["how"] == "+1 555 0100, #oncall, https://pager.example.com/oncall"
+    assert "On-call rotation (on-call, +1 555 0100, #oncall, https://pager" in stub.answer[-1]
+
+
+def with_web_app(world: str, **given: Any) -> tuple[Page, Any]:
+    """The page of a system with a web app, and what its answer says."""
+    system = load_settings("sandbox")
+    system = system.model_copy(update={"web_app": WebApp(name="sales-web", **given)})
+    cloud = Cloud(system, "sandbox", InProcess(gcp_sandbox.app(system.inventory(), world)))
+    moment = Moment(cloud.now()[0], system.zone)
+    seen = Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
+    stub = Stub(moment)
+    stub.settings = system
+    return incidents.page(stub, type("S", (), seen._asdict())), stub  # type: ignore[arg-type]
+
+
+URL = "https://sales.example.com/"
+
+
+def test_a_web_app_that_works_is_not_mentioned() -> None:
+    found, _ = with_web_app("healthy", url=URL, service="gmail-sync", reads=["gmail_messages"])
+    assert (list(found.causes), found.severity, found.causes.unknowns) == ([], "P4", ())
+
+
+@pytest.mark.parametrize(("status", "fails"), [(200, False), (401, False), (404, True), (500, True), (503, True)])
+def test_a_web_app_that_fails_is_p2_and_says_what_it_answers(tmp_path: Path, status: int, fails: bool) -> None:
+    world = tmp_path / "web.yaml"
+    world.write_text(f"like: healthy\nabout: The web app.\nweb_app: {status}\n")
+    found, stub = with_web_app(str(world), url=URL)
+    assert [c.cause for c in found.causes] == ["web_app"] * fails
+    assert found.severity == ("P2" if fails else "P4")
+    assert not fails or f"sales-web does not work: its page answers {status}" in stub.answer[0]
+
+
+def test_a_web_app_that_shows_old_data_is_a_symptom() -> None:
+    found, _ = with_web_app("no_etl", reads=["gmail_messages"])
+    *_, last = found.causes
+    assert (last.cause, last.functions) == ("web_app", ("sales-web",))
+    assert "it shows gmail_messages: its newest row is" in last.evidence[0]
+
+
+def test_a_service_that_is_not_ready_may_still_serve(tmp_path: Path) -> None:
+    world = tmp_path / "web.yaml"
+    failed = "revisions: [{select: {name: gmail-sync}, age: 40m, failure: The container failed to start}]"
+    world.write_text(f"like: healthy\nabout: Its newest revision did not start.\n{failed}\n")
+    found, _ = with_web_app(str(world), service="gmail-sync")
+    said = {c.cause: c.evidence[0] for c in found.causes}
+    assert "its service is not ready: Revision 'gmail-sync-00013-kpl' is not ready" in said["web_app"]
+    assert found.severity == "P4"
+
+
+def test_a_service_that_does_not_exist_is_said() -> None:
+    found, _ = with_web_app("healthy", service="no-such-service")
+    assert [c.evidence for c in found.causes] == [("its service does not exist",)]
+
+
+@pytest.mark.parametrize("fault", ["{status: 403}", "{lost: before}"])
+def test_what_could_not_be_asked_is_unknown_and_not_down(tmp_path: Path, fault: str) -> None:
+    world = tmp_path / "web.yaml"
+    route = '"GET run.*|GET sales.*"'
+    world.write_text(f"like: healthy\nabout: No answer.\nfaults: [{{route: {route}, {fault[1:]}]\n")
+    found, _ = with_web_app(str(world), service="gmail-sync", **({} if "403" in fault else {"url": URL}))
+    assert not found.causes
+    assert found.causes.unknowns
+    assert all("web" in gap.subject or "services/gmail-sync" in gap.subject for gap in found.causes.unknowns)
 
 
 def test_now_is_the_clouds(sandbox: Callable[..., Any]) -> None:

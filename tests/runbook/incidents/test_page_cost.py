@@ -31,13 +31,20 @@ def expected(functions: int, storm: bool = False) -> Counter[str]:
     """All requests of one run for so many functions, each with a scheduler job. Nothing else may make them more.
 
     1 for the clock, ⌈functions/1000⌉ for the functions, 2 each (dry run and query) for the runs (the newest 1,000), the
-    ages of tables and the scores, 1 for the errors and 1 for the changes (the newest 1,000 entries, one page each), 1 a
+    ages of tables and the scores, 1 for the quotas, 1 for the errors and 1 for the changes (the newest 1,000 entries, one page each), 1 a
     secret (its newest 25 versions), ⌈jobs/500⌉ for the jobs, 1 a status feed. 1,000 and 500 are the most that Google
     gives on a page. A storm of errors costs three more pages at the most.
     """
     return Counter(
         {
-            **{"clock": 1, "functions": ceil(functions / 1000), "dry run": 3, "query": 3, "log": 2 + PAGES * storm},
+            **{
+                "clock": 1,
+                "quotas": 1,
+                "functions": ceil(functions / 1000),
+                "dry run": 3,
+                "query": 3,
+                "log": 2 + PAGES * storm,
+            },
             **{"secret": len(SECRETS), "jobs": ceil(functions / 500), "feed": len(SYSTEM.feeds)},
         }
     )
@@ -46,6 +53,7 @@ def expected(functions: int, storm: bool = False) -> Counter[str]:
 KINDS = {
     "clock": r":testIamPermissions$",
     "functions": r"/locations/-/functions$",
+    "quotas": r"GET monitoring\..*/timeSeries$",
     "dry run": r"POST .*/bigquery/v2/projects/[^/]+/jobs$",
     "query": r"POST .*/bigquery/v2/projects/[^/]+/queries$",
     "log": r"entries:list$",

@@ -14,6 +14,7 @@ from gcp_sandbox.http import Call, route
 from gcp_sandbox.state import State
 from gcp_sandbox.wire import stamp
 from gcp_sandbox.world.events import Attempt
+from gcp_sandbox.world.failures import KINDS
 from gcp_sandbox.world.inventory import Function
 from gcp_sandbox.world.lines import answer
 
@@ -78,10 +79,9 @@ def why(sandbox: State, function: Function, revision: str) -> str:
     made = services.find(function.name, revision)
     assert made
     worker = made["containers"][0]
-    if services.defects[worker["image"]]:
-        return services.defects[worker["image"]]
+    defect = services.defects[worker["image"]]
     rules = [r for r in sandbox.story.said("runs", function) if not r.until]
-    if not rules or rules[-1].outcome not in ("failed", "running"):
+    if not defect and (not rules or rules[-1].outcome not in ("failed", "running")):
         return ""
     versions = services.started_with.get(revision, {}).values()
     cured = {
@@ -92,4 +92,7 @@ def why(sandbox: State, function: Function, revision: str) -> str:
         "memory": worker["resources"]["limits"]["memory"] != function.memory,
         "code": worker["image"] in services.built,
     }
+    if defect:
+        kinds = [r.kind for r in sandbox.story.said("revisions", function) if r.kind and r.error == defect]
+        return "" if kinds and cured[KINDS[kinds[-1]].cure] else defect
     return "" if cured[rules[-1].cure] else rules[-1].error

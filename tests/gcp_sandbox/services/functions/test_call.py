@@ -51,6 +51,17 @@ def test_it_happens_once_a_call(cloud):
     assert len({call(here).json()["run_id"] for _ in range(3)}) == 3
 
 
+def test_a_revision_that_needs_more_memory_is_cured_by_it(cloud, told):
+    here = cloud(told("revisions: [{select: {name: gmail-sync}, age: 6h, kind: memory}]"))
+    assert call(here).status_code != 200
+    request = {
+        "function": {"name": f"{HERE}/functions/gmail-sync", "service_config": {"available_memory": "1Gi"}},
+        "update_mask": {"paths": ["service_config.available_memory"]},
+    }
+    polled(here(FunctionServiceClient).update_function(request=request))
+    assert call(here).status_code == 200
+
+
 def test_a_cause_that_goes_on(cloud):
     here = cloud("stale_scores")
     answer = call(here, "account-scoring")
