@@ -29,9 +29,26 @@ def _environments(_given: Any) -> Iterable[str]:
 
 
 def _worlds(_given: Any) -> Iterable[str]:
-    from gcp_sandbox.world.schema import shipped
+    from runbook.cloud.target import shipped_worlds
 
-    return shipped()
+    return (name for name, _ in shipped_worlds())
+
+
+def _stored(folder: str, length: int | None = None) -> Callable[[Any], Iterable[str]]:
+    """The names in a folder of the record stores of every environment, or of the one that was given."""
+
+    def find(given: Any) -> Iterable[str]:
+        from runbook.config.load import environments, load_settings
+        from runbook.model.errors import RunbookError
+        from runbook.records.record import store_of
+
+        for name in [given["environment"]] if given.get("environment") else environments():
+            with suppress(RunbookError):  # such as params with placeholders
+                found = store_of(load_settings(name)).children(folder)
+                yield from (one.rpartition("/")[2].removesuffix(".ipynb")[:length] for one in found)
+
+    return find
 
 
 RUNBOOKS, ENVIRONMENTS, WORLDS = map(_names, (_runbooks, _environments, _worlds))
+PLANS, INCIDENTS = _names(_stored("plans", 12)), _names(_stored("incidents"))

@@ -1,4 +1,4 @@
-"""`runbook fleet`: one runbook on many environments, and what the record store says of each: who is missing comes first.
+"""`runbook fleet`: one runbook on many environments, and what the record store has of each, who is missing first.
 
 A run that did not happen leaves nothing behind. Only params, which name the environments, and the records together tell
 who has not reported. If this command does not run either, whoever waits for its ping notices.
@@ -129,9 +129,8 @@ def _ping(code: int) -> None:
                 return
         except (OSError, ValueError) as error:
             why = type(error).__name__  # its text may hold the address, which is a secret
-    click.echo(
-        f"RUNBOOK_PING did not accept exit code {code}: {why}. The exit code is still that of the fleet.", err=True
-    )
+    said = f"RUNBOOK_PING did not accept the exit code: {why}. The exit code of the fleet is {code} all the same."
+    click.echo(said, err=True)
 
 
 @click.command()
@@ -198,12 +197,8 @@ def _fleet(
         return worst.exit
     shown = [r for r in rows if r.verdict != "ok"]
     click.echo(table_text([{"environment": r.environment, "verdict": r.verdict, "said": r.said} for r in shown]))
-    news = [
-        f"{r.environment}, {word}: {'; '.join(of)}"
-        for r in rows
-        for word, of in (("new", r.new), ("over", r.over))
-        if of
-    ]
-    news += [f"{count} × {cause}" for cause, count in causes]
+    moved = ((r.environment, word, "; ".join(of)) for r in rows for word, of in (("new", r.new), ("over", r.over)))
+    news = [f"{one}, {word}: {of}" for one, word, of in moved if of]
+    news += [f"{count} environments: {cause}" for cause, count in causes]
     click.echo("\n".join([*map(visible, news), wrapped(f"{name}, {len(rows)} environments: {said}.")]))
     return worst.exit

@@ -15,15 +15,19 @@ from typing import Any
 import click
 
 from runbook.cli import signing, stored
+from runbook.cli.alert import incident_of
+from runbook.cli.complete import PLANS, RUNBOOKS, WORLDS
 from runbook.cli.fleet import fleet
-from runbook.cli.output import ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
+from runbook.cli.output import JSON, ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
 from runbook.runner.kernel import leave_deleted_directory
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world file.")
+_WORLD = click.option(
+    "--world", default="", shell_complete=WORLDS, help="Sandbox only: a shipped world, or the path of a world file."
+)
 
 
 class _Group(click.Group):
@@ -41,20 +45,35 @@ class _Group(click.Group):
         except RunbookError as error:
             click.echo(error, err=True)
             sys.exit(error.exit)
+        except click.Abort:  # Ctrl-C, or the end of the input, at a prompt
+            click.echo("\nInterrupted at the prompt. Nothing was changed.", err=True)
+            sys.exit(Exit.INTERRUPTED)
 
 
 @click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS, fleet], context_settings=_HELP)
+@click.version_option(None, "--version", package_name="sales-intelligence-runbooks", prog_name="runbook")
 def main() -> None:
     """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""
 
 
 @main.command()
-@click.argument("name")
+@JSON
+@click.argument("name", metavar="RUNBOOK", shell_complete=RUNBOOKS)
 @ENV
 @_WORLD
+@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` of params of new alerts, and of their end.")
+@click.option("--from-alert", "alert", metavar="FILE|JSON", help="The payload of a Cloud Monitoring alert.")
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
-def run(name: str, environment: str | None, world: str, given: Sequence[str]) -> None:
-    """Run a runbook, keep its record, and exit with the code of its verdict."""
+def run(
+    name: str, environment: str | None, world: str, scheduled: bool, alert: str | None, given: Sequence[str]
+) -> None:
+    """Run a runbook, keep its record, and exit with the code of its verdict.
+
+    \b
+    runbook run daily_check                            # the sandbox
+    runbook run daily_check --env production --scheduled
+    runbook run p1_response -p incident=INC-7
+    """
     values: dict[str, str] = {}
     for text in given:
         key, equals, value = text.partition("=")
@@ -62,20 +81,22 @@ def run(name: str, environment: str | None, world: str, given: Sequence[str]) ->
             raise BadInput(f"-p {key}", "it is given twice" if equals else "it has no =", next="use -p name=value.")
         values[key] = value
     values |= {k: v for k, v in (("environment", environment), ("world", world)) if v}
-    _run(name, values)
+    if alert:
+        values = incident_of(alert, environment or "sandbox") | values
+    _run(name, values, alerts=scheduled)
 
 
-def _run(name: str, values: Mapping[str, object], *told: Any) -> None:
+def _run(name: str, values: Mapping[str, object], *told: Any, alerts: bool = False) -> None:
     # Imported here, because the import is slow and other commands do not need it.
     from runbook.context import Told
     from runbook.runner.engine import progress
     from runbook.runner.run import run
 
-    exit_with(run(name, values, progress(), told=Told(*told)))
+    exit_with(run(name, values, progress(), told=Told(*told), alerts=alerts))
 
 
 @main.command()
-@click.argument("plan")
+@click.argument("plan", shell_complete=PLANS)
 @click.option("--secret-file", "file", type=_FILE, help="The file with the new value.")
 @click.option("--secret-env", "variable", metavar="NAME", help="The environment variable with the new value.")
 @click.option("--secret-stdin", "stdin", is_flag=True, help="Read the new value from standard input.")
@@ -94,11 +115,21 @@ def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
 
 
 @main.command("list")
+@JSON
 def list_runbooks() -> None:
     """List the runbooks: the purpose, the safety class, and what each can change."""
     from runbook.config.load import RUNBOOKS
 
     click.echo(table_text([_title(path) for path in sorted(RUNBOOKS.glob("*.ipynb"))]))
+
+
+@main.command()
+@JSON
+def worlds() -> None:
+    """List the worlds of the sandbox: what happened in each."""
+    from runbook.cloud.target import shipped_worlds
+
+    click.echo(table_text([{"world": name, "about": about} for name, about in shipped_worlds()]))
 
 
 def _title(path: Path) -> dict[str, str]:
@@ -130,6 +161,7 @@ def sandbox(system: Any, world: str, port: int) -> None:
 
 
 @main.command()
+@JSON
 @SYSTEM
 @_WORLD
 @click.option("--roles", "only_roles", is_flag=True, help="Print commands that create least-privilege roles.")

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from runbook.cli.output import table_text
+from runbook.cli.complete import ENVIRONMENTS, PLANS
+from runbook.cli.output import JSON, table_text
 from runbook.model.errors import BadInput, Refused
 
 
@@ -28,7 +29,13 @@ def no_secret(_context: click.Context, option: click.Parameter, value: str) -> s
     return value
 
 
-_ENV = partial(click.option, "--env", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
+_ENV = partial(
+    click.option,
+    "--env",
+    envvar="RUNBOOK_ENV",
+    shell_complete=ENVIRONMENTS,
+    help="params/<ENV>.yaml; the default is sandbox.",
+)
 ENV = _ENV("environment")  # its name, None if it is not given
 SYSTEM = _ENV("system", callback=_settings)  # its settings
 _NAME = "Your name among the approvers; in the sandbox avery or blake."
@@ -44,16 +51,16 @@ def _signs(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _confirm(yes: bool, question: str) -> None:
-    """Ask before signing. Raises Refused without a terminal; a no ends the command with exit code 1."""
+    """Ask before signing. Raises Refused without a terminal, and after a no."""
     if not yes and not sys.stdin.isatty():
         said = "there is no terminal to confirm in"
         raise Refused("signing is not confirmed", said, next="review what is shown above, then add --yes.")
-    if not yes:
-        click.confirm(question, abort=True)
+    if not yes and not click.confirm(question):
+        raise Refused("not signed", "the answer was no", next="run the command again to sign.")
 
 
 @click.command()
-@click.argument("plan", metavar="PLAN|FILE")
+@click.argument("plan", metavar="PLAN|FILE", shell_complete=PLANS)
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @_REASON
 @_signs
@@ -142,6 +149,7 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
 
 
 @click.command()
+@JSON
 @click.argument("which", default="")
 @SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")

@@ -185,8 +185,8 @@ class Settings(Part):
 
     `records_shared`: every machine that may apply a change uses this same records directory. `staging`: the environment
     in which changes are tested first, "" if there is none. `read_as` and `apply_as` are service accounts, whose
-    short-lived credentials every run on Google takes for its reads, and for its writes; "" for a person's own. `alert_contacts`: whom a run
-    on a schedule notifies of an alert, and of its end.
+    short-lived credentials every run on Google takes for its reads, and for its writes; "" for a person's own.
+    `alert_contacts`: whom a run on a schedule notifies of an alert, and of its end.
     """
 
     environment: Name

@@ -1,4 +1,4 @@
-"""What a run on a schedule reports: a line for Cloud Logging, and messages about alerts to the contacts that params name.
+"""What a run on a schedule reports: a line for Cloud Logging, and messages about alerts to the contacts in params.
 
     alerts/<the team's day>/<cause>        somebody was notified of an alert; <cause>-over: and that it is over
 
@@ -31,8 +31,10 @@ from runbook.records.store import Store
 DAYS = 31  # an alert that nobody saw again for so long is no longer open
 
 
-def log_line(ended: Any) -> str:
+def log_line(ended: Any, whole: bool = False) -> str:
     """The result of a run (a `RunResult`) in one line of JSON, with the fields that Cloud Logging reads.
+
+    `whole`: with its findings, its next steps and its outcome.
 
     Source: https://cloud.google.com/logging/docs/structured-logging
     """
@@ -42,6 +44,8 @@ def log_line(ended: Any) -> str:
     given = {name: record["parameters"].get(name, "") for name in ("environment", "incident")}
     about = {"runbook": record["runbook"], **given, **about, "status": record["status"], "exit": int(ended.exit)}
     about |= {"verdict": record["verdict"], "record": ended.folder.name, "ended_at": record["ended_at"]}
+    about |= {name: report[name] for name in ("findings", "next", "outcome") if whole and good and name in report}
+    about |= {"error": list(ended.error)} if ended.error else {}
     level = table(__file__, "alerts.yaml")["severity"][record["verdict"] if good else "none"]
     said = report.get("sentence", "") if good else f"No verdict: {record['why']}"
     return json.dumps({"severity": level, "message": f"{about['environment']}: {said}", **about}, ensure_ascii=False)

@@ -40,13 +40,15 @@ class RunResult(SystemExit):
         self.exit, self.folder, self.record, self.error, self.local = exit, folder, record, error, local
 
 
-def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "", kind: type[Kernel] = Kernel) -> Kernel:
-    """Start a kernel on this environment's Python. Raises Broken if the notebook needs another kernel."""
+def start_kernel(
+    notebook: Mapping[str, Any], wanted: Request, name: str = "", kind: type[Kernel] | None = None
+) -> Kernel:
+    """Start a kernel, of this `kind`, on this environment's Python. Raises Broken if the notebook needs another one."""
     asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
     if asked not in ("python3", "python"):
         raise Broken(**text_of(__file__, "another_kernel", asked=asked))
     ours = any("from runbook import" in cell_source(c) for c in notebook["cells"] if c["cell_type"] == "code")
-    return kind((wanted.environment, wanted.values.get("world", "")) if ours else ())
+    return (kind or Kernel)((wanted.environment, wanted.values.get("world", "")) if ours else ())
 
 
 @contextmanager

@@ -44,7 +44,8 @@ def run_all(
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    before = {number: signal.signal(number, stop) for number in _STOPS}
+    numbers = [number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN]  # as in `stoppable`
+    before = {number: signal.signal(number, stop) for number in numbers}
     with TemporaryDirectory() as place:
         while running or (waiting and not stopped):
             while waiting and len(running) < jobs and not stopped:

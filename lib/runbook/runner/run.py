@@ -22,7 +22,7 @@ def run(
     on_step: OnStep | None = None,
     cell_timeout: float = 900,
     told: Told = NOTHING_TOLD,
-    kind: type[Kernel] = Kernel,
+    kind: type[Kernel] | None = None,
     alerts: bool = False,
 ) -> RunResult:
     """Run a runbook with values as typed; `cell_timeout` is the limit for one cell, in seconds.
