@@ -51,4 +51,4 @@ def _stored(folder: str, length: int | None = None) -> Callable[[Any], Iterable[
 
 
 RUNBOOKS, ENVIRONMENTS, WORLDS = map(_names, (_runbooks, _environments, _worlds))
-PLANS, INCIDENTS = _names(_stored("plans", 12)), _names(_stored("incidents"))
+PLANS, INCIDENTS = _names(_stored("plans", 12)), _names(lambda given: map(str.upper, _stored("notes")(given)))
