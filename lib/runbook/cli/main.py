@@ -15,8 +15,7 @@ from typing import Any
 import click
 
 from runbook.cli import signing, stored
-from runbook.cli.alert import incident_of
-from runbook.cli.complete import PLANS, RUNBOOKS, WORLDS
+from runbook.cli.complete import complete
 from runbook.cli.fleet import fleet
 from runbook.cli.output import JSON, ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
 from runbook.cli.signing import ENV, SYSTEM
@@ -26,7 +25,10 @@ from runbook.runner.kernel import leave_deleted_directory
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _WORLD = click.option(
-    "--world", default="", shell_complete=WORLDS, help="Sandbox only: a shipped world, or the path of a world file."
+    "--world",
+    default="",
+    shell_complete=complete("world"),
+    help="Sandbox only: a shipped world, or the path of a world file.",
 )
 
 
@@ -58,7 +60,7 @@ def main() -> None:
 
 @main.command()
 @JSON
-@click.argument("name", metavar="RUNBOOK", shell_complete=RUNBOOKS)
+@click.argument("name", metavar="RUNBOOK", shell_complete=complete("runbook"))
 @ENV
 @_WORLD
 @click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` of params of new alerts, and of their end.")
@@ -82,21 +84,23 @@ def run(
         values[key] = value
     values |= {k: v for k, v in (("environment", environment), ("world", world)) if v}
     if alert:
+        from runbook.cli.alert import incident_of
+
         values = incident_of(alert, environment or "sandbox") | values
-    _run(name, values, alerts=scheduled)
+    _run(name, values, scheduled=scheduled)
 
 
-def _run(name: str, values: Mapping[str, object], *told: Any, alerts: bool = False) -> None:
+def _run(name: str, values: Mapping[str, object], *told: Any, **more: Any) -> None:
     # Imported here, because the import is slow and other commands do not need it.
     from runbook.context import Told
     from runbook.runner.engine import progress
     from runbook.runner.run import run
 
-    exit_with(run(name, values, progress(), told=Told(*told), alerts=alerts))
+    exit_with(run(name, values, progress(), told=Told(*told, **more)))
 
 
 @main.command()
-@click.argument("plan", shell_complete=PLANS)
+@click.argument("plan", shell_complete=complete("plans"))
 @click.option("--secret-file", "file", type=_FILE, help="The file with the new value.")
 @click.option("--secret-env", "variable", metavar="NAME", help="The environment variable with the new value.")
 @click.option("--secret-stdin", "stdin", is_flag=True, help="Read the new value from standard input.")

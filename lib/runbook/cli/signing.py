@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runbook.cli.complete import ENVIRONMENTS, PLANS
+from runbook.cli.complete import complete
 from runbook.cli.output import JSON, table_text
 from runbook.model.errors import BadInput, Refused
 
@@ -33,7 +33,7 @@ _ENV = partial(
     click.option,
     "--env",
     envvar="RUNBOOK_ENV",
-    shell_complete=ENVIRONMENTS,
+    shell_complete=complete("environment"),
     help="params/<ENV>.yaml; the default is sandbox.",
 )
 ENV = _ENV("environment")  # its name, None if it is not given
@@ -60,7 +60,7 @@ def _confirm(yes: bool, question: str) -> None:
 
 
 @click.command()
-@click.argument("plan", metavar="PLAN|FILE", shell_complete=PLANS)
+@click.argument("plan", metavar="PLAN|FILE", shell_complete=complete("plans"))
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @_REASON
 @_signs

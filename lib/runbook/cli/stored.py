@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from runbook.cli.complete import INCIDENTS
+from runbook.cli.complete import complete
 from runbook.cli.output import JSON, aside, table_text
 from runbook.cli.signing import SYSTEM, no_secret
 from runbook.display.text import is_plain
@@ -92,7 +92,7 @@ def records(system: Any) -> None:
 
 @click.command()
 @JSON
-@click.argument("name", shell_complete=INCIDENTS)
+@click.argument("name", shell_complete=complete("notes"))
 @SYSTEM
 def incident(name: str, system: Any) -> None:
     """List the records of an incident in order, and write a draft of its post-mortem."""

@@ -22,7 +22,7 @@ from runbook.config.schema import Settings
 from runbook.model.canonical import canonical
 from runbook.model.command import command
 from runbook.model.errors import NoRecord, Refused, Taken
-from runbook.model.findings import Verdict
+from runbook.model.report import findings_of
 from runbook.records.files import json_of, now
 from runbook.records.journal import Journal
 from runbook.records.record import read_report, store_of
@@ -77,13 +77,6 @@ def notify(system: Settings, wanted: Request, folder: Path, report: Mapping[str,
     except Exception as error:  # noqa: BLE001 - the record must get its end; `runbook fleet` says what is missing
         with suppress(NoRecord):
             Journal(folder).write("MESSAGE", contact="", result=f"failed: {type(error).__name__}: {error}")
-
-
-def findings_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The findings of a report; what a cell made of them is no finding unless it has the fields of one."""
-    rows = found if isinstance(found := report.get("findings"), list) else []
-    rows = [one for one in rows if isinstance(one, dict) and one.keys() >= {"check", "subject", "value", "verdict"}]
-    return [one for one in rows if one["verdict"] in Verdict.__members__]
 
 
 def _cause(finding: Mapping[str, Any]) -> str:

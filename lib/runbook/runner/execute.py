@@ -40,15 +40,13 @@ class RunResult(SystemExit):
         self.exit, self.folder, self.record, self.error, self.local = exit, folder, record, error, local
 
 
-def start_kernel(
-    notebook: Mapping[str, Any], wanted: Request, name: str = "", kind: type[Kernel] | None = None
-) -> Kernel:
-    """Start a kernel, of this `kind`, on this environment's Python. Raises Broken if the notebook needs another one."""
+def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -> Kernel:
+    """Start a kernel on this environment's Python. Raises Broken if the notebook needs another kernel."""
     asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
     if asked not in ("python3", "python"):
         raise Broken(**text_of(__file__, "another_kernel", asked=asked))
     ours = any("from runbook import" in cell_source(c) for c in notebook["cells"] if c["cell_type"] == "code")
-    return (kind or Kernel)((wanted.environment, wanted.values.get("world", "")) if ours else ())
+    return Kernel((wanted.environment, wanted.values.get("world", "")) if ours else ())
 
 
 @contextmanager
@@ -77,7 +75,6 @@ def execute(
     on_step: OnStep | None = None,
     beside: Path | None = None,
     told: Told = NOTHING_TOLD,
-    alerts: bool = False,
 ) -> RunResult:
     """Run the cells between the two writes of record.json. The second write always happens.
 
@@ -107,7 +104,7 @@ def execute(
         save()
     except NoRecord as error:  # the file on disk is from an earlier save, or missing
         execution.fail(f"{error.what}: {error.observed}")
-    if alerts:  # before the record's end, so that the journal in the record has it
+    if told.scheduled:  # before the record's end, so that the journal in the record has it
         notify(system, wanted, folder, report if execution.status == "finished" else None, execution.why)
     exit, lines = _result(execution, report)
     whole = finish(folder, marker, exit=int(exit), **execution.seen())

@@ -7,124 +7,94 @@ connection, and only waits; a run that is killed harms no other. Forks are safe 
 import gc
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from runbook.model.errors import Exit, RunbookError
+from runbook.context import Told
+from runbook.model.errors import RunbookError
 from runbook.runner import kernel
 from runbook.runner.alerts import log_line
+from runbook.runner.execute import stoppable
 from runbook.runner.run import run
 
 WARM = ("papermill.engines", "nbformat.v4", "runbook.runner.execution", "ipykernel.kernelapp", "ipykernel.ipkernel")
 WARM += ("google.auth.transport.requests", "google.cloud.bigquery", "google.cloud.logging", "runbook.session.run")
 WARM += ("runbook.facts", "runbook.checks", "runbook.incidents", *kernel.CHARTS, "gcp_sandbox")
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TICK = 0.5  # seconds between checks for a signal
 
 
-def run_all(
-    runbook: str, values: Mapping[str, Mapping[str, object]], jobs: int, alerts: bool = False, logged: bool = False
-) -> dict[str, str]:
-    """Run a runbook with the values of each environment, at most `jobs` at once; return why some have no record.
+def run_all(runbook: str, environments: list[str], jobs: int, scheduled: bool, logged: bool) -> dict[str, str]:
+    """Run a runbook on environments, at most `jobs` at once; return why some have no record.
 
-    Each run is in its own record. `logged`: each prints its line for Cloud Logging. A signal stops all of them.
+    `logged`: each run prints its line for Cloud Logging. A signal stops all of them; each ends its record.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy begins threads when it is imported, and forks lose them
     kernel.import_all(WARM)
     gc.freeze()  # what is shared with the forks stays shared
-    waiting, running, stopped = list(values), dict[int, str](), list[int]()
-
-    def stop(number: int, _: Any) -> None:
-        stopped.append(number)
-        for pid in list(running):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    numbers = [number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN]  # as in `stoppable`
-    before = {number: signal.signal(number, stop) for number in numbers}
-    with TemporaryDirectory() as place:
+    waiting, running = list(environments), list[ForkProcess]()
+    with stoppable() as stopped, TemporaryDirectory() as place:
         while running or (waiting and not stopped):
             while waiting and len(running) < jobs and not stopped:
                 name = waiting.pop(0)
-                work = partial(_run, runbook, values[name], Path(place, name), alerts, logged)
-                running[_fork(work, before)] = name
-            running.pop(os.wait()[0], None)
+                work = (runbook, name, Path(place, name), scheduled, logged)
+                running.append(ForkProcess(target=_run, args=work))
+                running[-1].start()
+            wait([one.sentinel for one in running], TICK)
+            running = [one for one in running if one.is_alive()]
+            for one in running if stopped else ():
+                os.kill(one.pid or 0, stopped[0])
         said = {path.name: path.read_text(encoding="utf-8") for path in Path(place).iterdir()}
-    for number, handler in before.items():
-        signal.signal(number, handler)
     return said | dict.fromkeys(waiting, "the fleet was stopped before this run")
 
 
-def _run(runbook: str, values: Mapping[str, object], said: Path, alerts: bool, logged: bool) -> int:
+def _run(runbook: str, environment: str, said: Path, scheduled: bool, logged: bool) -> None:
+    """In a fork: one run, which ends in its own record."""
+    kernel.Kernel.launch = _forked
     try:
-        ended = run(runbook, values, kind=ForkedKernel, alerts=alerts)
+        ended = run(runbook, {"environment": environment}, told=Told(scheduled=scheduled))
     except RunbookError as error:
         said.write_text(str(error), encoding="utf-8")
-        return error.exit
+        return
     if logged:
         print(log_line(ended), flush=True)  # noqa: T201
-    return ended.exit
 
 
-def _fork(work: Callable[[], int | None], handlers: Mapping[int, Any]) -> int:
-    """Do some work in a fork of this process, with these handlers of signals; return its process id."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if pid := os.fork():
-        return pid
-    code: int | None = Exit.BROKEN
-    try:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        code = work()
-    except BaseException as error:  # noqa: BLE001 - never back into the caller's code
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
-    finally:
-        sys.stdout.flush()
-        os._exit(code or 0)
-
-
-class ForkedKernel(kernel.Kernel):
-    """A kernel that is a fork of its runner."""
-
-    def _begin(self, log: BinaryIO, env: dict[str, str], place: Iterable[str]) -> tuple[Any, Any]:
-        theirs, ours = os.pipe()
-
-        def work() -> None:
-            os.setpgid(0, 0)  # Ctrl-C in the terminal goes to the runner
-            os.close(ours)  # else the end of the runner would not be noticed
-            for number, target in ((theirs, 0), (log.fileno(), 1), (log.fileno(), 2)):
-                os.dup2(number, target)
-            os.environ.update(env)
-            kernel.main(str(self.connection_file), *place)
-
-        handlers = dict.fromkeys(_STOPS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
-        child = _Child(_fork(work, handlers))
-        with suppress(OSError):  # whoever comes first: `stop` ends the whole group
-            os.setpgid(child.pid, child.pid)
-        os.close(theirs)
-        return child, os.fdopen(ours, "wb")
-
-
-class _Child:
+class _Kernel(ForkProcess):
     """A forked process, with the methods of a `subprocess.Popen` that this library and jupyter_client use."""
 
-    def __init__(self, pid: int):
-        self.pid, self.returncode = pid, None
-
-    def poll(self, options: int = os.WNOHANG) -> int | None:
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, options)
-            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
-        return self.returncode
+    def poll(self) -> int | None:
+        return self.exitcode
 
     def wait(self) -> int | None:
-        return self.poll(0)
+        self.join()
+        return self.exitcode
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
+        os.kill(self.pid or 0, number)
+
+
+def _forked(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:
+    """In place of `Kernel.launch`: its process is a fork of its runner."""
+    theirs, ours = os.pipe()
+
+    def work() -> None:
+        os.setpgid(0, 0)  # Ctrl-C in the terminal goes to the runner
+        for number, handler in {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}.items():
+            signal.signal(number, handler)
+        os.close(ours)  # else the end of the runner would not be noticed
+        for number, target in ((theirs, 0), (log.fileno(), 1), (log.fileno(), 2)):
+            os.dup2(number, target)
+        os.environ.update(env)
+        kernel.main(str(made.connection_file), *place)
+
+    process = _Kernel(target=work)
+    process.start()
+    with suppress(OSError):  # whoever comes first: `stop` ends the whole group
+        os.setpgid(process.pid or 0, process.pid or 0)
+    os.close(theirs)
+    return process, os.fdopen(ours, "wb")

@@ -50,10 +50,10 @@ class Kernel(AbstractContextManager):
         self.log = self.folder / "log"
         env = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder)
         with self.log.open("wb") as log:
-            self.process, self._stdin = self._begin(log, env, place)
+            self.process, self._stdin = self.launch(log, env, place)
 
-    def _begin(self, log: BinaryIO, env: dict[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:
-        """Start the process with these more variables; return it, and the pipe to its standard input."""
+    def launch(self, log: BinaryIO, env: dict[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:
+        """Start the process with these more variables; return it, and its standard input. A fleet forks it instead."""
         command = [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place]
         pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
         # In a new session: Ctrl-C in the terminal goes to the runner, which interrupts the kernel.
@@ -138,7 +138,7 @@ def main(connection_file: str, *place: str) -> None:
 
     if place:  # import what every runbook needs for its reads, and connect in parallel
         import_all(("google.auth.transport.requests", "google.api_core.exceptions"))
-        with suppress(Exception):  # as in `_import`
+        with suppress(Exception):  # as in `import_all`
             from runbook.cloud.connect import prefetch
 
             KERNEL.prefetch = prefetch(*place)

@@ -11,31 +11,25 @@ from runbook.context import NOTHING_TOLD, Told
 from runbook.model.errors import Broken
 from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
-from runbook.runner.kernel import Kernel, OnStep, leave_deleted_directory
+from runbook.runner.kernel import OnStep, leave_deleted_directory
 
 Values = Mapping[str, object]
 
 
 def run(
-    runbook: str,
-    values: Values,
-    on_step: OnStep | None = None,
-    cell_timeout: float = 900,
-    told: Told = NOTHING_TOLD,
-    kind: type[Kernel] | None = None,
-    alerts: bool = False,
+    runbook: str, values: Values, on_step: OnStep | None = None, cell_timeout: float = 900, told: Told = NOTHING_TOLD
 ) -> RunResult:
     """Run a runbook with values as typed; `cell_timeout` is the limit for one cell, in seconds.
 
-    What it is `told` is passed to the kernel's memory only. `alerts`: the contacts for alerts are notified of its end.
+    What it is `told` is passed to the kernel's memory only.
 
     Raises BadInput before a kernel starts, Broken for a file that is not a notebook, and NoRecord if no record can be
     written. Any other problem is in the result.
     """
     wanted, path = request_on_target(runbook, values), find_runbook(runbook)
-    with stoppable() as stopped, start_kernel(load_notebook(path), wanted, kind=kind) as kernel:
+    with stoppable() as stopped, start_kernel(load_notebook(path), wanted) as kernel:
         nb = _prepared(path, {name: wanted.values[name] for name in values})
-        return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, told=told, alerts=alerts)
+        return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, told=told)
 
 
 def _prepared(path: Path, given: Mapping[str, Any]) -> Any:
