@@ -81,14 +81,16 @@ def fleet(patterns: Sequence[str], **options: Any) -> None:
 def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool, jobs: int, scheduled: bool) -> Exit:
     """Run the fleet, judge it and print the result; return the exit code."""
     from runbook.audit.fleet import ORDER, reported
+    from runbook.config.request import find_runbook
 
+    stem = find_runbook(name).stem
     since, why = datetime.now(UTC).replace(microsecond=0), dict[str, str]()
     if not only_judge:
         from runbook.runner.fleet import run_all
 
         why = run_all(name, names, jobs, scheduled, logged=not sys.stdout.isatty() and not wants_json())
     start = since - timedelta(hours=hours) if only_judge else since
-    asked = partial(reported, runbook=name, since=start, by=by if only_judge else None, why=why)
+    asked = partial(reported, runbook=stem, since=start, by=by if only_judge else None, why=why)
     with ThreadPoolExecutor(8) as pool:
         rows = sorted(pool.map(asked, names), key=lambda row: ORDER.index(row.verdict))
     counts = Counter(row.verdict for row in rows)

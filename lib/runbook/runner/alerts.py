@@ -40,11 +40,10 @@ def log_line(ended: Any, whole: bool = False) -> str:
     """
     record, report = ended.record, read_report(ended.folder) or {}
     good = record["status"] == "finished"
-    about = {name: report.get(name) for name in ("runbook", "environment", "project", "target")} if good else {}
-    given = {name: record["parameters"].get(name, "") for name in ("environment", "incident")}
-    about = {"runbook": record["runbook"], **given, **about, "status": record["status"], "exit": int(ended.exit)}
-    about |= {"verdict": record["verdict"], "record": ended.folder.name, "ended_at": record["ended_at"]}
-    about |= {name: report[name] for name in ("findings", "next", "outcome") if whole and good and name in report}
+    about = {"environment": record["parameters"]["environment"], "incident": record["parameters"].get("incident", "")}
+    about |= {name: record[name] for name in ("runbook", "status", "verdict", "exit", "ended_at")}
+    names = ("project", "target", *(("findings", "next", "outcome") if whole else ())) if good else ()
+    about |= {name: report[name] for name in names if name in report} | {"record": ended.folder.name}
     about |= {"error": list(ended.error)} if ended.error else {}
     level = table(__file__, "alerts.yaml")["severity"][record["verdict"] if good else "none"]
     said = report.get("sentence", "") if good else f"No verdict: {record['why']}"
