@@ -75,7 +75,7 @@ def notify(system: Settings, wanted: Request, folder: Path, report: Mapping[str,
                     store.create(name, canonical(about | {"at": now(), "record": folder.name}))
     except Exception as error:  # noqa: BLE001 - the record must get its end; `runbook fleet` says what is missing
         with suppress(NoRecord):
-            Journal(folder).write("MESSAGE", contact="", result=f"failed: {type(error).__name__}: {error}")
+            Journal(folder).write("MESSAGE", contact="", result=f"failed: {error!r}")
 
 
 def _cause(finding: Mapping[str, Any]) -> str:

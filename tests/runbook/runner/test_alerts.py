@@ -124,7 +124,7 @@ def test_a_store_that_does_not_answer_ends_no_run(week: Week, monkeypatch: pytes
 
     monkeypatch.setattr(alerts, "store_of", down)
     [row] = week.run("errors=alert")
-    assert (row["result"], week.told) == ("failed: NoRecord: the record store cannot be used", [])
+    assert (row["result"], week.told) == ("failed: NoRecord('the record store cannot be used')", [])
 
 
 def test_a_bad_week_of_forty_alerts_is_seventeen_messages(week: Week) -> None:
