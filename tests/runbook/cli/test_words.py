@@ -128,11 +128,12 @@ def test_a_prompt_that_is_not_confirmed_has_its_own_exit_code(
         while "[y/N]" not in shown:
             shown += os.read(ours, 4096).decode(errors="replace")
         with suppress(OSError):  # the other end is closed
+            while word not in shown:
+                os.write(ours, typed.encode())  # again, if the first came before the prompt was ready for it
+                while word not in shown and select([ours], [], [], 5)[0]:
+                    shown += os.read(ours, 4096).decode(errors="replace")
             while True:
-                if not select([ours], [], [], 0)[0]:
-                    os.write(ours, typed.encode())  # again, if the first came before the prompt was ready for it
-                    select([ours], [], [], 2)
-                shown += os.read(ours, 4096).decode(errors="replace") if select([ours], [], [], 0)[0] else ""
+                shown += os.read(ours, 4096).decode(errors="replace")
     assert (asked.returncode, word in shown) == (code, True), shown
 
 
