@@ -293,15 +293,22 @@ APPROVALS = [
     Rule(
         "what one person did alone awaits a review",
         _N,
-        "(one.break_glass and store.read",
-        "(store.read",
+        "(one.break_glass and is_used",
+        "(is_used",
         f"{_HERE}test_what_several_people_signed_awaits_no_review",
     ),
     Rule(
         "once it was used",
         _N,
-        'one.break_glass and store.read(f"nonces/{one.nonce}")',
+        "one.break_glass and is_used(store, one.nonce)",
         "one.break_glass",
+        f"{_HERE}test_what_one_person_signed_alone_awaits_a_review_once_it_was_used",
+    ),
+    Rule(
+        "whatever lies in the place of its number counts as used",
+        _V,
+        "is not None\n    return True",
+        "is not None\n    return False",
         f"{_HERE}test_what_one_person_signed_alone_awaits_a_review_once_it_was_used",
     ),
     Rule(

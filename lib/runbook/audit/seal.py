@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from runbook.config.load import RUNBOOKS, load_settings
-from runbook.config.parameters import declared_parameters, load_notebook
+from runbook.config.parameters import declared_parameters, load_notebook, steps
 from runbook.config.request import Request
 from runbook.model.errors import BadInput, Broken
 from runbook.records.files import digest, publish
-from runbook.records.notebook import steps
 from runbook.records.record import begin, finish, is_report, new_directory, records_directory, write_report
 
 

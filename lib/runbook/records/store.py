@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbook.model.errors import NoRecord, Taken
+from runbook.model.errors import ForeignFile, NoRecord, Taken
 from runbook.records.files import sync_folder, write_through
 
 if TYPE_CHECKING:
@@ -60,11 +60,17 @@ class Store:
         self.files.create(_valid(name), content)
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None if it does not exist. Raises NoRecord."""
+        """The content of a file; None if it does not exist. Raises NoRecord, and ForeignFile for what is no record."""
         content = self.files.read(_valid(name))
         if len(content or b"") > LIMIT:
-            raise _unusable(f"{self}/{name}", "larger than 32 MiB")
+            raise _foreign(f"{self}/{name}", "a record cannot be larger than 32 MiB")
         return content
+
+    def content(self, name: str) -> bytes:
+        """As `read`, but b"" for a file that does not exist or is no record: whoever reads on ignores it."""
+        with suppress(ForeignFile):
+            return self.read(name) or b""
+        return b""
 
     def list(self, prefix: str) -> list[str]:
         """The names of all files below a folder of the store, sorted."""
@@ -97,10 +103,10 @@ class Directory:
         return str(self.folder)
 
     def _path(self, name: str) -> Path:
-        """The path of a name. Raises NoRecord for a link, which leads elsewhere, and for what no read would end of."""
+        """The path of a name. Raises ForeignFile for a link, which leads elsewhere, and a pipe, which has no end."""
         path, real = self.folder / name, self.folder.resolve() / name
         if path.is_symlink() or path.parent.resolve() != real.parent or (path.exists() and not path.is_file()):
-            raise _unusable(path, "a link leads to it, or it is no regular file")
+            raise _foreign(path, "a record cannot be a link, a pipe or a folder")
         return path
 
     def create(self, name: str, content: bytes) -> None:
@@ -141,7 +147,7 @@ class Directory:
     def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
         """The names below a folder; files that a crash left incomplete begin with a dot."""
         root = self.folder / prefix
-        found = root.glob("*") if delimiter else (path for path in root.rglob("*") if path.is_file())
+        found = root.glob("*") if delimiter else (p for p in root.rglob("*") if p.is_symlink() or not p.is_dir())
         return (path.relative_to(self.folder).as_posix() for path in found)
 
 
@@ -157,6 +163,10 @@ def _make(folder: Path) -> None:
         _make(folder.parent)
         folder.mkdir(exist_ok=True, mode=0o700)
         sync_folder(folder.parent)
+
+
+def _foreign(path: Path | str, what: str) -> ForeignFile:
+    return ForeignFile(what, str(path), next="find out who put it there, and move it away.")
 
 
 def _unusable(path: Path | str, why: str | None) -> NoRecord:
