@@ -86,6 +86,12 @@ def test_a_run_before_does_not_count_and_no_run_is_missing(runs: Path) -> None:
     assert judged(sandbox="no params").said == "no params"
 
 
+def test_the_newest_counts(runs: Path) -> None:
+    record(runs, 1, "alert")
+    newest = record(runs, 2, "ok")
+    assert (judged().verdict, judged().record) == ("ok", newest.name)
+
+
 def test_an_experiment_by_hand_hides_no_report(runs: Path) -> None:
     record(runs, 1)
     record(runs, 2, "alert", status="interrupted", why="Ctrl-C")

@@ -130,13 +130,14 @@ def test_a_fleet_that_cannot_begin_says_so_to_the_receiver(fleet: Any, receiver:
         assert word in done.output
 
 
-@pytest.mark.parametrize(
-    "address", ["file:" + "///etc/hostname", "http://127.0.0.1:1/TOKEN", "http://127.0.0.1:{port}/TOKEN"]
-)
-def test_a_receiver_that_does_not_answer_changes_no_exit_code(address: str, fleet: Any, receiver: Receiver) -> None:
+@pytest.mark.parametrize("address", ["file:" + "//{tmp}", "http://127.0.0.1:1/TOKEN", "http://127.0.0.1:{port}/TOKEN"])
+def test_a_receiver_that_does_not_answer_changes_no_exit_code(
+    address: str, fleet: Any, receiver: Receiver, tmp_path: Path
+) -> None:
     receiver.answer = 500
+    (tmp_path / "3").touch()  # which could be read
     wrote("prod-1", "alert")
-    done = fleet("--only-judge --env prod-1", RUNBOOK_PING=address.format(port=receiver.server_port))
+    done = fleet("--only-judge --env prod-1", RUNBOOK_PING=address.format(port=receiver.server_port, tmp=tmp_path))
     assert done.exit_code == Exit.ALERT
     assert "did not take the exit code 3" in done.stderr
     assert "TOKEN" not in done.output

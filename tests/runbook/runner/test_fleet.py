@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,14 @@ def test_a_stopped_fleet_ends_its_records(tmp_path: Path, env: dict[str, str]) -
     cell = f"import os, time\n(__import__('pathlib').Path({str(tmp_path)!r}) / f'at-{{environment}}').write_text(str(os.getpid()))\ntime.sleep(600)"
     book = notebook(tmp_path / "mine.ipynb", cell)
     words = [sys.executable, "-c", PROGRAM, str(book), " ".join(NAMES)]
-    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True) as fleet:
+    fleet = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
         wait_for(lambda: len([p for p in tmp_path.glob("at-*") if p.read_text()]) == 2)
         fleet.send_signal(signal.SIGTERM)
         out, _ = fleet.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(fleet.pid, signal.SIGKILL)
     assert {name: one["status"] for name, one in records(tmp_path).items()} == dict.fromkeys(NAMES[:2], "terminated")
     _, said = json.loads(out.splitlines()[-1])
     assert said == {"prod-3": "the fleet was stopped before this run"}
