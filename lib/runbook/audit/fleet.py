@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from runbook.config.load import load_settings
-from runbook.model.errors import RunbookError
+from runbook.model.errors import NoRecord, RunbookError
 from runbook.model.report import findings_of
 from runbook.records.files import json_of
 from runbook.records.record import is_report, store_of
@@ -70,10 +70,14 @@ def _due(now: datetime, by: datetime) -> datetime:
 
 def _read(store: Store, name: str, runbook: str, environment: str) -> tuple[datetime, str, dict[str, Any] | None]:
     """When a run began, and its report; without one, why it does not count. Its record decides."""
-    at, content = datetime.min.replace(tzinfo=UTC), store.read(f"{name}/report.json") or b""
+    at = datetime.min.replace(tzinfo=UTC)
     with suppress(ValueError):
         at = datetime.strptime(name[5:21], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    record, report = json_of(store.read(f"{name}/record.json")), json_of(content)
+    try:
+        content, record = store.read(f"{name}/report.json") or b"", json_of(store.read(f"{name}/record.json"))
+    except NoRecord as error:  # a link, say
+        return at, f"{error.what}: {error.observed}", None
+    report = json_of(content)
     if not isinstance(record, dict):
         return at, "it has no record of its end", None
     given, sums = (part if isinstance(part := record.get(key), dict) else {} for key in ("parameters", "sha256"))

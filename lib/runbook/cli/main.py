@@ -107,7 +107,12 @@ def _run(name: str, values: Mapping[str, object], *told: Any, **more: Any) -> No
 @click.option("--takeover", default="", metavar="OWNER", help="Finish the attempt of an owner whose process is dead.")
 @click.option("--abandon", default="", metavar="OWNER", help="Only look what a dead owner did, and close its attempt.")
 def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
-    """Plan again; if the plan is still the approved one, apply it and verify the result."""
+    """Plan again; if the plan is still the approved one, apply it and verify the result.
+
+    \b
+    runbook apply 3f2c91d0aa47
+    runbook apply 3f2c91d0aa47 --takeover 9b1e77d0       # after its process died
+    """
     from runbook.approvals.stored_plan import find
 
     if takeover and abandon:
@@ -150,7 +155,11 @@ def _title(path: Path) -> dict[str, str]:
 @_WORLD
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The default is a free port.")
 def sandbox(system: Any, world: str, port: int) -> None:
-    """Serve the sandbox on loopback, and print the variables that point bq, gcloud, curl and Jupyter to it."""
+    """Serve the sandbox on loopback, and print the variables that point bq, gcloud, curl and Jupyter to it.
+
+    \b
+    runbook sandbox --world no_etl
+    """
     from runbook.cloud.target import sandbox_app
 
     app = sandbox_app(system, world)
@@ -170,7 +179,12 @@ def sandbox(system: Any, world: str, port: int) -> None:
 @_WORLD
 @click.option("--roles", "only_roles", is_flag=True, help="Print commands that create least-privilege roles.")
 def doctor(system: Any, world: str, only_roles: bool) -> None:
-    """Check whether runbooks can work on an environment, and print what is missing."""
+    """Check whether runbooks can work on an environment, and print what is missing.
+
+    \b
+    runbook doctor
+    runbook doctor --roles                              # commands that create the roles
+    """
     from runbook.cli.doctor import doctor
     from runbook.cli.roles import roles
 
@@ -190,7 +204,11 @@ def doctor(system: Any, world: str, only_roles: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is params/<ENV>.yaml.")
 @_WORLD
 def init(project: str, region: str, environment: str | None, out: Path | None, world: str) -> None:
-    """Draft the params file of an environment from what its project says; nothing in the project is changed."""
+    """Draft the params file of an environment from what its project says; nothing in the project is changed.
+
+    \b
+    runbook init --project acme-prod --region us-central1 --env production
+    """
     from runbook.cli.init import init
 
     name = environment or project

@@ -69,6 +69,9 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
     """Show a plan, and sign it with your own SSH key.
 
     With a plan file (plan.json) that somebody sent, neither params nor the record store are needed.
+
+    \b
+    runbook approve 3f2c91d0aa47 --role team-lead --reason "agreed"
     """
     from runbook.approvals.screen import screen
     from runbook.approvals.stored_plan import find, from_file
@@ -108,7 +111,11 @@ def accept(file: Path) -> None:
 @_REASON
 @_signs
 def open_incident(incident: str, system: Any, severity: str, hours: int, reason: str, yes: bool, **by: Any) -> None:
-    """State that this is a P1, as on-call: for some hours you may then sign alone what params allow."""
+    """State that this is a P1, as on-call: for some hours you may then sign alone what params allow.
+
+    \b
+    runbook open INC-7 --severity P1 --reason "all syncs are down"
+    """
     from runbook.approvals import signed
 
     signed.checked_incident(incident)
@@ -133,7 +140,11 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
 @_REASON
 @_signs
 def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str, yes: bool, **by: Any) -> None:
-    """State that a finding of the daily check is known: until then it warns at most, and stays in every verdict."""
+    """State that a finding of the daily check is known: until then it warns at most, and stays in every verdict.
+
+    \b
+    runbook ack "works now" calendar-sync --until 2026-03-13T09:00 --reason "paused on purpose"
+    """
     from runbook.approvals import signed
     from runbook.model.moment import time_of
 
@@ -156,7 +167,12 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
 @click.option("--reason", default="", callback=no_secret, help="What you found; it is part of what you sign.")
 @_signs
 def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any) -> None:
-    """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it."""
+    """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it.
+
+    \b
+    runbook review
+    runbook review 1f3a90c2b7de --reason "it was one"
+    """
     from runbook.approvals import signed
 
     signers, now = _place(system)

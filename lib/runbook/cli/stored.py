@@ -64,7 +64,11 @@ def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
 @click.argument("text", callback=no_secret)
 @SYSTEM
 def note(name: str, text: str, system: Any) -> None:
-    """Add a note to an incident, such as what was done by hand."""
+    """Add a note to an incident, such as what was done by hand.
+
+    \b
+    runbook note INC-7 "restarted the proxy by hand"
+    """
     from runbook.config.validation import checked_incident
     from runbook.records.notes import add_note
 
@@ -95,7 +99,11 @@ def records(system: Any) -> None:
 @click.argument("name", shell_complete=complete("notes"))
 @SYSTEM
 def incident(name: str, system: Any) -> None:
-    """List the records of an incident in order, and write a draft of its post-mortem."""
+    """List the records of an incident in order, and write a draft of its post-mortem.
+
+    \b
+    runbook incident INC-7
+    """
     from runbook.audit.postmortem import draft, runs_of
 
     names = ("began (UTC)", "runbook", "verdict", "record")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -11,9 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+import gcp_sandbox
+from gcp_sandbox.serve import serve
 from runbook.audit.fleet import _due, reported
 from runbook.config.load import load_settings
-from runbook.records.record import records_directory
+from runbook.records.record import records_directory, store_of
 
 START = datetime(2026, 3, 11, 6, tzinfo=UTC)
 
@@ -77,6 +80,32 @@ def test_damaged_files_are_missing(runs: Path) -> None:
     assert "no record of its end" in judged().said
     (folder / "record.json").unlink()
     assert "no record of its end" in judged().said
+
+
+def test_a_link_or_a_pipe_hides_no_other_record(runs: Path) -> None:
+    record(runs, 1, "alert")
+    for hours, make in ((2, lambda path: path.symlink_to("/etc/hostname")), (3, os.mkfifo)):
+        folder = record(runs, hours)
+        (folder / "record.json").unlink()
+        make(folder / "record.json")
+    assert judged().verdict == "alert"
+
+
+def test_a_bucket_is_judged_as_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost machine has left only the begin of its run there."""
+    with serve(gcp_sandbox.app(load_settings("sandbox").inventory())) as served:
+        monkeypatch.setenv("RUNBOOK_RECORDS", "gs://acme-sales-sandbox-runbooks/fleet")
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
+        store, name = store_of(load_settings("sandbox")), "runs/20260311T070000Z-daily_check-0000"
+        assert judged().said == "no run since 2026-03-11 06:00 UTC"
+        store.create(f"{name}/begin.json", b"{}")
+        assert judged().said.startswith(f"{name[5:]}: it has no record of its end")
+        content = b'{"verdict": "warn", "exit": 0, "sentence": "Warn."}'
+        said = {"runbook": "daily_check", "parameters": {"environment": "sandbox"}, "status": "finished"}
+        said |= {"sha256": {"report.json": sha256(content).hexdigest()}}
+        store.create(f"{name}/report.json", content)
+        store.create(f"{name}/record.json", json.dumps(said).encode())
+        assert (judged().verdict, judged().said) == ("warn", "Warn.")
 
 
 def test_a_run_before_does_not_count_and_no_run_is_missing(runs: Path) -> None:

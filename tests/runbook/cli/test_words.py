@@ -20,6 +20,7 @@ from gcp_sandbox.world.schema import shipped
 from runbook.cli.main import main
 from runbook.model.errors import Exit
 from tests.runbook.changes import Place
+from tests.test_docs import wrong
 
 
 @pytest.fixture
@@ -144,3 +145,14 @@ def _controls(terminal: int) -> None:
 
     os.setsid()
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+# What needs no example: it has no argument, or only a file.
+BARE = {"list", "worlds", "plans", "accept", "records", "seal", "lab"}
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_help_has_examples_that_the_command_line_takes(command: str) -> None:
+    examples = re.findall(r"(?m)^ *(runbook [^#\n]*)", main.commands[command].help or "")
+    assert bool(examples) != (command in BARE)
+    assert [f"{line}: {why}" for line in examples if (why := wrong(line.strip()))] == []
