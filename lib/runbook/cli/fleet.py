@@ -42,9 +42,7 @@ def _ping(code: int) -> None:
 @click.command()
 @JSON
 @click.argument("name", metavar="[RUNBOOK]", default="daily_check", shell_complete=complete("runbook"))
-@click.option(
-    "--env", "patterns", multiple=True, default=["*"], shell_complete=complete("environment"), help="Such as 'prod-*'."
-)
+@click.option("--env", "patterns", multiple=True, shell_complete=complete("environment"), help="Default: no sandbox.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Runs at once; default: CPUs.")
 @click.option("--only-judge", is_flag=True, help="Run nothing; only read the record store.")
 @click.option("--by", type=click.DateTime(["%H:%M"]), metavar="HH:MM", help="When a day's run is due, team's time.")
@@ -64,10 +62,13 @@ def fleet(patterns: Sequence[str], **options: Any) -> None:
 
     code = Exit.BROKEN
     try:
-        names = [n for n in environments() if any(fnmatchcase(n, one) for one in patterns)]
+        real = [name for name in environments() if name != "sandbox"]  # which is for practice, unless it is named
+        names = [n for n in environments() if any(fnmatchcase(n, one) for one in patterns)] if patterns else real
         if not names:
             why = f"there are: {', '.join(environments())}"
-            raise BadInput(f"no environment matches {', '.join(patterns)}", why, next="check --env and RUNBOOK_PARAMS.")
+            raise BadInput(
+                f"no environment matches {', '.join(patterns) or '*'}", why, next="check --env and RUNBOOK_PARAMS."
+            )
         index, count = (int(os.environ.get(f"CLOUD_RUN_TASK_{name}", "") or 0) for name in ("INDEX", "COUNT"))
         code = _fleet(names[index :: count or 1], **options)
     except RunbookError as error:

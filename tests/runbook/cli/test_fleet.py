@@ -108,6 +108,12 @@ def test_json_has_it_all(fleet: Any) -> None:
     ]
 
 
+def test_the_sandbox_is_judged_only_by_its_name(fleet: Any, tmp_path: Path) -> None:
+    (tmp_path / "params" / "sandbox.yaml").write_text("extends: base/team.yaml\n")
+    for line, count in (("", 4), (" --env *", 5), (" --env sandbox", 1)):
+        assert f"{count} environments" in fleet(f"--only-judge{line}").output
+
+
 def test_the_age_of_a_report_counts(fleet: Any) -> None:
     wrote("prod-1", "ok", 3)
     assert fleet("--only-judge --env prod-1 --hours 4").exit_code == Exit.OK
