@@ -66,9 +66,7 @@ def main() -> None:
 @click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` of params of new alerts, and of their end.")
 @click.option("--from-alert", "alert", metavar="FILE|JSON", help="The payload of a Cloud Monitoring alert.")
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
-def run(
-    name: str, environment: str | None, world: str, scheduled: bool, alert: str | None, given: Sequence[str]
-) -> None:
+def run(name: str, given: Sequence[str], alert: str | None, scheduled: bool, **place: str | None) -> None:
     """Run a runbook, keep its record, and exit with the code of its verdict.
 
     \b
@@ -82,11 +80,11 @@ def run(
         if not equals or key in values:
             raise BadInput(f"-p {key}", "it is given twice" if equals else "it has no =", next="use -p name=value.")
         values[key] = value
-    values |= {k: v for k, v in (("environment", environment), ("world", world)) if v}
+    values |= {key: value for key, value in place.items() if value}
     if alert:
         from runbook.cli.alert import incident_of
 
-        values = incident_of(alert, environment or "sandbox") | values
+        values = incident_of(alert, place["environment"] or "sandbox") | values
     _run(name, values, scheduled=scheduled)
 
 
