@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run list test test-full test-machines lint fix lab bench clean
+.PHONY: help run list test test-full test-machines test-airflow lint fix lab bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,10 @@ test-full: .venv/.dev lint  ## lint, and every test with all of its cases (under
 
 test-machines: .venv/.dev  ## two machines on one store, stopped at every boundary, and every fault of the store (about 20 minutes)
 	$(PYTEST) -m machines
+
+test-airflow: .venv/.dev  ## schedules/airflow_dag.py in a real Airflow, in an environment of its own (minutes, once)
+	@test -x .venv/airflow/bin/airflow || { $(PYTHON) -m venv .venv/airflow && .venv/airflow/bin/pip install --quiet 'apache-airflow==3.1.*'; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" .venv/airflow/bin/python tests/airflow/check.py
 
 lint: .venv/.dev  ## ruff: lint and format, without changing anything
 	$(BIN)/ruff check

@@ -28,6 +28,7 @@ class Told(NamedTuple):
 
     `takeover` and `abandon` name the owner of an attempt whose process is dead, as `runbook apply` was told. `compare`
     is a plan that `runbook plans` only compares with what would be planned now; `tell`: those concerned hear of it.
+    `scheduled`: the contacts for alerts are notified of this run.
     """
 
     secret: bytes | None = None
@@ -35,6 +36,7 @@ class Told(NamedTuple):
     abandon: str = ""
     compare: str = ""
     tell: bool = False
+    scheduled: bool = False
 
 
 NOTHING_TOLD = Told()

@@ -15,14 +15,21 @@ from typing import Any
 import click
 
 from runbook.cli import signing, stored
-from runbook.cli.output import ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
+from runbook.cli.complete import complete
+from runbook.cli.fleet import fleet
+from runbook.cli.output import JSON, ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
 from runbook.runner.kernel import leave_deleted_directory
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_WORLD = click.option("--world", default="", help="Sandbox only: a shipped world, or the path of a world file.")
+_WORLD = click.option(
+    "--world",
+    default="",
+    shell_complete=complete("world"),
+    help="Sandbox only: a shipped world, or the path of a world file.",
+)
 
 
 class _Group(click.Group):
@@ -40,48 +47,70 @@ class _Group(click.Group):
         except RunbookError as error:
             click.echo(error, err=True)
             sys.exit(error.exit)
+        except click.Abort:  # Ctrl-C, or the end of the input, at a prompt
+            click.echo("\nInterrupted at the prompt. Nothing was changed.", err=True)
+            sys.exit(Exit.INTERRUPTED)
 
 
-@click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS], context_settings=_HELP)
+@click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS, fleet], context_settings=_HELP)
+@click.version_option(None, "--version", package_name="sales-intelligence-runbooks", prog_name="runbook")
 def main() -> None:
     """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""
 
 
 @main.command()
-@click.argument("name")
+@JSON
+@click.argument("name", metavar="RUNBOOK", shell_complete=complete("runbook"))
 @ENV
 @_WORLD
+@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` of params of new alerts, and of their end.")
+@click.option("--from-alert", "alert", metavar="FILE|JSON", help="The payload of a Cloud Monitoring alert.")
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
-def run(name: str, environment: str | None, world: str, given: Sequence[str]) -> None:
-    """Run a runbook, keep its record, and exit with the code of its verdict."""
+def run(name: str, given: Sequence[str], alert: str | None, scheduled: bool, **place: str | None) -> None:
+    """Run a runbook, keep its record, and exit with the code of its verdict.
+
+    \b
+    runbook run daily_check                            # the sandbox
+    runbook run daily_check --env production --scheduled
+    runbook run p1_response -p incident=INC-7
+    """
     values: dict[str, str] = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or key in values:
             raise BadInput(f"-p {key}", "it is given twice" if equals else "it has no =", next="use -p name=value.")
         values[key] = value
-    values |= {k: v for k, v in (("environment", environment), ("world", world)) if v}
-    _run(name, values)
+    values |= {key: value for key, value in place.items() if value}
+    if alert:
+        from runbook.cli.alert import incident_of
+
+        values = incident_of(alert, place["environment"] or "sandbox") | values
+    _run(name, values, scheduled=scheduled)
 
 
-def _run(name: str, values: Mapping[str, object], *told: Any) -> None:
+def _run(name: str, values: Mapping[str, object], *told: Any, **more: Any) -> None:
     # Imported here, because the import is slow and other commands do not need it.
     from runbook.context import Told
     from runbook.runner.engine import progress
     from runbook.runner.run import run
 
-    exit_with(run(name, values, progress(), told=Told(*told)))
+    exit_with(run(name, values, progress(), told=Told(*told, **more)))
 
 
 @main.command()
-@click.argument("plan")
+@click.argument("plan", shell_complete=complete("plans"))
 @click.option("--secret-file", "file", type=_FILE, help="The file with the new value.")
 @click.option("--secret-env", "variable", metavar="NAME", help="The environment variable with the new value.")
 @click.option("--secret-stdin", "stdin", is_flag=True, help="Read the new value from standard input.")
 @click.option("--takeover", default="", metavar="OWNER", help="Finish the attempt of an owner whose process is dead.")
 @click.option("--abandon", default="", metavar="OWNER", help="Only look what a dead owner did, and close its attempt.")
 def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
-    """Plan again; if the plan is still the approved one, apply it and verify the result."""
+    """Plan again; if the plan is still the approved one, apply it and verify the result.
+
+    \b
+    runbook apply 3f2c91d0aa47
+    runbook apply 3f2c91d0aa47 --takeover 9b1e77d0       # after its process died
+    """
     from runbook.approvals.stored_plan import find
 
     if takeover and abandon:
@@ -93,11 +122,21 @@ def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
 
 
 @main.command("list")
+@JSON
 def list_runbooks() -> None:
     """List the runbooks: the purpose, the safety class, and what each can change."""
     from runbook.config.load import RUNBOOKS
 
     click.echo(table_text([_title(path) for path in sorted(RUNBOOKS.glob("*.ipynb"))]))
+
+
+@main.command()
+@JSON
+def worlds() -> None:
+    """List the worlds of the sandbox: what happened in each."""
+    from runbook.cloud.target import shipped_worlds
+
+    click.echo(table_text([{"world": name, "about": about} for name, about in shipped_worlds()]))
 
 
 def _title(path: Path) -> dict[str, str]:
@@ -114,7 +153,11 @@ def _title(path: Path) -> dict[str, str]:
 @_WORLD
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The default is a free port.")
 def sandbox(system: Any, world: str, port: int) -> None:
-    """Serve the sandbox on loopback, and print the variables that point bq, gcloud, curl and Jupyter to it."""
+    """Serve the sandbox on loopback, and print the variables that point bq, gcloud, curl and Jupyter to it.
+
+    \b
+    runbook sandbox --world no_etl
+    """
     from runbook.cloud.target import sandbox_app
 
     app = sandbox_app(system, world)
@@ -129,11 +172,17 @@ def sandbox(system: Any, world: str, port: int) -> None:
 
 
 @main.command()
+@JSON
 @SYSTEM
 @_WORLD
 @click.option("--roles", "only_roles", is_flag=True, help="Print commands that create least-privilege roles.")
 def doctor(system: Any, world: str, only_roles: bool) -> None:
-    """Check whether runbooks can work on an environment, and print what is missing."""
+    """Check whether runbooks can work on an environment, and print what is missing.
+
+    \b
+    runbook doctor
+    runbook doctor --roles                              # commands that create the roles
+    """
     from runbook.cli.doctor import doctor
     from runbook.cli.roles import roles
 
@@ -153,7 +202,11 @@ def doctor(system: Any, world: str, only_roles: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is params/<ENV>.yaml.")
 @_WORLD
 def init(project: str, region: str, environment: str | None, out: Path | None, world: str) -> None:
-    """Draft the params file of an environment from what its project says; nothing in the project is changed."""
+    """Draft the params file of an environment from what its project says; nothing in the project is changed.
+
+    \b
+    runbook init --project acme-prod --region us-central1 --env production
+    """
     from runbook.cli.init import init
 
     name = environment or project

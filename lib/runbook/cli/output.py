@@ -1,5 +1,6 @@
 """What commands print, write and ask for: the summary of a run, new files, and a secret's new value."""
 
+import json
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ from runbook.display.text import Row, show, visible
 from runbook.model.errors import BadInput, Refused
 from runbook.model.findings import Verdict
 
+JSON = click.option("--json", is_flag=True, expose_value=False, callback=lambda c, _, on: c.meta.update(json=on))
 COLOUR = {"alert": "red", "unknown": "cyan", "warn": "yellow", "ok": "green"}
 
 
@@ -65,10 +67,28 @@ def require_new(path: Path) -> None:
         raise BadInput(f"there is no directory {path.parent}", next="make it, or name another file with --out.")
 
 
-def exit_with(ended: Any) -> NoReturn:
-    """Print a `RunResult`: the findings, the verdict, the next steps, errors, and the record. Exit with its code."""
-    from runbook.records.record import read_report
+def wants_json() -> bool:
+    """Whether the command that is running has got `--json`: then stdout has nothing but one line of JSON."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get("json"))
 
+
+def aside(line: str) -> None:
+    """Print what is not the result itself; with `--json`, on stderr."""
+    click.echo(line, err=wants_json())
+
+
+def exit_with(ended: Any) -> NoReturn:
+    """Print a `RunResult`: the findings, the verdict, the next steps, errors, and the record. Exit with its code.
+
+    Where there is no terminal, its last line is for Cloud Logging; with `--json`, that line is all.
+    """
+    from runbook.records.record import read_report
+    from runbook.runner.alerts import log_line
+
+    if wants_json():
+        click.echo(log_line(ended, whole=True))
+        sys.exit(ended.exit)
     if (report := read_report(ended.folder)) and ended.record["status"] == "finished":
         head = f"{report['target'].upper()}, {report['project']}, {report['at'][:16]} UTC"
         click.echo(wrapped(f"{head}. {report['world']}".rstrip(". ")))
@@ -79,6 +99,8 @@ def exit_with(ended: Any) -> NoReturn:
     if ended.local:
         click.echo(f"The record is only on this machine: {visible(ended.local)}. Next: runbook records push", err=True)
     click.echo(f"Record: {ended.folder / ended.record['runbook']}.ipynb")
+    if not sys.stdout.isatty():
+        click.echo(log_line(ended))
     sys.exit(ended.exit)
 
 
@@ -88,6 +110,9 @@ def print_findings(findings: Sequence[Row], sentence: str, next: Sequence[str] =
     By default the findings that are not ok are shown, the worst first, and which checks are ok.
     """
     worst = max((Verdict[one["verdict"]] for one in findings), default=Verdict.unknown)
+    if wants_json():
+        click.echo(json.dumps({"verdict": worst.name, "findings": list(findings), "next": list(next)}))
+        return
     click.echo("\n" + click.style(wrapped(sentence), fg=COLOUR[worst.name], bold=True))
     good = Counter(one["check"] for one in findings if one["verdict"] == "ok")
     named = ", ".join(f"{check} ({count})" if count > 1 else check for check, count in good.items())
@@ -131,6 +156,8 @@ def table_text(rows: Sequence[Row]) -> str:
     from rich.table import Table
     from rich.text import Text
 
+    if wants_json():
+        return json.dumps(list(rows), default=str)
     if not rows:
         return ""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from runbook.cli.output import table_text
+from runbook.cli.complete import complete
+from runbook.cli.output import JSON, table_text
 from runbook.model.errors import BadInput, Refused
 
 
@@ -28,7 +29,13 @@ def no_secret(_context: click.Context, option: click.Parameter, value: str) -> s
     return value
 
 
-_ENV = partial(click.option, "--env", envvar="RUNBOOK_ENV", help="params/<ENV>.yaml; the default is sandbox.")
+_ENV = partial(
+    click.option,
+    "--env",
+    envvar="RUNBOOK_ENV",
+    shell_complete=complete("environment"),
+    help="params/<ENV>.yaml; the default is sandbox.",
+)
 ENV = _ENV("environment")  # its name, None if it is not given
 SYSTEM = _ENV("system", callback=_settings)  # its settings
 _NAME = "Your name among the approvers; in the sandbox avery or blake."
@@ -44,16 +51,16 @@ def _signs(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _confirm(yes: bool, question: str) -> None:
-    """Ask before signing. Raises Refused without a terminal; a no ends the command with exit code 1."""
+    """Ask before signing. Raises Refused without a terminal, and after a no."""
     if not yes and not sys.stdin.isatty():
         said = "there is no terminal to confirm in"
         raise Refused("signing is not confirmed", said, next="review what is shown above, then add --yes.")
-    if not yes:
-        click.confirm(question, abort=True)
+    if not yes and not click.confirm(question):
+        raise Refused("not signed", "the answer was no", next="run the command again to sign.")
 
 
 @click.command()
-@click.argument("plan", metavar="PLAN|FILE")
+@click.argument("plan", metavar="PLAN|FILE", shell_complete=complete("plans"))
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @_REASON
 @_signs
@@ -62,6 +69,9 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
     """Show a plan, and sign it with your own SSH key.
 
     With a plan file (plan.json) that somebody sent, neither params nor the record store are needed.
+
+    \b
+    runbook approve 3f2c91d0aa47 --role team-lead --reason "agreed"
     """
     from runbook.approvals.screen import screen
     from runbook.approvals.stored_plan import find, from_file
@@ -101,7 +111,11 @@ def accept(file: Path) -> None:
 @_REASON
 @_signs
 def open_incident(incident: str, system: Any, severity: str, hours: int, reason: str, yes: bool, **by: Any) -> None:
-    """State that this is a P1, as on-call: for some hours you may then sign alone what params allow."""
+    """State that this is a P1, as on-call: for some hours you may then sign alone what params allow.
+
+    \b
+    runbook open INC-7 --severity P1 --reason "all syncs are down"
+    """
     from runbook.approvals import signed
 
     signed.checked_incident(incident)
@@ -126,7 +140,11 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
 @_REASON
 @_signs
 def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str, yes: bool, **by: Any) -> None:
-    """State that a finding of the daily check is known: until then it warns at most, and stays in every verdict."""
+    """State that a finding of the daily check is known: until then it warns at most, and stays in every verdict.
+
+    \b
+    runbook ack "works now" calendar-sync --until 2026-03-13T09:00 --reason "paused on purpose"
+    """
     from runbook.approvals import signed
     from runbook.model.moment import time_of
 
@@ -142,13 +160,19 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
 
 
 @click.command()
+@JSON
 @click.argument("which", default="")
 @SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
 @click.option("--reason", default="", callback=no_secret, help="What you found; it is part of what you sign.")
 @_signs
 def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any) -> None:
-    """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it."""
+    """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it.
+
+    \b
+    runbook review
+    runbook review 1f3a90c2b7de --reason "it was one"
+    """
     from runbook.approvals import signed
 
     signers, now = _place(system)

@@ -4,13 +4,15 @@ from typing import Any
 
 import click
 
-from runbook.cli.output import table_text
+from runbook.cli.complete import complete
+from runbook.cli.output import JSON, aside, table_text
 from runbook.cli.signing import SYSTEM, no_secret
 from runbook.display.text import is_plain
 from runbook.model.errors import BadInput, Refused, RunbookError
 
 
 @click.command()
+@JSON
 @SYSTEM
 @click.option("--tell", is_flag=True, help="Send a message about a stale plan to whoever asked for it and signed it.")
 def plans(system: Any, tell: bool) -> None:
@@ -34,7 +36,9 @@ def plans(system: Any, tell: bool) -> None:
         row["by"] = found.stored.file.terms.requester
         rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
         moved += [f"{row['plan']}: {line}" for line in why]
-    click.echo("\n".join([table_text(rows) or "No plan waits.", *moved, *(f"Ignored: {line}" for line in damaged)]))
+    click.echo(table_text(rows) or "No plan waits.")
+    for line in [*moved, *(f"Ignored: {line}" for line in damaged)]:
+        aside(line)
 
 
 def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
@@ -60,7 +64,11 @@ def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
 @click.argument("text", callback=no_secret)
 @SYSTEM
 def note(name: str, text: str, system: Any) -> None:
-    """Add a note to an incident, such as what was done by hand."""
+    """Add a note to an incident, such as what was done by hand.
+
+    \b
+    runbook note INC-7 "restarted the proxy by hand"
+    """
     from runbook.config.validation import checked_incident
     from runbook.records.notes import add_note
 
@@ -87,17 +95,22 @@ def records(system: Any) -> None:
 
 
 @click.command()
-@click.argument("name")
+@JSON
+@click.argument("name", shell_complete=complete("notes"))
 @SYSTEM
 def incident(name: str, system: Any) -> None:
-    """List the records of an incident in order, and write a draft of its post-mortem."""
+    """List the records of an incident in order, and write a draft of its post-mortem.
+
+    \b
+    runbook incident INC-7
+    """
     from runbook.audit.postmortem import draft, runs_of
 
     names = ("began (UTC)", "runbook", "verdict", "record")
     runs = runs_of(system, name)
     rows = ((run.at[:19], run.rows[0].get("runbook"), run.report.get("verdict", "none"), run.name) for run in runs)
     click.echo(table_text([dict(zip(names, row, strict=True)) for row in rows]))
-    click.echo(f"Draft: {draft(system, name)}")
+    aside(f"Draft: {draft(system, name)}")
 
 
 COMMANDS = (plans, incident, note, records)

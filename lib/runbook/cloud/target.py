@@ -42,6 +42,15 @@ def request_on_target(runbook: str, values: Mapping[str, object]) -> Request:
     return wanted
 
 
+def shipped_worlds() -> list[tuple[str, str]]:
+    """The worlds that come with the sandbox, and what is true in each. Raises BadInput if it is not installed."""
+    try:
+        from gcp_sandbox.world.schema import load, shipped
+    except ImportError as error:
+        raise BadInput(**text_of(__file__, "no_sandbox", why=error)) from None
+    return [(name, load(name).about) for name in shipped()]
+
+
 def sandbox_app(settings: Settings, world: str) -> Any:
     """The sandbox of one system in a world ("" is `healthy`).
 

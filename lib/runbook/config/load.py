@@ -1,7 +1,7 @@
 """Find, read and validate the params file of an environment; an error names the key and what to do."""
 
 import os
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, get_args
 
@@ -49,18 +49,44 @@ def load_settings(environment: str) -> Settings:
     records_variable()
     path = params_file(environment)
     try:
-        return _settings(environment, path, path.read_text(encoding="utf-8"))
+        return _settings(environment, path, _texts(path))
     except OSError as error:
         raise BadSettings(**text_of(__file__, "unreadable_file", file=path.name, why=error.strerror or error)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadSettings(f"{path.name} is not valid YAML", str(error), next="fix the reported line.") from None
 
 
-@cache  # by the text: a change of the file is seen
-def _settings(environment: str, path: Path, text: str) -> Settings:
-    raw = yaml.load(text, Loader=YAML_LOADER)
+@cache  # a file of hundreds of lines, for each of a hundred environments
+def _parsed(text: str) -> Any:
+    return yaml.load(text, Loader=YAML_LOADER)
+
+
+def _texts(path: Path, *below: Path) -> tuple[str, ...]:
+    """The texts of a params file and of those that it `extends`, the base first. Raises BadSettings."""
+    text = path.read_text(encoding="utf-8")
+    raw, home = _parsed(text), params_directory().resolve()
+    if not isinstance(raw, dict) or "extends" not in raw:
+        return (text,)
+    base = (path.parent / str(raw["extends"])).resolve()
+    if not base.is_file() or not base.is_relative_to(home) or base in below:
+        said = f"extends: {raw['extends']} is no other file in {home} or below"
+        raise BadSettings(f"{path.name} is not valid", said, next="name a file such as base/team.yaml.")
+    return (*_texts(base, *below, path.resolve()), text)
+
+
+def _merged(base: Any, own: Any) -> Any:
+    """A base with what a file says instead: mappings are merged by key; lists and values are replaced."""
+    if not isinstance(base, dict) or not isinstance(own, dict):
+        return own
+    return base | {key: _merged(base.get(key), value) for key, value in own.items()}
+
+
+@cache  # by the texts: a change of a file is seen
+def _settings(environment: str, path: Path, texts: tuple[str, ...]) -> Settings:
+    raw = reduce(_merged, map(_parsed, texts))
     if not isinstance(raw, dict):
         raise BadSettings(f"{path.name} is not a YAML mapping", next="start from params/sandbox.yaml.")
+    raw = {key: value for key, value in raw.items() if key != "extends"}
     if empty := sorted(_placeholders(raw)):
         said = "\n".join(f"{key}: {value}" for key, value in empty)
         raise BadSettings(f"{path.name} still has placeholders", said, next="replace each of them, then try again.")

@@ -210,6 +210,7 @@ class Settings(Part):
     in which changes are tested first, "" if there is none. `web_app`: only if there is one.
     `read_as` and `apply_as` are service accounts, whose
     short-lived credentials every run on Google takes for its reads, and for its writes; "" for a person's own.
+    `alert_contacts`: whom a run on a schedule notifies of an alert, and of its end.
     """
 
     environment: Name
@@ -232,6 +233,7 @@ class Settings(Part):
     operations: dict[str, Rule]
     roles: Roles
     contacts: dict[Name, Contact]
+    alert_contacts: list[Name] = Field([])
     signatures: list[Signature] = Field([])
 
     @model_validator(mode="after")
@@ -249,8 +251,9 @@ class Settings(Part):
             for key, (place, there) in known.items():
                 if missing := set(getattr(operation, key)) - set(there):
                     raise ValueError(f"operations.{name}.{key}: not under {place}: {', '.join(sorted(missing))}")
-        if self.roles.ask not in self.contacts:
-            raise ValueError(f"roles.ask: {self.roles.ask} is not under contacts")
+        for key, names in (("roles.ask", [self.roles.ask]), ("alert_contacts", self.alert_contacts)):
+            if missing := set(names) - set(self.contacts):
+                raise ValueError(f"{key}: {', '.join(sorted(missing))} is not under contacts")
         if self.staging == self.environment:
             raise ValueError("staging: an environment cannot be its own staging environment")
         return self

@@ -1,7 +1,6 @@
 """The report at the end of a run: all findings, the worst verdict in one sentence, and the next steps."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
@@ -84,9 +83,13 @@ def answer_block(report: Mapping[str, Any] | None) -> Block:
     return block + blocks.notes([*map(str, lines or _worst(report)), *(f"Next: {step}" for step in steps)])
 
 
+def findings_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The findings in the data of a report, without those that have not the fields of one: a cell may change them."""
+    rows = report["findings"] if isinstance(report.get("findings"), list) else []
+    rows = [one for one in rows if isinstance(one, dict) and one.keys() >= {"check", "subject", "value", "verdict"}]
+    return [one for one in rows if str(one["verdict"]) in Verdict.__members__]
+
+
 def _worst(report: Mapping[str, Any]) -> list[str]:
-    with suppress(KeyError, TypeError):
-        bad = [f for f in report["findings"] if Verdict[f["verdict"]]]
-        bad.sort(key=lambda f: -Verdict[f["verdict"]])
-        return [f"{f['verdict']}: {f['check']}, {f['subject']}: {f['value']}" for f in bad[:LINES]]
-    return []
+    bad = sorted((f for f in findings_of(report) if Verdict[f["verdict"]]), key=lambda f: -Verdict[f["verdict"]])
+    return [f"{f['verdict']}: {f['check']}, {f['subject']}: {f['value']}" for f in bad[:LINES]]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -41,7 +42,9 @@ def here() -> dict[str, Any]:
             versions[package] = version(package)
     ours, params = code(), state(params_directory())
     who = {"who": account(), "person": os.environ.get("RUNBOOK_PERSON") or user(), "pid": os.getpid()}
-    commits = {"commit": str(ours), "digests": {"code": ours.digest, "params": params.digest}}
+    claimed = os.environ.get("RUNBOOK_COMMIT", "")  # of an image, which has no .git: nothing was compared with it
+    said = f"{claimed}-claimed" if ours.commit == "unknown" and re.fullmatch("[0-9a-f]{40}", claimed) else str(ours)
+    commits = {"commit": said, "digests": {"code": ours.digest, "params": params.digest}}
     commits |= {"params_commit": str(params), "differ": [*ours.differ, *params.differ][:20]}
     return {**who, **commits, "versions": versions}
 

@@ -10,7 +10,8 @@
     schema, how              1; "runner", or "sealed": run by hand in Jupyter and saved; unsupervised
     runbook, parameters      the request
     who, person, pid         user@host, RUNBOOK_PERSON if it is set, and process
-    commit, params_commit    git commits of the code and of the params, "-dirty" if files differ, "unknown" for none
+    commit, params_commit    git commits of the code and of the params, "-dirty" if files differ, "unknown" for none;
+                             "-claimed": RUNBOOK_COMMIT of an image without .git, compared with nothing
     digests, differ          SHA-256 of the code's and the params' files, and the first 20 that differ from the commit
     versions                 Python and main packages
     started_at, ended_at     UTC; for a sealed record, when it was sealed

@@ -1,7 +1,7 @@
 """The record store: plans, approvals, journals and the files of runs. Each file is created once and never changed.
 
     plans/<id>/<when>-….json   approvals/<plan id>/<nonce>.json   nonces/<nonce>   store (the store's own name)
-    applied/<plan>/<attempt>/<row>   lock/<number>   runs/<run>/…   notified/…   incidents/…
+    applied/<plan>/<attempt>/<row>   lock/<number>   runs/<run>/…   notified/…   alerts/…   incidents/…
 
 It is a directory or a prefix in Cloud Storage, and as trustworthy as their permissions: whoever may delete there can
 make an approval valid again that was used; see docs/security.md for what prevents it.

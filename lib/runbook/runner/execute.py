@@ -23,6 +23,7 @@ from runbook.records.files import publish
 from runbook.records.journal import Journal, progress
 from runbook.records.publish import publish_begin, publish_run
 from runbook.records.record import begin, finish, new_directory, read_report
+from runbook.runner.alerts import notify
 from runbook.runner.kernel import Kernel, OnStep
 
 
@@ -103,6 +104,8 @@ def execute(
         save()
     except NoRecord as error:  # the file on disk is from an earlier save, or missing
         execution.fail(f"{error.what}: {error.observed}")
+    if told.scheduled:  # before the record's end, so that the journal in the record has it
+        notify(system, wanted, folder, report if execution.status == "finished" else None, execution.why)
     exit, lines = _result(execution, report)
     whole = finish(folder, marker, exit=int(exit), **execution.seen())
     return RunResult(exit, folder, whole, (*lines, *_sent(folder, whole)), publish_run(system, folder))

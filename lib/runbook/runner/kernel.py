@@ -48,13 +48,17 @@ class Kernel(AbstractContextManager):
         connection |= {"key": secrets.token_hex(32), "signature_scheme": "hmac-sha256"}
         self.connection_file.write_text(json.dumps(connection), encoding="utf-8")
         self.log = self.folder / "log"
-        command = [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place]
-        env = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder)
+        env = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder)
         with self.log.open("wb") as log:
-            pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
-            # In a new session: Ctrl-C in the terminal goes to the runner, which interrupts the kernel.
-            self.process = subprocess.Popen(command, env=env, start_new_session=True, **pipes)
-        self._stdin: Any = self.process.stdin
+            self.process, self._stdin = self.launch(log, env, place)
+
+    def launch(self, log: BinaryIO, env: dict[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:
+        """Start the process with these more variables; return it, and its standard input. A fleet forks it instead."""
+        command = [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place]
+        pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
+        # In a new session: Ctrl-C in the terminal goes to the runner, which interrupts the kernel.
+        process = subprocess.Popen(command, env=os.environ | env, start_new_session=True, **pipes)
+        return process, process.stdin
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -133,12 +137,12 @@ def main(connection_file: str, *place: str) -> None:
     from ipykernel import kernelapp
 
     if place:  # import what every runbook needs for its reads, and connect in parallel
-        _import(("google.auth.transport.requests", "google.api_core.exceptions"))
-        with suppress(Exception):  # as in `_import`
+        import_all(("google.auth.transport.requests", "google.api_core.exceptions"))
+        with suppress(Exception):  # as in `import_all`
             from runbook.cloud.connect import prefetch
 
             KERNEL.prefetch = prefetch(*place)
-        _import(("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks"))
+        import_all(("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks"))
     if not (word := life.readline()):
         _end_with(life, Path(connection_file).parent)
     Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
@@ -153,7 +157,8 @@ def main(connection_file: str, *place: str) -> None:
     kernelapp.launch_new_instance()
 
 
-def _import(names: Iterable[str]) -> None:
+def import_all(names: Iterable[str]) -> None:
+    """Import modules, without an error for those that are missing or broken."""
     # The cell that needs a missing or broken module reports the error.
     with suppress(Exception):
         for name in names:
@@ -161,7 +166,7 @@ def _import(names: Iterable[str]) -> None:
 
 
 def _import_the_rest(names: Iterable[str]) -> None:
-    _import(names)
+    import_all(names)
     gc.freeze()
     gc.enable()
 

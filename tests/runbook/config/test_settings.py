@@ -174,3 +174,42 @@ def test_a_team_adds_signatures(row: dict[str, Any], said: str) -> None:
         return
     with pytest.raises(ValidationError, match=said):
         Signature.model_validate(row)
+
+
+def extends(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> Settings:
+    """The settings of `mine`, from params files by name; `__` stands for a directory."""
+    for name, text in files.items():
+        (path := folder / f"{name.replace('__', '/')}.yaml").parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(folder))
+    return load_settings("mine")
+
+
+def test_params_may_extend_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = "extends: base/team.yaml\nproject: acme-other\nthresholds: {scores: {warn_days: 2}}\nalert_contacts: [on-call]\n"
+    found = extends(tmp_path, monkeypatch, mine=own, base__team=GOOD)
+    base = load_settings.__globals__["_settings"]("x", tmp_path / "x", (GOOD,))
+    assert (found.environment, found.project, found.alert_contacts) == ("mine", "acme-other", ["on-call"])
+    assert (found.thresholds.scores.warn_days, found.thresholds.errors) == (2, base.thresholds.errors)
+    assert found.functions == base.functions
+    (tmp_path / "base" / "team.yaml").write_text(GOOD.replace("cost_cap_gib: 1", "cost_cap_gib: 3"))
+    assert load_settings("mine").cost_cap_gib == 3  # a change of the base is seen
+
+
+def test_a_list_of_the_base_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = "extends: base/team.yaml\nfunctions: [{name: gmail-sync, source_system: gmail, schedule: '5 * * * *'}]\n"
+    assert len(extends(tmp_path, monkeypatch, mine=own, base__team=GOOD).functions) == 1
+
+
+def test_a_base_may_extend_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    middle = "extends: base/team.yaml\nregion: europe-west1\n"
+    found = extends(tmp_path, monkeypatch, mine="extends: middle.yaml\n", middle=middle, base__team=GOOD)
+    assert found.region == "europe-west1"
+
+
+@pytest.mark.parametrize("base", ["nope.yaml", "../outside.yaml", "/etc/hostname", "mine.yaml", "loop.yaml", "[1]"])
+def test_a_base_elsewhere_is_refused(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "outside.yaml").write_text(GOOD)
+    with pytest.raises(BadSettings) as error:
+        extends(tmp_path / "params", monkeypatch, mine=f"extends: {base}\n", loop="extends: mine.yaml\n")
+    assert "is no other file in" in error.value.observed

@@ -1,0 +1,112 @@
+"""`runbook fleet`: one runbook on many environments, and what the record store has of each, who is missing first.
+
+If this command does not run either, whoever waits for its ping notices.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+from urllib.request import urlopen
+
+import click
+
+from runbook.cli.complete import complete
+from runbook.cli.output import JSON, table_text, wants_json
+from runbook.display.text import visible
+from runbook.model.errors import BadInput, Exit, RunbookError
+from runbook.model.findings import Verdict
+
+SHOWN = ("environment", "verdict", "said")
+
+
+def _ping(code: int) -> None:
+    """Send the exit code to the address of whoever waits for it; if that fails, the exit code stays what it is."""
+    address = os.environ.get("RUNBOOK_PING", "")
+    if not address or int(os.environ.get("CLOUD_RUN_TASK_COUNT", "1")) > 1:
+        return
+    try:
+        if not address.startswith(("http://", "https://")):
+            raise ValueError
+        urlopen(f"{address.rstrip('/')}/{code}", timeout=10).close()
+    except (OSError, ValueError) as error:  # its text may hold the address, which is a secret
+        click.echo(f"RUNBOOK_PING did not take the exit code {code}: {type(error).__name__}.", err=True)
+
+
+@click.command()
+@JSON
+@click.argument("name", metavar="[RUNBOOK]", default="daily_check", shell_complete=complete("runbook"))
+@click.option("--env", "patterns", multiple=True, shell_complete=complete("environment"), help="Default: no sandbox.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Runs at once; default: CPUs.")
+@click.option("--only-judge", is_flag=True, help="Run nothing; only read the record store.")
+@click.option("--by", type=click.DateTime(["%H:%M"]), metavar="HH:MM", help="When a day's run is due, team's time.")
+@click.option("--hours", type=click.FloatRange(0.1), default=24, help="Without --by: how old a report may be.")
+@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` of params of new alerts, and of their end.")
+def fleet(patterns: Sequence[str], **options: Any) -> None:
+    """Run a runbook on each environment that matches, or only judge: who is missing, who alerts, and what is new.
+
+    \b
+    runbook fleet --env 'prod-*' --jobs 4              # the daily check of each, then what they reported
+    runbook fleet --only-judge --by 09:00              # who has not reported today, once it is 9 o'clock there
+    runbook fleet --only-judge --hours 2               # for runs of every hour
+
+    The exit code is that of the worst; missing counts as unknown. It is sent to RUNBOOK_PING/CODE.
+    """
+    from runbook.config.load import environments
+
+    code = Exit.BROKEN
+    try:
+        real = [name for name in environments() if name != "sandbox"]  # which is for practice, unless it is named
+        names = [n for n in environments() if any(fnmatchcase(n, one) for one in patterns)] if patterns else real
+        if not names:
+            why = f"there are: {', '.join(environments())}"
+            raise BadInput(
+                f"no environment matches {', '.join(patterns) or '*'}", why, next="check --env and RUNBOOK_PARAMS."
+            )
+        index, count = (int(os.environ.get(f"CLOUD_RUN_TASK_{name}", "") or 0) for name in ("INDEX", "COUNT"))
+        code = _fleet(names[index :: count or 1], **options)
+    except RunbookError as error:
+        code = error.exit
+        raise
+    finally:
+        _ping(code)
+    sys.exit(code)
+
+
+def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool, jobs: int, scheduled: bool) -> Exit:
+    """Run the fleet, judge it and print the result; return the exit code."""
+    from runbook.audit.fleet import ORDER, reported
+    from runbook.config.request import find_runbook
+
+    stem = find_runbook(name).stem
+    since, why = datetime.now(UTC).replace(microsecond=0), dict[str, str]()
+    if not only_judge:
+        from runbook.runner.fleet import run_all
+
+        why = run_all(name, names, jobs, scheduled, logged=not sys.stdout.isatty() and not wants_json())
+    start = since - timedelta(hours=hours) if only_judge else since
+    asked = partial(reported, runbook=stem, since=start, by=by if only_judge else None, why=why)
+    with ThreadPoolExecutor(8) as pool:
+        rows = sorted(pool.map(asked, names), key=lambda row: ORDER.index(row.verdict))
+    counts = Counter(row.verdict for row in rows)
+    causes = Counter(cause for row in rows for cause in row.causes).most_common(10)
+    exit = max((Verdict.__members__.get(row.verdict, Verdict.unknown) for row in rows), default=Verdict.ok).exit
+    if wants_json():
+        whole = {"runbook": name, "exit": exit, "counts": counts, "causes": causes}
+        click.echo(json.dumps(whole | {"environments": [row._asdict() for row in rows]}))
+        return exit
+    click.echo(table_text([{k: getattr(r, k) for k in SHOWN} for r in rows if r.verdict != "ok"]))
+    for row in rows:
+        for word, of in (("new", row.new), ("over", row.over)):
+            click.echo(visible(f"{row.environment}, {word}: {'; '.join(of)}\n" * bool(of)), nl=False)
+    for cause, count in causes:
+        click.echo(visible(f"{count} environments: {cause}"))
+    said = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word])
+    click.echo(f"{name}, {len(rows)} environments: {said}.")
+    return exit

@@ -1,0 +1,117 @@
+"""What a run on a schedule reports: a line for Cloud Logging, and messages about alerts to the contacts in params.
+
+    alerts/<the team's day>/<cause>        somebody was notified of an alert; <cause>-over: and that it is over
+
+A cause is a finding's check and subject. It is notified once a day, in one message a run, and its end once. These are
+the only messages that no plan holds; the journal of the run and the store have each.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from runbook.apply.notify import deliver
+from runbook.cloud.target import target
+from runbook.config.data_file import table
+from runbook.config.request import Request
+from runbook.config.schema import Settings
+from runbook.model.canonical import canonical
+from runbook.model.command import command
+from runbook.model.errors import NoRecord, Refused, Taken
+from runbook.model.report import findings_of
+from runbook.records.files import json_of, now
+from runbook.records.journal import Journal
+from runbook.records.record import read_report, store_of
+from runbook.records.store import Store
+
+DAYS = 31  # an alert that nobody saw again for so long is no longer open
+
+
+def log_line(ended: Any, whole: bool = False) -> str:
+    """The result of a run (a `RunResult`) in one line of JSON, with the fields that Cloud Logging reads.
+
+    `whole`: with its findings, its next steps and its outcome.
+
+    Source: https://cloud.google.com/logging/docs/structured-logging
+    """
+    record, report = ended.record, read_report(ended.folder) or {}
+    good = record["status"] == "finished"
+    about = {"environment": record["parameters"]["environment"], "incident": record["parameters"].get("incident", "")}
+    about |= {name: record[name] for name in ("runbook", "status", "verdict", "exit", "ended_at")}
+    names = ("project", "target", *(("findings", "next", "outcome") if whole else ())) if good else ()
+    about |= {name: report[name] for name in names if name in report} | {"record": ended.folder.name}
+    about |= {"error": list(ended.error)} if ended.error else {}
+    level = table(__file__, "alerts.yaml")["severity"][record["verdict"] if good else "none"]
+    said = report.get("sentence", "") if good else f"No verdict: {record['why']}"
+    return json.dumps({"severity": level, "message": f"{about['environment']}: {said}", **about}, ensure_ascii=False)
+
+
+def notify(system: Settings, wanted: Request, folder: Path, report: Mapping[str, Any] | None, why: str) -> None:
+    """Notify the contacts of new alerts, and of those that are over. Never raises: what fails is in the journal.
+
+    A run without a report is an alert, too; `why` says how it ended. A run of a past moment notifies nobody.
+    """
+    if wanted.values.get("as_of") or not system.alert_contacts:
+        return
+    itself = {"check": "the run", "subject": wanted.runbook, "verdict": "ok" if report else "alert", "value": why}
+    found = [itself, *findings_of(report or {})]
+    day = datetime.now(UTC).astimezone(system.zone).date().isoformat()
+    try:
+        store = store_of(system)
+        known = [name for place in store.children("alerts")[-DAYS:] for name in store.children(place)]
+        alerts = {f"alerts/{day}/{_cause(f)}": f for f in found if f["verdict"] == "alert"}
+        new = {name: f for name, f in alerts.items() if name not in known}
+        over = {f"{name}-over": note for name, note in _over(store, known, found)}
+        ends = {_cause(note): f"no longer an alert: {_said(note)}" for note in reversed(over.values())}
+        lines = [*(f"ALERT {_said(f)}" for f in new.values()), *ends.values()]
+        if lines and _send(system, wanted, folder, f"{len(new)} new alerts, {len(ends)} over", lines):
+            for name, one in (new | over).items():
+                with suppress(Taken):  # another run was faster
+                    about = {key: str(one.get(key, "")) for key in ("check", "subject", "value")}
+                    store.create(name, canonical(about | {"at": now(), "record": folder.name}))
+    except Exception as error:  # noqa: BLE001 - the record must get its end; `runbook fleet` says what is missing
+        with suppress(NoRecord):
+            Journal(folder).write("MESSAGE", contact="", result=f"failed: {error!r}")
+
+
+def _cause(finding: Mapping[str, Any]) -> str:
+    return sha256(f"{finding['check']}\0{finding['subject']}".encode()).hexdigest()[:16]
+
+
+def _said(finding: Mapping[str, Any]) -> str:
+    return f"{finding['check']}, {finding['subject']}: {finding.get('value', '')}"[:300]
+
+
+def _over(store: Store, known: list[str], found: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Open alerts whose check found no alert and no unknown there now; a check that was not made says nothing."""
+    for name in known:
+        if name.endswith("-over") or f"{name}-over" in known:
+            continue
+        note = json_of(store.read(name))
+        note = note if isinstance(note, dict) else {}
+        again = [f for f in found if f["check"] == note.get("check")]
+        still = any(f["verdict"] == "unknown" or (f["verdict"] == "alert" and _cause(f) in name) for f in again)
+        if again and not still:
+            yield name, note | {"value": f"it began {str(note.get('at'))[:16]} UTC"}
+
+
+def _send(system: Settings, wanted: Request, folder: Path, title: str, lines: list[str]) -> bool:
+    """Send a message to every contact, and say so in the journal; whether any was accepted."""
+    where = {name: wanted.values[name] for name in ("environment", "world") if name in wanted.values}
+    text = "\n".join([*lines, f"Next: {command('p1_response', where)}", f"Record: {folder.name}"])
+    accepted = False
+    for contact in system.alert_contacts:
+        said = "not sent: a rehearsal calls nobody"
+        try:
+            if target(system.environment) == "google":
+                deliver(contact, f"{system.environment}: {title}", text)
+                said = "accepted"
+            accepted = True
+        except Refused as error:
+            said = f"{error.what}: {error.observed}"
+        Journal(folder).write("MESSAGE", contact=contact, title=title, text=text, result=said)
+    return accepted

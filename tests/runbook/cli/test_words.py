@@ -1,0 +1,158 @@
+"""The command line for programs and shells: --json, --version, worlds, completion, and how a prompt ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from select import select
+from typing import Any
+
+import pytest
+from click.shell_completion import ShellComplete
+
+from gcp_sandbox.world.schema import shipped
+from runbook.cli.main import main
+from runbook.model.errors import Exit
+from tests.runbook.changes import Place
+from tests.test_docs import wrong
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "records")
+
+
+# Command → the exit code, and the keys of the result or of its first row.
+JSON = {
+    "list": (Exit.OK, {"runbook", "class", "changes", "when"}),
+    "worlds": (Exit.OK, {"world", "about"}),
+    "plans": (Exit.OK, {"plan", "operation", "by", "signed", "to sign", "now"}),
+    "review": (Exit.OK, set()),
+    "doctor": (Exit.OK, {"verdict", "findings", "next"}),
+}
+
+
+@pytest.mark.parametrize("line", JSON)
+def test_what_is_listed_or_judged_is_one_line_of_json(line: str, place: Place, monkeypatch: Any) -> None:
+    code, keys = JSON[line]
+    if line == "plans":
+        place.plan("scheduler", jobs="gmail-sync")
+        monkeypatch.setattr("runbook.cli.stored._state", lambda *_: ["stale", "changed: a", "changed: b"])
+    done = place.cli(*line.split(), "--json")
+    assert done.exit_code == code, done.output
+    [said] = done.stdout.splitlines()
+    data = json.loads(said)
+    rows = data if isinstance(data, list) else [data]
+    assert {key for row in rows[:1] for key in row} == keys
+
+
+def test_worlds_are_those_that_are_shipped(place: Place) -> None:
+    listed = place.cli("worlds").output.splitlines()[2:]
+    assert [line.split()[0] for line in listed] == shipped()
+
+
+def test_the_version_is_that_of_the_package(place: Place) -> None:
+    said = place.cli("--version").output
+    assert re.fullmatch(r"runbook, version \d+\.\d+\.\d+\n", said)
+
+
+# What is typed, of which the last word is completed → what a shell offers.
+TYPED = [
+    ("run daily", ["daily_check"]),
+    ("run daily_check --env sand", ["sandbox"]),
+    ("run daily_check --world p1_mem", ["p1_memory_limit"]),
+    ("fleet hourly", ["hourly_check"]),
+    ("fleet --env sa", ["sandbox"]),
+    ("apply {plan:.4}", ["{plan}"]),
+    ("approve {plan:.4}", ["{plan}"]),
+    ("incident IN", ["INC-7"]),
+    ("apply zz", []),
+]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
+    place = Place(tmp_path_factory.mktemp("words") / "records")
+    assert place.cli("note", "INC-7", "looked").exit_code == 0
+    return place, place.plan("scheduler", jobs="gmail-sync").id
+
+
+@pytest.mark.parametrize(("typed", "offered"), TYPED)
+def test_a_shell_completes(typed: str, offered: list[str], stored: tuple[Place, str], monkeypatch: Any) -> None:
+    place, plan = stored
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(place.records))
+    *words, start = typed.format(plan=plan).split()
+    found = ShellComplete(main, {}, "runbook", "_RUNBOOK_COMPLETE").get_completions(words, start)
+    assert [one.value for one in found] == [one.format(plan=plan) for one in offered]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_script(shell: str) -> None:
+    env = os.environ | {"_RUNBOOK_COMPLETE": f"{shell}_source"}
+    code = "from runbook.cli.main import main; main(prog_name='runbook')"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert "_RUNBOOK_COMPLETE" in done.stdout, done.stderr
+
+
+# What a person answers → the exit code, and what is said.
+ANSWERS = [
+    ("n\n", Exit.REFUSED, "not signed"),
+    ("\x03", Exit.INTERRUPTED, "Interrupted"),
+    ("\x04", Exit.INTERRUPTED, "Interrupted"),
+]
+
+
+@pytest.mark.parametrize(("typed", "code", "word"), ANSWERS)
+def test_a_prompt_that_is_not_confirmed_has_its_own_exit_code(
+    typed: str, code: Exit, word: str, stored: tuple[Place, str]
+) -> None:
+    place, plan = stored
+    env = os.environ | {"RUNBOOK_RECORDS": str(place.records), "TERM": "dumb"}
+    words = ["approve", plan, "--role", "team-lead", "--reason", "agreed", "--as", "avery"]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "runbook.cli.main", *words],
+        env=env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        preexec_fn=lambda: _controls(theirs),
+    ) as asked:
+        os.close(theirs)
+        shown = ""
+        while "[y/N]" not in shown:
+            shown += os.read(ours, 4096).decode(errors="replace")
+        with suppress(OSError):  # the other end is closed
+            while word not in shown:
+                os.write(ours, typed.encode())  # again, if the first came before the prompt was ready for it
+                while word not in shown and select([ours], [], [], 5)[0]:
+                    shown += os.read(ours, 4096).decode(errors="replace")
+            while True:
+                shown += os.read(ours, 4096).decode(errors="replace")
+    assert (asked.returncode, word in shown) == (code, True), shown
+
+
+def _controls(terminal: int) -> None:
+    """Make a terminal the controlling one, so that Ctrl-C in it is a signal."""
+    import fcntl
+    import termios
+
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+# What needs no example: it has no argument, or only a file.
+BARE = {"list", "worlds", "plans", "accept", "records", "seal", "lab"}
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_help_has_examples_that_the_command_line_takes(command: str) -> None:
+    examples = re.findall(r"(?m)^ *(runbook [^#\n]*)", main.commands[command].help or "")
+    assert bool(examples) != (command in BARE)
+    assert [f"{line}: {why}" for line in examples if (why := wrong(line.strip()))] == []
