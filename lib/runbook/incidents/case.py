@@ -117,11 +117,13 @@ class Case(OwnChanges):
         incidents = reported(self.seen, "google", region, self.one, REGIONAL)
         silence = len(self.everyone) > 2 and not any(self.told.values())
         many = silence or len(self.everyone) * 2 >= len(self.settings.functions)
+        both = silent and bool(incidents)  # then what Google's own services answer follows from it
         fits = lead is None or lead.cause in ("capacity", "timeout", "own_network") or lead.match.row.hint
+        fits = fits or (both and lead.cause == "dependency_outage" and provider(lead, self.one) == "google")
         if not (fits and (silent or (incidents and many))):
             return None
         evidence = [f"{region} does not answer"] * silent + [f"Google reports: {r.title}" for r in incidents]
-        return self.made("region_outage", "sure" if silent and incidents else "likely", *evidence, key=region)
+        return self.made("region_outage", "sure" if both else "likely", *evidence, key=region)
 
     def gone(self) -> Cause:
         """The list of functions is complete and does not contain it."""
@@ -154,15 +156,16 @@ class Case(OwnChanges):
 
     def stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and no error says why."""
-        said = (t for t in self.one.lines if t.new and t.newest and t.place in ("run", "platform", "error"))
-        if self.one.how != "no end" or any(not FORMS["went_on"].search(line.text) for line in said):
+        said = (t.text for t in self.one.lines if t.new and t.newest and t.place in ("run", "platform", "error"))
+        if self.one.how != "no end" or any(FORMS["trouble"].search(t) and not FORMS["went_on"].search(t) for t in said):
             return None
         why = f"its limit of {self.one.function.timeout_s} s has passed and no log entry says why"
         return self.made("stuck_etl", "possible" if self.cut_off() else "likely", why)
 
     def newest_change(self) -> Cause | None:
         """No text tells, but one of its own resources changed after its last successful run: the likely cause."""
-        good = self.one.last_good if self.one.how != "not started" else None
+        called = self.job and self.job.code not in (0, 7, 8, 16)  # it was called, and it did not get as far as a run
+        good = self.one.last_good if called or self.one.how != "not started" else None
         rows = self.before(lambda c: good and c.at > good and self.kind(c))
         if not rows:
             return None

@@ -69,7 +69,7 @@ def _read(text: str) -> Iterator[Signature]:
         message = part.sub("…", message)
     message = " ".join(message.split())
     line = " ".join(text[found.start() if found else 0 :].split())
-    words = [w for w in FORMS["word"].findall(message) if _like_a_code(w)]
+    words = [w for w in FORMS["word"].findall(f"{message} {name}") if _like_a_code(w)]
     numbers = [_RESOLVER.get(n) or errno.errorcode.get(int(n), "") for n in FORMS["errno"].findall(message)]
     status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 0)
     known = tuple(dict.fromkeys(c for c in (*codes, *numbers, *words) if c and not c.isdigit()))
