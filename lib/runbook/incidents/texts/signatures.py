@@ -69,7 +69,8 @@ def _read(text: str) -> Iterator[Signature]:
         message = part.sub("…", message)
     message = " ".join(message.split())
     line = " ".join(text[found.start() if found else 0 :].split())
-    words = [w for w in FORMS["word"].findall(f"{message} {name}") if _like_a_code(w)]
+    before = FORMS["before"].findall(text[: found.start()] if found else "")  # a code before an exception
+    words = [w for w in [*FORMS["word"].findall(f"{message} {name}"), *before] if _like_a_code(w)]
     numbers = [_RESOLVER.get(n) or errno.errorcode.get(int(n), "") for n in FORMS["errno"].findall(message)]
     status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 0)
     known = tuple(dict.fromkeys(c for c in (*codes, *numbers, *words) if c and not c.isdigit()))
@@ -91,8 +92,9 @@ def _bodies(text: str) -> tuple[list[str], list[str], str]:
     for _ in range(_DEPTH):
         blocks = FORMS["block"].findall(text)
         for block in blocks:
-            pairs = [(key, value or number) for key, value, number in FORMS["pair"].findall(block) if key in _KEYS]
-            found += ((_KEYS.index(key), value) for key, value in pairs)
+            pairs = [(key, value or number) for key, value, number in FORMS["pair"].findall(block)]
+            pairs = [(_KEYS.index(key.lower()), value) for key, value in pairs if key.lower() in _KEYS]
+            found += pairs
             said += (a or b for a, b in FORMS["said"].findall(block.replace('\\"', '"')) if pairs or "Message" in block)
         if not blocks:
             break
