@@ -90,8 +90,12 @@ class Case(OwnChanges):
         return next((j for j in self.seen.jobs.rows if late and j.function == self.name), None)
 
     def contradiction(self, told: Told) -> str:
-        """A function that works since then although the cause would stop it, in words; "" if there is none."""
-        mine = self.one.function
+        """What speaks against a cause, in words, or "": a table that is there, or a function that works since then."""
+        mine, rows = self.one.function, self.seen.freshness.rows if told.cause == "table_missing" else ()
+        if there := next((r.table_name for r in rows if r.newest and re.search(rf"\b{r.table_name}\b", told.text)), ""):
+            return f"{there} exists now"
+        # Without its main dataset, or the right to start jobs, no function works.
+        everyone = re.search(rf"Dataset \S+\b{self.settings.datasets.main}\b|bigquery\.jobs\.create", told.text)
 
         def concerned(name: str) -> bool:
             other = self.settings.named(name)
@@ -100,7 +104,7 @@ class Case(OwnChanges):
                 return theirs != ours
             same = other.source_system == mine.source_system == product(told, self.one)
             same = same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
-            return told.cause in STOPS_ALL or (told.cause in STOPS_SYSTEM and same)
+            return bool(told.cause in STOPS_ALL or everyone) or (told.cause in STOPS_SYSTEM and same)
 
         good = (r for r in self.seen.runs.rows if r.status == "success" and r.started_at > self.one.since)
         found = next((r for r in good if r.function and r.function not in self.told and concerned(r.function)), None)
