@@ -75,7 +75,7 @@ def _read(text: str) -> Iterator[Signature]:
     status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 0)
     known = tuple(dict.fromkeys(c for c in (*codes, *numbers, *words) if c and not c.isdigit()))
     yield Signature(name, module, _http(message) or status, known, message, _signal(message), line=line)
-    for inner in islice(_EXCEPTION.finditer(message), _MOST) if name or "aised" in body else ():
+    for inner in islice(_EXCEPTION.finditer(message), _MOST) if name or said or "aised" in body else ():
         inside = message[inner.end() :]
         yield Signature(inner[2] or inner[3], (inner[1] or "").rstrip("."), _http(inside), known, inside, line=line)
 
@@ -95,7 +95,8 @@ def _bodies(text: str) -> tuple[list[str], list[str], str]:
             pairs = [(key, value or number) for key, value, number in FORMS["pair"].findall(block)]
             pairs = [(_KEYS.index(key.lower()), value) for key, value in pairs if key.lower() in _KEYS]
             found += pairs
-            said += (a or b for a, b in FORMS["said"].findall(block.replace('\\"', '"')) if pairs or "Message" in block)
+            values = [a or b for a, b in FORMS["said"].findall(block.replace('\\"', '"'))]
+            said += values if pairs or "Message" in block or any(map(_EXCEPTION.match, values)) else ()
         if not blocks:
             break
         text = FORMS["block"].sub(" … ", text)
