@@ -167,7 +167,11 @@ class Case(OwnChanges):
         return self.made("stuck_etl", "possible" if self.cut_off() else "likely", why)
 
     def newest_change(self) -> Cause | None:
-        """No text tells, but one of its own resources changed after its last successful run: the likely cause."""
+        """No text tells, but its table is gone, or one of its own resources changed after its last successful run."""
+        absent = {name.rsplit(".", 1)[-1] for name in self.seen.freshness.absent}
+        if self.one.runs and (gone := next((t for t in self.one.function.tables if t in absent), "")):
+            said = f"BigQuery answers that {gone} does not exist"
+            return self.made("table_missing", "likely", *self.quote(), said, *self.described(self.of_table), key=gone)
         called = self.job and self.job.code not in (0, 7, 8, 16)  # it was called, and it did not get as far as a run
         good = self.one.last_good if called or self.one.how != "not started" else None
         rows = self.before(lambda c: good and c.at > good and self.kind(c))

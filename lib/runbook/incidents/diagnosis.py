@@ -157,9 +157,10 @@ class Diagnosed(Case):
         """A change of the table or of the code decides; without one, code that worked before has got other data."""
         deployed, altered = self.before(self.deploys), self.before(self.of_table)
         plain, key = told.cause == "bad_data" and told.match.strength > 1, shape(told.text)
-        if not (altered or plain or deployed) and (changed := self.newest_change()):
+        fits = altered and told.cause == "bad_data"
+        if not (fits or plain or deployed) and (changed := self.newest_change()):
             return changed
-        if altered and told.cause == "bad_data":
+        if fits:
             return self.made("bad_data", "sure" if plain else "likely", said, *map(described, altered), key=key)
         if plain:
             return self.made("bad_data", "likely", said, key=key)
