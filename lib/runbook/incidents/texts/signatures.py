@@ -92,11 +92,10 @@ def _bodies(text: str) -> tuple[list[str], list[str], str]:
     for _ in range(_DEPTH):
         blocks = FORMS["block"].findall(text)
         for block in blocks:
-            pairs = [(key, value or number) for key, value, number in FORMS["pair"].findall(block)]
-            pairs = [(_KEYS.index(key.lower()), value) for key, value in pairs if key.lower() in _KEYS]
-            found += pairs
+            pairs = ((key.lower(), value or number) for key, value, number in FORMS["pair"].findall(block))
+            found += (codes := [(_KEYS.index(key), value) for key, value in pairs if key in _KEYS])
             values = [a or b for a, b in FORMS["said"].findall(block.replace('\\"', '"'))]
-            said += values if pairs or "Message" in block or any(map(_EXCEPTION.match, values)) else ()
+            said += values if codes or "Message" in block or any(map(_EXCEPTION.match, values)) else ()
         if not blocks:
             break
         text = FORMS["block"].sub(" … ", text)
