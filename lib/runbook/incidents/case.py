@@ -90,8 +90,12 @@ class Case(OwnChanges):
         return next((j for j in self.seen.jobs.rows if late and j.function == self.name), None)
 
     def contradiction(self, told: Told) -> str:
-        """A function that works since then although the cause would stop it, in words; "" if there is none."""
-        mine = self.one.function
+        """What speaks against a cause, in words, or "": a table that is there, or a function that works since then."""
+        mine, rows = self.one.function, self.seen.freshness.rows if told.cause == "table_missing" else ()
+        if there := next((r.table_name for r in rows if r.newest and re.search(rf"\b{r.table_name}\b", told.text)), ""):
+            return f"{there} exists now"
+        # Without its main dataset, or the right to start jobs, no function works.
+        everyone = re.search(rf"Dataset \S+\b{self.settings.datasets.main}\b|bigquery\.jobs\.create", told.text)
 
         def concerned(name: str) -> bool:
             other = self.settings.named(name)
@@ -100,7 +104,7 @@ class Case(OwnChanges):
                 return theirs != ours
             same = other.source_system == mine.source_system == product(told, self.one)
             same = same and (told.cause != "auth_error" or set(other.secrets) == set(mine.secrets))
-            return told.cause in STOPS_ALL or (told.cause in STOPS_SYSTEM and same)
+            return bool(told.cause in STOPS_ALL or everyone) or (told.cause in STOPS_SYSTEM and same)
 
         good = (r for r in self.seen.runs.rows if r.status == "success" and r.started_at > self.one.since)
         found = next((r for r in good if r.function and r.function not in self.told and concerned(r.function)), None)
@@ -117,11 +121,13 @@ class Case(OwnChanges):
         incidents = reported(self.seen, "google", region, self.one, REGIONAL)
         silence = len(self.everyone) > 2 and not any(self.told.values())
         many = silence or len(self.everyone) * 2 >= len(self.settings.functions)
+        both = silent and bool(incidents)  # then what Google's own services answer follows from it
         fits = lead is None or lead.cause in ("capacity", "timeout", "own_network") or lead.match.row.hint
+        fits = fits or (both and lead.cause == "dependency_outage" and provider(lead, self.one) == "google")
         if not (fits and (silent or (incidents and many))):
             return None
         evidence = [f"{region} does not answer"] * silent + [f"Google reports: {r.title}" for r in incidents]
-        return self.made("region_outage", "sure" if silent and incidents else "likely", *evidence, key=region)
+        return self.made("region_outage", "sure" if both else "likely", *evidence, key=region)
 
     def gone(self) -> Cause:
         """The list of functions is complete and does not contain it."""
@@ -154,15 +160,20 @@ class Case(OwnChanges):
 
     def stuck(self) -> Cause | None:
         """A run has no end, its time limit has passed, and no error says why."""
-        said = (t for t in self.one.lines if t.new and t.newest and t.place in ("run", "platform", "error"))
-        if self.one.how != "no end" or any(not FORMS["went_on"].search(line.text) for line in said):
+        said = (t.text for t in self.one.lines if t.new and t.newest and t.place in ("run", "platform", "error"))
+        if self.one.how != "no end" or any(FORMS["trouble"].search(t) and not FORMS["went_on"].search(t) for t in said):
             return None
         why = f"its limit of {self.one.function.timeout_s} s has passed and no log entry says why"
         return self.made("stuck_etl", "possible" if self.cut_off() else "likely", why)
 
     def newest_change(self) -> Cause | None:
-        """No text tells, but one of its own resources changed after its last successful run: the likely cause."""
-        good = self.one.last_good if self.one.how != "not started" else None
+        """No text tells, but its table is gone, or one of its own resources changed after its last successful run."""
+        absent = {name.rsplit(".", 1)[-1] for name in self.seen.freshness.absent}
+        if self.one.runs and (gone := next((t for t in self.one.function.tables if t in absent), "")):
+            said = f"BigQuery answers that {gone} does not exist"
+            return self.made("table_missing", "likely", *self.quote(), said, *self.described(self.of_table), key=gone)
+        called = self.job and self.job.code not in (0, 7, 8, 16)  # it was called, and it did not get as far as a run
+        good = self.one.last_good if called or self.one.how != "not started" else None
         rows = self.before(lambda c: good and c.at > good and self.kind(c))
         if not rows:
             return None

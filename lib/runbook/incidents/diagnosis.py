@@ -28,6 +28,9 @@ BY_CHANGE = ("crash_after_deploy", "bad_data", "failed_deployment")
 SHARED = ("billing", "service_account", "organization_policy", "capacity", "image_missing")
 PER_SYSTEM, PER_PRODUCT = ("auth_error", "lock"), ("quota", "certificate", "api_disabled", "model_retired")
 
+# New code may name a wrong model, table, account or secret: then a deployment shortly before speaks against these.
+NAMED_BY_CODE = ("model_retired", "table_missing", "permission", "auth_error", "secret", "service_account")
+
 
 def diagnose(seen: Evidence, settings: Settings, moment: Moment) -> Causes:
     """All causes: those that keep a function from working first, ranked by confidence, then by the number of functions,
@@ -108,10 +111,11 @@ class Diagnosed(Case):
         return replace(made, confidence=confidence, against=against)
 
     def _against(self, told: Told) -> str:
-        """The strongest evidence against a cause: who works although it would fail, or a second text."""
+        """The strongest evidence against a cause: who works although it would fail, a second text, or a deployment."""
         rivals = (t for t in self.told[self.name][1:] if t.points >= told.points - NEAR and t.match.strength > 1)
         other = next((f"another text: {quoted(t.text)}" for t in rivals), "")
-        return self.contradiction(told) or other
+        named = self.described(self.deploys) if told.cause in NAMED_BY_CODE else ()
+        return self.contradiction(told) or other or "".join(f"deployed shortly before: {said}" for said in named[:1])
 
     def _secret(self, said: str) -> Cause:
         """A version cannot be read; if it was disabled and the newest ones are enabled now, only a rerun is needed."""
@@ -157,9 +161,10 @@ class Diagnosed(Case):
         """A change of the table or of the code decides; without one, code that worked before has got other data."""
         deployed, altered = self.before(self.deploys), self.before(self.of_table)
         plain, key = told.cause == "bad_data" and told.match.strength > 1, shape(told.text)
-        if not (altered or plain or deployed) and (changed := self.newest_change()):
+        fits = altered and told.cause == "bad_data"
+        if not (fits or plain or deployed) and (changed := self.newest_change()):
             return changed
-        if altered and told.cause == "bad_data":
+        if fits:
             return self.made("bad_data", "sure" if plain else "likely", said, *map(described, altered), key=key)
         if plain:
             return self.made("bad_data", "likely", said, key=key)

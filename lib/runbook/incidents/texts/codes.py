@@ -48,11 +48,11 @@ class Code(namedtuple("Code", _FIELDS, defaults=[field.default for field in _FIE
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """The more specific row is greater."""
+        """The more specific row is greater: a code or a text says more than a status and a class."""
         conditions = (self.code, self.http, self.exception, self.says, self.platform, self.signal)
         first = self.cause not in ("crash_after_deploy", "failed_deployment")  # what follows from another cause
         kind = 2 if self.platform or (self.code and not FORMS["general"].fullmatch(self.code)) else int(bool(self.says))
-        return self.strength, sum(map(bool, conditions)), first, bool(self.system), kind, self.final
+        return self.strength, bool(kind), sum(map(bool, conditions)), first, bool(self.system), kind, self.final
 
     def holds(self, one: Signature, platform: bool, system: str, text: str) -> bool:
         """Whether each condition holds."""
@@ -106,7 +106,7 @@ class Tables:
         rows = (row for key in dict.fromkeys(keys) for row in self._index.get(key, ()))
         fits = [row for row in rows if row.holds(one, platform, system, text.lower())]
         order = {code: -n for n, code in enumerate(one.codes)}
-        best = max(fits, key=lambda r: (r.rank[:4], order.get(r.code, -99), r.rank[4:]), default=None)
+        best = max(fits, key=lambda r: (r.rank[:5], order.get(r.code, -99), r.rank[5:]), default=None)
         if best:
             yield Match(best, one, platform)
 

@@ -69,12 +69,13 @@ def _read(text: str) -> Iterator[Signature]:
         message = part.sub("…", message)
     message = " ".join(message.split())
     line = " ".join(text[found.start() if found else 0 :].split())
-    words = [w for w in FORMS["word"].findall(message) if _like_a_code(w)]
+    before = FORMS["before"].findall(text[: found.start()] if found else "")  # a code before an exception
+    words = [w for w in [*FORMS["word"].findall(f"{message} {name}"), *before] if _like_a_code(w)]
     numbers = [_RESOLVER.get(n) or errno.errorcode.get(int(n), "") for n in FORMS["errno"].findall(message)]
     status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 0)
     known = tuple(dict.fromkeys(c for c in (*codes, *numbers, *words) if c and not c.isdigit()))
     yield Signature(name, module, _http(message) or status, known, message, _signal(message), line=line)
-    for inner in islice(_EXCEPTION.finditer(message), _MOST) if name or "aised" in body else ():
+    for inner in islice(_EXCEPTION.finditer(message), _MOST) if name or said or "aised" in body else ():
         inside = message[inner.end() :]
         yield Signature(inner[2] or inner[3], (inner[1] or "").rstrip("."), _http(inside), known, inside, line=line)
 
@@ -91,9 +92,10 @@ def _bodies(text: str) -> tuple[list[str], list[str], str]:
     for _ in range(_DEPTH):
         blocks = FORMS["block"].findall(text)
         for block in blocks:
-            pairs = [(key, value or number) for key, value, number in FORMS["pair"].findall(block) if key in _KEYS]
-            found += ((_KEYS.index(key), value) for key, value in pairs)
-            said += (a or b for a, b in FORMS["said"].findall(block.replace('\\"', '"')) if pairs or "Message" in block)
+            pairs = ((key.lower(), value or number) for key, value, number in FORMS["pair"].findall(block))
+            found += (codes := [(_KEYS.index(key), value) for key, value in pairs if key in _KEYS])
+            values = [a or b for a, b in FORMS["said"].findall(block.replace('\\"', '"'))]
+            said += values if codes or "Message" in block or any(map(_EXCEPTION.match, values)) else ()
         if not blocks:
             break
         text = FORMS["block"].sub(" … ", text)
