@@ -16,6 +16,7 @@ import click
 
 from runbook.cli import signing, stored
 from runbook.cli.output import ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
+from runbook.cli.records import records
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
 from runbook.runner.kernel import leave_deleted_directory
@@ -42,7 +43,7 @@ class _Group(click.Group):
             sys.exit(error.exit)
 
 
-@click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS], context_settings=_HELP)
+@click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS, records], context_settings=_HELP)
 def main() -> None:
     """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""
 
