@@ -35,7 +35,8 @@ _NAMED = re.compile(_DATA["named"].format(names="|".join(_DATA["names"])), re.IG
 _NO_SECRET = re.compile(_DATA["known_words"])
 _WORD, _ENCODED = re.compile(_DATA["word"]), "[A-Za-z0-9+/_-]{16,}+={0,2}"
 _WRAPPED = r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}+(?:(?:\s|\\n)++[A-Za-z0-9+/_-]++)++={0,2}"
-_NUL = re.compile(r"\x00|\\x00|\\u0000")  # as UTF-16 has beside every letter
+_NUL = re.compile(r"\x00|\\+x00|\\+u0000|\\+xff\\+xfe|\\+xfe\\+xff")  # as UTF-16 has beside every letter
+_BETWEEN = r"""(?:\s|\\n|\\(?=["'/\\]))*"""  # two letters of a value that was broken into lines, or escaped again
 _PLAIN = re.compile("[a-z_]{1,16}")
 _PICTURE = re.compile(r"(data:image/[a-z+]+;base64,[\w+/=]+)")
 
@@ -68,7 +69,7 @@ class Scan:
         forms = {form for part, v in parts if len(part) >= SHORT or part == v for form in _forms(part)}
         ordered = sorted(forms - {""}, key=len, reverse=True)
         self._long = [form for form in ordered if len(form) > LONG]  # no expression for these: it would take long
-        short = (r"(?:\s|\\n)*".join(map(re.escape, form)) for form in ordered if len(form) <= LONG)
+        short = (_expression(form) for form in ordered if len(form) <= LONG)
         self._known = re.compile("|".join(short) or "(?!)")
         self.text = cache(self._text)  # of a notebook that is saved again and again
 
@@ -89,21 +90,18 @@ class Scan:
         return self.known(data) if key.startswith("image/") else self.text(data)
 
     def file(self, content: bytes) -> bytes:
-        """The content of a file without secrets. JSON stays JSON; what is no text stays as it is."""
+        """The content of a file without secrets. JSON, and lines of JSON, stay so; what is no text stays as it is."""
         try:
-            return self._json(content.decode(), indent=1).encode()
-        except ValueError:
-            with suppress(UnicodeDecodeError):
-                return "".join(map(self._line, content.decode().splitlines(keepends=True))).encode()
+            text = content.decode()
+        except UnicodeDecodeError:
             return content
+        lines = text.splitlines(keepends=True)
+        for parts, indent in ((lines, None), ([text], 1)):
+            with suppress(ValueError):
+                return "".join(self._json(part, indent) for part in parts).encode()
+        return self.text(text).encode()
 
-    def _line(self, line: str) -> str:
-        try:
-            return self._json(line)
-        except ValueError:
-            return self.text(line)
-
-    def _json(self, text: str, indent: int | None = None) -> str:
+    def _json(self, text: str, indent: int | None) -> str:
         data = json.loads(text)
         clean = self.data(data)
         return text if clean == data else json.dumps(clean, indent=indent, ensure_ascii=False) + "\n"
@@ -126,7 +124,7 @@ class Scan:
         for kind, find in _detectors():
             for secret in sorted({x for piece in pieces for x in find(piece) if x}, key=len, reverse=True):
                 text = text.replace(secret, _placeholder(kind))
-        text = _NAMED.sub(lambda found: found[0].replace(found[1], _placeholder("value of a secret's name")), text)
+        text = _NAMED.sub(lambda found: found[0].replace(found["value"], _placeholder("named as a secret")), text)
         return _WORD.sub(lambda found: _placeholder("random text") if _unknown(found[0]) else found[0], text)
 
     def _encoded(self, word: str, depth: int) -> str:
@@ -137,6 +135,13 @@ class Scan:
             if self.known(inner) != inner or rule:
                 return _placeholder(f"{rule[1] if rule else 'secret of this run'}, encoded")
         return word
+
+
+def _expression(form: str) -> str:
+    """An expression for a form of a value, also broken into lines, escaped again, or cut after two thirds."""
+    parts, most = [*map(re.escape, form)], max(16, len(form) * 2 // 3)
+    head, tail = (_BETWEEN.join(some) for some in (parts[:most], parts[most:]))
+    return f"{head}{_BETWEEN}(?:{tail}|[\\w+/=%-]*)" if tail else head
 
 
 def _is_text(text: str) -> bool:

@@ -125,7 +125,11 @@ def _scan(told: Told) -> Scan:
 
 def _sent(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     """What a run that was stopped has sent, and how to go on, one line each; nothing for a run that finished."""
-    rows = Journal(folder).read() if record["status"] != "finished" else []
+    try:
+        rows = Journal(folder).read() if record["status"] != "finished" else []
+    except Broken as error:  # a cell can write there
+        rows = []
+        yield f"What it sent cannot be told: {error.what}: {error.observed}"
     if written := [row for row in rows if row["kind"] == "WRITE"]:
         yield f"Before it stopped, changes of plan {written[0]['plan']} were sent:"
         yield from (f"  {line}" for line in progress(rows))

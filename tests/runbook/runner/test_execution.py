@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import resource
@@ -20,14 +21,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from runbook.context import Told
 from runbook.model.errors import BadInput, Broken, Exit, NoRecord, RunbookError
 from runbook.records.files import digest
 from runbook.records.proof import examined
 from runbook.records.store import Store
 from runbook.runner import execute, run
 from runbook.runner.kernel import Kernel
+from tests.runbook.apply.test_secret_leaks import assert_nowhere
 from tests.slices import first_of_each
 
+LEAKED = b"s3cret-Value/of+the=new 'version'&<1>"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ROOT = Path(__file__).parents[3]
 BANNER = "**This run did not finish"
@@ -155,6 +159,44 @@ def test_what_an_earlier_run_left_does_not_count(ran: dict[str, execute.RunResul
     again = json.loads((run.run(str(path), {}).folder / path.name).read_text())
     assert json.dumps(again).count(BANNER) == 1
     assert (again["cells"][-1]["execution_count"], again["cells"][-1]["outputs"]) == (None, [])
+
+
+def test_the_report_is_what_the_runner_saw(monkeypatch: Any, tmp_path: Path) -> None:
+    """A cell that writes another report.json changes nothing; a process that it leaves behind is found (T7)."""
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
+    ended = run.run(str(NOTEBOOKS / "overwrites.ipynb"), {})
+    assert (ended.exit, ended.record["verdict"], ended.record["exit"]) == (Exit.ALERT, "alert", 3)
+    report = json.loads((ended.folder / "report.json").read_text())
+    assert (report["verdict"], report["attested"]) == ("alert", True)
+    whole_record(ended.folder, ended.record)
+    ended = run.run(str(NOTEBOOKS / "overwrites.ipynb"), {"mark": str(tmp_path / "mark")})
+    assert (ended.exit, ended.record["verdict"]) == (Exit.ALERT, "alert")
+    wait_for((tmp_path / "mark").exists)
+    assert json.loads((ended.folder / "report.json").read_text())["verdict"] == "ok"
+    assert examined(Store(ended.folder.parents[1]), ended.folder.name).faults == ("report.json was changed",)
+
+
+def test_no_secret_stays_in_a_record(monkeypatch: Any, tmp_path: Path, capfd: Any) -> None:
+    """Neither what the run handled, nor what its variables hold, in any encoding, in any file (T14)."""
+    token = "ghp_" + "a1B2c3D4" * 5
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    monkeypatch.setenv("DB_PASSWORD", "correct-horse-battery")
+    monkeypatch.setenv("SOMETHING", token)
+    ended = run.run(str(NOTEBOOKS / "leaks.ipynb"), {}, told=Told(LEAKED))
+    assert ended.record["status"] == "failed"
+    whole_record(ended.folder, ended.record)
+    kept = ["journal.jsonl", "leaks.ipynb", "notes.txt", "record.json", "report.json"]
+    assert sorted(path.name for path in ended.folder.iterdir()) == kept
+    assert_nowhere(LEAKED, ended.folder, *ended.error, str(ended.record), *capfd.readouterr())
+    text = "".join(path.read_text() for path in ended.folder.iterdir())
+    assert [word for word in (token, "correct-horse-battery", LEAKED.decode()[::-1]) if word in text] == []
+    for content in (base64.b64encode(LEAKED).decode()[:20], LEAKED.decode("utf-8")[:7].encode("utf-16-le").hex()):
+        assert content not in text
+    assert text.count("(redacted: secret of this run") > 20
+    assert "(redacted: GitHub token)" in text
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "records").rglob("*") if path.is_dir()} == {0o700}
+    [value] = json.loads((ended.folder / "leaks.ipynb").read_text())["cells"][-1]["outputs"]
+    assert value["evalue"].startswith("cannot connect to https")
 
 
 # Refused before there is a process or a folder: notebook, parameters, error.
