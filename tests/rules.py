@@ -293,15 +293,22 @@ APPROVALS = [
     Rule(
         "what one person did alone awaits a review",
         _N,
-        "(one.break_glass and store.read",
-        "(store.read",
+        "(one.break_glass and is_used",
+        "(is_used",
         f"{_HERE}test_what_several_people_signed_awaits_no_review",
     ),
     Rule(
         "once it was used",
         _N,
-        'one.break_glass and store.read(f"nonces/{one.nonce}")',
+        "one.break_glass and is_used(store, one.nonce)",
         "one.break_glass",
+        f"{_HERE}test_what_one_person_signed_alone_awaits_a_review_once_it_was_used",
+    ),
+    Rule(
+        "whatever lies in the place of its number counts as used",
+        _V,
+        "is not None\n    return True",
+        "is not None\n    return False",
         f"{_HERE}test_what_one_person_signed_alone_awaits_a_review_once_it_was_used",
     ),
     Rule(
@@ -971,7 +978,8 @@ REQUESTS = [
         "runbook/cloud/test_bucket.py::test_a_store_has_a_name_that_stays_and_a_copy_has_another",
     ),
 ]
-RULES = [*APPROVALS, *PLANS, *APPLYING, *STORE, *REQUESTS    Rule(
+RECORDS = [
+    Rule(
         "a file of a record is as it was written",
         "records/proof.py",
         "elif sha256(files[name]).hexdigest() != sums[name]:",
@@ -1035,3 +1043,4 @@ RULES = [*APPROVALS, *PLANS, *APPLYING, *STORE, *REQUESTS    Rule(
         "runbook/facts/test_records.py::test_a_changed_record_is_no_evidence",
     ),
 ]
+RULES = [*APPROVALS, *PLANS, *APPLYING, *STORE, *REQUESTS, *RECORDS]

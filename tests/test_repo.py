@@ -55,8 +55,8 @@ def test_no_file_names_a_machine_or_an_index() -> None:
     assert [p.name for p in texts if bad.search(p.read_text(encoding="utf-8"))] == []
 
 
-def test_the_readme_lists_the_exit_codes() -> None:
-    rows = re.findall(r"(?m)^\| (\d+) \| ([a-z ]+?) \|", (ROOT / "README.md").read_text())
+def test_a_page_lists_the_exit_codes() -> None:
+    rows = re.findall(r"(?m)^\| (\d+) \| ([a-z ]+?) \|", (ROOT / "docs" / "running.md").read_text())
     assert {name.replace(" ", "_").upper(): int(code) for code, name in rows} == {e.name: e.value for e in Exit}
 
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from runbook.apply.actions import ACTIONS
@@ -140,7 +140,8 @@ class Executor:
         Sets `refused` if the write was not sent at all. Raises any error that is neither an answer nor a missing one.
         """
         try:
-            ACTIONS[change.action].do(self._sender(number), self.run.cloud, change, observed, self.secret_value)
+            send = partial(self._send, number)
+            ACTIONS[change.action].do(send, self.run.cloud, change, observed, self.secret_value)
             return "", False
         except Refused as refusal:
             said, refused = f"{refusal.what}: {refusal.observed}", True
@@ -205,14 +206,11 @@ class Executor:
             said = f"{error.what}: {error.observed}" if isinstance(error, RunbookError) else str(error)
             return Observation("unseen", f"could not read: {said.splitlines()[0]}")
 
-    def _sender(self, number: int) -> Any:
-        def send(method: str, url: str, body: Any = None, headers: Row | None = None) -> Row:
-            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self._write("WRITE", number=number, method=method, url=url.partition("?")[0], bytes=len(raw))
-            self.journal.require_prompt()
-            return self.run.cloud.write(method, url, raw, headers)
-
-        return send
+    def _send(self, number: int, method: str, url: str, body: Any = None, headers: Row | None = None) -> Row:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self._write("WRITE", number=number, method=method, url=url.partition("?")[0], bytes=len(raw))
+        self.journal.require_prompt()
+        return self.run.cloud.write(method, url, raw, headers)
 
     def _write(self, kind: str, **data: Any) -> None:
         self.journal.write(kind, **data)

@@ -34,7 +34,7 @@ def screen(found: Found) -> str:
         "relies on": "; ".join(f"{key}: {value}" for key, value in content["relies_on"].items()),
         "parameters": ", ".join(f"{k}={v}" for k, v in found.parameters.items() if v not in ("", content["reason"])),
     }
-    lines = [f"Plan {found.file['id'][:12]}: {title}", "", *_table(about)]
+    lines = [f"Plan {found.stored.file.id[:12]}: {title}", "", *_table(about)]
     for text in dict.fromkeys(c["args"]["message"] for c in content["changes"] if c["action"] == Notify.action):
         lines += ["", "Message to the contacts", *(line for part in text.split("\n") for line in _wrapped("   ", part))]
     gates = [(gate.verdict, f"{gate.check}, {gate.subject}: {gate.value}") for gate in found.stored.file.gates]
@@ -64,7 +64,7 @@ def _page_of(found: Found, incident: str) -> str:
     """What the newest page of an incident said, in its own words, and where its record is."""
     store = found.store
     for name in [n for n in store.children("runs") if "-p1_response-" in n][: -NEWEST - 1 : -1]:
-        report, record = (json_of(store.read(f"{name}/{part}.json")) for part in ("report", "record"))
+        report, record = (json_of(store.content(f"{name}/{part}.json")) for part in ("report", "record"))
         given = record.get("parameters") if isinstance(record, dict) else None
         if is_report(report) and isinstance(given, dict) and given.get("incident") == incident:
             wrong = faults(store, run := name.removeprefix("runs/"))

@@ -16,39 +16,28 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field
-
 from runbook.approvals.signers import DEMO, Signers, demo_folder
 from runbook.approvals.ssh import sign
-from runbook.approvals.statement import Approval, Nonce, Statement, same_person_key
+from runbook.approvals.statement import Approval, Nonce, Signed, Statement, same_person_key
+from runbook.approvals.verify import ON_CALL, is_used
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.model.canonical import canonical
 from runbook.model.errors import require
-from runbook.model.strict import Part
 from runbook.records.people import person
 from runbook.records.plans import Line, When, clock, naming, parse, utc_text
 from runbook.records.record import store_of
 from runbook.records.store import Store
 
 SKEW = timedelta(minutes=5)  # between the clock of whoever opens and Google's
-ON_CALL = "on-call"
 Rules = tuple[tuple[Any, str], ...]
 
 
-class Note(Part):
-    """What every signed note states: who, in which role, when and why, and where it counts."""
+class Note(Signed):
+    """A signed note: who made it, and when."""
 
-    version: Literal[1] = Field(alias="schema")
-    target: Literal["google", "sandbox"]
-    environment: str
-    project: str
-    store: str
     person: str
-    role: str
     at: When
-    reason: Line
-    nonce: Nonce
     folder: ClassVar[str]
     limit: ClassVar[int] = 2**14  # bytes
 
@@ -148,7 +137,7 @@ def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Op
         with naming(ignored, f"{name}: "):
             text = parse(store.read(name) or b"", "approval", 2**14, Approval).statement.encode()
             one = parse(text, "note", 2**14, Opening if name.startswith("incidents/") else Statement)
-            if isinstance(one, Opening) or (one.break_glass and store.read(f"nonces/{one.nonce}")):
+            if isinstance(one, Opening) or (one.break_glass and is_used(store, one.nonce)):
                 found[sha256(text).hexdigest()[:32]] = one
     for review in verified(store, signers, store.list(Review.folder), Review, ignored):
         if review.of in found and same_person_key(review.person) != same_person_key(actor(found[review.of])):

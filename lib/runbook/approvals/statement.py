@@ -14,27 +14,32 @@ from runbook.records.plans import Id, Line, When, clock, parse
 Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
-class Statement(Part):
+class Signed(Part):
+    """What every signed text states: where it counts, the role of who signs, why, and a number of its own."""
+
+    version: Literal[1] = Field(alias="schema")
+    target: Literal["google", "sandbox"]
+    environment: str
+    project: str
+    store: str
+    role: str
+    reason: Line
+    nonce: Nonce
+
+
+class Statement(Signed):
     """What an approver signs: the plan, its environment, the approver's role, and the time when it is valid.
 
     It can be used once, in one store.
     """
 
-    version: Literal[1] = Field(alias="schema")
     plan: Id
     operation: str
-    environment: str
-    project: str
-    target: Literal["google", "sandbox"]
     risk: str
     requester: str
     approver: str
-    role: str
     not_before: When
     expires_at: When
-    nonce: Nonce
-    store: str
-    reason: Line
     incident: Line  # the open P1 in which somebody signs their own request; else empty
     override: Line
     break_glass: bool

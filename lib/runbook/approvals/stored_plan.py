@@ -36,13 +36,9 @@ class Found:
     store: Store
     stored: Stored
 
-    @cached_property
-    def file(self) -> dict[str, Any]:
-        return self.stored.file.model_dump()
-
     @property
     def content(self) -> dict[str, Any]:
-        return self.file["content"]
+        return self.stored.file.content
 
     @property
     def rule(self) -> Rule:
@@ -195,10 +191,8 @@ def accept(path: Path) -> Statement:
     """Put an approval that was signed from a plan file alone into the plan's store. Raises Refused for any other."""
     raw = _content(path, 2**14)
     found = find(statement_of(parse(raw, "approval", 2**14, Approval).statement.encode()).plan)
-    people, terms = (
-        signers_of(found.system, found.content["target"]),
-        verify.current_terms(found.stored.file, found.rule),
-    )
+    people = signers_of(found.system, found.content["target"])
+    terms = verify.current_terms(found.stored.file, found.rule)
     one, _ = verify.statement_in(raw, found.content, terms, people, found.now)
     require(
         (one.store == found.store.name, "this approval was given for another record store"),

@@ -21,7 +21,7 @@ from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.config.schema import Window
 from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import Refused, require
+from runbook.model.errors import ForeignFile, Refused, require
 from runbook.model.operations import Rule
 from runbook.records.files import json_of
 from runbook.records.plans import PlanFile, Terms, clock, naming, parse, utc_text
@@ -32,7 +32,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Json = Mapping[str, Any]
 Roles = tuple[list[str], list[str]]
 Raws = list[bytes]
-Signed = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
+Verified = tuple[Statement, Identity]  # a statement whose signature is verified, and the key that made it
 
 
 def signed_roles(file: PlanFile, rule: Rule, signers: Signers, store: Store, now: datetime) -> Roles:
@@ -50,8 +50,15 @@ def signed_roles(file: PlanFile, rule: Rule, signers: Signers, store: Store, now
 def approvals_of(store: Store, plan: str) -> list[bytes]:
     """The approvals of a plan in the store, unchecked; unused ones come first."""
     names = store.list(f"approvals/{plan}")
-    used = {name for name in names if store.read(f"nonces/{Path(name).stem}") is not None}
-    return [store.read(name) or b"" for name in sorted(names, key=lambda name: (name in used, name))]
+    used = {name for name in names if is_used(store, Path(name).stem)}
+    return [store.content(name) for name in sorted(names, key=lambda name: (name in used, name))]
+
+
+def is_used(store: Store, nonce: str) -> bool:
+    """Whether a note says that the approval with this nonce was used; any file in its place counts as one."""
+    with suppress(ForeignFile):
+        return store.read(f"nonces/{nonce}") is not None
+    return True
 
 
 def statements_of(store: Store, plan: str) -> Iterator[Statement]:
@@ -72,7 +79,7 @@ def check(
     """
     if not terms.signers and terms.risk == "low":
         return ()
-    accepted: dict[str, Signed] = {}
+    accepted: dict[str, Verified] = {}
     why, early = [], []
     for raw in raws if signers else ():
         with naming(why):
@@ -142,7 +149,7 @@ def used_by(store: Store, statements: Iterable[Statement]) -> set[str]:
     return {str(note.get("by", "?")) if isinstance(note, dict) else "?" for note in notes}
 
 
-def statement_in(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> Signed:
+def statement_in(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> Verified:
     """The statement of one approval, and the identity of its key. Raises Refused unless its signature and all rules
     are valid.
 

@@ -38,11 +38,11 @@ def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
     """The runs of an incident, oldest first. Raises UnknownName if there are none."""
     found, store = [], store_of(system)
     for place in store.children("runs"):
-        report, *markers = (json_of(store.read(f"{place}/{name}.json")) for name in ("report", "record", "begin"))
+        report, *markers = (json_of(store.content(f"{place}/{name}.json")) for name in ("report", "record", "begin"))
         marker = next((one for one in markers if isinstance(one, dict)), {})  # a lost machine has left only its begin
         rows = [{"kind": "START", "time": str(marker.get("started_at")), **marker}]
         with suppress(Broken):  # what cannot be read is no row; the run is listed by its marker
-            rows = rows_of(store.read(f"{place}/journal.jsonl") or b"", f"{store}/{place}") or rows
+            rows = rows_of(store.content(f"{place}/journal.jsonl"), f"{store}/{place}") or rows
         given = rows[0].get("parameters")
         if isinstance(given, dict) and given.get("incident") == checked_incident(incident):
             found.append(IncidentRun(Path(place).name, rows, report if is_report(report) else {}, marker))

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from runbook.config.load import RUNBOOKS, load_settings
-from runbook.config.parameters import declared_parameters, load_notebook
+from runbook.config.parameters import declared_parameters, load_notebook, steps
 from runbook.config.request import Request
 from runbook.config.secret_scan import Scan, secrets_in
 from runbook.display.text import Row
 from runbook.model.errors import BadInput, Broken
 from runbook.records.files import publish
 from runbook.records.journal import Journal
-from runbook.records.notebook import shown_report, steps
-from runbook.records.record import begin, finish, read_report, records_directory
+from runbook.records.record import begin, finish, read_report, records_directory, shown_report
 
 WHY = "run by hand in Jupyter and sealed; nobody watched it"
 _NAME, _KEYS = r"[A-Za-z][\w-]*", ("runbook", "environment")

@@ -11,7 +11,7 @@ from typing import Any
 
 from runbook.display import blocks
 from runbook.display.text import Row, text_table
-from runbook.model.facts import Fact
+from runbook.model import Fact
 
 Axes = Any  # of matplotlib, which is imported only to draw
 Paint = Callable[[Axes], None]

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from runbook.charts.base import BAD, GOOD, LINE, QUIET, Axes, Chart, chart, draw_bars
 from runbook.context import Context
-from runbook.model.facts import Fact
+from runbook.model import Fact
 from runbook.model.rows import EtlDay
 
 

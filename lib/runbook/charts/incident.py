@@ -10,7 +10,7 @@ from runbook.context import Context
 from runbook.incidents.causes import Causes
 from runbook.incidents.headroom import Headroom
 from runbook.incidents.page import Page
-from runbook.model.facts import Fact
+from runbook.model import Fact
 
 LEAST_HOURS, MOST_HOURS = 6, 24  # range of a timeline
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}

@@ -7,9 +7,7 @@ from cronsim import CronSim
 
 from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
 from runbook.config.schema import Settings
-from runbook.model.facts import Fact
-from runbook.model.findings import Finding, Findings, join
-from runbook.model.moment import Moment
+from runbook.model import Fact, Finding, Findings, Moment, join
 from runbook.model.rows import EtlCount, EtlDay, FailedRun, FunctionState, LogEntry, SchedulerJob, ScoreDay, TableAge
 
 

@@ -8,9 +8,7 @@ from datetime import timedelta
 
 from runbook.checks.base import ALERT, HINTS, OK, WARN, gap_or_missing_findings, must, one
 from runbook.config.schema import Settings
-from runbook.model.facts import Fact
-from runbook.model.findings import Findings, Verdict, join
-from runbook.model.moment import Moment
+from runbook.model import Fact, Findings, Moment, Verdict, join
 from runbook.model.rows import EtlRun, LogEntry, Permission, Rehearsed, Revision, SchedulerJob, Service, SourceState
 
 

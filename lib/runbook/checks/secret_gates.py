@@ -3,10 +3,7 @@
 from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
 from runbook.checks.gates import elevated, rehearsed
 from runbook.config.schema import Settings
-from runbook.model.command import command
-from runbook.model.facts import Fact
-from runbook.model.findings import Findings, join
-from runbook.model.moment import Moment
+from runbook.model import Fact, Findings, Moment, command, join
 from runbook.model.rows import EtlRun, Permission, Reader, Rehearsed, SecretVersion
 
 

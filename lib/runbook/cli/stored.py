@@ -21,16 +21,16 @@ def plans(system: Any, tell: bool) -> None:
     rows, moved, damaged = [], [], list[str]()
     for found in waiting(system, damaged):
         try:
-            begun = unfinished_attempts(found.store, found.file["id"])
-            if not begun and attempts(found.store, found.file["id"]):
+            begun = unfinished_attempts(found.store, found.stored.file.id)
+            if not begun and attempts(found.store, found.stored.file.id):
                 continue
             signed, _ = found.signed
         except RunbookError as error:  # such as an operation that params do not know
-            moved.append(f"{found.file['id'][:12]}: {error.what}: {error.observed}")
+            moved.append(f"{found.stored.file.id[:12]}: {error.what}: {error.observed}")
             continue
         missing = [role for role in found.rule.signers if role not in signed]
         state, *why = _state(found, bool(signed), bool(begun), tell)
-        row = {"plan": found.file["id"][:12], "operation": found.content["operation"]}
+        row = {"plan": found.stored.file.id[:12], "operation": found.content["operation"]}
         row["by"] = found.stored.file.terms.requester
         rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
         moved += [f"{row['plan']}: {line}" for line in why]
@@ -47,7 +47,7 @@ def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
     from runbook.records.record import read_report
     from runbook.runner.run import run as run_runbook
 
-    ended = run_runbook(found.content["runbook"], found.parameters, told=Told(compare=found.file["id"], tell=tell))
+    ended = run_runbook(found.content["runbook"], found.parameters, told=Told(compare=found.stored.file.id, tell=tell))
     outcome = (read_report(ended.folder) or {}).get("outcome") or {}
     if outcome.get("result") == "planned":
         return ["unchanged"]

@@ -181,11 +181,9 @@ class Cloud:
         import requests
         from google.auth.exceptions import GoogleAuthError, TransportError
 
-        project = f"https://cloudresourcemanager.googleapis.com/v3/projects/{self.settings.project}"
+        url = f"https://cloudresourcemanager.googleapis.com/v3/projects/{self.settings.project}:testIamPermissions"
         try:
-            self.session.post(
-                f"{project}:testIamPermissions", json={"permissions": ["bigquery.jobs.create"]}, timeout=10
-            )
+            self.session.post(url, json={"permissions": ["bigquery.jobs.create"]}, timeout=10)
             date = self.guard.date
         except (requests.RequestException, TransportError):
             date = None

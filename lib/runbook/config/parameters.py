@@ -1,14 +1,15 @@
-"""The parameters that a notebook declares.
+"""Reads a notebook: its steps, and the parameters that it declares.
 
-They are in the one cell tagged `parameters`: annotated literals of type str, int, float or bool, each with a comment.
+These are in the one cell tagged `parameters`: annotated literals of type str, int, float or bool, each with a comment.
 """
 
 import ast
 import io
 import json
+import re
 import tokenize
 from collections import namedtuple
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ def load_notebook(path: Path) -> dict[str, Any]:
 def cell_source(cell: Mapping[str, Any]) -> str:
     """A cell's text; on disk it may be one string or a list of lines."""
     return "".join(cell.get("source", ""))
+
+
+def steps(cells: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Any, str]]:
+    """Each code cell that is not empty: its index, the cell, and the last H2 above it."""
+    title = ""
+    for index, cell in enumerate(cells):
+        if cell["cell_type"] == "markdown":
+            title = next(iter(re.findall(r"^## +(.+)", cell_source(cell), re.MULTILINE)), title)
+        elif cell["cell_type"] == "code" and cell_source(cell).strip():
+            yield index, cell, title
 
 
 def declared_parameters(notebook: Path) -> dict[str, Parameter]:

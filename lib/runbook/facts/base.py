@@ -18,10 +18,8 @@ from runbook.cloud.failures import CannotRead, gap, is_json, with_role
 from runbook.cloud.query import Absent, BadColumn, Value, select, type_of
 from runbook.context import Context
 from runbook.facts.fields import typed
+from runbook.model import Fact, FactRow, Gap, Moment, Seen
 from runbook.model.errors import Broken, RequestBlocked
-from runbook.model.facts import Fact, Gap, Seen
-from runbook.model.moment import Moment
-from runbook.model.rows import FactRow
 
 SQL = Path(__file__).parent / "sql"
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from runbook.cloud.failures import CannotRead, gap
 from runbook.cloud.query import Absent, BadColumn, Value
 from runbook.config.schema import Freshness
 from runbook.facts.base import Answer, Ask, Query, Read, asked, bq_line, each, fact, template
-from runbook.model.moment import Moment
-from runbook.model.rows import EtlCount, EtlDay, EtlRun, FactRow, FailedRun, ScoreDay, TableAge
+from runbook.model import FactRow, Moment
+from runbook.model.rows import EtlCount, EtlDay, EtlRun, FailedRun, ScoreDay, TableAge
 
 MOST = 1000  # runs that are read at most
 _OPTIONAL = {"error": "STRING", "function": "STRING", "finished_at": "TIMESTAMP", "records": "INT64"}

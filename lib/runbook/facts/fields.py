@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from runbook.cloud.failures import CannotRead
 from runbook.config.data_file import table
-from runbook.display.text import Row
-from runbook.model.rows import FactRow
+from runbook.model import FactRow, Row
 
 TRACEBACK = "Traceback (most recent call last)"
 _NEEDED = ("datetime", "int", "date")

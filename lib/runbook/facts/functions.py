@@ -12,11 +12,9 @@ from typing import Any
 from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.config.schema import Settings
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Read, fact, readable
 from runbook.facts.fields import field, filled, items, last, mapping, number, text, time_of
-from runbook.model.facts import Gap
-from runbook.model.moment import Moment
+from runbook.model import Gap, Moment, Row
 from runbook.model.rows import FunctionState, Revision, SchedulerJob, Service
 
 

@@ -13,24 +13,18 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from runbook.cloud.client import Cloud
+from runbook.config.data_file import table
 from runbook.config.schema import Settings
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Read, attempt, fact, readable
-from runbook.facts.fields import TRACEBACK, field, headline, items, last, mapping, number, text, time_of
+from runbook.facts.fields import field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
-from runbook.model.facts import Gap
-from runbook.model.moment import Moment
+from runbook.model import Gap, Moment, Row
 from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000
 PAGES = 3  # pages at most that are read without the loud functions
 LOUD = PAGE // 5  # entries of one function in a full page, after which the page is read again without it
-_SYSTEM = 'log_id("run.googleapis.com/varlog/system")'
-_BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
-
-# Functions write the exception of a crash to stderr, often as JSON without a severity.
-_TRACE = f'errorGroups.id:* OR textPayload:"{TRACEBACK}" OR jsonPayload.message:"{TRACEBACK}"'
-_CRASHED = f'log_id("run.googleapis.com/stderr") AND severity=DEFAULT AND ({_TRACE})'
+LOGS: dict[str, Any] = table(__file__, "logs.yaml")
 
 Convert = Callable[[Row], Any | None]
 Finish = Callable[[list[Any]], list[Any]]
@@ -39,17 +33,6 @@ Kept = tuple[int, str]
 OTHER, NOBODY = "(other)", "unknown"  # OTHER is not a function of the system; NOBODY may be one
 LONG = 20_000
 SLACK = timedelta(seconds=2)  # between the entries of one call
-
-# Retention of the buckets _Default and _Required: https://cloud.google.com/logging/quotas#logs_retention_periods
-KEPT = (30, "Cloud Logging keeps entries for 30 days by default")
-KEPT_AUDIT = (400, "Cloud Logging keeps Admin Activity entries for 400 days")
-
-# The logs that Google writes; a function writes to stdout, to stderr and to logs of its own.
-_PLATFORM = r"/logs/(run|cloudscheduler|cloudaudit|cloudfunctions|cloudbuild)\.googleapis\.com(%2F|/)(?!stdout|stderr)"
-_ROBOT = re.compile(r"service-\d+@(gcf-admin-robot|serverless-robot-prod)\.iam\.gserviceaccount\.com")
-
-# What a BigQuery job did to a table: https://cloud.google.com/bigquery/docs/reference/auditlogs/rest/Shared.Types/BigQueryAuditMetadata
-_BY_JOB = ("tableDeletion", "tableCreation", "tableChange")
 
 
 class _Call(NamedTuple):
@@ -70,12 +53,12 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
     Both time bounds are always sent. A gap if the period starts before the retention period. The fact is named "log
     entries" if `severity` is below ERROR, because warnings are not errors.
     """
-    wanted = f"(severity>={severity} OR ({_CRASHED})) {between(hours, moment)}"
+    wanted = f"(severity>={severity} OR ({LOGS['crashed']})) {between(hours, moment)}"
     if function:
         wanted += f' resource.labels.service_name="{cloud.settings.named(function).service_name}"'
-    name = "errors" if severity in _BAD else "log entries"
+    name = "errors" if severity in LOGS["errors"] else "log entries"
     row = partial(_row, cloud.settings)
-    read = entries(cloud, name, wanted, row, moment.ago(hours), KEPT, _once)
+    read = entries(cloud, name, wanted, row, moment.ago(hours), LOGS["kept"]["entries"], _once)
 
     def see() -> Answer:
         answer = read.see()
@@ -84,8 +67,8 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
         if not answer.more or not loud:
             return replace(answer, rows=rows)
         services = " OR ".join(f'"{cloud.settings.named(name).service_name or name}"' for name in sorted(loud))
-        rest = f"{wanted} (NOT resource.labels.service_name=({services}) OR {_SYSTEM})"
-        others = entries(cloud, name, rest, row, moment.ago(hours), KEPT, _once, PAGES)
+        rest = f"{wanted} (NOT resource.labels.service_name=({services}) OR {LOGS['system']})"
+        others = entries(cloud, name, rest, row, moment.ago(hours), LOGS["kept"]["entries"], _once, PAGES)
         found = attempt(others.see, f"{name} of other functions", "")
         return replace(answer, rows=_once(list(dict.fromkeys([*rows, *found.rows]))), gaps=(*answer.gaps, *found.gaps))
 
@@ -134,7 +117,7 @@ def _row(settings: Settings, entry: Row) -> LogEntry | None:
     ours = function == NOBODY or function in {f.name for f in settings.functions}
     revision, call = text(entry, "resource", "labels", "revision_name"), _call(settings, entry, took)
     severity = text(entry, "severity") or "DEFAULT"
-    platform = re.search(_PLATFORM, text(entry, "logName")) is not None
+    platform = re.search(LOGS["platform"], text(entry, "logName")) is not None
     return at and LogEntry(at + took, function, severity, _text(entry), revision, ours, call, platform)
 
 
@@ -171,10 +154,10 @@ def _function(settings: Settings, entry: Row) -> str:
     if kind == "cloud_scheduler_job":
         job = last(entry, "jsonPayload", "jobName") or text(labels, "job_id")
         return called(settings, text(entry, "jsonPayload", "url"), job) or job or NOBODY
-    if re.search(r"cloudaudit\.googleapis\.com(%2F|/)(activity|data_access|policy)", text(entry, "logName")):
+    if re.search(LOGS["audit"], text(entry, "logName")):
         return OTHER
-    keys = ("service_name", "function_name", "job_name")
-    name = text(entry, "labels", "goog-drz-cloudfunctions-id") or next((t for k in keys if (t := text(labels, k))), "")
+    named = next((said for key in LOGS["names"] if (said := text(labels, key))), "")
+    name = text(entry, "labels", "goog-drz-cloudfunctions-id") or named
     return settings.function_of(name) or (NOBODY if kind in ("", "cloud_run_revision", "cloud_function") else OTHER)
 
 
@@ -190,8 +173,7 @@ def _of_json(payload: Row) -> str:
     kind = text(payload, "@type").rsplit(".", 1)[-1]
     if kind.startswith("Attempt"):  # from Cloud Scheduler
         return ": ".join(t for t in (f"{kind} {text(payload, 'status')}".strip(), text(payload, "debugInfo")) if t)
-    paths = (("message",), ("msg",), ("event",), ("error",), ("error", "message"), ("status", "message"))
-    return next((said for path in paths if (said := text(payload, *path))), "")
+    return next((said for path in LOGS["said"] if (said := text(payload, *path))), "")
 
 
 def _of_request(entry: Row) -> str:
@@ -215,7 +197,7 @@ def changes(cloud: Cloud, moment: Moment, hours: float = 24) -> Read:
     """
     wanted = f'logName="projects/{cloud.settings.project}/logs/cloudaudit.googleapis.com%2Factivity" '
     wanted += between(hours, moment)
-    return entries(cloud, "changes", wanted, _change, moment.ago(hours), KEPT_AUDIT, _made)
+    return entries(cloud, "changes", wanted, _change, moment.ago(hours), LOGS["kept"]["audit"], _made)
 
 
 def _change(entry: Row) -> _Call | None:
@@ -229,7 +211,7 @@ def _change(entry: Row) -> _Call | None:
     caller = mapping(call, "authenticationInfo")
     who = text(caller, "principalEmail") or text(caller, "principalSubject") or "unknown"
     by_job = mapping(call, "metadata") if method.endswith("InsertJob") else {}
-    changed = next((kind for kind in _BY_JOB if kind in by_job), "")
+    changed = next((kind for kind in LOGS["by_job"] if kind in by_job), "")
     place = "/".join(resource.split("/")[-4 if "/versions/" in resource else -2 :])
     change = AuditedChange(at, who, changed or method.rsplit(".", 1)[-1] or "unknown", place)
     failed = number(call, "status", "code") != 0 or (False in grants and True not in grants)
@@ -246,4 +228,4 @@ def _made(calls: list[_Call]) -> list[AuditedChange]:
     begun = {call.operation for call in calls if call.first}
     good = (call for call in calls if not call.failed and call.operation not in failed)
     once = (call.change for call in good if call.first or call.operation not in begun)
-    return [change for change in once if not _ROBOT.fullmatch(change.who)]
+    return [change for change in once if not re.fullmatch(LOGS["robot"], change.who)]

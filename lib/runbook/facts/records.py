@@ -8,12 +8,9 @@ from runbook.approvals.proved import faults
 from runbook.cloud.client import Cloud
 from runbook.config.load import load_settings
 from runbook.config.request import Request
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Read, fact
+from runbook.model import Gap, Moment, NoRecord, Row
 from runbook.model.actions import UpdateFunction
-from runbook.model.errors import NoRecord
-from runbook.model.facts import Gap
-from runbook.model.moment import Moment
 from runbook.model.rows import Notified, Rehearsed
 from runbook.records.files import json_of
 from runbook.records.journal import rows_of
@@ -78,8 +75,8 @@ def _same(values: Row) -> Row:
 
 def _applied(store: Store, name: str, wanted: Row) -> Rehearsed | None:
     """The row of a run if it applied the wanted change successfully. Raises Broken for a damaged journal."""
-    report = json_of(store.read(f"{name}/report.json"))
-    rows = rows_of(store.read(f"{name}/journal.jsonl") or b"", f"{store}/{name}")
+    report = json_of(store.content(f"{name}/report.json"))
+    rows = rows_of(store.content(f"{name}/journal.jsonl"), f"{store}/{name}")
     outcome = report.get("outcome", {}) if is_report(report) else {}
     applied = rows and outcome.get("result") == "applied" and report["verdict"] in ("ok", "warn")
     if not applied or _same(rows[0].get("parameters", {})) != wanted:

@@ -5,13 +5,14 @@ from typing import Any
 
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
-from runbook.display.text import Row
+from runbook.config.data_file import table
 from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import field, items, mapping, text, time_of
-from runbook.model.moment import Moment
+from runbook.model import Moment, Row
 from runbook.model.rows import OpenIncident
 
 NO_TEXT = "(no text)"
+FORMATS: dict[str, dict[str, Any]] = table(__file__, "feeds.yaml")
 
 
 @fact
@@ -39,7 +40,7 @@ def _open(feed: str, answer: Any) -> list[OpenIncident]:
     if isinstance(answer, list):
         if not all(isinstance(i, dict) and (i.get("begin") or i.get("id")) for i in answer):
             raise ValueError("no list of incidents")
-        return [_google(feed, i) for i in answer if not time_of(i, "end")]
+        return [_incident(feed, "google", i) for i in answer if not time_of(i, "end")]
     key = "incidents" if "page" in mapping(answer) or "components" in mapping(answer) else "Incidents"
     quiet = text(answer, "status", "indicator") == "none" or text(answer, "status") == "OK"
     listed = [] if quiet and field(answer, key) is None else field(answer, key)
@@ -49,44 +50,28 @@ def _open(feed: str, answer: Any) -> list[OpenIncident]:
     kept = [i for i in listed if text(i, "status").lower() not in over and not _ended(i)]
     kept += (m for m in items(answer, "scheduled_maintenances") if text(m, "status") in ("in_progress", "verifying"))
     kept += (m for m in items(answer, "Maintenances") if items(m, "MaintenanceImpacts") and not _ended(m))
-    return [_statuspage(feed, i) if key == "incidents" else _salesforce(feed, answer, i) for i in kept]
+    return [_incident(feed, "statuspage" if key == "incidents" else "salesforce", i, answer) for i in kept]
+
+
+def _impacts(found: Any) -> list[Any]:
+    """What a Salesforce incident or maintenance affects."""
+    return [*items(found, "IncidentImpacts"), *items(found, "MaintenanceImpacts")]
 
 
 def _ended(found: Any) -> bool:
     """Whether each impact of a Salesforce incident or maintenance is over; they have no status of their own."""
-    impacts = [*items(found, "IncidentImpacts"), *items(found, "MaintenanceImpacts")]
-    return bool(impacts) and all(time_of(impact, "endTime") for impact in impacts)
+    return bool(impacts := _impacts(found)) and all(time_of(impact, "endTime") for impact in impacts)
 
 
-def _google(feed: str, found: Row) -> OpenIncident:
-    where = tuple(text(place, "id") for place in items(found, "currently_affected_locations"))
-    products = ", ".join(text(p, "title") for p in items(found, "affected_products"))
-    title, since = text(found, "external_desc") or NO_TEXT, time_of(found, "begin")
-    return OpenIncident(feed, title, products, where, since, _severity(found, "status_impact", "severity"))
-
-
-def _statuspage(feed: str, found: Row) -> OpenIncident:
-    parts = ", ".join(text(c, "name") for c in items(found, "components"))
-    since = next((t for k in ("started_at", "scheduled_for", "created_at") if (t := time_of(found, k))), None)
-    return OpenIncident(feed, text(found, "name") or NO_TEXT, parts, (), since, _severity(found, "impact"))
-
-
-def _salesforce(feed: str, answer: Row, found: Row) -> OpenIncident:
-    impact = next(iter([*items(found, "IncidentImpacts"), *items(found, "MaintenanceImpacts")]), {})
-    named = (text(found, "name"), text(found, "message", "pathToResolution"), text(found, "message"))
-    title = next((t for t in (*named, text(impact, "type"), text(answer, "status")) if t), NO_TEXT)
-    services = ", ".join(map(str, items(found, "serviceKeys")))
-    since = time_of(impact, "startTime") or time_of(found, "createdAt")
-    severity = _severity(impact, "severity") or _severity(answer, "status")
-    return OpenIncident(feed, title, services, (text(answer, "key"),), since, severity)
-
-
-# Google: https://status.cloud.google.com/incidents.schema.json; Statuspage: https://developer.statuspage.io/#tag/incidents
-_WORDS = {"low": r"information|^none|minor|^low|maintenance|available", "medium": "disruption|^major$|medium"}
-_WORDS |= {"high": "outage|critical|high|major"}
-
-
-def _severity(found: Any, *keys: str) -> str:
-    """low, medium or high, in the words of the page's first field that has one of them; "" if none has."""
-    said = (text(found, key).lower() for key in keys)
-    return next((level for word in said for level, form in _WORDS.items() if re.search(form, word)), "")
+def _incident(feed: str, form: str, found: Row, answer: Any = None) -> OpenIncident:
+    """An incident by the paths of its format in feeds.yaml."""
+    paths, impact = FORMATS[form], next(iter(_impacts(found)), {})
+    whole = {"incident": found, "impact": impact, "answer": answer, "answers": [answer]}
+    title = next((said for path in paths["title"] if (said := text(whole, *path))), NO_TEXT)
+    what = ", ".join(text(part, *paths["named"]) for part in items(whole, *paths["affected"]))
+    where = tuple(text(place, *paths["placed"]) for place in items(whole, *paths["places"]))
+    since = next((at for path in paths["since"] if (at := time_of(whole, *path))), None)
+    words = [text(whole, *path).lower() for path in paths["severity"]]
+    known = FORMATS["severities"].items()
+    severity = next((level for word in words for level, pattern in known if re.search(pattern, word)), "")
+    return OpenIncident(feed, title, what, where, since, severity)

@@ -12,13 +12,10 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
 from runbook.cloud.guard import SEGMENT
 from runbook.cloud.query import Absent, Value, select
-from runbook.display.text import Row
 from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, fact, readable, template
 from runbook.facts.fields import items, millis, number, text, time_of, typed
+from runbook.model import Gap, Moment, OverCap, Row
 from runbook.model.actions import CopyTable
-from runbook.model.errors import OverCap
-from runbook.model.facts import Gap
-from runbook.model.moment import Moment
 from runbook.model.rows import Column, Copy, Snapshot, Table
 
 

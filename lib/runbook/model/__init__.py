@@ -2,4 +2,13 @@
 
 Plain data and pure functions: no reads and no writes. actions.py lists what can be changed, one class with typed
 arguments for each action. Start with facts.py, then findings.py and plan.py.
+
+What is offered here needs no pydantic, so that the command line starts at once; the rest is imported from its module.
 """
+
+from runbook.display import Row
+from runbook.model.command import command
+from runbook.model.errors import BadParameter, NoCredentials, NoRecord, OverCap, Refused, RunbookError
+from runbook.model.facts import Fact, FactRow, Gap, Seen, Shown
+from runbook.model.findings import Finding, Findings, Verdict, join, known_findings
+from runbook.model.moment import Moment, moment_of

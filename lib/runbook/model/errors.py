@@ -9,7 +9,8 @@ RunbookError              what, observed, effect, next; shown as these four line
 ├── Refused         (5)   a plan that must not be applied, or an approval that must not be given
 ├── NoAnswer        (1)   no connection to the sandbox or to Google
 ├── NoRecord        (1)   the record store is not writable
-│   └── Taken             a name in it that somebody else created first
+│   ├── Taken             a name in it that somebody else created first
+│   └── ForeignFile       a file in it that is no record: a link, or larger than 32 MiB
 └── Broken          (1)   a fault in the runbook itself
     ├── RequestBlocked    a request that the read-only guard blocks
     └── OverCap           a query that would cost more than the cap
@@ -30,7 +31,7 @@ def require(*rules: tuple[Any, str]) -> None:
 
 
 class Exit(IntEnum):
-    """Exit codes. A test compares them with the table in the README."""
+    """Exit codes. A test compares them with the table in docs/running.md."""
 
     OK = 0
     BROKEN = 1
@@ -95,6 +96,9 @@ class Taken(NoRecord):
 
     def __init__(self, name: str):
         super().__init__("somebody else wrote this into the record store first", name, next="run again.")
+
+
+class ForeignFile(NoRecord): ...
 
 
 class Broken(RunbookError): ...

@@ -2,15 +2,32 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, dataclass_transform
 
-from runbook.display import blocks
-from runbook.display.blocks import Block
-from runbook.model.rows import shown
+from runbook.display import Block, blocks
 
 R = TypeVar("R")
+INTERNAL = {"internal": True}
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class FactRow:
+    """One row of a fact. Its subclasses are frozen dataclasses."""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The columns for people."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("internal")}
+
+
+def shown(row: FactRow | Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a row for people; the rows of a query of one's own are mappings."""
+    return row.shown if isinstance(row, FactRow) else dict(row)
 
 
 @dataclass(frozen=True)

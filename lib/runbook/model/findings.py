@@ -6,9 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from runbook.display import blocks
-from runbook.display.blocks import Block
-from runbook.display.text import Row
+from runbook.display import Block, Row, blocks
 from runbook.model.errors import Exit
 
 

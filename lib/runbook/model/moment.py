@@ -1,8 +1,7 @@
 """The moment that a run examines, and the team's day around it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, timezone
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 
 from runbook.model.errors import BadParameter
 
@@ -15,7 +14,7 @@ class Moment:
     """
 
     at: datetime
-    zone: ZoneInfo
+    zone: tzinfo
     past: bool = False
 
     # The team's date at this moment.
@@ -42,7 +41,7 @@ class Moment:
         return there.strftime("%Y-%m-%dT%H:%M") if once else there.isoformat(timespec="minutes")
 
 
-def moment_of(as_of: str, now: datetime, zone: ZoneInfo, name: str = "as_of") -> Moment:
+def moment_of(as_of: str, now: datetime, zone: tzinfo, name: str = "as_of") -> Moment:
     """`now`, or `as_of` if given: ISO 8601, in the team's time unless it has an offset.
 
     Raises BadParameter, with the parameter's `name`, for a time that is not valid, not unique, or in the future.
@@ -56,7 +55,7 @@ def moment_of(as_of: str, now: datetime, zone: ZoneInfo, name: str = "as_of") ->
     return Moment(at, zone, past=True)
 
 
-def time_of(text: str, zone: ZoneInfo, name: str) -> datetime:
+def time_of(text: str, zone: tzinfo, name: str) -> datetime:
     """A time in UTC, from ISO 8601 in the team's time unless it has an offset.
 
     Raises BadParameter, with the parameter's `name`, for a time that is not valid or not unique.
@@ -69,6 +68,6 @@ def time_of(text: str, zone: ZoneInfo, name: str) -> datetime:
         why, hint = "is not a valid time, such as 2026-03-10T09:00", "use that format, in the team's time."
         raise BadParameter(f"{name}={text}", why, next=hint) from None
     if len(ways) > 1:  # the clocks are set forward or back then
-        why = f"does not exist or exists twice in {zone.key}: the clocks change then"
+        why = f"does not exist or exists twice in {zone}: the clocks change then"
         raise BadParameter(f"{name}={text}", why, next=f"add the offset: {' or '.join(sorted(ways))}.")
     return at

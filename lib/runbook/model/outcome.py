@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from runbook.display import blocks
-from runbook.display.text import Row
+from runbook.display import Row, blocks
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.plan import Change, Plan
 
@@ -58,9 +57,8 @@ class Outcome:
         return {**about, "planned_in": self.planned_in, "approvals": list(self.by), "changes": changes}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        block = blocks.banner(
-            f"{self.result.capitalize()}: {self.said}".rstrip(": "), _COLOUR.get(self.result, "alert")
-        )
+        said = f"{self.result.capitalize()}: {self.said}".rstrip(": ")
+        block = blocks.banner(said, _COLOUR.get(self.result, "alert"))
         if self.statuses:
             block += blocks.table(
                 {"no": n, "change": c.action, "of": c.resource, "status": status, "": said}

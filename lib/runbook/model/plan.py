@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbook.display import blocks
-from runbook.display.text import Row
+from runbook.display import Row, blocks
 from runbook.model.actions import Args, RunOnce, arguments
 from runbook.model.canonical import plan_id
 from runbook.model.errors import Refused

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
 
-from runbook.display import blocks
-from runbook.display.blocks import Block
+from runbook.display import Block, blocks
 from runbook.model.errors import Exit
 from runbook.model.findings import Findings, Verdict, findings_block
 from runbook.model.outcome import Outcome
@@ -67,9 +66,8 @@ class Report:
         return {**self.about, **made, "findings": self.findings.plain()}
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        block = blocks.banner(self.sentence, self.verdict.name) + findings_block(
-            sorted(self.findings, key=lambda f: -f.verdict)
-        )
+        worst_first = sorted(self.findings, key=lambda f: -f.verdict)
+        block = blocks.banner(self.sentence, self.verdict.name) + findings_block(worst_first)
         block += blocks.notes(f"Next: {step}" for step in self.next)
         return {**blocks.page(block), MIME: self.plain()}
 

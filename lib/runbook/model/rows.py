@@ -6,30 +6,11 @@ All times have a zone; the rows of a Fact are in the team's zone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field
 from datetime import date, datetime, timedelta
-from typing import Any, dataclass_transform
+from typing import Any
 
-INTERNAL = {"internal": True}
-
-
-@dataclass_transform(frozen_default=True, field_specifiers=(field,))
-class FactRow:
-    """One row of a fact. Its subclasses are frozen dataclasses."""
-
-    def __init_subclass__(cls) -> None:
-        dataclass(frozen=True)(cls)
-
-    @property
-    def shown(self) -> dict[str, Any]:
-        """The columns for people."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("internal")}
-
-
-def shown(row: FactRow | Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a row for people; the rows of a query of one's own are mappings."""
-    return row.shown if isinstance(row, FactRow) else dict(row)
-
+from runbook.model.facts import INTERNAL, FactRow
 
 # --- BigQuery
 

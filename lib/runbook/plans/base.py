@@ -8,10 +8,8 @@ from typing import Any, TypeVar
 from runbook.config.data_file import table
 from runbook.config.request import Request
 from runbook.config.schema import Settings, address_variable
-from runbook.model.actions import Notify, RunOnce
-from runbook.model.command import command
-from runbook.model.errors import Refused
-from runbook.model.facts import Fact
+from runbook.model import Fact, Refused, command
+from runbook.model.actions import Notify, Restart, RestartService, RunOnce
 from runbook.model.plan import Change, Plan
 
 R = TypeVar("R")
@@ -52,6 +50,15 @@ def run_once(function: str, settings: Settings) -> Change:
     line = f"gcloud scheduler jobs run {known.job_name} --location={settings.region} --project={settings.project}"
     args = RunOnce(function=function, job=known.job_name, repeat=known.repeat)
     return Change(args, "", line, no_undo="Not possible: rows that a run has written stay.")
+
+
+def new_revision(request: Request, args: Restart | RestartService, function: str, label: str, flags: str) -> Change:
+    """A new revision of a function's service, whose undo is a rollback to the one before.
+
+    gcloud copies labels into the revision, but not annotations, so the line sets a `label`.
+    """
+    line = f"gcloud run services update {args.service} {flags} --update-labels={label}"
+    return Change(args, again(request, "rollback", function=function, revision=args.revision), line)
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:

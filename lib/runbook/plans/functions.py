@@ -6,15 +6,11 @@ Guide: Deployment Checklist, Rollback Procedure, Quick fixes.
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of
-from runbook.display.text import Row
+from runbook.model import Findings, Moment, Refused, Row, Seen
 from runbook.model.actions import RestartService, RouteTraffic, SetJobState, UpdateFunction
-from runbook.model.errors import Refused
-from runbook.model.facts import Seen
-from runbook.model.findings import Findings
-from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Service
-from runbook.plans.base import again, note, refused, row_of, rows_of, run_once, tried
+from runbook.plans.base import again, new_revision, note, refused, row_of, rows_of, run_once, tried
 
 STATES = {"pause": "PAUSED", "resume": "ENABLED"}
 
@@ -64,10 +60,9 @@ def _update(request: Request, was: Row, wanted: Row, now: Service, settings: Set
 
 
 def _restart(request: Request, now: Service, settings: Settings) -> Change:
-    """A new revision of the same code (guide: ETL stuck): gcloud copies labels into it, but not annotations."""
-    line = f"gcloud run services update {now.service} {settings.flags} --update-labels=runbook-restart={now.serving}"
-    undo = again(request, "rollback", function=now.function, revision=now.serving)
-    return Change(RestartService(service=now.service, revision=now.serving), undo, line)
+    """A new revision of the same code (guide: ETL stuck)."""
+    args = RestartService(service=now.service, revision=now.serving)
+    return new_revision(request, args, now.function, f"runbook-restart={now.serving}", settings.flags)
 
 
 def _route(request: Request, now: Service, to: dict[str, int], settings: Settings) -> Change:

@@ -4,13 +4,11 @@ from dataclasses import replace
 
 from runbook.config.request import Request
 from runbook.config.schema import Settings
+from runbook.model import Findings, Moment, Seen
 from runbook.model.actions import AddVersion, Restart, SetVersionState
-from runbook.model.facts import Seen
-from runbook.model.findings import Findings
-from runbook.model.moment import Moment
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Reader
-from runbook.plans.base import again, note, refused, row_of, rows_of, run_once, tried
+from runbook.plans.base import again, new_revision, note, refused, row_of, rows_of, run_once, tried
 
 STATES = {"disable": "DISABLED", "enable": "ENABLED"}
 
@@ -36,11 +34,9 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
 
 def _restart(request: Request, version: int, reader: Reader, settings: Settings) -> Change:
     """A new revision of a function. A secret in an environment variable is read only when a revision starts."""
-    service, revision = settings.named(reader.function).service_name, reader.revision
-    # gcloud copies labels into the template, but not annotations
-    line = f"gcloud run services update {service} {settings.flags} --update-labels=runbook-secret-version={version}"
-    args = Restart(service=service, revision=revision, secret=request.secret, version=version)
-    return Change(args, again(request, "rollback", function=reader.function, revision=revision), line)
+    service = settings.named(reader.function).service_name
+    args = Restart(service=service, revision=reader.revision, secret=request.secret, version=version)
+    return new_revision(request, args, reader.function, f"runbook-secret-version={version}", settings.flags)
 
 
 def retire_secret(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:

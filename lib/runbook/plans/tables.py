@@ -8,12 +8,8 @@ from datetime import timedelta
 from runbook.config.request import Request
 from runbook.config.schema import Settings
 from runbook.config.validation import names_of
-from runbook.display.text import Row
+from runbook.model import BadParameter, Findings, Moment, Refused, Row, Seen, moment_of
 from runbook.model.actions import EPOCH, LEGACY, AddColumn, CopyTable
-from runbook.model.errors import BadParameter, Refused
-from runbook.model.facts import Seen
-from runbook.model.findings import Findings
-from runbook.model.moment import Moment, moment_of
 from runbook.model.plan import Change, Plan
 from runbook.model.rows import Table
 from runbook.plans.base import again, note, refused, rows_of, tried

@@ -22,7 +22,7 @@ def notes_of(system: Settings, incident: str) -> list[dict[str, Any]]:
     """The notes of an incident, oldest first; a damaged one is named. Raises NoRecord."""
     store, found = store_of(system), []
     for name in store.children(f"notes/{incident.lower()}"):
-        note = json_of(store.read(name))
+        note = json_of(store.content(name))
         good = isinstance(note, dict) and all(isinstance(note.get(key), str) for key in ("at", "who", "text"))
         found.append(note if good else {"at": "", "who": "?", "text": f"{name} cannot be read"})
     return found

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from runbook.display.text import is_plain
 from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import Refused, require
+from runbook.model.errors import ForeignFile, Refused, require
 from runbook.model.operations import OPERATIONS
 from runbook.model.plan import change_of
 from runbook.model.strict import Part, Positive
@@ -160,11 +160,11 @@ def newest_plan(store: Store, plan: str) -> Stored | None:
 
 @contextmanager
 def naming(ignored: list[str], head: str = "") -> Iterator[None]:
-    """Ignore what does not parse or verify, and say why."""
+    """Ignore what does not parse or verify, or is no record, and say why."""
     try:
         yield
-    except (Refused, ValueError) as error:
-        ignored.append(head + (error.what if isinstance(error, Refused) else str(error)))
+    except (Refused, ForeignFile, ValueError) as error:
+        ignored.append(head + (str(error) if isinstance(error, ValueError) else error.what))
 
 
 def parse(raw: bytes, what: str, limit: int, kind: type[P]) -> P:

@@ -9,9 +9,9 @@ from hashlib import sha256
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from runbook.model.errors import NoRecord
+from runbook.model.errors import ForeignFile
 from runbook.records.files import json_of, rendered
-from runbook.records.store import Directory, Store
+from runbook.records.store import Store
 
 RUNNING = "running"
 SIGNED = ("plan.json", "approvals.json")  # files with content that somebody signed
@@ -58,10 +58,8 @@ def examined(store: Store, run: str, names: Iterable[str] | None = None) -> Exam
                 files[name[len(place) :]] = store.read(name) or b""
         except ValueError:  # a name that no record has
             files[name[len(place) :]] = b""
-        except NoRecord as error:
-            if not isinstance(store.files, Directory):
-                raise
-            faults.append(f"{name[len(place) :]}: {error.observed}")
+        except ForeignFile as error:
+            faults.append(f"{name[len(place) :]}: {error.what}")
     record = json_of(files.get("record.json"))
     record = record if isinstance(record, dict) else {}
     return Examined(files, record, (*faults, *_faults(run, files, record)))

@@ -42,8 +42,7 @@ def unpublished(system: Settings) -> Iterator[Path]:
     if isinstance(store_of(system).files, Directory):
         return
     for path in sorted((records_directory(system) / "runs").glob("*/record.json")):
-        status = (json_of(path.read_bytes()) or {}).get("status")
-        if status != "running" and not (path.parent / SENT).exists():
+        if (json_of(path.read_bytes()) or {}).get("status") != "running" and not (path.parent / SENT).exists():
             yield path.parent
 
 

@@ -26,7 +26,7 @@ of it. Its keys:
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ from runbook.config.schema import Settings
 from runbook.config.secret_scan import Scan
 from runbook.model.errors import Exit, NoRecord
 from runbook.model.findings import Verdict
+from runbook.model.report import MIME
 from runbook.records.files import digest, json_of, now, probe, publish, unwritable, write_json
 from runbook.records.proof import SIGNED, begun, with_proof
 from runbook.records.provenance import here
@@ -103,6 +104,12 @@ def is_report(data: Any) -> bool:
     """Whether data has the fields that a report needs."""
     known = isinstance(data, dict) and isinstance(data.get("verdict"), str) and isinstance(data.get("exit"), int)
     return known and data["verdict"] in Verdict.__members__ and data["exit"] in set(Exit)
+
+
+def shown_report(cells: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The last report that these cells show; None if there is none, or if it is not valid."""
+    shown = [o["data"][MIME] for cell in cells for o in cell.get("outputs", ()) if MIME in o.get("data", {})]
+    return dict(shown[-1]) if shown and is_report(shown[-1]) else None
 
 
 def begin(folder: Path, request: Request, how: str = "runner", notebook: Path | None = None) -> dict[str, Any]:

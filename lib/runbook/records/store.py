@@ -20,7 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbook.model.errors import NoRecord, Taken
+from runbook.model.errors import ForeignFile, NoRecord, Taken
 from runbook.records.files import make_folder, sync_folder, write_through
 
 if TYPE_CHECKING:
@@ -61,11 +61,17 @@ class Store:
         self.files.create(_valid(name), content)
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None if it does not exist. Raises NoRecord."""
+        """The content of a file; None if it does not exist. Raises NoRecord, and ForeignFile for what is no record."""
         content = self.files.read(_valid(name))
         if len(content or b"") > LIMIT:
-            raise _unusable(f"{self}/{name}", "larger than 32 MiB")
+            raise _foreign(f"{self}/{name}", "a record cannot be larger than 32 MiB")
         return content
+
+    def content(self, name: str) -> bytes:
+        """As `read`, but b"" for a file that does not exist or is no record: whoever reads on ignores it."""
+        with suppress(ForeignFile):
+            return self.read(name) or b""
+        return b""
 
     def list(self, prefix: str) -> list[str]:
         """The names of all files below a folder of the store, sorted."""
@@ -98,10 +104,10 @@ class Directory:
         return str(self.folder)
 
     def _path(self, name: str) -> Path:
-        """The path of a name. Raises NoRecord for a link, which leads elsewhere, and for what no read would end of."""
+        """The path of a name. Raises ForeignFile for a link, which leads elsewhere, and a pipe, which has no end."""
         steps = list(accumulate(name.split("/"), os.path.join, initial=str(self.folder)))
         if any(map(os.path.islink, steps[1:])) or (os.path.exists(steps[-1]) and not os.path.isfile(steps[-1])):
-            raise _unusable(steps[-1], "a link leads to it, or it is no regular file")
+            raise _foreign(steps[-1], "a record cannot be a link, a pipe or a folder")
         return Path(steps[-1])
 
     def create(self, name: str, content: bytes) -> None:
@@ -143,15 +149,19 @@ class Directory:
         """The names below a folder; files that a crash left incomplete begin with a dot."""
         if delimiter:
             return (path.relative_to(self.folder).as_posix() for path in (self.folder / prefix).glob("*"))
-        walk, top = os.walk(self.folder / prefix), len(str(self.folder)) + 1
-        found = (os.path.join(folder, name) for folder, _, names in walk for name in names)
-        return (path[top:] for path in found if os.path.isfile(path))
+        found, top = os.walk(self.folder / prefix), len(str(self.folder)) + 1
+        paths = ((os.path.join(at, name), name in below) for at, below, names in found for name in (*below, *names))
+        return (path[top:] for path, is_folder in paths if not is_folder or os.path.islink(path))
 
 
 def _valid(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a valid name in a record store")
     return name
+
+
+def _foreign(path: Path | str, what: str) -> ForeignFile:
+    return ForeignFile(what, str(path), next="find out who put it there, and move it away.")
 
 
 def _unusable(path: Path | str, why: str | None) -> NoRecord:

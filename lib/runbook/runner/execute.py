@@ -24,9 +24,8 @@ from runbook.model import errors
 from runbook.model.errors import Broken, Exit, NoRecord, Refused, RunbookError
 from runbook.records.files import publish
 from runbook.records.journal import Journal, progress
-from runbook.records.notebook import shown_report
 from runbook.records.publish import publish_begin, publish_run
-from runbook.records.record import begin, finish, new_directory
+from runbook.records.record import begin, finish, new_directory, shown_report
 from runbook.runner.kernel import Kernel, OnStep
 
 

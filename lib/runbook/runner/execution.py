@@ -22,11 +22,11 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 
+from runbook.config.parameters import steps
 from runbook.display.blocks import page
 from runbook.model.errors import NoRecord
 from runbook.model.report import answer_block
 from runbook.records.files import now
-from runbook.records.notebook import steps
 from runbook.runner.kernel import Kernel, OnStep
 
 Status = Literal["running", "finished", "failed", "kernel_died", "timeout", "interrupted", "terminated"]

@@ -5,7 +5,7 @@ The runner writes it again from the report, because any cell can fill in the pla
 
 import sys
 
-from runbook.model.facts import Shown
+from runbook.model import Shown
 from runbook.model.report import Report, answer_block
 
 PLACE = "runbook-answer"

@@ -4,8 +4,7 @@ from dataclasses import replace
 from shlex import quote
 
 from runbook.context import Context
-from runbook.model.command import command
-from runbook.model.findings import Findings, Verdict
+from runbook.model import Findings, Verdict, command
 from runbook.model.outcome import Outcome
 
 

@@ -13,10 +13,7 @@ from runbook.config.parameters import declared_parameters, injected
 from runbook.context import KERNEL, Context
 from runbook.display import blocks
 from runbook.facts.base import Answer, Ask, Read, bq_line, observe, observe_all
-from runbook.model.errors import Refused, RunbookError
-from runbook.model.facts import Fact, Seen, Shown
-from runbook.model.findings import Findings, Verdict, join, known_findings
-from runbook.model.moment import moment_of
+from runbook.model import Fact, Findings, Refused, RunbookError, Seen, Shown, Verdict, join, known_findings, moment_of
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.model.report import Report

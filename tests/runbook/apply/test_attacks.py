@@ -23,7 +23,7 @@ from runbook.approvals.stored_plan import find
 from runbook.cli.main import main
 from runbook.config.load import load_settings
 from runbook.model.canonical import canonical
-from runbook.model.errors import Broken, NoRecord, Refused
+from runbook.model.errors import Broken, ForeignFile, Refused
 from runbook.records.journal import rows_in
 from runbook.records.store import Store
 from tests.runbook.changes import Place, runs_of
@@ -198,7 +198,7 @@ def test_links_and_pipes_in_a_store_are_refused(tmp_path: Path, how: str) -> Non
         os.mkfifo(root / "lock" / "000001")
     name = "nonces/x" if how == "a link to a folder" else "lock/000001"
     for do in (lambda: Store(root).read(name), lambda: Store(root).create(name, b"1")):
-        with pytest.raises(NoRecord, match="the record store cannot be used"):
+        with pytest.raises(ForeignFile, match="a record cannot be a link, a pipe or a folder"):
             do()
 
 

@@ -91,6 +91,10 @@ def test_what_one_person_signed_alone_awaits_a_review_once_it_was_used(
     assert [type(one) for one in signed.awaiting(place.store, people, []).values()] == [signed.Opening]
     assert place.go("rollback", plan, incident="INC-7").outcome.result == "applied"
     assert len(signed.awaiting(place.store, people, [])) == 2
+    [nonce] = (place.folder / "nonces").iterdir()
+    nonce.unlink()
+    nonce.symlink_to("nothing")  # what lies there is no record, and hides nothing
+    assert len(signed.awaiting(place.store, people, [])) == 2
 
 
 def test_damaged_and_foreign_plans_are_not_listed_and_hide_no_other(place: Place) -> None:
@@ -104,7 +108,7 @@ def test_damaged_and_foreign_plans_are_not_listed_and_hide_no_other(place: Place
     from runbook.approvals.stored_plan import waiting
 
     with place.here():
-        assert [found.file["id"][:12] for found in waiting(SYSTEM, [])] == [first.id]
+        assert [found.stored.file.id[:12] for found in waiting(SYSTEM, [])] == [first.id]
         with pytest.raises(Refused, match="is for another environment"):
             find(other)
 
@@ -375,7 +379,7 @@ def test_code_that_is_no_commit_signs_nothing_for_google(place: Place, monkeypat
     monkeypatch.setattr(provenance, "code", lambda: provenance.State("unknown", "0", ()))
     with place.here():
         found = find(first.id)
-        found.file["content"]["target"] = "google"
+        found.content["target"] = "google"
         with pytest.raises(Refused, match="the code on this machine are not a commit"):
             found.sign("team-lead", "fine", None, None, "")
 
@@ -401,7 +405,7 @@ def test_the_plan_file_of_a_machine_that_is_days_ahead_is_soon_not_the_newest(
     monkeypatch.setattr("tests.runbook.changes.REQUESTER", "dana")
     assert place.plan("rollback").id == first.id
     with place.here():
-        assert find(first.id).file["terms"]["requester"] == "dana"
+        assert find(first.id).stored.file.terms.requester == "dana"
 
 
 def test_only_its_owner_may_read_a_run(place: Place) -> None:

@@ -72,7 +72,7 @@ def test_of_two_who_plan_the_same_the_last_one_counts(place: Place, monkeypatch:
         monkeypatch.setattr("tests.runbook.changes.REQUESTER", who)
         plans.append(place.plan("retry", incident="INC-7").outcome.plan.id)
         with place.here():
-            assert find(plans[-1]).file["terms"]["requester"] == who
+            assert find(plans[-1]).stored.file.terms.requester == who
     assert len(set(plans)) == 1
     with place.here():
         signed = find(plans[0]).sign("on-call", "it cannot wait until morning", "blake", None, "")

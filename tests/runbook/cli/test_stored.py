@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ import gcp_sandbox
 from gcp_sandbox.serve import Served, serve
 from runbook.cli.main import main
 from runbook.config.load import load_settings
+from runbook.records.store import LIMIT
 from runbook.runner.execute import RunResult
 from tests.runbook.changes import GOOGLE_DOWN, KERNEL, REQUESTER, Place, failing, someone
 
@@ -103,6 +105,44 @@ def test_a_damaged_plan_is_named(here: Place, cli: Callable[..., Any]) -> None:
     said = lines(cli("plans"))
     assert any(line.startswith(first.id) and line.endswith("unchanged") for line in said)
     assert [str(p) in line for p, line in zip((alone, beside), said[-2:], strict=True)] == [True, True], said
+
+
+FOREIGN: dict[str, Callable[[Path], Any]] = {
+    "a link": lambda path: path.symlink_to("/etc/passwd"),
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+    "a large file": lambda path: (path.touch(), os.truncate(path, LIMIT + 1)),
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_is_no_record_is_ignored_and_named(here: Place, cli: Callable[..., Any], kind: str) -> None:
+    first = here.plan("scheduler", jobs="gmail-sync", incident="INC-7")
+    note = here.open("INC-7").nonce
+    approval, run = (
+        f"approvals/{first.names['plan'].whole_id}/" + "0" * 32 + ".json",
+        "runs/20990101T000000Z-p1_response-00000000",
+    )
+    beside, alone = (f"plans/{plan}/20990101t000000000000-00000000.json" for plan in (first.id, "0" * 12))
+    notes = [f"{folder}/{'0' * 32}" for folder in ("incidents/inc-7", "reviews", "incidents")]
+    for name in (beside, alone, approval, *notes, *(f"{run}/{n}.json" for n in ("report", "record", "begin"))):
+        path = here.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        FOREIGN[kind](path)
+    said = lines(cli("plans"))
+    assert any(line.startswith(first.id) and line.endswith("unchanged") for line in said), said
+    assert [f"{name}: a record cannot be" in "\n".join(said) for name in (beside, alone)] == [True, True], said
+    review = cli("review")
+    assert (review.exit_code, note in here.store.list("incidents")[-1]) == (0, True), review.output
+    assert "INC-7" in review.output
+    assert [f"Ignored: {name}: a record cannot be" in review.output for name in notes] == [True] * 3, review.output
+    assert (
+        "no page of it is in the record store"
+        in cli("approve", first.id, "--role", "team-lead", "--reason", "x").output
+    )
+    assert lines(cli("incident", "INC-7"))
+    here.approve(first.id)
+    assert here.go("scheduler", first.id, jobs="gmail-sync", incident="INC-7").outcome.result == "applied"
 
 
 def test_a_plan_that_is_too_old_does_not_wait(here: Place, cli: Callable[..., Any]) -> None:

@@ -28,8 +28,9 @@ from runbook.cloud.bucket import Bucket, RecordGuard
 from runbook.cloud.guard import Redirected
 from runbook.cloud.transports import Loopback, network
 from runbook.config.load import load_settings
-from runbook.model.errors import NoRecord, RequestBlocked, Taken
+from runbook.model.errors import NoRecord, Refused, RequestBlocked, Taken
 from runbook.records import store as stores
+from runbook.records.plans import newest_plan
 from runbook.records.store import Store
 
 ROOT = "https://storage.googleapis.com"
@@ -379,6 +380,16 @@ def test_the_faults_of_the_sandbox_end_the_same(app: Any, bucket: Bucket, does: 
     assert raised.value.observed.startswith(f"gs://{NAME}/")
     assert raised.value.next
     assert not [name for name in app.sandbox.storage.objects[NAME] if name.startswith(bucket.prefix)]
+
+
+def test_an_object_that_is_no_record_is_ignored_and_named(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook.records.store.LIMIT", 100)
+    store, name = Store(bucket), f"plans/{'0' * 12}/x.json"
+    store.create(name, bytes(101))
+    with pytest.raises(Refused) as raised:
+        newest_plan(store, "0" * 12)
+    assert raised.value.observed == f"{store}/{name}: a record cannot be larger than 32 MiB"
+    assert store.content(name) == b""
 
 
 def test_a_bucket_that_does_not_exist(app: Any, bucket: Bucket) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.model.errors import NoRecord
+from runbook.model.errors import ForeignFile, NoRecord
 from runbook.records.store import LIMIT, Store, Taken
 
 
@@ -132,5 +132,5 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * (LIMIT + 1))
-    with pytest.raises(NoRecord, match="cannot be used"):
+    with pytest.raises(ForeignFile, match="cannot be larger than 32 MiB"):
         Store(tmp_path).read("a")

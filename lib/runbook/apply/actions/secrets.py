@@ -26,8 +26,7 @@ def _do_version(send: Send, cloud: Cloud, change: Change, observed: Observation,
 
 
 def _observe_state(cloud: Cloud, change: Change) -> Observation:
-    name = f"{_secret(cloud, change.args.secret)}/versions/{change.args.version}"
-    found = cloud.get("secretmanager", f"v1/{name}")
+    found = cloud.get("secretmanager", f"v1/{_secret(cloud, change.args.secret)}/versions/{change.args.version}")
     return side(found.get("state"), change, str(found.get("state")), found)
 
 

@@ -19,8 +19,7 @@ from pathlib import Path
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead
 from runbook.facts.base import Answer, Read, fact
-from runbook.model.errors import BadParameter
-from runbook.model.moment import Moment
+from runbook.model import BadParameter, Moment
 from runbook.model.rows import SourceState
 from runbook.records.provenance import git, git_bytes
 
