@@ -45,14 +45,18 @@ def looks_secret(value: str) -> bool:
     """Whether a value contains a known prefix of a secret, or a long random string.
 
     A random string has 32 or more characters, with upper case, lower case and digits, and more than 4.2 bits of entropy
-    a character. Hexadecimal digests, plan ids, paths and resource names are not random in this sense.
+    a character. Hexadecimal digests, plan ids, paths, resource names and ids of jobs are not random in this sense.
     """
     return bool(_VALUE.search(value)) or any(map(_random, _WORD.findall(value)))
 
 
 def _random(word: str) -> bool:
     mixed = all(re.search(kind, word) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
-    return mixed and -sum(n / len(word) * log2(n / len(word)) for n in Counter(word).values()) > 4.2
+    return (
+        mixed
+        and not _NO_SECRET.search(word)
+        and -sum(n / len(word) * log2(n / len(word)) for n in Counter(word).values()) > 4.2
+    )
 
 
 def secrets_in(environment: Mapping[str, str]) -> list[bytes]:
@@ -125,13 +129,17 @@ class Scan:
             for secret in sorted({x for piece in pieces for x in find(piece) if x}, key=len, reverse=True):
                 text = text.replace(secret, _placeholder(kind))
         text = _NAMED.sub(lambda found: found[0].replace(found["value"], _placeholder("named as a secret")), text)
-        return _WORD.sub(lambda found: _placeholder("random text") if _unknown(found[0]) else found[0], text)
+        return _WORD.sub(lambda found: _placeholder("random text") if _random(found[0]) else found[0], text)
 
     def _encoded(self, word: str, depth: int) -> str:
         """A word in hexadecimal or base64, or a placeholder if its content has a secret."""
         for content in _decoded(re.sub(r"\s|\\n", "", word)):
             inner = content.replace(b"\0", b"").decode(errors="ignore")
-            rule = re.search(r"\(redacted: ([^)]+)\)", self._text(inner, depth)) if _is_text(inner) else None
+            rule = (
+                re.search(r"\(redacted: ([^)]+)\)", self._text(inner, depth))
+                if "".join(inner.split()).isprintable()
+                else None
+            )
             if self.known(inner) != inner or rule:
                 return _placeholder(f"{rule[1] if rule else 'secret of this run'}, encoded")
         return word
@@ -144,16 +152,8 @@ def _expression(form: str) -> str:
     return f"{head}{_BETWEEN}(?:{tail}|[\\w+/=%-]*)" if tail else head
 
 
-def _is_text(text: str) -> bool:
-    return "".join(text.split()).isprintable()
-
-
 def _placeholder(rule: str) -> str:
     return f"(redacted: {rule})"
-
-
-def _unknown(word: str) -> bool:
-    return _random(word) and not _NO_SECRET.search(word)
 
 
 @cache

@@ -30,7 +30,7 @@ def publish_run(system: Settings, folder: Path) -> str:
     files = [(folder / name, name) for name in parts(folder)]
     why = _tried(store, folder, sorted(files, key=lambda file: file[1] == "record.json"))
     if not why and not isinstance(store.files, Directory):
-        (folder / SENT).touch()
+        (folder / SENT).touch(0o600)
     return why
 
 

@@ -133,7 +133,7 @@ def whole_record(folder: Path, said: dict[str, Any]) -> None:
     words += ["differ", "versions", "started_at", "ended_at"]
     assert list(said) == [*words, "status", "why", "verdict", "exit", "cells", "sha256", "proof"]
     assert said["started_at"] <= said["ended_at"]
-    files = {p.name for p in folder.iterdir()} - {"record.json"}
+    files = {p.name for p in folder.iterdir() if p.name[0] != "."} - {"record.json"}
     assert said["sha256"] == {name: digest(folder / name) for name in files}
     assert examined(Store(folder.parents[1]), folder.name).faults == ()
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
