@@ -787,7 +787,7 @@ STORE = [
     Rule(
         "a name stays below the store",
         "records/store.py",
-        "    if not _NAME.fullmatch(name):",
+        "    if not NAME.fullmatch(name):",
         "    if False:",
         f"{_PLACE}store.py::test_names_that_are_refused",
     ),
@@ -808,15 +808,15 @@ STORE = [
     Rule(
         "a link leads nowhere",
         "records/store.py",
-        "if path.is_symlink() or path.parent",
-        "if path.parent",
+        "if any(map(os.path.islink, steps[1:]))",
+        "if any(map(os.path.islink, steps[1:-1]))",
         f"{_ATTACKS}test_links_and_pipes_in_a_store_are_refused[a link to a file]",
     ),
     Rule(
         "nor does a folder's",
         "records/store.py",
-        "path.parent.resolve() != real.parent or",
-        "",
+        "if any(map(os.path.islink, steps[1:]))",
+        "if any(map(os.path.islink, steps[-1:]))",
         f"{_ATTACKS}test_links_and_pipes_in_a_store_are_refused[a link to a folder]",
     ),
     Rule(
@@ -978,4 +978,69 @@ REQUESTS = [
         "runbook/cloud/test_bucket.py::test_a_store_has_a_name_that_stays_and_a_copy_has_another",
     ),
 ]
-RULES = [*APPROVALS, *PLANS, *APPLYING, *STORE, *REQUESTS]
+RECORDS = [
+    Rule(
+        "a file of a record is as it was written",
+        "records/proof.py",
+        "elif sha256(files[name]).hexdigest() != sums[name]:",
+        "elif False:",
+        f"{_PLACE}proof.py::test_a_changed_byte_is_found_wherever_it_is[report.json]",
+    ),
+    Rule(
+        "nothing was added to a record",
+        "records/proof.py",
+        "elif name not in sums:",
+        "elif False:",
+        f"{_PLACE}proof.py::test_what_was_added_is_found[plan.json]",
+    ),
+    Rule(
+        "record.json is as it was written",
+        "records/proof.py",
+        'if "proof" not in record or with_proof(unproved) != files["record.json"]:',
+        "if False:",
+        f"{_PLACE}proof.py::test_a_changed_byte_is_found_wherever_it_is[record.json]",
+    ),
+    Rule(
+        "a record has its own name",
+        "records/proof.py",
+        'if record.get("name") != run:',
+        "if False:",
+        f"{_PLACE}proof.py::test_a_record_under_another_name_is_found",
+    ),
+    Rule(
+        "what was changed was approved",
+        "approvals/proved.py",
+        "return found.faults or tuple(_unapproved(store, found))",
+        "return found.faults",
+        f"{_PLACE}proof.py::test_a_change_without_approvals_is_forged",
+    ),
+    Rule(
+        "a record names those who signed",
+        "approvals/proved.py",
+        'require((told and all(sorted((o["approver"], o["role"]) for o in by) == people for by in told), "others are named"))',
+        "pass",
+        f"{_PLACE}proof.py::test_a_forger_who_writes_the_digests_anew_cannot_sign",
+    ),
+    Rule(
+        "a manifest lists each record as it was",
+        "audit/verify.py",
+        "if run in manifest.records and manifest.records[run] != digest:",
+        "if False:",
+        "runbook/audit/test_verify.py::test_a_manifest_finds_what_digests_cannot[its verdict is changed]",
+    ),
+    Rule(
+        "the report is what the runner saw",
+        "records/record.py",
+        "if shown := report or read_report(folder):",
+        "if shown := read_report(folder) or report:",
+        "runbook/runner/test_execution.py::test_the_report_is_what_the_runner_saw",
+    ),
+    Rule(
+        "a record that does not verify is no evidence",
+        "facts/records.py",
+        "good = [row for row in rows if not wrong[row.record]]",
+        "good = rows",
+        "runbook/facts/test_records.py::test_a_changed_record_is_no_evidence",
+    ),
+]
+RULES = [*APPROVALS, *PLANS, *APPLYING, *STORE, *REQUESTS, *RECORDS]

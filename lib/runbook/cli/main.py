@@ -18,6 +18,7 @@ from runbook.cli import signing, stored
 from runbook.cli.complete import complete
 from runbook.cli.fleet import fleet
 from runbook.cli.output import JSON, ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
+from runbook.cli.records import records
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
 from runbook.runner.kernel import leave_deleted_directory
@@ -52,7 +53,7 @@ class _Group(click.Group):
             sys.exit(Exit.INTERRUPTED)
 
 
-@click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS, fleet], context_settings=_HELP)
+@click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS, records, fleet], context_settings=_HELP)
 @click.version_option(None, "--version", package_name="sales-intelligence-runbooks", prog_name="runbook")
 def main() -> None:
     """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""

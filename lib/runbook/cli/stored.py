@@ -1,4 +1,4 @@
-"""The commands that read the record store: `plans` that wait, an `incident` with its `note`s, and `records push`."""
+"""The commands that read the record store: `plans` that wait, and an `incident` with its `note`s."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from runbook.cli.complete import complete
 from runbook.cli.output import JSON, aside, table_text
 from runbook.cli.signing import SYSTEM, no_secret
 from runbook.display.text import is_plain
-from runbook.model.errors import BadInput, Refused, RunbookError
+from runbook.model.errors import BadInput, RunbookError
 
 
 @click.command()
@@ -79,22 +79,6 @@ def note(name: str, text: str, system: Any) -> None:
 
 
 @click.command()
-@click.argument("action", type=click.Choice(["push"]), expose_value=False)
-@SYSTEM
-def records(system: Any) -> None:
-    """Send the records that could not be sent to the record store when their runs ended."""
-    from runbook.records.publish import publish_run, unpublished
-
-    reasons = []
-    for folder in unpublished(system):
-        reasons.append(publish_run(system, folder))
-        click.echo(f"{folder.name}: {reasons[-1] or 'sent'}")
-    if any(reasons):
-        raise Refused("not all records were sent", next="fix what is reported, then push again.")
-    click.echo("Every record of this machine is in the record store.")
-
-
-@click.command()
 @JSON
 @click.argument("name", shell_complete=complete("notes"))
 @SYSTEM
@@ -113,4 +97,4 @@ def incident(name: str, system: Any) -> None:
     aside(f"Draft: {draft(system, name)}")
 
 
-COMMANDS = (plans, incident, note, records)
+COMMANDS = (plans, incident, note)

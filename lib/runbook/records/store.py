@@ -16,16 +16,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.model.errors import ForeignFile, NoRecord, Taken
-from runbook.records.files import sync_folder, write_through
+from runbook.records.files import make_folder, sync_folder, write_through
 
 if TYPE_CHECKING:
     from runbook.cloud.bucket import Bucket
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}){0,4}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}){0,4}")
 LIMIT = 32 * 2**20
 
 
@@ -74,11 +75,11 @@ class Store:
 
     def list(self, prefix: str) -> list[str]:
         """The names of all files below a folder of the store, sorted."""
-        return sorted(name for name in self.files.list(_valid(prefix)) if _NAME.fullmatch(name))
+        return sorted(name for name in self.files.list(_valid(prefix)) if NAME.fullmatch(name))
 
     def children(self, prefix: str) -> list[str]:
         """The files and folders directly below a folder of the store, sorted."""
-        return sorted(name for name in self.files.list(_valid(prefix), "/") if _NAME.fullmatch(name))
+        return sorted(name for name in self.files.list(_valid(prefix), "/") if NAME.fullmatch(name))
 
 
 def broken_promise(store: Store) -> str:
@@ -104,16 +105,16 @@ class Directory:
 
     def _path(self, name: str) -> Path:
         """The path of a name. Raises ForeignFile for a link, which leads elsewhere, and a pipe, which has no end."""
-        path, real = self.folder / name, self.folder.resolve() / name
-        if path.is_symlink() or path.parent.resolve() != real.parent or (path.exists() and not path.is_file()):
-            raise _foreign(path, "a record cannot be a link, a pipe or a folder")
-        return path
+        steps = list(accumulate(name.split("/"), os.path.join, initial=str(self.folder)))
+        if any(map(os.path.islink, steps[1:])) or (os.path.exists(steps[-1]) and not os.path.isfile(steps[-1])):
+            raise _foreign(steps[-1], "a record cannot be a link, a pipe or a folder")
+        return Path(steps[-1])
 
     def create(self, name: str, content: bytes) -> None:
         path = self._path(name)
         beside = path.with_name(f".{secrets.token_hex(8)}")
         try:
-            _make(path.parent)
+            make_folder(path.parent)
             write_through(beside, content)
             os.link(beside, path)  # unlike a rename, fails if the name exists
             sync_folder(path.parent)
@@ -146,23 +147,17 @@ class Directory:
 
     def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
         """The names below a folder; files that a crash left incomplete begin with a dot."""
-        root = self.folder / prefix
-        found = root.glob("*") if delimiter else (p for p in root.rglob("*") if p.is_symlink() or not p.is_dir())
-        return (path.relative_to(self.folder).as_posix() for path in found)
+        if delimiter:
+            return (path.relative_to(self.folder).as_posix() for path in (self.folder / prefix).glob("*"))
+        found, top = os.walk(self.folder / prefix), len(str(self.folder)) + 1
+        paths = ((os.path.join(at, name), name in below) for at, below, names in found for name in (*below, *names))
+        return (path[top:] for path, is_folder in paths if not is_folder or os.path.islink(path))
 
 
 def _valid(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a valid name in a record store")
     return name
-
-
-def _make(folder: Path) -> None:
-    """Make a folder and its parents, so that they survive a power cut."""
-    if not folder.is_dir():
-        _make(folder.parent)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        sync_folder(folder.parent)
 
 
 def _foreign(path: Path | str, what: str) -> ForeignFile:

@@ -193,7 +193,15 @@ def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, mo
     assert lines(cli("records", "push")) == ["Every record of this machine is in the record store."]
     store = record.store_of(system)
     assert json.loads(store.read(f"runs/{folder.name}/record.json") or b"")["status"] == "finished"
+    assert cli("records", "verify", folder.name).exit_code == 0
+    assert cli("records", "attest", "--yes", "--as", "blake").exit_code == 0
+    done = cli("records", "verify", "--all")
+    assert (done.exit_code, "Compared with manifest 1" in done.output) == (0, True)
     (folder / publish.SENT).unlink()
+    (folder / "notes.txt").write_text("ghp_" + "a1B2c3D4" * 5)
+    leaking = cli("records", "push")
+    assert (leaking.exit_code, "notes.txt contains what looks like a secret" in leaking.output) == (5, True)
+    (folder / "notes.txt").unlink()
     (folder / "record.json").write_text("{}")
     changed = cli("records", "push")
     assert (changed.exit_code, "exists with another content" in changed.output) == (5, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import resource
@@ -20,12 +21,23 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import gcp_sandbox
+from gcp_sandbox.serve import serve
+from runbook.approvals.proved import faults
+from runbook.audit.seal import seal
+from runbook.config.load import load_settings
+from runbook.context import Told
 from runbook.model.errors import BadInput, Broken, Exit, NoRecord, RunbookError
 from runbook.records.files import digest
+from runbook.records.proof import examined
+from runbook.records.record import store_of
+from runbook.records.store import Store
 from runbook.runner import execute, run
 from runbook.runner.kernel import Kernel
+from tests.runbook.apply.test_secret_leaks import assert_nowhere
 from tests.slices import first_of_each
 
+LEAKED = b"s3cret-Value/of+the=new 'version'&<1>"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ROOT = Path(__file__).parents[3]
 BANNER = "**This run did not finish"
@@ -105,12 +117,26 @@ def test_each_end_is_told_as_it_was(ran: dict[str, execute.RunResult], case: str
 def whole_record(folder: Path, said: dict[str, Any]) -> None:
     """A record that was finished has every key, is what is on the disk, and its digests are right."""
     assert json.loads((folder / "record.json").read_text()) == said
-    words = ["schema", "how", "runbook", "parameters", "who", "person", "pid", "commit", "digests", "params_commit"]
+    words = [
+        "schema",
+        "how",
+        "name",
+        "runbook",
+        "parameters",
+        "who",
+        "person",
+        "pid",
+        "commit",
+        "digests",
+        "params_commit",
+    ]
     words += ["differ", "versions", "started_at", "ended_at"]
-    assert list(said) == [*words, "status", "why", "verdict", "exit", "cells", "sha256"]
+    assert list(said) == [*words, "status", "why", "verdict", "exit", "cells", "sha256", "proof"]
     assert said["started_at"] <= said["ended_at"]
-    files = {p.name for p in folder.iterdir()} - {"record.json"}
+    files = {p.name for p in folder.iterdir() if p.name[0] != "."} - {"record.json"}
     assert said["sha256"] == {name: digest(folder / name) for name in files}
+    assert examined(Store(folder.parents[1]), folder.name).faults == ()
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
 def test_nothing_is_left_behind(ran: dict[str, execute.RunResult]) -> None:
@@ -139,6 +165,44 @@ def test_what_an_earlier_run_left_does_not_count(ran: dict[str, execute.RunResul
     again = json.loads((run.run(str(path), {}).folder / path.name).read_text())
     assert json.dumps(again).count(BANNER) == 1
     assert (again["cells"][-1]["execution_count"], again["cells"][-1]["outputs"]) == (None, [])
+
+
+def test_the_report_is_what_the_runner_saw(monkeypatch: Any, tmp_path: Path) -> None:
+    """A cell that writes another report.json changes nothing; a process that it leaves behind is found (T7)."""
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
+    ended = run.run(str(NOTEBOOKS / "overwrites.ipynb"), {})
+    assert (ended.exit, ended.record["verdict"], ended.record["exit"]) == (Exit.ALERT, "alert", 3)
+    report = json.loads((ended.folder / "report.json").read_text())
+    assert (report["verdict"], report["attested"]) == ("alert", True)
+    whole_record(ended.folder, ended.record)
+    ended = run.run(str(NOTEBOOKS / "overwrites.ipynb"), {"mark": str(tmp_path / "mark")})
+    assert (ended.exit, ended.record["verdict"]) == (Exit.ALERT, "alert")
+    wait_for((tmp_path / "mark").exists)
+    assert json.loads((ended.folder / "report.json").read_text())["verdict"] == "ok"
+    assert examined(Store(ended.folder.parents[1]), ended.folder.name).faults == ("report.json was changed",)
+
+
+def test_no_secret_stays_in_a_record(monkeypatch: Any, tmp_path: Path, capfd: Any) -> None:
+    """Neither what the run handled, nor what its variables hold, in any encoding, in any file (T14)."""
+    token = "ghp_" + "a1B2c3D4" * 5
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    monkeypatch.setenv("DB_PASSWORD", "correct-horse-battery")
+    monkeypatch.setenv("SOMETHING", token)
+    ended = run.run(str(NOTEBOOKS / "leaks.ipynb"), {}, told=Told(LEAKED))
+    assert ended.record["status"] == "failed"
+    whole_record(ended.folder, ended.record)
+    kept = ["journal.jsonl", "leaks.ipynb", "notes.txt", "record.json", "report.json"]
+    assert sorted(path.name for path in ended.folder.iterdir()) == kept
+    assert_nowhere(LEAKED, ended.folder, *ended.error, str(ended.record), *capfd.readouterr())
+    text = "".join(path.read_text() for path in ended.folder.iterdir())
+    assert [word for word in (token, "correct-horse-battery", LEAKED.decode()[::-1]) if word in text] == []
+    for content in (base64.b64encode(LEAKED).decode()[:20], LEAKED.decode("utf-8")[:7].encode("utf-16-le").hex()):
+        assert content not in text
+    assert text.count("(redacted: secret of this run") > 20
+    assert "(redacted: GitHub token)" in text
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "records").rglob("*") if path.is_dir()} == {0o700}
+    [value] = json.loads((ended.folder / "leaks.ipynb").read_text())["cells"][-1]["outputs"]
+    assert value["evalue"].startswith("cannot connect to https")
 
 
 # Refused before there is a process or a folder: notebook, parameters, error.
@@ -289,6 +353,37 @@ def test_no_room_for_the_notebook(wait: bool, cells: list[str], child: Any, tmp_
     assert json.loads((folder / "grows.ipynb").read_text())["cells"]
 
 
+# What happens after the first read of a runbook → exit, status.
+ENDS = {
+    "raises": ("raise ValueError('x')", Exit.BROKEN, "failed"),
+    "exits": ("import sys; sys.exit(0)", Exit.BROKEN, "failed"),
+    "dies": ("import os; os.kill(os.getpid(), 9)", Exit.KERNEL_DIED, "kernel_died"),
+    "never ends": ("import threading; threading.Event().wait(600)", Exit.TIMEOUT, "timeout"),
+}
+STORES = {"directory": "{tmp}/records", "bucket": "gs://acme-sales-sandbox-runbooks/records"}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "runbooks").glob("*.ipynb")))
+def test_each_runbook_ends_as_it_does(name: str, end: str, store: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """A fault in a runbook's own notebook, over each kind of store: the record says so, is whole, and lies in the store."""
+    cell, exit, status = ENDS[end]
+    notebook = json.loads((ROOT / "runbooks" / f"{name}.ipynb").read_text())
+    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    code[3]["source"] = [*code[3]["source"], "\n", cell]
+    (tmp_path / f"{name}.ipynb").write_text(json.dumps(notebook))
+    with serve(gcp_sandbox.app(load_settings("sandbox").inventory(), "healthy")) as served:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
+        monkeypatch.setenv("RUNBOOK_RECORDS", STORES[store].format(tmp=tmp_path))
+        monkeypatch.setenv("RUNBOOK_LOCAL", str(tmp_path / "local"))
+        ended = run.run(str(tmp_path / f"{name}.ipynb"), {}, cell_timeout=8 if status == "timeout" else 60)
+        assert (ended.exit, ended.record["status"], ended.record["verdict"], ended.local) == (exit, status, None, "")
+        whole_record(ended.folder, ended.record)
+        assert faults(store_of(load_settings("sandbox")), ended.folder.name) == ()
+
+
 # What a person at a terminal sees: notebook, parameters, what stays on the screen before END, whether a step was named.
 SCREENS = [("ok", {}, "", True), ("raises", {}, "", True), ("ok", {"verdit": "ok"}, "refused", False)]
 
@@ -371,12 +466,15 @@ def test_papermill_as_a_process(tmp_path: Path) -> None:
     assert BANNER in done.stdout
 
 
-def test_plain_papermill_runs_a_runbook(tmp_path: Path) -> None:
+def test_plain_papermill_runs_a_runbook(tmp_path: Path, monkeypatch: Any) -> None:
     done = papermill(tmp_path, str(ROOT / "runbooks" / "daily_check.ipynb"), "out.ipynb", "-p", "world", "many_errors")
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "records" / "rehearsal" / "sandbox" / "runs").iterdir()
     assert not (folder / "record.json").exists()
     assert json.loads((folder / "report.json").read_text())["attested"] is False
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    assert seal(tmp_path / "out.ipynb") == folder  # nobody watched it, but its journal and its report are there
+    assert examined(Store(folder.parents[1]), folder.name).faults == ()
 
 
 def test_a_program_that_calls_papermill(tmp_path: Path, monkeypatch: Any) -> None:
