@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
@@ -65,6 +66,11 @@ class Store:
         if len(content or b"") > LIMIT:
             raise _unusable(f"{self}/{name}", "larger than 32 MiB")
         return content
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete files of old records, in this order; only `runbook records prune` does. Raises NoRecord."""
+        for name in map(_valid, names):
+            self.files.delete(name)
 
     def list(self, prefix: str) -> list[str]:
         """The names of all files below a folder of the store, sorted."""
@@ -127,6 +133,16 @@ class Directory:
                 return file.read(LIMIT + 1)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unusable(path, error.strerror) from None
+
+    def delete(self, name: str) -> None:
+        """Delete a file of a run, and its folder with the last one."""
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+            if not [one for one in path.parent.iterdir() if one.name[0] != "."]:
+                shutil.rmtree(path.parent)  # with what a crash left incomplete
         except OSError as error:
             raise _unusable(path, error.strerror) from None
 

@@ -1,0 +1,54 @@
+"""Deletes old records. Those of an incident or a change are evidence: they are kept for years, whatever is asked."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from secrets import token_hex
+
+from runbook.audit.index import Run, mapping, names_in, read_run, time_in
+from runbook.config.schema import Settings
+from runbook.model.canonical import canonical
+from runbook.records.files import now
+from runbook.records.people import person
+from runbook.records.record import store_of
+
+KEEP_DAYS = {"incident": 1096, "change": 1096, "does not verify": 1096}  # three years
+WRITES = {"APPLY", "INTENT", "WRITE"}
+
+
+def old_records(system: Settings, days: int) -> tuple[list[str], Counter[str]]:
+    """The names of records that are older and may be deleted, and how many older ones are kept, by reason.
+
+    Raises NoRecord.
+    """
+    store, kept, old = store_of(system), Counter[str](), list[str]()
+    for name in names_in(store):
+        run = read_run(store, name) if _age(name) > days else None
+        if run and (reason := kept_as(run)):
+            kept[reason] += 1
+        elif run:
+            old.append(name)
+    return old, kept
+
+
+def kept_as(run: Run) -> str:
+    """Why a record must be kept now; "" if it may be deleted."""
+    outcome = mapping(run.report.get("outcome")).get("result", "planned")
+    changed = outcome not in ("planned", "nothing to do", "refused") or {row["kind"] for row in run.rows} & WRITES
+    reasons = {"incident": run.given.get("incident"), "change": changed, "does not verify": run.faults}
+    return next((name for name, holds in reasons.items() if holds and _age(run.name) <= KEEP_DAYS[name]), "")
+
+
+def remove(system: Settings, names: Iterable[str]) -> int:
+    """Delete these records, each with its record.json last; note in the store who did. Raises NoRecord."""
+    store, gone = store_of(system), list(names)
+    for name in gone:
+        files = store.list(f"runs/{name}")
+        store.delete(sorted(files, key=lambda file: file.endswith("/record.json")))
+    note = {"at": now(), "who": person(), "records": gone}
+    store.create(f"pruned/{datetime.now(UTC):%Y%m%dt%H%M%S}-{token_hex(4)}", canonical(note))
+    return len(gone)
+
+
+def _age(name: str) -> float:
+    return (datetime.now(UTC) - time_in(name)) / timedelta(days=1)
