@@ -97,7 +97,7 @@ def row_of(run: Run, system: Settings) -> Row:
     outcome, found, checks = mapping(run.report.get("outcome")), run.findings, dict[str, list[Any]]()
     for one in found:
         if one["check"] not in checks or Verdict[one["verdict"]] > Verdict[checks[one["check"]][0]]:
-            number = re.match(r"[≥ ]*(\d[\d,]*(?:\.\d+)?)", one["value"])
+            number = re.match(r"[≥ ]*(\d[\d,]*(?:\.\d+)?)(?![\d-])", one["value"])
             checks[one["check"]] = [one["verdict"], float(number[1].replace(",", "")) if number else None]
     bad = [one for one in found if one["verdict"] != "ok"]
     said, why = run.report.get("headline"), "; ".join(run.faults) or run.record.get("why") or "it has no report"

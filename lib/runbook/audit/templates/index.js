@@ -17,15 +17,16 @@ function el(name, more = {}, ...inner) {
 const badge = (verdict) => el("b", { class: `v ${verdict}` }, verdict);
 const link = (row, ...inner) => el("a", { href: `records/${row.id}.html` }, ...inner);
 const when = (row) => row.at.slice(0, 16).replace("T", " ");
+const at = (row) => el("a", { class: "when link", href: `records/${row.id}.html` }, when(row));
 const ago = (row) => (NOW - new Date(row.at)) / DAY;
-const values = (name) => [...new Set(ROWS.map((row) => row[name]).filter(Boolean))].sort();
+const values = (name) => [...new Set(ROWS.map((row) => row[name]).filter(Boolean))].sort((a, b) => (b === "daily_check") - (a === "daily_check") || (a < b ? -1 : 1));
 const worst = (rows) => rows.reduce((a, b) => (RANK[b.verdict] > RANK[a.verdict] ? b : a));
 const bad = (row) => row.verdict !== "ok";
 
 function table(head, rows, none) {
   if (!rows.length) return el("p", { class: "soft" }, none);
   const cells = head.map((name) => el("th", {}, name));
-  const body = rows.map((row) => el("tr", {}, ...row.map((cell, n) => el("td", { class: n < 2 ? "i" : "" }, cell))));
+  const body = rows.map((row) => el("tr", {}, ...row.map((cell, n) => el("td", { class: n < 2 || n > 3 ? "i" : "" }, cell))));
   return el("table", { class: "stack" }, el("thead", {}, el("tr", {}, ...cells)), el("tbody", {}, ...body));
 }
 
@@ -35,21 +36,21 @@ function attention() {
   const lines = [];
   const incidents = new Map();
   for (const row of [...ROWS].reverse()) if (row.incident) incidents.set(row.incident, row);
-  for (const [name, row] of incidents) {
+  for (const [name, row] of [...incidents].sort(([, a], [, b]) => (a.at < b.at ? 1 : -1))) {
     if (RANK[row.verdict] > RANK.warn) {
-      lines.push(["open incident", el("a", { href: `incidents/${encodeURIComponent(name)}.html` }, name), `newest: ${row.runbook}, ${row.verdict}: ${row.causes.join("; ") || row.headline}`, when(row)]);
+      lines.push(["open incident", el("a", { href: `incidents/${encodeURIComponent(name)}.html` }, name), `newest: ${row.runbook}, ${row.verdict}: ${row.causes.join("; ") || row.headline}`, at(row)]);
     }
   }
   for (const one of DATA.waiting) {
     lines.push(["awaits review", el("code", {}, one.id || ""), one.what || `${one.who} alone in ${one.incident || "no incident"}: ${one.reason}`, one.until || ""]);
   }
   const wrong = ROWS.filter((row) => row.verdict === "unverified");
-  if (wrong.length) lines.push(["does not verify", `${wrong.length} records`, link(wrong[0], wrong[0].headline), when(wrong[0])]);
+  if (wrong.length) lines.push(["does not verify", `${wrong.length} records`, link(wrong[0], wrong[0].headline), at(wrong[0])]);
   for (const [name, days] of missing()) lines.push(["missing", name, `no record on ${days.slice(-5).join(", ")}`, `${days.length} days`]);
   const newest = new Map();
   for (const row of [...ROWS].reverse()) newest.set(`${row.environment} · ${row.runbook}`, row);
   const now = [...newest].filter(([, row]) => row.runbook === "daily_check").map(([name, row]) =>
-    [badge(row.verdict), name, link(row, row.headline), when(row)]);
+    [badge(row.verdict), name, link(row, row.headline), at(row)]);
   $("attention").append(table(["", "newest daily check", "", ""], now, "There is no daily check."));
   if (lines.length) $("attention").append(el("h2", {}, "Needs a person"), table(["what", "which", "why", "when (UTC)"], lines, ""));
 }
@@ -69,7 +70,7 @@ function notOk() {
   }
   const found = [...groups.values()].sort((a, b) => RANK[b.verdict] - RANK[a.verdict] || b.times - a.times);
   const rows = found.slice(0, 40).map((group) => [badge(group.verdict), group.one.check, group.one.subject,
-    link(group.row, group.one.value), `${group.times}×`, when(group.row), group.row.environment]);
+    link(group.row, group.one.value), `${group.times}×`, at(group.row), group.row.environment]);
   $("notok").replaceChildren(table(["worst", "check", "subject", "why, at the newest", "times", "newest (UTC)", "environment"], rows,
     "Everything was ok, or there is no record."));
   if (found.length > 40) $("notok").append(el("p", { class: "soft" }, `… and ${found.length - 40} more`));
@@ -121,24 +122,23 @@ function calendar() {
         const verdict = rows ? worst(rows).verdict : daily ? "missing" : "empty";
         const square = el("rect", { x: x + 1, y, width: size - 3, height: size - 3, rx: 2, class: `c-${verdict}` });
         square.append(el("title", {}, `${day}: ${rows ? `${rows.length} records, worst ${verdict}` : daily ? "missing" : "no record"}`));
-        drawn.push(rows ? el("a", {}, square) : square);
-        if (rows) {
-          const a = document.createElementNS(SVG, "a");
-          a.setAttribute("href", `records/${worst(rows).id}.html`);
-          a.append(square);
-          drawn[drawn.length - 1] = a;
-        }
+        const there = document.createElementNS(SVG, "a");
+        if (rows) there.setAttribute("href", `records/${worst(rows).id}.html`);
+        there.append(square);
+        drawn.push(rows ? there : square);
         if (day.endsWith("-01")) drawn.push(el("text", { x, y: 8 }, new Date(`${day}T12:00Z`).toLocaleString("en", { month: "short", timeZone: "UTC" })));
       }
-      const bads = [...days.values()].map(worst).filter(bad).length;
-      const label = `${environment}, ${runbook}: ${days.size} days with records, ${bads} of them not ok`;
-      $("calendar").append(el("h3", {}, `${environment} · ${runbook}`), el("div", { class: "cal" },
-        el("svg", { width: weeks * size, height: 7 * size + 12, role: "img", "aria-label": label }, ...drawn)));
+      const wrong = [...days.values()].map(worst).filter(bad).length;
+      const label = `${environment}, ${runbook}: ${days.size} days with records, ${wrong} of them not ok`;
+      $("calendar").append(el("div", {}, el("h3", {}, `${environment} · ${runbook}`), el("div", { class: "cal", tabindex: 0 },
+        el("svg", { width: weeks * size, height: 7 * size + 12, role: "img", "aria-label": label }, ...drawn))));
     }
   }
 }
 
 // --- a trend for each check: its last 40 verdicts, and the first number of its value
+
+const bads = (found) => found.filter((one) => one.verdict !== "ok").length;
 
 function trends() {
   const series = new Map();
@@ -148,12 +148,12 @@ function trends() {
       series.set(key, [...(series.get(key) || []), { verdict, number, row }].slice(-40));
     }
   }
-  const rows = [...series].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, found]) => {
-    const newest = found[found.length - 1], bads = found.filter((one) => one.verdict !== "ok").length;
-    const strip = el("svg", { width: 40 * 6, height: 14, role: "img", "aria-label": `${bads} of the last ${found.length} not ok` },
+  const rows = [...series].sort(([a, x], [b, y]) => bads(y) - bads(x) || (a < b ? -1 : 1)).map(([key, found]) => {
+    const newest = found[found.length - 1];
+    const strip = el("svg", { width: 40 * 6, height: 14, role: "img", "aria-label": `${bads(found)} of the last ${found.length} not ok` },
       ...found.map((one, n) => el("rect", { x: (40 - found.length + n) * 6, width: 5, height: 14, class: `c-${one.verdict}` },
         el("title", {}, `${when(one.row)}: ${one.verdict}`))));
-    return [badge(newest.verdict), key, strip, spark(found.map((one) => one.number)), `${bads} of ${found.length}`, link(newest.row, when(newest.row))];
+    return [badge(newest.verdict), key, strip, spark(found.map((one) => one.number)), `${bads(found)} of ${found.length}`, at(newest.row)];
   });
   $("trends").append(table(["now", "check", "verdicts, the newest at the right", "its number", "not ok", "newest (UTC)"], rows, "no checks"));
 }
