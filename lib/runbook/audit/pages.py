@@ -2,21 +2,21 @@
 showed is sanitized, and a policy in each page lets no script run but the page's own, and loads nothing.
 """
 
+import re
 import sys
 from base64 import b64encode
-from datetime import datetime
 from functools import cache
 from hashlib import sha256
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from runbook.audit.index import Run, listed, mapping, plain
+from runbook.config.data_file import table
 from runbook.display.text import Row
-from runbook.model.findings import Verdict
-from runbook.model.report import answer_lines
 from runbook.records.store import Store
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -24,8 +24,12 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 @cache
 def _environment() -> Environment:
-    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    loader, extensions = FileSystemLoader(TEMPLATES), ["jinja2.ext.do"]
+    made = Environment(loader=loader, extensions=extensions, autoescape=True, undefined=ChainableUndefined)
+    made.trim_blocks = made.lstrip_blocks = True
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    made.filters |= {"plain": plain, "listed": lambda some: [*filter(mapping, listed(some))], "md": _in_markdown}
+    made.filters["lines"] = lambda some: [*map(plain, listed(some))]
     made.globals["file"] = _file
     return made
 
@@ -36,61 +40,57 @@ def _file(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def page(template: str, script: str, **values: Any) -> str:
+def _in_markdown(text: object) -> Markup:
+    """Somebody's words in Markdown: one line, no HTML, no link or image, and no new column of a table."""
+    return Markup(re.sub(r"([\\|\[\]`*_])", r"\\\1", escape(" ".join(str(text).split()), quote=False)))
+
+
+def page(template: str, script: str = "", **values: Any) -> str:
     """A page from a template, with one script of ours, if any, and a policy that allows no other."""
     source = _file(script) if script else Markup("")
     allowed = b64encode(sha256(source.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
-    policy += "; base-uri 'none'; form-action 'none'"
-    return _environment().get_template(template).render(policy=policy, script=source, **values)
+    return _environment().get_template(template).render(allowed=allowed, script=source, **values)
 
 
 def record_page(store: Store, run: Run, row: Row, before: str = "") -> str:
-    """The page of a record: the answer first. Raises NoRecord."""
-    report, outcome = run.report, mapping(run.report.get("outcome"))
-    findings = sorted(run.findings, key=lambda one: -Verdict[one["verdict"]])
-    for one in findings:
-        one["anchor"] = f"finding-{sha256((one['check'] + one['subject']).encode()).hexdigest()[:8]}"
-    lists = {name: [*filter(mapping, listed(outcome.get(name)))] for name in ("approvals", "changes")}
-    lists["ran"] = [*filter(mapping, listed(run.record.get("cells")))]
-    values = {"answer": [*map(plain, answer_lines(report))], "steps": [*map(plain, listed(report.get("next")))]}
-    values["planned_in"] = plain(outcome.get("planned_in")).rpartition("/")[2]
-    values["seconds"] = _seconds(run.record)
-    values["versions"] = mapping(run.record.get("versions")) | mapping(run.record.get("sha256"))
-    cells = cells_of(store.read(f"runs/{run.name}/{row['runbook']}.ipynb"))
-    values |= {"run": run, "row": row, "before": before, "findings": findings, "cells": cells}
-    return page("record.html.j2", "record.js", **lists, **values)
+    """The page of a record: the answer first. `before` is the record of the run before. Raises NoRecord."""
+    return page("record.html.j2", "record.js", run=run, row=row, before=before, cells=_cells(store, run))
 
 
-def _seconds(record: Row) -> str:
-    try:
-        begun, ended = (datetime.fromisoformat(record[key]) for key in ("started_at", "ended_at"))
-        return f"{(ended - begun).total_seconds():.1f}"
-    except (KeyError, ValueError, TypeError):
-        return ""
+def record_text(store: Store, run: Run) -> list[str]:
+    """The findings and facts of a record in lines, each with what it is about: to compare two records."""
+    return page("record.txt.j2", run=run, notebook=_notebook(store, run)).splitlines()
 
 
-def cells_of(raw: bytes | None) -> Markup:
-    """The cells of an executed notebook as HTML, by nbconvert's template `basic`, without anything that could run."""
+def _notebook(store: Store, run: Run) -> Any:
+    """The executed notebook, without the answer, as an nbformat.NotebookNode; one that says why, if it is damaged."""
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # see runner/engine.py
-    import nh3
+    import nbformat
 
     try:
-        shown, _ = _exporter().from_notebook_node(_notebook(raw))
-    except Exception as error:  # noqa: BLE001 - whatever somebody has put into a notebook, the page is made
-        return Markup("<p>The notebook of this run cannot be shown ({}).</p>").format(type(error).__name__)
-    return Markup(nh3.clean(shown, **_allowed()))
+        found = nbformat.v4.reads((store.read(f"runs/{run.name}/{run.runbook}.ipynb") or b"").decode())
+        nbformat.validate(found)
+    except Exception as error:  # noqa: BLE001 - whatever somebody has put there, the page is made
+        said = f"The notebook of this run cannot be shown ({type(error).__name__})."
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(said)])
+    found.cells = [cell for cell in found.cells if "answer" not in cell.metadata.get("tags", ())]
+    return found
 
 
-@cache
-def _allowed() -> dict[str, Any]:
+def _cells(store: Store, run: Run) -> Markup:
+    """The cells as HTML, by nbconvert's template `basic`, without anything that could run; charts have their text."""
+    notebook = _notebook(store, run)
     import nh3
 
-    css = "background border border-bottom border-collapse border-left border-radius color cursor font-size font-weight"
-    css += " margin overflow-wrap padding text-align vertical-align white-space"
-    attributes = {**nh3.ALLOWED_ATTRIBUTES, "*": {"class", "id", "style", "title"}}
-    allowed = {"tags": nh3.ALLOWED_TAGS, "attributes": attributes, "filter_style_properties": set(css.split())}
-    return allowed | {"url_schemes": {"data", "https"}, "link_rel": "noopener noreferrer"}
+    for output in (
+        one for cell in notebook.cells for one in cell.get("outputs", ()) if "image/png" in one.get("data", ())
+    ):
+        output.metadata["image/png"] = {"alt": str(output.data.get("text/plain", "chart"))}
+    shown, _ = _exporter().from_notebook_node(notebook)
+    allowed = table(__file__, "allowed.yaml")
+    attributes = {tag: set(names) for tag, names in allowed["attributes"].items()}
+    sets = {name: set(allowed[name]) for name in ("tags", "url_schemes", "filter_style_properties")}
+    return Markup(nh3.clean(shown, attributes=attributes, **sets))
 
 
 @cache
@@ -98,17 +98,3 @@ def _exporter() -> Any:
     from nbconvert import HTMLExporter
 
     return HTMLExporter(template_name="basic")
-
-
-def _notebook(raw: bytes | None) -> Any:
-    """A notebook without the answer, which stands above it; each chart has its text as alternative."""
-    from nbformat.v4 import reads
-
-    notebook = reads((raw or b"").decode())
-    notebook.cells = [cell for cell in notebook.cells if "answer" not in cell.metadata.get("tags", ())]
-    for output in (
-        one for cell in notebook.cells for one in cell.get("outputs", ()) if "image/png" in one.get("data", ())
-    ):
-        text = output.data.get("text/plain", "chart")
-        output.metadata["image/png"] = {"alt": text}
-    return notebook

@@ -1,7 +1,7 @@
 """Deletes old records. Those of an incident or a change are evidence: they are kept for years, whatever is asked."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 
@@ -39,15 +39,13 @@ def kept_as(run: Run) -> str:
     return next((name for name, holds in reasons.items() if holds and _age(run.name) <= KEEP_DAYS[name]), "")
 
 
-def remove(system: Settings, names: Iterable[str]) -> int:
-    """Delete these records, each with its record.json last; note in the store who did. Raises NoRecord."""
-    store, gone = store_of(system), list(names)
-    for name in gone:
-        files = store.list(f"runs/{name}")
-        store.delete(sorted(files, key=lambda file: file.endswith("/record.json")))
-    note = {"at": now(), "who": person(), "records": gone}
+def remove(system: Settings, names: Sequence[str]) -> None:
+    """Delete these records, each with its record.json last; a note in the store says who did. Raises NoRecord."""
+    store, note = store_of(system), {"at": now(), "who": person(), "records": list(names)}
     store.create(f"pruned/{datetime.now(UTC):%Y%m%dt%H%M%S}-{token_hex(4)}", canonical(note))
-    return len(gone)
+    for name in names:
+        for file in sorted(store.list(f"runs/{name}"), key=lambda file: file.endswith("/record.json")):
+            store.delete(file)
 
 
 def _age(name: str) -> float:

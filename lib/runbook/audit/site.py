@@ -4,7 +4,7 @@ Records never change, so only the pages of new records are made; `records.json` 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,46 +24,42 @@ from runbook.records.record import store_of
 from runbook.records.store import Store
 
 NEXT = b"<!--next-->"  # where a page links to the next one, which did not exist when it was made
-MADE = ("ok", "warn", "unknown", "alert", "unverified")  # a record with one of these verdicts has ended
 
 
-def site(systems: Iterable[Settings], out: Path, again: bool = False) -> tuple[int, int]:
+def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[int, int]:
     """Write the site of some environments; return the number of new pages, and of all records. Raises NoRecord.
 
     `again` makes every page again, and so verifies every record again.
     """
     for name in ("records", "incidents"):
         probe(out / name)
-    path, rows, waiting, new = out / "records.json", dict[str, Row](), list[Row](), list[str]()
+    path, rows, new = out / "records.json", dict[str, Row](), set[str]()
     known = {} if again or not path.exists() else mapping(json_of(path.read_bytes()))
+    notes = [name for system in systems for name in store_of(system).list("notes")]
+    noted = {name.split("/")[1] for name in notes if name not in known.get(".notes", ())}
     for system in systems:
-        store, newest, changed = store_of(system), dict[str, str](), set[str]()
-        noted = {name.split("/")[1] for name in store.list("notes") if name not in known.get(".notes", ())}
+        store, newest, mine = store_of(system), dict[str, str](), list[Row]()
         for name in reversed(names_in(store)):
             row = mapping(known.get(name))
-            if row.get("verdict") not in MADE:
+            if row.get("verdict", "none") == "none":  # it may have ended by now
                 row = _record(system, store, name, newest, out)
-                new, changed = [*new, name], changed | {row["incident"]}
-            newest[row["runbook"]], rows[name] = name, row
-        waiting += _awaiting(system, store)
-        mine = [row for row in rows.values() if row["environment"] == system.environment]
-        for incident in {
-            row["incident"] for row in mine if row["incident"] in changed or row["incident"].lower() in noted
-        }:
+                new.add(name)
+            newest[row["runbook"]] = name
+            mine.append(row)
+        rows |= {row["id"]: row for row in mine}
+        for incident in {row["incident"] for row in mine if row["id"] in new or row["incident"].lower() in noted}:
             _incident(system, store, incident, [row["id"] for row in mine if row["incident"] == incident], out)
-    made = f"{datetime.now(UTC):%FT%TZ}"
-    data = {"rows": [*rows.values()], "waiting": waiting, "made": made}
+    waiting = [one for system in systems for one in _awaiting(system)]
+    data = {"rows": [*rows.values()], "waiting": waiting, "made": f"{datetime.now(UTC):%FT%TZ}"}
     publish(out / "index.html", page("index.html.j2", "index.js", data=data).encode())
-    notes = [name for system in systems for name in store_of(system).list("notes")]
-    publish(path, json.dumps({**rows, ".notes": notes}, ensure_ascii=False, separators=(",", ":")).encode())
+    publish(path, json.dumps(rows | {".notes": notes}, ensure_ascii=False).encode())
     return len(new), len(rows)
 
 
 def _record(system: Settings, store: Store, name: str, newest: Row, out: Path) -> Row:
     """Write the page of a record, and link to it from that of the run before; return its row."""
     run = read_run(store, name)
-    row = row_of(run, system)
-    before = newest.get(row["runbook"], "")
+    row, before = row_of(run, system), newest.get(run.runbook, "")
     publish(out / "records" / f"{name}.html", record_page(store, run, row, before).encode())
     if (path := out / "records" / f"{before}.html").is_file():
         link = f'<a id="after" href="{name}.html" title="key: right">next →</a>'
@@ -71,19 +67,18 @@ def _record(system: Settings, store: Store, name: str, newest: Row, out: Path) -
     return row
 
 
-def _incident(system: Settings, store: Store, incident: str, names: list[str], out: Path) -> None:
+def _incident(system: Settings, store: Store, incident: str, names: Sequence[str], out: Path) -> None:
     """Write the page of an incident, unless its name, which may be anybody's, is none."""
     with suppress(BadParameter):
-        path = out / "incidents" / f"{checked_incident(incident)}.html"
-        runs = [read_run(store, name) for name in names]
+        path, runs = out / "incidents" / f"{checked_incident(incident)}.html", [read_run(store, name) for name in names]
         publish(path, incident_page(system, incident, runs, "../records/").encode())
 
 
-def _awaiting(system: Settings, store: Store) -> list[Row]:
+def _awaiting(system: Settings) -> list[Row]:
     """What one person did alone and nobody else has reviewed."""
     about = {"environment": system.environment}
     try:
-        found = awaiting(store, signers_of(system, target(system.environment)), [])
+        found = awaiting(store_of(system), signers_of(system, target(system.environment)), [])
     except RunbookError as error:
         return [about | {"what": f"could not tell: {error.what}"}]
     whole = {key: one.model_dump(include={"incident", "reason", "until"}) for key, one in found.items()}

@@ -1,7 +1,7 @@
 """The commands below `runbook records`: without one, records are listed and searched."""
 
 import json
-from collections.abc import Callable
+from difflib import unified_diff
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,86 +13,39 @@ from runbook.cli.signing import SYSTEM
 from runbook.display.text import visible
 from runbook.model.errors import Refused
 
-_WORDS = ("runbook", "verdict", "cause", "incident", "person", "text")
 _RECORD = click.argument("record")
+_WORDS = {"runbook": "runbook", "verdict": "verdict", "cause": "causes", "incident": "incident", "person": "person"}
+_WORDS["text"] = "any field"
+_SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this {name}.") for name in _WORDS]
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that search: one for each field, and the time."""
-    for name in reversed(_WORDS):
-        command = click.option(f"--{name}", default="", help=f"Only records with this {name}.")(command)
-    return command
-
-
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, params=_SEARCH)
 @SYSTEM
-@_options
 @click.option("--since", default="", help="From this time on: 7d, 12h, or 2026-03-10T09:00 in the team's time.")
 @click.option("--until", default="", help="Before this time.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many; without --since the default is 30.")
-@click.option("--not-ok", is_flag=True, help="Which checks were not ok, how often, and why.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many; 30 without --since.")
+@click.option("--not-ok", is_flag=True, help="Which checks were not ok, how often, and why at the last.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.pass_context
-def records(ctx: click.Context, system: Any, since: str, until: str, limit: int | None, **asked: Any) -> None:
-    """List and search the records of runs; see the commands below for what can be done with one.
+def records(ctx: click.Context, system: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str) -> None:
+    """List and search the records of runs; each command below works on some of them.
 
-    Which checks were not ok last week, and why:  runbook records --since 7d --not-ok
+    Which checks were not ok last week, and why?  runbook records --since 7d --not-ok
     """
     if ctx.invoked_subcommand:
         return
-    from runbook.audit.index import not_ok, search, since_of
+    from runbook.audit import index
 
-    times = (since_of(text, system, name) for name, text in (("since", since), ("until", until)))
-    words = {name.replace("cause", "causes"): asked[name] for name in _WORDS if asked[name]}
-    words = {("*" if name == "text" else name): word for name, word in words.items()}
-    rows = list(islice(search(system, *times, words), limit or (None if since else 30)))
-    shown = not_ok(rows) if asked["not_ok"] else rows
-    if asked["as_json"]:
+    times = (index.since_of(asked[name], system, name) for name in ("since", "until"))
+    words = {field: asked[name] for name, field in _WORDS.items() if asked[name]}
+    rows = list(islice(index.search(system, *times, words), limit or (None if asked["since"] else 30)))
+    shown = index.not_ok(rows) if not_ok else rows
+    if as_json:
         click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
         return
-    table = (
-        [_short(row) for row in shown]
-        if not asked["not_ok"]
-        else [one | {"record": one["record"][-8:]} for one in shown]
-    )
-    click.echo(table_text(table) or "No record matches." if rows else "No record matches.")
+    click.echo(table_text(shown if not_ok else [*map(index.short, rows)]) or "Nothing was found.")
     wrong = sum(row["verdict"] == "unverified" for row in rows)
-    click.echo(f"{len(rows)} records" + f", {wrong} of which do not verify: runbook records verify" * bool(wrong))
-
-
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    said = "; ".join(row["causes"]) or (
-        row["answer"][0] if row["verdict"] != "ok" and row["answer"] else row["headline"]
-    )
-    about = f"{row['incident']}: {said}" if row["incident"] else said
-    return {
-        "began (UTC)": row["at"][:16],
-        "verdict": row["verdict"],
-        "runbook": row["runbook"],
-        "by": row["person"],
-    } | {"answer": about, "record": row["id"][-8:]}
-
-
-@records.command()
-@_RECORD
-@SYSTEM
-def show(record: str, system: Any) -> None:
-    """Show the answer of a record; RECORD is its name, its last 8 characters, or "newest"."""
-    run, row, store = _found(record, system)
-    click.echo(
-        f"{row['runbook']}, {row['environment']}, began {row['at'][:16]} UTC, by {row['person'] or 'not recorded'}"
-    )
-    for fault in run.faults:
-        click.echo(click.style(f"Does not verify: {visible(fault)}", fg="red", bold=True))
-    lines = "\n".join(map(wrapped, row["answer"])) if run.report.get("answer") else ""
-    print_findings(run.findings, row["headline"] or "No verdict: this run has not finished.", _steps(run), lines)
-    click.echo(f"Record: {store}/runs/{run.name}")
-    click.echo(f"Next: runbook records open {run.name[-8:]}")
-
-
-def _steps(run: Any) -> list[str]:
-    steps = run.report.get("next")
-    return [str(step) for step in steps] if isinstance(steps, list) else []
+    click.echo(f"{len(rows)} records" + f", {wrong} of which do not verify: do not rely on them" * bool(wrong))
 
 
 def _found(record: str, system: Any) -> tuple[Any, dict[str, Any], Any]:
@@ -105,20 +58,36 @@ def _found(record: str, system: Any) -> tuple[Any, dict[str, Any], Any]:
     return run, row_of(run, system), store
 
 
+@records.command()
+@_RECORD
+@SYSTEM
+def show(record: str, system: Any) -> None:
+    """Show the answer of a record: RECORD is its name, its last 8 characters, or "newest"."""
+    from runbook.audit.index import listed
+
+    run, row, store = _found(record, system)
+    click.echo(
+        f"{row['runbook']}, {row['environment']}, began {row['at'][:16]} UTC, by {row['person'] or 'nobody known'}"
+    )
+    for fault in run.faults:
+        click.secho(f"Does not verify: {visible(fault)}", fg="red", bold=True)
+    lines = "\n".join(map(wrapped, row["answer"] if run.report.get("answer") else ()))
+    print_findings(run.findings, row["headline"], [*map(str, listed(run.report.get("next")))], lines)
+    click.echo(f"Record: {store}/runs/{run.name}\nNext: runbook records open {run.name[-8:]}")
+
+
 @records.command("open")
 @_RECORD
 @SYSTEM
 def open_record(record: str, system: Any) -> None:
-    """Write the page of a record, print its path, and open it where there is a browser."""
+    """Write the page of a record, print its path, and open it where there is a terminal."""
     from runbook.audit.pages import record_page
     from runbook.records.files import probe, publish
     from runbook.records.record import records_directory
 
     run, row, store = _found(record, system)
-    folder = records_directory(system) / "pages"
-    probe(folder)
-    path = folder / f"{run.name}.html"
-    publish(path, record_page(store, run, row).encode())
+    probe(folder := records_directory(system) / "pages")
+    publish(path := folder / f"{run.name}.html", record_page(store, run, row).encode())
     click.echo(f"Page: {path}")
     if click.get_text_stream("stdout").isatty():
         click.launch(str(path))
@@ -129,13 +98,12 @@ def open_record(record: str, system: Any) -> None:
 @click.argument("new")
 @SYSTEM
 def diff(old: str, new: str, system: Any) -> None:
-    """Say which findings and which facts differ between two records."""
-    from runbook.audit.index import differences
+    """Show which findings and facts differ between two records."""
+    from runbook.audit.pages import record_text
 
-    (first, _, store), (second, _, _) = _found(old, system), _found(new, system)
-    findings, facts = differences(store, first, second)
-    click.echo(table_text(findings) or "No finding differs.")
-    click.echo("\n".join(map(visible, facts)) or "No fact differs.")
+    texts = (record_text(store, run) for run, _, store in (_found(name, system) for name in (old, new)))
+    changed = (line for line in [*unified_diff(*texts, n=0, lineterm="")][2:] if line[0] in "+-")
+    click.echo("\n".join(map(visible, changed)) or "Nothing differs.")
 
 
 @records.command()
@@ -144,16 +112,14 @@ def diff(old: str, new: str, system: Any) -> None:
 @click.option("--again", is_flag=True, help="Make every page again, not only those of new records.")
 def site(out: Path, environments: tuple[str, ...], again: bool) -> None:
     """Write a static site of the records: a page each, and one index with search, calendar and trends."""
-    from fnmatch import fnmatch
+    from fnmatch import filter as matching
 
     from runbook.audit.site import site as write
-    from runbook.config.load import environments as known
-    from runbook.config.load import load_settings
+    from runbook.config import load
 
-    wanted = environments or ("sandbox",)
-    names = [name for one in wanted for name in ([n for n in known() if fnmatch(n, one)] or [one])]
-    new, all_of_them = write([load_settings(name) for name in dict.fromkeys(names)], out, again)
-    click.echo(f"{new} new pages, {all_of_them} records: {out / 'index.html'}")
+    names = [name for one in environments or ["sandbox"] for name in matching(load.environments(), one) or [one]]
+    new, known = write([load.load_settings(name) for name in dict.fromkeys(names)], out, again)
+    click.echo(f"{new} new pages, {known} records: {out / 'index.html'}")
 
 
 @records.command()
@@ -161,13 +127,12 @@ def site(out: Path, environments: tuple[str, ...], again: bool) -> None:
 @SYSTEM
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is <name>.zip here.")
 def export(what: str, system: Any, out: Path | None) -> None:
-    """Write one zip with a record, or all of an incident, and what it takes to verify it elsewhere."""
+    """Write one zip with a record, or with all of an incident, and what verifies it elsewhere."""
     from runbook.audit.export import export as write
 
-    path = out or Path(f"{what}.zip")
-    require_new(path)
+    require_new(path := out or Path(f"{what}.zip"))
     digest, names = write(system, what, path)
-    click.echo(f"Exported {len(names)} records: {path}\nSHA-256: {digest}\nNext: unzip it, then python3 verify.py")
+    click.echo(f"Exported {len(names)} records: {path}\nSHA-256: {digest}\nNext: unzip it, then: python3 -I verify.py")
 
 
 @records.command()
@@ -179,16 +144,12 @@ def prune(system: Any, days: int, yes: bool) -> None:
     from runbook.audit.prune import old_records, remove
 
     old, kept = old_records(system, days)
-    click.echo("\n".join(old) or "No record may be deleted.")
     click.echo(
-        f"{len(old)} of {len(old) + sum(kept.values())} older records may be deleted; kept: {visible(str(kept))}"
+        "\n".join([*old, f"{len(old)} records may be deleted.", *(f"Kept, {n}: {why}" for why, n in kept.items())])
     )
     if old and yes:
-        click.echo(f"Deleted {remove(system, old)} records; noted in the store.")
-    elif old:
-        click.echo(
-            f"Nothing was deleted. Next: runbook records prune --env {system.environment} --older-than {days} --yes"
-        )
+        remove(system, old)
+    click.echo(f"Deleted: {len(old)}." if yes else "Nothing was deleted. Next: the same command with --yes.")
 
 
 @records.command()

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
@@ -67,10 +67,9 @@ class Store:
             raise _unusable(f"{self}/{name}", "larger than 32 MiB")
         return content
 
-    def delete(self, names: Iterable[str]) -> None:
-        """Delete files of old records, in this order; only `runbook records prune` does. Raises NoRecord."""
-        for name in map(_valid, names):
-            self.files.delete(name)
+    def delete(self, name: str) -> None:
+        """Delete a file of an old record; only `runbook records prune` does. Raises NoRecord."""
+        self.files.delete(_valid(name))
 
     def list(self, prefix: str) -> list[str]:
         """The names of all files below a folder of the store, sorted."""
@@ -141,8 +140,8 @@ class Directory:
         path = self._path(name)
         try:
             path.unlink(missing_ok=True)
-            if not [one for one in path.parent.iterdir() if one.name[0] != "."]:
-                shutil.rmtree(path.parent)  # with what a crash left incomplete
+            if all(one.name[0] == "." for one in path.parent.iterdir()):  # what a crash left incomplete
+                shutil.rmtree(path.parent)
         except OSError as error:
             raise _unusable(path, error.strerror) from None
 
