@@ -3,6 +3,7 @@ PYTHON ?= python3
 RUNBOOK ?= daily_check
 ENV ?= sandbox
 WORLD ?=
+INCIDENT ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
@@ -38,8 +39,8 @@ fix: .venv/.dev  ## format, and execute the notebooks again in the sandbox
 	$(BIN)/ruff format --quiet
 	$(BIN)/python -m tests.golden
 
-lab: .venv/.lab  ## JupyterLab on working copies of the notebooks
-	@$(BIN)/runbook lab --env $(ENV)
+lab: .venv/.lab  ## a runbook in JupyterLab: make lab RUNBOOK=p1_response WORLD=p1_timeout INCIDENT=INC-7
+	@$(BIN)/runbook lab $(RUNBOOK) --env $(ENV) $(if $(WORLD),--world $(WORLD)) $(if $(INCIDENT),--incident $(INCIDENT))
 
 bench: .venv/.dev  ## time the daily check against the guide's health script (needs gcloud and bq)
 	$(BIN)/python -P tests/bench.py

@@ -18,6 +18,7 @@ from runbook.model.findings import Verdict
 from runbook.model.report import MIME
 from runbook.records import record
 from runbook.records.record import begin, finish, store_of, write_report
+from runbook.records.store import Store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 WRONG = {  # check → subject, verdict, value
@@ -47,14 +48,20 @@ def committed(runbook: str) -> tuple[bytes, dict[str, Any]]:
 
 
 def made(
-    at: datetime, runbook: str = "daily_check", wrong: tuple[str, ...] = (), status: str = "finished", **given: str
+    at: datetime,
+    runbook: str = "daily_check",
+    wrong: tuple[str, ...] = (),
+    status: str = "finished",
+    text: str = "",
+    **given: str,
 ) -> str:
-    """Write a record that began at a time, with these checks wrong; return its name."""
+    """Write a record that began at a time, with these checks wrong; return its name. Each part of it has the `text`."""
     system = load_settings("sandbox")
     raw, report = committed(runbook)
     found = [dict(one) for one in report["findings"]]
     for check in wrong:
         subject, verdict, value = WRONG[check]
+        subject, value = subject + text, value + text
         found = [one for one in found if (one["check"], one["subject"]) != (check, subject)]
         found.append(
             {"check": check, "subject": subject, "value": value, "limit": "", "verdict": verdict, "next": "look"}
@@ -70,7 +77,7 @@ def made(
     name = f"{at:%Y%m%dT%H%M%SZ}-{runbook}-{random.Random(f'{at}{runbook}').randrange(2**32):08x}"
     folder = record.records_directory(system) / "runs" / name
     folder.mkdir(parents=True)
-    (folder / f"{runbook}.ipynb").write_bytes(raw)
+    (folder / f"{runbook}.ipynb").write_bytes(_with(raw, text))
     rows = [{"kind": "START", "runbook": runbook, "parameters": given}, {"kind": "CLOSE", "verdict": worst.name}]
     (folder / "journal.jsonl").write_text(
         "".join(json.dumps({"time": f"{at:%FT%T}.000+00:00", **row}) + "\n" for row in rows)
@@ -90,6 +97,26 @@ def made(
                 cells=[],
             )
     return name
+
+
+def _with(raw: bytes, text: str) -> bytes:
+    """A notebook that shows this text in every way that it can."""
+    if not text:
+        return raw
+    notebook = json.loads(raw)
+    shown = {"text/html": text, "text/plain": text, "application/javascript": text, "text/markdown": text}
+    outputs = [{"output_type": "display_data", "data": {kind: text}, "metadata": {}} for kind in shown]
+    outputs += [{"output_type": "stream", "name": "stdout", "text": text}]
+    outputs += [{"output_type": "error", "ename": text, "evalue": text, "traceback": [text]}]
+    code = {"cell_type": "code", "id": "bad", "metadata": {}, "source": text, "outputs": outputs, "execution_count": 99}
+    notebook["cells"] += [{"cell_type": "markdown", "id": "worse", "metadata": {}, "source": text}, code]
+    return json.dumps(notebook).encode()
+
+
+def rewritten(store: Store, name: str) -> None:
+    """Somebody who may write to the store makes a record better than it was."""
+    path = Path(str(store)) / "runs" / name / "report.json"
+    path.write_bytes(path.read_bytes().replace(b"all checks passed", b"nothing to see"))
 
 
 @cache
