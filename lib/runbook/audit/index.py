@@ -24,6 +24,7 @@ NAME = re.compile(r"\d{8}T\d{6}Z-([A-Za-z]\w*)-[0-9a-f]{4,8}")
 NUMBER = re.compile(r"[≥ ]*(\d[\d,]*(?:\.\d+)?)(?![\d-])")  # and no date
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
 FIELDS = ("check", "subject", "value", "limit", "verdict", "next")
+EVER = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 AT_ONCE, LONG = 64, 300
 
 
@@ -47,16 +48,19 @@ class Run(NamedTuple):
     @property
     def findings(self) -> list[Row]:
         """The findings of its report as plain text, the worst first; what is none is left out."""
-        found = [
-            one for one in listed(self.report.get("findings")) if mapping(one).get("verdict") in Verdict.__members__
-        ]
-        found.sort(key=lambda one: -Verdict[one["verdict"]])
+        found = [one for one in map(mapping, listed(self.report.get("findings"))) if _verdict(one) is not None]
+        found.sort(key=_verdict, reverse=True)
         return [{name: plain(one.get(name)) for name in FIELDS} for one in found]
 
     @property
     def verdict(self) -> str:
         """Its verdict; `none` if it has none, and `unverified` if it does not verify."""
         return "unverified" if self.faults else self.report["verdict"] if self.ended else "none"
+
+
+def _verdict(found: Row) -> Verdict | None:
+    """The verdict of a finding, which may be anything; None if it is none."""
+    return Verdict.__members__.get(str(found.get("verdict")))
 
 
 def names_in(store: Store) -> list[str]:
@@ -106,8 +110,8 @@ def row_of(run: Run, system: Settings) -> Row:
 
 def search(system: Settings, since: datetime | None, until: datetime | None, words: Row) -> Iterator[Row]:
     """The rows that have all words in their fields, the newest first, read as they are asked for. Raises NoRecord."""
-    store, first, last = store_of(system), since or datetime.min, until or datetime.max
-    names = (n for n in names_in(store) if first.replace(tzinfo=UTC) <= time_in(n) < last.replace(tzinfo=UTC))
+    store, first, last = store_of(system), since or EVER[0], until or EVER[1]
+    names = (n for n in names_in(store) if first <= time_in(n) < last)
     with ThreadPoolExecutor(8) as pool:
         while some := list(islice(names, AT_ONCE)):
             rows = pool.map(lambda name: row_of(read_run(store, name), system), some)
@@ -165,7 +169,7 @@ def time_in(name: str) -> datetime:
     """When a record began, in UTC, by its name; the year 1 for a name with no time."""
     with suppress(ValueError):
         return datetime.strptime(name[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return datetime.min.replace(tzinfo=UTC)
+    return EVER[0]
 
 
 def plain(value: Any) -> str:

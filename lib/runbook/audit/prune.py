@@ -8,6 +8,7 @@ from secrets import token_hex
 from runbook.audit.index import Run, mapping, names_in, read_run, time_in
 from runbook.config.schema import Settings
 from runbook.model.canonical import canonical
+from runbook.model.errors import NoRecord
 from runbook.records.files import now
 from runbook.records.people import person
 from runbook.records.record import store_of
@@ -43,9 +44,14 @@ def remove(system: Settings, names: Sequence[str]) -> None:
     """Delete these records, each with its record.json last; a note in the store says who did. Raises NoRecord."""
     store, note = store_of(system), {"at": now(), "who": person(), "records": list(names)}
     store.create(f"pruned/{datetime.now(UTC):%Y%m%dt%H%M%S}-{token_hex(4)}", canonical(note))
-    for name in names:
-        for file in sorted(store.list(f"runs/{name}"), key=lambda file: file.endswith("/record.json")):
-            store.delete(file)
+    try:
+        for name in names:
+            for file in sorted(store.list(f"runs/{name}"), key=lambda file: file.endswith("/record.json")):
+                store.delete(file)
+    except NoRecord as error:
+        if str(store).startswith("gs://"):
+            error.next = f"get a role that may delete, for some hours: {system.for_hours('roles/storage.objectAdmin')}"
+        raise
 
 
 def _age(name: str) -> float:

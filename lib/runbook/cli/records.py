@@ -1,6 +1,7 @@
 """The commands below `runbook records`: without one, records are listed and searched."""
 
 import json
+import sys
 from difflib import unified_diff
 from itertools import islice
 from pathlib import Path
@@ -89,7 +90,7 @@ def open_record(record: str, system: Any) -> None:
     probe(folder := records_directory(system) / "pages")
     publish(path := folder / f"{run.name}.html", record_page(store, run, row).encode())
     click.echo(f"Page: {path}")
-    if click.get_text_stream("stdout").isatty():
+    if sys.stdout.isatty():
         click.launch(str(path))
 
 

@@ -17,7 +17,7 @@ from runbook.model.errors import Exit
 from runbook.model.findings import Verdict
 from runbook.model.report import MIME
 from runbook.records import record
-from runbook.records.record import begin, finish, store_of, write_report
+from runbook.records.record import begin, finish, write_report
 from runbook.records.store import Store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -53,9 +53,13 @@ def made(
     wrong: tuple[str, ...] = (),
     status: str = "finished",
     text: str = "",
+    change: bool = False,
     **given: str,
 ) -> str:
-    """Write a record that began at a time, with these checks wrong; return its name. Each part of it has the `text`."""
+    """Write a record that began at a time, with these checks wrong; return its name.
+
+    Each part of it has the `text`; with `change` it says that something was applied.
+    """
     system = load_settings("sandbox")
     raw, report = committed(runbook)
     found = [dict(one) for one in report["findings"]]
@@ -78,6 +82,7 @@ def made(
     folder = record.records_directory(system) / "runs" / name
     folder.mkdir(parents=True)
     (folder / f"{runbook}.ipynb").write_bytes(_with(raw, text))
+    report |= {"outcome": {"result": "applied", "plan": "0" * 64}} if change else {}
     rows = [{"kind": "START", "runbook": runbook, "parameters": given}, {"kind": "CLOSE", "verdict": worst.name}]
     (folder / "journal.jsonl").write_text(
         "".join(json.dumps({"time": f"{at:%FT%T}.000+00:00", **row}) + "\n" for row in rows)
@@ -113,6 +118,17 @@ def _with(raw: bytes, text: str) -> bytes:
     return json.dumps(notebook).encode()
 
 
+def changed(result: Any, at: datetime, **given: str) -> str:
+    """Write the record of a run that applied a plan in this process, whose folder has no record.json yet; return its name."""
+    folder = result.names["run"].folder
+    runbook = result.names["run"].request.runbook
+    (folder / f"{runbook}.ipynb").write_bytes(committed(runbook)[0])
+    with patch.object(record, "here", _here), patch.object(record, "now", lambda: f"{at:%FT%T}.000+00:00"):
+        marker = begin(folder, Request(runbook, {"environment": "sandbox", **given}))
+        finish(folder, marker, status="finished", why="all cells ran", exit=0, cells=[])
+    return folder.name
+
+
 def rewritten(store: Store, name: str) -> None:
     """Somebody who may write to the store makes a record better than it was."""
     path = Path(str(store)) / "runs" / name / "report.json"
@@ -142,4 +158,3 @@ def many(count: int, days: int = 100, seed: int = 1) -> list[str]:
 
 if __name__ == "__main__":  # to look at: RUNBOOK_RECORDS=/tmp/x python -m tests.runbook.audit.made 300
     many(int(sys.argv[1]))
-    print(store_of(load_settings("sandbox")), Path.cwd())

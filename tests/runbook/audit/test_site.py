@@ -21,7 +21,7 @@ COVER = '<div style="position:fixed;top:0;left:0;width:100%;height:100%;backgrou
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site of 14 records, one of them with everything that somebody may put into a record, and one changed."""
     here = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
@@ -35,7 +35,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         made(NOW - timedelta(minutes=50), status="kernel_died")
         with place.here():
             assert site([load_settings("sandbox")], here / "out") == (14, 14)
-    yield here / "out"
+    return here / "out"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,15 @@ def test_the_index_shows_what_needs_a_person(out: Path, page: Page) -> None:
 
 @needed
 @pytest.mark.parametrize(
-    ("view", "count"), [("q=memory", 1), ("q=inc-7", 1), ("verdict=unverified", 1), ("verdict=none", 1), ("q=pwned", 1), ("q=nothing+like+it", 0)]
+    ("view", "count"),
+    [
+        ("q=memory", 1),
+        ("q=inc-7", 1),
+        ("verdict=unverified", 1),
+        ("verdict=none", 1),
+        ("q=pwned", 1),
+        ("q=nothing+like+it", 0),
+    ],
 )
 def test_a_view_is_an_address(out: Path, page: Page, view: str, count: int) -> None:
     page.go("about:blank")
