@@ -78,17 +78,19 @@ def test_the_whole_story_of_an_outage_and_its_end(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
     place, given = Place(tmp_path / "records", world="bad_deploy"), {"incident": "INC-7"}
     recorded(place.run("p1_response", **given), 50, **given)
-    recorded(place.applied("rollback", reason="errors since 08:00", **given), 40, **given)
+    first = place.plan("rollback", reason="errors since 08:00", **given)
+    recorded(first, 45, **given)
+    place.approve(first.id)
+    recorded(place.go("rollback", first.id, reason="errors since 08:00", **given), 40, **given)
     place.cli("note", "INC-7", "restarted the proxy by hand")
     healthy = Place(tmp_path / "records", world="healthy")
-    healthy.app.sandbox.now += timedelta(hours=2)
     recorded(healthy.run("p1_response", **given), 0, **given)
     text = draft(load_settings("sandbox"), "INC-7")[0].read_text()
     parts = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
     symptom, over, lasted, newest = [
         cell.strip() for cell in parts["Summary"].rstrip().splitlines()[-1].strip("| ").split("|")
     ]
-    assert (symptom[:10], over, lasted, newest) == ("2026-03-11", "2026-03-11 10:30 CDT", lasted, "ok")
+    assert (symptom[:10], over, lasted, newest) == ("2026-03-11", "2026-03-11 08:30 CDT", lasted, "ok")
     hours, _, minutes = lasted.partition(" h ")
     began, ended = (datetime.fromisoformat(cell[:16]) for cell in (symptom, over))
     assert ended - began == timedelta(hours=int(hours), minutes=int(minutes.split()[0]))
