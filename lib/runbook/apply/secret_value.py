@@ -4,13 +4,11 @@ A secret's value comes from a file, from an environment variable, or from the ru
 hidden prompt and passes it to the kernel through a pipe. It is read once, when it is needed, and kept only in memory.
 """
 
-import base64
-import json
 import os
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 from runbook.config.data_file import text_of
+from runbook.config.secret_scan import Scan
 from runbook.context import KERNEL
 from runbook.model.errors import Refused
 
@@ -33,7 +31,7 @@ class SecretValue:
 
     def secret(self) -> bytes:
         """The value. Raises Refused if it is missing, empty, or too large for Secret Manager."""
-        value = self._value = _secret() if self._value is None else self._value
+        value = self._value = told_secret() if self._value is None else self._value
         if value is None or not value.strip():
             raise Refused(**text_of(__file__, "no_value", file=FILE, variable=NAME))
         if len(value) > LIMIT:
@@ -42,27 +40,11 @@ class SecretValue:
 
     def scrub(self, text: str) -> str:
         """The text, with every encoding of the secret's value replaced: an answer may repeat the request."""
-        value = self._value or b""
-        parts = {value, value.strip(), *(line.strip() for line in value.splitlines())}
-        forms = {form for part in parts if len(part) >= SHORT or part == value for form in _forms(part)}
-        for form in sorted(forms - {""}, key=len, reverse=True):
-            text = text.replace(form, "(a secret)")
-        return text
+        return Scan([self._value or b""]).known(text, lambda _: "(a secret)")
 
 
-SHORT = 6  # bytes; a shorter line of the value reveals nothing, and occurs in many words
-
-
-def _forms(value: bytes) -> list[str]:
-    """The encodings of a value in requests, answers and tracebacks."""
-    plain = value.decode(errors="replace")
-    quoted = [json.dumps(plain, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
-    padded = [encode(value).decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)]
-    encoded = [*padded, *(form.rstrip("=") for form in padded), value.hex(), value.hex().upper()]
-    return [plain, repr(value)[2:-1], *quoted, quote(plain), quote(plain, safe=""), quote_plus(plain), *encoded]
-
-
-def _secret() -> bytes | None:
+def told_secret() -> bytes | None:
+    """The value that this process was told of, or that its environment names. Raises Refused for a file."""
     if KERNEL.told.secret is not None:
         return KERNEL.told.secret
     if path := os.environ.get(FILE):

@@ -4,9 +4,7 @@ Everything is checked before a kernel starts and before any request. A parameter
 except `to`.
 """
 
-import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -14,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from runbook.config.data_file import table, text_of
 from runbook.config.schema import Settings
+from runbook.config.secret_scan import SECRET_NAME, looks_secret
 from runbook.model.errors import BadParameter, UnknownName, nearest
 from runbook.model.moment import moment_of
 
@@ -23,9 +22,6 @@ _RANGES: dict[str, tuple[int, int, str]] = _DATA["ranges"]
 _WORDS: dict[str, list[str]] = _DATA["words"]
 _TIMES = ("as_of", "at", "detected_at")
 _NAMES = ("environment", "function", "notify", "world")
-_SECRETS = table(__file__, "secrets.yaml")
-_SECRET_NAME = re.compile("|".join(_SECRETS["names"]), re.IGNORECASE)
-_SECRET_VALUE = re.compile("|".join(_SECRETS["values"]))
 _END = datetime.max.replace(tzinfo=UTC)
 
 
@@ -106,19 +102,5 @@ def refuse_secret(name: str, value: object) -> None:
     if not name.isidentifier():
         shown = name if re.fullmatch(r"[\w.-]{1,40}", name) else "the text before the first ="
         raise BadParameter(f"{shown!r} is not a parameter name", next="write -p name=value.")
-    if _SECRET_NAME.search(name) or looks_secret(str(value)):
+    if SECRET_NAME.search(name) or looks_secret(str(value)):
         raise BadParameter(**text_of(__file__, "looks_like_a_secret", name=name))
-
-
-def looks_secret(value: str) -> bool:
-    """Whether a value contains a known prefix of a secret, or a long random string.
-
-    A random string has 32 or more characters, with upper case, lower case and digits, and more than 4.2 bits of entropy
-    a character. Hexadecimal digests, plan ids, paths and resource names are not random in this sense.
-    """
-    return bool(_SECRET_VALUE.search(value)) or any(map(_random, re.findall(r"[A-Za-z0-9+_=-]{32,}", value)))
-
-
-def _random(word: str) -> bool:
-    mixed = all(re.search(kind, word) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
-    return mixed and -sum(n / len(word) * math.log2(n / len(word)) for n in Counter(word).values()) > 4.2

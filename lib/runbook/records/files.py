@@ -8,14 +8,27 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from runbook.model.errors import NoRecord
 
 
+def private(path: Path, mode: str) -> IO[bytes]:
+    """Open a file; a new one is for its owner only."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, for their owner only, so that they survive a power cut."""
+    if not folder.exists():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        sync_folder(folder.parent)
+
+
 def write_through(path: Path, content: bytes) -> None:
     """Write a file. Its content is on the disk when this returns; its name may not be yet, see `sync_folder`."""
-    with path.open("wb") as file:
+    with private(path, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -33,7 +46,7 @@ def sync_folder(folder: Path) -> None:
 def probe(folder: Path) -> None:
     """Check that a folder is writable; make it if needed. Raises NoRecord."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.") as file:
             file.write(bytes(65536))
     except OSError as error:
@@ -61,7 +74,12 @@ def unwritable(path: Path, error: OSError, effect: str) -> NoRecord:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write data as readable JSON, atomically. Raises NoRecord."""
-    publish(path, (json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n").encode())
+    publish(path, rendered(data))
+
+
+def rendered(data: Any) -> bytes:
+    """Data as readable JSON."""
+    return (json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n").encode(errors="replace")
 
 
 def json_of(content: bytes | None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from runbook.config.data_file import text_of
 from runbook.model.errors import Broken, NoRecord
-from runbook.records.files import now, sync_folder
+from runbook.records.files import now, private, sync_folder
 from runbook.records.store import Store
 
 
@@ -24,7 +24,7 @@ class Journal:
         line = json.dumps({"time": now(), "kind": kind, **data}, ensure_ascii=False, default=str) + "\n"
         try:
             is_new = not self.path.exists()
-            with self.path.open("a+b") as file:
+            with private(self.path, "a+b") as file:
                 file.seek(0)  # an incomplete last line, after a crash, goes: nothing relied on it
                 file.truncate(file.read().rfind(b"\n") + 1)
                 file.write(line.encode())

@@ -4,13 +4,16 @@ A run never fails because its record cannot be published: the folder stays, and 
 For a store in a directory there is nothing to send, because the folder lies in it.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from runbook.config.schema import Settings
+from runbook.config.secret_scan import Scan, secrets_in
 from runbook.model.errors import NoRecord, Taken
 from runbook.records.files import json_of
-from runbook.records.record import records_directory, store_of
+from runbook.records.proof import SIGNED
+from runbook.records.record import parts, records_directory, store_of
 from runbook.records.store import Directory, Store
 
 SENT = ".published"  # in a folder that is complete in the store
@@ -24,7 +27,7 @@ def publish_begin(system: Settings, folder: Path) -> str:
 def publish_run(system: Settings, folder: Path) -> str:
     """Send the files of a run that has ended; return why not, "" if they are in the store."""
     store = store_of(system)
-    files = [(path, path.name) for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."]
+    files = [(folder / name, name) for name in parts(folder)]
     why = _tried(store, folder, sorted(files, key=lambda file: file[1] == "record.json"))
     if not why and not isinstance(store.files, Directory):
         (folder / SENT).touch()
@@ -47,8 +50,12 @@ def unpublished(system: Settings) -> Iterator[Path]:
 def _tried(store: Store, folder: Path, files: list[tuple[Path, str]]) -> str:
     if isinstance(store.files, Directory):
         return ""
-    for path, name in files:
-        place, content = f"runs/{folder.name}/{name}", path.read_bytes()
+    scan = Scan(secrets_in(os.environ))
+    contents = [(name, path.read_bytes()) for path, name in files]
+    if found := [name for name, content in contents if name not in SIGNED and scan.file(content) != content]:
+        return f"{', '.join(found)} contains what looks like a secret; it stays on this machine"
+    for name, content in contents:
+        place = f"runs/{folder.name}/{name}"
         try:
             store.create(place, content)
         except Taken:

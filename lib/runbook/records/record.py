@@ -3,22 +3,25 @@
     <records>/<google or rehearsal>/<environment>/runs/<time>-<runbook>-<4 hex>/
         <runbook>.ipynb     the executed notebook          report.json     the notebook's report (`close`)
         journal.jsonl       events that survive a crash    record.json     what the runner observed
+        plan.json           the plan that it made          approvals.json  what was signed, and the approvals used
 
 `record.json` is first written with the status `running`, which remains after a SIGKILL or a power cut. Only a runner or
-`runbook seal` writes it; a report in a folder without it is unattested. Its keys:
+`runbook seal` writes it; a report in a folder without it is unattested. Files whose names begin with a dot are not part
+of it. Its keys:
 
-    schema, how              1; "runner", or "sealed": run by hand in Jupyter and saved; unsupervised
+    schema, how, name        1; "runner", or "sealed": run by hand in Jupyter and saved; the name of the folder
     runbook, parameters      the request
     who, person, pid         user@host, RUNBOOK_PERSON if it is set, and process
     commit, params_commit    git commits of the code and of the params, "-dirty" if files differ, "unknown" for none
-    digests, differ          SHA-256 of the code's and the params' files, and the first 20 that differ from the commit
+    digests, differ          SHA-256 of the code's and the params' files, and of the input notebook; the first 20 files
+                             that differ from the commit
     versions                 Python and main packages
     started_at, ended_at     UTC; for a sealed record, when it was sealed
-    status, why              running, finished, failed, kernel_died, timeout, interrupted or terminated; and a reason
+    status, why              running, finished, failed, kernel_died, timeout, interrupted, terminated, sealed; a reason
     verdict, exit            the report's verdict, only if this run finished and wrote one; the exit code
     cells                    each code cell: its id, step, status (pending, running, completed, failed) and seconds;
                              for a sealed record, the execution count instead of seconds
-    sha256                   digests of the notebook, the report and the journal
+    sha256, proof            digests of the other files, and of record.json without `proof`; see records/proof.py
 """
 
 import os
@@ -33,11 +36,13 @@ from runbook.cloud.target import target
 from runbook.config.load import ROOT, records_variable
 from runbook.config.request import Request
 from runbook.config.schema import Settings
+from runbook.config.secret_scan import Scan
 from runbook.model.errors import Exit, NoRecord
 from runbook.model.findings import Verdict
 from runbook.records.files import digest, json_of, now, probe, publish, unwritable, write_json
+from runbook.records.proof import SIGNED, begun, with_proof
 from runbook.records.provenance import here
-from runbook.records.store import Store
+from runbook.records.store import NAME, Store
 
 RESERVED_BYTES = ".room"  # a file that reserves disk space for the last write
 
@@ -99,31 +104,50 @@ def is_report(data: Any) -> bool:
     return known and data["verdict"] in Verdict.__members__ and data["exit"] in set(Exit)
 
 
-def begin(folder: Path, request: Request, how: str = "runner") -> dict[str, Any]:
+def begin(folder: Path, request: Request, how: str = "runner", notebook: Path | None = None) -> dict[str, Any]:
     """Write the marker that a run has started, and reserve disk space; return the marker for `finish`.
 
     Raises NoRecord.
     """
     publish(folder / RESERVED_BYTES, bytes(65536))
-    about = {"schema": 1, "how": how, "runbook": request.runbook, "parameters": dict(request.values), **here()}
-    why = "the run never recorded its end: it is still running, or its runner was killed"
-    marker = {**about, "started_at": now(), "ended_at": None, "status": "running", "why": why}
+    about = {"schema": 1, "how": how, "name": folder.name, "runbook": request.runbook}
+    about |= {"parameters": dict(request.values), **here()}
+    if notebook and notebook.is_file():
+        about["digests"]["input"] = digest(notebook)
+    marker = begun({**about, "started_at": now()})
     write_json(folder / "record.json", marker)
     return marker
 
 
-def finish(folder: Path, marker: Mapping[str, Any], **seen: Any) -> dict[str, Any]:
-    """Replace the marker with the complete record: `seen` is what the runner observed. Raises NoRecord.
+def finish(
+    folder: Path, marker: Mapping[str, Any], report: Mapping[str, Any] | None, scan: Scan, **seen: Any
+) -> dict[str, Any]:
+    """Replace the marker with the complete record: `report` and `seen` are what the runner observed. Raises NoRecord.
 
-    The report of a finished run is marked as attested first, so that its digest is that of the final file.
+    A report in the folder may be anybody's: it is replaced, and attested only for a run that finished. The files have
+    no secret that `scan` finds, and their digests are those of the final files.
     """
     (folder / RESERVED_BYTES).unlink(missing_ok=True)
-    report = read_report(folder) if seen["status"] == "finished" else None
-    if report is not None and marker["how"] == "runner":
-        with suppress(NoRecord):  # on a full disk, record.json is more important
-            write_report(folder, report | {"attested": True})
-    names = (f"{marker['runbook']}.ipynb", "report.json", "journal.jsonl")
-    sums = {n: digest(folder / n) for n in names if (folder / n).exists()}
-    whole = {**marker, "ended_at": now(), "verdict": report["verdict"] if report else None, **seen, "sha256": sums}
-    write_json(folder / "record.json", whole)
-    return whole
+    attested = seen["status"] == "finished" and report is not None
+    with suppress(NoRecord):  # on a full disk, record.json is more important
+        if shown := report or read_report(folder):
+            write_report(folder, scan.data(dict(shown)) | {"folder": str(folder), "attested": attested})
+        _clean(folder, scan)
+    verdict = report["verdict"] if attested and report else None
+    whole = scan.data({**marker, "ended_at": now(), "verdict": verdict, **seen})
+    whole["sha256"] = {name: digest(folder / name) for name in parts(folder) if name != "record.json"}
+    publish(folder / "record.json", with_proof(whole))
+    return json_of((folder / "record.json").read_bytes())
+
+
+def _clean(folder: Path, scan: Scan) -> None:
+    """Remove secrets from the files that the cells have written. What is signed stays as it is."""
+    for name in set(parts(folder)) - {*SIGNED, "report.json", "record.json"}:
+        content = (folder / name).read_bytes()
+        if (clean := scan.file(content)) != content:
+            publish(folder / name, clean)
+
+
+def parts(folder: Path) -> list[str]:
+    """The names of the files that belong to a record: those that a store can have."""
+    return sorted(p.name for p in folder.iterdir() if p.is_file() and not p.is_symlink() and NAME.fullmatch(p.name))

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.model.errors import NoRecord, Taken
-from runbook.records.files import sync_folder, write_through
+from runbook.records.files import make_folder, sync_folder, write_through
 
 if TYPE_CHECKING:
     from runbook.cloud.bucket import Bucket
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}){0,4}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}){0,4}")
 LIMIT = 32 * 2**20
 
 
@@ -73,11 +73,11 @@ class Store:
 
     def list(self, prefix: str) -> list[str]:
         """The names of all files below a folder of the store, sorted."""
-        return sorted(name for name in self.files.list(_valid(prefix)) if _NAME.fullmatch(name))
+        return sorted(name for name in self.files.list(_valid(prefix)) if NAME.fullmatch(name))
 
     def children(self, prefix: str) -> list[str]:
         """The files and folders directly below a folder of the store, sorted."""
-        return sorted(name for name in self.files.list(_valid(prefix), "/") if _NAME.fullmatch(name))
+        return sorted(name for name in self.files.list(_valid(prefix), "/") if NAME.fullmatch(name))
 
 
 def broken_promise(store: Store) -> str:
@@ -112,7 +112,7 @@ class Directory:
         path = self._path(name)
         beside = path.with_name(f".{secrets.token_hex(8)}")
         try:
-            _make(path.parent)
+            make_folder(path.parent)
             write_through(beside, content)
             os.link(beside, path)  # unlike a rename, fails if the name exists
             sync_folder(path.parent)
@@ -161,17 +161,9 @@ class Directory:
 
 
 def _valid(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a valid name in a record store")
     return name
-
-
-def _make(folder: Path) -> None:
-    """Make a folder and its parents, so that they survive a power cut."""
-    if not folder.is_dir():
-        _make(folder.parent)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        sync_folder(folder.parent)
 
 
 def _unusable(path: Path | str, why: str | None) -> NoRecord:

@@ -4,25 +4,29 @@
 code always agree.
 """
 
+import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
+from runbook.apply.secret_value import told_secret
 from runbook.config.data_file import text_of
 from runbook.config.load import load_settings
 from runbook.config.parameters import cell_source
 from runbook.config.request import Request
+from runbook.config.secret_scan import Scan, secrets_in
 from runbook.context import NOTHING_TOLD, Told
 from runbook.model import errors
-from runbook.model.errors import Broken, Exit, NoRecord, RunbookError
+from runbook.model.errors import Broken, Exit, NoRecord, Refused, RunbookError
 from runbook.records.files import publish
 from runbook.records.journal import Journal, progress
+from runbook.records.notebook import shown_report
 from runbook.records.publish import publish_begin, publish_run
-from runbook.records.record import begin, finish, new_directory, read_report
+from runbook.records.record import begin, finish, new_directory
 from runbook.runner.kernel import Kernel, OnStep
 
 
@@ -84,8 +88,9 @@ def execute(
     execution = Execution(nb, stopped)
     system = load_settings(wanted.environment)
     folder = new_directory(system, wanted.runbook)
-    marker = begin(folder, wanted)
-    save = partial(_save, nb, [folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])])
+    marker = begin(folder, wanted, notebook=Path(nb.metadata.papermill.get("input_path") or ""))
+    scan = _scan(told)
+    save = partial(_save, nb, scan, [folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])])
     try:
         kernel.start(folder, told)
         publish_begin(system, folder)  # while the kernel starts
@@ -96,16 +101,26 @@ def execute(
     except Exception as error:  # noqa: BLE001 - a bug in the runner must not leave a record with status "running"
         execution.end("failed", f"the runner failed: {type(error).__name__}: {error}")
     kernel.stop()
-    if (report := read_report(folder)) is None:
-        execution.fail("there is no verdict: no cell called run.close()")
+    if (report := shown_report(nb.cells)) is None:
+        execution.fail("there is no verdict: no cell showed what run.close() returns")
     execution.close(report)
+    nb.update(scan.data(nb))
     try:
         save()
     except NoRecord as error:  # the file on disk is from an earlier save, or missing
         execution.fail(f"{error.what}: {error.observed}")
     exit, lines = _result(execution, report)
-    whole = finish(folder, marker, exit=int(exit), **execution.seen())
-    return RunResult(exit, folder, whole, (*lines, *_sent(folder, whole)), publish_run(system, folder))
+    whole = finish(folder, marker, report, scan, exit=int(exit), **execution.seen())
+    said = map(scan.text, (*lines, *_sent(folder, whole)))
+    return RunResult(exit, folder, whole, tuple(said), publish_run(system, folder))
+
+
+def _scan(told: Told) -> Scan:
+    """A search for the secrets that this run handles, and for whatever looks like one."""
+    known = [told.secret]
+    with suppress(Refused):  # the cell that needs the value says so
+        known.append(told_secret())
+    return Scan([*filter(None, known), *secrets_in(os.environ)])
 
 
 def _sent(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
@@ -117,11 +132,11 @@ def _sent(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
         yield f"Next: runbook apply {written[0]['plan']}, which checks each change and resumes."
 
 
-def _save(nb: Any, places: Sequence[Path]) -> None:
+def _save(nb: Any, scan: Scan, places: Sequence[Path]) -> None:
     from nbformat.v4 import writes_json
 
     # nbformat.write validates every time, which takes most of the time of a save.
-    content = (writes_json(nb) + "\n").encode()
+    content = (writes_json(scan.data(nb)) + "\n").encode()
     for place in places:
         publish(place, content)
 

@@ -114,7 +114,8 @@ store.create("nonces/a", b"x" * 100000)
 
 def test_what_is_created_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("runbook.records.store.sync_folder", synced.append)
+    for module in ("store", "files"):
+        monkeypatch.setattr(f"runbook.records.{module}.sync_folder", synced.append)
     Store(tmp_path).create("plans/b/c.json", b"")
     assert synced == [tmp_path, tmp_path / "plans", tmp_path / "plans" / "b"]
 

@@ -22,6 +22,8 @@ from click.testing import CliRunner
 
 from runbook.model.errors import BadInput, Broken, Exit, NoRecord, RunbookError
 from runbook.records.files import digest
+from runbook.records.proof import examined
+from runbook.records.store import Store
 from runbook.runner import execute, run
 from runbook.runner.kernel import Kernel
 from tests.slices import first_of_each
@@ -105,12 +107,14 @@ def test_each_end_is_told_as_it_was(ran: dict[str, execute.RunResult], case: str
 def whole_record(folder: Path, said: dict[str, Any]) -> None:
     """A record that was finished has every key, is what is on the disk, and its digests are right."""
     assert json.loads((folder / "record.json").read_text()) == said
-    words = ["schema", "how", "runbook", "parameters", "who", "person", "pid", "commit", "digests", "params_commit"]
+    words = ["schema", "how", "name", "runbook", "parameters", "who", "person", "pid", "commit", "digests", "params_commit"]
     words += ["differ", "versions", "started_at", "ended_at"]
-    assert list(said) == [*words, "status", "why", "verdict", "exit", "cells", "sha256"]
+    assert list(said) == [*words, "status", "why", "verdict", "exit", "cells", "sha256", "proof"]
     assert said["started_at"] <= said["ended_at"]
     files = {p.name for p in folder.iterdir()} - {"record.json"}
     assert said["sha256"] == {name: digest(folder / name) for name in files}
+    assert examined(Store(folder.parents[1]), folder.name).faults == ()
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
 def test_nothing_is_left_behind(ran: dict[str, execute.RunResult]) -> None:
