@@ -33,7 +33,7 @@ def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
     except BadParameter:
         runs, places = [read_run(store, find_record(store, what))], []
     for run in runs:
-        files[f"pages/{run.name}.html"] = record_page(store, run, row_of(run, system)).encode()
+        files[f"pages/{run.name}.html"] = record_page(run, row_of(run, system)).encode()
         places += [f"runs/{run.name}", *_of_plan(run)]
     for name in (name for place in dict.fromkeys(places) for name in store.list(place)):
         files[f"store/{name}"] = store.read(name) or b""

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
-from runbook.audit.verify import faults
 from runbook.config.schema import Settings
 from runbook.display.text import Row, visible
 from runbook.model.errors import BadInput, Broken
@@ -17,6 +16,7 @@ from runbook.model.moment import time_of
 from runbook.model.report import answer_lines
 from runbook.records.files import json_of
 from runbook.records.journal import rows_of
+from runbook.records.proof import examined
 from runbook.records.record import is_report, store_of
 from runbook.records.store import Store
 
@@ -31,7 +31,8 @@ AT_ONCE, LONG = 64, 300
 class Run(NamedTuple):
     """One run as the store has it: `record` is record.json, or the begin.json of a run without an end, or {}.
 
-    `report` is {} without a valid one. `faults` are the reasons why it does not verify. All of it may be anybody's.
+    `report` is {} without a valid one. `faults` are the reasons why it does not verify. All of it may be anybody's:
+    `files` are those of the record, by name.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Run(NamedTuple):
     report: Row
     rows: list[Row]
     faults: tuple[str, ...]
+    files: dict[str, bytes]
 
     # Its runbook, by its name; its parameters, as somebody says; and whether it ended by itself.
     runbook = property(lambda self: self.name.split("-")[1])
@@ -55,7 +57,7 @@ class Run(NamedTuple):
     @property
     def verdict(self) -> str:
         """Its verdict; `none` if it has none, and `unverified` if it does not verify."""
-        return "unverified" if self.faults else self.report["verdict"] if self.ended else "none"
+        return "none" if not self.ended else "unverified" if self.faults else self.report["verdict"]
 
 
 def _verdict(found: Row) -> Verdict | None:
@@ -71,11 +73,12 @@ def names_in(store: Store) -> list[str]:
 
 def read_run(store: Store, name: str) -> Run:
     """One run, whatever its files contain. Raises NoRecord if the store does not answer."""
-    report, *markers = (json_of(store.read(f"runs/{name}/{part}.json")) for part in ("report", "record", "begin"))
-    record, rows = next((one for one in markers if isinstance(one, dict)), {}), list[Row]()
+    found = examined(store, name)
+    report, begin = (json_of(found.files.get(f"{part}.json")) for part in ("report", "begin"))
+    rows, report = list[Row](), report if is_report(report) else {}
     with suppress(Broken):  # what cannot be read is no row; `faults` says that it was changed
-        rows = rows_of(store.read(f"runs/{name}/journal.jsonl") or b"", f"{store}/{name}")
-    return Run(name, record, report if is_report(report) else {}, rows, faults(store, name))
+        rows = rows_of(found.files.get("journal.jsonl", b""), name)
+    return Run(name, found.record or mapping(begin), report, rows, found.faults, found.files)
 
 
 def row_of(run: Run, system: Settings) -> Row:

@@ -17,7 +17,6 @@ from markupsafe import Markup
 from runbook.audit.index import Run, listed, mapping, plain
 from runbook.config.data_file import table
 from runbook.display.text import Row
-from runbook.records.store import Store
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -52,23 +51,23 @@ def page(template: str, script: str = "", **values: Any) -> str:
     return _environment().get_template(template).render(allowed=allowed, script=source, **values)
 
 
-def record_page(store: Store, run: Run, row: Row, before: str = "") -> str:
-    """The page of a record: the answer first. `before` is the record of the run before. Raises NoRecord."""
-    return page("record.html.j2", "record.js", run=run, row=row, before=before, cells=_cells(store, run))
+def record_page(run: Run, row: Row, before: str = "") -> str:
+    """The page of a record: the answer first. `before` is the record of the run before."""
+    return page("record.html.j2", "record.js", run=run, row=row, before=before, cells=_cells(run))
 
 
-def record_text(store: Store, run: Run) -> list[str]:
+def record_text(run: Run) -> list[str]:
     """The findings and facts of a record in lines, each with what it is about: to compare two records."""
-    return page("record.txt.j2", run=run, notebook=_notebook(store, run)).splitlines()
+    return page("record.txt.j2", run=run, notebook=_notebook(run)).splitlines()
 
 
-def _notebook(store: Store, run: Run) -> Any:
+def _notebook(run: Run) -> Any:
     """The executed notebook, without the answer, as an nbformat.NotebookNode; one that says why, if it is damaged."""
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # see runner/engine.py
     import nbformat
 
     try:
-        found = nbformat.v4.reads((store.read(f"runs/{run.name}/{run.runbook}.ipynb") or b"").decode())
+        found = nbformat.v4.reads(run.files.get(f"{run.runbook}.ipynb", b"").decode())
         nbformat.validate(found)
     except Exception as error:  # noqa: BLE001 - whatever somebody has put there, the page is made
         said = f"The notebook of this run cannot be shown ({type(error).__name__})."
@@ -77,9 +76,9 @@ def _notebook(store: Store, run: Run) -> Any:
     return found
 
 
-def _cells(store: Store, run: Run) -> Markup:
+def _cells(run: Run) -> Markup:
     """The cells as HTML, by nbconvert's template `basic`, without anything that could run; charts have their text."""
-    notebook = _notebook(store, run)
+    notebook = _notebook(run)
     import nh3
 
     for output in (

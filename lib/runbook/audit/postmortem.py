@@ -31,7 +31,7 @@ def runs_of(system: Settings, incident: str) -> list[Run]:
     if not found:
         hint = f"give each run the parameter -p incident={incident}."
         raise UnknownName(f"no record belongs to {incident}", f"searched {store}/runs", next=hint)
-    return found
+    return sorted(found, key=lambda run: (run.name[:16], plain(run.record.get("started_at"))))
 
 
 def _incident_of(store: Store, name: str) -> object:

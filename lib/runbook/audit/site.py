@@ -60,7 +60,7 @@ def _record(system: Settings, store: Store, name: str, newest: Row, out: Path) -
     """Write the page of a record, and link to it from that of the run before; return its row."""
     run = read_run(store, name)
     row, before = row_of(run, system), newest.get(run.runbook, "")
-    publish(out / "records" / f"{name}.html", record_page(store, run, row, before).encode())
+    publish(out / "records" / f"{name}.html", record_page(run, row, before).encode())
     if (path := out / "records" / f"{before}.html").is_file():
         link = f'<a id="after" href="{name}.html" title="key: right">next →</a>'
         publish(path, path.read_bytes().replace(NEXT, link.encode(), 1))

@@ -49,14 +49,14 @@ def records(ctx: click.Context, system: Any, limit: int | None, not_ok: bool, as
     click.echo(f"{len(rows)} records" + f", {wrong} of which do not verify: do not rely on them" * bool(wrong))
 
 
-def _found(record: str, system: Any) -> tuple[Any, dict[str, Any], Any]:
-    """The run of a record, its row, and its store. Raises BadInput."""
+def _found(record: str, system: Any) -> tuple[Any, dict[str, Any]]:
+    """The run of a record, and its row. Raises BadInput."""
     from runbook.audit.index import find_record, read_run, row_of
     from runbook.records.record import store_of
 
     store = store_of(system)
     run = read_run(store, find_record(store, record))
-    return run, row_of(run, system), store
+    return run, row_of(run, system)
 
 
 @records.command()
@@ -66,7 +66,7 @@ def show(record: str, system: Any) -> None:
     """Show the answer of a record: RECORD is its name, its last 8 characters, or "newest"."""
     from runbook.audit.index import listed
 
-    run, row, store = _found(record, system)
+    run, row = _found(record, system)
     click.echo(
         f"{row['runbook']}, {row['environment']}, began {row['at'][:16]} UTC, by {row['person'] or 'nobody known'}"
     )
@@ -74,7 +74,7 @@ def show(record: str, system: Any) -> None:
         click.secho(f"Does not verify: {visible(fault)}", fg="red", bold=True)
     lines = "\n".join(map(wrapped, row["answer"] if run.report.get("answer") else ()))
     print_findings(run.findings, row["headline"], [*map(str, listed(run.report.get("next")))], lines)
-    click.echo(f"Record: {store}/runs/{run.name}\nNext: runbook records open {run.name[-8:]}")
+    click.echo(f"Record: {run.name}\nNext: runbook records open {run.name[-8:]}")
 
 
 @records.command("open")
@@ -86,9 +86,9 @@ def open_record(record: str, system: Any) -> None:
     from runbook.records.files import probe, publish
     from runbook.records.record import records_directory
 
-    run, row, store = _found(record, system)
+    run, row = _found(record, system)
     probe(folder := records_directory(system) / "pages")
-    publish(path := folder / f"{run.name}.html", record_page(store, run, row).encode())
+    publish(path := folder / f"{run.name}.html", record_page(run, row).encode())
     click.echo(f"Page: {path}")
     if sys.stdout.isatty():
         click.launch(str(path))
@@ -102,7 +102,7 @@ def diff(old: str, new: str, system: Any) -> None:
     """Show which findings and facts differ between two records."""
     from runbook.audit.pages import record_text
 
-    texts = (record_text(store, run) for run, _, store in (_found(name, system) for name in (old, new)))
+    texts = (record_text(_found(name, system)[0]) for name in (old, new))
     changed = (line for line in [*unified_diff(*texts, n=0, lineterm="")][2:] if line[0] in "+-")
     click.echo("\n".join(map(visible, changed)) or "Nothing differs.")
 

@@ -107,7 +107,19 @@ def test_each_end_is_told_as_it_was(ran: dict[str, execute.RunResult], case: str
 def whole_record(folder: Path, said: dict[str, Any]) -> None:
     """A record that was finished has every key, is what is on the disk, and its digests are right."""
     assert json.loads((folder / "record.json").read_text()) == said
-    words = ["schema", "how", "name", "runbook", "parameters", "who", "person", "pid", "commit", "digests", "params_commit"]
+    words = [
+        "schema",
+        "how",
+        "name",
+        "runbook",
+        "parameters",
+        "who",
+        "person",
+        "pid",
+        "commit",
+        "digests",
+        "params_commit",
+    ]
     words += ["differ", "versions", "started_at", "ended_at"]
     assert list(said) == [*words, "status", "why", "verdict", "exit", "cells", "sha256", "proof"]
     assert said["started_at"] <= said["ended_at"]
