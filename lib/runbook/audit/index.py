@@ -20,8 +20,7 @@ from runbook.records.proof import examined
 from runbook.records.record import is_report, store_of
 from runbook.records.store import Store
 
-NAME = re.compile(r"\d{8}T\d{6}Z-([A-Za-z]\w*)-[0-9a-f]{4,8}")
-NUMBER = re.compile(r"[≥ ]*(\d[\d,]*(?:\.\d+)?)(?![\d-])")  # and no date
+NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
 FIELDS = ("check", "subject", "value", "limit", "verdict", "next")
 EVER = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -43,7 +42,7 @@ class Run(NamedTuple):
     files: dict[str, bytes]
 
     # Its runbook, by its name; its parameters, as somebody says; and whether it ended by itself.
-    runbook = property(lambda self: self.name.split("-")[1])
+    runbook = property(lambda self: self.name[17:].rpartition("-")[0])
     given = property(lambda self: mapping(self.record.get("parameters") or [*self.rows, {}][0].get("parameters")))
     ended = property(lambda self: bool(self.report) and self.record.get("status", "finished") == "finished")
 
@@ -84,30 +83,23 @@ def read_run(store: Store, name: str) -> Run:
 def row_of(run: Run, system: Settings) -> Row:
     """The row of a run: plain text and JSON-ready, whatever its files contain; `day` is the team's.
 
-    `bad` has what was not ok, `checks` the worst verdict of each check and the first number in its value.
+    `bad` has what was not ok, `checks` the worst verdict of each check and how its value begins.
     """
     began, outcome, said = time_in(run.name), mapping(run.report.get("outcome")), run.report.get("headline")
     bad = [one for one in run.findings if one["verdict"] != "ok"]
     if run.faults or not run.ended:
         said = "; ".join(run.faults) or run.record.get("why") or "it has no report"
         bad = [dict(zip(FIELDS, ("run", run.runbook, plain(said), "", "unknown", ""), strict=True))]
-    row = {
-        "id": run.name,
-        "at": f"{began:%FT%TZ}",
-        "day": f"{began.astimezone(system.zone):%F}",
+    row = {"id": run.name, "at": f"{began:%FT%TZ}", "day": str(began.astimezone(system.zone).date()), "bad": bad}
+    row |= {
+        "environment": system.environment,
+        "answer": [*map(plain, answer_lines(run.report))],
         "verdict": run.verdict,
     }
     words = {"person": run.record.get("person") or run.record.get("who"), "incident": run.given.get("incident")}
     words |= {"headline": said, "plan": outcome.get("plan"), "result": outcome.get("result"), "runbook": run.runbook}
-    row |= {"environment": system.environment, "answer": [*map(plain, answer_lines(run.report))], "bad": bad}
     row["causes"] = [f"{one['subject']}: {one['value']}" for one in bad if one["check"] == "cause"]
-    row["checks"] = {
-        one["check"]: [
-            one["verdict"],
-            float(found[1].replace(",", "")) if (found := NUMBER.match(one["value"])) else None,
-        ]
-        for one in reversed(run.findings)
-    }
+    row["checks"] = {one["check"]: [one["verdict"], one["value"][:24]] for one in reversed(run.findings)}
     return row | {key: plain(text) for key, text in words.items()}
 
 
@@ -122,8 +114,8 @@ def search(system: Settings, since: datetime | None, until: datetime | None, wor
 
 
 def _has(row: Row, field: str, text: str) -> bool:
-    said, text = str(row.get(field, row)).casefold(), text.casefold()
-    return said == text if field in EQUAL else text in said
+    said = str(row.get(field, row)).casefold()
+    return said == text.casefold() if field in EQUAL else text.casefold() in said
 
 
 def short(row: Row) -> Row:
@@ -153,11 +145,8 @@ def find_record(store: Store, text: str) -> str:
     names = names_in(store)
     found = names[:1] if text == "newest" else [name for name in names if text in name]
     if len(found) != 1:
-        said, hint = (
-            "\n".join(found[:5]) or f"searched {store}/runs",
-            "give its last 8 characters; see: runbook records.",
-        )
-        raise BadInput(f"{len(found)} records are named {text!r}", said, "", hint)
+        said = "\n".join(found[:5]) or f"searched {store}/runs"
+        raise BadInput(f"{len(found)} records are named {text!r}", said, "", "give its last 8 characters.")
     return found[0]
 
 

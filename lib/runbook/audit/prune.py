@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from secrets import token_hex
 
 from runbook.audit.index import Run, mapping, names_in, read_run, time_in
@@ -13,7 +13,7 @@ from runbook.records.files import now
 from runbook.records.people import person
 from runbook.records.record import store_of
 
-KEEP_DAYS = {"incident": 1096, "change": 1096, "does not verify": 1096}  # three years
+KEEP_DAYS = 1096  # three years
 WRITES = {"APPLY", "INTENT", "WRITE"}
 
 
@@ -24,20 +24,20 @@ def old_records(system: Settings, days: int) -> tuple[list[str], Counter[str]]:
     """
     store, kept, old = store_of(system), Counter[str](), list[str]()
     for name in names_in(store):
-        run = read_run(store, name) if _age(name) > days else None
-        if run and (reason := kept_as(run)):
+        if (age := (datetime.now(UTC) - time_in(name)).days) >= days:
+            reason = kept_as(read_run(store, name)) if age <= KEEP_DAYS else ""
             kept[reason] += 1
-        elif run:
-            old.append(name)
+            old += [name] * (not reason)
+    del kept[""]
     return old, kept
 
 
 def kept_as(run: Run) -> str:
-    """Why a record must be kept now; "" if it may be deleted."""
-    outcome = mapping(run.report.get("outcome")).get("result", "planned")
-    changed = outcome not in ("planned", "nothing to do", "refused") or {row["kind"] for row in run.rows} & WRITES
+    """Why a record must be kept for its term: it belongs to an incident, or to a change that was planned or made."""
+    outcome = mapping(run.report.get("outcome")).get("result", "nothing to do")
+    changed = outcome != "nothing to do" or {row["kind"] for row in run.rows} & WRITES
     reasons = {"incident": run.given.get("incident"), "change": changed, "does not verify": run.faults}
-    return next((name for name, holds in reasons.items() if holds and _age(run.name) <= KEEP_DAYS[name]), "")
+    return next((name for name, holds in reasons.items() if holds), "")
 
 
 def remove(system: Settings, names: Sequence[str]) -> None:
@@ -52,7 +52,3 @@ def remove(system: Settings, names: Sequence[str]) -> None:
         if str(store).startswith("gs://"):
             error.next = f"get a role that may delete, for some hours: {system.for_hours('roles/storage.objectAdmin')}"
         raise
-
-
-def _age(name: str) -> float:
-    return (datetime.now(UTC) - time_in(name)) / timedelta(days=1)

@@ -7,12 +7,13 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from runbook.approvals.signed import actor, awaiting
 from runbook.approvals.signers import signers_of
 from runbook.audit.index import mapping, names_in, read_run, row_of
-from runbook.audit.pages import page, record_page
+from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page
 from runbook.cloud.target import target
 from runbook.config.schema import Settings
@@ -34,25 +35,25 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
     for name in ("records", "incidents"):
         probe(out / name)
     path, rows, new = out / "records.json", dict[str, Row](), set[str]()
-    known = {} if again or not path.exists() else mapping(json_of(path.read_bytes()))
+    known = mapping(json_of(path.read_bytes())) if path.exists() and not again else {}
+    pages = sha256(b"".join(file.read_bytes() for file in sorted(TEMPLATES.iterdir()))).hexdigest()
+    known = known if known.get(".pages") == pages else {}  # all pages look the same
     notes = [name for system in systems for name in store_of(system).list("notes")]
     noted = {name.split("/")[1] for name in notes if name not in known.get(".notes", ())}
     for system in systems:
         store, newest, mine = store_of(system), dict[str, str](), list[Row]()
         for name in reversed(names_in(store)):
-            row = mapping(known.get(name))
-            if row.get("verdict", "none") == "none":  # it may have ended by now
+            if (row := known.get(name, {"verdict": "none"}))["verdict"] == "none":  # it may have ended by now
                 row = _record(system, store, name, newest, out)
                 new.add(name)
-            newest[row["runbook"]] = name
+            newest[row["runbook"]], rows[name] = name, row
             mine.append(row)
-        rows |= {row["id"]: row for row in mine}
         for incident in {row["incident"] for row in mine if row["id"] in new or row["incident"].lower() in noted}:
             _incident(system, store, incident, [row["id"] for row in mine if row["incident"] == incident], out)
     waiting = [one for system in systems for one in _awaiting(system)]
     data = {"rows": [*rows.values()], "waiting": waiting, "made": f"{datetime.now(UTC):%FT%TZ}"}
     publish(out / "index.html", page("index.html.j2", "index.js", data=data).encode())
-    publish(path, json.dumps(rows | {".notes": notes}, ensure_ascii=False).encode())
+    publish(path, json.dumps(rows | {".notes": notes, ".pages": pages}, ensure_ascii=False).encode())
     return len(new), len(rows)
 
 

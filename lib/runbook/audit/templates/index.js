@@ -143,7 +143,9 @@ const bads = (found) => found.filter((one) => one.verdict !== "ok").length;
 function trends() {
   const series = new Map();
   for (const row of [...ROWS].reverse()) {
-    for (const [check, [verdict, number]] of Object.entries(row.checks)) {
+    for (const [check, [verdict, value]] of Object.entries(row.checks)) {
+      const found = value.match(/^[≥ ]*(\d[\d,]*(?:\.\d+)?)(?![\d-])/); // and no date
+      const number = found ? Number(found[1].replaceAll(",", "")) : null;
       const key = `${row.environment} · ${check}`;
       series.set(key, [...(series.get(key) || []), { verdict, number, row }].slice(-40));
     }
