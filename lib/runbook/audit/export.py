@@ -28,7 +28,7 @@ def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
     store, files = store_of(system), dict[str, bytes]()
     try:
         runs = runs_of(system, incident := checked_incident(what))
-        files[f"pages/{incident}.html"] = incident_page(system, incident, runs).encode()
+        files[f"pages/{incident}.html"] = incident_page(system, incident, runs, "./").encode()
         places = [f"notes/{incident.lower()}", f"incidents/{incident.lower()}"]
     except BadParameter:
         runs, places = [read_run(store, find_record(store, what))], []

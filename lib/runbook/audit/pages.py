@@ -51,8 +51,8 @@ def page(template: str, script: str = "", **values: Any) -> str:
     return _environment().get_template(template).render(allowed=allowed, script=source, **values)
 
 
-def record_page(run: Run, row: Row, before: str = "") -> str:
-    """The page of a record: the answer first. `before` is the record of the run before."""
+def record_page(run: Run, row: Row, before: str | None = None) -> str:
+    """The page of a record: the answer first. In the site, `before` is the run before, "" for none; None: no links."""
     return page("record.html.j2", "record.js", run=run, row=row, before=before, cells=_cells(run))
 
 

@@ -53,7 +53,7 @@ def draft(system: Settings, incident: str) -> list[Path]:
 
 
 def incident_page(system: Settings, incident: str, runs: list[Run], base: str = "") -> str:
-    """The page of an incident; `base` is where the pages of records are, "" for nowhere."""
+    """The page of an incident; `base` is where the pages of its records are, "" for nowhere."""
     return page("incident.html.j2", "record.js", base=base, **_story(system, incident, runs))
 
 
