@@ -126,7 +126,7 @@ def test_a_record_has_its_answer_first_and_links(out: Path, page: Page) -> None:
         "[...document.querySelectorAll('.cells img')].map((one) => [one.alt.length > 40, one.offsetWidth])"
     )
     assert len(images) >= 4
-    assert all(told and 100 < wide <= 390 for told, wide in images)
+    assert all(told and wide > 500 for told, wide in images)  # legible: a chart scrolls inside its own frame
     assert page.js("getComputedStyle(document.querySelector('.cells .input')).display") == "none"
     page.js("document.getElementById('code').click()")
     assert page.js("getComputedStyle(document.querySelector('.cells .input')).display") == "block"
