@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runbook.apply.ask import ask, tell_stale
 from runbook.apply.attempts import already_applied, begun, unfinished_attempts
@@ -31,9 +31,9 @@ from runbook.model.errors import BadSettings, Refused
 from runbook.model.findings import Finding, Verdict
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
-from runbook.records.files import write_json
+from runbook.records.files import json_of, write_json
 from runbook.records.people import person
-from runbook.records.plans import Terms, clock, newest_plan, plan_of
+from runbook.records.plans import Terms, clock, newest_plan, plan_of, utc_text
 from runbook.records.provenance import require_committed
 from runbook.records.record import store_of
 
@@ -56,7 +56,7 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         _require_safe(run, plan, asked, secret_value)
         approvals = _require_approved(run, plan, asked)
         with begun(run, store, plan, KERNEL.told.takeover) as attempt:
-            return _execute(Executor(run, plan, secret_value, attempt), asked.now, approvals)
+            return _execute(Executor(run, plan, secret_value, attempt), asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
         return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
@@ -144,24 +144,32 @@ def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statemen
     return statements
 
 
-def _execute(executor: Executor, now: datetime, approvals: Sequence[Statement]) -> Outcome:
+def _execute(executor: Executor, asked: _Asked, approvals: Sequence[Statement]) -> Outcome:
     """Mark the approvals as used by this attempt, before its first change; then let the executor write.
 
-    Records which approvals were used.
+    Records which approvals were used, and copies them, with what was signed, into the run's folder.
     """
     run, plan, attempt = executor.run, executor.plan, executor.journal
     try:
-        consume(attempt.store, approvals, plan.whole_id, attempt.place, now)
+        consume(attempt.store, approvals, plan.whole_id, attempt.place, asked.now)
     except Refused as refusal:
         attempt.write("CLOSE", result="refused", said=refusal.what)
         raise
     shown = ("approver", "role", "reason", "incident", "override", "review_by")
+    copies = [one for one in map(json_of, approvals_of(attempt.store, plan.whole_id)) if _is_one_of(one, approvals)]
+    about = {"content": plan.content, "terms": asked.terms.model_dump(), "store": attempt.store.name}
+    write_json(run.folder / "approvals.json", {"at": utc_text(asked.now), **about, "approvals": copies})
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
     planned_in = stored.file.record if (stored := newest_plan(attempt.store, plan.id)) else ""
     about = {"person": person(), "principal": run.cloud.identity}
     run.journal.write("APPLY", **about, plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
-    done = executor.all(now, signed=[s.role for s in approvals if not s.break_glass])
+    done = executor.all(asked.now, signed=[s.role for s in approvals if not s.break_glass])
     return replace(done, by=by, planned_in=planned_in)
+
+
+def _is_one_of(copy: Any, approvals: Sequence[Statement]) -> bool:
+    texts = [canonical(one.model_dump(by_alias=True)).decode() for one in approvals]
+    return isinstance(copy, dict) and copy.get("statement") in texts
 
 
 def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:

@@ -10,7 +10,7 @@ As an approval, each is for one target, environment and store, and counts only w
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -50,6 +50,7 @@ class Note(Part):
     reason: Line
     nonce: Nonce
     folder: ClassVar[str]
+    limit: ClassVar[int] = 2**14  # bytes
 
     @property
     def place(self) -> str:
@@ -113,8 +114,8 @@ def values_of(system: Settings, target: str, who: str, role: str, reason: str, n
 def put(kind: type[N], values: dict[str, Any], store: Store, signers: Signers, key: Path, now: datetime) -> N:
     """Sign a note and write it into the store. Raises Refused unless its own rules and its signature hold."""
     text = canonical(values)
-    note = parse(text, "note", 2**14, kind)
-    signature = sign(text, key, note.target)
+    note = parse(text, "note", kind.limit, kind)
+    signature = sign(text, key, note.target, signers.spaces)
     _require(note, text, signature, store, signers, now)
     store.create(note.place, canonical({"statement": text.decode(), "signature": signature}))
     return note
@@ -122,13 +123,13 @@ def put(kind: type[N], values: dict[str, Any], store: Store, signers: Signers, k
 
 def is_open(store: Store, signers: Signers, incident: str, now: datetime) -> bool:
     """Whether somebody on call has opened this incident, and it is still open."""
-    openings = _read(store, signers, f"incidents/{checked_incident(incident).lower()}", Opening, [])
+    openings = verified(store, signers, store.list(f"incidents/{checked_incident(incident).lower()}"), Opening, [])
     return any(_current(one, now) for one in openings)
 
 
 def acks(store: Store, signers: Signers, now: datetime, ignored: list[str]) -> list[Ack]:
     """What is acknowledged now; what does not parse or verify goes into `ignored`."""
-    return [one for one in _read(store, signers, Ack.folder, Ack, ignored) if _current(one, now)]
+    return [one for one in verified(store, signers, store.list(Ack.folder), Ack, ignored) if _current(one, now)]
 
 
 def _current(one: Opening | Ack, now: datetime) -> bool:
@@ -149,7 +150,7 @@ def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Op
             one = parse(text, "note", 2**14, Opening if name.startswith("incidents/") else Statement)
             if isinstance(one, Opening) or (one.break_glass and store.read(f"nonces/{one.nonce}")):
                 found[sha256(text).hexdigest()[:32]] = one
-    for review in _read(store, signers, "reviews", Review, ignored):
+    for review in verified(store, signers, store.list(Review.folder), Review, ignored):
         if review.of in found and same_person_key(review.person) != same_person_key(actor(found[review.of])):
             del found[review.of]
     return found
@@ -168,13 +169,13 @@ def identity(system: Settings | None, target: str, role: str, who: str | None, k
     return who or person(), key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
 
 
-def _read(store: Store, signers: Signers, folder: str, kind: type[N], ignored: list[str]) -> Iterator[N]:
-    """The notes in a folder whose signature and rules hold; others go into `ignored`."""
-    for name in store.list(folder):
+def verified(store: Store, signers: Signers, names: Iterable[str], kind: type[N], ignored: list[str]) -> Iterator[N]:
+    """The notes with these names whose signature and rules hold; others go into `ignored`."""
+    for name in names:
         with naming(ignored, f"{name}: "):
-            approval = parse(store.read(name) or b"", "note", 2**14, Approval)
+            approval = parse(store.read(name) or b"", "note", 2 * kind.limit, Approval)
             text = approval.statement.encode()
-            note = parse(text, "note", 2**14, kind)
+            note = parse(text, "note", kind.limit, kind)
             _require(note, text, approval.signature, store, signers, clock(note.at))
             require((note.place == name, "it lies in another place than it says"))
             yield note

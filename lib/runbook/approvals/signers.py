@@ -18,14 +18,24 @@ import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
-from runbook.approvals.ssh import KINDS, NAMESPACES, TIME, Identity, keygen, read_keys, refusal, require_algorithm
+from runbook.approvals.ssh import (
+    KINDS,
+    MANIFESTS,
+    NAMESPACES,
+    TIME,
+    Identity,
+    keygen,
+    read_keys,
+    refusal,
+    require_algorithm,
+)
 from runbook.config.data_file import text_of
 from runbook.config.load import params_directory
 from runbook.config.schema import Settings
@@ -36,6 +46,7 @@ from runbook.records.record import records_directory
 
 DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
 LIMIT = 2**18
+ATTESTER = "attester"
 _PERSON = re.compile(r"[a-z0-9][a-z0-9._+@-]{0,99}", re.IGNORECASE | re.ASCII)
 _TIME = re.compile(r"[2-9]\d{3}(\d{4}|\d{8}|\d{10})Z", re.ASCII)
 
@@ -56,6 +67,7 @@ class Signers:
     keys: Mapping[str, tuple[str, ...]]
     roles: Mapping[str, frozenset[str]]
     revoked: tuple[str, ...]
+    spaces: Mapping[str, str] = field(default_factory=lambda: NAMESPACES)
 
     def verify(self, person: str, message: bytes, signature: str, now: datetime) -> Identity:
         """Find which of a person's keys signed the message. Raises Refused unless one did that may sign at `now`.
@@ -71,7 +83,7 @@ class Signers:
             revoked.write_text("".join(f"{key}\n" for key in self.revoked))
             armored.write_text(signature)
             files = ["-f", allowed, "-r", revoked, "-s", armored]
-            options = ["-I", person, "-n", NAMESPACES[self.target], f"-Overify-time={now.astimezone(UTC):{TIME}}"]
+            options = ["-I", person, "-n", self.spaces[self.target], f"-Overify-time={now.astimezone(UTC):{TIME}}"]
             done = keygen("-vvv", "-Y", "verify", *files, *options, "-Oprint-pubkey", message=message)
         if done.returncode != 0:
             raise refusal(done.stderr, person)
@@ -99,8 +111,26 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
 
     Raises Refused if nobody is named, and BadSettings with file and line for everything else that is wrong.
     """
-    allowed, roles, revoked = (folder / name for name in ("allowed_signers", "roles.yaml", "revoked"))
-    signers = [(where, *_allowed(where, line, target)) for where, line in _lines(allowed)]
+    keys, revoked = _keys(folder, "allowed_signers", NAMESPACES[target], environment)
+    return Signers(target, environment, keys, _people(folder / "roles.yaml", keys, known), revoked)
+
+
+def attesters_of(system: Settings, target: str) -> Signers:
+    """Who may sign manifests here: people and schedules in params/approvers, or the demo people. Raises as above."""
+    folder, space = params_directory() / "approvers" / system.environment, MANIFESTS[target]
+    if target == "sandbox":
+        demo = signers_of(system, target)
+        keys = {name: tuple(k.replace(NAMESPACES[target], space) for k in lines) for name, lines in demo.keys.items()}
+        revoked = demo.revoked
+    else:
+        keys, revoked = _keys(folder, "attesters", space, system.environment)
+    return Signers(target, system.environment, keys, dict.fromkeys(keys, frozenset({ATTESTER})), revoked, MANIFESTS)
+
+
+def _keys(folder: Path, name: str, space: str, environment: str) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Person → lines of a file in the format of allowed_signers, and the revoked keys."""
+    allowed, revoked = folder / name, folder / "revoked"
+    signers = [(where, *_allowed(where, line, space)) for where, line in _lines(allowed)]
     if not signers:
         raise Refused(**text_of(__file__, "nobody", environment=environment, file=_short(allowed)))
     gone = [(where, _key(where, line)) for where, line in _lines(revoked)]
@@ -111,7 +141,7 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
             raise _bad(where, f"{person} has the same key as {other}; list each key once, for one person")
         owners[fingerprint] = person
         keys[person] = (*keys.get(person, ()), f"{options} {key}")
-    return Signers(target, environment, keys, _people(roles, keys, known), tuple(key for _, key in gone))
+    return keys, tuple(key for _, key in gone)
 
 
 def demo_signers(folder: Path) -> None:
@@ -158,10 +188,9 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{_short(path)}, line {number}", line
 
 
-def _allowed(where: str, line: str, target: str) -> tuple[str, str, str]:
+def _allowed(where: str, line: str, space: str) -> tuple[str, str, str]:
     """One line of allowed_signers: person, options, key. Raises BadSettings."""
     person, options, key = [*line.split(None, 2), "", ""][:3]
-    space = NAMESPACES[target]
     _need("<" not in line, where, "is a placeholder; fill it in")
     _need(_PERSON.fullmatch(person), where, f"{person!r} must be one user name, without lists, quotes or patterns")
     _need(options not in KINDS, where, f'the option namespaces="{space}" is missing')
@@ -172,7 +201,7 @@ def _allowed(where: str, line: str, target: str) -> tuple[str, str, str]:
             raise _bad(where, f"{option!r} is not an allowed option, or is given twice")
         given[found[1]] = found[2]
     if given.pop("namespaces", "") != space:
-        raise _bad(where, f'for the target {target} the options must say namespaces="{space}"')
+        raise _bad(where, f'the options must say namespaces="{space}" here')
     start = _time(where, given.get("valid-after", "20000101Z"))
     last = _time(where, given.get("valid-before", "99991231Z")) - timedelta(seconds=1)  # for ssh-keygen the last second
     _need(start < last, where, "valid-before must be later than valid-after")

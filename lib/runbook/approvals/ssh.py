@@ -10,7 +10,7 @@ import binascii
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from runbook.config.data_file import table, text_of
 from runbook.model.errors import Refused
 
 NAMESPACES = {"google": "runbook-approval", "sandbox": "runbook-approval-sandbox"}
+MANIFESTS = {"google": "runbook-manifest", "sandbox": "runbook-manifest-sandbox"}
 
 _DATA = table(__file__, "ssh.yaml")
 KINDS: list[str] = _DATA["kinds"]
@@ -48,9 +49,9 @@ def keygen(*arguments: str | Path, message: bytes = b"") -> subprocess.Completed
     return done
 
 
-def sign(message: bytes, key: Path, target: str) -> str:
+def sign(message: bytes, key: Path, target: str, spaces: Mapping[str, str] = NAMESPACES) -> str:
     """Sign with a private key, or with the agent's key whose .pub file is given. Raises Refused."""
-    done = keygen("-Y", "sign", "-n", NAMESPACES[target], "-f", key, message=message)
+    done = keygen("-Y", "sign", "-n", spaces[target], "-f", key, message=message)
     if done.returncode != 0:
         raise Refused(**text_of(__file__, "not_signed", key=key, said=done.stderr.decode(errors="replace").strip()))
     return done.stdout.decode()

@@ -38,12 +38,12 @@ _YES = click.option("--yes", is_flag=True, help="Sign without a prompt.")
 _REASON = click.option("--reason", required=True, callback=no_secret, help="Why; it is part of what you sign.")
 
 
-def _signs(command: Callable[..., None]) -> Callable[..., None]:
+def signs(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that signs: `yes`, and who signs with which key, as `signed.identity` takes them."""
     return _WHO(_KEY(_YES(command)))
 
 
-def _confirm(yes: bool, question: str) -> None:
+def confirm(yes: bool, question: str) -> None:
     """Ask before signing. Raises Refused without a terminal; a no ends the command with exit code 1."""
     if not yes and not sys.stdin.isatty():
         said = "there is no terminal to confirm in"
@@ -56,7 +56,7 @@ def _confirm(yes: bool, question: str) -> None:
 @click.argument("plan", metavar="PLAN|FILE")
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @_REASON
-@_signs
+@signs
 @click.option("--override", default="", help="Why the plan cannot wait for the preferred time.")
 def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: Any) -> None:
     """Show a plan, and sign it with your own SSH key.
@@ -71,7 +71,7 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
     for name in found.stored.ignored:
         click.echo(f"Ignored a damaged plan file: {name}", err=True)
     click.echo(screen(found))
-    _confirm(yes, f"Sign as {role}?")
+    confirm(yes, f"Sign as {role}?")
     signed = found.sign(role, reason, override=override, **by)
     click.echo(f"Signed by {signed.approver} as {role}; valid from {signed.not_before} to {signed.expires_at}.")
     if alone:
@@ -99,7 +99,7 @@ def accept(file: Path) -> None:
 @click.option("--severity", type=click.Choice(["P1", "unknown"]), required=True, help="As p1_response says.")
 @click.option("--hours", type=click.IntRange(1, 24), default=4, show_default=True, help="For how long.")
 @_REASON
-@_signs
+@signs
 def open_incident(incident: str, system: Any, severity: str, hours: int, reason: str, yes: bool, **by: Any) -> None:
     """State that this is a P1, as on-call: for some hours you may then sign alone what params allow."""
     from runbook.approvals import signed
@@ -111,7 +111,7 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
     values = signed.values_of(system, signers.target, person, signed.ON_CALL, reason, now)
     values |= {"incident": incident, "severity": severity, "until": until}
     click.echo(f"{incident} ({severity}) on {system.environment}, {signers.target}: open until {until}, for {person}.")
-    _confirm(yes, "Sign as on-call?")
+    confirm(yes, "Sign as on-call?")
     signed.put(signed.Opening, values, signed.store_of(system), signers, key, now)
     command = f"runbook review --env {system.environment}"
     click.echo(f"Signed. Until somebody else has reviewed it, it is listed by: {command}")
@@ -124,7 +124,7 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
 @click.option("--until", "end", required=True, help="When it ends, such as 2026-03-12T09:00 in the team's time zone.")
 @click.option("--role", default="on-call", show_default=True, help="The role that you sign in.")
 @_REASON
-@_signs
+@signs
 def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str, yes: bool, **by: Any) -> None:
     """State that a finding of the daily check is known: until then it warns at most, and stays in every verdict."""
     from runbook.approvals import signed
@@ -134,7 +134,7 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
     person, key = signed.identity(system, signers.target, role, **by)
     until = signed.utc_text(time_of(end, system.zone, "until"))
     click.echo(f"{check}, {subject} on {system.environment}, {signers.target}: known until {until}, by {person}.")
-    _confirm(yes, f"Sign as {role}?")
+    confirm(yes, f"Sign as {role}?")
     values = signed.values_of(system, signers.target, person, role, reason, now)
     values |= {"check": check, "subject": subject, "until": until}
     signed.put(signed.Ack, values, signed.store_of(system), signers, key, now)
@@ -146,7 +146,7 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
 @SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
 @click.option("--reason", default="", callback=no_secret, help="What you found; it is part of what you sign.")
-@_signs
+@signs
 def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any) -> None:
     """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it."""
     from runbook.approvals import signed
@@ -167,7 +167,7 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
     if signed.same_person_key(person) == signed.same_person_key(signed.actor(found[0][1])):
         raise Refused(f"{person} did this, so somebody else must review it")
     click.echo(table_text([_row(*found[0])]))
-    _confirm(yes, f"Sign as {role} that you reviewed it?")
+    confirm(yes, f"Sign as {role} that you reviewed it?")
     values = signed.values_of(system, signers.target, person, role, reason, now)
     signed.put(signed.Review, values | {"of": found[0][0]}, store, signers, key, now)
     click.echo(f"Reviewed by {person} as {role}.")

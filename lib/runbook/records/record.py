@@ -44,6 +44,7 @@ from runbook.records.proof import SIGNED, begun, with_proof
 from runbook.records.provenance import here
 from runbook.records.store import NAME, Store
 
+SCAN = Scan()
 RESERVED_BYTES = ".room"  # a file that reserves disk space for the last write
 
 
@@ -120,7 +121,7 @@ def begin(folder: Path, request: Request, how: str = "runner", notebook: Path | 
 
 
 def finish(
-    folder: Path, marker: Mapping[str, Any], report: Mapping[str, Any] | None, scan: Scan, **seen: Any
+    folder: Path, marker: Mapping[str, Any], report: Mapping[str, Any] | None = None, scan: Scan = SCAN, **seen: Any
 ) -> dict[str, Any]:
     """Replace the marker with the complete record: `report` and `seen` are what the runner observed. Raises NoRecord.
 

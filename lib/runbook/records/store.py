@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,10 +104,10 @@ class Directory:
 
     def _path(self, name: str) -> Path:
         """The path of a name. Raises NoRecord for a link, which leads elsewhere, and for what no read would end of."""
-        path, real = self.folder / name, self.folder.resolve() / name
-        if path.is_symlink() or path.parent.resolve() != real.parent or (path.exists() and not path.is_file()):
-            raise _unusable(path, "a link leads to it, or it is no regular file")
-        return path
+        steps = list(accumulate(name.split("/"), os.path.join, initial=str(self.folder)))
+        if any(map(os.path.islink, steps[1:])) or (os.path.exists(steps[-1]) and not os.path.isfile(steps[-1])):
+            raise _unusable(steps[-1], "a link leads to it, or it is no regular file")
+        return Path(steps[-1])
 
     def create(self, name: str, content: bytes) -> None:
         path = self._path(name)
@@ -155,9 +156,11 @@ class Directory:
 
     def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
         """The names below a folder; files that a crash left incomplete begin with a dot."""
-        root = self.folder / prefix
-        found = root.glob("*") if delimiter else (path for path in root.rglob("*") if path.is_file())
-        return (path.relative_to(self.folder).as_posix() for path in found)
+        if delimiter:
+            return (path.relative_to(self.folder).as_posix() for path in (self.folder / prefix).glob("*"))
+        walk, top = os.walk(self.folder / prefix), len(str(self.folder)) + 1
+        found = (os.path.join(folder, name) for folder, _, names in walk for name in names)
+        return (path[top:] for path in found if os.path.isfile(path))
 
 
 def _valid(name: str) -> str:

@@ -82,7 +82,7 @@ LINES = [
     (f'lee namespaces="git" {K}', 'the options must say namespaces="runbook-approval"'),
     (f'lee namespaces="*" {K}', 'the options must say namespaces="runbook-approval"'),
     (f'lee namespaces="runbook-approval,git" {K}', "is not an allowed option"),
-    (f'lee namespaces="runbook-approval-sandbox" {K}', "for the target google"),
+    (f'lee namespaces="runbook-approval-sandbox" {K}', "the options must say"),
     (f'lee valid-before="20270101Z" {K}', 'the options must say namespaces="runbook-approval"'),
     (f"lee {NS},{NS} {K}", "or is given twice"),
     (f"lee cert-authority,{NS} {K}", "'cert-authority' is not an allowed option"),
@@ -390,7 +390,7 @@ def test_the_sandbox_has_two_people_of_its_own(tmp_path: Path, monkeypatch: pyte
     assert signers_of(system, "sandbox") == who
     assert (demo / "avery").read_bytes() == before
     assert [p.name for p in demo.parent.iterdir()] == ["approvers"]
-    with pytest.raises(BadSettings, match="for the target google the options must say"):
+    with pytest.raises(BadSettings, match='the options must say namespaces="runbook-approval" here'):
         load_signers(demo, "google", "production", KNOWN)
     signed = sign(b"text", demo / "avery", "sandbox")
     assert who.verify("avery", b"text", signed, NOW)

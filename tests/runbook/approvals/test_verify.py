@@ -606,7 +606,7 @@ def test_demo_keys_are_never_accepted_for_google(case: Callable[..., Case], tmp_
     demo_signers(demo)
     for name in ("allowed_signers", "roles.yaml"):
         (plan.signers / name).write_text((demo / name).read_text())
-    with pytest.raises(BadSettings, match="for the target google"):
+    with pytest.raises(BadSettings, match="the options must say"):
         plan.apply()
 
 

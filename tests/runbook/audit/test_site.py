@@ -123,7 +123,7 @@ def test_a_record_has_its_answer_first_and_links(out: Path, page: Page) -> None:
     assert tops[0] < 120
     assert page.js("document.documentElement.scrollWidth") <= 390
     images = page.js(
-        "[...document.querySelectorAll('.cells img')].map((one) => [one.alt.length > 40, one.offsetWidth])"
+        "[...document.querySelectorAll('.cells .output_png img')].map((one) => [one.alt.length > 40, one.offsetWidth])"
     )
     assert len(images) >= 4
     assert all(told and wide > 500 for told, wide in images)  # legible: a chart scrolls inside its own frame

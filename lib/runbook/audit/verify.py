@@ -1,0 +1,125 @@
+"""Verifies records, and the manifests that somebody signs from time to time over the digests of all records.
+
+A record proves itself against accidents, and its changes against forgers (`faults`). That whole records were deleted,
+replaced or added is found with the newest manifest, for all records that it lists.
+
+    manifests/<number>   {"statement": …, "signature": …}; numbered without a gap, see `Manifest`
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runbook.approvals.proved import faults, faults_in
+from runbook.approvals.signed import Note, put, values_of, verified
+from runbook.approvals.signers import ATTESTER, attesters_of
+from runbook.cloud.target import target
+from runbook.config.data_file import text_of
+from runbook.config.schema import Settings
+from runbook.model.errors import Refused, RunbookError, UnknownName
+from runbook.records.plans import Id
+from runbook.records.proof import NO_END, examined
+from runbook.records.record import store_of
+from runbook.records.store import Store
+
+THREADS = 8  # a bucket answers each read after some milliseconds
+
+__all__ = ["Manifest", "Verified", "attest", "faults", "verify"]
+
+
+class Manifest(Note):
+    """The SHA-256 of each record.json; `known` are records with faults that whoever signed it has accepted."""
+
+    folder = "manifests"
+    limit = 2**24
+    number: int
+    records: dict[str, Id]
+    known: list[str]
+
+    @property
+    def place(self) -> str:
+        return f"{self.folder}/{self.number:06d}"
+
+
+@dataclass
+class Verified:
+    """What was found: the `faults` of each record, () if it is proved; `digests` of records that have an end.
+
+    `manifest` is the newest that counts, None for none; `ignored` says why others do not count.
+    """
+
+    faults: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    manifest: Manifest | None = None
+    ignored: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> dict[str, tuple[str, ...]]:
+        """Records with a fault, without those that only have no end."""
+        return {run: found for run, found in self.faults.items() if set(found) - {NO_END}}
+
+
+def verify(system: Settings, only: str = "") -> Verified:
+    """Verify one record, or all, also against the newest manifest. Raises UnknownName, NoRecord."""
+    store, files, found = store_of(system), defaultdict[str, list[str]](list), Verified()
+    for name in store.files.list(f"runs/{only}" if only else "runs"):
+        files[name.split("/")[1]].append(name)
+    found.manifest = _newest(system, store, found.ignored)
+    listed = found.manifest.records if found.manifest else {}
+    if only and not {only} & {*files, *listed}:
+        raise UnknownName(f"there is no record {only!r}", f"searched {store}/runs", next="see: ls runs, in the store.")
+    with ThreadPoolExecutor(THREADS) as pool:
+        looked = pool.map(lambda run: _looked_at(store, run, files[run], found.manifest), sorted(files))
+    for run, digest, wrong in looked:
+        found.faults[run] = wrong
+        if NO_END not in wrong:
+            found.digests[run] = digest
+    for run in {only} & listed.keys() if only else listed.keys() - files.keys():
+        found.faults.setdefault(run, ("it is gone: the manifest lists it",))
+    return found
+
+
+def _looked_at(store: Store, run: str, names: list[str], manifest: Manifest | None) -> tuple[str, str, tuple[str, ...]]:
+    """The name of a record, the digest of its record.json, and its faults."""
+    one = examined(store, run, names)
+    late = _unlike(manifest, run, one.digest, str(one.record.get("ended_at"))) if manifest else ()
+    return run, one.digest, (*faults_in(store, one), *late)
+
+
+def _unlike(manifest: Manifest, run: str, digest: str, ended: str) -> Iterator[str]:
+    if run in manifest.records and manifest.records[run] != digest:
+        yield f"it is not the record that {manifest.person} attested at {manifest.at}"
+    elif run not in manifest.records and ended < manifest.at:
+        yield "it ended before the manifest, which does not list it: it was sent late, or forged"
+
+
+def _newest(system: Settings, store: Store, ignored: list[str]) -> Manifest | None:
+    """The newest manifest whose signature counts, if there are any."""
+    if not (names := store.list(Manifest.folder)):
+        return None
+    try:
+        signers = attesters_of(system, target(system.environment))
+    except RunbookError as error:
+        ignored.append(f"no manifest counts: {error.what}: {error.observed}")
+        return None
+    if names != [f"{Manifest.folder}/{number:06d}" for number in range(1, len(names) + 1)]:
+        ignored.append("manifests are missing: their numbers have a gap")
+    return next(verified(store, signers, reversed(names), Manifest, ignored), None)
+
+
+def attest(system: Settings, who: str, key: Path, reason: str = "") -> tuple[Manifest, Verified]:
+    """Verify all records, and sign their digests. Raises Refused for new faults, unless there is a reason for them."""
+    store, here, now = store_of(system), target(system.environment), datetime.now(UTC)
+    found = verify(system)
+    known = found.manifest.known if found.manifest else []
+    if (new := sorted(found.wrong.keys() - set(known))) and not reason:
+        lines = [f"{run}: {'; '.join(found.faults[run])}" for run in new[:5]]
+        raise Refused(**text_of(__file__, "not_attested", count=len(new), said="\n".join(lines)))
+    numbers = [int(name[-6:]) for name in store.list(Manifest.folder) if re.search(r"/\d{6}$", name)]
+    values = values_of(system, here, who, ATTESTER, reason or "the records of today", now)
+    values |= {"number": max(numbers, default=0) + 1, "records": found.digests, "known": sorted(found.wrong)}
+    return put(Manifest, values, store, attesters_of(system, here), key, now), found
