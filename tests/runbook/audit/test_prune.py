@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -70,6 +71,9 @@ def test_only_what_may_go_goes_and_only_with_yes(records: dict[str, str]) -> Non
         records["ancient change"],
     ]
     assert "Kept, 1: incident" in shown.output
+    listed = CliRunner().invoke(main, ["records", "--json"])  # also of a bucket
+    assert [row["verdict"] for row in json.loads(listed.output)].count("ok") >= 3
+    assert {row["id"] for row in json.loads(listed.output)} == set(records.values())
     assert "Kept, 1: change" in shown.output
     assert left(records) == set(records)
     done = cli("--older-than", "90", "--yes")
