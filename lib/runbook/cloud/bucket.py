@@ -44,10 +44,8 @@ class RecordGuard(ReadOnlyGuard):
             name = name if asked == ONLY_NEW else ""
         elif (request.method, url.path) == ("GET", self.objects):
             name = asked.get("prefix", "")
-        elif (request.method, f"{place}/o", given) == ("DELETE", self.objects, []) and quoted == quote(
-            self.old, safe=""
-        ):
-            name = self.old
+        elif (request.method, f"{place}/o", given) == ("DELETE", self.objects, []):
+            name = self.old if quoted == quote(self.old, safe="") else ""
         elif (request.method, f"{place}/o") == ("GET", self.objects) and "/" not in quoted:
             name = unquote(quoted)
         once = len(given) == len(dict(given)) and not any("$" in key for key in dict(given))  # who knows which counts
