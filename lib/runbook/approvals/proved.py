@@ -15,6 +15,7 @@ from runbook.approvals.signers import signers_of
 from runbook.approvals.verify import check
 from runbook.cloud.target import target
 from runbook.config.load import load_settings
+from runbook.model.actions import Notify
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, RunbookError, require
 from runbook.model.strict import Part
@@ -76,7 +77,7 @@ def _require_approved(store: Store, found: Examined, rows: list[Any], outcome: d
     copied = parse(found.files.get(FILE, b""), "copy of the approvals", 2**21, Copied)
     content, terms, at = parse(canonical(copied.content), "plan", 2**20, Content), copied.terms, clock(copied.at)
     system = load_settings(content.environment)
-    begun = [row for row in rows if row["kind"] == "INTENT"]
+    begun = [r for r in rows if r["kind"] == "INTENT" and r["change"]["action"] != Notify.action]  # which tell the end
     rule, plan = system.operations.get(content.operation), plan_id(copied.content)
     require(
         (content.environment == found.record["parameters"]["environment"], "they are for another environment"),

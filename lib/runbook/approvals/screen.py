@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from runbook.approvals.proved import faults
 from runbook.approvals.stored_plan import Found
 from runbook.display.text import visible
 from runbook.model.actions import Notify
@@ -66,5 +67,6 @@ def _page_of(found: Found, incident: str) -> str:
         report, record = (json_of(store.read(f"{name}/{part}.json")) for part in ("report", "record"))
         given = record.get("parameters") if isinstance(record, dict) else None
         if is_report(report) and isinstance(given, dict) and given.get("incident") == incident:
-            return f"“{report.get('sentence')}” ({name.removeprefix('runs/')})"
+            wrong = faults(store, run := name.removeprefix("runs/"))
+            return f"“{report.get('sentence')}” ({run}" + f"; do not rely on it: {wrong[0]}" * bool(wrong) + ")"
     return "no page of it is in the record store"

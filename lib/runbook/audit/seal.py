@@ -1,21 +1,31 @@
 """Turns a notebook that was run in Jupyter and saved into a record."""
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import declared_parameters, load_notebook
 from runbook.config.request import Request
+from runbook.config.secret_scan import Scan, secrets_in
+from runbook.display.text import Row
 from runbook.model.errors import BadInput, Broken
-from runbook.records.files import digest, publish
-from runbook.records.notebook import steps
-from runbook.records.record import begin, finish, is_report, new_directory, records_directory, write_report
+from runbook.records.files import publish
+from runbook.records.journal import Journal
+from runbook.records.notebook import shown_report, steps
+from runbook.records.record import begin, finish, read_report, records_directory
+
+WHY = "run by hand in Jupyter and sealed; nobody watched it"
+_NAME, _KEYS = r"[A-Za-z][\w-]*", ("runbook", "environment")
 
 
 def seal(notebook: Path) -> Path:
-    """Turn a notebook that was run in Jupyter and saved into a record, and return the record's new folder.
+    """Turn a notebook that was run in Jupyter and saved into a record, in the folder of its run, which is returned.
+
+    The record has the journal of that run, and claims nothing that nobody watched: no verdict, exit code or commit.
 
     Raises BadInput unless the notebook is a complete run of a runbook, in order, without errors and without a record;
     NoRecord.
@@ -31,25 +41,40 @@ def seal(notebook: Path) -> Path:
     if notebook.resolve().is_relative_to(RUNBOOKS):
         raise refused("it is a committed runbook, not a run", "run a working copy: `make lab`.")
     ran = list(steps(nb["cells"]))
-    fault, report = _fault([cell for _, cell, _ in ran]), _shown_report(ran[-1][1] if ran else {})
-    if fault or report is None:
+    fault, report = _fault([cell for _, cell, _ in ran]), shown_report(cell for _, cell, _ in ran[-1:])
+    if fault or report is None or not all(re.fullmatch(_NAME, str(report.get(k, ""))) for k in _KEYS):
         raise refused(fault or "its last code cell shows no verdict from run.close()")
-    injected = nb.get("metadata", {}).get("papermill", {}).get("parameters", {})
-    given = {name: p.default for name, p in declared.items()} | injected
-    if report["environment"] != given.get("environment"):
-        raise refused(f"it ran on {report['environment']}, but its parameters now say {given.get('environment')}")
-    system, content = load_settings(report["environment"]), notebook.read_bytes()
-    for old in (notebook.parent / "record.json", *records_directory(system).glob("runs/*/record.json")):
-        if old.exists() and (old.parent == notebook.parent or digest(notebook) in old.read_text(encoding="utf-8")):
-            raise refused(f"it already has a record: {old}", "nothing; a record is written only once.")
-    folder = new_directory(system, report["runbook"])
+    given = {name: p.default for name, p in declared.items()}
+    given |= nb.get("metadata", {}).get("papermill", {}).get("parameters", {})
+    content = Scan(secrets_in(os.environ)).file(notebook.read_bytes())
+    folder, rows = _run_of(report, notebook, content, refused)
+    if given != rows[0].get("parameters"):
+        raise refused(f"it ran with {rows[0].get('parameters')}, but its parameters now say {given}")
     marker = begin(folder, Request(report["runbook"], given), "sealed")
+    marker |= {"commit": "unknown", "params_commit": "unknown", "digests": {}, "differ": [], "versions": {}}
     publish(folder / f"{report['runbook']}.ipynb", content)
-    write_report(folder, report | {"folder": str(folder), "attested": False})
     ids = [{"id": cell.get("id", str(n)), "step": title, "count": cell["execution_count"]} for n, cell, title in ran]
-    ended = {"exit": report["exit"], "cells": [{**row, "status": "completed"} for row in ids]}
-    finish(folder, marker, status="finished", why="run by hand in Jupyter; unsupervised", **ended)
+    why, cells = (
+        "run by hand in Jupyter and sealed; nobody watched it",
+        [{**row, "status": "not watched"} for row in ids],
+    )
+    finish(folder, marker | {"started_at": rows[0]["time"]}, status="sealed", why=why, exit=None, cells=cells)
     return folder
+
+
+def _run_of(report: Row, notebook: Path, content: bytes, refused: Callable[..., BadInput]) -> tuple[Path, list[Row]]:
+    """The folder and the journal of the run that wrote this report. Raises what `refused` makes if there is none."""
+    runs, sealed = records_directory(load_settings(report["environment"])) / "runs", sha256(content).hexdigest()
+    for old in (notebook.parent / "record.json", *runs.glob("*/record.json")):
+        if old.exists() and (old.parent == notebook.parent or sealed in old.read_text(encoding="utf-8")):
+            raise refused(f"it already has a record: {old}", "nothing; a record is written only once.")
+    for folder in sorted(path.parent for path in runs.glob("*/journal.jsonl")):
+        own = {"folder": str(folder), "attested": False}
+        if not (folder / "record.json").exists() and read_report(folder) == report | own:
+            rows = Journal(folder).read()
+            if rows and rows[0]["kind"] == "START":
+                return folder, rows
+    raise refused(f"no run in {runs} has this report and a journal", "seal it with the records of its run.")
 
 
 def _fault(cells: Sequence[Mapping[str, Any]]) -> str:
@@ -61,13 +86,3 @@ def _fault(cells: Sequence[Mapping[str, Any]]) -> str:
     if failed:
         return f"a cell failed: {failed[0]}"
     return "" if counts == sorted(set(counts)) else f"its cells did not run in order: {counts}"
-
-
-def _shown_report(cell: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The report that a cell shows; None if it lacks what a record needs."""
-    from runbook.model.report import MIME
-
-    data = next((o["data"][MIME] for o in cell.get("outputs", []) if MIME in o.get("data", {})), None)
-    keys = ("runbook", "environment")
-    good = is_report(data) and all(re.fullmatch(r"[A-Za-z][\w-]*", str(data.get(key, ""))) for key in keys)
-    return data if good else None

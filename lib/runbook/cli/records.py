@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from runbook.cli.output import print_findings, require_new, table_text, wrapped
-from runbook.cli.signing import SYSTEM, confirm, no_secret, signs
-from runbook.config.data_file import table
+from runbook.cli.proof import attest, verify
+from runbook.cli.signing import SYSTEM
 from runbook.display.text import visible
-from runbook.model.errors import BadInput, Exit, Refused
+from runbook.model.errors import Refused
 
 _RECORD = click.argument("record")
 _WORDS = {"runbook": "runbook", "verdict": "verdict", "cause": "causes", "incident": "incident", "person": "person"}
@@ -21,7 +21,7 @@ _WORDS["text"] = "any field"
 _SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this {name}.") for name in _WORDS]
 
 
-@click.group(invoke_without_command=True, params=_SEARCH)
+@click.group(invoke_without_command=True, params=_SEARCH, commands=[verify, attest])
 @SYSTEM
 @click.option("--since", default="", help="From this time on: 7d, 12h, or 2026-03-10T09:00 in the team's time.")
 @click.option("--until", default="", help="Before this time.")
@@ -168,49 +168,3 @@ def push(system: Any) -> None:
     if any(reasons):
         raise Refused("not all records were sent", next="fix what is reported, then push again.")
     click.echo("Every record of this machine is in the record store.")
-
-
-@records.command()
-@click.argument("record", default="")
-@click.option("--all", "everything", is_flag=True, help="Verify every record of the store.")
-@SYSTEM
-def verify(record: str, everything: bool, system: Any) -> None:
-    """Verify a record, or all: their digests, the approvals that they used, and the newest signed manifest.
-
-    Exits with 3 if something is wrong, and with 4 if a record has no end.
-    """
-    from runbook.audit.verify import verify
-
-    if bool(record) == everything:
-        raise BadInput("give a record, or --all", next="see: runbook records verify --help.")
-    found = verify(system, record)
-    rows = [{"record": run, "": fault} for run, lines in sorted(found.faults.items()) for fault in lines]
-    click.echo(table_text(rows) or f"Proved: {record or f'{len(found.faults)} records'}.")
-    click.echo("\n".join([*(f"Ignored: {line}" for line in found.ignored), *_manifest(found)]))
-    sys.exit(Exit.ALERT if found.wrong else Exit.UNKNOWN if rows else Exit.OK)
-
-
-def _manifest(found: Any) -> list[str]:
-    """What the newest manifest proves, and what nothing here can prove."""
-    if found.manifest is None:
-        return [table(__file__, "texts.yaml")["no_manifest"]]
-    later = len(found.faults.keys() - found.manifest.records.keys())
-    given = {"number": found.manifest.number, "person": found.manifest.person, "at": found.manifest.at, "later": later}
-    return [table(__file__, "texts.yaml")["manifest"].format(**given)]
-
-
-@records.command()
-@SYSTEM
-@click.option("--reason", default="", callback=no_secret, help="Why records are gone or wrong; it is signed, too.")
-@signs
-def attest(system: Any, reason: str, yes: bool, who: str | None, key: Path | None) -> None:
-    """Sign a manifest of the digests of all records, so that whoever deletes or replaces one is found."""
-    from runbook.approvals.signed import identity
-    from runbook.audit import verify
-    from runbook.cloud.target import target
-
-    who, key = identity(system, target(system.environment), "security", who, key)
-    confirm(yes, f"Sign the records of {system.environment} as {who}?")
-    signed, found = verify.attest(system, who, key, reason)
-    counted = f"{len(signed.records)} records; {len(found.faults) - len(signed.records)} have no end"
-    click.echo(f"Manifest {signed.number}, signed by {who}: {counted}, {len(signed.known)} are known to be wrong.")

@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
+from runbook.approvals.proved import faults
 from runbook.cloud.client import Cloud
 from runbook.config.load import load_settings
 from runbook.config.request import Request
@@ -19,6 +20,7 @@ from runbook.records.journal import rows_of
 from runbook.records.record import is_report, store_of
 from runbook.records.store import Store
 
+VERIFY = "runbook records verify {}"
 NEWEST = 200  # number of a runbook's staging records that are read
 
 # Parameters that may differ in staging: where and why, and the path of the source, because its digest counts.
@@ -61,7 +63,11 @@ def rehearsal(cloud: Cloud, moment: Moment, asked: Request) -> Read:
 
     def see() -> Answer:
         found = [name for name in store.children("runs") if f"-{asked.runbook}-" in name][: -NEWEST - 1 : -1]
-        return Answer([row for name in found if (row := _applied(store, name, _same(asked.values)))])
+        rows = [row for name in found if (row := _applied(store, name, _same(asked.values)))]
+        wrong = {row.record: faults(store, row.record) for row in rows}
+        good = [row for row in rows if not wrong[row.record]]
+        gaps = [Gap(run, f"it does not verify: {said[0]}", VERIFY.format(run)) for run, said in wrong.items() if said]
+        return Answer(good, gaps=() if good else tuple(gaps))
 
     return Read("tried in staging", f"ls -d runs/*-{asked.runbook}-*  # in the record store", see)
 

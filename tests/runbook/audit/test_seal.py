@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
+from runbook.approvals.proved import faults
 from runbook.audit.seal import seal
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.request import Request
 from runbook.model.errors import BadInput, UnknownName
 from runbook.model.report import MIME
 from runbook.records.files import digest
-from runbook.records.record import begin, new_directory
+from runbook.records.journal import Journal
+from runbook.records.proof import examined
+from runbook.records.record import begin, new_directory, write_report
+from runbook.records.store import Store
 
 REQUEST = Request("daily_check", {"environment": "sandbox", "world": ""})
 RUNBOOK = RUNBOOKS / "daily_check.ipynb"
@@ -34,19 +38,74 @@ def saved(tmp_path: Path) -> Path:
     return Path(shutil.copy(RUNBOOK, tmp_path / "saved.ipynb"))
 
 
-def test_a_saved_notebook_becomes_a_record(records: Path, saved: Path) -> None:
-    folder = seal(saved)
-    assert folder.parent == records
-    assert sorted(p.name for p in folder.iterdir()) == ["daily_check.ipynb", "record.json", "report.json"]
+GIVEN = {"environment": "sandbox", "world": "", "as_of": "", "incident": ""}
+
+
+def ran(saved: Path, **given: str) -> Path:
+    """The folder that a session in Jupyter has left for this notebook: a journal and a report."""
+    folder = new_directory(load_settings("sandbox"), "daily_check")
+    Journal(folder).write("START", runbook="daily_check", parameters=GIVEN | given)
+    write_report(folder, shown(json.loads(saved.read_text())) | {"folder": str(folder), "attested": False})
+    return folder
+
+
+def test_a_saved_notebook_becomes_the_record_of_its_run(records: Path, saved: Path) -> None:
+    folder = ran(saved)
+    assert seal(saved) == folder
+    names = ["daily_check.ipynb", "journal.jsonl", "report.json"]
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*names, "record.json"])
     assert (folder / "daily_check.ipynb").read_bytes() == saved.read_bytes()
     kept, report = (json.loads((folder / name).read_text()) for name in ("record.json", "report.json"))
-    assert (kept["how"], kept["status"], kept["verdict"], kept["exit"]) == ("sealed", "finished", "ok", 0)
-    assert kept["parameters"] == {"environment": "sandbox", "world": "", "as_of": "", "incident": ""}
-    assert {c["status"] for c in kept["cells"]} == {"completed"}
+    assert kept["parameters"] == GIVEN
     assert [c["count"] for c in kept["cells"]] == [*range(1, len(kept["cells"]) + 1)]
     assert kept["cells"][-1]["step"] == "Verdict"
-    assert kept["sha256"] == {n: digest(folder / n) for n in ("daily_check.ipynb", "report.json")}
+    assert kept["started_at"] == Journal(folder).read()[0]["time"]
+    assert kept["sha256"] == {n: digest(folder / n) for n in names}
     assert (report["attested"], report["folder"], report["verdict"]) == (False, str(folder), "ok")
+    assert examined(Store(records.parent), folder.name).faults == ()
+
+
+def test_a_sealed_record_claims_nothing_that_nobody_watched(records: Path, saved: Path) -> None:
+    """Not even if the notebook says that it was applied (T10)."""
+    notebook = json.loads(saved.read_text())
+    shown(notebook)["outcome"] = {"result": "applied", "approvals": [{"approver": "avery", "role": "manager"}]}
+    saved.write_text(json.dumps(notebook))
+    ran(saved)
+    folder = seal(saved)
+    kept = json.loads((folder / "record.json").read_text())
+    assert (kept["how"], kept["status"], kept["verdict"], kept["exit"]) == ("sealed", "sealed", None, None)
+    assert {kept["commit"], kept["params_commit"]} == {"unknown"}
+    assert (kept["digests"], kept["versions"]) == ({}, {})
+    assert {c["status"] for c in kept["cells"]} == {"not watched"}
+    [said] = faults(Store(records.parent), folder.name)
+    assert said.startswith("its changes are not proved to be approved")
+
+
+@pytest.mark.parametrize("left", ["nothing", "no journal", "another report", "no start"])
+def test_a_notebook_without_its_run_cannot_be_sealed(records: Path, saved: Path, left: str) -> None:
+    if left != "nothing":
+        folder = ran(saved)
+        if left == "another report":
+            write_report(folder, {**json.loads((folder / "report.json").read_text()), "verdict": "warn"})
+        else:
+            (folder / "journal.jsonl").write_bytes(b"")
+        if left == "no journal":
+            (folder / "journal.jsonl").unlink()
+    with pytest.raises(BadInput) as raised:
+        seal(saved)
+    assert "has this report and a journal" in raised.value.observed
+    assert not [*records.glob("*/record.json")]
+
+
+def test_a_secret_in_a_saved_notebook_is_not_sealed(records: Path, saved: Path) -> None:
+    notebook = json.loads(saved.read_text())
+    secret = "ghp_" + "a1B2" * 9
+    code(notebook, 3)["outputs"].append({"output_type": "stream", "name": "stdout", "text": [f"token {secret}"]})
+    saved.write_text(json.dumps(notebook))
+    ran(saved)
+    kept = (seal(saved) / "daily_check.ipynb").read_text()
+    assert secret not in kept
+    assert "(redacted: GitHub" in kept
 
 
 def code(nb: dict[str, Any], number: int) -> dict[str, Any]:
@@ -83,7 +142,7 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a report of text": (lambda nb: code(nb, -1)["outputs"][0]["data"].update({MIME: "ok"}), "shows no verdict"),
     "parameters were changed after": (
         lambda nb: code(nb, 1).update(source='environment: str = "production"'),
-        "it ran on sandbox, but its parameters now say production",
+        "but its parameters now say",
     ),
     "no parameters": (lambda nb: code(nb, 1)["metadata"].clear(), "0 cells are tagged `parameters`"),
     "nothing to run": (lambda nb: [c.update(source="") for c in nb["cells"]], "shows no verdict"),
@@ -95,6 +154,8 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 def test_what_cannot_be_sealed(records: Path, saved: Path, spoil: str) -> None:
     change, said = SPOILS[spoil]
     notebook = json.loads(saved.read_text())
+    if spoil.startswith("parameters"):
+        ran(saved)
     change(notebook)
     saved.write_text(json.dumps(notebook))
     with pytest.raises(BadInput) as raised:
@@ -103,7 +164,7 @@ def test_what_cannot_be_sealed(records: Path, saved: Path, spoil: str) -> None:
     assert said in raised.value.observed
     assert raised.value.effect == "No record was made."
     assert raised.value.next
-    assert not records.exists()
+    assert not [*records.glob("*/record.json")]
 
 
 @pytest.mark.parametrize("content", ["", "# notes", '{"cells": []}', "[]"])
@@ -132,6 +193,7 @@ def test_an_environment_that_is_gone(records: Path, saved: Path) -> None:
 
 
 def test_a_record_is_made_once(records: Path, saved: Path) -> None:
+    ran(saved)
     folder = seal(saved)
     before = {p: p.read_bytes() for p in folder.iterdir()}
     for again in (saved, folder / "daily_check.ipynb"):
@@ -156,5 +218,6 @@ def test_what_plain_papermill_injected_counts(records: Path, saved: Path) -> Non
     notebook = json.loads(saved.read_text())
     notebook["metadata"]["papermill"] = {"parameters": {"world": "many_errors"}}
     saved.write_text(json.dumps(notebook))
+    ran(saved, world="many_errors")
     kept = json.loads((seal(saved) / "record.json").read_text())
     assert kept["parameters"]["world"] == "many_errors"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 import yaml
@@ -57,6 +58,8 @@ def test_what_was_not_tried_in_staging_is_not_applied(
     staging.approve(planned.id)
     tried = staging.go(name, planned.id, environment="staging", reason="a trial", **given)
     assert tried.outcome.result == "applied", tried.outcome.said
+    assert gate(live.run(name, environment="live", **given)) == [("unknown", ANY)]  # it has no record yet
+    staging.record(tried)
 
     again = live.plan(name, environment="live", **given)
     [(verdict, value)] = gate(again)
@@ -77,11 +80,30 @@ def test_only_the_very_code_counts(places: tuple[Place, Place], monkeypatch: pyt
     code = {"source": str(sample())}
     first = staging.plan("deploy", environment="staging", **code)
     staging.approve(first.id)
-    assert staging.go("deploy", first.id, environment="staging", **code).outcome.result == "applied"
+    tried = staging.go("deploy", first.id, environment="staging", **code)
+    assert tried.outcome.result == "applied"
+    staging.record(tried)
     assert [verdict for verdict, _ in gate(live.run("deploy", environment="live", **code))] == ["ok"]
     found = source_code.inspect_source(sample())
     monkeypatch.setattr(source_code, "inspect_source", lambda _: found.__class__(**{**vars(found), "digest": "f" * 40}))
     assert gate(live.run("deploy", environment="live", **code)) == [("alert", "not yet")]
+
+
+def test_a_changed_record_is_no_evidence(places: tuple[Place, Place]) -> None:
+    live, staging = places
+    given = {"memory": "1Gi"}
+    first = staging.plan("deploy", environment="staging", **given)
+    staging.approve(first.id)
+    tried = staging.go("deploy", first.id, environment="staging", **given)
+    staging.record(tried)
+    assert [verdict for verdict, _ in gate(live.run("deploy", environment="live", **given))] == ["ok"]
+    report = tried.folder / "report.json"
+    report.write_bytes(report.read_bytes() + b" ")
+    result = live.run("deploy", environment="live", **given)
+    assert [verdict for verdict, _ in gate(result)] == ["unknown"]
+    [gap] = [gap for fact in result.names["run"].facts for gap in fact.gaps]
+    assert gap.why == "it does not verify: report.json was changed"
+    assert gap.next == f"runbook records verify {tried.folder.name}"
 
 
 @pytest.mark.usefixtures("places")

@@ -1,0 +1,58 @@
+"""`runbook records verify` and `attest`: whether records are as they were written, and a signature for all of them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runbook.cli.output import table_text
+from runbook.cli.signing import SYSTEM, confirm, no_secret, signs
+from runbook.config.data_file import table
+from runbook.model.errors import BadInput, Exit
+
+
+@click.command()
+@click.argument("record", default="")
+@click.option("--all", "everything", is_flag=True, help="Verify every record of the store.")
+@SYSTEM
+def verify(record: str, everything: bool, system: Any) -> None:
+    """Verify a record, or all: their digests, the approvals that they used, and the newest signed manifest.
+
+    Exits with 3 if something is wrong, and with 4 if a record has no end.
+    """
+    from runbook.audit.verify import verify
+
+    if bool(record) == everything:
+        raise BadInput("give a record, or --all", next="see: runbook records verify --help.")
+    found = verify(system, record)
+    rows = [{"record": run, "": fault} for run, lines in sorted(found.faults.items()) for fault in lines]
+    click.echo(table_text(rows) or f"Proved: {record or f'{len(found.faults)} records'}.")
+    click.echo("\n".join([*(f"Ignored: {line}" for line in found.ignored), *_manifest(found)]))
+    sys.exit(Exit.ALERT if found.wrong else Exit.UNKNOWN if rows else Exit.OK)
+
+
+def _manifest(found: Any) -> list[str]:
+    """What the newest manifest proves, and what nothing here can prove."""
+    if found.manifest is None:
+        return [table(__file__, "texts.yaml")["no_manifest"]]
+    later = len(found.faults.keys() - found.manifest.records.keys())
+    given = {"number": found.manifest.number, "person": found.manifest.person, "at": found.manifest.at, "later": later}
+    return [table(__file__, "texts.yaml")["manifest"].format(**given)]
+
+
+@click.command()
+@SYSTEM
+@click.option("--reason", default="", callback=no_secret, help="Why records are gone or wrong; it is signed, too.")
+@signs
+def attest(system: Any, reason: str, yes: bool, who: str | None, key: Path | None) -> None:
+    """Sign a manifest of the digests of all records, so that whoever deletes or replaces one is found."""
+    from runbook.approvals.signed import identity
+    from runbook.audit import verify
+    from runbook.cloud.target import target
+
+    who, key = identity(system, target(system.environment), "security", who, key)
+    confirm(yes, f"Sign the records of {system.environment} as {who}?")
+    signed, found = verify.attest(system, who, key, reason)
+    counted = f"{len(signed.records)} records; {len(found.faults) - len(signed.records)} have no end"
+    click.echo(f"Manifest {signed.number}, signed by {who}: {counted}, {len(signed.known)} are known to be wrong.")
