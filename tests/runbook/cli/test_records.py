@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from runbook.cli.main import main
-from runbook.config.load import load_settings
+from runbook.config.load import ROOT, load_settings
 from runbook.records.record import store_of
 from tests.runbook.audit.made import NOW, made, many, rewritten
 
@@ -85,3 +85,16 @@ def test_a_site_and_an_export_are_written_where_they_are_asked_for(cli: Cli, tmp
     assert name in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert f"{name}.zip" in cli(f"export {name}")
     assert "exists already" in cli(f"export {name}", code=2)
+
+
+def test_the_commands_in_the_readme_work(cli: Cli) -> None:
+    """Each line below "Found again", with the records of this store in place of those that it names."""
+    good, bad = made(NOW - timedelta(days=2), "p1_response", ("cause",), incident="INC-7"), made(NOW, wrong=("errors",))
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Found again\n")[2].partition("\n##")[0]
+    lines = [line.partition("#")[0].split() for line in section.splitlines() if line.startswith("    runbook records")]
+    assert len(lines) == 9
+    for _, _, *words in lines:
+        line = " ".join(words).replace("0d829065", good[-8:]).replace("3f035846", bad[-8:]).replace("'acme-*'", "san*")
+        said = cli(line)
+        assert said.strip(), line
+        assert "memory limit" in said or "--cause" not in line
