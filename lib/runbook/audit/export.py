@@ -41,9 +41,8 @@ def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
     files["verify.py"] = (TEMPLATES / "verify.py.txt").read_bytes()
     names = [run.name for run in runs]
     files["README.txt"] = page("export.txt.j2", "", what=what, names=names, system=system, store=store).encode()
-    files["SHA256SUMS"] = "".join(
-        f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
-    ).encode()
+    sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    files["SHA256SUMS"] = sums.encode()
     whole = io.BytesIO()
     with ZipFile(whole, "w", ZIP_DEFLATED) as archive:
         for name, content in files.items():

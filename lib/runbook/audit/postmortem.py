@@ -2,11 +2,12 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from pathlib import Path
 
-from runbook.audit.index import Run, listed, mapping, names_in, plain, read_run, row_of
+from runbook.audit.index import Run, listed, mapping, names_in, plain, read_run, row_of, time_in
 from runbook.audit.pages import page
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
@@ -90,11 +91,10 @@ def _times(system: Settings, runs: list[Run]) -> Row:
     """
     checks, symptoms = list[tuple[datetime, bool]](), list[datetime]()
     for run in (one for one in runs if one.runbook in CHECKING):
-        checks.append((_clock(run), run.verdict in ("alert", "unknown")))
+        at, bad = _time(run.report.get("at"), UTC, time_in(run.name)), run.verdict in ("alert", "unknown")
         told = re.search(r" since (\d{4}-\d\d-\d\d \d\d:\d\d) ", " ".join(map(str, listed(run.report.get("answer")))))
-        symptoms += (
-            [datetime.fromisoformat(told[1]).replace(tzinfo=system.zone)] if told else [checks[-1][0]] * checks[-1][1]
-        )
+        symptoms += [_time(told[1], system.zone, at)] if told else [at] * bad
+        checks.append((at, bad))
     first, last = min(symptoms, default=None), max((at for at, bad in checks if bad), default=None)
     over = min((at for at, bad in checks if last and not bad and at >= last), default=None)
     minutes = int((over - first).total_seconds() // 60) if first and over else 0
@@ -103,9 +103,9 @@ def _times(system: Settings, runs: list[Run]) -> Row:
     return dict(zip(("symptom", "over", "lasted"), (*shown, lasted), strict=True))
 
 
-def _clock(run: Run) -> datetime:
-    """The moment that a run examined, as its report says."""
-    try:
-        return datetime.fromisoformat(run.report["at"]).astimezone(UTC)
-    except (LookupError, ValueError, TypeError, OverflowError):
-        return datetime.max.replace(tzinfo=UTC)
+def _time(text: object, zone: tzinfo, otherwise: datetime) -> datetime:
+    """A time that a report says, in this zone if it names none; `otherwise` for what is no time of today's systems."""
+    with suppress(ValueError):
+        at = datetime.fromisoformat(str(text))
+        return (at if at.tzinfo else at.replace(tzinfo=zone)) if 2000 <= at.year < 3000 else otherwise
+    return otherwise

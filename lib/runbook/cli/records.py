@@ -68,9 +68,7 @@ def show(record: str, system: Any) -> None:
     from runbook.audit.index import listed
 
     run, row = _found(record, system)
-    click.echo(
-        f"{row['runbook']}, {row['environment']}, began {row['at'][:16]} UTC, by {row['person'] or 'nobody known'}"
-    )
+    click.echo(f"{row['runbook']}, {row['environment']}, {row['at'][:16]} UTC, {row['person']}")
     for fault in run.faults:
         click.secho(f"Does not verify: {visible(fault)}", fg="red", bold=True)
     lines = "\n".join(map(wrapped, row["answer"] if run.report.get("answer") else ()))
@@ -146,9 +144,8 @@ def prune(system: Any, days: int, yes: bool) -> None:
     from runbook.audit.prune import old_records, remove
 
     old, kept = old_records(system, days)
-    click.echo(
-        "\n".join([*old, f"{len(old)} records may be deleted.", *(f"Kept, {n}: {why}" for why, n in kept.items())])
-    )
+    lines = (f"Kept, {count}: {why}" for why, count in kept.items())
+    click.echo("\n".join([*old, f"{len(old)} records may be deleted.", *lines]))
     if old and yes:
         remove(system, old)
     done = f"Deleted: {len(old)}. Next: runbook records attest --reason …, so that verify knows that they are gone."

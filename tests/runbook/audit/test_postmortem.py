@@ -12,7 +12,8 @@ from unittest.mock import patch
 import pytest
 
 from runbook.approvals.stored_plan import find
-from runbook.audit.postmortem import draft, runs_of
+from runbook.audit.index import Run
+from runbook.audit.postmortem import draft, incident_page, runs_of
 from runbook.config.load import load_settings
 from runbook.model.errors import UnknownName
 from tests.runbook.audit.made import NOW, changed
@@ -191,3 +192,27 @@ def test_words_of_a_record_are_words(place: Place) -> None:
     assert len(timeline) == 2
     assert [len(re.findall(r"(?<!\\)\|", line)) for line in timeline] == [6, 6]
     assert "](" not in text.replace("\\](", "")
+
+
+HOSTILE: list[Any] = [
+    None,
+    7,
+    "x",
+    [7],
+    {"changes": 7},
+    {"changes": [7, {}], "approvals": [7, {}]},
+    "9999-12-31T23:59:59",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=str)
+def test_a_record_of_any_form_stops_no_draft(value: Any) -> None:
+    """Somebody may forge a record that proves itself: its words are shown, or left out (T13)."""
+    report = dict.fromkeys(("at", "answer", "outcome", "findings", "project", "headline", "next"), value)
+    report |= {"verdict": "alert", "exit": 3}
+    forms = [report, report | {"answer": ["x since 2026-99-99 99:99 y"], "at": "0001-01-01T00:00:00+00:00"}]
+    kinds = ("APPLY", "INTENT", "CONFIRM", "START")
+    rows = [{"kind": kind, "time": "2026", "change": value, "approvals": value, "plan": value} for kind in kinds]
+    record = {"person": value, "parameters": value, "versions": value}
+    runs = [Run(f"20260311T13300{n}Z-p1_response-0000", record, form, rows, (), {}) for n, form in enumerate(forms)]
+    assert "Not recovered" in incident_page(load_settings("sandbox"), "INC-7", runs)

@@ -191,7 +191,7 @@ function draw() {
   const found = ROWS.filter(matches);
   $("overview").classList.toggle("hide", asked.length > 0);
   $("count").textContent = asked.length ? `${found.length} of ${ROWS.length} records` : `${ROWS.length} records, the newest first`;
-  $("rows").replaceChildren(...found.slice(0, shown).map((row) => el("a", { class: "row", role: "listitem", href: `records/${row.id}.html` },
+  $("rows").replaceChildren(...found.slice(0, shown).map((row) => el("a", { class: "row", href: `records/${row.id}.html` },
     el("span", { class: "soft" }, when(row)), badge(row.verdict), el("span", {}, row.runbook),
     el("span", { class: "what" }, [row.incident, row.causes.join("; ") || (bad(row) && row.answer[0]) || row.headline].filter(Boolean).join(" · "),
       el("span", { class: "soft" }, ` ${row.environment} ${row.person}`)))));
