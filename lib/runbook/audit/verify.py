@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runbook.approvals.proved import faults, faults_in
@@ -21,11 +21,12 @@ from runbook.cloud.target import target
 from runbook.config.data_file import text_of
 from runbook.config.schema import Settings
 from runbook.model.errors import Refused, RunbookError, UnknownName
-from runbook.records.plans import Id
+from runbook.records.plans import Id, clock, utc_text
 from runbook.records.proof import NO_END, examined
 from runbook.records.record import store_of
 from runbook.records.store import Store
 
+LATE = timedelta(hours=1)  # in which a record may still be on its way
 THREADS = 8  # a bucket answers each read after some milliseconds
 
 __all__ = ["Manifest", "Verified", "attest", "faults", "verify"]
@@ -93,8 +94,8 @@ def _looked_at(store: Store, run: str, names: list[str], manifest: Manifest | No
 def _unlike(manifest: Manifest, run: str, digest: str, ended: str) -> Iterator[str]:
     if run in manifest.records and manifest.records[run] != digest:
         yield f"it is not the record that {manifest.person} attested at {manifest.at}"
-    elif run not in manifest.records and ended < manifest.at:
-        yield "it ended before the manifest, which does not list it: it was sent late, or forged"
+    elif run not in manifest.records and ended < utc_text(clock(manifest.at) - LATE):
+        yield "it ended long before the manifest, which does not list it: it was sent late, or forged"
 
 
 def _newest(system: Settings, store: Store, ignored: list[str]) -> Manifest | None:
