@@ -3,13 +3,14 @@ PYTHON ?= python3
 RUNBOOK ?= daily_check
 ENV ?= sandbox
 WORLD ?=
+INCIDENT ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run list test test-full test-machines test-airflow lint fix lab bench clean
+.PHONY: help run list test test-full test-machines test-airflow test-lab lint fix lab picture bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,8 +43,14 @@ fix: .venv/.dev  ## format, and execute the notebooks again in the sandbox
 	$(BIN)/ruff format --quiet
 	$(BIN)/python -m tests.golden
 
-lab: .venv/.lab  ## JupyterLab on working copies of the notebooks
-	@$(BIN)/runbook lab --env $(ENV)
+lab: .venv/.lab  ## a runbook in JupyterLab: make lab RUNBOOK=p1_response WORLD=p1_timeout INCIDENT=INC-7
+	@$(BIN)/runbook lab $(RUNBOOK) --env $(ENV) $(if $(WORLD),--world $(WORLD)) $(if $(INCIDENT),--incident $(INCIDENT))
+
+picture: .venv/.dev  ## make the two pictures of the README again (needs Chromium)
+	$(BIN)/python -m tests.picture
+
+test-lab: .venv/.lab .venv/.dev  ## run all cells of a runbook in JupyterLab, in a real browser (needs Chromium)
+	$(PYTEST) -m full tests/test_lab.py
 
 bench: .venv/.dev  ## time the daily check against the guide's health script (needs gcloud and bq)
 	$(BIN)/python -P tests/bench.py

@@ -5,16 +5,14 @@ who has not reported.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from runbook.audit.index import names_in, read_run, time_in
 from runbook.config.load import load_settings
-from runbook.model.errors import NoRecord, RunbookError
+from runbook.model.errors import RunbookError
 from runbook.model.report import findings_of
-from runbook.records.files import json_of
-from runbook.records.record import is_report, store_of
+from runbook.records.record import store_of
 from runbook.records.store import Store
 
 EARLIER = 50  # records that are looked through for the one before
@@ -42,12 +40,12 @@ def reported(environment: str, runbook: str, since: datetime, by: datetime | Non
     try:
         system = load_settings(environment)
         store, start = store_of(system), _due(datetime.now(system.zone), by) if by else since
-        names = sorted((n for n in store.children("runs") if f"-{runbook}-" in n), reverse=True)
+        names = [name for name in names_in(store) if f"-{runbook}-" in name]
         for name in names[:EARLIER]:
-            at, said, report = _read(store, name, runbook, environment)
-            if at >= start:
+            said, report = _read(store, name, runbook, environment)
+            if time_in(name) >= start:
                 newest = newest or (report and (name, report))
-                left = f"{name[5:]}: {said}" if left == "no run" else left
+                left = f"{name}: {said}" if left == "no run" else left
             elif report:
                 before = report
                 break
@@ -59,7 +57,7 @@ def reported(environment: str, runbook: str, since: datetime, by: datetime | Non
     bad, known = _bad(report), _bad(report if before is None else before)
     causes = sorted(_bad(report, ("alert", "unknown")))
     said = str(report.get("sentence"))
-    return Reported(environment, report["verdict"], said, name[5:], sorted(bad - known), sorted(known - bad), causes)
+    return Reported(environment, report["verdict"], said, name, sorted(bad - known), sorted(known - bad), causes)
 
 
 def _due(now: datetime, by: datetime) -> datetime:
@@ -68,27 +66,17 @@ def _due(now: datetime, by: datetime) -> datetime:
     return day if now.time() >= by.time() else day - timedelta(days=1)
 
 
-def _read(store: Store, name: str, runbook: str, environment: str) -> tuple[datetime, str, dict[str, Any] | None]:
-    """When a run began, and its report; without one, why it does not count. Its record decides."""
-    at = datetime.min.replace(tzinfo=UTC)
-    with suppress(ValueError):
-        at = datetime.strptime(name[5:21], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    try:
-        content, record = store.read(f"{name}/report.json") or b"", json_of(store.read(f"{name}/record.json"))
-    except NoRecord as error:  # a link, say
-        return at, f"{error.what}: {error.observed}", None
-    report = json_of(content)
-    if not isinstance(record, dict):
-        return at, "it has no record of its end", None
-    given, sums = (part if isinstance(part := record.get(key), dict) else {} for key in ("parameters", "sha256"))
+def _read(store: Store, name: str, runbook: str, environment: str) -> tuple[str, dict[str, Any] | None]:
+    """The report of a run; without one, why it does not count: a record that does not verify says nothing."""
+    run = read_run(store, name)
     rules = {
-        str(record.get("why")): record.get("status") == "finished",
-        "its record is of another run": (record.get("runbook"), given.get("environment")) == (runbook, environment),
-        "it shows the past": not given.get("as_of"),
-        "its report was changed later": sums.get("report.json") == sha256(content).hexdigest() and is_report(report),
+        "; ".join(run.faults): not run.faults,
+        str(run.record.get("why")): run.ended,
+        "its record is of another run": (run.runbook, run.given.get("environment")) == (runbook, environment),
+        "it shows the past": not run.given.get("as_of"),
     }
     said = next((why for why, met in rules.items() if not met), "")
-    return at, said, None if said else report
+    return said, None if said else run.report
 
 
 def _bad(report: Mapping[str, Any], verdicts: Sequence[str] = ("alert", "unknown", "warn")) -> set[str]:

@@ -1,118 +1,111 @@
-"""The post-mortem draft of an incident. It contains only what the records of its runs contain."""
+"""The post-mortem draft of an incident. It contains only what the records of its runs, and its notes, contain."""
 
 import re
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from html import escape
+from datetime import UTC, datetime, tzinfo
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
 
+from runbook.audit.index import Run, listed, mapping, names_in, plain, read_run, row_of, time_in
+from runbook.audit.pages import page
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.display.text import Row
-from runbook.model.errors import Broken, UnknownName
+from runbook.model.errors import UnknownName
 from runbook.records.files import json_of, probe, publish
-from runbook.records.journal import rows_of
 from runbook.records.notes import notes_of
-from runbook.records.record import is_report, records_directory, store_of
+from runbook.records.record import records_directory, store_of
+from runbook.records.store import Store
 
-FINDING = {"check", "subject", "value", "verdict"}
-NO_CHANGE = "the records of this incident contain no change"
-
-
-class IncidentRun(NamedTuple):
-    """One run with the parameter `incident`: its name, journal rows, report and record."""
-
-    name: str
-    rows: list[Row]
-    report: Row
-    record: Row
-
-    @property
-    def at(self) -> str:
-        """When it started, in UTC."""
-        return str(self.record.get("started_at") or self.rows[0]["time"])
+CHECKING = ("p1_response", "daily_check")  # the runbooks whose verdict says whether it is over
+MARK = "<!-- draft {} -->\n"  # the last line of a draft: a digest of what stands above it
 
 
-def runs_of(system: Settings, incident: str) -> list[IncidentRun]:
+def runs_of(system: Settings, incident: str) -> list[Run]:
     """The runs of an incident, oldest first. Raises UnknownName if there are none."""
-    found, store = [], store_of(system)
-    for place in store.children("runs"):
-        report, *markers = (json_of(store.content(f"{place}/{name}.json")) for name in ("report", "record", "begin"))
-        marker = next((one for one in markers if isinstance(one, dict)), {})  # a lost machine has left only its begin
-        rows = [{"kind": "START", "time": str(marker.get("started_at")), **marker}]
-        with suppress(Broken):  # what cannot be read is no row; the run is listed by its marker
-            rows = rows_of(store.content(f"{place}/journal.jsonl"), f"{store}/{place}") or rows
-        given = rows[0].get("parameters")
-        if isinstance(given, dict) and given.get("incident") == checked_incident(incident):
-            found.append(IncidentRun(Path(place).name, rows, report if is_report(report) else {}, marker))
+    name, store = checked_incident(incident), store_of(system)
+    with ThreadPoolExecutor(8) as pool:
+        names = names_in(store)[::-1]
+        belong = pool.map(lambda one: _incident_of(store, one) == name, names)
+        found = [read_run(store, one) for one, belongs in zip(names, belong, strict=True) if belongs]
     if not found:
         hint = f"give each run the parameter -p incident={incident}."
         raise UnknownName(f"no record belongs to {incident}", f"searched {store}/runs", next=hint)
-    return sorted(found, key=lambda one: one.at)
+    return sorted(found, key=lambda run: (run.name[:16], plain(run.record.get("started_at"))))
 
 
-def draft(system: Settings, incident: str) -> Path:
-    """Write the post-mortem draft as notebook and HTML, and return the notebook's path; raises as `runs_of`."""
-    import nbformat
-    from nbconvert import HTMLExporter
+def _incident_of(store: Store, name: str) -> object:
+    record = json_of(store.content(f"runs/{name}/record.json"))
+    given = record.get("parameters") if isinstance(record, dict) else read_run(store, name).given
+    return mapping(given).get("incident")
 
-    runs = runs_of(system, incident)
-    texts = enumerate(_sections(incident, runs, notes_of(system, incident)))
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text, id=f"part-{n}") for n, text in texts])
-    folder = records_directory(system) / f"incident-{incident}"
+
+def draft(system: Settings, incident: str) -> list[Path]:
+    """Write the draft as Markdown and HTML, and return the paths; a file that somebody has edited stays as it is.
+
+    Raises as `runs_of`.
+    """
+    folder, runs = records_directory(system) / f"incident-{incident}", runs_of(system, incident)
     probe(folder)
-    path = folder / "post_mortem.ipynb"
-    publish(path, (nbformat.writes(book) + "\n").encode())
-    html, _ = HTMLExporter(template_name="basic").from_notebook_node(book)
-    publish(folder / "post_mortem.html", html.encode())
-    return path
+    texts = {"md": page("post_mortem.md.j2", **_story(system, incident, runs))}
+    texts["html"] = incident_page(system, incident, runs)
+    return [_publish(folder / f"post_mortem.{kind}", text) for kind, text in texts.items()]
 
 
-def _sections(incident: str, runs: list[IncidentRun], notes: list[Row]) -> list[str]:
-    """The sections of the draft, from the records and the notes only."""
-    first = next((run.report for run in runs if run.report), {})
-    system = _cell(f"System: {first.get('project', 'unknown')}, {first.get('target', '')}.")
-    noted = [f"| {_cell(note['at'][:19])} | note | {_cell(note['who'])} | {_cell(note['text'])} | |" for note in notes]
-    rows = sorted([*map(_row, runs), *noted])
-    found = [f for run in runs for f in run.report.get("findings", []) if isinstance(f, dict) and f.keys() >= FINDING]
-    impact = dict.fromkeys(f"{f['subject']}: {f['value']}" for f in found if f["verdict"] == "alert")
-    unknown = dict.fromkeys(f"{f['check']}, {f['subject']}: {f['value']}" for f in found if f["verdict"] == "unknown")
-    unended = [f"`{run.name}` has no verdict" for run in runs if not run.report]
-    return [
-        f"# {incident}: draft of the post-mortem\n\n{system}",
-        "## Timeline\n\n| began (UTC) | runbook | who | verdict | record |\n|---|---|---|---|---|\n" + "\n".join(rows),
-        "## Impact\n\n" + _list(impact, "the records contain no alert"),
-        "## Actions, and who approved them\n\n" + _list([line for run in runs for line in _done(run)], NO_CHANGE),
-        "## Open questions\n\n" + _list([*unknown, *unended], "none in the records"),
-    ]
+def incident_page(system: Settings, incident: str, runs: list[Run], base: str = "") -> str:
+    """The page of an incident; `base` is where the pages of its records are, "" for nowhere."""
+    return page("incident.html.j2", "record.js", base=base, **_story(system, incident, runs))
 
 
-def _row(run: IncidentRun) -> str:
-    who, said = run.record.get("who", "not attested"), run.report.get("sentence", "no verdict")
-    return f"| {' | '.join(map(_cell, (run.at[:19], run.rows[0].get('runbook'), who, said)))} | `{run.name}` |"
+def _publish(path: Path, text: str) -> Path:
+    """Write a draft, under the next free name if the file has other words than a draft of ours."""
+    number, free, text = 1, path, text.rstrip() + "\n"
+    while free.exists() and _edited(free.read_text(encoding="utf-8", errors="replace")):
+        free = path.with_stem(f"{path.stem}-{(number := number + 1)}")
+    publish(free, (text + _mark(text)).encode())
+    return free
 
 
-def _cell(text: object) -> str:
-    """Somebody's words: one line, no HTML, no link or image, and no new column of a table."""
-    return re.sub(r"([|\[])", r"\\\1", escape(" ".join(str(text).split()), quote=False))
+def _edited(text: str) -> bool:
+    body, mark, end = text.rpartition(MARK[:11])
+    return mark + end != _mark(body)
 
 
-def _done(run: IncidentRun) -> Iterator[str]:
-    """What a run wrote, who approved it, and whether it was verified."""
-    try:
-        for row in run.rows:
-            at = row["time"][:19]
-            if row["kind"] == "APPLY":
-                by = ", ".join(f"{a['approver']} as {a['role']} ({a['reason']})" for a in row["approvals"])
-                yield f"{at} plan {row['plan'][:12]}, {f'approved by {by}' if by else 'no approval required'}"
-            elif row["kind"] == "INTENT":
-                yield "{} {action}, {resource}: {before} → {after}".format(at, **row["change"])
-            elif row["kind"] == "CONFIRM":
-                yield f"{at} state afterwards: {row['state']}, {row['said']}"
-    except (LookupError, TypeError, AttributeError) as error:
-        yield f"`{run.name}`: a row of its journal cannot be read ({type(error).__name__})"
+def _mark(text: str) -> str:
+    return MARK.format(sha256(text.encode()).hexdigest()[:16])
 
 
-def _list(lines: Any, none: str) -> str:
-    return "\n".join(f"- {_cell(line)}" for line in lines) or none
+def _story(system: Settings, incident: str, runs: list[Run]) -> Row:
+    """What the templates need: all runs, those that count, notes and times. What does not verify does not count."""
+    rows, good = [row_of(run, system) for run in runs], [run for run in runs if run.ended and not run.faults]
+    notes = [{key: plain(note[key]) for key in ("at", "who", "text")} for note in notes_of(system, incident)]
+    newest = next((row for row in reversed(rows) if row["runbook"] in CHECKING), rows[-1])
+    return {"incident": incident, "rows": rows, "runs": good, "notes": notes, "newest": newest} | _times(system, good)
+
+
+def _times(system: Settings, runs: list[Run]) -> Row:
+    """The first symptom, the recovery and the time between them, by the cloud's clock; "" where they are not known.
+
+    It is over at the first check without an alert or an unknown after the last one with one.
+    """
+    checks, symptoms = list[tuple[datetime, bool]](), list[datetime]()
+    for run in (one for one in runs if one.runbook in CHECKING):
+        at, bad = _time(run.report.get("at"), UTC, time_in(run.name)), run.verdict in ("alert", "unknown")
+        told = re.search(r" since (\d{4}-\d\d-\d\d \d\d:\d\d) ", " ".join(map(str, listed(run.report.get("answer")))))
+        symptoms += [_time(told[1], system.zone, at)] if told else [at] * bad
+        checks.append((at, bad))
+    first, last = min(symptoms, default=None), max((at for at, bad in checks if bad), default=None)
+    over = min((at for at, bad in checks if last and not bad and at >= last), default=None)
+    minutes = int((over - first).total_seconds() // 60) if first and over else 0
+    shown = (f"{at.astimezone(system.zone):%F %H:%M %Z}" if at else "" for at in (first, over))
+    lasted = f"{minutes // 60} h {minutes % 60} min" if minutes else ""
+    return dict(zip(("symptom", "over", "lasted"), (*shown, lasted), strict=True))
+
+
+def _time(text: object, zone: tzinfo, otherwise: datetime) -> datetime:
+    """A time that a report says, in this zone if it names none; `otherwise` for what is no time of today's systems."""
+    with suppress(ValueError):
+        at = datetime.fromisoformat(str(text))
+        return (at if at.tzinfo else at.replace(tzinfo=zone)) if 2000 <= at.year < 3000 else otherwise
+    return otherwise

@@ -227,15 +227,22 @@ def seal(notebook: Path) -> None:
 
 
 @main.command()
+@click.argument("name", default="daily_check")
 @ENV
-def lab(environment: str | None) -> None:
-    """Open JupyterLab on working copies of the runbooks, in the records folder."""
+@_WORLD
+@click.option("--incident", default="", help="INC-…: ties what is run to an incident.")
+def lab(name: str, environment: str | None, world: str, incident: str) -> None:
+    """Open a runbook in JupyterLab: working copies of all of them, in the records folder."""
     from runbook.cli.lab import working_copies
+    from runbook.config.request import find_runbook
 
-    folder = working_copies(environment or "sandbox")
+    notebook = find_runbook(name).name
+    folder = working_copies(environment or "sandbox", world=world, incident=incident)
     click.echo(f"Working copies: {folder}")
+    options = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{notebook}"]
+    options += ["--allow-root"] * (os.geteuid() == 0)
     try:
-        os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"])
+        os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *options])
     except OSError as error:
         raise BadInput("JupyterLab cannot be started", str(error), next="install it with make lab.") from None
 

@@ -1,15 +1,158 @@
-"""The commands below `runbook records`."""
+"""The commands below `runbook records`: without one, records are listed and searched."""
 
+import json
+import sys
+from difflib import unified_diff
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import click
 
+from runbook.cli.output import print_findings, require_new, table_text, wrapped
 from runbook.cli.proof import attest, verify
 from runbook.cli.signing import SYSTEM
+from runbook.display.text import visible
 from runbook.model.errors import Refused
 
+_RECORD = click.argument("record")
+_WORDS = {"runbook": "runbook", "verdict": "verdict", "cause": "causes", "incident": "incident", "person": "person"}
+_WORDS["text"] = "any field"
+_SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this {name}.") for name in _WORDS]
 
-@click.command()
+
+@click.group(invoke_without_command=True, params=_SEARCH, commands=[verify, attest])
+@SYSTEM
+@click.option("--since", default="", help="From this time on: 7d, 12h, or 2026-03-10T09:00 in the team's time.")
+@click.option("--until", default="", help="Before this time.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many; 30 without --since.")
+@click.option("--not-ok", is_flag=True, help="Which checks were not ok, how often, and why at the last.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.pass_context
+def records(ctx: click.Context, system: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str) -> None:
+    """List and search the records of runs; each command below works on some of them.
+
+    Which checks were not ok last week, and why?  runbook records --since 7d --not-ok
+    """
+    if ctx.invoked_subcommand:
+        return
+    from runbook.audit import index
+
+    times = (index.since_of(asked[name], system, name) for name in ("since", "until"))
+    words = {field: asked[name] for name, field in _WORDS.items() if asked[name]}
+    rows = list(islice(index.search(system, *times, words), limit or (None if asked["since"] else 30)))
+    shown = index.not_ok(rows) if not_ok else rows
+    if as_json:
+        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+        return
+    click.echo(table_text(shown if not_ok else [*map(index.short, rows)]) or "Nothing was found.")
+    wrong = sum(row["verdict"] == "unverified" for row in rows)
+    click.echo(f"{len(rows)} records" + f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong))
+
+
+def _found(record: str, system: Any) -> tuple[Any, dict[str, Any]]:
+    """The run of a record, and its row. Raises BadInput."""
+    from runbook.audit.index import find_record, read_run, row_of
+    from runbook.records.record import store_of
+
+    store = store_of(system)
+    run = read_run(store, find_record(store, record))
+    return run, row_of(run, system)
+
+
+@records.command()
+@_RECORD
+@SYSTEM
+def show(record: str, system: Any) -> None:
+    """Show the answer of a record: RECORD is its name, its last 8 characters, or "newest"."""
+    from runbook.audit.index import listed
+
+    run, row = _found(record, system)
+    click.echo(f"{row['runbook']}, {row['environment']}, {row['at'][:16]} UTC, {row['person']}")
+    for fault in run.faults:
+        click.secho(f"Does not verify: {visible(fault)}", fg="red", bold=True)
+    lines = "\n".join(map(wrapped, row["answer"] if run.report.get("answer") else ()))
+    print_findings(run.findings, row["headline"], [*map(str, listed(run.report.get("next")))], lines)
+    click.echo(f"Record: {run.name}\nNext: runbook records open {run.name[-8:]}")
+
+
+@records.command("open")
+@_RECORD
+@SYSTEM
+def open_record(record: str, system: Any) -> None:
+    """Write the page of a record, print its path, and open it where there is a terminal."""
+    from runbook.audit.pages import record_page
+    from runbook.records.files import probe, publish
+    from runbook.records.record import records_directory
+
+    run, row = _found(record, system)
+    probe(folder := records_directory(system) / "pages")
+    publish(path := folder / f"{run.name}.html", record_page(run, row).encode())
+    click.echo(f"Page: {path}")
+    if sys.stdout.isatty():
+        click.launch(str(path))
+
+
+@records.command()
+@click.argument("old")
+@click.argument("new")
+@SYSTEM
+def diff(old: str, new: str, system: Any) -> None:
+    """Show which findings and facts differ between two records."""
+    from runbook.audit.pages import record_text
+
+    texts = (record_text(_found(name, system)[0]) for name in (old, new))
+    changed = (line for line in [*unified_diff(*texts, n=0, lineterm="")][2:] if line[0] in "+-")
+    click.echo("\n".join(map(visible, changed)) or "Nothing differs.")
+
+
+@records.command()
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--env", "environments", multiple=True, envvar="RUNBOOK_ENV", help="One or more; * stands for any name.")
+@click.option("--again", is_flag=True, help="Make every page again, not only those of new records.")
+def site(out: Path, environments: tuple[str, ...], again: bool) -> None:
+    """Write a static site of the records: a page each, and one index with search, calendar and trends."""
+    from fnmatch import filter as matching
+
+    from runbook.audit.site import site as write
+    from runbook.config import load
+
+    names = [name for one in environments or ["sandbox"] for name in matching(load.environments(), one) or [one]]
+    new, known = write([load.load_settings(name) for name in dict.fromkeys(names)], out, again)
+    click.echo(f"{new} new pages, {known} records: {out / 'index.html'}")
+
+
+@records.command()
+@click.argument("what", metavar="RECORD|INCIDENT")
+@SYSTEM
+@click.option("--out", type=click.Path(path_type=Path), help="The file; the default is <name>.zip here.")
+def export(what: str, system: Any, out: Path | None) -> None:
+    """Write one zip with a record, or with all of an incident, and what verifies it elsewhere."""
+    from runbook.audit.export import export as write
+
+    require_new(path := out or Path(f"{what}.zip"))
+    digest, names = write(system, what, path)
+    click.echo(f"Exported {len(names)} records: {path}\nSHA-256: {digest}\nNext: unzip it, then: python3 -I verify.py")
+
+
+@records.command()
+@SYSTEM
+@click.option("--older-than", "days", type=click.IntRange(30), required=True, metavar="DAYS", help="At least 30.")
+@click.option("--yes", is_flag=True, help="Delete what is shown; without it, nothing is deleted.")
+def prune(system: Any, days: int, yes: bool) -> None:
+    """Show which records are older, and with --yes delete them; those of incidents and changes are kept for years."""
+    from runbook.audit.prune import old_records, remove
+
+    old, kept = old_records(system, days)
+    lines = (f"Kept, {count}: {why}" for why, count in kept.items())
+    click.echo("\n".join([*old, f"{len(old)} records may be deleted.", *lines]))
+    if old and yes:
+        remove(system, old)
+    done = f"Deleted: {len(old)}. Next: runbook records attest --reason …, so that verify knows that they are gone."
+    click.echo(done if yes else "Nothing was deleted. Next: the same command with --yes.")
+
+
+@records.command()
 @SYSTEM
 def push(system: Any) -> None:
     """Send the records that could not be sent to the record store when their runs ended."""
@@ -22,8 +165,3 @@ def push(system: Any) -> None:
     if any(reasons):
         raise Refused("not all records were sent", next="fix what is reported, then push again.")
     click.echo("Every record of this machine is in the record store.")
-
-
-@click.group(commands=[push, verify, attest])
-def records() -> None:
-    """Work with the records of runs."""

@@ -88,13 +88,14 @@ def incident(name: str, system: Any) -> None:
     \b
     runbook incident INC-7
     """
+    from runbook.audit.index import row_of
     from runbook.audit.postmortem import draft, runs_of
 
-    names = ("began (UTC)", "runbook", "verdict", "record")
-    runs = runs_of(system, name)
-    rows = ((run.at[:19], run.rows[0].get("runbook"), run.report.get("verdict", "none"), run.name) for run in runs)
-    click.echo(table_text([dict(zip(names, row, strict=True)) for row in rows]))
-    aside(f"Draft: {draft(system, name)}")
+    rows = (row_of(run, system) for run in runs_of(system, name))
+    names = {"began (UTC)": "at", "runbook": "runbook", "verdict": "verdict", "record": "id"}
+    click.echo(table_text([{title: row[key] for title, key in names.items()} for row in rows]))
+    for path in draft(system, name):
+        aside(f"Draft: {path}" + " (an older one was edited, and stays as it is)" * ("-" in path.stem))
 
 
 COMMANDS = (plans, incident, note)

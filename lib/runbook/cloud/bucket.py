@@ -23,9 +23,13 @@ ONLY_NEW = {"uploadType": "media", "ifGenerationMatch": "0"}
 
 
 class RecordGuard(ReadOnlyGuard):
-    """Allows create-only uploads, reads and lists below one prefix of one bucket, and nothing else."""
+    """Allows create-only uploads, reads and lists below one prefix of one bucket, and nothing else.
+
+    `old` is the one object that may be deleted now: a file of a run's record, or "".
+    """
 
     hosts = frozenset(("storage.googleapis.com",))
+    old = ""
 
     def __init__(self, transport: Any, bucket: str, prefix: str):
         super().__init__(transport)
@@ -40,6 +44,8 @@ class RecordGuard(ReadOnlyGuard):
             name = name if asked == ONLY_NEW else ""
         elif (request.method, url.path) == ("GET", self.objects):
             name = asked.get("prefix", "")
+        elif (request.method, f"{place}/o", given) == ("DELETE", self.objects, []):
+            name = self.old if quoted == quote(self.old, safe="") else ""
         elif (request.method, f"{place}/o") == ("GET", self.objects) and "/" not in quoted:
             name = unquote(quoted)
         once = len(given) == len(dict(given)) and not any("$" in key for key in dict(given))  # who knows which counts
@@ -101,6 +107,19 @@ class Bucket:
         with self._reported(name):
             answer = self._get(name, alt="media")
             return None if answer is None else answer.content
+
+    def delete(self, name: str) -> None:
+        """Delete an object of a run; one that is gone is no fault. Only `runbook records prune` does."""
+        guard = self.session.get_adapter(API)
+        with self._reported(name):
+            try:
+                guard.old = f"{self.prefix}{name}" if name.startswith("runs/") else ""
+                url = f"{API}/storage/v1/b/{self.bucket}/o/{quote(self.prefix + name, safe='')}"
+                answer = self.session.delete(url, timeout=TIMEOUT_S)
+            finally:
+                guard.old = ""
+            if answer.status_code != 404:
+                answered(answer, may_be_empty=True)
 
     def identity(self, name: str) -> str:
         """What tells this very object from a copy of it, and from one that was restored: its generation."""

@@ -78,9 +78,11 @@ def answer_block(report: Mapping[str, Any] | None) -> Block:
     """
     if report is None:
         return blocks.banner("No verdict: this run has not finished.", "unknown")
-    lines, steps = (part if isinstance(part := report.get(name), list) else [] for name in ("answer", "next"))
+    steps = report.get("next")
     block = blocks.banner(str(report.get("headline", "")), report["verdict"])
-    return block + blocks.notes([*map(str, lines or _worst(report)), *(f"Next: {step}" for step in steps)])
+    return block + blocks.notes(
+        [*answer_lines(report), *(f"Next: {s}" for s in (steps if isinstance(steps, list) else ()))]
+    )
 
 
 def findings_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -90,6 +92,9 @@ def findings_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [one for one in rows if str(one["verdict"]) in Verdict.__members__]
 
 
-def _worst(report: Mapping[str, Any]) -> list[str]:
+def answer_lines(report: Mapping[str, Any]) -> list[str]:
+    """The lines of a report's answer: its own, or its worst findings."""
+    if isinstance(report.get("answer"), list) and report["answer"]:
+        return [*map(str, report["answer"])]
     bad = sorted((f for f in findings_of(report) if Verdict[f["verdict"]]), key=lambda f: -Verdict[f["verdict"]])
     return [f"{f['verdict']}: {f['check']}, {f['subject']}: {f['value']}" for f in bad[:LINES]]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -72,6 +73,10 @@ class Store:
         with suppress(ForeignFile):
             return self.read(name) or b""
         return b""
+
+    def delete(self, name: str) -> None:
+        """Delete a file of an old record; only `runbook records prune` does. Raises NoRecord."""
+        self.files.delete(_valid(name))
 
     def list(self, prefix: str) -> list[str]:
         """The names of all files below a folder of the store, sorted."""
@@ -134,6 +139,16 @@ class Directory:
                 return file.read(LIMIT + 1)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unusable(path, error.strerror) from None
+
+    def delete(self, name: str) -> None:
+        """Delete a file of a run, and its folder with the last one."""
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+            if all(one.name[0] == "." for one in path.parent.iterdir()):  # what a crash left incomplete
+                shutil.rmtree(path.parent)
         except OSError as error:
             raise _unusable(path, error.strerror) from None
 

@@ -104,7 +104,12 @@ class Execution:
             self.status, self.why = "failed", why
 
     def close(self, report: Mapping[str, Any] | None) -> None:
-        """Record the end in the notebook, and the answer of a finished run; of any other, add a line at its top."""
+        """Record the end in the notebook, and the answer of a finished run; of any other, add a line at its top.
+
+        Without a report, the run has failed.
+        """
+        if report is None:
+            self.fail("there is no verdict: no cell showed what run.close() returns")
         self._note(end_time=now())
         data = page(answer_block(report if self.status == "finished" else None))
         for cell in self.notebook.cells:

@@ -16,9 +16,15 @@ import gcp_sandbox
 from gcp_sandbox.serve import serve
 from runbook.audit.fleet import _due, reported
 from runbook.config.load import load_settings
+from runbook.records.files import rendered
+from runbook.records.proof import begun, with_proof
 from runbook.records.record import records_directory, store_of
 
 START = datetime(2026, 3, 11, 6, tzinfo=UTC)
+
+
+def hashed(content: bytes) -> str:
+    return sha256(content).hexdigest()
 
 
 @pytest.fixture
@@ -36,9 +42,9 @@ def record(runs: Path, hours: float, verdict: str = "ok", findings: str = "", **
     rows = [one | {"subject": "all", "value": "1", "limit": "", "next": ""} for one in found]
     content = json.dumps({"verdict": verdict, "exit": 0, "sentence": f"{verdict}.", "findings": rows}).encode()
     said = {"runbook": "daily_check", "parameters": {"environment": "sandbox"}, "status": "finished", "why": "all ran"}
-    said |= {"sha256": {"report.json": sha256(content).hexdigest()}} | more
+    said |= {"name": folder.name, "sha256": {"report.json": hashed(content)}} | more
     (folder / "report.json").write_bytes(content)
-    (folder / "record.json").write_text(json.dumps(said))
+    (folder / "record.json").write_bytes(with_proof(said))
     return folder
 
 
@@ -54,13 +60,13 @@ def test_a_whole_record_counts(runs: Path, verdict: str) -> None:
 
 # What is wrong with the only record since START → what is said of the environment.
 NOT_COUNTED = {
-    "killed": ({"status": "running", "why": "it never ended"}, "it never ended"),
+    "killed": ({"status": "running", "why": "it never ended"}, "it has no end"),
     "broken": ({"status": "failed", "why": "ValueError"}, "ValueError"),
     "of the past": ({"parameters": {"environment": "sandbox", "as_of": "2026-03-11T01:00"}}, "it shows the past"),
     "of another environment": ({"parameters": {"environment": "other"}}, "its record is of another run"),
-    "of another runbook": ({"runbook": "backup"}, "its record is of another run"),
-    "another report": ({"sha256": {"report.json": "0" * 64}}, "its report was changed later"),
-    "no digests": ({"sha256": None}, "its report was changed later"),
+    "of another name": ({"name": "20260311T070000Z-daily_check-ffff"}, "it is the record of another run"),
+    "another report": ({"sha256": {"report.json": "0" * 64}}, "report.json was changed"),
+    "no digests": ({"sha256": None}, "report.json was added"),
     "no parameters": ({"parameters": []}, "its record is of another run"),
 }
 
@@ -77,9 +83,9 @@ def test_what_does_not_count_is_missing(runs: Path, case: str) -> None:
 def test_damaged_files_are_missing(runs: Path) -> None:
     folder = record(runs, 1)
     (folder / "record.json").write_text("{")
-    assert "no record of its end" in judged().said
+    assert "its own digest does not fit" in judged().said
     (folder / "record.json").unlink()
-    assert "no record of its end" in judged().said
+    assert "it has no end" in judged().said
 
 
 def test_a_link_or_a_pipe_hides_no_other_record(runs: Path) -> None:
@@ -96,15 +102,15 @@ def test_a_bucket_is_judged_as_a_directory(monkeypatch: pytest.MonkeyPatch) -> N
     with serve(gcp_sandbox.app(load_settings("sandbox").inventory())) as served:
         monkeypatch.setenv("RUNBOOK_RECORDS", "gs://acme-sales-sandbox-runbooks/fleet")
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
-        store, name = store_of(load_settings("sandbox")), "runs/20260311T070000Z-daily_check-0000"
+        store, run = store_of(load_settings("sandbox")), "20260311T070000Z-daily_check-0000"
         assert judged().said == "no run since 2026-03-11 06:00 UTC"
-        store.create(f"{name}/begin.json", b"{}")
-        assert judged().said.startswith(f"{name[5:]}: it has no record of its end")
         content = b'{"verdict": "warn", "exit": 0, "sentence": "Warn."}'
-        said = {"runbook": "daily_check", "parameters": {"environment": "sandbox"}, "status": "finished"}
-        said |= {"sha256": {"report.json": sha256(content).hexdigest()}}
-        store.create(f"{name}/report.json", content)
-        store.create(f"{name}/record.json", json.dumps(said).encode())
+        said = {"runbook": "daily_check", "parameters": {"environment": "sandbox"}, "name": run}
+        store.create(f"runs/{run}/begin.json", rendered(begun(said)))
+        assert judged().said.startswith(f"{run}: it has no end")
+        said |= {"ended_at": "", "status": "finished", "why": "", "sha256": {"report.json": hashed(content)}}
+        store.create(f"runs/{run}/report.json", content)
+        store.create(f"runs/{run}/record.json", with_proof(said))
         assert (judged().verdict, judged().said) == ("warn", "Warn.")
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from runbook.approvals.stored_plan import find
-from runbook.audit.postmortem import draft, runs_of
+from runbook.audit.index import Run
+from runbook.audit.postmortem import draft, incident_page, runs_of
 from runbook.config.load import load_settings
 from runbook.model.errors import UnknownName
+from tests.runbook.audit.made import NOW, changed
 from tests.runbook.changes import REQUESTER, Place
 
 
@@ -42,22 +47,78 @@ def test_what_is_no_p1_proposes_to_open_nothing(tmp_path: Path) -> None:
     assert not any(step.command.startswith("runbook open") for step in page.steps)
 
 
+def recorded(result: Any, minutes: int = 0, **given: str) -> str:
+    """Let a run of this process have the record that a runner writes; return its name."""
+    assert result.error is None, result.error
+    return changed(result, NOW - timedelta(minutes=minutes), **given)
+
+
 def test_the_draft_says_what_the_records_say(place: Place) -> None:
-    place.run("p1_response", incident="INC-7")
-    place.run("retry", incident="INC-7")
-    place.run("daily_check")
+    first = recorded(place.run("p1_response", incident="INC-7"), incident="INC-7")
+    recorded(place.run("retry", incident="INC-7"), incident="INC-7")
+    recorded(place.run("daily_check"))
     system = load_settings("sandbox")
     told = runs_of(system, "INC-7")
-    assert [t.rows[0]["runbook"] for t in told] == ["p1_response", "retry"]
-    path = draft(system, "INC-7")
-    text = "\n".join("".join(c["source"]) for c in json.loads(path.read_text())["cells"])
-    assert told[0].report["sentence"] in text
-    assert "the records of this incident contain no change" in text
+    assert [t.runbook for t in told] == ["p1_response", "retry"]
+    path, page = draft(system, "INC-7")
+    text = path.read_text()
+    assert "## Summary\n\nP1: " in text
+    assert "first symptom" in text
+    assert "the newest check" in text.partition("## What is open")[2]
+    assert first.replace("_", "\\_") in text.partition("## What is open")[2]
+    assert "The records of this incident contain no change." in text
     assert all(t.name in text for t in told)
     assert "daily_check" not in text
-    html = path.with_suffix(".html").read_text()
-    assert "Actions, and who" in html
-    assert "http" not in html.replace("https://cloud.google.com", "")
+    html = page.read_text()
+    assert "What was done, and by whom" in html
+    assert "<style>" in html
+    assert "http" not in html.replace("http-equiv", "").replace("https://cloud.google.com", "")
+
+
+def test_the_whole_story_of_an_outage_and_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place, given = Place(tmp_path / "records", world="bad_deploy"), {"incident": "INC-7"}
+    recorded(place.run("p1_response", **given), 50, **given)
+    first = place.plan("rollback", reason="errors since 08:00", **given)
+    recorded(first, 45, **given)
+    place.approve(first.id)
+    recorded(place.go("rollback", first.id, reason="errors since 08:00", **given), 40, **given)
+    place.cli("note", "INC-7", "restarted the proxy by hand")
+    healthy = Place(tmp_path / "records", world="healthy")
+    recorded(healthy.run("p1_response", **given), 0, **given)
+    text = draft(load_settings("sandbox"), "INC-7")[0].read_text()
+    parts = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    symptom, over, lasted, newest = [
+        cell.strip() for cell in parts["Summary"].rstrip().splitlines()[-1].strip("| ").split("|")
+    ]
+    assert (symptom[:10], over, lasted, newest) == ("2026-03-11", "2026-03-11 08:30 CDT", lasted, "ok")
+    hours, _, minutes = lasted.partition(" h ")
+    began, ended = (datetime.fromisoformat(cell[:16]) for cell in (symptom, over))
+    assert ended - began == timedelta(hours=int(hours), minutes=int(minutes.split()[0]))
+    assert "crash" in parts["Causes"]
+    assert "gmail" in parts["Impact"]
+    assert "cause" not in parts["Impact"]
+    assert "approved by avery as team-lead (looks right)" in parts["What was done, and by whom"]
+    assert "route traffic" in parts["What was done, and by whom"]
+    assert "by hand" in parts["What was done, and by whom"]
+    assert "Nothing in the records." in parts["What is open"]
+
+
+def test_a_draft_that_somebody_edited_stays_as_it_is(place: Place) -> None:
+    recorded(place.run("p1_response", incident="INC-7"), incident="INC-7")
+    system = load_settings("sandbox")
+    path, page = draft(system, "INC-7")
+    assert draft(system, "INC-7") == [path, page]
+    for number, words in enumerate(("what I know", "and more"), 2):
+        path.write_text(path.read_text() + words)
+        other = path.with_name(f"post_mortem-{number}.md")
+        edited = path.read_text()
+        said = place.cli("incident", "INC-7").output
+        assert f"Draft: {other} (an older one was edited, and stays as it is)" in said
+        assert f"Draft: {page}\n" in said
+        assert path.read_text() == edited
+        path = other
+    assert len(list(path.parent.iterdir())) == 4
 
 
 def test_an_incident_without_records(place: Place) -> None:
@@ -85,16 +146,25 @@ def test_a_run_whose_machine_was_lost_has_no_verdict(place: Place) -> None:
     place.store.create("runs/20260311T133000Z-p1_response-0000/begin.json", json.dumps(begin | {"who": "x@y"}).encode())
     with place.here():
         [run] = runs_of(load_settings("sandbox"), "INC-7")
-        text = draft(load_settings("sandbox"), "INC-7").read_text()
-    assert (run.report, run.at) == ({}, "2026-03-11T13:30:00")
-    assert "`20260311T133000Z-p1_response-0000` has no verdict" in text
+        text = draft(load_settings("sandbox"), "INC-7")[0].read_text()
+    assert (run.report, run.verdict) == ({}, "none")
+    assert "20260311T133000Z-p1\\_response-0000 has no verdict" in text
 
 
 def test_words_of_a_record_are_words(place: Place) -> None:
     """A log's text, a reason or a whole forged record is no HTML, no link and no column of the draft (T15)."""
     bad = "<script>x()</script> | ![p](http://x.example/p)"
     finding = {"check": bad, "subject": bad, "value": bad, "verdict": "alert"}
-    report = {"verdict": "alert", "exit": 1, "sentence": bad, "project": bad, "target": bad, "findings": [finding]}
+    report = {
+        "verdict": "alert",
+        "exit": 3,
+        "headline": bad,
+        "answer": [bad],
+        "sentence": bad,
+        "project": bad,
+        "target": bad,
+        "findings": [finding],
+    }
     begin = {"started_at": bad, "runbook": bad, "parameters": {"incident": "INC-7"}, "who": bad}
     change = {"action": bad, "resource": bad, "before": bad, "after": bad}
     by = [{"approver": bad, "role": bad, "reason": bad}]
@@ -111,8 +181,38 @@ def test_words_of_a_record_are_words(place: Place) -> None:
     note = {"at": "<script src=//x.ex>", "who": bad, "text": bad, "user": "x"}
     place.store.create("notes/inc-7/20260311t133000-00000000", json.dumps(note).encode())
     with place.here():
-        html = draft(load_settings("sandbox"), "INC-7").with_suffix(".html").read_text()
-    assert [word for word in ("<script", "<img", ">p</a>") if word in html] == []
-    timeline = html[html.index("<tbody>") : html.index("</tbody>")]
-    assert (timeline.count("<tr>"), timeline.count("<td")) == (2, 10)
+        path, page = draft(load_settings("sandbox"), "INC-7")
+    assert "does not verify" in page.read_text()
+    with place.here(), patch("runbook.audit.index.faults_in", lambda *_: ()):  # as if somebody had made it verify
+        path, page = draft(load_settings("sandbox"), "INC-7")
+    html, text = page.read_text(), path.read_text()
+    assert [word for word in ("<script src", "<script>x", "<img", ">p</a>") if word in html + text] == []
     assert html.count("&lt;script&gt;x()") > 10
+    timeline = text.partition("|---|---|---|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    assert len(timeline) == 2
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in timeline] == [6, 6]
+    assert "](" not in text.replace("\\](", "")
+
+
+HOSTILE: list[Any] = [
+    None,
+    7,
+    "x",
+    [7],
+    {"changes": 7},
+    {"changes": [7, {}], "approvals": [7, {}]},
+    "9999-12-31T23:59:59",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=str)
+def test_a_record_of_any_form_stops_no_draft(value: Any) -> None:
+    """Somebody may forge a record that proves itself: its words are shown, or left out (T13)."""
+    report = dict.fromkeys(("at", "answer", "outcome", "findings", "project", "headline", "next"), value)
+    report |= {"verdict": "alert", "exit": 3}
+    forms = [report, report | {"answer": ["x since 2026-99-99 99:99 y"], "at": "0001-01-01T00:00:00+00:00"}]
+    kinds = ("APPLY", "INTENT", "CONFIRM", "START")
+    rows = [{"kind": kind, "time": "2026", "change": value, "approvals": value, "plan": value} for kind in kinds]
+    record = {"person": value, "parameters": value, "versions": value}
+    runs = [Run(f"20260311T13300{n}Z-p1_response-0000", record, form, rows, (), {}) for n, form in enumerate(forms)]
+    assert "Not recovered" in incident_page(load_settings("sandbox"), "INC-7", runs)

@@ -294,15 +294,33 @@ def test_working_copies_are_empty_and_default_to_their_environment(
     monkeypatch.setattr("runbook.cli.lab.find_spec", lambda name: name)
     for key, value in params(tmp_path, "live").items():
         monkeypatch.setenv(key, value)
-    folder = working_copies("live")
+    folder = working_copies("live", incident="INC-7", world="")
     committed = sorted(RUNBOOKS.glob("*.ipynb"))
     assert [p.name for p in sorted(folder.iterdir())] == [p.name for p in committed]
     for path in committed:
         copy = load_notebook(folder / path.name)
-        assert declared_parameters(folder / path.name)["environment"].default == "live"
+        declared = declared_parameters(folder / path.name)
+        assert (declared["environment"].default, declared["incident"].default) == ("live", "INC-7")
         assert not [c for c in copy["cells"] if c["cell_type"] == "code" and (c["outputs"] or c["execution_count"])]
         same = [cell_source(c) for c in load_notebook(path)["cells"]]
         assert sum(a != cell_source(c) for a, c in zip(same, copy["cells"], strict=True)) == 1
+
+
+def test_lab_opens_the_runbook_itself_as_root_too(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[list[str]] = []
+    monkeypatch.setattr("runbook.cli.lab.find_spec", lambda name: name)
+    monkeypatch.setattr(os, "execv", lambda _program, words: begun.append(words))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    done = cli("lab p1_response --world p1_timeout --incident INC-7", RUNBOOK_RECORDS=str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert begun[0][-2:] == ["--LabApp.default_url=/lab/tree/p1_response.ipynb", "--allow-root"]
+    folder = Path(done.output.partition(": ")[2].strip())
+    declared = declared_parameters(folder / "p1_response.ipynb")
+    assert (declared["world"].default, declared["incident"].default) == ("p1_timeout", "INC-7")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert cli("lab nothing", RUNBOOK_RECORDS=str(tmp_path)).exit_code == Exit.BAD_INPUT
+    cli("lab", RUNBOOK_RECORDS=str(tmp_path))
+    assert begun[1][-1] == "--LabApp.default_url=/lab/tree/daily_check.ipynb"
 
 
 def test_lab_without_jupyterlab(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

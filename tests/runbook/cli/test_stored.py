@@ -159,10 +159,10 @@ def test_notes_are_part_of_the_incident(here: Place, cli: Callable[..., Any]) ->
     damaged = here.folder / "notes" / "inc-7" / "20990101t000000-00000000"
     damaged.write_bytes(b"\xff")
     assert lines(cli("incident", "INC-7"))
-    [draft] = here.folder.glob("incident-INC-7/post_mortem.ipynb")
+    [draft] = here.folder.glob("incident-INC-7/post_mortem.md")
     text = draft.read_text()
     assert "restarted the proxy" in text
-    assert f"{damaged.parent.name}/{damaged.name} cannot be read" in text
+    assert f"{damaged.parent.name}/{damaged.name} cannot be read" in text.replace("\\", "")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -137,6 +138,38 @@ def test_nothing_else_is_sent(case: str) -> None:
         asks(net, *REFUSED[case])
     assert refused.value.effect == "Nothing was sent."
     assert net.sent == []
+
+
+def deleted(net: Canned, name: str, old: str = "runs/1/record.json", asked: str = "") -> requests.Response:
+    """Ask for the deletion of an object while `old` may be deleted, or of the object that it is."""
+    guard = RecordGuard(net, NAME, "records/")
+    guard.old = f"records/{old}" if old else ""
+    url = f"{OBJECTS}/{quote(f'records/{name}', safe='')}{asked}"
+    return guard.mounted(requests.Session()).delete(url)
+
+
+def test_only_the_object_that_is_named_may_be_deleted() -> None:
+    net = Canned()
+    assert deleted(net, "runs/1/record.json").status_code == 200
+    others = [("runs/1/report.json", ""), ("runs/1/record.json", "?generation=1"), ("runs/1/../1/record.json", "")]
+    for name, asked in [*others, ("plans/1/a.json", ""), ("runs/1/record.json/x", "")]:
+        with pytest.raises(RequestBlocked):
+            deleted(net, name, asked=asked)
+    with pytest.raises(RequestBlocked):
+        deleted(net, "runs/1/record.json", old="")
+    assert len(net.sent) == 1
+
+
+@pytest.mark.parametrize("name", ["plans/1/a.json", "approvals/1/a.json", "nonces/1", "lock/0001", "store"])
+def test_nothing_but_a_run_can_be_deleted(name: str) -> None:
+    net, bucket = Canned(), Bucket(f"gs://{NAME}/records", "")
+    bucket.__dict__["session"] = RecordGuard(net, NAME, "records/").mounted(requests.Session())
+    with pytest.raises(RequestBlocked):
+        bucket.delete(name)
+    bucket.delete("runs/1/record.json")
+    assert [sent.method for sent in net.sent] == ["DELETE"]
+    with pytest.raises(RequestBlocked):  # and only while it deletes
+        bucket.session.delete(f"{OBJECTS}/records%2Fruns%2F1%2Frecord.json")
 
 
 @pytest.mark.parametrize("case", ALLOWED)

@@ -1,0 +1,181 @@
+"""The records of a store as rows, for lists, searches and pages. A record that does not verify says so in its row."""
+
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, NamedTuple
+
+from runbook.approvals.proved import faults_in
+from runbook.config.schema import Settings
+from runbook.display.text import Row, visible
+from runbook.model.errors import BadInput, Broken
+from runbook.model.findings import Verdict
+from runbook.model.moment import time_of
+from runbook.model.report import answer_lines
+from runbook.records.files import json_of
+from runbook.records.journal import rows_of
+from runbook.records.proof import examined
+from runbook.records.record import is_report, store_of
+from runbook.records.store import Store
+
+NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
+EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
+FIELDS = ("check", "subject", "value", "limit", "verdict", "next")
+EVER = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+AT_ONCE, LONG = 64, 300
+
+
+class Run(NamedTuple):
+    """One run as the store has it: `record` is record.json, or the begin.json of a run without an end, or {}.
+
+    `report` is {} without a valid one. `faults` are the reasons why it does not verify. All of it may be anybody's:
+    `files` are those of the record, by name.
+    """
+
+    name: str
+    record: Row
+    report: Row
+    rows: list[Row]
+    faults: tuple[str, ...]
+    files: dict[str, bytes]
+
+    # Its runbook, by its name; its parameters, as somebody says; and whether it ended by itself.
+    runbook = property(lambda self: self.name[17:].rpartition("-")[0])
+    given = property(lambda self: mapping(self.record.get("parameters") or [*self.rows, {}][0].get("parameters")))
+    ended = property(lambda self: bool(self.report) and self.record.get("status", "finished") == "finished")
+
+    @property
+    def findings(self) -> list[Row]:
+        """The findings of its report as plain text, the worst first; what is none is left out."""
+        found = [one for one in map(mapping, listed(self.report.get("findings"))) if _verdict(one) is not None]
+        found.sort(key=_verdict, reverse=True)
+        return [{name: plain(one.get(name)) for name in FIELDS} for one in found]
+
+    @property
+    def verdict(self) -> str:
+        """Its verdict; `none` if it has none, and `unverified` if it does not verify."""
+        return "none" if not self.ended else "unverified" if self.faults else self.report["verdict"]
+
+
+def _verdict(found: Row) -> Verdict | None:
+    """The verdict of a finding, which may be anything; None if it is none."""
+    return Verdict.__members__.get(str(found.get("verdict")))
+
+
+def names_in(store: Store) -> list[str]:
+    """The names of all records, the newest first; what has another name is no record."""
+    found = (place.removeprefix("runs/") for place in store.children("runs"))
+    return sorted((name for name in found if NAME.fullmatch(name)), reverse=True)
+
+
+def read_run(store: Store, name: str) -> Run:
+    """One run, whatever its files contain. Raises NoRecord if the store does not answer."""
+    found = examined(store, name)
+    report, begin = (json_of(found.files.get(f"{part}.json")) for part in ("report", "begin"))
+    rows, report = list[Row](), report if is_report(report) else {}
+    with suppress(Broken):  # what cannot be read is no row; `faults` says that it was changed
+        rows = rows_of(found.files.get("journal.jsonl", b""), name)
+    return Run(name, found.record or mapping(begin), report, rows, faults_in(store, found), found.files)
+
+
+def row_of(run: Run, system: Settings) -> Row:
+    """The row of a run: plain text and JSON-ready, whatever its files contain; `day` is the team's.
+
+    `bad` has what was not ok, `checks` the worst verdict of each check and how its value begins.
+    """
+    began, outcome, said = time_in(run.name), mapping(run.report.get("outcome")), run.report.get("headline")
+    bad = [one for one in run.findings if one["verdict"] != "ok"]
+    if run.faults or not run.ended:
+        said = "; ".join(run.faults) or run.record.get("why") or "it has no report"
+        bad = [dict(zip(FIELDS, ("run", run.runbook, plain(said), "", "unknown", ""), strict=True))]
+    row = {"id": run.name, "at": f"{began:%FT%TZ}", "day": str(began.astimezone(system.zone).date()), "bad": bad}
+    row |= {
+        "environment": system.environment,
+        "answer": [*map(plain, answer_lines(run.report))],
+        "verdict": run.verdict,
+    }
+    words = {"person": run.record.get("person") or run.record.get("who"), "incident": run.given.get("incident")}
+    words |= {"headline": said, "plan": outcome.get("plan"), "result": outcome.get("result"), "runbook": run.runbook}
+    row["causes"] = [f"{one['subject']}: {one['value']}" for one in bad if one["check"] == "cause"]
+    row["checks"] = {one["check"]: [one["verdict"], one["value"][:24]] for one in reversed(run.findings)}
+    return row | {key: plain(text) for key, text in words.items()}
+
+
+def search(system: Settings, since: datetime | None, until: datetime | None, words: Row) -> Iterator[Row]:
+    """The rows that have all words in their fields, the newest first, read as they are asked for. Raises NoRecord."""
+    store, first, last = store_of(system), since or EVER[0], until or EVER[1]
+    names = (n for n in names_in(store) if first <= time_in(n) < last)
+    with ThreadPoolExecutor(8) as pool:
+        while some := list(islice(names, AT_ONCE)):
+            rows = pool.map(lambda name: row_of(read_run(store, name), system), some)
+            yield from (row for row in rows if all(_has(row, *word) for word in words.items()))
+
+
+def _has(row: Row, field: str, text: str) -> bool:
+    said = str(row.get(field, row)).casefold()
+    return said == text.casefold() if field in EQUAL else text.casefold() in said
+
+
+def short(row: Row) -> Row:
+    """The row of a record for a terminal."""
+    said = "; ".join(row["causes"]) or [*(row["answer"] if row["bad"] else ()), row["headline"]][0]
+    about = ": ".join(filter(None, (row["incident"], said)))
+    shown = {"began (UTC)": row["at"][:16], "verdict": row["verdict"], "runbook": row["runbook"], "by": row["person"]}
+    return shown | {"answer": about, "record": row["id"][-8:]}
+
+
+def not_ok(rows: Iterable[Row]) -> list[Row]:
+    """Each check and subject that was not ok in rows, newest first: how often, when last, and why. The worst first."""
+    groups: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
+    for row in rows:
+        for one in row["bad"]:
+            groups.setdefault((one["check"], one["subject"]), []).append((one, row))
+    made = []
+    for (check, subject), found in groups.items():
+        (newest, row), worst = found[0], max(Verdict[one["verdict"]] for one, _ in found)
+        said = {"verdict": worst.name, "finding": f"{check}, {subject}", "times": len(found), "last": row["at"][:10]}
+        made.append(said | {"why, at the last": newest["value"], "record": row["id"][-8:]})
+    return sorted(made, key=lambda one: (-Verdict[one["verdict"]], -one["times"]))
+
+
+def find_record(store: Store, text: str) -> str:
+    """The one record whose name contains a text, or the newest for "newest". Raises BadInput."""
+    names = names_in(store)
+    found = names[:1] if text == "newest" else [name for name in names if text in name]
+    if len(found) != 1:
+        said = "\n".join(found[:5]) or f"searched {store}/runs"
+        raise BadInput(f"{len(found)} records are named {text!r}", said, "", "give its last 8 characters.")
+    return found[0]
+
+
+def since_of(text: str, system: Settings, option: str) -> datetime | None:
+    """A time in UTC from `7d`, `12h` or ISO 8601 in the team's time; None for "". Raises BadParameter."""
+    if ago := re.fullmatch(r"(\d{1,5})([dh])", text):
+        return datetime.now(UTC) - timedelta(hours=int(ago[1]) * (24 if ago[2] == "d" else 1))
+    return time_of(text, system.zone, option) if text else None
+
+
+def time_in(name: str) -> datetime:
+    """When a record began, in UTC, by its name; the year 1 for a name with no time."""
+    with suppress(ValueError):
+        return datetime.strptime(name[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return EVER[0]
+
+
+def plain(value: Any) -> str:
+    """Somebody's words as one line of visible text of at most 300 characters; "" for None."""
+    text = " ".join(visible("" if value is None else str(value)).split())
+    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
+
+
+def mapping(value: Any) -> Row:
+    """A value if it is a mapping, else {}."""
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: Any) -> list[Any]:
+    """A value if it is a list, else []."""
+    return value if isinstance(value, list) else []

@@ -1,0 +1,86 @@
+"""The static site over records: a page for each record and each incident, and one index. It needs no server.
+
+Records never change, so only the pages of new records are made; `records.json` beside the index says which are known.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from runbook.approvals.signed import actor, awaiting
+from runbook.approvals.signers import signers_of
+from runbook.audit.index import mapping, names_in, read_run, row_of
+from runbook.audit.pages import TEMPLATES, page, record_page
+from runbook.audit.postmortem import incident_page
+from runbook.cloud.target import target
+from runbook.config.schema import Settings
+from runbook.config.validation import checked_incident
+from runbook.display.text import Row
+from runbook.model.errors import BadParameter, RunbookError
+from runbook.records.files import json_of, probe, publish
+from runbook.records.record import store_of
+from runbook.records.store import Store
+
+NEXT = b"<!--next-->"  # where a page links to the next one, which did not exist when it was made
+
+
+def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[int, int]:
+    """Write the site of some environments; return the number of new pages, and of all records. Raises NoRecord.
+
+    `again` makes every page again, and so verifies every record again.
+    """
+    for name in ("records", "incidents"):
+        probe(out / name)
+    path, rows, new = out / "records.json", dict[str, Row](), set[str]()
+    known = mapping(json_of(path.read_bytes())) if path.exists() and not again else {}
+    pages = sha256(b"".join(file.read_bytes() for file in sorted(TEMPLATES.iterdir()))).hexdigest()
+    known = known if known.get(".pages") == pages else {}  # all pages look the same
+    notes = [name for system in systems for name in store_of(system).list("notes")]
+    noted = {name.split("/")[1] for name in notes if name not in known.get(".notes", ())}
+    for system in systems:
+        store, newest, mine = store_of(system), dict[str, str](), list[Row]()
+        for name in reversed(names_in(store)):
+            if (row := known.get(name, {"verdict": "none"}))["verdict"] == "none":  # it may have ended by now
+                row = _record(system, store, name, newest, out)
+                new.add(name)
+            newest[row["runbook"]], rows[name] = name, row
+            mine.append(row)
+        for incident in {row["incident"] for row in mine if row["id"] in new or row["incident"].lower() in noted}:
+            _incident(system, store, incident, [row["id"] for row in mine if row["incident"] == incident], out)
+    waiting = [one for system in systems for one in _awaiting(system)]
+    data = {"rows": [*rows.values()], "waiting": waiting, "made": f"{datetime.now(UTC):%FT%TZ}"}
+    publish(out / "index.html", page("index.html.j2", "index.js", data=data).encode())
+    publish(path, json.dumps(rows | {".notes": notes, ".pages": pages}, ensure_ascii=False).encode())
+    return len(new), len(rows)
+
+
+def _record(system: Settings, store: Store, name: str, newest: Row, out: Path) -> Row:
+    """Write the page of a record, and link to it from that of the run before; return its row."""
+    run = read_run(store, name)
+    row, before = row_of(run, system), newest.get(run.runbook, "")
+    publish(out / "records" / f"{name}.html", record_page(run, row, before).encode())
+    if (path := out / "records" / f"{before}.html").is_file():
+        link = f'<a id="after" href="{name}.html" title="key: right">next →</a>'
+        publish(path, path.read_bytes().replace(NEXT, link.encode(), 1))
+    return row
+
+
+def _incident(system: Settings, store: Store, incident: str, names: Sequence[str], out: Path) -> None:
+    """Write the page of an incident, unless its name, which may be anybody's, is none."""
+    with suppress(BadParameter):
+        path, runs = out / "incidents" / f"{checked_incident(incident)}.html", [read_run(store, name) for name in names]
+        publish(path, incident_page(system, incident, runs, "../records/").encode())
+
+
+def _awaiting(system: Settings) -> list[Row]:
+    """What one person did alone and nobody else has reviewed."""
+    about = {"environment": system.environment}
+    try:
+        found = awaiting(store_of(system), signers_of(system, target(system.environment)), [])
+    except RunbookError as error:
+        return [about | {"what": f"could not tell: {error.what}"}]
+    whole = {key: one.model_dump(include={"incident", "reason", "until"}) for key, one in found.items()}
+    return [about | said | {"id": key[:12], "who": actor(found[key])} for key, said in whole.items()]
