@@ -3,7 +3,7 @@
 Each file has a `world` and a `truth`: its causes (`also` are names that the same evidence allows), the severity, the
 report that it follows, and why. A set was frozen before it was scored; docs/incidents.md has what it scored then.
 
-    python -m tests.sets first second third fourth    # what each scores now
+    python -m tests.sets                              # what each scores now
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SETS = {
     "second": "bb96300fa9a184b6dbbe63b54137cb2619392e35f8c76c5ea473bde114dd47e5",
     "third": "e99a4349cee80d0e4290122045c5d6a58c2fe1e8fdafd91a5d953fdb8c4e0740",
     "fourth": "4b17975a19e1d6fe711cae4b52596e90bd3d9887425241fa1c1ef38636bdc1bd",
+    "fifth": "985fcd7a875d3130dd866ff71220195ab48ee2c10839edad36b88799f86c48a5",
+    "sixth": "d08d83a210c1839b1fd9bc50ce520757e77832f10dc6cea3f18bd5f09bc3735e",
 }
 
 

@@ -11,7 +11,7 @@ from tests.sets import SETS, cases, judge, summary
 from tests.slices import first
 
 # How many outages of a set may have another first cause, or another severity, than the truth; misses that are understood.
-MISSES = {"first": (0, 1), "second": (2, 2), "third": (1, 0), "fourth": (0, 0)}
+MISSES = dict.fromkeys(SETS, (0, 0)) | dict.fromkeys(("first", "second", "sixth"), (0, 1))
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -19,7 +19,7 @@ def test_a_set_is_as_it_was_frozen(name: str) -> None:
     assert sha256(b"".join(path.read_bytes() for path in cases(name))).hexdigest() == SETS[name]
 
 
-@pytest.mark.parametrize("step", first([12, 1]))
+@pytest.mark.parametrize("step", first([24, 1]))
 @pytest.mark.parametrize("name", SETS)
 def test_a_set(name: str, step: int, record_property: Any) -> None:
     judged = [judge(path) for path in cases(name)[::step]]

@@ -4,7 +4,8 @@ A row matches one signature if each of its conditions holds: `code`, `http` (503
 module.Class), `says` (a regular expression on the message), `platform` (the same, for lines that the platform wrote),
 `signal`. `system` limits a row to texts of that source system, or that name it. `hint`: ambiguous; `final: false`: only
 a warning or a retry in itself; `unconfirmed`: from memory, found in no published list; `detail`: what the fix needs.
-The most specific row wins, then that of a vendor.
+The most specific row wins, then that of a vendor. A bare class does not say who did not answer: a hint at
+an outage by an exception alone needs a message.
 """
 
 import re
@@ -61,6 +62,7 @@ class Code(namedtuple("Code", _FIELDS, defaults=[field.default for field in _FIE
             or (self.code and (self.code not in one.codes or (platform and FORMS["general"].fullmatch(self.code))))
             or (self.http and (platform or not re.fullmatch(self.http.replace("x", r"\d"), str(one.http))))
             or (self.exception and self.exception not in (one.exception, f"{one.module}.{one.exception}"))
+            or (self.hint and self.cause == "dependency_outage" and self.exception and not self.says and one.bare)
             or self.signal not in (0, one.signal)
             or (self.says and not self.says.search(one.message))
         )

@@ -35,6 +35,12 @@ class Signature(namedtuple("Signature", _FIELDS, defaults=("", "", 0, (), "", 0,
     `chained`: of an exception that was only the cause of the last one. `line` is the part of the text to quote.
     """
 
+    @property
+    def bare(self) -> bool:
+        """Whether nothing but the name of an exception is said, such as "TimeoutError: None"."""
+        words = re.findall("[A-Za-z]{3,}", self.message.replace(self.exception, ""))
+        return len(words) < 2 and not (self.http or self.signal)
+
 
 @lru_cache(4096)
 def signatures(text: str) -> tuple[Signature, ...]:
