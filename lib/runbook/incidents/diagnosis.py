@@ -146,7 +146,8 @@ class Diagnosed(Case):
         alone = self.told.keys() >= {f.name for f in self.settings.functions if f.source_system == self.system}
         ours = told.cause == "own_network" and not (told.match.row.hint and against and alone)
         everybody = len(lost) > 2  # no incident of one vendor explains it
-        if (not incidents or everybody) and (ours or (unanswered(told) and several)):
+        plainly_ours = ours and not told.match.row.hint  # such as a refusal of our own proxy
+        if (not incidents or everybody or plainly_ours) and (ours or (unanswered(told) and several)):
             shared = [f"no answer came from {' and '.join(lost)}"] if several else []
             confidence = "likely" if several or not against else "possible"
             confidence = "sure" if ours and told.plain and (several or platform) else confidence
