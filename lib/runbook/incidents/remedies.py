@@ -44,10 +44,10 @@ def remedy_steps(
 
     known = FIXES.get(cause.cause, {})
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
-        return again("it changed after its last run: run {} again, and run this page again")
+        return again("it changed after its last run: run {} again, then run p1_response again")
     fixed = _fix(cause, settings, moment, headroom, run)
-    if cause.cause == "unknown" and "has no end" in cause.evidence[0]:
-        fixed += again("its time limit has passed: if nothing says why it hangs, run {} again")
+    if cause.cause == "unknown" and "no recorded end" in cause.evidence[0]:
+        fixed += again("its time limit has passed: if the logs do not say why it hangs, run {} again")
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
