@@ -310,7 +310,7 @@ quotas: [{metric: aiplatform.googleapis.com/online_requests, limit_name: Request
             "",
             "aiplatform.googleapis.com/online_requests, RequestsPerMinutePerProject (global): 64 used in a minute, the limit is 60, last exceeded 08:30",
         ),
-        ("quotas: []", "unknown (Cloud Monitoring has none of it that was exceeded)"),
+        ("quotas: []", "unknown (Cloud Monitoring lists no exceeded quota)"),
         ("deny: [monitoring.timeSeries.list]", "unknown (403 Permission monitoring.timeSeries.list denied"),
     ],
 )
