@@ -61,7 +61,7 @@ def _fix(cause: Cause, settings: Settings, moment: Moment, headroom: Sequence[He
         return _credential(cause, one, run)
     if cause.cause == "paused_scheduler" and cause.key != "PAUSED":
         line = f"gcloud scheduler jobs describe {cause.detail.split(',')[0]} --location={settings.region}"
-        return [Step("the job is disabled, not paused, so it cannot be resumed: find out why, and create it again", line)]
+        return [Step("the job is disabled, not paused, so it cannot be resumed: find out why, then recreate it", line)]
     if cause.cause == "permission":
         return [_permission(cause, settings)]
     known = FIXES[cause.cause]
