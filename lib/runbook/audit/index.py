@@ -137,7 +137,7 @@ def not_ok(rows: Iterable[Row]) -> list[Row]:
     for (check, subject), found in groups.items():
         (newest, row), worst = found[0], max(Verdict[one["verdict"]] for one, _ in found)
         said = {"verdict": worst.name, "finding": f"{check}, {subject}", "times": len(found), "last": row["at"][:10]}
-        made.append(said | {"why, at the last": newest["value"], "record": row["id"][-8:]})
+        made.append(said | {"newest value": newest["value"], "record": row["id"][-8:]})
     return sorted(made, key=lambda one: (-Verdict[one["verdict"]], -one["times"]))
 
 

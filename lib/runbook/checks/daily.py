@@ -135,7 +135,7 @@ def errors(seen: Fact[LogEntry], settings: Settings, moment: Moment, works: str 
         verdict = UNKNOWN
     if verdict is ALERT and works == "ok":
         verdict, value = WARN, f"{value}, although every function works"
-    found = one("errors", "last 24 h", value, limit, verdict, "read the newest ones first.")
+    found = one("errors", "last 24 h", value, limit, verdict, "read the newest errors first.")
     if count == len(seen.rows):
         return join((found, gone))
     names = Counter(r.function for r in seen.rows if not r.ours).most_common(3)

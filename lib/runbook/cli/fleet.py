@@ -42,21 +42,21 @@ def _ping(code: int) -> None:
 @click.command()
 @JSON
 @click.argument("name", metavar="[RUNBOOK]", default="daily_check", shell_complete=complete("runbook"))
-@click.option("--env", "patterns", multiple=True, shell_complete=complete("environment"), help="Default: no sandbox.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Runs at once; default: CPUs.")
+@click.option("--env", "patterns", multiple=True, shell_complete=complete("environment"), help="Default: non-sandbox.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Parallel runs; default: CPUs")
 @click.option("--only-judge", is_flag=True, help="Run nothing; only read the record store.")
-@click.option("--by", type=click.DateTime(["%H:%M"]), metavar="HH:MM", help="When a day's run is due, team's time.")
-@click.option("--hours", type=click.FloatRange(0.1), default=24, help="Without --by: how old a report may be.")
-@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` of params of new alerts, and of their end.")
+@click.option("--by", type=click.DateTime(["%H:%M"]), metavar="HH:MM", help="Team's time by which a report is due.")
+@click.option("--hours", type=click.FloatRange(0.1), default=24, help="Without --by: maximum age of a report.")
+@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` in params when alerts start or end.")
 def fleet(patterns: Sequence[str], **options: Any) -> None:
-    """Run a runbook on each environment that matches, or only judge: who is missing, who alerts, and what is new.
+    """Run a runbook on each matching environment, and show which are missing or alert, and what is new.
 
     \b
     runbook fleet --env 'prod-*' --jobs 4              # the daily check of each, then what they reported
-    runbook fleet --only-judge --by 09:00              # who has not reported today, once it is 9 o'clock there
+    runbook fleet --only-judge --by 09:00              # what has not reported today, if it is past 09:00 there
     runbook fleet --only-judge --hours 2               # for runs of every hour
 
-    The exit code is that of the worst; missing counts as unknown. It is sent to RUNBOOK_PING/CODE.
+    The exit code is that of the worst verdict; missing counts as unknown. It is sent to RUNBOOK_PING/CODE.
     """
     from runbook.config.load import environments
 
@@ -103,10 +103,10 @@ def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool,
         return exit
     click.echo(table_text([{k: getattr(r, k) for k in SHOWN} for r in rows if r.verdict != "ok"]))
     for row in rows:
-        for word, of in (("new", row.new), ("over", row.over)):
+        for word, of in (("new", row.new), ("no longer reported", row.over)):
             click.echo(visible(f"{row.environment}, {word}: {'; '.join(of)}\n" * bool(of)), nl=False)
     for cause, count in causes:
-        click.echo(visible(f"{count} environments: {cause}"))
+        click.echo(visible(f"{count} of {len(rows)} environments: {cause}"))
     said = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word])
-    click.echo(f"{name}, {len(rows)} environments: {said}.")
+    click.echo(f"{name}: {said} (environments: {len(rows)}).")
     return exit

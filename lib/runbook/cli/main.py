@@ -64,7 +64,7 @@ def main() -> None:
 @click.argument("name", metavar="RUNBOOK", shell_complete=complete("runbook"))
 @ENV
 @_WORLD
-@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` of params of new alerts, and of their end.")
+@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` in params when alerts start or end.")
 @click.option("--from-alert", "alert", metavar="FILE|JSON", help="The payload of a Cloud Monitoring alert.")
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
 def run(name: str, given: Sequence[str], alert: str | None, scheduled: bool, **place: str | None) -> None:
@@ -104,7 +104,7 @@ def _run(name: str, values: Mapping[str, object], *told: Any, **more: Any) -> No
 @click.option("--secret-env", "variable", metavar="NAME", help="The environment variable with the new value.")
 @click.option("--secret-stdin", "stdin", is_flag=True, help="Read the new value from standard input.")
 @click.option("--takeover", default="", metavar="OWNER", help="Finish the attempt of an owner whose process is dead.")
-@click.option("--abandon", default="", metavar="OWNER", help="Only look what a dead owner did, and close its attempt.")
+@click.option("--abandon", default="", metavar="OWNER", help="Check what a dead owner did, then close its attempt.")
 def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
     """Plan again; if the plan is still the approved one, apply it and verify the result.
 
@@ -178,7 +178,7 @@ def sandbox(system: Any, world: str, port: int) -> None:
 @_WORLD
 @click.option("--roles", "only_roles", is_flag=True, help="Print commands that create least-privilege roles.")
 def doctor(system: Any, world: str, only_roles: bool) -> None:
-    """Check whether runbooks can work on an environment, and print what is missing.
+    """Check whether runbooks can work on an environment, and print what to fix.
 
     \b
     runbook doctor
@@ -203,7 +203,7 @@ def doctor(system: Any, world: str, only_roles: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is params/<ENV>.yaml.")
 @_WORLD
 def init(project: str, region: str, environment: str | None, out: Path | None, world: str) -> None:
-    """Draft the params file of an environment from what its project says; nothing in the project is changed.
+    """Draft the params file of an environment from its project. Nothing in the project is changed.
 
     \b
     runbook init --project acme-prod --region us-central1 --env production
@@ -230,9 +230,9 @@ def seal(notebook: Path) -> None:
 @click.argument("name", default="daily_check")
 @ENV
 @_WORLD
-@click.option("--incident", default="", help="INC-…: ties what is run to an incident.")
+@click.option("--incident", default="", help="INC-…: links the runs to an incident.")
 def lab(name: str, environment: str | None, world: str, incident: str) -> None:
-    """Open a runbook in JupyterLab: working copies of all of them, in the records folder."""
+    """Open a runbook in JupyterLab, among working copies of all runbooks in the records directory."""
     from runbook.cli.lab import working_copies
     from runbook.config.request import find_runbook
 

@@ -130,7 +130,7 @@ def print_findings(findings: Sequence[Row], sentence: str, next: Sequence[str] =
 def findings_table(findings: Sequence[Row]) -> str:
     """Findings as a table, the worst first."""
     worst = sorted(findings, key=lambda one: -Verdict[one["verdict"]])
-    said = "{check}, {subject}: {value} ({limit})"
+    said = "{check}, {subject}: {value} (expected: {limit})"
     return table_text([{"verdict": one["verdict"], "finding": said.format(**one)} for one in worst])
 
 

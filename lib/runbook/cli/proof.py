@@ -19,7 +19,7 @@ from runbook.model.errors import BadInput, Exit
 def verify(record: str, everything: bool, system: Any) -> None:
     """Verify a record, or all: their digests, the approvals that they used, and the newest signed manifest.
 
-    Exits with 3 if something is wrong, and with 4 if a record has no end.
+    Exits with 3 if something is wrong, and with 4 if a run has no recorded end.
     """
     from runbook.audit.verify import verify
 
@@ -43,10 +43,10 @@ def _manifest(found: Any) -> list[str]:
 
 @click.command()
 @SYSTEM
-@click.option("--reason", default="", callback=no_secret, help="Why records are gone or wrong; it is signed, too.")
+@click.option("--reason", default="", callback=no_secret, help="Why records are missing or wrong; it is signed, too.")
 @signs
 def attest(system: Any, reason: str, yes: bool, who: str | None, key: Path | None) -> None:
-    """Sign a manifest of the digests of all records, so that whoever deletes or replaces one is found."""
+    """Sign a manifest of the digests of all records. With it, verify finds a deleted or replaced record."""
     from runbook.approvals.signed import identity
     from runbook.audit import verify
     from runbook.cloud.target import target
@@ -54,5 +54,5 @@ def attest(system: Any, reason: str, yes: bool, who: str | None, key: Path | Non
     who, key = identity(system, target(system.environment), "security", who, key)
     confirm(yes, f"Sign the records of {system.environment} as {who}?")
     signed, found = verify.attest(system, who, key, reason)
-    counted = f"{len(signed.records)} records; {len(found.faults) - len(signed.records)} have no end"
+    counted = f"{len(signed.records)} records; {len(found.faults) - len(signed.records)} have no recorded end"
     click.echo(f"Manifest {signed.number}, signed by {who}: {counted}, {len(signed.known)} are known to be wrong.")

@@ -25,12 +25,12 @@ _SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this
 @SYSTEM
 @click.option("--since", default="", help="From this time on: 7d, 12h, or 2026-03-10T09:00 in the team's time.")
 @click.option("--until", default="", help="Before this time.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many; 30 without --since.")
-@click.option("--not-ok", is_flag=True, help="Which checks were not ok, how often, and why at the last.")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--limit", type=click.IntRange(1), help="The most records; 30 without --since.")
+@click.option("--not-ok", is_flag=True, help="Which checks were not ok, how often, and the newest value.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def records(ctx: click.Context, system: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str) -> None:
-    """List and search the records of runs; each command below works on some of them.
+    """List and search the records of runs, or run one of the commands below.
 
     Which checks were not ok last week, and why?  runbook records --since 7d --not-ok
     """
@@ -64,7 +64,7 @@ def _found(record: str, system: Any) -> tuple[Any, dict[str, Any]]:
 @_RECORD
 @SYSTEM
 def show(record: str, system: Any) -> None:
-    """Show the answer of a record: RECORD is its name, its last 8 characters, or "newest"."""
+    """Show what a run reported. RECORD: its name, the last 8 characters of it, or "newest"."""
     from runbook.audit.index import listed
 
     run, row = _found(record, system)
@@ -80,7 +80,7 @@ def show(record: str, system: Any) -> None:
 @_RECORD
 @SYSTEM
 def open_record(record: str, system: Any) -> None:
-    """Write the page of a record, print its path, and open it where there is a terminal."""
+    """Write a record as an HTML page, print its path, and open it if there is a terminal."""
     from runbook.audit.pages import record_page
     from runbook.records.files import probe, publish
     from runbook.records.record import records_directory
@@ -108,10 +108,10 @@ def diff(old: str, new: str, system: Any) -> None:
 
 @records.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--env", "environments", multiple=True, envvar="RUNBOOK_ENV", help="One or more; * stands for any name.")
-@click.option("--again", is_flag=True, help="Make every page again, not only those of new records.")
+@click.option("--env", "environments", multiple=True, envvar="RUNBOOK_ENV", help="Repeatable; * stands for any name.")
+@click.option("--again", is_flag=True, help="Write every page again, not only those of new records.")
 def site(out: Path, environments: tuple[str, ...], again: bool) -> None:
-    """Write a static site of the records: a page each, and one index with search, calendar and trends."""
+    """Write a static site of the records: one page each, and an index with search, calendar and trends."""
     from fnmatch import filter as matching
 
     from runbook.audit.site import site as write
@@ -127,7 +127,7 @@ def site(out: Path, environments: tuple[str, ...], again: bool) -> None:
 @SYSTEM
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is <name>.zip here.")
 def export(what: str, system: Any, out: Path | None) -> None:
-    """Write one zip with a record, or with all of an incident, and what verifies it elsewhere."""
+    """Write a zip with a record, or all records of an incident, that can be verified anywhere."""
     from runbook.audit.export import export as write
 
     require_new(path := out or Path(f"{what}.zip"))
@@ -137,10 +137,10 @@ def export(what: str, system: Any, out: Path | None) -> None:
 
 @records.command()
 @SYSTEM
-@click.option("--older-than", "days", type=click.IntRange(30), required=True, metavar="DAYS", help="At least 30.")
+@click.option("--older-than", "days", type=click.IntRange(30), required=True, metavar="DAYS", help="Age; at least 30.")
 @click.option("--yes", is_flag=True, help="Delete what is shown; without it, nothing is deleted.")
 def prune(system: Any, days: int, yes: bool) -> None:
-    """Show which records are older, and with --yes delete them; those of incidents and changes are kept for years."""
+    """List older records, and delete them with --yes. Those of incidents and changes are kept for three years."""
     from runbook.audit.prune import old_records, remove
 
     old, kept = old_records(system, days)

@@ -95,7 +95,7 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def accept(file: Path) -> None:
-    """Put an approval that was signed from a plan file alone into the record store."""
+    """Add an approval that was signed from a plan file to the record store."""
     from runbook.approvals.stored_plan import accept as accepted
 
     one = accepted(file)
@@ -106,12 +106,12 @@ def accept(file: Path) -> None:
 @click.command("open")
 @click.argument("incident")
 @SYSTEM
-@click.option("--severity", type=click.Choice(["P1", "unknown"]), required=True, help="As p1_response says.")
-@click.option("--hours", type=click.IntRange(1, 24), default=4, show_default=True, help="For how long.")
+@click.option("--severity", type=click.Choice(["P1", "unknown"]), required=True, help="As shown by p1_response.")
+@click.option("--hours", type=click.IntRange(1, 24), default=4, show_default=True, help="Duration, in hours.")
 @_REASON
 @signs
 def open_incident(incident: str, system: Any, severity: str, hours: int, reason: str, yes: bool, **by: Any) -> None:
-    """State that this is a P1, as on-call: for some hours you may then sign alone what params allow.
+    """Open a P1 incident as on-call: for --hours hours, you can sign alone what params allow.
 
     \b
     runbook open INC-7 --severity P1 --reason "all syncs are down"
@@ -128,7 +128,7 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
     confirm(yes, "Sign as on-call?")
     signed.put(signed.Opening, values, signed.store_of(system), signers, key, now)
     command = f"runbook review --env {system.environment}"
-    click.echo(f"Signed. Until somebody else has reviewed it, it is listed by: {command}")
+    click.echo(f"Signed. Somebody else must review it; until then, this lists it: {command}")
 
 
 @click.command()
@@ -140,7 +140,7 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
 @_REASON
 @signs
 def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str, yes: bool, **by: Any) -> None:
-    """State that a finding of the daily check is known: until then it warns at most, and stays in every verdict.
+    """Acknowledge a finding of the daily check: until it ends, its alert is a warning, shown in each verdict.
 
     \b
     runbook ack "works now" calendar-sync --until 2026-03-13T09:00 --reason "paused on purpose"
@@ -156,7 +156,7 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
     values = signed.values_of(system, signers.target, person, role, reason, now)
     values |= {"check": check, "subject": subject, "until": until}
     signed.put(signed.Ack, values, signed.store_of(system), signers, key, now)
-    click.echo("Signed. The daily check shows it until then.")
+    click.echo("Signed. Until it ends, each daily check shows it.")
 
 
 @click.command()
@@ -164,14 +164,14 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
 @click.argument("which", default="")
 @SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
-@click.option("--reason", default="", callback=no_secret, help="What you found; it is part of what you sign.")
+@click.option("--reason", default="", callback=no_secret, help="What you found; needed with an id, and signed.")
 @signs
 def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any) -> None:
-    """List what one person did alone and nobody else has reviewed; with the id of one, sign that you reviewed it.
+    """List what one person did alone and nobody else has reviewed. With an id: sign that you reviewed it.
 
     \b
     runbook review
-    runbook review 1f3a90c2b7de --reason "it was one"
+    runbook review 1f3a90c2b7de --reason "it was a P1"
     """
     from runbook.approvals import signed
 

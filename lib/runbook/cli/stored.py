@@ -14,7 +14,7 @@ from runbook.model.errors import BadInput, RunbookError
 @click.command()
 @JSON
 @SYSTEM
-@click.option("--tell", is_flag=True, help="Send a message about a stale plan to whoever asked for it and signed it.")
+@click.option("--tell", is_flag=True, help="Send a message about each stale plan to its requester and signers.")
 def plans(system: Any, tell: bool) -> None:
     """List the plans that can still be signed or applied, and what has changed since each was made."""
     from runbook.apply.attempts import attempts, unfinished_attempts
@@ -36,7 +36,7 @@ def plans(system: Any, tell: bool) -> None:
         row["by"] = found.stored.file.terms.requester
         rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
         moved += [f"{row['plan']}: {line}" for line in why]
-    click.echo(table_text(rows) or "No plan waits.")
+    click.echo(table_text(rows) or "No plan is waiting.")
     for line in [*moved, *(f"Ignored: {line}" for line in damaged)]:
         aside(line)
 

@@ -95,8 +95,8 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     bad = [r for r in since_good if r.status == "failed" or r.started_at < early]
     good = next((r.started_at for r in runs if r.status == "success"), None)
     if bad:
-        unended = f"the run of {bad[0].started_at:%H:%M} has no end"
-        shown = ("failed", f"{len(bad)} failed") if bad[0].status == "failed" else ("no end", unended)
+        unended = f"the run of {bad[0].started_at:%H:%M} has no recorded end"
+        shown = ("failed", f"failed runs: {len(bad)}") if bad[0].status == "failed" else ("no end", unended)
         return FailingFunction(function, *shown, bad[-1].started_at, good, tuple(bad))
     if fact.gaps or (fact.more and not runs):
         return None  # without all runs, a missing one is not detectable

@@ -75,7 +75,7 @@ class Page:
         for g in self.causes.unknowns:
             rows.append(Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next))
         for s in (s for s in self.short.rows if s.ran_again):
-            rows.append(Finding("data is short", s.function, s.said, "nothing is missing", Verdict.warn, s.command))
+            rows.append(Finding("data is missing", s.function, s.said, "nothing is missing", Verdict.warn, s.command))
         return Findings(tuple(rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -123,7 +123,7 @@ def page(run: Context, seen: Seen) -> Page:
         line = f'runbook open {place["incident"]} --env {place["environment"]} --severity {level} --reason "…"'
         steps.append(PageStep("nobody else can sign now", "open it as on-call; then sign alone", line, "", None))
     rows = tuple(short(facts, run.settings, run.moment, place))
-    missing = Fact("data that is short", rows, "", run.moment.at, gaps=facts.runs.gaps, zone=run.moment.zone)
+    missing = Fact("missing data", rows, "", run.moment.at, gaps=facts.runs.gaps, zone=run.moment.zone)
     found = Page(level, why, by, causes, tuple(steps), tuple(_people(causes, level, run.settings)), missing, headroom)
     run.answer = tuple(answer(found))
     again = {"detected_at": run.moment.parameter(began)} if causes else {}

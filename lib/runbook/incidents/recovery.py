@@ -39,8 +39,8 @@ class Short(FactRow):
     def said(self) -> str:
         """What is short, in words."""
         days = " and ".join(f"{day:%d %b}" for day in self.days)
-        rows = f", about {self.rows_missing:,} rows" if self.rows_missing else ""
-        return f"{days}: {self.missed_runs} due runs gave nothing{rows}"
+        rows = f", about {self.rows_missing:,} rows missing" if self.rows_missing else ""
+        return f"{days}: due runs without data: {self.missed_runs}{rows}"
 
 
 def short(seen: Evidence, settings: Settings, moment: Moment, place: Mapping[str, str]) -> Iterator[Short]:

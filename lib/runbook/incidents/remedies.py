@@ -44,10 +44,10 @@ def remedy_steps(
 
     known = FIXES.get(cause.cause, {})
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
-        return again("it changed after its last run: run {} again, and run this page again")
+        return again("it changed after its last run: run {} again, then run p1_response again")
     fixed = _fix(cause, settings, moment, headroom, run)
-    if cause.cause == "unknown" and "has no end" in cause.evidence[0]:
-        fixed += again("its time limit has passed: if nothing says why it hangs, run {} again")
+    if cause.cause == "unknown" and "no recorded end" in cause.evidence[0]:
+        fixed += again("its time limit has passed: if the logs do not say why it hangs, run {} again")
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 
@@ -61,7 +61,7 @@ def _fix(cause: Cause, settings: Settings, moment: Moment, headroom: Sequence[He
         return _credential(cause, one, run)
     if cause.cause == "paused_scheduler" and cause.key != "PAUSED":
         line = f"gcloud scheduler jobs describe {cause.detail.split(',')[0]} --location={settings.region}"
-        return [Step("the job is disabled, not paused, so it cannot be resumed: find out why, and make it again", line)]
+        return [Step("the job is disabled, not paused, so it cannot be resumed: find out why, then recreate it", line)]
     if cause.cause == "permission":
         return [_permission(cause, settings)]
     known = FIXES[cause.cause]
@@ -79,12 +79,12 @@ def _permission(cause: Cause, settings: Settings) -> Step:
     said = " ".join(cause.evidence)
     line = f"gcloud projects get-iam-policy {settings.project}"
     if "IamPolicy" in said:
-        return Step("grant the role again that was removed before: the evidence says when and by whom", line)
+        return Step("grant the removed role again: the evidence says when it was removed, and by whom", line)
     if named := re.search(r"\b[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+\b(?! ?\()", re.sub(r"\S+\.(?:com|py|yaml)\S*", "", said)):
         return Step(f"ask for a role with {named[0]} for the account of the function", line)
     if cause.key != "permission" and cause.key not in cause.functions:
-        return Step(f"ask the administrator of {cause.key} which right of our user or app is missing, and for it")
-    return Step("find out which right is missing, and ask for it", line)
+        return Step(f"ask the administrator of {cause.key} which permission our user or app lacks, and request it")
+    return Step("find out which permission is missing, and request it", line)
 
 
 def _limit(cause: Cause, one: Function, headroom: Sequence[Headroom], run: Run) -> Step:
@@ -106,7 +106,7 @@ def exceeded(cause: Cause, settings: Settings, quotas: Fact[Quota]) -> Iterator[
             said = f"{row.metric}, {row.limit_name} ({row.location}): {used}, {limit}, last exceeded {row.last:%H:%M}"
             yield Step(f"{said}; {ask}")
         if not rows:
-            why = quotas.gaps[0].why if quotas.gaps else "Cloud Monitoring has none of it that was exceeded"
+            why = quotas.gaps[0].why if quotas.gaps else "Cloud Monitoring lists no exceeded quota"
             yield Step(f"which quota, its usage and its limit are unknown ({why}); {ask}")
 
 

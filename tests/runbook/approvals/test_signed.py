@@ -140,7 +140,7 @@ def test_it_is_listed_until_somebody_else_reviewed_it(place: Place, cli: Callabl
     assert cli("review").output == "Nothing awaits a review.\n"
     said = cli("open", "INC-7", "--severity", "P1", "--reason", "all is down", "--as", "blake", "--yes")
     assert said.exit_code == 0, said.output
-    assert "it is listed by: runbook review --env sandbox" in said.output
+    assert "this lists it: runbook review --env sandbox" in said.output
     word = cli("review").output.splitlines()[-1].split()[0]
     assert [w in cli("review").output for w in (word, "blake", "INC-7", "all is down")] == [True] * 4
     own = cli("review", word, "--role", "security", "--reason", "fine", "--as", "blake", "--yes")

@@ -67,7 +67,7 @@ def test_what_was_not_ok_and_why(records: list[str]) -> None:
         "cause, account-scoring": 1,
         "run, daily_check": 1,
     }
-    assert {row["finding"]: row["why, at the last"] for row in rows}["run, daily_check"] == "the kernel died"
+    assert {row["finding"]: row["newest value"] for row in rows}["run, daily_check"] == "the kernel died"
 
 
 def test_the_newest_reason_counts_and_the_worst_verdict() -> None:
@@ -78,7 +78,7 @@ def test_the_newest_reason_counts_and_the_worst_verdict() -> None:
     ]
     [found] = not_ok(rows)
     assert (found["verdict"], found["times"], found["last"]) == ("alert", 3, "2026-03-12")
-    assert found["why, at the last"] == "12"
+    assert found["newest value"] == "12"
 
 
 def test_a_changed_record_is_marked_and_its_words_do_not_count(records: list[str]) -> None:
@@ -130,5 +130,5 @@ def test_one_page_over_300_records(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(set(many(300, days=20))) == 300
     rows = not_ok(search(SYSTEM, since_of("7d", SYSTEM, "since"), None, {}))
     assert 4 <= len(rows) <= 20
-    assert all(row["why, at the last"] for row in rows)
+    assert all(row["newest value"] for row in rows)
     assert max(row["times"] for row in rows) > 1

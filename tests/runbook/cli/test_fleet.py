@@ -92,7 +92,7 @@ def test_the_worst_decides_and_who_is_missing_comes_first(
     done = fleet("--only-judge", RUNBOOK_PING=f"http://127.0.0.1:{receiver.server_port}/token/")
     assert done.exit_code == code, done.output
     assert [line.split()[0] for line in done.output.splitlines() if line.startswith("prod-")] == order
-    assert "4 environments" in done.output.splitlines()[-1]
+    assert "(environments: 4)" in done.output.splitlines()[-1]
     assert receiver.codes == [code]
 
 
@@ -111,7 +111,7 @@ def test_json_has_it_all(fleet: Any) -> None:
 def test_the_sandbox_is_judged_only_by_its_name(fleet: Any, tmp_path: Path) -> None:
     (tmp_path / "params" / "sandbox.yaml").write_text("extends: base/team.yaml\n")
     for line, count in (("", 4), (" --env *", 5), (" --env sandbox", 1)):
-        assert f"{count} environments" in fleet(f"--only-judge{line}").output
+        assert f"(environments: {count})" in fleet(f"--only-judge{line}").output
 
 
 def test_the_age_of_a_report_counts(fleet: Any) -> None:

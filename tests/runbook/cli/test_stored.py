@@ -54,7 +54,7 @@ def lines(done: Any) -> list[str]:
 
 
 def test_what_waits_is_listed_with_who_must_still_sign(here: Place, cli: Callable[..., Any]) -> None:
-    assert lines(cli("plans")) == ["No plan waits."]
+    assert lines(cli("plans")) == ["No plan is waiting."]
     first, other = here.plan("scheduler", jobs="gmail-sync"), here.plan("rollback", reason="why")
     before = len(here.store.list("plans"))
     listed = {line.split()[0]: line for line in lines(cli("plans"))[2:]}
@@ -148,7 +148,7 @@ def test_what_is_no_record_is_ignored_and_named(here: Place, cli: Callable[..., 
 def test_a_plan_that_is_too_old_does_not_wait(here: Place, cli: Callable[..., Any]) -> None:
     here.plan("scheduler", jobs="gmail-sync")
     here.app.sandbox.now += timedelta(hours=5)
-    assert lines(cli("plans")) == ["No plan waits."]
+    assert lines(cli("plans")) == ["No plan is waiting."]
 
 
 def test_notes_are_part_of_the_incident(here: Place, cli: Callable[..., Any]) -> None:

@@ -132,7 +132,7 @@ def test_a_failure_is_counted_once(sandbox: Callable[..., Any]) -> None:
     [cause] = page(*seen_in(sandbox, "p1_secret_disabled")).causes
     assert "similar lines" not in " ".join(cause.evidence)
     [cause, *_] = page(*seen_in(sandbox, "p1_permission_changed")).causes
-    [failed] = re.findall(r"(\d+) failed", cause.evidence[0])
+    [failed] = re.findall(r"failed runs: (\d+)", cause.evidence[0])
     assert re.findall(r"\((\d+) similar lines\)", cause.evidence[1]) == [failed]
 
 
@@ -310,7 +310,7 @@ quotas: [{metric: aiplatform.googleapis.com/online_requests, limit_name: Request
             "",
             "aiplatform.googleapis.com/online_requests, RequestsPerMinutePerProject (global): 64 used in a minute, the limit is 60, last exceeded 08:30",
         ),
-        ("quotas: []", "unknown (Cloud Monitoring has none of it that was exceeded)"),
+        ("quotas: []", "unknown (Cloud Monitoring lists no exceeded quota)"),
         ("deny: [monitoring.timeSeries.list]", "unknown (403 Permission monitoring.timeSeries.list denied"),
     ],
 )

@@ -75,7 +75,7 @@ def test_after_a_repair_its_rows_show_whether_it_caught_up(healthy: Any, rows: i
         assert row.ran_again > moment.local(moment.ago(1))
         assert row.rows_missing
     shown = page(seen, moment)
-    assert [f.check for f in shown.findings if f.verdict.name == "warn"] == ["data is short"] * short_of
+    assert [f.check for f in shown.findings if f.verdict.name == "warn"] == ["data is missing"] * short_of
     assert not shown.causes
 
 
