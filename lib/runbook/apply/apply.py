@@ -25,10 +25,9 @@ from runbook.approvals.verify import approvals_of, check, consume, opens, terms_
 from runbook.config.data_file import text_of
 from runbook.context import KERNEL, Context
 from runbook.display.text import visible
+from runbook.model import Finding, Verdict, canonical
 from runbook.model.actions import RunOnce
-from runbook.model.canonical import canonical
 from runbook.model.errors import BadSettings, Refused
-from runbook.model.findings import Finding, Verdict
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.records.files import json_of, write_json

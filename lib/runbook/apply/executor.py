@@ -22,9 +22,8 @@ from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
 from runbook.config.data_file import table, text_of
 from runbook.context import Context
-from runbook.display.text import Row
+from runbook.model import Broken, Refused, Row, RunbookError
 from runbook.model.actions import Notify
-from runbook.model.errors import Broken, Refused, RunbookError
 from runbook.model.outcome import ChangeStatus, Outcome
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import message

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from runbook.approvals.proved import faults_in
 from runbook.config.schema import Settings
 from runbook.display.text import Row, visible
-from runbook.model.errors import BadInput, Broken
-from runbook.model.findings import Verdict
+from runbook.model import BadInput, Broken, Verdict
 from runbook.model.moment import time_of
 from runbook.model.report import answer_lines
 from runbook.records.files import json_of

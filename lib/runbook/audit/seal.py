@@ -11,8 +11,7 @@ from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import declared_parameters, load_notebook, steps
 from runbook.config.request import Request
 from runbook.config.secret_scan import Scan, secrets_in
-from runbook.display.text import Row
-from runbook.model.errors import BadInput, Broken
+from runbook.model import BadInput, Broken, Row
 from runbook.records.files import publish
 from runbook.records.journal import Journal
 from runbook.records.record import begin, finish, read_report, records_directory, shown_report

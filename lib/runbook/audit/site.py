@@ -18,8 +18,7 @@ from runbook.audit.postmortem import incident_page
 from runbook.cloud.target import target
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
-from runbook.display.text import Row
-from runbook.model.errors import BadParameter, RunbookError
+from runbook.model import BadParameter, Row, RunbookError
 from runbook.records.files import json_of, probe, publish
 from runbook.records.record import store_of
 from runbook.records.store import Store

@@ -16,8 +16,7 @@ import click
 
 from runbook.config.data_file import text_of
 from runbook.display.text import Row, show, visible
-from runbook.model.errors import BadInput, Refused
-from runbook.model.findings import Verdict
+from runbook.model import BadInput, Refused, Verdict
 
 JSON = click.option("--json", is_flag=True, expose_value=False, callback=lambda c, _, on: c.meta.update(json=on))
 COLOUR = {"alert": "red", "unknown": "cyan", "warn": "yellow", "ok": "green"}

@@ -19,8 +19,7 @@ from runbook.cloud.target import target
 from runbook.config.data_file import table
 from runbook.config.request import Request
 from runbook.config.schema import Settings
-from runbook.model.canonical import canonical
-from runbook.model.command import command
+from runbook.model import canonical, command
 from runbook.model.errors import NoRecord, Refused, Taken
 from runbook.model.report import findings_of
 from runbook.records.files import json_of, now
