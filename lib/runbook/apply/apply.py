@@ -30,11 +30,8 @@ from runbook.model.actions import RunOnce
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
-from runbook.records.files import json_of, write_json
-from runbook.records.people import person
+from runbook.records import json_of, person, require_committed, store_of, write_json
 from runbook.records.plans import Terms, clock, newest_plan, plan_of, utc_text
-from runbook.records.provenance import require_committed
-from runbook.records.record import store_of
 
 
 def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:

@@ -8,9 +8,7 @@ from runbook.apply.attempts import attempts, is_final
 from runbook.context import KERNEL, Context
 from runbook.model import Refused, Row, canonical
 from runbook.model.plan import Plan, change_of
-from runbook.records.journal import rows_in
-from runbook.records.plans import newest_plan
-from runbook.records.store import Store
+from runbook.records import Store, newest_plan, rows_in
 
 
 def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | None:

@@ -19,11 +19,8 @@ from runbook.model.actions import Notify
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, RunbookError, require
 from runbook.model.strict import Part
-from runbook.records.files import json_of
-from runbook.records.journal import rows_of
+from runbook.records import Examined, Store, examined, json_of, rows_of
 from runbook.records.plans import Content, Line, Terms, When, clock, parse
-from runbook.records.proof import Examined, examined
-from runbook.records.store import Store
 
 FILE = "approvals.json"
 CHANGED = ("APPLY", "INTENT", "WRITE", "RESULT")  # rows of a journal that only an approved run has

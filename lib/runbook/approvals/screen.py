@@ -12,8 +12,7 @@ from runbook.approvals.proved import faults
 from runbook.approvals.stored_plan import Found
 from runbook.display.text import visible
 from runbook.model.actions import Notify
-from runbook.records.files import json_of
-from runbook.records.record import is_report
+from runbook.records import is_report, json_of
 
 WIDTH = 80
 NEWEST = 50  # runs in which the page of an incident is looked for

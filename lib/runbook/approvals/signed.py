@@ -24,10 +24,7 @@ from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.model.canonical import canonical
 from runbook.model.errors import require
-from runbook.records.people import person
-from runbook.records.plans import Line, When, clock, naming, parse, utc_text
-from runbook.records.record import store_of
-from runbook.records.store import Store
+from runbook.records import Line, Store, When, clock, naming, parse, person, store_of, utc_text
 
 SKEW = timedelta(minutes=5)  # between the clock of whoever opens and Google's
 Rules = tuple[tuple[Any, str], ...]

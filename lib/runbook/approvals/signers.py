@@ -41,8 +41,7 @@ from runbook.config.load import params_directory
 from runbook.config.schema import Settings
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.strict import Name, Part
-from runbook.records.files import probe
-from runbook.records.record import records_directory
+from runbook.records import probe, records_directory
 
 DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
 LIMIT = 2**18

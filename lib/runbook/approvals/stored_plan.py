@@ -22,10 +22,8 @@ from runbook.model.actions import ACTIONS
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadInput, BadSettings, Refused, UnknownName, require
 from runbook.model.operations import Rule
+from runbook.records import Store, require_committed, store_of
 from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of, utc_text
-from runbook.records.provenance import require_committed
-from runbook.records.record import store_of
-from runbook.records.store import Store
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,7 @@ from runbook.display.text import Row, visible
 from runbook.model import BadInput, Broken, Verdict
 from runbook.model.moment import time_of
 from runbook.model.report import answer_lines
-from runbook.records.files import json_of
-from runbook.records.journal import rows_of
-from runbook.records.proof import examined
-from runbook.records.record import is_report, store_of
-from runbook.records.store import Store
+from runbook.records import Store, examined, is_report, json_of, rows_of, store_of
 
 NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole

@@ -13,10 +13,9 @@ from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.display.text import Row
 from runbook.model.errors import UnknownName
+from runbook.records import Store, records_directory, store_of
 from runbook.records.files import json_of, probe, publish
 from runbook.records.notes import notes_of
-from runbook.records.record import records_directory, store_of
-from runbook.records.store import Store
 
 CHECKING = ("p1_response", "daily_check")  # the runbooks whose verdict says whether it is over
 MARK = "<!-- draft {} -->\n"  # the last line of a draft: a digest of what stands above it

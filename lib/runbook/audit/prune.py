@@ -8,9 +8,7 @@ from secrets import token_hex
 from runbook.audit.index import Run, mapping, names_in, read_run, time_in
 from runbook.config.schema import Settings
 from runbook.model import NoRecord, canonical
-from runbook.records.files import now
-from runbook.records.people import person
-from runbook.records.record import store_of
+from runbook.records import now, person, store_of
 
 KEEP_DAYS = 1096  # three years
 WRITES = {"APPLY", "INTENT", "WRITE"}

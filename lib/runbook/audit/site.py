@@ -19,9 +19,8 @@ from runbook.cloud.target import target
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.model import BadParameter, Row, RunbookError
+from runbook.records import Store, store_of
 from runbook.records.files import json_of, probe, publish
-from runbook.records.record import store_of
-from runbook.records.store import Store
 
 NEXT = b"<!--next-->"  # where a page links to the next one, which did not exist when it was made
 

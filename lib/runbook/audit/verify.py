@@ -21,10 +21,8 @@ from runbook.cloud.target import target
 from runbook.config.data_file import text_of
 from runbook.config.schema import Settings
 from runbook.model.errors import Refused, RunbookError, UnknownName
-from runbook.records.plans import Id, clock, utc_text
+from runbook.records import Directory, Id, Store, clock, store_of, utc_text
 from runbook.records.proof import NO_END, examined
-from runbook.records.record import store_of
-from runbook.records.store import Directory, Store
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way
 THREADS = 8  # a bucket answers each read after some milliseconds; a directory at once

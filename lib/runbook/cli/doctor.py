@@ -12,8 +12,7 @@ from runbook.config.schema import Settings, address_variable
 from runbook.facts.base import observe
 from runbook.model import Findings, Moment, join
 from runbook.model.errors import BadSettings, NoCredentials, NoRecord, Refused
-from runbook.records.files import probe
-from runbook.records.record import records_directory, store_of
+from runbook.records import probe, records_directory, store_of
 from runbook.records.store import broken_promise
 
 

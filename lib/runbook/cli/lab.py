@@ -11,8 +11,7 @@ from pathlib import Path
 from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, load_notebook
 from runbook.model.errors import BadInput
-from runbook.records.files import probe, write_json
-from runbook.records.record import records_directory
+from runbook.records import probe, records_directory, write_json
 
 _DEFAULT = re.compile(r'(?m)^(\w+): str = "([^"\\]*)"')
 

@@ -22,10 +22,7 @@ from runbook.config.schema import Settings
 from runbook.model import canonical, command
 from runbook.model.errors import NoRecord, Refused, Taken
 from runbook.model.report import findings_of
-from runbook.records.files import json_of, now
-from runbook.records.journal import Journal
-from runbook.records.record import read_report, store_of
-from runbook.records.store import Store
+from runbook.records import Journal, Store, json_of, now, read_report, store_of
 
 DAYS = 31  # an alert that nobody saw again for so long is no longer open
 

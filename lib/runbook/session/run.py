@@ -17,8 +17,7 @@ from runbook.model import Fact, Findings, Refused, RunbookError, Seen, Shown, Ve
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.model.report import Report
-from runbook.records.journal import Journal
-from runbook.records.provenance import code, state
+from runbook.records import Journal, code, state
 from runbook.records.record import new_directory, store_of, write_report
 from runbook.session.answer import answer
 from runbook.session.next_steps import moved_on, next_steps
