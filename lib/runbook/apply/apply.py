@@ -30,7 +30,7 @@ from runbook.model.actions import RunOnce
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
-from runbook.records import json_of, person, require_committed, store_of, write_json
+from runbook.records import json_of, mapping, person, require_committed, store_of, write_json
 from runbook.records.plans import Terms, clock, newest_plan, plan_of, utc_text
 
 
@@ -165,7 +165,7 @@ def _execute(executor: Executor, asked: _Asked, approvals: Sequence[Statement]) 
 
 def _is_one_of(copy: Any, approvals: Sequence[Statement]) -> bool:
     texts = [canonical(one.model_dump(by_alias=True)).decode() for one in approvals]
-    return isinstance(copy, dict) and copy.get("statement") in texts
+    return mapping(copy).get("statement") in texts
 
 
 def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from runbook.approvals.signers import demo_folder
-from runbook.audit.index import Run, find_record, mapping, read_run, row_of
+from runbook.audit.index import Run, find_record, read_run, row_of
 from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page, runs_of
 from runbook.cloud.target import target
@@ -16,8 +16,7 @@ from runbook.config.load import params_directory
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.model.errors import BadParameter
-from runbook.records.files import publish
-from runbook.records.record import store_of
+from runbook.records import mapping, publish, store_of
 
 
 def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from runbook.approvals.proved import faults_in
 from runbook.config.schema import Settings
-from runbook.display.text import Row, visible
-from runbook.model import BadInput, Broken, Verdict
+from runbook.display.text import visible
+from runbook.model import BadInput, Broken, Row, Verdict
 from runbook.model.moment import time_of
 from runbook.model.report import answer_lines
-from runbook.records import Store, examined, is_report, json_of, rows_of, store_of
+from runbook.records import Store, examined, is_report, json_of, listed, mapping, rows_of, store_of
 
 NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
@@ -164,13 +164,3 @@ def plain(value: Any) -> str:
     """Somebody's words as one line of visible text of at most 300 characters; "" for None."""
     text = " ".join(visible("" if value is None else str(value)).split())
     return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
-
-
-def mapping(value: Any) -> Row:
-    """A value if it is a mapping, else {}."""
-    return value if isinstance(value, dict) else {}
-
-
-def listed(value: Any) -> list[Any]:
-    """A value if it is a list, else []."""
-    return value if isinstance(value, list) else []

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from pathlib import Path
 
-from runbook.audit.index import Run, listed, mapping, names_in, plain, read_run, row_of, time_in
+from runbook.audit.index import Run, names_in, plain, read_run, row_of, time_in
 from runbook.audit.pages import page
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
-from runbook.display.text import Row
+from runbook.model import Row
 from runbook.model.errors import UnknownName
-from runbook.records import Store, records_directory, store_of
-from runbook.records.files import json_of, probe, publish
+from runbook.records import Store, json_of, listed, mapping, probe, publish, records_directory, store_of
 from runbook.records.notes import notes_of
 
 CHECKING = ("p1_response", "daily_check")  # the runbooks whose verdict says whether it is over
@@ -35,9 +34,8 @@ def runs_of(system: Settings, incident: str) -> list[Run]:
 
 
 def _incident_of(store: Store, name: str) -> object:
-    record = json_of(store.content(f"runs/{name}/record.json"))
-    given = record.get("parameters") if isinstance(record, dict) else read_run(store, name).given
-    return mapping(given).get("incident")
+    record = mapping(json_of(store.content(f"runs/{name}/record.json")))
+    return mapping(record.get("parameters") if record else read_run(store, name).given).get("incident")
 
 
 def draft(system: Settings, incident: str) -> list[Path]:

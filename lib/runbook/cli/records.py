@@ -65,7 +65,7 @@ def _found(record: str, system: Any) -> tuple[Any, dict[str, Any]]:
 @SYSTEM
 def show(record: str, system: Any) -> None:
     """Show the answer of a record: RECORD is its name, its last 8 characters, or "newest"."""
-    from runbook.audit.index import listed
+    from runbook.records.files import listed
 
     run, row = _found(record, system)
     click.echo(f"{row['runbook']}, {row['environment']}, {row['at'][:16]} UTC, {row['person']}")
@@ -156,7 +156,7 @@ def prune(system: Any, days: int, yes: bool) -> None:
 @SYSTEM
 def push(system: Any) -> None:
     """Send the records that could not be sent to the record store when their runs ended."""
-    from runbook.records.publish import publish_run, unpublished
+    from runbook.records.sending import publish_run, unpublished
 
     reasons = []
     for folder in unpublished(system):

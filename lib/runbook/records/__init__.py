@@ -5,11 +5,11 @@ record.py, which lists the files of a record, then store.py and plans.py. What i
 command line imports at its start takes the light modules one by one.
 """
 
-from runbook.records.files import json_of, now, probe, write_json
+from runbook.records.files import json_of, listed, mapping, now, probe, publish, write_json
 from runbook.records.journal import Journal, progress, row_names, rows_in, rows_of
 from runbook.records.people import account, person
-from runbook.records.plans import Id, Line, Terms, When, clock, naming, newest_plan, parse, plan_of, utc_text
+from runbook.records.plans import Id, Line, PlanFile, Terms, When, clock, naming, newest_plan, parse, plan_of, utc_text
 from runbook.records.proof import Examined, examined
 from runbook.records.provenance import code, require_committed, state
-from runbook.records.record import begin, finish, is_report, read_report, records_directory, store_of
+from runbook.records.record import begin, finish, is_report, read_report, records_directory, shown_report, store_of
 from runbook.records.store import Directory, Store

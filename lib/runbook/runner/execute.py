@@ -22,10 +22,9 @@ from runbook.config.secret_scan import Scan, secrets_in
 from runbook.context import NOTHING_TOLD, Told
 from runbook.model import errors
 from runbook.model.errors import Broken, Exit, NoRecord, Refused, RunbookError
-from runbook.records.files import publish
-from runbook.records.journal import Journal, progress
-from runbook.records.publish import publish_begin, publish_run
+from runbook.records import Journal, progress, publish
 from runbook.records.record import begin, finish, new_directory, shown_report
+from runbook.records.sending import publish_begin, publish_run
 from runbook.runner.alerts import notify
 from runbook.runner.kernel import Kernel, OnStep
 
