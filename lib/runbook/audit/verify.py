@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from runbook.approvals.proved import faults, faults_in
+from runbook.approvals.proved import faults_in
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.cloud.target import target
@@ -26,8 +26,6 @@ from runbook.records.proof import NO_END, examined
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way
 THREADS = 8  # a bucket answers each read after some milliseconds; a directory at once
-
-__all__ = ["Manifest", "Verified", "attest", "faults", "verify"]
 
 
 class Manifest(Note):
