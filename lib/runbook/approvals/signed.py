@@ -20,8 +20,7 @@ from runbook.approvals.signers import DEMO, Signers, demo_folder
 from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Nonce, Signed, Statement, same_person_key
 from runbook.approvals.verify import ON_CALL, is_used
-from runbook.config.schema import Settings
-from runbook.config.validation import checked_incident
+from runbook.config import Settings, checked_incident
 from runbook.model.canonical import canonical
 from runbook.model.errors import require
 from runbook.records import Line, Store, When, clock, naming, parse, person, store_of, utc_text

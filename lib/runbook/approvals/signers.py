@@ -26,9 +26,7 @@ import yaml
 from pydantic import ValidationError
 
 from runbook.approvals import ssh
-from runbook.config.data_file import text_of
-from runbook.config.load import params_directory
-from runbook.config.schema import Settings
+from runbook.config import Settings, params_directory, text_of
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.strict import Name, Part
 from runbook.records import probe, records_directory

@@ -12,8 +12,7 @@ from runbook.audit.index import Run, find_record, read_run, row_of
 from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page, runs_of
 from runbook.cloud.target import target
-from runbook.config.schema import Settings
-from runbook.config.validation import checked_incident
+from runbook.config import Settings, checked_incident
 from runbook.model.errors import BadParameter
 from runbook.records import mapping, publish, store_of
 

@@ -87,11 +87,8 @@ def row_of(run: Run, system: Settings) -> Row:
         said = "; ".join(run.faults) or run.record.get("why") or "it has no report"
         bad = [dict(zip(FIELDS, ("run", run.runbook, plain(said), "", "unknown", ""), strict=True))]
     row = {"id": run.name, "at": f"{began:%FT%TZ}", "day": str(began.astimezone(system.zone).date()), "bad": bad}
-    row |= {
-        "environment": system.environment,
-        "answer": [*map(plain, answer_lines(run.report))],
-        "verdict": run.verdict,
-    }
+    row |= {"environment": system.environment, "answer": [*map(plain, answer_lines(run.report))]}
+    row["verdict"] = run.verdict
     words = {"person": run.record.get("person") or run.record.get("who"), "incident": run.given.get("incident")}
     words |= {"headline": said, "plan": outcome.get("plan"), "result": outcome.get("result"), "runbook": run.runbook}
     row["causes"] = [f"{one['subject']}: {one['value']}" for one in bad if one["check"] == "cause"]

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from runbook.audit.index import Run, names_in, plain, read_run, row_of, time_in
 from runbook.audit.pages import page
-from runbook.config.schema import Settings
-from runbook.config.validation import checked_incident
+from runbook.config import Settings, checked_incident, text_of
 from runbook.model import Row
 from runbook.model.errors import UnknownName
 from runbook.records import Store, json_of, listed, mapping, probe, publish, records_directory, store_of
@@ -28,8 +27,7 @@ def runs_of(system: Settings, incident: str) -> list[Run]:
         belong = pool.map(lambda one: _incident_of(store, one) == name, names)
         found = [read_run(store, one) for one, belongs in zip(names, belong, strict=True) if belongs]
     if not found:
-        hint = f"give each run the parameter -p incident={incident}."
-        raise UnknownName(f"no record belongs to {incident}", f"searched {store}/runs", next=hint)
+        raise UnknownName(**text_of(__file__, "no_run", incident=incident, store=store))
     return sorted(found, key=lambda run: (run.name[:16], plain(run.record.get("started_at"))))
 
 

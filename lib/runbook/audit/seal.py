@@ -7,10 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from runbook.config.load import RUNBOOKS, load_settings
-from runbook.config.parameters import declared_parameters, load_notebook, steps
-from runbook.config.request import Request
-from runbook.config.secret_scan import Scan, secrets_in
+from runbook.config import RUNBOOKS, Request, Scan, declared_parameters, load_notebook, load_settings, secrets_in, steps
 from runbook.model import BadInput, Broken, Row
 from runbook.records import Journal, begin, finish, publish, read_report, records_directory, shown_report
 

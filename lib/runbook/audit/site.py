@@ -16,8 +16,7 @@ from runbook.audit.index import names_in, read_run, row_of
 from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page
 from runbook.cloud.target import target
-from runbook.config.schema import Settings
-from runbook.config.validation import checked_incident
+from runbook.config import Settings, checked_incident
 from runbook.model import BadParameter, Row, RunbookError
 from runbook.records import Store, json_of, mapping, probe, publish, store_of
 

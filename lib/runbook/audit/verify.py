@@ -18,8 +18,7 @@ from runbook.approvals.proved import faults_in
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.cloud.target import target
-from runbook.config.data_file import text_of
-from runbook.config.schema import Settings
+from runbook.config import Settings, text_of
 from runbook.model.errors import Refused, RunbookError, UnknownName
 from runbook.records import Directory, Id, Store, clock, store_of, utc_text
 from runbook.records.proof import NO_END, examined

@@ -16,9 +16,7 @@ from typing import Any
 
 from runbook.apply.notify import deliver
 from runbook.cloud.target import target
-from runbook.config.data_file import table
-from runbook.config.request import Request
-from runbook.config.schema import Settings
+from runbook.config import Request, Settings, table
 from runbook.model import canonical, command
 from runbook.model.errors import NoRecord, Refused, Taken
 from runbook.model.report import findings_of
