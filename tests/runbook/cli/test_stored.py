@@ -197,7 +197,7 @@ def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, mo
     assert cli("records", "attest", "--yes", "--as", "blake").exit_code == 0
     done = cli("records", "verify", "--all")
     assert (done.exit_code, "Compared with manifest 1" in done.output) == (0, True)
-    (folder / publish.SENT).unlink()
+    (folder / sending.SENT).unlink()
     (folder / "notes.txt").write_text("ghp_" + "a1B2c3D4" * 5)
     leaking = cli("records", "push")
     assert (leaking.exit_code, "notes.txt contains what looks like a secret" in leaking.output) == (5, True)
