@@ -19,7 +19,8 @@ from runbook.context import Context
 from runbook.model.errors import Refused
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import message
-from runbook.records import Terms, clock, newest_plan, store_of, utc_text
+from runbook.records import store_of
+from runbook.records.plans import Terms, clock, newest_plan, utc_text
 
 
 def ask(run: Context, plan: Plan, terms: Terms) -> Iterator[str]:

@@ -8,7 +8,8 @@ from runbook.apply.attempts import attempts, is_final
 from runbook.context import KERNEL, Context
 from runbook.model import Refused, Row, canonical
 from runbook.model.plan import Plan, change_of
-from runbook.records import Store, newest_plan, rows_in
+from runbook.records import Store, rows_in
+from runbook.records.plans import newest_plan
 
 
 def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | None:

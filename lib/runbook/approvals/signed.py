@@ -23,7 +23,8 @@ from runbook.approvals.verify import ON_CALL, is_used
 from runbook.config import Settings, checked_incident
 from runbook.model.canonical import canonical
 from runbook.model.errors import require
-from runbook.records import Line, Store, When, clock, naming, parse, person, store_of, utc_text
+from runbook.records import Store, person, store_of
+from runbook.records.plans import Line, When, clock, naming, parse, utc_text
 
 SKEW = timedelta(minutes=5)  # between the clock of whoever opens and Google's
 Rules = tuple[tuple[Any, str], ...]

@@ -23,7 +23,8 @@ from runbook.config.schema import Window
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import ForeignFile, Refused, Taken, require
 from runbook.model.operations import Rule
-from runbook.records import PlanFile, Store, Terms, clock, json_of, mapping, naming, parse, utc_text
+from runbook.records import Store, json_of, mapping
+from runbook.records.plans import PlanFile, Terms, clock, naming, parse, utc_text
 
 ON_CALL = "on-call"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

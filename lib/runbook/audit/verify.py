@@ -20,7 +20,8 @@ from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.cloud.target import target
 from runbook.config import Settings, text_of
 from runbook.model.errors import Refused, RunbookError, UnknownName
-from runbook.records import Directory, Id, Store, clock, store_of, utc_text
+from runbook.records import Directory, Store, store_of
+from runbook.records.plans import Id, clock, utc_text
 from runbook.records.proof import NO_END, examined
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way

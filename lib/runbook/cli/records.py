@@ -82,8 +82,7 @@ def show(record: str, system: Any) -> None:
 def open_record(record: str, system: Any) -> None:
     """Write the page of a record, print its path, and open it where there is a terminal."""
     from runbook.audit.pages import record_page
-    from runbook.records.files import probe, publish
-    from runbook.records.record import records_directory
+    from runbook.records import probe, publish, records_directory
 
     run, row = _found(record, system)
     probe(folder := records_directory(system) / "pages")

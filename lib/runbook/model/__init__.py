@@ -7,7 +7,7 @@ What is offered here needs no pydantic, so that the command line starts at once;
 """
 
 from runbook.display import Row
-from runbook.model.canonical import canonical, plan_id
+from runbook.model.canonical import canonical
 from runbook.model.command import command
 from runbook.model.errors import BadInput, BadParameter, Broken, NoCredentials, NoRecord, OverCap, Refused, RunbookError
 from runbook.model.facts import Fact, FactRow, Gap, Seen, Shown
