@@ -29,7 +29,7 @@ from gcp_sandbox import state
 from gcp_sandbox.services.bigquery import catalog, seed
 from gcp_sandbox.services.bigquery.catalog import Catalog
 from gcp_sandbox.world.story import Story
-from runbook.approvals import signers, ssh
+from runbook.approvals import ssh
 
 
 class Kept:
@@ -57,7 +57,7 @@ def install() -> None:
         # No test has a proxy; to look for one in all variables, at each request, takes as long as the request's answer.
         if not getproxies_environment():
             requests.sessions.get_environ_proxies = lambda *_, **__: {}
-        ssh.keygen = signers.keygen = partial(_keygen, Kept(), ssh.keygen)
+        ssh.keygen = partial(_keygen, Kept(), ssh.keygen)
 
 
 class Databases:

@@ -442,7 +442,7 @@ PLANS = [
     Rule(
         "and quotes the page of its own incident",
         "approvals/screen.py",
-        'given.get("incident") == incident',
+        'mapping(record.get("parameters")).get("incident") == incident',
         "True",
         f"{_HERE}test_the_page_of_an_incident_is_its_own_and_shows_no_escapes",
     ),

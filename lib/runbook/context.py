@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from runbook.model.errors import RunbookError
-from runbook.records.journal import progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +101,8 @@ class Context:
         try:
             yield
         except RunbookError as error:
+            from runbook.records.journal import progress  # later, because the command line imports this module at once
+
             rows = self.journal.read()
             if written := [row for row in rows if row["kind"] == "WRITE"]:
                 plan = written[0]["plan"]

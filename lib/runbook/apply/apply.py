@@ -25,17 +25,13 @@ from runbook.approvals.verify import approvals_of, check, consume, opens, terms_
 from runbook.config.data_file import text_of
 from runbook.context import KERNEL, Context
 from runbook.display.text import visible
+from runbook.model import Finding, Verdict, canonical
 from runbook.model.actions import RunOnce
-from runbook.model.canonical import canonical
 from runbook.model.errors import BadSettings, Refused
-from runbook.model.findings import Finding, Verdict
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
-from runbook.records.files import json_of, write_json
-from runbook.records.people import person
+from runbook.records import json_of, mapping, person, require_committed, store_of, write_json
 from runbook.records.plans import Terms, clock, newest_plan, plan_of, utc_text
-from runbook.records.provenance import require_committed
-from runbook.records.record import store_of
 
 
 def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
@@ -169,7 +165,7 @@ def _execute(executor: Executor, asked: _Asked, approvals: Sequence[Statement]) 
 
 def _is_one_of(copy: Any, approvals: Sequence[Statement]) -> bool:
     texts = [canonical(one.model_dump(by_alias=True)).decode() for one in approvals]
-    return isinstance(copy, dict) and copy.get("statement") in texts
+    return mapping(copy).get("statement") in texts
 
 
 def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:

@@ -19,8 +19,8 @@ from runbook.context import Context
 from runbook.model.errors import Refused
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import message
+from runbook.records import store_of
 from runbook.records.plans import Terms, clock, newest_plan, utc_text
-from runbook.records.record import store_of
 
 
 def ask(run: Context, plan: Plan, terms: Terms) -> Iterator[str]:

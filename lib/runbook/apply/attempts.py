@@ -28,10 +28,7 @@ from runbook.context import Context
 from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError, Taken
 from runbook.model.plan import Plan
-from runbook.records.files import now
-from runbook.records.journal import row_names, rows_in
-from runbook.records.people import account
-from runbook.records.store import Store
+from runbook.records import Store, account, now, row_names, rows_in
 
 IN_FLIGHT_S = 30  # for how long a request may still be sent after its row was written
 MARGIN_S = 5

@@ -8,10 +8,8 @@ from dataclasses import replace
 from runbook import checks, facts
 from runbook.context import Context
 from runbook.facts.base import observe_all
+from runbook.model import Fact, Findings, Moment, Verdict, join
 from runbook.model.actions import CopyTable
-from runbook.model.facts import Fact
-from runbook.model.findings import Findings, Verdict, join
-from runbook.model.moment import Moment
 from runbook.model.outcome import Outcome
 
 EVERY_S = 15

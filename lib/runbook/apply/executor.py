@@ -22,13 +22,12 @@ from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
 from runbook.config.data_file import table, text_of
 from runbook.context import Context
-from runbook.display.text import Row
+from runbook.model import Broken, Refused, Row, RunbookError
 from runbook.model.actions import Notify
-from runbook.model.errors import Broken, Refused, RunbookError
 from runbook.model.outcome import ChangeStatus, Outcome
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import message
-from runbook.records.journal import rows_in
+from runbook.records import mapping, rows_in
 
 SETTLE_TIMEOUT_S = 900  # how long a change may take to settle on Google
 BRIEF_S = 60  # how long Google may still show the old state after a write
@@ -171,14 +170,13 @@ class Executor:
         never tried, and its notes are out of date.
         """
         noted, sent = change, False
-        for row in self.earlier:
-            if row.get("number") == number and row["kind"] == "INTENT":
-                notes = row.get("notes")
-                since = notes.get("since") if isinstance(notes, dict) else None
+        for row in (row for row in self.earlier if row.get("number") == number):
+            if row["kind"] == "INTENT":
+                since = mapping(row.get("notes")).get("since")
                 noted = replace(change, notes={"since": since} if isinstance(since, str) else {})
-            elif row.get("number") == number and row["kind"] == "WRITE":
+            elif row["kind"] == "WRITE":
                 sent = True
-            elif row.get("number") == number and row["kind"] == "RESULT" and row.get("refused"):
+            elif row["kind"] == "RESULT" and row.get("refused"):
                 noted, sent = change, False
         return noted, sent
 

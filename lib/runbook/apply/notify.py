@@ -7,8 +7,7 @@ are in no params file, no plan and no record.
 import logging
 import os
 
-from runbook.config.data_file import text_of
-from runbook.config.schema import address_variable
+from runbook.config import address_variable, text_of
 from runbook.model.errors import Refused
 
 

@@ -7,8 +7,7 @@ hidden prompt and passes it to the kernel through a pipe. It is read once, when 
 import os
 from pathlib import Path
 
-from runbook.config.data_file import text_of
-from runbook.config.secret_scan import Scan
+from runbook.config import Scan, text_of
 from runbook.context import KERNEL
 from runbook.model.errors import Refused
 

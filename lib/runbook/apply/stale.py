@@ -6,13 +6,10 @@ from typing import Any
 
 from runbook.apply.attempts import attempts, is_final
 from runbook.context import KERNEL, Context
-from runbook.display.text import Row
-from runbook.model.canonical import canonical
-from runbook.model.errors import Refused
+from runbook.model import Refused, Row, canonical
 from runbook.model.plan import Plan, change_of
-from runbook.records.journal import rows_in
+from runbook.records import Store, rows_in
 from runbook.records.plans import newest_plan
-from runbook.records.store import Store
 
 
 def unfinished(store: Store, wanted: str, plan: Plan, run: Context) -> Plan | None:

@@ -7,7 +7,7 @@ of that time.
     approvals.json   {"at", "store", "content", "terms", "approvals": [{"statement", "signature"}, …]}
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from runbook.approvals.signed import is_open
@@ -19,11 +19,8 @@ from runbook.model.actions import Notify
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, RunbookError, require
 from runbook.model.strict import Part
-from runbook.records.files import json_of
-from runbook.records.journal import rows_of
+from runbook.records import Examined, Store, examined, json_of, mapping, rows_of
 from runbook.records.plans import Content, Line, Terms, When, clock, parse
-from runbook.records.proof import Examined, examined
-from runbook.records.store import Store
 
 FILE = "approvals.json"
 CHANGED = ("APPLY", "INTENT", "WRITE", "RESULT")  # rows of a journal that only an approved run has
@@ -39,12 +36,12 @@ class Copied(Part):
     approvals: list[dict[str, str]]
 
 
-def faults(store: Store, run: str, names: Iterable[str] | None = None) -> tuple[str, ...]:
-    """What is wrong with a record, one line each; () for one that is proved. `names` are its files, if they are known.
+def faults(store: Store, run: str) -> tuple[str, ...]:
+    """What is wrong with a record, one line each; () for one that is proved.
 
     Raises NoRecord if the store does not answer.
     """
-    return faults_in(store, examined(store, run, names))
+    return faults_in(store, examined(store, run))
 
 
 def faults_in(store: Store, found: Examined) -> tuple[str, ...]:
@@ -57,9 +54,7 @@ def _unapproved(store: Store, found: Examined) -> Iterator[str]:
     journal, said = (found.files.get(name, b"") for name in ("journal.jsonl", "report.json"))
     if b'"outcome"' not in said and not any(f'"{kind}"'.encode() in journal for kind in CHANGED):
         return
-    report = json_of(said)
-    outcome = report.get("outcome") if isinstance(report, dict) else None
-    outcome = outcome if isinstance(outcome, dict) else {}
+    outcome = mapping(mapping(json_of(said)).get("outcome"))
     try:
         rows = rows_of(journal, "journal.jsonl")
         changed = [row for row in rows if row["kind"] in CHANGED]

@@ -12,8 +12,7 @@ from runbook.approvals.proved import faults
 from runbook.approvals.stored_plan import Found
 from runbook.display.text import visible
 from runbook.model.actions import Notify
-from runbook.records.files import json_of
-from runbook.records.record import is_report
+from runbook.records import is_report, json_of, mapping
 
 WIDTH = 80
 NEWEST = 50  # runs in which the page of an incident is looked for
@@ -64,9 +63,8 @@ def _page_of(found: Found, incident: str) -> str:
     """What the newest page of an incident said, in its own words, and where its record is."""
     store = found.store
     for name in [n for n in store.children("runs") if "-p1_response-" in n][: -NEWEST - 1 : -1]:
-        report, record = (json_of(store.content(f"{name}/{part}.json")) for part in ("report", "record"))
-        given = record.get("parameters") if isinstance(record, dict) else None
-        if is_report(report) and isinstance(given, dict) and given.get("incident") == incident:
+        report, record = (mapping(json_of(store.content(f"{name}/{part}.json"))) for part in ("report", "record"))
+        if is_report(report) and mapping(record.get("parameters")).get("incident") == incident:
             wrong = faults(store, run := name.removeprefix("runs/"))
             return f"“{report.get('sentence')}” ({run}" + f"; do not rely on it: {wrong[0]}" * bool(wrong) + ")"
     return "no page of it is in the record store"

@@ -20,14 +20,11 @@ from runbook.approvals.signers import DEMO, Signers, demo_folder
 from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Nonce, Signed, Statement, same_person_key
 from runbook.approvals.verify import ON_CALL, is_used
-from runbook.config.schema import Settings
-from runbook.config.validation import checked_incident
+from runbook.config import Settings, checked_incident
 from runbook.model.canonical import canonical
 from runbook.model.errors import require
-from runbook.records.people import person
+from runbook.records import Store, person, store_of
 from runbook.records.plans import Line, When, clock, naming, parse, utc_text
-from runbook.records.record import store_of
-from runbook.records.store import Store
 
 SKEW = timedelta(minutes=5)  # between the clock of whoever opens and Google's
 Rules = tuple[tuple[Any, str], ...]

@@ -25,24 +25,11 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from runbook.approvals.ssh import (
-    KINDS,
-    MANIFESTS,
-    NAMESPACES,
-    TIME,
-    Identity,
-    keygen,
-    read_keys,
-    refusal,
-    require_algorithm,
-)
-from runbook.config.data_file import text_of
-from runbook.config.load import params_directory
-from runbook.config.schema import Settings
+from runbook.approvals import ssh
+from runbook.config import Settings, params_directory, text_of
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.strict import Name, Part
-from runbook.records.files import probe
-from runbook.records.record import records_directory
+from runbook.records import probe, records_directory
 
 DEMO = {"avery": ["team-lead", "manager"], "blake": ["security", "on-call"]}
 LIMIT = 2**18
@@ -67,26 +54,26 @@ class Signers:
     keys: Mapping[str, tuple[str, ...]]
     roles: Mapping[str, frozenset[str]]
     revoked: tuple[str, ...]
-    spaces: Mapping[str, str] = field(default_factory=lambda: NAMESPACES)
+    spaces: Mapping[str, str] = field(default_factory=lambda: ssh.NAMESPACES)
 
-    def verify(self, person: str, message: bytes, signature: str, now: datetime) -> Identity:
+    def verify(self, person: str, message: bytes, signature: str, now: datetime) -> ssh.Identity:
         """Find which of a person's keys signed the message. Raises Refused unless one did that may sign at `now`.
 
         ssh-keygen sees this person's own lines only, so that no other line can match.
         """
         if person not in self.keys:
             raise Refused(f"{person!r} is none of those who may sign for {self.environment}")
-        require_algorithm(signature)
+        ssh.require_algorithm(signature)
         with tempfile.TemporaryDirectory() as name:
             allowed, revoked, armored = (Path(name, file) for file in ("allowed", "revoked", "signature"))
             allowed.write_text("".join(f"{person} {key}\n" for key in self.keys[person]))
             revoked.write_text("".join(f"{key}\n" for key in self.revoked))
             armored.write_text(signature)
             files = ["-f", allowed, "-r", revoked, "-s", armored]
-            options = ["-I", person, "-n", self.spaces[self.target], f"-Overify-time={now.astimezone(UTC):{TIME}}"]
-            done = keygen("-vvv", "-Y", "verify", *files, *options, "-Oprint-pubkey", message=message)
+            options = ["-I", person, "-n", self.spaces[self.target], f"-Overify-time={now.astimezone(UTC):{ssh.TIME}}"]
+            done = ssh.keygen("-vvv", "-Y", "verify", *files, *options, "-Oprint-pubkey", message=message)
         if done.returncode != 0:
-            raise refusal(done.stderr, person)
+            raise ssh.refusal(done.stderr, person)
         return done.stdout.decode().splitlines()[-1]
 
 
@@ -95,10 +82,15 @@ def signers_of(system: Settings, target: str) -> Signers:
 
     Raises what `load_signers` raises.
     """
-    folder = params_directory() / "approvers" / system.environment
+    folder = folder_of(system, target)
     if target == "sandbox":
-        demo_signers(folder := demo_folder(system))
+        demo_signers(folder)
     return load_signers(folder, target, system.environment, system.contacts)
+
+
+def folder_of(system: Settings, target: str) -> Path:
+    """Where the files are of those who may sign here."""
+    return demo_folder(system) if target == "sandbox" else params_directory() / "approvers" / system.environment
 
 
 def demo_folder(system: Settings) -> Path:
@@ -111,20 +103,20 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
 
     Raises Refused if nobody is named, and BadSettings with file and line for everything else that is wrong.
     """
-    keys, revoked = _keys(folder, "allowed_signers", NAMESPACES[target], environment)
+    keys, revoked = _keys(folder, "allowed_signers", ssh.NAMESPACES[target], environment)
     return Signers(target, environment, keys, _people(folder / "roles.yaml", keys, known), revoked)
 
 
 def attesters_of(system: Settings, target: str) -> Signers:
     """Who may sign manifests here: people and schedules in params/approvers, or the demo people. Raises as above."""
-    folder, space = params_directory() / "approvers" / system.environment, MANIFESTS[target]
+    space = ssh.MANIFESTS[target]
     if target == "sandbox":
         demo = signers_of(system, target)
-        keys = {name: tuple(k.replace(NAMESPACES[target], space) for k in lines) for name, lines in demo.keys.items()}
+        keys = {name: tuple(k.replace(ssh.NAMESPACES[target], space) for k in its) for name, its in demo.keys.items()}
         revoked = demo.revoked
     else:
-        keys, revoked = _keys(folder, "attesters", space, system.environment)
-    return Signers(target, system.environment, keys, dict.fromkeys(keys, frozenset({ATTESTER})), revoked, MANIFESTS)
+        keys, revoked = _keys(folder_of(system, target), "attesters", space, system.environment)
+    return Signers(target, system.environment, keys, dict.fromkeys(keys, frozenset({ATTESTER})), revoked, ssh.MANIFESTS)
 
 
 def _keys(folder: Path, name: str, space: str, environment: str) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
@@ -154,8 +146,8 @@ def demo_signers(folder: Path) -> None:
         new.mkdir(mode=0o700)
         for person in DEMO:
             words = ("-q", "-t", "ed25519", "-N", "", "-C", f"{person} of the sandbox", "-f", new / person)
-            keygen(*words).check_returncode()
-        lines = [f'{p} namespaces="{NAMESPACES["sandbox"]}" {(new / f"{p}.pub").read_text()}' for p in DEMO]
+            ssh.keygen(*words).check_returncode()
+        lines = [f'{p} namespaces="{ssh.NAMESPACES["sandbox"]}" {(new / f"{p}.pub").read_text()}' for p in DEMO]
         (new / "allowed_signers").write_text("".join(lines))
         (new / "roles.yaml").write_text(yaml.safe_dump({"people": DEMO}))
         with suppress(OSError):  # another process was faster; or `load` will find nobody
@@ -193,7 +185,7 @@ def _allowed(where: str, line: str, space: str) -> tuple[str, str, str]:
     person, options, key = [*line.split(None, 2), "", ""][:3]
     _need("<" not in line, where, "is a placeholder; fill it in")
     _need(_PERSON.fullmatch(person), where, f"{person!r} must be one user name, without lists, quotes or patterns")
-    _need(options not in KINDS, where, f'the option namespaces="{space}" is missing')
+    _need(options not in ssh.KINDS, where, f'the option namespaces="{space}" is missing')
     given = dict[str, str]()
     for option in options.split(","):
         found = re.fullmatch(r'(namespaces|valid-after|valid-before)="([^"]*)"', option)
@@ -205,27 +197,28 @@ def _allowed(where: str, line: str, space: str) -> tuple[str, str, str]:
     start = _time(where, given.get("valid-after", "20000101Z"))
     last = _time(where, given.get("valid-before", "99991231Z")) - timedelta(seconds=1)  # for ssh-keygen the last second
     _need(start < last, where, "valid-before must be later than valid-after")
-    return person, f'namespaces="{space}",valid-after="{start:{TIME}}",valid-before="{last:{TIME}}"', _key(where, key)
+    valid = f'valid-after="{start:{ssh.TIME}}",valid-before="{last:{ssh.TIME}}"'
+    return person, f'namespaces="{space}",{valid}', _key(where, key)
 
 
 def _time(where: str, text: str) -> datetime:
     with suppress(ValueError):
         if _TIME.fullmatch(text):
-            return datetime.strptime(text[:-1].ljust(14, "0") + "Z", TIME).replace(tzinfo=UTC)
+            return datetime.strptime(text[:-1].ljust(14, "0") + "Z", ssh.TIME).replace(tzinfo=UTC)
     raise _bad(where, f"{text!r} is not a time in UTC, such as 20270131Z or 202701311800Z")
 
 
 def _key(where: str, text: str) -> str:
     """The kind and the base64 text of a public key in a file. Raises BadSettings."""
     kind, code = [*text.split(None, 2), "", ""][:2]
-    _need(kind in KINDS, where, f"{kind!r} is not a kind of key that may sign: {', '.join(KINDS)}")
+    _need(kind in ssh.KINDS, where, f"{kind!r} is not a kind of key that may sign: {', '.join(ssh.KINDS)}")
     _need(re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", code), where, "the public key is not base64")
     return f"{kind} {code}"
 
 
 def _fingerprints(keys: list[tuple[str, str]]) -> list[str]:
     """The fingerprint of each key; a key comes with its file and line. Raises BadSettings."""
-    found = read_keys([key for _, key in keys])
+    found = ssh.read_keys([key for _, key in keys])
     for (where, key), (bits, _) in zip(keys, found, strict=True):
         kind = key.split()[0]
         _need(bits, where, f"ssh-keygen cannot read this as a public key of the kind {kind}")

@@ -15,17 +15,13 @@ from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
-from runbook.config.data_file import text_of
-from runbook.config.load import environments, load_settings
-from runbook.config.schema import Settings
+from runbook.config import Settings, environments, load_settings, text_of
 from runbook.model.actions import ACTIONS
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadInput, BadSettings, Refused, UnknownName, require
 from runbook.model.operations import Rule
+from runbook.records import Store, require_committed, store_of
 from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of, utc_text
-from runbook.records.provenance import require_committed
-from runbook.records.record import store_of
-from runbook.records.store import Store
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,10 @@ from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.config.schema import Window
 from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import ForeignFile, Refused, require
+from runbook.model.errors import ForeignFile, Refused, Taken, require
 from runbook.model.operations import Rule
-from runbook.records.files import json_of
+from runbook.records import Store, json_of, mapping
 from runbook.records.plans import PlanFile, Terms, clock, naming, parse, utc_text
-from runbook.records.store import Store, Taken
 
 ON_CALL = "on-call"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -146,7 +145,7 @@ def used_by(store: Store, statements: Iterable[Statement]) -> set[str]:
     """The attempts that have used these approvals; "?" for a note that cannot be read."""
     raw = [store.read(f"nonces/{one.nonce}") for one in statements]
     notes = [json_of(content) for content in raw if content is not None]
-    return {str(note.get("by", "?")) if isinstance(note, dict) else "?" for note in notes}
+    return {str(mapping(note).get("by", "?")) for note in notes}
 
 
 def statement_in(raw: bytes, content: Json, terms: Terms, signers: Signers, now: datetime) -> Verified:

@@ -7,17 +7,14 @@ from hashlib import sha256
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from runbook.approvals.signers import demo_folder
-from runbook.audit.index import Run, find_record, mapping, read_run, row_of
+from runbook.approvals.signers import folder_of
+from runbook.audit.index import Run, find_record, read_run, row_of
 from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page, runs_of
 from runbook.cloud.target import target
-from runbook.config.load import params_directory
-from runbook.config.schema import Settings
-from runbook.config.validation import checked_incident
+from runbook.config import Settings, checked_incident
 from runbook.model.errors import BadParameter
-from runbook.records.files import publish
-from runbook.records.record import store_of
+from runbook.records import mapping, publish, store_of
 
 
 def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
@@ -59,8 +56,7 @@ def _of_plan(run: Run) -> Iterator[str]:
 
 def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     """The public keys of those who may sign."""
-    folder = params_directory() / "approvers" / system.environment
-    folder = demo_folder(system) if target(system.environment) == "sandbox" else folder
+    folder = folder_of(system, target(system.environment))
     for name in ("allowed_signers", "roles.yaml", "revoked"):
         if (folder / name).is_file():
             yield name, (folder / name).read_bytes()

@@ -12,8 +12,7 @@ from runbook.audit.index import names_in, read_run, time_in
 from runbook.config.load import load_settings
 from runbook.model.errors import RunbookError
 from runbook.model.report import findings_of
-from runbook.records.record import store_of
-from runbook.records.store import Store
+from runbook.records import Store, store_of
 
 EARLIER = 50  # records that are looked through for the one before
 ORDER = ("missing", "alert", "unknown", "warn", "ok")

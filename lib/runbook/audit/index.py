@@ -10,16 +10,11 @@ from typing import Any, NamedTuple
 
 from runbook.approvals.proved import faults_in
 from runbook.config.schema import Settings
-from runbook.display.text import Row, visible
-from runbook.model.errors import BadInput, Broken
-from runbook.model.findings import Verdict
+from runbook.display.text import visible
+from runbook.model import BadInput, Broken, Row, Verdict
 from runbook.model.moment import time_of
 from runbook.model.report import answer_lines
-from runbook.records.files import json_of
-from runbook.records.journal import rows_of
-from runbook.records.proof import examined
-from runbook.records.record import is_report, store_of
-from runbook.records.store import Store
+from runbook.records import Store, examined, is_report, json_of, listed, mapping, rows_of, store_of
 
 NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
@@ -92,11 +87,8 @@ def row_of(run: Run, system: Settings) -> Row:
         said = "; ".join(run.faults) or run.record.get("why") or "it has no report"
         bad = [dict(zip(FIELDS, ("run", run.runbook, plain(said), "", "unknown", ""), strict=True))]
     row = {"id": run.name, "at": f"{began:%FT%TZ}", "day": str(began.astimezone(system.zone).date()), "bad": bad}
-    row |= {
-        "environment": system.environment,
-        "answer": [*map(plain, answer_lines(run.report))],
-        "verdict": run.verdict,
-    }
+    row |= {"environment": system.environment, "answer": [*map(plain, answer_lines(run.report))]}
+    row["verdict"] = run.verdict
     words = {"person": run.record.get("person") or run.record.get("who"), "incident": run.given.get("incident")}
     words |= {"headline": said, "plan": outcome.get("plan"), "result": outcome.get("result"), "runbook": run.runbook}
     row["causes"] = [f"{one['subject']}: {one['value']}" for one in bad if one["check"] == "cause"]
@@ -169,13 +161,3 @@ def plain(value: Any) -> str:
     """Somebody's words as one line of visible text of at most 300 characters; "" for None."""
     text = " ".join(visible("" if value is None else str(value)).split())
     return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
-
-
-def mapping(value: Any) -> Row:
-    """A value if it is a mapping, else {}."""
-    return value if isinstance(value, dict) else {}
-
-
-def listed(value: Any) -> list[Any]:
-    """A value if it is a list, else []."""
-    return value if isinstance(value, list) else []

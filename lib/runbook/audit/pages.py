@@ -14,9 +14,10 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
-from runbook.audit.index import Run, listed, mapping, plain
+from runbook.audit.index import Run, plain
 from runbook.config.data_file import table
-from runbook.display.text import Row
+from runbook.model import Row
+from runbook.records import listed, mapping
 
 TEMPLATES = Path(__file__).with_name("templates")
 

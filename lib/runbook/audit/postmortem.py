@@ -7,16 +7,13 @@ from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from pathlib import Path
 
-from runbook.audit.index import Run, listed, mapping, names_in, plain, read_run, row_of, time_in
+from runbook.audit.index import Run, names_in, plain, read_run, row_of, time_in
 from runbook.audit.pages import page
-from runbook.config.schema import Settings
-from runbook.config.validation import checked_incident
-from runbook.display.text import Row
+from runbook.config import Settings, checked_incident, text_of
+from runbook.model import Row
 from runbook.model.errors import UnknownName
-from runbook.records.files import json_of, probe, publish
+from runbook.records import Store, json_of, listed, mapping, probe, publish, records_directory, store_of
 from runbook.records.notes import notes_of
-from runbook.records.record import records_directory, store_of
-from runbook.records.store import Store
 
 CHECKING = ("p1_response", "daily_check")  # the runbooks whose verdict says whether it is over
 MARK = "<!-- draft {} -->\n"  # the last line of a draft: a digest of what stands above it
@@ -30,15 +27,13 @@ def runs_of(system: Settings, incident: str) -> list[Run]:
         belong = pool.map(lambda one: _incident_of(store, one) == name, names)
         found = [read_run(store, one) for one, belongs in zip(names, belong, strict=True) if belongs]
     if not found:
-        hint = f"give each run the parameter -p incident={incident}."
-        raise UnknownName(f"no record belongs to {incident}", f"searched {store}/runs", next=hint)
+        raise UnknownName(**text_of(__file__, "no_run", incident=incident, store=store))
     return sorted(found, key=lambda run: (run.name[:16], plain(run.record.get("started_at"))))
 
 
 def _incident_of(store: Store, name: str) -> object:
-    record = json_of(store.content(f"runs/{name}/record.json"))
-    given = record.get("parameters") if isinstance(record, dict) else read_run(store, name).given
-    return mapping(given).get("incident")
+    record = mapping(json_of(store.content(f"runs/{name}/record.json")))
+    return mapping(record.get("parameters") if record else read_run(store, name).given).get("incident")
 
 
 def draft(system: Settings, incident: str) -> list[Path]:

@@ -5,13 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from runbook.audit.index import Run, mapping, names_in, read_run, time_in
+from runbook.audit.index import Run, names_in, read_run, time_in
 from runbook.config.schema import Settings
-from runbook.model.canonical import canonical
-from runbook.model.errors import NoRecord
-from runbook.records.files import now
-from runbook.records.people import person
-from runbook.records.record import store_of
+from runbook.model import NoRecord, canonical
+from runbook.records import mapping, now, person, store_of
 
 KEEP_DAYS = 1096  # three years
 WRITES = {"APPLY", "INTENT", "WRITE"}

@@ -7,15 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from runbook.config.load import RUNBOOKS, load_settings
-from runbook.config.parameters import declared_parameters, load_notebook, steps
-from runbook.config.request import Request
-from runbook.config.secret_scan import Scan, secrets_in
-from runbook.display.text import Row
-from runbook.model.errors import BadInput, Broken
-from runbook.records.files import publish
-from runbook.records.journal import Journal
-from runbook.records.record import begin, finish, read_report, records_directory, shown_report
+from runbook.config import RUNBOOKS, Request, Scan, declared_parameters, load_notebook, load_settings, secrets_in, steps
+from runbook.model import BadInput, Broken, Row
+from runbook.records import Journal, begin, finish, publish, read_report, records_directory, shown_report
 
 WHY = "run by hand in Jupyter and sealed; nobody watched it"
 _NAME, _KEYS = r"[A-Za-z][\w-]*", ("runbook", "environment")
@@ -53,11 +47,8 @@ def seal(notebook: Path) -> Path:
     marker |= {"commit": "unknown", "params_commit": "unknown", "digests": {}, "differ": [], "versions": {}}
     publish(folder / f"{report['runbook']}.ipynb", content)
     ids = [{"id": cell.get("id", str(n)), "step": title, "count": cell["execution_count"]} for n, cell, title in ran]
-    why, cells = (
-        "run by hand in Jupyter and sealed; nobody watched it",
-        [{**row, "status": "not watched"} for row in ids],
-    )
-    finish(folder, marker | {"started_at": rows[0]["time"]}, status="sealed", why=why, exit=None, cells=cells)
+    cells = [{**row, "status": "not watched"} for row in ids]
+    finish(folder, marker | {"started_at": rows[0]["time"]}, status="sealed", why=WHY, exit=None, cells=cells)
     return folder
 
 

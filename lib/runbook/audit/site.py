@@ -12,17 +12,13 @@ from pathlib import Path
 
 from runbook.approvals.signed import actor, awaiting
 from runbook.approvals.signers import signers_of
-from runbook.audit.index import mapping, names_in, read_run, row_of
+from runbook.audit.index import names_in, read_run, row_of
 from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page
 from runbook.cloud.target import target
-from runbook.config.schema import Settings
-from runbook.config.validation import checked_incident
-from runbook.display.text import Row
-from runbook.model.errors import BadParameter, RunbookError
-from runbook.records.files import json_of, probe, publish
-from runbook.records.record import store_of
-from runbook.records.store import Store
+from runbook.config import Settings, checked_incident
+from runbook.model import BadParameter, Row, RunbookError
+from runbook.records import Store, json_of, mapping, probe, publish, store_of
 
 NEXT = b"<!--next-->"  # where a page links to the next one, which did not exist when it was made
 

@@ -14,22 +14,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from runbook.approvals.proved import faults, faults_in
+from runbook.approvals.proved import faults_in
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.cloud.target import target
-from runbook.config.data_file import text_of
-from runbook.config.schema import Settings
+from runbook.config import Settings, text_of
 from runbook.model.errors import Refused, RunbookError, UnknownName
+from runbook.records import Directory, Store, store_of
 from runbook.records.plans import Id, clock, utc_text
 from runbook.records.proof import NO_END, examined
-from runbook.records.record import store_of
-from runbook.records.store import Directory, Store
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way
 THREADS = 8  # a bucket answers each read after some milliseconds; a directory at once
-
-__all__ = ["Manifest", "Verified", "attest", "faults", "verify"]
 
 
 class Manifest(Note):

@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runbook.config.data_file import text_of
-from runbook.config.load import load_settings
-from runbook.model.errors import BadInput
-from runbook.model.moment import Moment
+from runbook.config import load_settings, text_of
+from runbook.model import BadInput, Moment
 
 
 def incident_of(alert: str, environment: str) -> dict[str, str]:

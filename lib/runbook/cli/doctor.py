@@ -7,14 +7,11 @@ from runbook.approvals.signers import signers_of
 from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, one
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect, impersonated
-from runbook.config.load import load_settings
-from runbook.config.schema import Settings, address_variable
+from runbook.config import Settings, address_variable, load_settings
 from runbook.facts.base import observe
+from runbook.model import Findings, Moment, join
 from runbook.model.errors import BadSettings, NoCredentials, NoRecord, Refused
-from runbook.model.findings import Findings, join
-from runbook.model.moment import Moment
-from runbook.records.files import probe
-from runbook.records.record import records_directory, store_of
+from runbook.records import probe, records_directory, store_of
 from runbook.records.store import broken_promise
 
 

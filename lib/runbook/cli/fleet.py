@@ -58,17 +58,15 @@ def fleet(patterns: Sequence[str], **options: Any) -> None:
 
     The exit code is that of the worst verdict; missing counts as unknown. It is sent to RUNBOOK_PING/CODE.
     """
-    from runbook.config.load import environments
+    from runbook.config import environments, text_of
 
     code = Exit.BROKEN
     try:
         real = [name for name in environments() if name != "sandbox"]  # which is for practice, unless it is named
         names = [n for n in environments() if any(fnmatchcase(n, one) for one in patterns)] if patterns else real
         if not names:
-            why = f"there are: {', '.join(environments())}"
-            raise BadInput(
-                f"no environment matches {', '.join(patterns) or '*'}", why, next="check --env and RUNBOOK_PARAMS."
-            )
+            given = {"asked": ", ".join(patterns) or "*", "known": ", ".join(environments())}
+            raise BadInput(**text_of(__file__, "no_environment", **given))
         index, count = (int(os.environ.get(f"CLOUD_RUN_TASK_{name}", "") or 0) for name in ("INDEX", "COUNT"))
         code = _fleet(names[index :: count or 1], **options)
     except RunbookError as error:

@@ -8,11 +8,9 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from runbook.config.load import RUNBOOKS, load_settings
-from runbook.config.parameters import cell_source, load_notebook
+from runbook.config import RUNBOOKS, cell_source, load_notebook, load_settings
 from runbook.model.errors import BadInput
-from runbook.records.files import probe, write_json
-from runbook.records.record import records_directory
+from runbook.records import probe, records_directory, write_json
 
 _DEFAULT = re.compile(r'(?m)^(\w+): str = "([^"\\]*)"')
 

@@ -25,12 +25,8 @@ from runbook.runner.kernel import leave_deleted_directory
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_WORLD = click.option(
-    "--world",
-    default="",
-    shell_complete=complete("world"),
-    help="Sandbox only: a shipped world, or the path of a world file.",
-)
+_WORLDS = "Sandbox only: a shipped world, or the path of a world file."
+_WORLD = click.option("--world", default="", shell_complete=complete("world"), help=_WORLDS)
 
 
 class _Group(click.Group):

@@ -14,10 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from runbook.config.data_file import text_of
 from runbook.display.text import Row, show, visible
-from runbook.model.errors import BadInput, Refused
-from runbook.model.findings import Verdict
+from runbook.model import BadInput, Refused, Verdict
 
 JSON = click.option("--json", is_flag=True, expose_value=False, callback=lambda c, _, on: c.meta.update(json=on))
 COLOUR = {"alert": "red", "unknown": "cyan", "warn": "yellow", "ok": "green"}
@@ -174,6 +172,8 @@ def table_text(rows: Sequence[Row]) -> str:
 
 def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
     """The value of a new version, from the given source, else from a hidden prompt. Raises BadInput, Refused."""
+    from runbook.config import text_of
+
     if sum((file is not None, variable is not None, stdin)) > 1:
         raise BadInput("the value can have only one source", next="use only one of the --secret options.")
     if file is not None:

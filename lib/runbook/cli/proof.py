@@ -8,7 +8,6 @@ import click
 
 from runbook.cli.output import table_text
 from runbook.cli.signing import SYSTEM, confirm, no_secret, signs
-from runbook.config.data_file import table
 from runbook.model.errors import BadInput, Exit
 
 
@@ -34,11 +33,12 @@ def verify(record: str, everything: bool, system: Any) -> None:
 
 def _manifest(found: Any) -> list[str]:
     """What the newest manifest proves, and what nothing here can prove."""
-    if found.manifest is None:
-        return [table(__file__, "texts.yaml")["no_manifest"]]
-    later = len(found.faults.keys() - found.manifest.records.keys())
-    given = {"number": found.manifest.number, "person": found.manifest.person, "at": found.manifest.at, "later": later}
-    return [table(__file__, "texts.yaml")["manifest"].format(**given)]
+    from runbook.config import table
+
+    texts, manifest = table(__file__, "texts.yaml"), found.manifest
+    if manifest is None:
+        return [texts["no_manifest"]]
+    return [texts["manifest"].format(later=len(found.faults.keys() - manifest.records.keys()), manifest=manifest)]
 
 
 @click.command()

@@ -65,7 +65,7 @@ def _found(record: str, system: Any) -> tuple[Any, dict[str, Any]]:
 @SYSTEM
 def show(record: str, system: Any) -> None:
     """Show what a run reported. RECORD: its name, the last 8 characters of it, or "newest"."""
-    from runbook.audit.index import listed
+    from runbook.records.files import listed
 
     run, row = _found(record, system)
     click.echo(f"{row['runbook']}, {row['environment']}, {row['at'][:16]} UTC, {row['person']}")
@@ -82,8 +82,7 @@ def show(record: str, system: Any) -> None:
 def open_record(record: str, system: Any) -> None:
     """Write a record as an HTML page, print its path, and open it if there is a terminal."""
     from runbook.audit.pages import record_page
-    from runbook.records.files import probe, publish
-    from runbook.records.record import records_directory
+    from runbook.records import probe, publish, records_directory
 
     run, row = _found(record, system)
     probe(folder := records_directory(system) / "pages")
@@ -156,7 +155,7 @@ def prune(system: Any, days: int, yes: bool) -> None:
 @SYSTEM
 def push(system: Any) -> None:
     """Send the records that could not be sent to the record store when their runs ended."""
-    from runbook.records.publish import publish_run, unpublished
+    from runbook.records.sending import publish_run, unpublished
 
     reasons = []
     for folder in unpublished(system):

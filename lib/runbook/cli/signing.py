@@ -29,13 +29,8 @@ def no_secret(_context: click.Context, option: click.Parameter, value: str) -> s
     return value
 
 
-_ENV = partial(
-    click.option,
-    "--env",
-    envvar="RUNBOOK_ENV",
-    shell_complete=complete("environment"),
-    help="params/<ENV>.yaml; the default is sandbox.",
-)
+_PARAMS = "params/<ENV>.yaml; the default is sandbox."
+_ENV = partial(click.option, "--env", envvar="RUNBOOK_ENV", shell_complete=complete("environment"), help=_PARAMS)
 ENV = _ENV("environment")  # its name, None if it is not given
 SYSTEM = _ENV("system", callback=_settings)  # its settings
 _NAME = "Your name among the approvers; in the sandbox avery or blake."

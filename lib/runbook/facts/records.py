@@ -12,10 +12,7 @@ from runbook.facts.base import Answer, Read, fact
 from runbook.model import Gap, Moment, NoRecord, Row
 from runbook.model.actions import UpdateFunction
 from runbook.model.rows import Notified, Rehearsed
-from runbook.records.files import json_of
-from runbook.records.journal import rows_of
-from runbook.records.record import is_report, store_of
-from runbook.records.store import Store
+from runbook.records import Store, is_report, json_of, rows_of, store_of
 
 VERIFY = "runbook records verify {}"
 NEWEST = 200  # number of a runbook's staging records that are read

@@ -7,8 +7,9 @@ What is offered here needs no pydantic, so that the command line starts at once;
 """
 
 from runbook.display import Row
+from runbook.model.canonical import canonical
 from runbook.model.command import command
-from runbook.model.errors import BadParameter, NoCredentials, NoRecord, OverCap, Refused, RunbookError
+from runbook.model.errors import BadInput, BadParameter, Broken, NoCredentials, NoRecord, OverCap, Refused, RunbookError
 from runbook.model.facts import Fact, FactRow, Gap, Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict, join, known_findings
 from runbook.model.moment import Moment, moment_of

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from runbook.model.errors import NoRecord
+from runbook.model import NoRecord, Row
 
 
 def private(path: Path, mode: str) -> IO[bytes]:
@@ -87,6 +87,16 @@ def json_of(content: bytes | None) -> Any:
     with suppress(ValueError, RecursionError):
         return json.loads(content or b"")
     return None
+
+
+def mapping(value: Any) -> Row:
+    """A value if it is a mapping, else {}."""
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: Any) -> list[Any]:
+    """A value if it is a list, else []."""
+    return value if isinstance(value, list) else []
 
 
 def now() -> str:

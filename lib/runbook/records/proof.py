@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from runbook.model.errors import ForeignFile
-from runbook.records.files import json_of, rendered
+from runbook.records.files import json_of, mapping, rendered
 from runbook.records.store import Store
 
 RUNNING = "running"
@@ -60,8 +60,7 @@ def examined(store: Store, run: str, names: Iterable[str] | None = None) -> Exam
             files[name[len(place) :]] = b""
         except ForeignFile as error:
             faults.append(f"{name[len(place) :]}: {error.what}")
-    record = json_of(files.get("record.json"))
-    record = record if isinstance(record, dict) else {}
+    record = mapping(json_of(files.get("record.json")))
     return Examined(files, record, (*faults, *_faults(run, files, record)))
 
 
@@ -75,8 +74,7 @@ def _faults(run: str, files: Mapping[str, bytes], record: dict[str, Any]) -> Ite
         return
     if record.get("name") != run:
         yield f"it is the record of another run, {record.get('name')}"
-    sums = record.get("sha256")
-    sums = sums if isinstance(sums, dict) else {}
+    sums = mapping(record.get("sha256"))
     for name in sorted({*sums, *files} - {"record.json", "begin.json"}):
         if name not in files:
             yield f"{name} is missing"

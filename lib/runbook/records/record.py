@@ -34,10 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook.cloud.target import target
-from runbook.config.load import ROOT, records_variable
-from runbook.config.request import Request
-from runbook.config.schema import Settings
-from runbook.config.secret_scan import Scan
+from runbook.config import ROOT, Request, Scan, Settings, records_variable
 from runbook.model.errors import Exit, NoRecord
 from runbook.model.findings import Verdict
 from runbook.model.report import MIME

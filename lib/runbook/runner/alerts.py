@@ -16,17 +16,11 @@ from typing import Any
 
 from runbook.apply.notify import deliver
 from runbook.cloud.target import target
-from runbook.config.data_file import table
-from runbook.config.request import Request
-from runbook.config.schema import Settings
-from runbook.model.canonical import canonical
-from runbook.model.command import command
+from runbook.config import Request, Settings, table
+from runbook.model import canonical, command
 from runbook.model.errors import NoRecord, Refused, Taken
 from runbook.model.report import findings_of
-from runbook.records.files import json_of, now
-from runbook.records.journal import Journal
-from runbook.records.record import read_report, store_of
-from runbook.records.store import Store
+from runbook.records import Journal, Store, json_of, mapping, now, read_report, store_of
 
 DAYS = 31  # an alert that nobody saw again for so long is no longer open
 
@@ -91,8 +85,7 @@ def _over(store: Store, known: list[str], found: list[Any]) -> Iterator[tuple[st
     for name in known:
         if name.endswith("-over") or f"{name}-over" in known:
             continue
-        note = json_of(store.read(name))
-        note = note if isinstance(note, dict) else {}
+        note = mapping(json_of(store.read(name)))
         again = [f for f in found if f["check"] == note.get("check")]
         still = any(f["verdict"] == "unknown" or (f["verdict"] == "alert" and _cause(f) in name) for f in again)
         if again and not still:

@@ -14,18 +14,13 @@ from threading import current_thread, main_thread
 from typing import Any
 
 from runbook.apply.secret_value import told_secret
-from runbook.config.data_file import text_of
-from runbook.config.load import load_settings
-from runbook.config.parameters import cell_source
-from runbook.config.request import Request
-from runbook.config.secret_scan import Scan, secrets_in
+from runbook.config import Request, Scan, cell_source, load_settings, secrets_in, text_of
 from runbook.context import NOTHING_TOLD, Told
 from runbook.model import errors
 from runbook.model.errors import Broken, Exit, NoRecord, Refused, RunbookError
-from runbook.records.files import publish
-from runbook.records.journal import Journal, progress
-from runbook.records.publish import publish_begin, publish_run
+from runbook.records import Journal, progress, publish
 from runbook.records.record import begin, finish, new_directory, shown_report
+from runbook.records.sending import publish_begin, publish_run
 from runbook.runner.alerts import notify
 from runbook.runner.kernel import Kernel, OnStep
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook.cloud.target import request_on_target
-from runbook.config.parameters import load_notebook
-from runbook.config.request import find_runbook
+from runbook.config import find_runbook, load_notebook
 from runbook.context import NOTHING_TOLD, Told
 from runbook.model.errors import Broken
 from runbook.runner.engine import RunbookEngine

@@ -8,8 +8,7 @@ from runbook.checks.base import gap_findings, one
 from runbook.cloud.connect import connect_now
 from runbook.cloud.query import select
 from runbook.cloud.target import request_on_target
-from runbook.config.load import RUNBOOKS, load_settings, params_directory
-from runbook.config.parameters import declared_parameters, injected
+from runbook.config import RUNBOOKS, declared_parameters, injected, load_settings, params_directory
 from runbook.context import KERNEL, Context
 from runbook.display import blocks
 from runbook.facts.base import Answer, Ask, Read, bq_line, observe, observe_all
@@ -17,8 +16,7 @@ from runbook.model import Fact, Findings, Refused, RunbookError, Seen, Shown, Ve
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.model.report import Report
-from runbook.records.journal import Journal
-from runbook.records.provenance import code, state
+from runbook.records import Journal, code, state
 from runbook.records.record import new_directory, store_of, write_report
 from runbook.session.answer import answer
 from runbook.session.next_steps import moved_on, next_steps

@@ -91,9 +91,7 @@ def test_the_commands_on_the_page_work(cli: Cli) -> None:
     """Each line below "Find records", with the records of this store in place of those that it names."""
     good, bad = made(NOW - timedelta(days=2), "p1_response", ("cause",), incident="INC-7"), made(NOW, wrong=("errors",))
     page = (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
-    section = page.partition("## Find records
-")[2].partition("
-##")[0]
+    section = page.partition("## Find records\n")[2].partition("\n##")[0]
     lines = [line.partition("#")[0].split() for line in section.splitlines() if line.startswith("    runbook records")]
     assert len(lines) == 9
     for _, _, *words in lines:

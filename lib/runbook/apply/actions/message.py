@@ -11,8 +11,7 @@ from runbook.apply.notify import deliver
 from runbook.facts.records import notified_place
 from runbook.model.canonical import canonical
 from runbook.model.errors import Taken
-from runbook.records.files import now
-from runbook.records.record import store_of
+from runbook.records import now, store_of
 
 
 def _observe_message(cloud: Cloud, change: Change) -> Observation:

@@ -8,8 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from runbook.config.schema import Settings
-from runbook.config.secret_scan import Scan, secrets_in
+from runbook.config import Scan, Settings, secrets_in
 from runbook.model.errors import NoRecord, Taken
 from runbook.records.files import json_of
 from runbook.records.proof import SIGNED
