@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from runbook.checks.base import ALERT, HINTS, OK, WARN, gap_or_missing_findings, must, one
-from runbook.config.schema import Settings
+from runbook.config import Settings
 from runbook.model import Fact, Findings, Moment, Verdict, join
 from runbook.model.rows import EtlRun, LogEntry, Permission, Rehearsed, Revision, SchedulerJob, Service, SourceState
 

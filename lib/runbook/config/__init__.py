@@ -3,3 +3,8 @@
 In: YAML, a notebook's declared parameters, values as typed. Out: `Settings` and `Request`, validated completely before
 the first request to a cloud. Start with schema.py, which documents every key of params, then request.py.
 """
+
+from runbook.config.load import RUNBOOKS, load_settings
+from runbook.config.request import Request
+from runbook.config.schema import Function, Settings
+from runbook.config.validation import checked_incident, names_of

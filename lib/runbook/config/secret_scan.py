@@ -19,7 +19,7 @@ from os.path import exists
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from runbook.config.data_file import table
+from runbook.model import table
 
 _DATA = table(__file__, "secrets.yaml")
 SECRET_NAME = re.compile("|".join(_DATA["names"]), re.IGNORECASE)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from cronsim import CronSimError
 from pydantic import AfterValidator, model_validator
 
-from runbook.config.data_file import table
+from runbook.model import table
 from runbook.model.strict import Count, Part, words
 
 CAUSES = table(__file__, "values.yaml")["causes"]

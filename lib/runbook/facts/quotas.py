@@ -7,13 +7,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from runbook.cloud.answer import objects
-from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead
-from runbook.config.data_file import table
+from runbook.cloud import CannotRead, Cloud, objects
 from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import items, mapping, number, text, time_of
-from runbook.model.moment import Moment
+from runbook.model import Moment, table
 from runbook.model.rows import Quota
 
 MOST = 5  # quotas whose usage is read: those that were exceeded last

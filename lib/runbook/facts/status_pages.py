@@ -3,12 +3,10 @@
 import re
 from typing import Any
 
-from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead
-from runbook.config.data_file import table
+from runbook.cloud import CannotRead, Cloud
 from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import field, items, mapping, text, time_of
-from runbook.model import Moment, Row
+from runbook.model import Moment, Row, table
 from runbook.model.rows import OpenIncident
 
 NO_TEXT = "(no text)"

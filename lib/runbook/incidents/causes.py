@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from runbook.display import blocks
-from runbook.display.text import Row
+from runbook.display import Row, blocks
 from runbook.incidents.affected import FailingFunction
-from runbook.model.facts import Gap
+from runbook.model import Gap
 
 TELLING = 8  # pieces of evidence shown for each cause
 LONG = 200  # characters of a quoted text

@@ -90,7 +90,9 @@ def test_a_site_and_an_export_are_written_where_they_are_asked_for(cli: Cli, tmp
 def test_the_commands_on_the_page_work(cli: Cli) -> None:
     """Each line below "Found again", with the records of this store in place of those that it names."""
     good, bad = made(NOW - timedelta(days=2), "p1_response", ("cause",), incident="INC-7"), made(NOW, wrong=("errors",))
-    section = (ROOT / "docs" / "records.md").read_text(encoding="utf-8").partition("## Found again\n")[2].partition("\n##")[0]
+    section = (
+        (ROOT / "docs" / "records.md").read_text(encoding="utf-8").partition("## Found again\n")[2].partition("\n##")[0]
+    )
     lines = [line.partition("#")[0].split() for line in section.splitlines() if line.startswith("    runbook records")]
     assert len(lines) == 9
     for _, _, *words in lines:
