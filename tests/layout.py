@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LIB = ROOT / "lib"
 # Each may import only itself and those before it. The root __init__ of a package is exempt: it imports lazily.
 ORDER = {
-    "runbook": "display data_file model config cloud records context approvals facts checks plans incidents charts audit apply "
+    "runbook": "data_file display model config cloud records context approvals facts checks plans incidents charts audit apply "
     "session runner cli",
     "gcp_sandbox": "http wire world faults state operations services sandbox app serve inprocess checkout",
 }

@@ -108,10 +108,9 @@ def _still(service: Fact[Service]) -> Findings:
 
 
 def _active(service: Fact[Service]) -> Findings:
-    if seen := gap_or_missing_findings("service", service, "ACTIVE"):
-        return seen
-    row = service.rows[0]
-    return must("service", row.function, row.state, "ACTIVE", row.state == "ACTIVE", "check its last deployment.")
+    hint = "check its last deployment."
+    found = (must("service", r.function, r.state, "ACTIVE", r.state == "ACTIVE", hint) for r in service.rows)
+    return gap_or_missing_findings("service", service, "ACTIVE") or join(found)
 
 
 def access(seen: Fact[Permission], settings: Settings, moment: Moment) -> Findings:

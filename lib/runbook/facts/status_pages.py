@@ -41,13 +41,8 @@ def feeds(cloud: Cloud, moment: Moment) -> Read:
             raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
     line = "\n".join(f"curl -s {url}" for url in urls.values())
-    asked = [*urls, service]
-    return Read(
-        "dependencies",
-        line,
-        lambda: each(filter(None, asked), one, "status of {}".format),
-        no_history_of="a status page",
-    )
+    asked = [*urls, *filter(None, [service])]
+    return Read("dependencies", line, lambda: each(asked, one, "status of {}".format), no_history_of="a status page")
 
 
 def _open(feed: str, answer: Any) -> list[OpenIncident]:
