@@ -30,13 +30,12 @@ def quotas(cloud: Cloud, moment: Moment) -> Read:
     project = cloud.settings.project
     path = f"v3/projects/{project}/timeSeries"
 
+    times = {"interval.startTime": f"{moment.ago(HOURS):%FT%TZ}", "interval.endTime": f"{moment.at:%FT%TZ}"}
+
     def query(kind: str, only: Iterable[str] = ()) -> dict[str, Any]:
         names = ", ".join(f'"{name}"' for name in only)
         wanted = _DATA["filter"].format(kind=kind, project=project) + _DATA["only"].format(names=names) * bool(names)
-        by = dict(zip(("alignmentPeriod", "perSeriesAligner"), _DATA["aligned"][kind], strict=True))
-        asked = {f"aggregation.{key}": value for key, value in by.items()} | {"filter": wanted, "pageSize": 50_000}
-        times = {"interval.startTime": f"{moment.ago(HOURS):%FT%TZ}", "interval.endTime": f"{moment.at:%FT%TZ}"}
-        return asked | times
+        return {**_DATA["aligned"][kind], "filter": wanted, "pageSize": 50_000, **times}
 
     def one(kind: str, only: Iterable[str] = ()) -> Answer:
         found = list[_Point]()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from textwrap import shorten
 from typing import Any
 
-from runbook.display.text import show
+from runbook.display import show
 from runbook.incidents.severity import few
 
 MOST, LONG = 4, 110  # causes, and characters of their evidence

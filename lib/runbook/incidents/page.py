@@ -6,8 +6,7 @@ from typing import Any
 
 from runbook.config import Request, Settings, names_of
 from runbook.context import Context
-from runbook.display import blocks
-from runbook.display.text import Row, show
+from runbook.display import Row, blocks, show
 from runbook.incidents.affected import Evidence
 from runbook.incidents.answer import answer
 from runbook.incidents.causes import Cause, Causes
