@@ -23,12 +23,12 @@ from runbook.cli.roles import READING
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.guard import READS, Listed
-from runbook.config.data_file import table
 from runbook.config.load import load_settings
 from runbook.display.text import Row
 from runbook.facts.base import Answer, attempt
 from runbook.facts.fields import text
 from runbook.facts.logs import between
+from runbook.model import table
 from runbook.model.errors import Exit, RunbookError
 from runbook.model.moment import Moment
 from runbook.records.files import publish

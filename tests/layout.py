@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[1]
 LIB = ROOT / "lib"
 # Each may import only itself and those before it. The root __init__ of a package is exempt: it imports lazily.
 ORDER = {
-    "runbook": "display model config cloud records context approvals facts checks plans incidents charts audit apply "
+    "runbook": "data_file display model config cloud records context approvals facts checks plans incidents charts audit apply "
     "session runner cli",
     "gcp_sandbox": "http wire world faults state operations services sandbox app serve inprocess checkout",
 }
 BUDGET = {"runbook": 8_800, "gcp_sandbox": 4_500}
 # Lines over the budget: a debt since the diagnosis reads signatures. It may only become less, never more.
-OVER = {"runbook": 1722}
+OVER = {"runbook": 1650}
 DIRECTORY, MODULE, FUNCTION = 1_200, 200, 40
 BEGIN, END = "<!-- drawn by make fix -->\n", "<!-- end of the drawing -->\n"
 

@@ -7,18 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from runbook.model.errors import RunbookError
+from runbook.model import Fact, Findings, Moment, RunbookError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runbook.cloud.client import Cloud
+    from runbook.cloud import Cloud
     from runbook.cloud.connect import Begun
-    from runbook.config.request import Request
-    from runbook.config.schema import Settings
-    from runbook.model.facts import Fact
-    from runbook.model.findings import Findings
-    from runbook.model.moment import Moment
+    from runbook.config import Request, Settings
     from runbook.records.journal import Journal
 
 

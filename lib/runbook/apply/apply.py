@@ -22,8 +22,8 @@ from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of, used_by
-from runbook.config.data_file import text_of
 from runbook.context import KERNEL, Context
+from runbook.data_file import text_of
 from runbook.display.text import visible
 from runbook.model import Finding, Verdict, canonical
 from runbook.model.actions import RunOnce

@@ -23,8 +23,8 @@ from typing import Any
 
 import platformdirs
 
-from runbook.config.data_file import text_of
 from runbook.context import Context
+from runbook.data_file import text_of
 from runbook.display.text import Row
 from runbook.model.errors import Broken, Refused, RunbookError, Taken
 from runbook.model.plan import Plan

@@ -20,8 +20,8 @@ from runbook.apply.secret_value import SecretValue
 from runbook.apply.summary import abandoned, summary
 from runbook.cloud.failures import gap
 from runbook.cloud.query import Absent, BadColumn
-from runbook.config.data_file import table, text_of
 from runbook.context import Context
+from runbook.data_file import table, text_of
 from runbook.model import Broken, Refused, Row, RunbookError
 from runbook.model.actions import Notify
 from runbook.model.outcome import ChangeStatus, Outcome

@@ -7,7 +7,8 @@ are in no params file, no plan and no record.
 import logging
 import os
 
-from runbook.config import address_variable, text_of
+from runbook.config import address_variable
+from runbook.data_file import text_of
 from runbook.model.errors import Refused
 
 

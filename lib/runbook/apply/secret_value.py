@@ -7,8 +7,9 @@ hidden prompt and passes it to the kernel through a pipe. It is read once, when 
 import os
 from pathlib import Path
 
-from runbook.config import Scan, text_of
+from runbook.config import Scan
 from runbook.context import KERNEL
+from runbook.data_file import text_of
 from runbook.model.errors import Refused
 
 FILE, NAME = "RUNBOOK_SECRET_FILE", "RUNBOOK_SECRET_ENV"

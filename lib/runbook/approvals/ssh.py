@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from runbook.config.data_file import table, text_of
+from runbook.data_file import table, text_of
 from runbook.model.errors import Refused
 
 NAMESPACES = {"google": "runbook-approval", "sandbox": "runbook-approval-sandbox"}

@@ -15,7 +15,8 @@ from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
-from runbook.config import Settings, environments, load_settings, text_of
+from runbook.config import Settings, environments, load_settings
+from runbook.data_file import text_of
 from runbook.model.actions import ACTIONS
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadInput, BadSettings, Refused, UnknownName, require

@@ -15,7 +15,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from runbook.audit.index import Run, plain
-from runbook.config.data_file import table
+from runbook.data_file import table
 from runbook.model import Row
 from runbook.records import listed, mapping
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from runbook.audit.index import Run, names_in, plain, read_run, row_of, time_in
 from runbook.audit.pages import page
-from runbook.config import Settings, checked_incident, text_of
+from runbook.config import Settings, checked_incident
+from runbook.data_file import text_of
 from runbook.model import Row
 from runbook.model.errors import UnknownName
 from runbook.records import Store, json_of, listed, mapping, probe, publish, records_directory, store_of

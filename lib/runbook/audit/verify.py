@@ -18,7 +18,8 @@ from runbook.approvals.proved import faults_in
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.cloud.target import target
-from runbook.config import Settings, text_of
+from runbook.config import Settings
+from runbook.data_file import text_of
 from runbook.model.errors import Refused, RunbookError, UnknownName
 from runbook.records import Directory, Store, store_of
 from runbook.records.plans import Id, clock, utc_text

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from runbook.display import blocks
-from runbook.display.text import Row, text_table
+from runbook.display import Row, blocks, text_table
 from runbook.model import Fact
 
 Axes = Any  # of matplotlib, which is imported only to draw

@@ -52,17 +52,9 @@ def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Caus
         axes.get_xticklabels()[0].set_ha("right")
         axes.yaxis.get_major_locator().set_params(integer=True)
 
-    title = f"What happened in the last {hours} hours"
-    return chart(
-        title,
-        logged,
-        sorted(rows, key=lambda r: r["from"]),
-        paint,
-        "no log entries and no changes",
-        width=PHONE,
-        height=3.4,
-        left=0.1,
-    )
+    title, size = f"What happened in the last {hours} hours", {"width": PHONE, "height": 3.4, "left": 0.1}
+    in_order = sorted(rows, key=lambda r: r["from"])
+    return chart(title, logged, in_order, paint, "no log entries and no changes", **size)
 
 
 def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: float) -> None:

@@ -1,7 +1,6 @@
 """Helpers of every check: one finding, and findings for the gaps of a fact. Pure."""
 
-from runbook.config.data_file import table
-from runbook.model import Fact, Finding, Findings, Verdict, join
+from runbook.model import Fact, Finding, Findings, Verdict, join, table
 
 ALERT, OK, UNKNOWN, WARN = Verdict.alert, Verdict.ok, Verdict.unknown, Verdict.warn
 HINTS: dict[str, str] = table(__file__, "hints.yaml")

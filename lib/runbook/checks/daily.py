@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from cronsim import CronSim
 
 from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
-from runbook.config.schema import Settings
+from runbook.config import Settings
 from runbook.model import Fact, Finding, Findings, Moment, join
 from runbook.model.rows import EtlCount, EtlDay, FailedRun, FunctionState, LogEntry, SchedulerJob, ScoreDay, TableAge
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from runbook.checks.base import ALERT, HINTS, OK, WARN, gap_or_missing_findings, must, one
-from runbook.config.schema import Settings
+from runbook.config import Settings
 from runbook.model import Fact, Findings, Moment, Verdict, join
 from runbook.model.rows import EtlRun, LogEntry, Permission, Rehearsed, Revision, SchedulerJob, Service, SourceState
 
@@ -108,10 +108,9 @@ def _still(service: Fact[Service]) -> Findings:
 
 
 def _active(service: Fact[Service]) -> Findings:
-    if seen := gap_or_missing_findings("service", service, "ACTIVE"):
-        return seen
-    row = service.rows[0]
-    return must("service", row.function, row.state, "ACTIVE", row.state == "ACTIVE", "check its last deployment.")
+    hint = "check its last deployment."
+    found = (must("service", r.function, r.state, "ACTIVE", r.state == "ACTIVE", hint) for r in service.rows)
+    return gap_or_missing_findings("service", service, "ACTIVE") or join(found)
 
 
 def access(seen: Fact[Permission], settings: Settings, moment: Moment) -> Findings:

@@ -2,7 +2,7 @@
 
 from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
 from runbook.checks.gates import elevated, rehearsed
-from runbook.config.schema import Settings
+from runbook.config import Settings
 from runbook.model import Fact, Findings, Moment, command, join
 from runbook.model.rows import EtlRun, Permission, Reader, Rehearsed, SecretVersion
 

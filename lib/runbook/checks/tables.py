@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from runbook.checks.base import ALERT, HINTS, OK, WARN, gap_findings, gap_or_missing_findings, one
 from runbook.checks.gates import elevated, rehearsed
-from runbook.config.schema import Settings
+from runbook.config import Settings
 from runbook.model import Fact, Findings, Moment, command, join
 from runbook.model.rows import Column, Copy, Permission, Rehearsed, Snapshot, Table
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runbook.config import load_settings, text_of
+from runbook.config import load_settings
+from runbook.data_file import text_of
 from runbook.model import BadInput, Moment
 
 

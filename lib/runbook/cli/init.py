@@ -18,8 +18,9 @@ from runbook.cloud.answer import objects
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.target import target
-from runbook.config import load_settings, params_directory, table
+from runbook.config import load_settings, params_directory
 from runbook.config.schema import Cron, Identifier, Location, ProjectId, Settings, Zone, service_of
+from runbook.data_file import table
 from runbook.display.text import visible
 from runbook.facts.base import Answer, each
 from runbook.facts.fields import items, last, mapping, number, text

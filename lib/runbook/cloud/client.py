@@ -15,7 +15,7 @@ from typing import Any
 from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, paged, readable
 from runbook.cloud.failures import CannotRead, sign_in
 from runbook.cloud.target import Target
-from runbook.config.schema import Settings
+from runbook.config import Settings
 from runbook.model.errors import NoCredentials
 
 

@@ -13,9 +13,8 @@ from typing import Any
 from runbook.cloud.answer import UNREADABLE
 from runbook.cloud.client import Cloud, no_credentials
 from runbook.cloud.target import check_world, sandbox_app, target
-from runbook.config.data_file import text_of
-from runbook.config.load import load_settings
-from runbook.config.schema import Settings
+from runbook.config import Settings, load_settings
+from runbook.model import text_of
 from runbook.model.errors import BadInput, BadParameter, NoAnswer, NoCredentials
 
 LIMIT_S = 30  # how long a run waits for the connection that was begun before it connects by itself

@@ -7,10 +7,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from runbook.config.data_file import table
-from runbook.config.schema import Settings
-from runbook.display.text import Row
-from runbook.model.facts import Gap
+from runbook.config import Settings
+from runbook.model import Gap, Row, table
 
 _DATA = table(__file__, "next_steps.yaml")
 STEPS: dict[str, str] = _DATA["steps"]

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook.config.data_file import table, text_of
+from runbook.model import table, text_of
 from runbook.model.errors import RequestBlocked
 
 TIMEOUT_S = 20

@@ -9,8 +9,7 @@ from typing import Any
 from runbook.cloud.answer import readable, token_of
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead, has_reason, is_json
-from runbook.config.data_file import text_of
-from runbook.display.text import Row
+from runbook.model import Row, text_of
 from runbook.model.errors import Broken, OverCap
 
 Value = str | int | float | bool | date | datetime | Sequence[str]

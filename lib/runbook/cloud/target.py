@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from runbook.config.data_file import text_of
+from runbook.config import Settings
 from runbook.config.request import Request, request
-from runbook.config.schema import Settings
-from runbook.model.errors import BadInput, BadParameter, UnknownName, nearest
+from runbook.model import BadInput, BadParameter, UnknownName, nearest, text_of
 
 Target = Literal["google", "sandbox"]
 

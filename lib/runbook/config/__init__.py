@@ -6,10 +6,9 @@ the first request to a cloud. Start with schema.py, which documents every key of
 What is offered here needs pydantic, so the command line imports it only when it is needed.
 """
 
-from runbook.config.data_file import table, text_of
 from runbook.config.load import ROOT, RUNBOOKS, environments, load_settings, params_directory, records_variable
 from runbook.config.parameters import cell_source, declared_parameters, injected, load_notebook, steps
 from runbook.config.request import Request, find_runbook
-from runbook.config.schema import Settings, address_variable
+from runbook.config.schema import Function, Settings, address_variable
 from runbook.config.secret_scan import Scan, secrets_in
 from runbook.config.validation import checked_incident, names_of

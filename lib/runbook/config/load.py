@@ -8,9 +8,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from runbook.config.data_file import YAML_LOADER, text_of
 from runbook.config.schema import Settings, record_place
-from runbook.model.errors import BadInput, BadSettings, UnknownName, nearest
+from runbook.data_file import YAML_LOADER
+from runbook.model import BadInput, UnknownName, nearest, text_of
+from runbook.model.errors import BadSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNBOOKS = ROOT / "runbooks"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runbook.model.errors import Broken
+from runbook.model import Broken
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 

@@ -13,8 +13,8 @@ from typing import Any
 from runbook.config.load import RUNBOOKS, load_settings, params_file
 from runbook.config.parameters import Parameter, declared_parameters, misdeclared
 from runbook.config.validation import check_values, refuse_secret, required_type
-from runbook.display.text import is_plain
-from runbook.model.errors import BadParameter, UnknownName, nearest
+from runbook.display import is_plain
+from runbook.model import BadParameter, UnknownName, nearest
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 

@@ -17,10 +17,6 @@ from runbook.model.operations import Rule
 from runbook.model.strict import Count, Name, Part, Positive, words
 
 
-def _cron(text: str) -> None:
-    CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
-
-
 def record_place(text: str) -> str:
     """The path of a directory, or gs://bucket or gs://bucket/prefix. Raises ValueError for any other URL."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text) and not _BUCKET.fullmatch(text):
@@ -42,7 +38,7 @@ Link = words(r"^(https://[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?(/[A-Za-z0-9_.~%/?=&#+:
 Account = words(r"^([a-z0-9][a-z0-9-]*@[a-z0-9.-]+\.gserviceaccount\.com)?$")
 Clock = words(r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")
 Zone = checked(ZoneInfo, "is not an IANA time zone, such as America/Chicago")
-Cron = checked(_cron, "is not a valid cron schedule: {}")
+Cron = checked(lambda text: CronSim(text, datetime(2026, 1, 1, tzinfo=UTC)), "is not a valid cron schedule: {}")
 
 
 class Datasets(Part):

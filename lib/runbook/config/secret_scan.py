@@ -19,7 +19,7 @@ from os.path import exists
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from runbook.config.data_file import table
+from runbook.model import table
 
 _DATA = table(__file__, "secrets.yaml")
 SECRET_NAME = re.compile("|".join(_DATA["names"]), re.IGNORECASE)
@@ -51,12 +51,10 @@ def looks_secret(value: str) -> bool:
 
 
 def _random(word: str) -> bool:
-    mixed = all(re.search(kind, word) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
-    return (
-        mixed
-        and not _NO_SECRET.search(word)
-        and -sum(n / len(word) * log2(n / len(word)) for n in Counter(word).values()) > 4.2
-    )
+    if not all(re.search(kind, word) for kind in ("[A-Z]", "[a-z]", "[0-9]")) or _NO_SECRET.search(word):
+        return False
+    shares = [n / len(word) for n in Counter(word).values()]
+    return -sum(share * log2(share) for share in shares) > 4.2
 
 
 def secrets_in(environment: Mapping[str, str]) -> list[bytes]:
@@ -135,11 +133,8 @@ class Scan:
         """A word in hexadecimal or base64, or a placeholder if its content has a secret."""
         for content in _decoded(re.sub(r"\s|\\n", "", word)):
             inner = content.replace(b"\0", b"").decode(errors="ignore")
-            rule = (
-                re.search(r"\(redacted: ([^)]+)\)", self._text(inner, depth))
-                if "".join(inner.split()).isprintable()
-                else None
-            )
+            clean = self._text(inner, depth) if "".join(inner.split()).isprintable() else ""
+            rule = re.search(r"\(redacted: ([^)]+)\)", clean)
             if self.known(inner) != inner or rule:
                 return _placeholder(f"{rule[1] if rule else 'secret of this run'}, encoded")
         return word
@@ -163,9 +158,8 @@ def _detectors() -> list[tuple[str, Callable[[str], Iterable[str]]]]:
     from detect_secrets.plugins.base import RegexBasedDetector
 
     kinds = get_mapping_from_secret_type_to_class().items()
-    return [
-        (n, k().analyze_string) for n, k in kinds if issubclass(k, RegexBasedDetector) and n not in _DATA["left_out"]
-    ]
+    used = ((n, k) for n, k in kinds if issubclass(k, RegexBasedDetector) and n not in _DATA["left_out"])
+    return [(name, kind().analyze_string) for name, kind in used]
 
 
 def _decoded(word: str) -> Iterator[bytes]:

@@ -7,16 +7,10 @@ from typing import Annotated, Any, Self
 from cronsim import CronSimError
 from pydantic import AfterValidator, model_validator
 
-from runbook.config.data_file import table
+from runbook.model import table
 from runbook.model.strict import Count, Part, words
 
 CAUSES = table(__file__, "values.yaml")["causes"]
-
-
-def _cause(text: str) -> str:
-    if text not in CAUSES:
-        raise ValueError(f"is none of the causes {', '.join(CAUSES)}")
-    return text
 
 
 def checked(read: Callable[[str], object], said: str) -> Any:
@@ -32,6 +26,7 @@ def checked(read: Callable[[str], object], said: str) -> Any:
     return Annotated[str, AfterValidator(check)]
 
 
+CauseName = checked(CAUSES.index, f"is none of the causes {', '.join(CAUSES)}")
 Expression = checked(re.compile, "is not a regular expression: {}")
 Status = words(r"^([45](\d\d|xx|\dx))?$")
 
@@ -39,7 +34,7 @@ Status = words(r"^([45](\d\d|xx|\dx))?$")
 class Signature(Part):
     """One row: a text has this cause if each condition that is given holds (lib/runbook/incidents/texts/codes.py)."""
 
-    cause: Annotated[str, AfterValidator(_cause)]
+    cause: CauseName
     code: str = ""
     http: Status = ""
     exception: str = ""

@@ -10,11 +10,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from runbook.config.data_file import table, text_of
 from runbook.config.schema import Settings
 from runbook.config.secret_scan import SECRET_NAME, looks_secret
-from runbook.model.errors import BadParameter, UnknownName, nearest
-from runbook.model.moment import moment_of
+from runbook.model import BadParameter, UnknownName, moment_of, nearest, table, text_of
 
 _DATA = table(__file__, "values.yaml")
 _PATTERNS: dict[str, tuple[str, str, str]] = _DATA["patterns"]  # pattern, what a value must be, what to give

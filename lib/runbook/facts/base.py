@@ -13,7 +13,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from runbook.cloud.client import Cloud
+from runbook.cloud import Cloud
 from runbook.cloud.failures import CannotRead, gap, is_json, with_role
 from runbook.cloud.query import Absent, BadColumn, Value, select, type_of
 from runbook.context import Context

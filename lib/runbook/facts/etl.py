@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead, gap
-from runbook.cloud.query import Absent, BadColumn, Value
+from runbook.cloud import Absent, BadColumn, CannotRead, Cloud, Value, gap
 from runbook.config.schema import Freshness
 from runbook.facts.base import Answer, Ask, Query, Read, asked, bq_line, each, fact, template
 from runbook.model import FactRow, Moment

@@ -9,9 +9,8 @@ from dataclasses import MISSING, fields
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
-from runbook.cloud.failures import CannotRead
-from runbook.config.data_file import table
-from runbook.model import FactRow, Row
+from runbook.cloud import CannotRead
+from runbook.model import FactRow, Row, table
 
 TRACEBACK = "Traceback (most recent call last)"
 _NEEDED = ("datetime", "int", "date")

@@ -9,9 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from runbook.cloud.answer import objects
-from runbook.cloud.client import Cloud
-from runbook.config.schema import Settings
+from runbook.cloud import Cloud, objects
+from runbook.config import Settings
 from runbook.facts.base import Answer, Read, fact, readable
 from runbook.facts.fields import field, filled, items, last, mapping, number, text, time_of
 from runbook.model import Gap, Moment, Row

@@ -12,13 +12,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from runbook.cloud.client import Cloud
-from runbook.config.data_file import table
-from runbook.config.schema import Settings
+from runbook.cloud import Cloud
+from runbook.config import Settings
 from runbook.facts.base import Answer, Read, attempt, fact, readable
 from runbook.facts.fields import field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
-from runbook.model import Gap, Moment, Row
+from runbook.model import Gap, Moment, Row, table
 from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000

@@ -7,13 +7,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from runbook.cloud.answer import objects
-from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead
-from runbook.config.data_file import table
+from runbook.cloud import CannotRead, Cloud, objects
 from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import items, mapping, number, text, time_of
-from runbook.model.moment import Moment
+from runbook.model import Moment, table
 from runbook.model.rows import Quota
 
 MOST = 5  # quotas whose usage is read: those that were exceeded last
@@ -33,13 +30,12 @@ def quotas(cloud: Cloud, moment: Moment) -> Read:
     project = cloud.settings.project
     path = f"v3/projects/{project}/timeSeries"
 
+    times = {"interval.startTime": f"{moment.ago(HOURS):%FT%TZ}", "interval.endTime": f"{moment.at:%FT%TZ}"}
+
     def query(kind: str, only: Iterable[str] = ()) -> dict[str, Any]:
         names = ", ".join(f'"{name}"' for name in only)
         wanted = _DATA["filter"].format(kind=kind, project=project) + _DATA["only"].format(names=names) * bool(names)
-        by = dict(zip(("alignmentPeriod", "perSeriesAligner"), _DATA["aligned"][kind], strict=True))
-        asked = {f"aggregation.{key}": value for key, value in by.items()} | {"filter": wanted, "pageSize": 50_000}
-        times = {"interval.startTime": f"{moment.ago(HOURS):%FT%TZ}", "interval.endTime": f"{moment.at:%FT%TZ}"}
-        return asked | times
+        return {**_DATA["aligned"][kind], "filter": wanted, "pageSize": 50_000, **times}
 
     def one(kind: str, only: Iterable[str] = ()) -> Answer:
         found = list[_Point]()

@@ -5,9 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from runbook.approvals.proved import faults
-from runbook.cloud.client import Cloud
-from runbook.config.load import load_settings
-from runbook.config.request import Request
+from runbook.cloud import Cloud
+from runbook.config import Request, load_settings
 from runbook.facts.base import Answer, Read, fact
 from runbook.model import Gap, Moment, NoRecord, Row
 from runbook.model.actions import UpdateFunction

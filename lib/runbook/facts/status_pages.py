@@ -3,12 +3,10 @@
 import re
 from typing import Any
 
-from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead
-from runbook.config.data_file import table
+from runbook.cloud import CannotRead, Cloud
 from runbook.facts.base import Answer, Read, each, fact
 from runbook.facts.fields import field, items, mapping, text, time_of
-from runbook.model import Moment, Row
+from runbook.model import Moment, Row, table
 from runbook.model.rows import OpenIncident
 
 NO_TEXT = "(no text)"
@@ -43,13 +41,8 @@ def feeds(cloud: Cloud, moment: Moment) -> Read:
             raise CannotRead("the answer is not in the documented format", "open the status page.") from None
 
     line = "\n".join(f"curl -s {url}" for url in urls.values())
-    asked = [*urls, service]
-    return Read(
-        "dependencies",
-        line,
-        lambda: each(filter(None, asked), one, "status of {}".format),
-        no_history_of="a status page",
-    )
+    asked = [*urls, *filter(None, [service])]
+    return Read("dependencies", line, lambda: each(asked, one, "status of {}".format), no_history_of="a status page")
 
 
 def _open(feed: str, answer: Any) -> list[OpenIncident]:

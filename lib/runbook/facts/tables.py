@@ -7,15 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from runbook.cloud import answer
-from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead
+from runbook.cloud import Absent, CannotRead, Cloud, Value, answer, select
 from runbook.cloud.guard import SEGMENT
-from runbook.cloud.query import Absent, Value, select
 from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, fact, readable, template
 from runbook.facts.fields import items, millis, number, text, time_of, typed
-from runbook.model import Gap, Moment, OverCap, Row
+from runbook.model import Gap, Moment, Row
 from runbook.model.actions import CopyTable
+from runbook.model.errors import OverCap
 from runbook.model.rows import Column, Copy, Snapshot, Table
 
 

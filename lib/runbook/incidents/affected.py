@@ -15,9 +15,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from runbook.config.schema import Function, Settings
-from runbook.model.facts import Fact
-from runbook.model.moment import Moment
+from runbook.config import Function, Settings
+from runbook.model import Fact, Moment
 from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, SecretVersion
 
 SLACK = timedelta(minutes=3)  # tolerance between due and start, and between a log entry and a run's record

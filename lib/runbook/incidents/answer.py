@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from textwrap import shorten
 from typing import Any
 
-from runbook.display.text import show
+from runbook.display import show
 from runbook.incidents.severity import few
 
 MOST, LONG = 4, 110  # causes, and characters of their evidence
@@ -33,6 +33,5 @@ def answer(page: Any) -> Iterator[str]:
     for row in [row for row in page.short.rows if row.ran_again][:MOST]:
         yield f"   {row.function} ran again at {row.ran_again:%H:%M}, but {row.said}: {row.command or 'wait'}"
     if page.causes and page.people:
-        yield "call: " + "; ".join(
-            f"{row['who']} ({', '.join(filter(None, (row['role'], row['how'])))})" for row in page.people
-        )
+        people = (f"{row['who']} ({', '.join(filter(None, (row['role'], row['how'])))})" for row in page.people)
+        yield f"call: {'; '.join(people)}"

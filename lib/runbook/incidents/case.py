@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from runbook.config.data_file import table
 from runbook.config.schema import Settings
+from runbook.data_file import table
 from runbook.facts.logs import LOUD, PAGE
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChanges, described, shape
 from runbook.incidents.causes import Cause, quoted

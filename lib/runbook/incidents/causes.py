@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from runbook.display import blocks
-from runbook.display.text import Row
+from runbook.display import Row, blocks
 from runbook.incidents.affected import FailingFunction
-from runbook.model.facts import Gap
+from runbook.model import Gap
 
 TELLING = 8  # pieces of evidence shown for each cause
 LONG = 200  # characters of a quoted text
@@ -83,10 +82,8 @@ def merged(a: Cause, b: Cause) -> Cause:
     """The same cause of several functions, as one."""
     surer = min((a, b), key=lambda c: CONFIDENCE.index(c.confidence))
     both = replace(surer, functions=a.functions + b.functions, since=min(a.since, b.since), fed=a.fed or b.fed)
-    details = filter(None, (*a.detail.split(","), *b.detail.split(",")))
-    both = replace(
-        both, evidence=tuple(dict.fromkeys(a.evidence + b.evidence)), detail=",".join(dict.fromkeys(details))
-    )
+    evidence, details = dict.fromkeys(a.evidence + b.evidence), dict.fromkeys(f"{a.detail},{b.detail}".split(","))
+    both = replace(both, evidence=tuple(evidence), detail=",".join(filter(None, details)))
     changed = a.changed_since_last_run and b.changed_since_last_run
     both = replace(both, changed_since_last_run=changed, against=a.against or b.against, second=a.second and b.second)
     return replace(both, confidence="likely") if both.fed and both.confidence == "sure" else both

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field
 from datetime import datetime
 
-from runbook.config.schema import Function, Settings
+from runbook.config import Function, Settings
 from runbook.incidents.affected import Evidence
 from runbook.incidents.causes import Causes
 from runbook.incidents.texts.codes import tables

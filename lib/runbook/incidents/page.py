@@ -4,12 +4,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from runbook.config.request import Request
-from runbook.config.schema import Settings
-from runbook.config.validation import names_of
+from runbook.config import Request, Settings, names_of
 from runbook.context import Context
-from runbook.display import blocks
-from runbook.display.text import Row, show
+from runbook.display import Row, blocks, show
 from runbook.incidents.affected import Evidence
 from runbook.incidents.answer import answer
 from runbook.incidents.causes import Cause, Causes
@@ -18,10 +15,7 @@ from runbook.incidents.headroom import Headroom, headroom_of
 from runbook.incidents.recovery import Short, short
 from runbook.incidents.remedies import FIXES, exceeded, remedy_steps
 from runbook.incidents.severity import few, severity
-from runbook.model.errors import Refused
-from runbook.model.facts import Fact, Seen, Shown
-from runbook.model.findings import Finding, Findings, Verdict
-from runbook.model.moment import Moment, moment_of
+from runbook.model import Fact, Finding, Findings, Moment, Refused, Seen, Shown, Verdict, moment_of
 from runbook.model.plan import Plan
 from runbook.model.rows import INTERNAL, FactRow
 from runbook.plans.base import message, rows_of

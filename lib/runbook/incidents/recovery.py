@@ -9,11 +9,11 @@ from datetime import date, datetime, timedelta
 from itertools import dropwhile, pairwise, takewhile
 from statistics import median
 
-from runbook.config.schema import Function, Settings
+from runbook.config import Function, Settings
 from runbook.incidents.affected import SLACK, Evidence, due
 from runbook.incidents.severity import wrote_nothing
+from runbook.model import Moment
 from runbook.model.command import command
-from runbook.model.moment import Moment
 from runbook.model.rows import EtlRun, FactRow
 
 HOURS = 48  # of runs that the page reads

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from runbook.config.data_file import table
-from runbook.config.schema import Function, Settings
+from runbook.config import Function, Settings
 from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT, Headroom, more
+from runbook.model import Fact, Moment, table
 from runbook.model.command import command
-from runbook.model.facts import Fact
-from runbook.model.moment import Moment
 from runbook.model.rows import Quota
 
 # What to do, the command for it, and the runbook that the command runs; "" if there is none.

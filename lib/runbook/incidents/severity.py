@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby, takewhile
 
-from runbook.config.schema import Function, Settings
+from runbook.config import Function, Settings
 from runbook.incidents.affected import Evidence, FailingFunction
 from runbook.incidents.causes import Cause, Causes
-from runbook.model.moment import Moment
+from runbook.model import Moment
 from runbook.model.rows import EtlRun
 
 ENOUGH = {1.5: 3, 4: 2}  # so many empty runs of a function that runs more often than every so many hours are no chance

@@ -5,13 +5,11 @@ from datetime import timedelta
 from itertools import islice
 
 from runbook.checks.base import ALERT, OK, WARN, gap_findings, one
-from runbook.config.schema import Settings
+from runbook.config import Settings
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction, due
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.severity import OF_DATA, few, severity
-from runbook.model.facts import Fact
-from runbook.model.findings import Findings, join
-from runbook.model.moment import Moment
+from runbook.model import Fact, Findings, Moment, join
 from runbook.model.rows import TableAge
 
 LIMIT = "every function works"

@@ -6,10 +6,22 @@ arguments for each action. Start with facts.py, then findings.py and plan.py.
 What is offered here needs no pydantic, so that the command line starts at once; the rest is imported from its module.
 """
 
+from runbook.data_file import table, text_of
 from runbook.display import Row
 from runbook.model.canonical import canonical
 from runbook.model.command import command
-from runbook.model.errors import BadInput, BadParameter, Broken, NoCredentials, NoRecord, OverCap, Refused, RunbookError
+from runbook.model.errors import (
+    BadInput,
+    BadParameter,
+    Broken,
+    NoCredentials,
+    NoRecord,
+    OverCap,
+    Refused,
+    RunbookError,
+    UnknownName,
+    nearest,
+)
 from runbook.model.facts import Fact, FactRow, Gap, Seen, Shown
 from runbook.model.findings import Finding, Findings, Verdict, join, known_findings
 from runbook.model.moment import Moment, moment_of

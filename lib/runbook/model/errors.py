@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
 
-from runbook.display.text import visible
+from runbook.display import visible
 
 
 def require(*rules: tuple[Any, str]) -> None:

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from runbook.data_file import table
 from runbook.model import actions as act
 from runbook.model.strict import Count, Name, Part, Positive
 
@@ -16,17 +17,8 @@ class Allowed(NamedTuple):
 
 
 OPERATIONS = {
-    "add_column": Allowed(("schema_change",), (act.AddColumn,)),
-    "deploy": Allowed(("deploy",), (act.UpdateFunction, act.RestartService, act.RouteTraffic, act.RunOnce)),
-    "notify": Allowed(("p1_response",), ()),
-    "restore": Allowed(("restore",), (act.CopyTable,)),
-    "retry": Allowed(("retry",), (act.RunOnce,)),
-    "rollback": Allowed(("rollback",), (act.RouteTraffic,)),
-    "scheduler": Allowed(("scheduler",), (act.SetJobState,)),
-    "secret": Allowed(
-        ("rotate_secret", "retire_secret"), (act.AddVersion, act.Restart, act.RunOnce, act.SetVersionState)
-    ),
-    "snapshot": Allowed(("backup",), (act.CopyTable,)),
+    name: Allowed(tuple(row["runbooks"]), tuple(act.ACTIONS[action] for action in row["actions"]))
+    for name, row in table(__file__, "operations.yaml").items()
 }
 
 

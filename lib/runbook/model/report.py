@@ -78,11 +78,9 @@ def answer_block(report: Mapping[str, Any] | None) -> Block:
     """
     if report is None:
         return blocks.banner("No verdict: this run has not finished.", "unknown")
-    steps = report.get("next")
+    steps = report["next"] if isinstance(report.get("next"), list) else []
     block = blocks.banner(str(report.get("headline", "")), report["verdict"])
-    return block + blocks.notes(
-        [*answer_lines(report), *(f"Next: {s}" for s in (steps if isinstance(steps, list) else ()))]
-    )
+    return block + blocks.notes([*answer_lines(report), *(f"Next: {step}" for step in steps)])
 
 
 def findings_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:

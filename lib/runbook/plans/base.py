@@ -5,10 +5,9 @@ from dataclasses import replace
 from shlex import quote
 from typing import Any, TypeVar
 
-from runbook.config.data_file import table
-from runbook.config.request import Request
+from runbook.config import Request
 from runbook.config.schema import Settings, address_variable
-from runbook.model import Fact, Refused, command
+from runbook.model import Fact, Refused, command, table
 from runbook.model.actions import Notify, Restart, RestartService, RunOnce
 from runbook.model.plan import Change, Plan
 

@@ -3,9 +3,7 @@
 Guide: Deployment Checklist, Rollback Procedure, Quick fixes.
 """
 
-from runbook.config.request import Request
-from runbook.config.schema import Settings
-from runbook.config.validation import names_of
+from runbook.config import Request, Settings, names_of
 from runbook.model import Findings, Moment, Refused, Row, Seen
 from runbook.model.actions import RestartService, RouteTraffic, SetJobState, UpdateFunction
 from runbook.model.plan import Change, Plan

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from runbook.config.request import Request
-from runbook.config.schema import Settings
+from runbook.config import Request, Settings
 from runbook.model import Findings, Moment, Seen
 from runbook.model.actions import AddVersion, Restart, SetVersionState
 from runbook.model.plan import Change, Plan

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from runbook.config.request import Request
-from runbook.config.schema import Settings
-from runbook.config.validation import names_of
+from runbook.config import Request, Settings, names_of
 from runbook.model import BadParameter, Findings, Moment, Refused, Row, Seen, moment_of
 from runbook.model.actions import EPOCH, LEGACY, AddColumn, CopyTable
 from runbook.model.plan import Change, Plan

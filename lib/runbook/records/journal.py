@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runbook.config.data_file import text_of
+from runbook.data_file import text_of
 from runbook.model.errors import Broken, NoRecord
 from runbook.records.files import now, private, sync_folder
 from runbook.records.store import Store

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runbook.config import ROOT, RUNBOOKS, params_directory, text_of
+from runbook.config import ROOT, RUNBOOKS, params_directory
+from runbook.data_file import text_of
 from runbook.model.errors import Refused
 from runbook.records.people import account, user
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from runbook.apply.notify import deliver
 from runbook.cloud.target import target
-from runbook.config import Request, Settings, table
+from runbook.config import Request, Settings
+from runbook.data_file import table
 from runbook.model import canonical, command
 from runbook.model.errors import NoRecord, Refused, Taken
 from runbook.model.report import findings_of

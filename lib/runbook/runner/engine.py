@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runbook.cloud.target import request_on_target
-from runbook.config import RUNBOOKS, text_of
+from runbook.config import RUNBOOKS
+from runbook.data_file import text_of
 from runbook.model.errors import BadInput, RunbookError
 from runbook.runner.execute import execute, start_kernel, stoppable
 from runbook.runner.kernel import OnStep

@@ -14,8 +14,9 @@ from threading import current_thread, main_thread
 from typing import Any
 
 from runbook.apply.secret_value import told_secret
-from runbook.config import Request, Scan, cell_source, load_settings, secrets_in, text_of
+from runbook.config import Request, Scan, cell_source, load_settings, secrets_in
 from runbook.context import NOTHING_TOLD, Told
+from runbook.data_file import text_of
 from runbook.model import errors
 from runbook.model.errors import Broken, Exit, NoRecord, Refused, RunbookError
 from runbook.records import Journal, progress, publish

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from runbook.cloud.client import Cloud
-from runbook.cloud.failures import CannotRead
+from runbook.cloud import CannotRead, Cloud
 from runbook.facts.base import Answer, Read, fact
 from runbook.model import BadParameter, Moment
 from runbook.model.rows import SourceState

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from runbook.config import signatures as signatures_of_params
-from runbook.config.data_file import YAML_LOADER
+from runbook.data_file import YAML_LOADER
 from runbook.incidents.texts.signatures import FORMS, Signature, signatures
 
 FOLDER = Path(__file__).parents[1] / "codes"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 
-from runbook.config.data_file import table
+from runbook.data_file import table
 
 LONG = 20_000  # characters of a text that are read
 _DEPTH = 8  # levels of nested objects that are read
