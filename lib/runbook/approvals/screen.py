@@ -66,5 +66,6 @@ def _page_of(found: Found, incident: str) -> str:
         report, record = (mapping(json_of(store.content(f"{name}/{part}.json"))) for part in ("report", "record"))
         if is_report(report) and mapping(record.get("parameters")).get("incident") == incident:
             wrong = faults(store, run := name.removeprefix("runs/"))
-            return f"“{report.get('sentence')}” ({run}" + f"; do not rely on it: {wrong[0]}" * bool(wrong) + ")"
+            doubts = [f"do not rely on it: {why}" for why in wrong[:1]]
+            return f"“{report.get('sentence')}” ({'; '.join((run, *doubts))})"
     return "no page of it is in the record store"

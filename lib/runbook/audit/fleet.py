@@ -35,7 +35,7 @@ def reported(environment: str, runbook: str, since: datetime, by: datetime | Non
 
     Never raises: what cannot be read is unknown. `why` has the error of each run that could not begin.
     """
-    newest, before, left = None, None, "no run"
+    newest, before, left = None, None, ""
     try:
         system = load_settings(environment)
         store, start = store_of(system), _due(datetime.now(system.zone), by) if by else since
@@ -44,14 +44,15 @@ def reported(environment: str, runbook: str, since: datetime, by: datetime | Non
             said, report = _read(store, name, runbook, environment)
             if time_in(name) >= start:
                 newest = newest or (report and (name, report))
-                left = f"{name}: {said}" if left == "no run" else left
+                left = left or f"{name}: {said}"
             elif report:
                 before = report
                 break
     except RunbookError as error:
         return Reported(environment, "unknown", why.get(environment) or f"{error.what}: {error.observed}")
     if not newest:
-        return Reported(environment, "missing", why.get(environment) or f"{left} since {start:%Y-%m-%d %H:%M %Z}")
+        none = f"no {'other ' * bool(left)}run since {start:%Y-%m-%d %H:%M %Z}"
+        return Reported(environment, "missing", why.get(environment) or "; ".join(filter(None, (left, none))))
     name, report = newest
     bad, known = _bad(report), _bad(report if before is None else before)
     causes = sorted(_bad(report, ("alert", "unknown")))

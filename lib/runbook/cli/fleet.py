@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
+from textwrap import shorten
 from typing import Any
 from urllib.request import urlopen
 
@@ -24,6 +25,7 @@ from runbook.model.errors import BadInput, Exit, RunbookError
 from runbook.model.findings import Verdict
 
 SHOWN = ("environment", "verdict", "said")
+LONG = 300  # characters of what one environment says
 
 
 def _ping(code: int) -> None:
@@ -99,7 +101,8 @@ def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool,
         whole = {"runbook": name, "exit": exit, "counts": counts, "causes": causes}
         click.echo(json.dumps(whole | {"environments": [row._asdict() for row in rows]}))
         return exit
-    click.echo(table_text([{k: getattr(r, k) for k in SHOWN} for r in rows if r.verdict != "ok"]))
+    shown = [row._replace(said=shorten(row.said, LONG, placeholder=" …")) for row in rows if row.verdict != "ok"]
+    click.echo(table_text([{key: getattr(row, key) for key in SHOWN} for row in shown]))
     for row in rows:
         for word, of in (("new", row.new), ("no longer reported", row.over)):
             click.echo(visible(f"{row.environment}, {word}: {'; '.join(of)}\n" * bool(of)), nl=False)

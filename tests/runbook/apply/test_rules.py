@@ -9,7 +9,7 @@ import json
 import stat
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +31,7 @@ from runbook.model.errors import Refused
 from runbook.records import provenance
 from runbook.records.files import json_of
 from runbook.records.record import store_of
+from tests.runbook.audit.made import made
 from tests.runbook.changes import Place, Result, someone, things
 
 SYSTEM = load_settings("sandbox")
@@ -265,6 +266,15 @@ def test_the_page_of_an_incident_is_its_own_and_shows_no_escapes(place: Place) -
     assert "20990100T000000Z" in text
     assert "all is\\x1b[2J\\u202e well" in " ".join(text.split())
     assert "\x1b" not in text
+
+
+def test_a_page_of_the_incident_that_verifies_is_shown_without_a_doubt(place: Place) -> None:
+    first = place.plan("rollback", incident="INC-7")
+    with place.here():
+        name = made(datetime(2099, 1, 1, tzinfo=UTC), "p1_response", incident="INC-7")
+        text = " ".join(screen(find(first.id)).split())
+    assert name in text
+    assert "do not rely on it" not in text
 
 
 @pytest.mark.parametrize("who", ["\u0430very", "avery ", "avery\u202e", "x" * 101, "-x"])
