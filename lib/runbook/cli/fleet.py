@@ -60,7 +60,8 @@ def fleet(patterns: Sequence[str], **options: Any) -> None:
 
     The exit code is that of the worst verdict; missing counts as unknown. It is sent to RUNBOOK_PING/CODE.
     """
-    from runbook.config import environments, text_of
+    from runbook.config import environments
+    from runbook.data_file import text_of
 
     code = Exit.BROKEN
     try:

@@ -172,7 +172,7 @@ def table_text(rows: Sequence[Row]) -> str:
 
 def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
     """The value of a new version, from the given source, else from a hidden prompt. Raises BadInput, Refused."""
-    from runbook.config import text_of
+    from runbook.data_file import text_of
 
     if sum((file is not None, variable is not None, stdin)) > 1:
         raise BadInput("the value can have only one source", next="use only one of the --secret options.")

@@ -33,7 +33,7 @@ def verify(record: str, everything: bool, system: Any) -> None:
 
 def _manifest(found: Any) -> list[str]:
     """What the newest manifest proves, and what nothing here can prove."""
-    from runbook.config import table
+    from runbook.data_file import table
 
     texts, manifest = table(__file__, "texts.yaml"), found.manifest
     if manifest is None:
