@@ -146,7 +146,8 @@ class Diagnosed(Case):
         alone = self.told.keys() >= {f.name for f in self.settings.functions if f.source_system == self.system}
         ours = told.cause == "own_network" and not (told.match.row.hint and against and alone)
         everybody = len(lost) > 2  # no incident of one vendor explains it
-        plainly_ours = ours and not told.match.row.hint  # such as a refusal of our own proxy
+        # Such as a refusal of our own proxy: an incident of one vendor does not explain it, one of the network does.
+        plainly_ours = ours and not told.match.row.hint and not reported(self.seen, "google", region, self.one, NETWORK)
         if (not incidents or everybody or plainly_ours) and (ours or (unanswered(told) and several)):
             shared = [f"no answer came from {' and '.join(lost)}"] if several else []
             confidence = "likely" if several or not against else "possible"

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
@@ -36,6 +35,7 @@ from runbook.cloud.bucket import Bucket, RecordGuard, bucket_at
 from runbook.context import KERNEL, Told
 from runbook.records.files import json_of
 from runbook.records.store import Store
+from tests.kernels import FORKS
 from tests.runbook.apply.test_fault_sweep import GIVEN, QUIET, WORLDS, Prepared, fast
 from tests.runbook.changes import REQUESTER, Place, Result, Sent, Snapshot, Wire, _writes, error_of, execute, runs_of
 
@@ -159,12 +159,7 @@ def prepare(name: str, folder: Path, approved: bool = True) -> Stored:
     return made
 
 
-# --- A process of its own
-
-CONTEXT = get_context("forkserver")  # a fresh Python that has imported these once; each machine is a fork of it
-CONTEXT.set_forkserver_preload(
-    [__name__, "google.auth.transport.requests", "google.cloud.bigquery", "google.cloud.logging", "pandas"]
-)
+# --- A process of its own: a fresh Python that has imported this once; each machine is a fork of it
 
 
 def until(met: Callable[[], Any], what: str, limit: float = 60) -> Any:
@@ -253,7 +248,7 @@ class Machine:
             "STORAGE_EMULATOR_HOST": self.served.url,
         }
         given = self.made.name.split()[0], self.made.given(), word, self.waits
-        self.process = CONTEXT.Process(target=runs, args=(self.folder, env, *given))
+        self.process = FORKS.Process(target=runs, args=(self.folder, env, *given))
         self.process.start()
         return self
 

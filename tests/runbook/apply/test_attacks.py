@@ -264,5 +264,5 @@ def test_words_of_a_note_are_words(place: Place) -> None:
         CliRunner().invoke(main, ["incident", "INC-7"])
     [page] = place.folder.glob("incident-INC-7/post_mortem.html")
     assert "<script>alert" not in page.read_text()
-    [draft] = place.folder.glob("incident-INC-7/post_mortem.ipynb")
+    [draft] = place.folder.glob("incident-INC-7/post_mortem.md")
     assert draft.read_text().count("## Actions") == 2  # its own title, and the words in one row of the timeline
