@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from runbook.audit.index import Run, mapping, names_in, read_run, time_in
+from runbook.audit.index import WRITES, Run, mapping, names_in, read_run, time_in
 from runbook.config.schema import Settings
 from runbook.model.canonical import canonical
 from runbook.model.errors import NoRecord
@@ -14,7 +14,6 @@ from runbook.records.people import person
 from runbook.records.record import store_of
 
 KEEP_DAYS = 1096  # three years
-WRITES = {"APPLY", "INTENT", "WRITE"}
 
 
 def old_records(system: Settings, days: int) -> tuple[list[str], Counter[str]]:
