@@ -3,11 +3,12 @@
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from runbook.approvals.signers import demo_folder
+from runbook.approvals.signers import attesters_of, demo_folder, signers_of
 from runbook.audit.index import Run, find_record, mapping, read_run, row_of
 from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page, runs_of
@@ -15,9 +16,11 @@ from runbook.cloud.target import target
 from runbook.config.load import params_directory
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
-from runbook.model.errors import BadParameter
-from runbook.records.files import publish
+from runbook.model.canonical import canonical
+from runbook.model.errors import BadParameter, Refused
+from runbook.records.files import json_of, publish
 from runbook.records.record import store_of
+from runbook.records.store import Store
 
 
 def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
@@ -35,12 +38,16 @@ def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
     for run in runs:
         files[f"pages/{run.name}.html"] = record_page(run, row_of(run, system)).encode()
         places += [f"runs/{run.name}", *_of_plan(run)]
+    names = [run.name for run in runs]
+    if manifest := next((one for one in reversed(store.list("manifests")) if _lists(store, one, names)), ""):
+        files[f"store/{manifest}"] = store.content(manifest)
     for name in (name for place in dict.fromkeys(places) for name in store.list(place)):
         files[f"store/{name}"] = store.read(name) or b""
     files |= {f"keys/{name}": content for name, content in _keys(system)}
     files["verify.py"] = (TEMPLATES / "verify.py.txt").read_bytes()
-    names = [run.name for run in runs]
-    files["README.txt"] = page("export.txt.j2", "", what=what, names=names, system=system, store=store).encode()
+    files["README.txt"] = page(
+        "export.txt.j2", "", what=what, names=names, system=system, store=store, manifest=manifest
+    ).encode()
     sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     files["SHA256SUMS"] = sums.encode()
     whole = io.BytesIO()
@@ -57,10 +64,24 @@ def _of_plan(run: Run) -> Iterator[str]:
         yield from (f"plans/{plan[:12]}", f"approvals/{plan}", f"applied/{plan[:12]}")
 
 
+def _lists(store: Store, manifest: str, names: list[str]) -> bool:
+    """Whether a manifest lists one of these records; its signature is verified by whoever unpacks it."""
+    statement = mapping(json_of(store.content(manifest))).get("statement")
+    listed = mapping(json_of(statement.encode()) if isinstance(statement, str) else None).get("records")
+    return any(name in mapping(listed) for name in names)
+
+
 def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
-    """The public keys of those who may sign."""
-    folder = params_directory() / "approvers" / system.environment
-    folder = demo_folder(system) if target(system.environment) == "sandbox" else folder
-    for name in ("allowed_signers", "roles.yaml", "revoked"):
+    """The public keys and roles of those who may sign, and who must: in JSON, which is YAML, and python3 reads it."""
+    folder, here = params_directory() / "approvers" / system.environment, target(system.environment)
+    folder = demo_folder(system) if here == "sandbox" else folder
+    yield "operations.json", canonical({name: rule.signers for name, rule in system.operations.items()})
+    with suppress(Refused):  # nobody may sign here
+        people = {person: sorted(roles) for person, roles in signers_of(system, here).roles.items()}
+        yield "roles.yaml", canonical({"people": people})
+    with suppress(Refused):
+        keys = attesters_of(system, here).keys
+        yield "attesters", "".join(f"{person} {key}\n" for person, lines in keys.items() for key in lines).encode()
+    for name in ("allowed_signers", "revoked"):
         if (folder / name).is_file():
             yield name, (folder / name).read_bytes()

@@ -99,15 +99,10 @@ def row_of(run: Run, system: Settings) -> Row:
         bad = [dict(zip(FIELDS, ("run", run.runbook, plain(said), "", "unknown", ""), strict=True))]
     said = f"only compared with plan {run.compared[:12]}: {said}" if run.compared else said
     row = {"id": run.name, "at": f"{began:%FT%TZ}", "day": str(began.astimezone(system.zone).date()), "bad": bad}
-    row |= {
-        "environment": system.environment,
-        "answer": [*map(plain, answer_lines(run.report))],
-        "verdict": run.verdict,
-    }
-    words = {
-        "person": run.record.get("person") or run.record.get("who"),
-        "incident": None if run.compared else run.given.get("incident"),
-    }
+    row |= {"environment": system.environment, "verdict": run.verdict}
+    row["answer"] = [*map(plain, answer_lines(run.report))]
+    incident = None if run.compared else run.given.get("incident")
+    words = {"person": run.record.get("person") or run.record.get("who"), "incident": incident}
     words |= {"headline": said, "plan": outcome.get("plan"), "result": outcome.get("result"), "runbook": run.runbook}
     row["causes"] = [f"{one['subject']}: {one['value']}" for one in bad if one["check"] == "cause"]
     row["checks"] = {one["check"]: [one["verdict"], one["value"][:24]] for one in reversed(run.findings)}
@@ -138,9 +133,9 @@ def short(row: Row) -> Row:
 
 
 def not_ok(rows: Iterable[Row]) -> list[Row]:
-    """Each check and subject that was not ok in rows, newest first: in how many runs, when last, and why. The worst first.
+    """Each check and subject that was not ok in rows, newest first: in how many runs, when last, and why.
 
-    Each cause of a subject is a row of its own.
+    The worst is first. Each cause of a subject is a row of its own.
     """
     groups: dict[tuple[str, ...], list[tuple[Row, Row]]] = {}
     for row in rows:
@@ -164,11 +159,7 @@ def missing(system: Settings, since: datetime | None, until: datetime | None) ->
     end = min(until or now, now).astimezone(system.zone).date()
     first = max(min(had, default=end), (since or EVER[0] + timedelta(days=1)).astimezone(system.zone).date())
     days = [str(day) for n in range((end - first).days) if (day := first + timedelta(n)) not in had]
-    why = (
-        f"no record on {'… ' * (len(days) > LISTED)}{', '.join(days[-LISTED:])}"
-        if had
-        else f"no record of it in {store}"
-    )
+    why = f"no record on {'… ' * (len(days) > LISTED)}{', '.join(days[-LISTED:])}" if had else f"none in {store}"
     said = {"verdict": "unknown", "environment": system.environment, "finding": f"run, {DAILY}", "times": len(days)}
     return [said | {"last": (days or ["never"])[-1], "why, at the last": why, "record": ""}] if days or not had else []
 

@@ -88,8 +88,8 @@ def _story(system: Settings, incident: str, runs: list[Run]) -> Row:
 def _times(system: Settings, runs: list[Run]) -> Row:
     """The first symptom, the recovery and the time between them, by the cloud's clock; "" where they are not known.
 
-    Broken is what was not ok in the first check that was not, and what later ones alert of, or of a function. It is over
-    when later findings are ok for all of it; `still` is what none is ok for, by its newest finding.
+    Broken is what was not ok in the first check that was not, and what later ones alert of, or of a function. It is
+    over when later findings are ok for all of it; `still` is what none is ok for, by its newest finding.
     """
     still, symptoms, over = dict[tuple[str, str], tuple[str, str]](), list[datetime](), None
     checks = [(_time(one.report.get("at"), UTC, time_in(one.name)), one) for one in runs if one.runbook in CHECKING]
@@ -121,7 +121,7 @@ def _broken(one: Row, start: bool) -> bool:
 
 
 def _is_ok(kind: str, subject: str, runbook: str, run: Run) -> bool:
-    """Whether this run finds ok what was not: the subject itself; else its whole check; else all of the same runbook."""
+    """Whether this run finds ok what was not: the subject; without it, the check; else all of the same runbook."""
     check = [one for one in run.findings if _kind(one) == kind]
     found = [one for one in check if one["subject"] == subject] or check or run.findings * (run.runbook == runbook)
     return bool(found) and all(one["verdict"] == "ok" for one in found)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from runbook.audit.index import WRITES, Run, mapping, names_in, read_run, time_in
+from runbook.audit.index import Run, mapping, names_in, read_run, time_in
 from runbook.config.schema import Settings
 from runbook.model.canonical import canonical
 from runbook.model.errors import NoRecord
@@ -34,7 +34,7 @@ def old_records(system: Settings, days: int) -> tuple[list[str], Counter[str]]:
 def kept_as(run: Run) -> str:
     """Why a record must be kept for its term: it belongs to an incident, or to a change that was planned or made."""
     outcome = mapping(run.report.get("outcome")).get("result", "nothing to do")
-    changed = outcome != "nothing to do" or {row["kind"] for row in run.rows} & WRITES
+    changed = outcome != "nothing to do" or run.wrote
     reasons = {"incident": run.given.get("incident"), "change": changed, "does not verify": run.faults}
     return next((name for name, holds in reasons.items() if holds), "")
 

@@ -49,10 +49,11 @@ def records(
 
     words = {field: asked[name] for name, field in _WORDS.items() if asked[name]}
     most, rows, gone = limit or (None if asked["since"] else 30), list[Any](), list[Any]()
+    daily = not_ok and asked["runbook"] in index.DAILY and not words.keys() - {"runbook"}
     for system in (systems := _systems(environments)):
         times = [index.since_of(asked[name], system, name) for name in ("since", "until")]
         rows += islice(index.search(system, *times, words), most)
-        gone += index.missing(system, *times) if not_ok and asked["runbook"] in index.DAILY and len(words) < 2 else []
+        gone += index.missing(system, *times) if daily else []
     rows = sorted(rows, key=lambda row: row["at"], reverse=True)[:most]
     shown = index.not_ok(rows) + gone if not_ok else rows
     if as_json:
@@ -60,12 +61,11 @@ def records(
     else:
         lines = [row if not_ok else index.short(row) | {"environment": row["environment"]} for row in shown]
         hidden = {"environment"} if len(systems) == 1 else set()
-        click.echo(
-            table_text([{k: v for k, v in row.items() if k not in hidden} for row in lines]) or "Nothing was found."
-        )
+        nothing = f"Nothing was found in {', '.join(str(store_of(system)) for system in systems)}."
+        click.echo(table_text([{k: v for k, v in row.items() if k not in hidden} for row in lines]) or nothing)
         wrong = sum(row["verdict"] == "unverified" for row in rows)
         said = f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong)
-        click.echo(f"{len(rows)} records of {', '.join(str(store_of(system)) for system in systems)}{said}")
+        click.echo(f"{len(rows)} records{said}")
     sys.exit(_searched(systems))
 
 

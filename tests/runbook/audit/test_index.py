@@ -73,7 +73,7 @@ def test_what_was_not_ok_and_why(records: list[str]) -> None:
 def test_the_newest_reason_counts_and_the_worst_verdict() -> None:
     one = {"check": "errors", "subject": "last 24 h"}
     rows = [
-        {"at": f"2026-03-{day}T09:00:00Z", "id": str(day), "bad": [one | {"verdict": verdict, "value": str(day)}]}
+        {"at": f"2026-03-{day}T09:00:00Z", "id": str(day), "environment": "x", "bad": [one | {"verdict": verdict, "value": str(day)}]}
         for day, verdict in ((12, "warn"), (11, "alert"), (10, "warn"))
     ]
     [found] = not_ok(rows)

@@ -48,7 +48,8 @@ def test_a_list_a_record_its_page_and_a_comparison(cli: Cli) -> None:
     listed = cli("")
     assert listed.index(bad[-8:]) < listed.index(good[-8:])
     assert [row["id"] for row in json.loads(cli("--json --verdict ok"))] == [good]
-    assert cli("--incident INC-9") == "Nothing was found.\n0 records\n"
+    nothing = cli("--incident INC-9")
+    assert nothing == f"Nothing was found in {store_of(load_settings('sandbox'))}.\n0 records\n"
     shown = cli("show newest")
     assert "errors, last 24 h: 30" in " ".join(shown.split())
     assert f"Next: runbook records open {bad[-8:]}" in shown
