@@ -18,9 +18,8 @@ from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadParameter, Refused
-from runbook.records.files import json_of, publish
+from runbook.records.files import publish
 from runbook.records.record import store_of
-from runbook.records.store import Store
 
 
 def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
@@ -39,15 +38,12 @@ def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
         files[f"pages/{run.name}.html"] = record_page(run, row_of(run, system)).encode()
         places += [f"runs/{run.name}", *_of_plan(run)]
     names = [run.name for run in runs]
-    if manifest := next((one for one in reversed(store.list("manifests")) if _lists(store, one, names)), ""):
-        files[f"store/{manifest}"] = store.content(manifest)
-    for name in (name for place in dict.fromkeys(places) for name in store.list(place)):
+    found = (name for place in dict.fromkeys(places) for name in store.list(place))
+    for name in (*found, *store.list("manifests")[-1:]):  # the newest lists every record that had ended
         files[f"store/{name}"] = store.read(name) or b""
     files |= {f"keys/{name}": content for name, content in _keys(system)}
     files["verify.py"] = (TEMPLATES / "verify.py.txt").read_bytes()
-    files["README.txt"] = page(
-        "export.txt.j2", "", what=what, names=names, system=system, store=store, manifest=manifest
-    ).encode()
+    files["README.txt"] = page("export.txt.j2", what=what, names=names, system=system, store=store, all=files).encode()
     sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     files["SHA256SUMS"] = sums.encode()
     whole = io.BytesIO()
@@ -64,13 +60,6 @@ def _of_plan(run: Run) -> Iterator[str]:
         yield from (f"plans/{plan[:12]}", f"approvals/{plan}", f"applied/{plan[:12]}")
 
 
-def _lists(store: Store, manifest: str, names: list[str]) -> bool:
-    """Whether a manifest lists one of these records; its signature is verified by whoever unpacks it."""
-    statement = mapping(json_of(store.content(manifest))).get("statement")
-    listed = mapping(json_of(statement.encode()) if isinstance(statement, str) else None).get("records")
-    return any(name in mapping(listed) for name in names)
-
-
 def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     """The public keys and roles of those who may sign, and who must: in JSON, which is YAML, and python3 reads it."""
     folder, here = params_directory() / "approvers" / system.environment, target(system.environment)
@@ -79,7 +68,6 @@ def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     with suppress(Refused):  # nobody may sign here
         people = {person: sorted(roles) for person, roles in signers_of(system, here).roles.items()}
         yield "roles.yaml", canonical({"people": people})
-    with suppress(Refused):
         keys = attesters_of(system, here).keys
         yield "attesters", "".join(f"{person} {key}\n" for person, lines in keys.items() for key in lines).encode()
     for name in ("allowed_signers", "revoked"):

@@ -21,23 +21,19 @@ from runbook.model.errors import Exit, Refused
 _RECORD = click.argument("record")
 _WORDS = {"runbook": "runbook", "verdict": "verdict", "cause": "causes", "incident": "incident", "person": "person"}
 _WORDS["text"] = "any field"
-_ENVIRONMENTS = click.option(
-    "--env", "environments", multiple=True, envvar="RUNBOOK_ENV", help="One or more; * stands for any name."
-)
+_ENVS = click.option("--env", "envs", multiple=True, envvar="RUNBOOK_ENV", help="One or more; * stands for any name.")
 _SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this {name}.") for name in _WORDS]
 
 
 @click.group(invoke_without_command=True, params=_SEARCH, commands=[verify, attest])
-@_ENVIRONMENTS
+@_ENVS
 @click.option("--since", default="", help="From this time on: 7d, 12h, or 2026-03-10T09:00 in the team's time.")
 @click.option("--until", default="", help="Before this time.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many; 30 without --since.")
 @click.option("--not-ok", is_flag=True, help="Which checks were not ok, how often, and why at the last.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.pass_context
-def records(
-    ctx: click.Context, environments: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str
-) -> None:
+def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str) -> None:
     """List and search the records of runs; each command below works on some of them.
 
     Which checks were not ok last week, and why?  runbook records --since 7d --not-ok
@@ -50,7 +46,7 @@ def records(
     words = {field: asked[name] for name, field in _WORDS.items() if asked[name]}
     most, rows, gone = limit or (None if asked["since"] else 30), list[Any](), list[Any]()
     daily = not_ok and asked["runbook"] in index.DAILY and not words.keys() - {"runbook"}
-    for system in (systems := _systems(environments)):
+    for system in (systems := _systems(envs)):
         times = [index.since_of(asked[name], system, name) for name in ("since", "until")]
         rows += islice(index.search(system, *times, words), most)
         gone += index.missing(system, *times) if daily else []
@@ -85,10 +81,8 @@ def _searched(systems: Sequence[Any]) -> Exit:
 
     empty = [system for system in systems if not names_in(store_of(system))]
     for system in empty:
-        texts = table(__file__, "texts.yaml")
-        about = {"environment": system.environment, "store": (store := str(store_of(system)))}
-        about["root"] = store.rsplit("/", 2)[0]
-        click.echo(texts[f"no_record_{target(system.environment)}"].format(**about), err=True)
+        about = {"name": system.environment, "store": store_of(system), "target": target(system.environment)}
+        click.echo(table(__file__, "texts.yaml")["no_record"].format(**about), err=True)
     return Exit.UNKNOWN if len(empty) == len(systems) else Exit.OK
 
 
@@ -150,13 +144,13 @@ def diff(old: str, new: str, system: Any) -> None:
 
 @records.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@_ENVIRONMENTS
+@_ENVS
 @click.option("--again", is_flag=True, help="Make every page again, not only those of new records.")
-def site(out: Path, environments: tuple[str, ...], again: bool) -> None:
+def site(out: Path, envs: tuple[str, ...], again: bool) -> None:
     """Write a static site of the records: a page each, and one index with search, calendar and trends."""
     from runbook.audit.site import site as write
 
-    new, known = write(systems := _systems(environments), out, again)
+    new, known = write(systems := _systems(envs), out, again)
     click.echo(f"{new} new pages, {known} records: {out / 'index.html'}")
     sys.exit(_searched(systems))
 
