@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
@@ -88,10 +90,59 @@ def test_a_site_and_an_export_are_written_where_they_are_asked_for(cli: Cli, tmp
     assert "exists already" in cli(f"export {name}", code=2)
 
 
+@pytest.fixture
+def two(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of two environments that are rehearsed, prod-us has a record, whose name this is, and prod-eu has none."""
+    (tmp_path / "params").mkdir()
+    for name in ("prod-us", "prod-eu"):
+        shutil.copy(ROOT / "params/sandbox.yaml", tmp_path / "params" / f"{name}.yaml")
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path / "params"))
+    monkeypatch.setenv("MOCK_MODE", "1")
+    with patch("tests.runbook.audit.made.load_settings", lambda _: load_settings("prod-us")):
+        return made(NOW - timedelta(days=2), wrong=("errors",))
+
+
+def test_a_pattern_names_environments_and_one_without_a_run_is_in_the_answer(
+    cli: Cli, two: str, tmp_path: Path
+) -> None:
+    found = json.loads(only(cli, "--since 7d --not-ok --json"))
+    assert {(row["environment"], row["finding"]) for row in found} >= {
+        ("prod-us", "errors, last 24 h"),
+        ("prod-us", "run, daily_check"),
+        ("prod-eu", "run, daily_check"),
+    }
+    said = " ".join(cli("--since 7d --not-ok --env prod-*").split())
+    assert "prod-eu run, daily_check" in said
+    assert f"No record of prod-eu in {tmp_path}/records/rehearsal/prod-eu, the store of the target sandbox" in said
+    assert "prod-us" in cli("--env prod-*")
+    assert "1 new pages, 1 records: out/index.html" in cli("site out --env prod-*")
+    data = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert f'["prod-eu","{tmp_path}/records/rehearsal/prod-eu","sandbox"]' in data
+    assert "no environment" not in cli("--env prod-us")
+
+
+def only(cli: Cli, line: str) -> str:
+    """The JSON of a command that says something else on stderr, too."""
+    said = cli(f"{line} --env prod-*")
+    return said[: said.rindex("]") + 1]
+
+
+def test_nothing_at_all_is_no_all_clear(cli: Cli, two: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without MOCK_MODE the records of rehearsals are in another store; what was searched is said."""
+    monkeypatch.delenv("MOCK_MODE")
+    for line in ("--since 7d", "--not-ok", "--json", "site out"):
+        said = cli(f"{line} --env prod-*", code=4)
+        for name in ("prod-us", "prod-eu"):
+            assert f"No record of {name} in {tmp_path}/records/google/{name}, the store of the target google" in said
+            assert f"rehearsal/{name}" in said
+
+
 def test_the_commands_on_the_page_work(cli: Cli) -> None:
     """Each line below "Found again", with the records of this store in place of those that it names."""
     good, bad = made(NOW - timedelta(days=2), "p1_response", ("cause",), incident="INC-7"), made(NOW, wrong=("errors",))
-    section = (ROOT / "docs" / "records.md").read_text(encoding="utf-8").partition("## Found again\n")[2].partition("\n##")[0]
+    section = (
+        (ROOT / "docs" / "records.md").read_text(encoding="utf-8").partition("## Found again\n")[2].partition("\n##")[0]
+    )
     lines = [line.partition("#")[0].split() for line in section.splitlines() if line.startswith("    runbook records")]
     assert len(lines) == 9
     for _, _, *words in lines:
