@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from pathlib import Path
 
-from runbook.audit.index import Run, listed, mapping, names_in, plain, read_run, row_of, time_in
+from runbook.audit.index import EVER, Run, listed, mapping, names_in, plain, read_run, row_of, time_in
 from runbook.audit.pages import page
 from runbook.config.schema import Settings
 from runbook.config.validation import checked_incident
@@ -93,7 +93,8 @@ def _times(system: Settings, runs: list[Run]) -> Row:
     """
     still, symptoms, over = dict[tuple[str, str], tuple[str, str]](), list[datetime](), None
     checks = [(_time(one.report.get("at"), UTC, time_in(one.name)), one) for one in runs if one.runbook in CHECKING]
-    for at, run in sorted(checks, key=lambda check: check[0]):
+    # The clock of the sandbox starts anew in each run: there, the order of the runs counts.
+    for at, run in sorted(checks, key=lambda one: EVER[0] if one[1].report.get("target") == "sandbox" else one[0]):
         bad = {(_kind(one), one["subject"]): (run.runbook, one) for one in run.findings if _broken(one, not symptoms)}
         if not bad and run.verdict in ("alert", "unknown"):
             said = {"check": "run", "subject": run.runbook, "value": plain(run.report.get("headline"))}
@@ -103,7 +104,7 @@ def _times(system: Settings, runs: list[Run]) -> Row:
         symptoms += [_time(told[1], system.zone, at)] if told else [at] * bool(bad)
         over = None if still else at if was else over
     first = min(symptoms, default=None)
-    minutes = int((over - first).total_seconds() // 60) if first and over else 0
+    minutes = max(0, int((over - first).total_seconds() // 60)) if first and over else 0
     shown = (f"{at.astimezone(system.zone):%F %H:%M %Z}" if at else "" for at in (first, over))
     lasted = f"{minutes // 60} h {minutes % 60} min" if minutes else ""
     return dict(zip(("symptom", "over", "lasted", "still"), (*shown, lasted, [*still.values()]), strict=True))

@@ -160,7 +160,7 @@ FORGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "another verdict": (
         lambda copy: proved(next(copy.glob("store/runs/*p1_response*")), verdict="ok", exit=0),
-        "is not the record that avery attested",
+        "is not the record that blake attested",
     ),
     "no manifest counts": (
         lambda copy: (copy / "keys/attesters").write_text((copy / "keys/allowed_signers").read_text()),
