@@ -96,13 +96,10 @@ def _times(system: Settings, runs: list[Run]) -> Row:
     # The clock of the sandbox starts anew in each run: there, the order of the runs counts.
     for at, run in sorted(checks, key=lambda one: EVER[0] if one[1].report.get("target") == "sandbox" else one[0]):
         bad = {(_kind(one), one["subject"]): (run.runbook, one) for one in run.findings if _broken(one, not symptoms)}
-        if not bad and run.verdict in ("alert", "unknown"):
-            said = {"check": "run", "subject": run.runbook, "value": plain(run.report.get("headline"))}
-            bad = {("run", run.runbook): (run.runbook, said)}
         was, still = still, {what: how for what, how in still.items() if not _is_ok(*what, how[0], run)} | bad
         told = re.search(r" since (\d{4}-\d\d-\d\d \d\d:\d\d) ", " ".join(map(str, listed(run.report.get("answer")))))
         symptoms += [_time(told[1], system.zone, at)] if told else [at] * bool(bad)
-        over = None if still else at if was else over
+        over = None if still or run.verdict in ("alert", "unknown") else at if was else over
     first = min(symptoms, default=None)
     minutes = max(0, int((over - first).total_seconds() // 60)) if first and over else 0
     shown = (f"{at.astimezone(system.zone):%F %H:%M %Z}" if at else "" for at in (first, over))
@@ -111,14 +108,13 @@ def _times(system: Settings, runs: list[Run]) -> Row:
 
 
 def _kind(one: Row) -> str:
-    """Causes and the functions that work now are findings on the same things."""
-    return "function" if one["check"] in ("cause", "works now") else one["check"]
+    """The severity, causes, and functions that work now are findings on the same things."""
+    return "function" if one["check"] in ("severity", "cause", "works now") else one["check"]
 
 
 def _broken(one: Row, start: bool) -> bool:
     """Whether a finding counts as broken: what warns counts at the start, and if it is of a function."""
-    bad = one["verdict"] in ("alert", "unknown") or (one["verdict"] == "warn" and (start or _kind(one) == "function"))
-    return bad and one["check"] != "severity"  # of which the causes are the reason
+    return one["verdict"] in ("alert", "unknown") or (one["verdict"] == "warn" and (start or _kind(one) == "function"))
 
 
 def _is_ok(kind: str, subject: str, runbook: str, run: Run) -> bool:
