@@ -18,6 +18,7 @@ from zipfile import ZipFile
 import pytest
 
 from runbook.approvals.signed import identity
+from runbook.approvals.stored_plan import find
 from runbook.audit.export import export
 from runbook.audit.verify import attest
 from runbook.config.load import ROOT, load_settings
@@ -199,11 +200,54 @@ def test_it_says_what_it_cannot_prove(unpacked: Path, tmp_path: Path, monkeypatc
     assert "store/manifests/000001" in (unpacked / "README.txt").read_text()
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
     export(SYSTEM, made(NOW), tmp_path / "one.zip")
-    with ZipFile(tmp_path / "one.zip") as archive:
-        archive.extractall(tmp_path / "one")
-    code, said = verify(tmp_path / "one")
+    code, said = verify(unzipped(tmp_path / "one.zip"))
     assert (code, "Note: no manifest" in said) == (0, True), said
     assert "There is no signed list" in (tmp_path / "one" / "README.txt").read_text()
+
+
+def unzipped(path: Path) -> Path:
+    with ZipFile(path) as archive:
+        archive.extractall(path.with_suffix(""))
+    return path.with_suffix("")
+
+
+def test_who_signed_alone_needed_an_open_incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    monkeypatch.setattr("tests.runbook.changes.REQUESTER", "blake")
+    place, given = Place(tmp_path / "records", world="no_etl"), {"incident": "INC-7"}
+    place.open("INC-7")
+    first = place.plan("retry", **given)
+    with place.here():
+        find(first.id).sign("on-call", "it cannot wait until morning", "blake", None, "")
+    changed(done := place.go("retry", first.id, **given), NOW, **given)
+    assert done.outcome.result != "refused", done.outcome.said
+    changed(first, NOW, **given)
+    with place.here():
+        export(SYSTEM, "INC-7", tmp_path / "INC-7.zip")
+    out = unzipped(tmp_path / "INC-7.zip")
+    code, said = verify(out)
+    assert code == 0, said
+    [opening] = (out / "store/incidents/inc-7").iterdir()
+    old = opening.read_text()
+    opening.write_text(old.replace("everything is down", "everything is fine"))
+    summed(out)
+    code, said = verify(out)
+    assert (code, "signed alone, and INC-7 was not open" in said) == (1, True), said
+    opening.unlink()
+    summed(out)
+    code, said = verify(out)
+    assert (code, "needed INC-7 to be open, which is not here" in said) == (4, True), said
+
+
+def test_what_nobody_has_to_sign_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place = Place(tmp_path / "records")
+    plan = place.plan("backup", tables="sf_accounts")
+    name = changed(place.go("backup", plan.id, tables="sf_accounts"), NOW)
+    with place.here():
+        export(SYSTEM, name, tmp_path / "one.zip")
+    code, said = verify(unzipped(tmp_path / "one.zip"))
+    assert (code, f"Note: store/runs/{name}: snapshot, which nobody has to sign" in said) == (0, True), said
 
 
 def test_one_record_and_what_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

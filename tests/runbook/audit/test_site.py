@@ -201,7 +201,7 @@ def test_runs_are_counted_and_what_did_not_run_is_shown(tmp_path: Path, page: Pa
     assert f"no record at all in {tmp_path}/records/google/prod-eu, target google" in needs
     rows = page.js("[...document.querySelectorAll('#notok tbody tr')].map((one) => one.innerText)")
     said = [" ".join(row.split()) for row in rows]
-    assert [row for row in said if "errors last 24 h 30 2×" in row], said
+    assert [row for row in said if "errors last 24 h 30 2\u00d7" in row], said
     assert [row for row in said if "run daily_check no record on" in row and row.endswith("sandbox")], said
     assert [row for row in said if "run daily_check no record at all" in row and row.endswith("prod-eu")], said
 
