@@ -66,8 +66,7 @@ def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     folder = demo_folder(system) if here == "sandbox" else folder
     yield "operations.json", canonical({name: rule.signers for name, rule in system.operations.items()})
     with suppress(Refused):  # nobody may sign here
-        people = {person: sorted(roles) for person, roles in signers_of(system, here).roles.items()}
-        yield "roles.yaml", canonical({"people": people})
+        yield "roles.yaml", canonical({"people": {p: sorted(r) for p, r in signers_of(system, here).roles.items()}})
         keys = attesters_of(system, here).keys
         yield "attesters", "".join(f"{person} {key}\n" for person, lines in keys.items() for key in lines).encode()
     for name in ("allowed_signers", "revoked"):

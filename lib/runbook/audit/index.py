@@ -129,7 +129,7 @@ def short(row: Row) -> Row:
     said = "; ".join(row["causes"]) or [*(row["answer"] if row["bad"] else ()), row["headline"]][0]
     about = ": ".join(filter(None, (row["incident"], said)))
     shown = {"began (UTC)": row["at"][:16], "verdict": row["verdict"], "runbook": row["runbook"], "by": row["person"]}
-    return shown | {"answer": about, "record": row["id"][-8:]}
+    return shown | {"environment": row["environment"], "answer": about, "record": row["id"][-8:]}
 
 
 def not_ok(rows: Iterable[Row]) -> list[Row]:
@@ -147,8 +147,7 @@ def not_ok(rows: Iterable[Row]) -> list[Row]:
         row, worst = found[0][1], max(Verdict[one["verdict"]] for one, _ in found)
         times, why = len({row["id"] for _, row in found}), dict.fromkeys(o["value"] for o, r in found if r is row)
         said = {"verdict": worst.name, "environment": environment, "finding": f"{check}, {subject}", "times": times}
-        said |= {"last": row["at"][:10], "why, at the last": "; ".join(why), "record": row["id"][-8:]}
-        made.append(said)
+        made.append(said | {"last": row["at"][:10], "why, at the last": "; ".join(why), "record": row["id"][-8:]})
     return sorted(made, key=lambda one: (-Verdict[one["verdict"]], -one["times"]))
 
 

@@ -41,7 +41,6 @@ def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_j
     if ctx.invoked_subcommand:
         return
     from runbook.audit import index
-    from runbook.records.record import store_of
 
     words = {field: asked[name] for name, field in _WORDS.items() if asked[name]}
     most, rows, gone = limit or (None if asked["since"] else 30), list[Any](), list[Any]()
@@ -52,17 +51,17 @@ def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_j
         gone += index.missing(system, *times) if daily else []
     rows = sorted(rows, key=lambda row: row["at"], reverse=True)[:most]
     shown = index.not_ok(rows) + gone if not_ok else rows
+    code = _searched(systems)
     if as_json:
         click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
-    else:
-        lines = [row if not_ok else index.short(row) | {"environment": row["environment"]} for row in shown]
-        hidden = {"environment"} if len(systems) == 1 else set()
-        nothing = f"Nothing was found in {', '.join(str(store_of(system)) for system in systems)}."
-        click.echo(table_text([{k: v for k, v in row.items() if k not in hidden} for row in lines]) or nothing)
-        wrong = sum(row["verdict"] == "unverified" for row in rows)
-        said = f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong)
-        click.echo(f"{len(rows)} records{said}")
-    sys.exit(_searched(systems))
+        sys.exit(code)
+    lines = [row if not_ok else index.short(row) for row in shown]
+    lines = [{k: v for k, v in row.items() if k != "environment" or len(systems) > 1} for row in lines]
+    nothing = f"Nothing was found in {', '.join(str(index.store_of(system)) for system in systems)}."
+    click.echo(table_text(lines) or nothing)
+    wrong = sum(row["verdict"] == "unverified" for row in rows)
+    click.echo(f"{len(rows)} records" + f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong))
+    sys.exit(code)
 
 
 def _systems(environments: Sequence[str]) -> list[Any]:
@@ -75,9 +74,8 @@ def _systems(environments: Sequence[str]) -> list[Any]:
 
 def _searched(systems: Sequence[Any]) -> Exit:
     """Say on stderr where environments without any record were searched; without any of any, that is no all-clear."""
-    from runbook.audit.index import names_in
+    from runbook.audit.index import names_in, store_of
     from runbook.cloud.target import target
-    from runbook.records.record import store_of
 
     empty = [system for system in systems if not names_in(store_of(system))]
     for system in empty:

@@ -124,7 +124,7 @@ def test_a_pattern_names_environments_and_one_without_a_run_is_in_the_answer(
 def only(cli: Cli, line: str) -> str:
     """The JSON of a command that says something else on stderr, too."""
     said = cli(f"{line} --env prod-*")
-    return said[: said.rindex("]") + 1]
+    return said[said.index("[\n") : said.rindex("]") + 1]
 
 
 def test_nothing_at_all_is_no_all_clear(cli: Cli, two: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
