@@ -20,7 +20,9 @@ NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
 FIELDS = ("check", "subject", "value", "limit", "verdict", "next")
 EVER = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-AT_ONCE, LONG = 64, 300
+AT_ONCE, LONG, LISTED = 64, 300, 10
+WRITES = {"APPLY", "INTENT", "WRITE"}
+DAILY = "daily_check"  # of which every day has a run
 
 
 class Run(NamedTuple):
@@ -41,6 +43,10 @@ class Run(NamedTuple):
     runbook = property(lambda self: self.name[17:].rpartition("-")[0])
     given = property(lambda self: mapping(self.record.get("parameters") or [*self.rows, {}][0].get("parameters")))
     ended = property(lambda self: bool(self.report) and self.record.get("status", "finished") == "finished")
+
+    # Whether it wrote something; else the plan that `runbook plans` only compared in it, "" for none.
+    wrote = property(lambda self: bool({row["kind"] for row in self.rows} & WRITES))
+    compared = property(lambda self: "" if self.wrote else plain(self.record.get("compares")))
 
     @property
     def findings(self) -> list[Row]:
@@ -86,10 +92,12 @@ def row_of(run: Run, system: Settings) -> Row:
     if run.faults or not run.ended:
         said = "; ".join(run.faults) or run.record.get("why") or "it has no report"
         bad = [dict(zip(FIELDS, ("run", run.runbook, plain(said), "", "unknown", ""), strict=True))]
+    said = f"only compared with plan {run.compared[:12]}: {said}" if run.compared else said
     row = {"id": run.name, "at": f"{began:%FT%TZ}", "day": str(began.astimezone(system.zone).date()), "bad": bad}
     row |= {"environment": system.environment, "answer": [*map(plain, answer_lines(run.report))]}
     row["verdict"] = run.verdict
-    words = {"person": run.record.get("person") or run.record.get("who"), "incident": run.given.get("incident")}
+    incident = None if run.compared else run.given.get("incident")
+    words = {"person": run.record.get("person") or run.record.get("who"), "incident": incident}
     words |= {"headline": said, "plan": outcome.get("plan"), "result": outcome.get("result"), "runbook": run.runbook}
     row["causes"] = [f"{one['subject']}: {one['value']}" for one in bad if one["check"] == "cause"]
     row["checks"] = {one["check"]: [one["verdict"], one["value"][:24]] for one in reversed(run.findings)}
@@ -116,21 +124,38 @@ def short(row: Row) -> Row:
     said = "; ".join(row["causes"]) or [*(row["answer"] if row["bad"] else ()), row["headline"]][0]
     about = ": ".join(filter(None, (row["incident"], said)))
     shown = {"began (UTC)": row["at"][:16], "verdict": row["verdict"], "runbook": row["runbook"], "by": row["person"]}
-    return shown | {"answer": about, "record": row["id"][-8:]}
+    return shown | {"environment": row["environment"], "answer": about, "record": row["id"][-8:]}
 
 
 def not_ok(rows: Iterable[Row]) -> list[Row]:
-    """Each check and subject that was not ok in rows, newest first: how often, when last, and why. The worst first."""
-    groups: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
+    """Each check and subject that was not ok in rows, newest first: in how many runs, when last, and why.
+
+    The worst is first. Each cause of a subject is a row of its own.
+    """
+    groups: dict[tuple[str, ...], list[tuple[Row, Row]]] = {}
     for row in rows:
         for one in row["bad"]:
-            groups.setdefault((one["check"], one["subject"]), []).append((one, row))
+            what = row["environment"], one["check"], one["subject"], one["value"] * (one["check"] == "cause")
+            groups.setdefault(what, []).append((one, row))
     made = []
-    for (check, subject), found in groups.items():
-        (newest, row), worst = found[0], max(Verdict[one["verdict"]] for one, _ in found)
-        said = {"verdict": worst.name, "finding": f"{check}, {subject}", "times": len(found), "last": row["at"][:10]}
-        made.append(said | {"newest value": newest["value"], "record": row["id"][-8:]})
+    for (environment, check, subject, _), found in groups.items():
+        row, worst = found[0][1], max(Verdict[one["verdict"]] for one, _ in found)
+        times, why = len({row["id"] for _, row in found}), dict.fromkeys(o["value"] for o, r in found if r is row)
+        said = {"verdict": worst.name, "environment": environment, "finding": f"{check}, {subject}", "times": times}
+        made.append(said | {"last": row["at"][:10], "newest value": "; ".join(why), "record": row["id"][-8:]})
     return sorted(made, key=lambda one: (-Verdict[one["verdict"]], -one["times"]))
+
+
+def missing(system: Settings, since: datetime | None, until: datetime | None) -> list[Row]:
+    """As `not_ok`: the days without a daily check, from the first one on until yesterday. Raises NoRecord."""
+    names, now = names_in(store := store_of(system)), datetime.now(UTC)
+    had = {time_in(name).astimezone(system.zone).date() for name in names if f"-{DAILY}-" in name}
+    end = min(until or now, now).astimezone(system.zone).date()
+    first = max(min(had, default=end), (since or EVER[0] + timedelta(days=1)).astimezone(system.zone).date())
+    days = [str(day) for n in range((end - first).days) if (day := first + timedelta(n)) not in had]
+    why = f"no record on {'… ' * (len(days) > LISTED)}{', '.join(days[-LISTED:])}" if had else f"none in {store}"
+    said = {"verdict": "unknown", "environment": system.environment, "finding": f"run, {DAILY}", "times": len(days)}
+    return [said | {"last": (days or ["never"])[-1], "newest value": why, "record": ""}] if days or not had else []
 
 
 def find_record(store: Store, text: str) -> str:

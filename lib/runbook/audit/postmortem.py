@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from pathlib import Path
 
-from runbook.audit.index import Run, names_in, plain, read_run, row_of, time_in
+from runbook.audit.index import EVER, Run, names_in, plain, read_run, row_of, time_in
 from runbook.audit.pages import page
 from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
@@ -26,7 +26,8 @@ def runs_of(system: Settings, incident: str) -> list[Run]:
     with ThreadPoolExecutor(8) as pool:
         names = names_in(store)[::-1]
         belong = pool.map(lambda one: _incident_of(store, one) == name, names)
-        found = [read_run(store, one) for one, belongs in zip(names, belong, strict=True) if belongs]
+        runs = (read_run(store, one) for one, belongs in zip(names, belong, strict=True) if belongs)
+        found = [run for run in runs if not run.compared]
     if not found:
         raise UnknownName(**text_of(__file__, "no_run", incident=incident, store=store))
     return sorted(found, key=lambda run: (run.name[:16], plain(run.record.get("started_at"))))
@@ -83,20 +84,40 @@ def _story(system: Settings, incident: str, runs: list[Run]) -> Row:
 def _times(system: Settings, runs: list[Run]) -> Row:
     """The first symptom, the recovery and the time between them, by the cloud's clock; "" where they are not known.
 
-    It is over at the first check without an alert or an unknown after the last one with one.
+    Broken is what was not ok in the first check that was not, and what later ones alert of, or of a function. It is
+    over when later findings are ok for all of it; `still` is what none is ok for, by its newest finding.
     """
-    checks, symptoms = list[tuple[datetime, bool]](), list[datetime]()
-    for run in (one for one in runs if one.runbook in CHECKING):
-        at, bad = _time(run.report.get("at"), UTC, time_in(run.name)), run.verdict in ("alert", "unknown")
+    still, symptoms, over = dict[tuple[str, str], tuple[str, str]](), list[datetime](), None
+    checks = [(_time(one.report.get("at"), UTC, time_in(one.name)), one) for one in runs if one.runbook in CHECKING]
+    # The clock of the sandbox starts anew in each run: there, the order of the runs counts.
+    for at, run in sorted(checks, key=lambda one: EVER[0] if one[1].report.get("target") == "sandbox" else one[0]):
+        bad = {(_kind(one), one["subject"]): (run.runbook, one) for one in run.findings if _broken(one, not symptoms)}
+        was, still = still, {what: how for what, how in still.items() if not _is_ok(*what, how[0], run)} | bad
         told = re.search(r" since (\d{4}-\d\d-\d\d \d\d:\d\d) ", " ".join(map(str, listed(run.report.get("answer")))))
-        symptoms += [_time(told[1], system.zone, at)] if told else [at] * bad
-        checks.append((at, bad))
-    first, last = min(symptoms, default=None), max((at for at, bad in checks if bad), default=None)
-    over = min((at for at, bad in checks if last and not bad and at >= last), default=None)
-    minutes = int((over - first).total_seconds() // 60) if first and over else 0
+        symptoms += [_time(told[1], system.zone, at)] if told else [at] * bool(bad)
+        over = None if still or run.verdict in ("alert", "unknown") else at if was else over
+    first = min(symptoms, default=None)
+    minutes = max(0, int((over - first).total_seconds() // 60)) if first and over else 0
     shown = (f"{at.astimezone(system.zone):%F %H:%M %Z}" if at else "" for at in (first, over))
     lasted = f"{minutes // 60} h {minutes % 60} min" if minutes else ""
-    return dict(zip(("symptom", "over", "lasted"), (*shown, lasted), strict=True))
+    return dict(zip(("symptom", "over", "lasted", "still"), (*shown, lasted, [*still.values()]), strict=True))
+
+
+def _kind(one: Row) -> str:
+    """The severity, causes, and functions that work now are findings on the same things."""
+    return "function" if one["check"] in ("severity", "cause", "works now") else one["check"]
+
+
+def _broken(one: Row, start: bool) -> bool:
+    """Whether a finding counts as broken: what warns counts at the start, and if it is of a function."""
+    return one["verdict"] in ("alert", "unknown") or (one["verdict"] == "warn" and (start or _kind(one) == "function"))
+
+
+def _is_ok(kind: str, subject: str, runbook: str, run: Run) -> bool:
+    """Whether this run finds ok what was not: the subject; without it, the check; else all of the same runbook."""
+    check = [one for one in run.findings if _kind(one) == kind]
+    found = [one for one in check if one["subject"] == subject] or check or run.findings * (run.runbook == runbook)
+    return bool(found) and all(one["verdict"] == "ok" for one in found)
 
 
 def _time(text: object, zone: tzinfo, otherwise: datetime) -> datetime:

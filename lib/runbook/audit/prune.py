@@ -11,7 +11,6 @@ from runbook.model import NoRecord, canonical
 from runbook.records import mapping, now, person, store_of
 
 KEEP_DAYS = 1096  # three years
-WRITES = {"APPLY", "INTENT", "WRITE"}
 
 
 def old_records(system: Settings, days: int) -> tuple[list[str], Counter[str]]:
@@ -32,7 +31,7 @@ def old_records(system: Settings, days: int) -> tuple[list[str], Counter[str]]:
 def kept_as(run: Run) -> str:
     """Why a record must be kept for its term: it belongs to an incident, or to a change that was planned or made."""
     outcome = mapping(run.report.get("outcome")).get("result", "nothing to do")
-    changed = outcome != "nothing to do" or {row["kind"] for row in run.rows} & WRITES
+    changed = outcome != "nothing to do" or run.wrote
     reasons = {"incident": run.given.get("incident"), "change": changed, "does not verify": run.faults}
     return next((name for name, holds in reasons.items() if holds), "")
 

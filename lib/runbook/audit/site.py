@@ -48,6 +48,7 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
             _incident(system, store, incident, [row["id"] for row in mine if row["incident"] == incident], out)
     waiting = [one for system in systems for one in _awaiting(system)]
     data = {"rows": [*rows.values()], "waiting": waiting, "made": f"{datetime.now(UTC):%FT%TZ}"}
+    data["searched"] = [[one.environment, str(store_of(one)), target(one.environment)] for one in systems]
     publish(out / "index.html", page("index.html.j2", "index.js", data=data).encode())
     publish(path, json.dumps(rows | {".notes": notes, ".pages": pages}, ensure_ascii=False).encode())
     return len(new), len(rows)

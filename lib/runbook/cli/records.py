@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from difflib import unified_diff
+from fnmatch import filter as matching
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,24 +14,26 @@ import click
 from runbook.cli.output import print_findings, require_new, table_text, wrapped
 from runbook.cli.proof import attest, verify
 from runbook.cli.signing import SYSTEM
+from runbook.data_file import table
 from runbook.display.text import visible
-from runbook.model.errors import Refused
+from runbook.model.errors import Exit, Refused
 
 _RECORD = click.argument("record")
 _WORDS = {"runbook": "runbook", "verdict": "verdict", "cause": "causes", "incident": "incident", "person": "person"}
 _WORDS["text"] = "any field"
+_ENVS = click.option("--env", "envs", multiple=True, envvar="RUNBOOK_ENV", help="One or more; * stands for any name.")
 _SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this {name}.") for name in _WORDS]
 
 
 @click.group(invoke_without_command=True, params=_SEARCH, commands=[verify, attest])
-@SYSTEM
+@_ENVS
 @click.option("--since", default="", help="From this time on: 7d, 12h, or 2026-03-10T09:00 in the team's time.")
 @click.option("--until", default="", help="Before this time.")
 @click.option("--limit", type=click.IntRange(1), help="The most records; 30 without --since.")
 @click.option("--not-ok", is_flag=True, help="Which checks were not ok, how often, and the newest value.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def records(ctx: click.Context, system: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str) -> None:
+def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str) -> None:
     """List and search the records of runs, or run one of the commands below.
 
     Which checks were not ok last week, and why?  runbook records --since 7d --not-ok
@@ -38,16 +42,46 @@ def records(ctx: click.Context, system: Any, limit: int | None, not_ok: bool, as
         return
     from runbook.audit import index
 
-    times = (index.since_of(asked[name], system, name) for name in ("since", "until"))
     words = {field: asked[name] for name, field in _WORDS.items() if asked[name]}
-    rows = list(islice(index.search(system, *times, words), limit or (None if asked["since"] else 30)))
-    shown = index.not_ok(rows) if not_ok else rows
+    most, rows, gone = limit or (None if asked["since"] else 30), list[Any](), list[Any]()
+    daily = not_ok and asked["runbook"] in index.DAILY and not words.keys() - {"runbook"}
+    for system in (systems := _systems(envs)):
+        times = [index.since_of(asked[name], system, name) for name in ("since", "until")]
+        rows += islice(index.search(system, *times, words), most)
+        gone += index.missing(system, *times) if daily else []
+    rows = sorted(rows, key=lambda row: row["at"], reverse=True)[:most]
+    shown = index.not_ok(rows) + gone if not_ok else rows
+    code = _searched(systems)
     if as_json:
         click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
-        return
-    click.echo(table_text(shown if not_ok else [*map(index.short, rows)]) or "Nothing was found.")
+        sys.exit(code)
+    lines = [row if not_ok else index.short(row) for row in shown]
+    lines = [{k: v for k, v in row.items() if k != "environment" or len(systems) > 1} for row in lines]
+    nothing = f"Nothing was found in {', '.join(str(index.store_of(system)) for system in systems)}."
+    click.echo(table_text(lines) or nothing)
     wrong = sum(row["verdict"] == "unverified" for row in rows)
     click.echo(f"{len(rows)} records" + f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong))
+    sys.exit(code)
+
+
+def _systems(environments: Sequence[str]) -> list[Any]:
+    """The settings of the environments that match. Raises what `load_settings` raises."""
+    from runbook.config import load
+
+    names = [name for one in environments or ["sandbox"] for name in matching(load.environments(), one) or [one]]
+    return [load.load_settings(name) for name in dict.fromkeys(names)]
+
+
+def _searched(systems: Sequence[Any]) -> Exit:
+    """Say on stderr where environments without any record were searched; without any of any, that is no all-clear."""
+    from runbook.audit.index import names_in, store_of
+    from runbook.cloud.target import target
+
+    empty = [system for system in systems if not names_in(store_of(system))]
+    for system in empty:
+        about = {"name": system.environment, "store": store_of(system), "target": target(system.environment)}
+        click.echo(table(__file__, "texts.yaml")["no_record"].format(**about), err=True)
+    return Exit.UNKNOWN if len(empty) == len(systems) else Exit.OK
 
 
 def _found(record: str, system: Any) -> tuple[Any, dict[str, Any]]:
@@ -107,18 +141,15 @@ def diff(old: str, new: str, system: Any) -> None:
 
 @records.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--env", "environments", multiple=True, envvar="RUNBOOK_ENV", help="Repeatable; * stands for any name.")
+@_ENVS
 @click.option("--again", is_flag=True, help="Write every page again, not only those of new records.")
-def site(out: Path, environments: tuple[str, ...], again: bool) -> None:
+def site(out: Path, envs: tuple[str, ...], again: bool) -> None:
     """Write a static site of the records: one page each, and an index with search, calendar and trends."""
-    from fnmatch import filter as matching
-
     from runbook.audit.site import site as write
-    from runbook.config import load
 
-    names = [name for one in environments or ["sandbox"] for name in matching(load.environments(), one) or [one]]
-    new, known = write([load.load_settings(name) for name in dict.fromkeys(names)], out, again)
+    new, known = write(systems := _systems(envs), out, again)
     click.echo(f"{new} new pages, {known} records: {out / 'index.html'}")
+    sys.exit(_searched(systems))
 
 
 @records.command()

@@ -22,6 +22,7 @@ of it. Its keys:
     verdict, exit            the report's verdict, only if this run finished and wrote one; the exit code
     cells                    each code cell: its id, step, status (pending, running, completed, failed) and seconds;
                              for a sealed record, the execution count instead of seconds
+    compares                 the plan, for a run in which `runbook plans` only compared it with the system
     sha256, proof            digests of the other files, and of record.json without `proof`; see records/proof.py
 """
 

@@ -106,7 +106,8 @@ def execute(
     if told.scheduled:  # before the record's end, so that the journal in the record has it
         notify(system, wanted, folder, report if execution.status == "finished" else None, scan.text(execution.why))
     exit, lines = _result(execution, report)
-    whole = finish(folder, marker, report, scan, exit=int(exit), **execution.seen())
+    compares = {"compares": told.compare} if told.compare else {}
+    whole = finish(folder, marker, report, scan, exit=int(exit), **execution.seen(), **compares)
     said = map(scan.text, (*lines, *_sent(folder, whole)))
     return RunResult(exit, folder, whole, tuple(said), publish_run(system, folder))
 

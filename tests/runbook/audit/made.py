@@ -92,7 +92,7 @@ def made(
 
 
 def _write(
-    folder: Path, runbook: str, at: datetime, given: dict[str, str], report: Any, status: str = "finished"
+    folder: Path, runbook: str, at: datetime, given: dict[str, str], report: Any, status: str = "finished", **seen: str
 ) -> None:
     """What a runner writes of a run with this report, which began and ended at a time."""
     why = "all cells ran" if status == "finished" else "the kernel died"
@@ -100,7 +100,7 @@ def _write(
         marker = begin(folder, Request(runbook, {"environment": "sandbox", **given}))
         if status != "running":
             exit = report["exit"] if report else int(Exit.KERNEL_DIED)
-            finish(folder, marker, report, NoSecrets(), status=status, why=why, exit=exit, cells=[])  # type: ignore[arg-type]
+            finish(folder, marker, report, NoSecrets(), status=status, why=why, exit=exit, cells=[], **seen)  # type: ignore[arg-type]
 
 
 class NoSecrets:
@@ -127,12 +127,12 @@ def _with(raw: bytes, text: str) -> bytes:
     return json.dumps(notebook).encode()
 
 
-def changed(result: Any, at: datetime, **given: str) -> str:
+def changed(result: Any, at: datetime, compares: str = "", **given: str) -> str:
     """Write the record of a run that applied a plan in this process, whose folder has no record.json yet; return its name."""
     folder = result.names["run"].folder
     runbook = result.names["run"].request.runbook
     (folder / f"{runbook}.ipynb").write_bytes(committed(runbook)[0])
-    _write(folder, runbook, at, given, read_report(folder))
+    _write(folder, runbook, at, given, read_report(folder), **({"compares": compares} if compares else {}))
     return folder.name
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook.audit.index import find_record, names_in, not_ok, read_run, row_of, search, since_of
+from runbook.audit.index import find_record, missing, names_in, not_ok, read_run, row_of, search, since_of
 from runbook.audit.pages import record_page, record_text
 from runbook.config.load import load_settings
 from runbook.model.errors import BadInput
@@ -73,12 +73,74 @@ def test_what_was_not_ok_and_why(records: list[str]) -> None:
 def test_the_newest_reason_counts_and_the_worst_verdict() -> None:
     one = {"check": "errors", "subject": "last 24 h"}
     rows = [
-        {"at": f"2026-03-{day}T09:00:00Z", "id": str(day), "bad": [one | {"verdict": verdict, "value": str(day)}]}
+        {
+            "at": f"2026-03-{day}T09:00:00Z",
+            "id": str(day),
+            "environment": "x",
+            "bad": [one | {"verdict": verdict, "value": str(day)}],
+        }
         for day, verdict in ((12, "warn"), (11, "alert"), (10, "warn"))
     ]
     [found] = not_ok(rows)
     assert (found["verdict"], found["times"], found["last"]) == ("alert", 3, "2026-03-12")
     assert found["newest value"] == "12"
+
+
+def test_how_often_counts_runs_and_each_cause_is_named() -> None:
+    causes = [
+        {"check": "cause", "subject": subject, "verdict": "alert", "value": value}
+        for subject, value in (("gmail-sync", "crash (likely)"), ("gmail-sync", "bad data (possible)"), ("x", "quota"))
+    ]
+    twice = [{"check": "errors", "subject": "all", "verdict": "alert", "value": value} for value in ("1", "2")]
+    rows = [
+        {"at": f"2026-03-{day}T09:00:00Z", "id": str(day), "environment": "x", "bad": causes + twice}
+        for day in (13, 12)
+    ]
+    found = not_ok(rows)
+    assert [row["times"] for row in found] == [2, 2, 2, 2]
+    assert {(row["finding"], row["newest value"]) for row in found} == {
+        ("cause, gmail-sync", "crash (likely)"),
+        ("cause, gmail-sync", "bad data (possible)"),
+        ("cause, x", "quota"),
+        ("errors, all", "1; 2"),
+    }
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("had", "since", "until", "gone"),
+    [
+        ([5, 4, 3, 2, 1], 9, 0, []),
+        ([5, 2, 1], 9, 0, [4, 3]),
+        ([5, 2], 9, 0, [4, 3, 1]),
+        ([9, 1], 4, 0, [4, 3, 2]),
+        ([9, 1], 4, 2, [4, 3]),
+        ([9], 0, 0, []),
+    ],
+)
+def test_a_day_without_a_daily_check_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had: list[int], since: int, until: int, gone: list[int]
+) -> None:
+    """Days before now; that of today may still come."""
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    noon = datetime.now(SYSTEM.zone).replace(hour=12)
+    for days in had:
+        name = f"{(noon - days * DAY).astimezone(UTC):%Y%m%dT%H%M%SZ}-daily_check-00000000"
+        store_of(SYSTEM).create(f"runs/{name}/begin.json", b"{}")
+    found = missing(SYSTEM, noon - since * DAY, noon - until * DAY if until else None)
+    assert [row["times"] for row in found] == [len(gone)] * bool(gone)
+    assert [row["newest value"] for row in found] == [
+        f"no record on {', '.join(str((noon - day * DAY).date()) for day in gone)}"
+    ] * bool(gone)
+
+
+def test_an_environment_without_any_run_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    [row] = missing(SYSTEM, None, None)
+    assert (row["verdict"], row["last"]) == ("unknown", "never")
+    assert str(tmp_path) in row["newest value"]
 
 
 def test_a_changed_record_is_marked_and_its_words_do_not_count(records: list[str]) -> None:

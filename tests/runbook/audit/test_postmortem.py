@@ -12,10 +12,11 @@ from unittest.mock import patch
 import pytest
 
 from runbook.approvals.stored_plan import find
-from runbook.audit.index import Run
+from runbook.audit.index import Run, read_run, row_of
 from runbook.audit.postmortem import draft, incident_page, runs_of
 from runbook.config.load import load_settings
 from runbook.model.errors import UnknownName
+from runbook.model.findings import Verdict
 from tests.runbook.audit.made import NOW, changed
 from tests.runbook.changes import REQUESTER, Place
 
@@ -102,6 +103,113 @@ def test_the_whole_story_of_an_outage_and_its_end(tmp_path: Path, monkeypatch: p
     assert "route traffic" in parts["What was done, and by whom"]
     assert "by hand" in parts["What was done, and by whom"]
     assert "Nothing in the records." in parts["What is open"]
+
+
+def test_a_warning_is_no_recovery_while_the_function_still_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollback that was only planned changes nothing, and a daily check that warns of the same function says so."""
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place, given = Place(tmp_path / "records", world="bad_deploy"), {"incident": "INC-8"}
+    recorded(place.run("p1_response", **given), 50, **given)
+    recorded(place.plan("rollback", **given), 45, **given)
+    daily = place.run("daily_check", **given)
+    recorded(daily, 25, **given)
+    assert json.loads((daily.folder / "report.json").read_bytes())["verdict"] == "warn"
+    text = draft(load_settings("sandbox"), "INC-8")[0].read_text()
+    assert "| no record shows it | not known | warn |" in text
+    still = text.partition("## What is open")[2]
+    assert "no record shows a recovery" in still
+    assert "not ok since, by the newest finding: works now, gmail-sync: failed runs: 1" in still
+    recorded(Place(tmp_path / "records", world="healthy").run("daily_check", **given), 0, **given)
+    after = draft(load_settings("sandbox"), "INC-8")[0].read_text()
+    assert "| 2026-03-11 08:30 CDT |" in after
+    assert "Nothing in the records." in after.partition("## What is open")[2]
+
+
+def check(number: int, runbook: str, *found: str) -> Run:
+    """A run as the store has it, one hour after another; `found` such as "cause/gmail-sync/alert"."""
+    rows = [dict(zip(("check", "subject", "verdict"), one.split("/"), strict=True)) | {"value": "x"} for one in found]
+    worst = max((Verdict[row["verdict"]] for row in rows), default=Verdict.ok)
+    report = {
+        "verdict": worst.name,
+        "exit": int(worst.exit),
+        "at": f"2026-03-11T{number + 12}:00:00+00:00",
+        "findings": rows,
+    }
+    return Run(f"20260311T{number:02}0000Z-{runbook}-0000", {"status": "finished"}, report, [], (), {})
+
+
+P1, DAILY, BROKEN = "p1_response", "daily_check", "cause/gmail-sync/alert"
+RECOVERIES: dict[str, tuple[list[tuple[str, ...]], str]] = {
+    "nothing was broken": ([(P1, "cause/all functions/ok")], ""),
+    "all functions": ([(P1, BROKEN), (P1, "cause/all functions/ok")], "09:00"),
+    "in another runbook": ([(P1, BROKEN), (DAILY, "works now/all functions/ok", "errors/last 24 h/warn")], "09:00"),
+    "another check only": ([(P1, BROKEN), (DAILY, "errors/last 24 h/ok")], ""),
+    "no finding at all": ([(P1, BROKEN), (P1,)], ""),
+    "another function is ok": ([(P1, BROKEN), (DAILY, "works now/embeddings/ok", "works now/gmail-sync/warn")], ""),
+    "another one is broken": ([(P1, BROKEN), (P1, "cause/embeddings/alert")], ""),
+    "again": ([(P1, BROKEN), (P1, "cause/all functions/ok"), (DAILY, "works now/gmail-sync/warn")], ""),
+    "and over again": (
+        [(P1, BROKEN), (P1, "cause/all functions/ok"), (DAILY, "works now/gmail-sync/warn"), (P1, "cause/x/ok")],
+        "11:00",
+    ),
+    "a check at the start": (
+        [(DAILY, "errors/x/alert", "scheduler/x/warn"), (DAILY, "errors/x/ok", "scores/x/warn")],
+        "",
+    ),
+    "all of them": (
+        [(DAILY, "errors/last 24 h/alert", "scheduler/x/warn"), (DAILY, "errors/last 24 h/ok", "scheduler/all/ok")],
+        "09:00",
+    ),
+    "a gap is closed": ([(P1, "read/logs/unknown"), (P1, "cause/all functions/ok")], "09:00"),
+    "what warns later is another thing": (
+        [(P1, BROKEN), (P1, "cause/all functions/ok", "data is short/gmail-sync/warn")],
+        "09:00",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RECOVERIES)
+def test_a_recovery_rests_on_findings(case: str) -> None:
+    told, over = RECOVERIES[case]
+    system = load_settings("sandbox")
+    html = incident_page(system, "INC-7", [check(n, *one) for n, one in enumerate(told, 1)])
+    found = re.search(r"Recovered 2026-03-11 (\d\d:\d\d) CDT", html)
+    assert (found[1] if found else "") == over
+    assert ("no record shows a recovery" in html) == (not over)
+
+
+def test_a_run_that_only_compared_a_plan_is_no_part_of_an_incident(place: Place) -> None:
+    """`runbook plans` runs the runbook of each plan again, with its parameters; a record of a change stays one."""
+    recorded(place.run("p1_response", incident="INC-7"), 9, incident="INC-7")
+    first = place.plan("retry", incident="INC-7")
+    recorded(first, 8, incident="INC-7")
+    again = place.plan("retry", incident="INC-7")
+    name = changed(again, NOW, compares=first.id, incident="INC-7")
+    system = load_settings("sandbox")
+    assert [run.runbook for run in runs_of(system, "INC-7")] == ["p1_response", "retry"]
+    row = row_of(read_run(place.store, name), system)
+    assert row["headline"].startswith(f"only compared with plan {first.id}: ")
+    assert row["incident"] == ""
+    written = read_run(place.store, name)._replace(rows=[{"kind": "WRITE"}])
+    assert row_of(written, system)["incident"] == "INC-7"
+
+
+def test_each_time_says_whose_clock_it_is_and_a_confirmation_what_was_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place, given = Place(tmp_path / "records", world="bad_deploy"), {"incident": "INC-7"}
+    first = place.plan("rollback", **given)
+    place.approve(first.id)
+    recorded(place.go("rollback", first.id, **given), 0, **given)
+    for path in draft(load_settings("sandbox"), "INC-7"):
+        text = path.read_text()
+        assert re.search(r"first symptom, clock of the sandbox", text, re.IGNORECASE)
+        assert text.count("clock of this machine") == 2
+        assert "(change 3: notify, team-lead)" in text
+        assert "(change 2: route traffic, gmail-sync)" in text
 
 
 def test_a_draft_that_somebody_edited_stays_as_it_is(place: Place) -> None:

@@ -180,6 +180,32 @@ def test_on_a_phone_in_the_dark_and_on_paper(out: Path, page: Page, name: str) -
     page.media()
 
 
+@needed
+def test_runs_are_counted_and_what_did_not_run_is_shown(tmp_path: Path, page: Page) -> None:
+    """Two runs with an error each, the last of them three days ago, and an environment without any record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+        for days in (3, 4):
+            made(NOW - timedelta(days=days), wrong=("errors",))
+        system = load_settings("sandbox")
+        site([system, system.model_copy(update={"environment": "prod-eu"})], tmp_path / "out")
+    index = tmp_path / "out" / "index.html"
+    page.go(index.as_uri())
+    about, needs = (
+        page.js("document.getElementById('about').innerText"),
+        page.js("document.getElementById('attention').innerText"),
+    )
+    assert "2 records of sandbox" in about
+    assert "0 records of prod-eu" in about
+    assert "sandbox's own clock" in about
+    assert f"no record at all in {tmp_path}/records/google/prod-eu, target google" in needs
+    rows = page.js("[...document.querySelectorAll('#notok tbody tr')].map((one) => one.innerText)")
+    said = [" ".join(row.split()) for row in rows]
+    assert [row for row in said if "errors last 24 h 30 2\u00d7" in row], said
+    assert [row for row in said if "run daily_check no record on" in row and row.endswith("sandbox")], said
+    assert [row for row in said if "run daily_check no record at all" in row and row.endswith("prod-eu")], said
+
+
 def test_only_new_records_are_made(out: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNBOOK_RECORDS", str(out.parent / "records"))

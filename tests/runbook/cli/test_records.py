@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
@@ -48,7 +50,8 @@ def test_a_list_a_record_its_page_and_a_comparison(cli: Cli) -> None:
     listed = cli("")
     assert listed.index(bad[-8:]) < listed.index(good[-8:])
     assert [row["id"] for row in json.loads(cli("--json --verdict ok"))] == [good]
-    assert cli("--incident INC-9") == "Nothing was found.\n0 records\n"
+    nothing = cli("--incident INC-9")
+    assert nothing == f"Nothing was found in {store_of(load_settings('sandbox'))}.\n0 records\n"
     shown = cli("show newest")
     assert "errors, last 24 h: 30" in " ".join(shown.split())
     assert f"Next: runbook records open {bad[-8:]}" in shown
@@ -85,6 +88,53 @@ def test_a_site_and_an_export_are_written_where_they_are_asked_for(cli: Cli, tmp
     assert name in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert f"{name}.zip" in cli(f"export {name}")
     assert "exists already" in cli(f"export {name}", code=2)
+
+
+@pytest.fixture
+def two(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of two environments that are rehearsed, prod-us has a record, whose name this is, and prod-eu has none."""
+    (tmp_path / "params").mkdir()
+    for name in ("prod-us", "prod-eu"):
+        shutil.copy(ROOT / "params/sandbox.yaml", tmp_path / "params" / f"{name}.yaml")
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path / "params"))
+    monkeypatch.setenv("MOCK_MODE", "1")
+    with patch("tests.runbook.audit.made.load_settings", lambda _: load_settings("prod-us")):
+        return made(NOW - timedelta(days=2), wrong=("errors",))
+
+
+def test_a_pattern_names_environments_and_one_without_a_run_is_in_the_answer(
+    cli: Cli, two: str, tmp_path: Path
+) -> None:
+    found = json.loads(only(cli, "--since 7d --not-ok --json"))
+    assert {(row["environment"], row["finding"]) for row in found} >= {
+        ("prod-us", "errors, last 24 h"),
+        ("prod-us", "run, daily_check"),
+        ("prod-eu", "run, daily_check"),
+    }
+    said = " ".join(cli("--since 7d --not-ok --env prod-*").split())
+    assert "2 records" not in said
+    assert f"No record of prod-eu in {tmp_path}/records/rehearsal/prod-eu, the store of the target sandbox" in said
+    assert "prod-us" in cli("--env prod-*")
+    assert "1 new pages, 1 records: out/index.html" in cli("site out --env prod-*")
+    data = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert f'["prod-eu","{tmp_path}/records/rehearsal/prod-eu","sandbox"]' in data
+    assert "no environment" not in cli("--env prod-us")
+
+
+def only(cli: Cli, line: str) -> str:
+    """The JSON of a command that says something else on stderr, too."""
+    said = cli(f"{line} --env prod-*")
+    return said[said.index("[\n") : said.rindex("]") + 1]
+
+
+def test_nothing_at_all_is_no_all_clear(cli: Cli, two: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without MOCK_MODE the records of rehearsals are in another store; what was searched is said."""
+    monkeypatch.delenv("MOCK_MODE")
+    for line in ("--since 7d", "--not-ok", "--json", "site out"):
+        said = cli(f"{line} --env prod-*", code=4)
+        for name in ("prod-us", "prod-eu"):
+            assert f"No record of {name} in {tmp_path}/records/google/{name}, the store of the target google" in said
+            assert f"rehearsal/{name}" in said
 
 
 def test_the_commands_on_the_page_work(cli: Cli) -> None:

@@ -24,6 +24,7 @@ from click.testing import CliRunner
 import gcp_sandbox
 from gcp_sandbox.serve import serve
 from runbook.approvals.proved import faults
+from runbook.audit.index import read_run
 from runbook.audit.seal import seal
 from runbook.config.load import load_settings
 from runbook.context import Told
@@ -180,6 +181,15 @@ def test_the_report_is_what_the_runner_saw(monkeypatch: Any, tmp_path: Path) -> 
     wait_for((tmp_path / "mark").exists)
     assert json.loads((ended.folder / "report.json").read_text())["verdict"] == "ok"
     assert examined(Store(ended.folder.parents[1]), ended.folder.name).faults == ("report.json was changed",)
+
+
+def test_a_run_that_only_compares_a_plan_says_so_in_its_record(monkeypatch: Any, tmp_path: Path) -> None:
+    """Then it is no part of the incident that its parameters name."""
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
+    for plan in ("a" * 64, ""):
+        ended = run.run(str(NOTEBOOKS / "overwrites.ipynb"), {}, told=Told(compare=plan))
+        found = read_run(Store(ended.folder.parents[1]), ended.folder.name)
+        assert (ended.record.get("compares", ""), found.compared, found.faults) == (plan, plan, ())
 
 
 def test_no_secret_stays_in_a_record(monkeypatch: Any, tmp_path: Path, capfd: Any) -> None:

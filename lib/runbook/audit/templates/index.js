@@ -46,6 +46,9 @@ function attention() {
   }
   const wrong = ROWS.filter((row) => row.verdict === "unverified");
   if (wrong.length) lines.push(["does not verify", `${wrong.length} records`, link(wrong[0], wrong[0].headline), at(wrong[0])]);
+  for (const [name, store, target] of DATA.searched) {
+    if (!ROWS.some((row) => row.environment === name)) lines.push(["missing", name, `no record at all in ${store}, target ${target}`, "never"]);
+  }
   for (const [name, days] of missing()) lines.push(["missing", name, `no record on ${days.slice(-5).join(", ")}`, `${days.length} days`]);
   const newest = new Map();
   for (const row of [...ROWS].reverse()) newest.set(`${row.environment} · ${row.runbook}`, row);
@@ -61,18 +64,23 @@ function notOk() {
   const days = Number($("span").value), groups = new Map();
   for (const row of ROWS.filter((row) => ago(row) <= days)) {
     for (const one of row.bad) {
-      const key = JSON.stringify([row.environment, one.check, one.subject]);
-      if (!groups.has(key)) groups.set(key, { one, row, times: 0, verdict: "ok" });
+      const key = JSON.stringify([row.environment, one.check, one.subject, one.check === "cause" ? one.value : ""]);
+      if (!groups.has(key)) groups.set(key, { one, row, runs: new Set(), why: new Set(), verdict: "ok" });
       const group = groups.get(key);
-      group.times += 1;
+      group.runs.add(row.id);
+      if (row === group.row) group.why.add(one.value);
       if (RANK[one.verdict] > RANK[group.verdict]) group.verdict = one.verdict;
     }
   }
-  const found = [...groups.values()].sort((a, b) => RANK[b.verdict] - RANK[a.verdict] || b.times - a.times);
+  const found = [...groups.values()].sort((a, b) => RANK[b.verdict] - RANK[a.verdict] || b.runs.size - a.runs.size);
   const rows = found.slice(0, 40).map((group) => [badge(group.verdict), group.one.check, group.one.subject,
-    link(group.row, group.one.value), `${group.times}×`, at(group.row), group.row.environment]);
-  $("notok").replaceChildren(table(["worst", "check", "subject", "why, at the newest", "times", "newest (UTC)", "environment"], rows,
-    "Everything was ok, or there is no record."));
+    link(group.row, [...group.why].join("; ")), `${group.runs.size}×`, at(group.row), group.row.environment]);
+  for (const [environment, gone] of notRun(days)) {
+    rows.unshift([badge("unknown"), "run", "daily_check", gone.length ? `no record on ${gone.join(", ")}` : "no record at all",
+      gone.length ? `${gone.length}×` : "", gone.length ? gone[gone.length - 1] : "never", environment]);
+  }
+  $("notok").replaceChildren(table(["worst", "check", "subject", "why, at the newest", "runs", "newest (UTC)", "environment"], rows,
+    "Everything was ok, and every day has a daily check."));
   if (found.length > 40) $("notok").append(el("p", { class: "soft" }, `… and ${found.length - 40} more`));
 }
 
@@ -97,11 +105,18 @@ function missing() {
   const found = [];
   for (const environment of values("environment")) {
     const days = byDay(environment, "daily_check");
-    if (days.size < 2) continue;
+    if (!days.size) continue;
     const gone = daysBetween([...days.keys()].sort()[0], dayOf(new Date(NOW - DAY))).filter((day) => !days.has(day));
     if (gone.length) found.push([`${environment} · daily_check`, gone]);
   }
   return found;
+}
+
+// The environments without a daily check in the last days, each with these days; with none of them if it has no record.
+function notRun(span) {
+  const first = dayOf(new Date(NOW - span * DAY)), found = missing().map(([name, days]) => [name.split(" · ")[0], days.filter((day) => day >= first)]);
+  const none = DATA.searched.filter(([name]) => !ROWS.some((row) => row.environment === name)).map(([name]) => [name, []]);
+  return [...found.filter(([, days]) => days.length), ...none];
 }
 
 function calendar() {
@@ -209,7 +224,10 @@ function fromAddress() {
 
 for (const name of ["environment", "runbook"]) for (const value of values(name)) $(name).append(el("option", { value }, value));
 for (const value of values("verdict")) $("verdict").append(el("option", { value }, value));
-$("about").textContent = `${ROWS.length} records of ${values("environment").join(", ") || "no environment"}; written ${DATA.made.slice(0, 16).replace("T", " ")} UTC.`;
+const rehearsed = DATA.searched.filter(([, , target]) => target === "sandbox").map(([name]) => name);
+const counts = DATA.searched.map(([name, store]) => `${ROWS.filter((row) => row.environment === name).length} records of ${name} (${store})`);
+$("about").textContent = `${counts.join(", ")}; written ${DATA.made.slice(0, 16).replace("T", " ")} UTC.`;
+if (rehearsed.length) $("about").append(` Times are this machine's; what a record of ${rehearsed.join(", ")} says is by the sandbox's own clock.`);
 for (const name of FIELDS) $(name).addEventListener("input", () => { shown = PAGE; draw(); });
 $("clear").addEventListener("click", () => { for (const name of FIELDS) $(name).value = ""; draw(); });
 $("more").addEventListener("click", () => { shown += 5 * PAGE; draw(); });
