@@ -20,7 +20,7 @@ from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, RunbookError, require
 from runbook.model.strict import Part
 from runbook.records import Examined, Store, examined, json_of, mapping, rows_of
-from runbook.records.plans import Content, Line, Terms, When, clock, parse
+from runbook.records.plans import Content, Line, Terms, When, clock, parse, plan_of
 
 FILE = "approvals.json"
 CHANGED = ("APPLY", "INTENT", "WRITE", "RESULT")  # rows of a journal that only an approved run has
@@ -71,6 +71,8 @@ def _require_approved(store: Store, found: Examined, rows: list[Any], outcome: d
     """Raise Refused unless the copied approvals allowed these changes when they were made, by the keys of that time."""
     copied = parse(found.files.get(FILE, b""), "copy of the approvals", 2**21, Copied)
     content, terms, at = parse(canonical(copied.content), "plan", 2**20, Content), copied.terms, clock(copied.at)
+    said = {"schema": 1, "id": plan_id(copied.content), "content": copied.content, "terms": terms.model_dump()}
+    plan_of(canonical(said))  # each action is one of its operation, and only an operation says who signs
     system = load_settings(content.environment)
     begun = [r for r in rows if r["kind"] == "INTENT" and r["change"]["action"] != Notify.action]  # which tell the end
     rule, plan = system.operations.get(content.operation), plan_id(copied.content)

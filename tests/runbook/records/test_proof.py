@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runbook.approvals.proved import faults
+from runbook.model.canonical import plan_id
 from runbook.records.files import rendered
 from runbook.records.proof import NO_END, begun, with_proof
 from runbook.records.store import Store
@@ -144,6 +145,25 @@ def test_a_change_without_approvals_is_forged(kept: tuple[Place, Path], copy: Pa
     proved_anew(copy)
     [fault] = said(kept, copy)
     assert "this copy of the approvals is not valid" in fault
+
+
+def test_a_change_under_an_operation_that_nobody_signs_is_forged(kept: tuple[Place, Path], copy: Path) -> None:
+    """A forger calls the rollback a backup, whose snapshots need no signature, and writes every id and digest anew."""
+    copied, report = (json.loads((copy / f"{name}.json").read_text()) for name in ("approvals", "report"))
+    old = plan_id(copied["content"])
+    copied["content"]["operation"] = "snapshot"
+    copied["terms"] |= {"risk": "low", "signers": [], "window": "", "incident": ""}
+    new = plan_id(copied["content"])
+    (copy / "approvals.json").write_text(json.dumps(copied | {"approvals": []}).replace(old, new))
+    report["outcome"]["approvals"] = []
+    (copy / "report.json").write_text(json.dumps(report).replace(old, new).replace(old[:12], new[:12]))
+    lines = [json.loads(line) for line in (copy / "journal.jsonl").read_text().splitlines()]
+    rows = [row | ({"approvals": []} if row["kind"] == "APPLY" else {}) for row in lines]
+    text = "".join(json.dumps(row) + "\n" for row in rows).replace(old, new).replace(old[:12], new[:12])
+    (copy / "journal.jsonl").write_text(text)
+    proved_anew(copy)
+    [fault] = said(kept, copy)
+    assert "the plan names no runbook of its operation" in fault
 
 
 def proved_anew(folder: Path) -> None:
