@@ -16,6 +16,7 @@ from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.model import Refused, canonical
 from runbook.model.errors import BadParameter
+from runbook.model.operations import OPERATIONS
 from runbook.records import mapping, publish, store_of
 
 
@@ -61,6 +62,7 @@ def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     """The public keys and roles of those who may sign, and who must: in JSON, which is YAML, and python3 reads it."""
     folder, here = folder_of(system, target(system.environment)), target(system.environment)
     yield "operations.json", canonical({name: rule.signers for name, rule in system.operations.items()})
+    yield "actions.json", canonical({name: [kind.action for kind in of.actions] for name, of in OPERATIONS.items()})
     with suppress(Refused):  # nobody may sign here
         yield "roles.yaml", canonical({"people": {p: sorted(r) for p, r in signers_of(system, here).roles.items()}})
         keys = attesters_of(system, here).keys

@@ -151,6 +151,10 @@ FORGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no signature": (lambda copy: _approvals(copy, lambda a: a.update(approvals=[])), "was not signed by team-lead"),
     "another time": (lambda copy: _approvals(copy, lambda a: a.update(at="2026-03-12T13:30:01Z")), "not for that time"),
     "another plan": (lambda copy: _approvals(copy, lambda a: a["content"].update(reason="x")), "names another plan"),
+    "an operation that nobody signs": (
+        lambda copy: _approvals(copy, lambda a: a["content"].update(operation="snapshot")),
+        "has changes that no snapshot has",
+    ),
     "another signature": (
         lambda copy: _approvals(copy, lambda a: a["approvals"][0].update(signature="x")),
         "approved by avery: not signed by them",
