@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -139,10 +140,11 @@ def test_a_prompt_that_is_not_confirmed_has_its_own_exit_code(
 
 
 def _controls(terminal: int) -> None:
-    """Make a terminal the controlling one, so that Ctrl-C in it is a signal."""
+    """Make a terminal the controlling one, so that Ctrl-C in it is a signal, which a job in the background ignores."""
     import fcntl
     import termios
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.setsid()
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
