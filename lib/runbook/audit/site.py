@@ -19,6 +19,7 @@ from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.model import BadParameter, Row, RunbookError
 from runbook.records import Store, json_of, mapping, probe, publish, store_of
+from runbook.records.proof import NO_END
 
 NEXT = b"<!--next-->"  # where a page links to the next one, which did not exist when it was made
 
@@ -39,9 +40,13 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
     for system in systems:
         store, newest, mine = store_of(system), dict[str, str](), list[Row]()
         for name in reversed(names_in(store)):
-            if (row := known.get(name, {"verdict": "none"}))["verdict"] == "none":  # it may have ended by now
+            if (row := known.get(name, {})).get("open", True):  # new, or it may have ended by now
                 row = _record(system, store, name, newest, out)
                 new.add(name)
+            before = newest.get(row["runbook"], "")
+            if new & {name, before} and (page_before := out / "records" / f"{before}.html").is_file():
+                link = f'<a id="after" href="{name}.html" title="key: right">next →</a>'
+                publish(page_before, page_before.read_bytes().replace(NEXT, link.encode(), 1))
             newest[row["runbook"]], rows[name] = name, row
             mine.append(row)
         for incident in {row["incident"] for row in mine if row["id"] in new or row["incident"].lower() in noted}:
@@ -55,14 +60,11 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
 
 
 def _record(system: Settings, store: Store, name: str, newest: Row, out: Path) -> Row:
-    """Write the page of a record, and link to it from that of the run before; return its row."""
+    """Write the page of a record; return its row, and in it as `open` whether the run has no recorded end yet."""
     run = read_run(store, name)
-    row, before = row_of(run, system), newest.get(run.runbook, "")
-    publish(out / "records" / f"{name}.html", record_page(run, row, before).encode())
-    if (path := out / "records" / f"{before}.html").is_file():
-        link = f'<a id="after" href="{name}.html" title="key: right">next →</a>'
-        publish(path, path.read_bytes().replace(NEXT, link.encode(), 1))
-    return row
+    row = row_of(run, system)
+    publish(out / "records" / f"{name}.html", record_page(run, row, newest.get(run.runbook, "")).encode())
+    return row | {"open": NO_END in run.faults}
 
 
 def _incident(system: Settings, store: Store, incident: str, names: Sequence[str], out: Path) -> None:

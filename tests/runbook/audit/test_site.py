@@ -14,6 +14,7 @@ import pytest
 
 from runbook.audit.site import site
 from runbook.config.load import load_settings
+from runbook.records.record import records_directory
 from tests.chromium import Page, chromium, needed
 from tests.runbook.audit.made import NOW, made, many, rewritten
 from tests.runbook.changes import Place
@@ -213,12 +214,31 @@ def test_only_new_records_are_made(out: Path) -> None:
         last = max(path for path in before if "daily_check" in path.name)
         name = made(NOW + timedelta(minutes=1))
         new, known = site([load_settings("sandbox")], out)
-    # the run that died is looked at again: it has no verdict, and may have got one
-    assert (new, known) == (2, 15)
+    assert (new, known) == (1, 15)
     changed = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
-    assert changed == {last.name, "index.html"} | changed & {path.name for path in before if "daily_check" in path.name}
+    assert changed == {last.name, "index.html"}
     assert f'href="{name}.html"' in last.read_text(encoding="utf-8")
     assert name in json.loads((out / "records.json").read_bytes())
+
+
+def test_a_run_without_an_end_is_read_again_and_keeps_its_link_and_a_failed_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
+    system = load_settings("sandbox")
+    going, failed, last = (
+        made(NOW - timedelta(hours=3)),
+        made(NOW - timedelta(hours=2), status="kernel_died"),
+        made(NOW - timedelta(hours=1)),
+    )
+    path = records_directory(system) / "runs" / going / "record.json"
+    path.write_text(json.dumps({"status": "running", "runbook": "daily_check"}))
+    for new in (3, 1):
+        assert site([system], tmp_path / "out") == (new, 3)
+        pages = {name: (tmp_path / "out" / "records" / f"{name}.html").read_text() for name in (going, failed, last)}
+        assert f'id="after" href="{failed}.html"' in pages[going]
+        assert f'id="after" href="{last}.html"' in pages[failed]
+        assert 'id="after"' not in pages[last]
 
 
 def test_the_page_of_an_incident_tells_its_story(out: Path) -> None:
