@@ -86,7 +86,7 @@ def _over(store: Store, known: list[str], found: list[Any]) -> Iterator[tuple[st
     for name in known:
         if name.endswith("-over") or f"{name}-over" in known:
             continue
-        note = mapping(json_of(store.read(name)))
+        note = mapping(json_of(store.content(name)))
         again = [f for f in found if f["check"] == note.get("check")]
         still = any(f["verdict"] == "unknown" or (f["verdict"] == "alert" and _cause(f) in name) for f in again)
         if again and not still:

@@ -118,6 +118,14 @@ def test_a_rehearsal_calls_nobody_but_keeps_what_it_would_have_said(
     assert store_of(load_settings("live")).files.folder.parent.name == "rehearsal"
 
 
+def test_a_file_that_is_no_record_silences_no_alert(week: Week) -> None:
+    week.run("errors=alert")
+    [note] = (week.folder / "records").rglob("alerts/*/*")
+    (note.parent / "0000000000000000").symlink_to("/etc/hostname")
+    [row] = week.run("etl=alert")
+    assert (row["contact"], row["result"]) == ("on-call", "accepted")
+
+
 def test_a_store_that_does_not_answer_ends_no_run(week: Week, monkeypatch: pytest.MonkeyPatch) -> None:
     def down(_system: Any) -> Any:
         raise NoRecord("the record store cannot be used")
