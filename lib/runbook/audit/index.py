@@ -13,8 +13,8 @@ from runbook.config.schema import Settings
 from runbook.display.text import visible
 from runbook.model import BadInput, Broken, Row, Verdict
 from runbook.model.moment import time_of
-from runbook.model.report import answer_lines
-from runbook.records import Store, examined, is_report, json_of, listed, mapping, rows_of, store_of
+from runbook.model.report import answer_lines, findings_of
+from runbook.records import Store, examined, is_report, json_of, mapping, rows_of, store_of
 
 NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
@@ -51,19 +51,13 @@ class Run(NamedTuple):
     @property
     def findings(self) -> list[Row]:
         """The findings of its report as plain text, the worst first; what is none is left out."""
-        found = [one for one in map(mapping, listed(self.report.get("findings"))) if _verdict(one) is not None]
-        found.sort(key=_verdict, reverse=True)
+        found = sorted(findings_of(self.report), key=lambda one: Verdict[str(one["verdict"])], reverse=True)
         return [{name: plain(one.get(name)) for name in FIELDS} for one in found]
 
     @property
     def verdict(self) -> str:
         """Its verdict; `none` if it has none, and `unverified` if it does not verify."""
         return "none" if not self.ended else "unverified" if self.faults else self.report["verdict"]
-
-
-def _verdict(found: Row) -> Verdict | None:
-    """The verdict of a finding, which may be anything; None if it is none."""
-    return Verdict.__members__.get(str(found.get("verdict")))
 
 
 def names_in(store: Store) -> list[str]:
