@@ -42,6 +42,15 @@ def sandbox() -> Callable[..., tuple[Any, Any]]:
     return make
 
 
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are processes of their own, as in a single run; else they are forks, see kernels.py."""
+    from runbook.runner.kernel import Kernel
+    from tests.once import SPAWN
+
+    monkeypatch.setattr(Kernel, "launch", SPAWN)
+
+
 # A long file that begins last keeps one processor while the other waits.
 LONGEST_FIRST = (
     *(

@@ -1,8 +1,8 @@
 """Kernels for tests: each is a fork of one warmed process, as those of a fleet are.
 
 A kernel of its own spends a second of processor time on imports. The process that forks is multiprocessing's fork
-server: it has one thread and no DuckDB, unlike the process that runs the tests. Tests of processes spawn them: see
-`spawned` in conftest.
+server: it has one thread and no DuckDB, unlike the process that runs the tests. Tests whose subject is the process of a kernel
+spawn it, with the fixture `spawned`.
 """
 
 from __future__ import annotations
@@ -16,25 +16,15 @@ from multiprocessing import get_context
 from typing import Any, BinaryIO
 
 from runbook.runner import kernel
-from runbook.runner.fleet import WARM
+from runbook.runner.fleet import WARM, LikePopen
 
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload([*WARM, "gcp_sandbox.serve", "tests.runbook.apply.machines"])
 TICK = 0.002  # seconds between two looks whether the fork has begun
 
 
-class Forked(FORKS.Process):  # type: ignore[name-defined]
-    """A forked process, with the methods of a `subprocess.Popen` that a kernel's owner uses."""
-
-    def poll(self) -> int | None:
-        return self.exitcode
-
-    def wait(self) -> int | None:
-        self.join()
-        return self.exitcode
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid or 0, number)
+class Forked(LikePopen, FORKS.Process):  # type: ignore[name-defined]
+    """A kernel that the fork server forked."""
 
 
 def launch(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:

@@ -64,8 +64,8 @@ def _run(runbook: str, environment: str, said: Path, scheduled: bool, logged: bo
         print(log_line(ended), flush=True)  # noqa: T201
 
 
-class _Kernel(ForkProcess):
-    """A forked process, with the methods of a `subprocess.Popen` that this library and jupyter_client use."""
+class LikePopen:
+    """For a multiprocessing process: the methods of a `subprocess.Popen` that this library and jupyter_client use."""
 
     def poll(self) -> int | None:
         return self.exitcode
@@ -76,6 +76,10 @@ class _Kernel(ForkProcess):
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid or 0, number)
+
+
+class _Kernel(LikePopen, ForkProcess):
+    """A forked kernel."""
 
 
 def _forked(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:

@@ -38,6 +38,8 @@ from runbook.runner.kernel import Kernel
 from tests.runbook.apply.test_secret_leaks import assert_nowhere
 from tests.slices import first_of_each
 
+pytestmark = pytest.mark.usefixtures("spawned")
+
 LEAKED = b"s3cret-Value/of+the=new 'version'&<1>"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ROOT = Path(__file__).parents[3]
