@@ -29,7 +29,8 @@ def answer(page: Any) -> Iterator[str]:
     if gaps := [gap.subject for gap in page.causes.unknowns]:
         yield f"could not read: {', '.join(dict.fromkeys(gaps))}"
     if page.short.rows:
-        yield f"data is missing: {few([table for row in page.short.rows for table in row.tables or (row.function,)])}"
+        missing = [one for row in page.short.rows for one in row.tables or (f"that of {row.function}",)]
+        yield f"data is missing: {few(missing)}"
     for row in [row for row in page.short.rows if row.ran_again][:MOST]:
         yield f"   {row.function} ran again at {row.ran_again:%H:%M}, but {row.said}: {row.command or 'wait'}"
     if page.causes and page.people:
