@@ -77,6 +77,8 @@ class Case(OwnChanges):
 
     def made(self, cause: str, confidence: str, *evidence: str, key: str = "", **more: Any) -> Cause:
         """A cause of this function; `key` is its name unless functions share the cause."""
+        if cause == "unknown" and self.one.how == "no end":
+            more["detail"] = self.one.how
         return Cause(cause, (self.name,), self.one.since, confidence, evidence, key or self.name, **more)
 
     def quote(self) -> list[str]:

@@ -19,10 +19,10 @@ class Cause:
     """`functions` fail because of it, `since` is when the first began to fail, `evidence` is a list of sentences.
 
     `changed_since_last_run`: something that belongs to them changed after their last run, so the cause may be gone.
-    `detail` is what the fix needs: the disabled version, or how long a quota lasts. Failing functions with the same
-    `cause` and `key` share one cause. `against` is the strongest evidence against it. `second`: the evidence allows it,
-    too, but less than another cause of the same functions. `fed`: a function fails because it reads what others write,
-    which is never sure.
+    `detail` is what the fix needs: the disabled version, how long a quota lasts, or that a run has no end. Failing
+    functions with the same `cause` and `key` share one cause. `against` is the strongest evidence against it.
+    `second`: the evidence allows it, too, but less than another cause of the same functions. `fed`: a function fails
+    because it reads what others write, which is never sure.
     """
 
     cause: str

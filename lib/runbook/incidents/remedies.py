@@ -44,7 +44,7 @@ def remedy_steps(
     if cause.changed_since_last_run and (known.get("again") or known.get("changed")):
         return again("it changed after its last run: run {} again, then run p1_response again")
     fixed = _fix(cause, settings, moment, headroom, run)
-    if cause.cause == "unknown" and "no recorded end" in cause.evidence[0]:
+    if (cause.cause, cause.detail) == ("unknown", "no end"):
         fixed += again("its time limit has passed: if the logs do not say why it hangs, run {} again")
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 

@@ -70,6 +70,15 @@ def end(place: Place, functions: set[str]) -> tuple[list[str], Any]:
     return done, place.run("p1_response").names["page"]
 
 
+def test_a_run_without_an_end_and_without_a_cause_is_run_again(tmp_path: Path) -> None:
+    """Its container was killed, and nothing says why."""
+    whole = world_of(next(path for path in cases("sixth") if path.stem == "w18"))
+    world = tmp_path / "world.yaml"
+    world.write_text(json.dumps(whole["world"], default=str))
+    place = Place(tmp_path / "records", world=str(world))
+    assert [given["function"] for name, given in steps(place) if name == "retry"] == ["account-scoring"]
+
+
 @pytest.mark.parametrize("name", every(10, sample()))
 def test_what_is_proposed_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     whole = world_of(next(path for path in cases(name.split("/")[0]) if path.stem == name.split("/")[1]))
