@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from functools import partial
 from textwrap import shorten
 from typing import Any
@@ -60,13 +59,13 @@ def fleet(patterns: Sequence[str], **options: Any) -> None:
 
     The exit code is that of the worst verdict; missing counts as unknown. It is sent to RUNBOOK_PING/CODE.
     """
-    from runbook.config import environments
+    from runbook.config.load import environments, matching
     from runbook.data_file import text_of
 
     code = Exit.BROKEN
     try:
         real = [name for name in environments() if name != "sandbox"]  # which is for practice, unless it is named
-        names = [n for n in environments() if any(fnmatchcase(n, one) for one in patterns)] if patterns else real
+        names = matching(patterns) if patterns else real
         if not names:
             given = {"asked": ", ".join(patterns) or "*", "known": ", ".join(environments())}
             raise BadInput(**text_of(__file__, "no_environment", **given))

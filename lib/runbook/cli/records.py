@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Sequence
 from difflib import unified_diff
-from fnmatch import filter as matching
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,7 @@ def _systems(environments: Sequence[str]) -> list[Any]:
     """The settings of the environments that match. Raises what `load_settings` raises."""
     from runbook.config import load
 
-    names = [name for one in environments or ["sandbox"] for name in matching(load.environments(), one) or [one]]
+    names = [name for one in environments or ["sandbox"] for name in load.matching([one]) or [one]]
     return [load.load_settings(name) for name in dict.fromkeys(names)]
 
 

@@ -1,6 +1,8 @@
 """Find, read and validate the params file of an environment; an error names the key and what to do."""
 
 import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any, get_args
@@ -25,6 +27,11 @@ def params_directory() -> Path:
 def environments() -> list[str]:
     """The environments that have a params file."""
     return sorted(path.stem for path in params_directory().glob("*.yaml"))
+
+
+def matching(patterns: Sequence[str]) -> list[str]:
+    """The environments whose names match one of the patterns, such as prod-*."""
+    return [name for name in environments() if any(fnmatchcase(name, one) for one in patterns)]
 
 
 def params_file(environment: str) -> Path:
