@@ -26,6 +26,7 @@ from tests.runbook.cli.test_alert import ALERT, payload
 from tests.test_docs import wrong
 
 SCHEDULES = ROOT / "schedules"
+UNITS = {job: (f"runbook-{job}.service", f"runbook-{job}.timer") for job in ("daily", "judge")}
 
 
 def json_file(name: str) -> Any:
@@ -52,13 +53,22 @@ def test_the_lines_of_the_crontab() -> None:
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 def test_systemd_takes_its_units() -> None:
-    units = [str(SCHEDULES / name) for name in ("runbook-daily.service", "runbook-daily.timer")]
-    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+    units = {name: (SCHEDULES / name).read_text() for job in ("daily", "judge") for name in UNITS[job]}
+    files = [str(SCHEDULES / name) for name in units]
+    done = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    when = re.findall(r"OnCalendar=(.*)", Path(units[1]).read_text())
+    when = [found for text in units.values() for found in re.findall(r"OnCalendar=(.*)", text)]
+    assert len(when) == 2
     assert subprocess.run(["systemd-analyze", "calendar", *when], capture_output=True).returncode == 0
-    for call in runbook_lines(Path(units[0]).read_text()):
-        assert wrong(call) == ""
+
+
+def test_the_calls_of_the_units_and_what_the_judge_reads() -> None:
+    daily, judge = ((SCHEDULES / UNITS[job][0]).read_text() for job in ("daily", "judge"))
+    calls = [call for text in (daily, judge) for call in runbook_lines(text)]
+    assert [wrong(call) for call in calls] == ["", ""]
+    assert ["--only-judge" in call for call in calls] == [False, True]
+    shared = re.compile(r"(?m)^(?:DynamicUser|User|StateDirectory|Environment|EnvironmentFile)=.*")
+    assert shared.findall(daily) == shared.findall(judge)
 
 
 def steps() -> list[tuple[str, str]]:

@@ -10,6 +10,8 @@ from runbook.config import Settings
 from runbook.model import Fact, Finding, Findings, Moment, join
 from runbook.model.rows import EtlCount, EtlDay, FailedRun, FunctionState, LogEntry, SchedulerJob, ScoreDay, TableAge
 
+MOST = 10  # unexpected functions that are listed one by one
+
 
 def etl_today(today: Fact[EtlCount], failures: Fact[FailedRun], settings: Settings, moment: Moment) -> Findings:
     """Successful runs of the team's day against `thresholds.etl_runs`; failed runs are a warning that names them.
@@ -86,7 +88,7 @@ def etl_week(week: Fact[EtlDay], settings: Settings, moment: Moment) -> Findings
 
 
 def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> Findings:
-    """Every function in params exists and is ACTIVE; a function that is not in params is a warning.
+    """Every function in params exists and is ACTIVE; a function that is not in params is a warning, many are one.
 
     A function that is not listed is unknown, not missing, if its location did not answer or some entry could not be
     read.
@@ -106,10 +108,11 @@ def functions(seen: Fact[FunctionState], settings: Settings, moment: Moment) -> 
             verdict = {"DEPLOYING": WARN, "UNKNOWN": UNKNOWN, "STATE_UNSPECIFIED": UNKNOWN}.get(state, ALERT)
             value = state + (f": {said}" if said else "")
             found.append(Finding("functions", name, value, limit, verdict, "check its last deployment."))
-    for row in seen.rows:
-        if row.name not in expected or row.region != region:
-            value = f"unexpected, in {row.region}"
-            found.append(Finding("functions", row.name, value, limit, WARN, HINTS["unexpected_function"]))
+    others = [row for row in seen.rows if row.name not in expected or row.region != region]
+    said = [(row.name, f"unexpected, in {row.region}") for row in others]
+    if len(others) > MOST:
+        said = [("other functions", f"{len(others):,} unexpected, such as {', '.join(row.name for row in others[:3])}")]
+    found += [Finding("functions", name, value, limit, WARN, HINTS["unexpected_function"]) for name, value in said]
     active = sum(here[n].state == "ACTIVE" for n in expected if n in here)
     if not away:
         verdict = OK if active == len(expected) else ALERT

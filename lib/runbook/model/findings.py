@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from runbook.display import Block, Row, blocks
@@ -45,10 +46,10 @@ class Findings(Sequence[Finding]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
+    @cached_property
     def worst(self) -> Verdict:
         """The worst verdict; `unknown` if there are no findings, because nothing was checked."""
-        return max((f.verdict for f in self), default=Verdict.unknown)
+        return max((f.verdict for f in self.rows), default=Verdict.unknown)
 
     @property
     def frame(self) -> Any:

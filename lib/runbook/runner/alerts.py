@@ -2,11 +2,13 @@
 
     alerts/<the team's day>/<cause>        somebody was notified of an alert; <cause>-over: and that it is over
 
-A cause is a finding's check and subject. It is notified once a day, in one message a run, and its end once. These are
-the only messages that no plan holds; the journal of the run and the store have each.
+A cause is a finding's check and subject, and whether it is an alert or unknown: nobody may take what could not be read
+for good news. It is notified once a day, in one message a run, and its end once. These are the only messages that no
+plan holds; the journal of the run and the store have each.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -46,7 +48,7 @@ def log_line(ended: Any, whole: bool = False) -> str:
 
 
 def notify(system: Settings, wanted: Request, folder: Path, report: Mapping[str, Any] | None, why: str) -> None:
-    """Notify the contacts of new alerts, and of those that are over. Never raises: what fails is in the journal.
+    """Notify the contacts of new alerts and unknowns, and of what is over. Never raises: what fails is in the journal.
 
     A run without a report is an alert, too; `why` says how it ended. A run of a past moment notifies nobody.
     """
@@ -58,15 +60,19 @@ def notify(system: Settings, wanted: Request, folder: Path, report: Mapping[str,
     try:
         store = store_of(system)
         known = [name for place in store.children("alerts")[-DAYS:] for name in store.children(place)]
-        alerts = {f"alerts/{day}/{_cause(f)}": f for f in found if f["verdict"] == "alert"}
-        new = {name: f for name, f in alerts.items() if name not in known}
+        bad = {f"alerts/{day}/{_cause(f)}": f for f in found if f["verdict"] in ("alert", "unknown")}
+        new = {name: f for name, f in bad.items() if name not in known}
         over = {f"{name}-over": note for name, note in _over(store, known, found)}
-        ends = {_cause(note): f"no longer an alert: {_said(note)}" for note in reversed(over.values())}
-        lines = [*(f"ALERT {_said(f)}" for f in new.values()), *ends.values()]
-        if lines and _send(system, wanted, folder, f"{len(new)} new alerts, {len(ends)} over", lines):
+        words = {"unknown": "no longer unknown"}
+        said = ((note, words.get(note.get("verdict", ""), "no longer an alert")) for note in reversed(over.values()))
+        ends = {_cause(note): f"{word}: {_said(note)}" for note, word in said}
+        lines = [f"{f['verdict'].upper()} {_said(f)}" for f in sorted(new.values(), key=lambda f: f["verdict"])]
+        counts = {**Counter(sorted(f["verdict"] for f in new.values())), "over": len(ends)}
+        title = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        if (lines or ends) and _send(system, wanted, folder, title, [*lines, *ends.values()]):
             for name, one in (new | over).items():
                 with suppress(Taken):  # another run was faster
-                    about = {key: str(one.get(key, "")) for key in ("check", "subject", "value")}
+                    about = {key: str(one.get(key, "")) for key in ("check", "subject", "value", "verdict")}
                     store.create(name, canonical(about | {"at": now(), "record": folder.name}))
     except Exception as error:  # noqa: BLE001 - the record must get its end; `runbook fleet` says what is missing
         with suppress(NoRecord):
@@ -74,7 +80,8 @@ def notify(system: Settings, wanted: Request, folder: Path, report: Mapping[str,
 
 
 def _cause(finding: Mapping[str, Any]) -> str:
-    return sha256(f"{finding['check']}\0{finding['subject']}".encode()).hexdigest()[:16]
+    said = f"{finding['check']}\0{finding['subject']}" + "\0unknown" * (finding.get("verdict") == "unknown")
+    return sha256(said.encode()).hexdigest()[:16]
 
 
 def _said(finding: Mapping[str, Any]) -> str:

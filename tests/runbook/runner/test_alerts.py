@@ -63,14 +63,14 @@ def test_an_alert_is_told_once_a_day_and_its_end_once(week: Week) -> None:
     [row] = week.run("errors=alert etl=ok")
     assert (row["kind"], row["contact"], row["result"]) == ("MESSAGE", "on-call", "accepted")
     [(contact, title, text)] = week.told
-    assert (contact, title) == ("on-call", "live: 1 new alerts, 0 over")
+    assert (contact, title) == ("on-call", "live: 1 alert")
     assert "ALERT errors, all: 1" in text
     assert "runbook run p1_response --env live" in text
     assert week.run("errors=alert") == []
     week.now += timedelta(days=1)
     assert len(week.run("errors=alert")) == 1  # a new day
     assert len(week.run("errors=ok")) == 1
-    assert week.told[-1][1] == "live: 0 new alerts, 1 over"
+    assert week.told[-1][1] == "live: 1 over"
     assert week.told[-1][2].count("no longer an alert: errors, all: it began 2026") == 1
     assert week.run("errors=ok") == []
     assert week.run("errors=alert") == []  # again on the same day
@@ -92,9 +92,18 @@ def test_a_run_without_a_verdict_is_an_alert_and_the_next_one_its_end(week: Week
 
 
 def test_nobody_is_told_of_the_past_or_of_what_is_no_alert(week: Week) -> None:
-    for found, as_of in (("errors=alert", "2026-03-01T08:00"), ("errors=warn etl=unknown", "")):
+    for found, as_of in (("errors=alert", "2026-03-01T08:00"), ("errors=warn", "")):
         assert week.run(found, as_of) == []
     assert week.told == []
+
+
+def test_what_could_not_be_read_is_told_once_a_day_and_is_no_alert(week: Week) -> None:
+    week.run("errors=unknown etl=alert")
+    assert week.run("errors=unknown etl=alert") == []
+    week.run("errors=alert etl=alert")
+    assert [title for _, title, _ in week.told] == ["live: 1 alert, 1 unknown", "live: 1 alert, 1 over"]
+    assert week.told[0][2].splitlines()[:2] == ["ALERT etl, all: 1", "UNKNOWN errors, all: 1"]
+    assert week.told[1][2].startswith("ALERT errors, all: 1\nno longer unknown: errors, all: it began 2026")
 
 
 def test_a_contact_who_cannot_be_reached_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +171,7 @@ def test_the_message_arrives_by_apprise(week: Week, monkeypatch: pytest.MonkeyPa
         import requests
 
         [found] = requests.get(f"{served.url}/messages", timeout=5).json()["messages"]
-    assert (row["result"], found["title"]) == ("accepted", "live: 1 new alerts, 0 over")
+    assert (row["result"], found["title"]) == ("accepted", "live: 1 alert")
     assert TOKEN not in json.dumps(row)
 
 
