@@ -57,7 +57,7 @@ def fleet(patterns: Sequence[str], **options: Any) -> None:
 
     \b
     runbook fleet --env 'prod-*' --jobs 4              # the daily check of each, then what they reported
-    runbook fleet --only-judge --by 09:00              # who has not reported today, if it is past 09:00 there
+    runbook fleet --only-judge --by 09:00              # which have no report of today (until 09:00: of yesterday)
     runbook fleet --only-judge --hours 2               # for hourly runs
 
     The exit code is that of the worst verdict; a missing report counts as unknown (4).
