@@ -38,7 +38,7 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
     if now.pinned:
         notes.append(note("pinned", serving=now.serving))
     if changes:
-        notes.append(f"if it fails: {again(request, 'rollback', function=name, revision=now.serving)}")
+        notes.append(f"If it fails: {again(request, 'rollback', function=name, revision=now.serving)}")
     relies = {"serving revision": now.serving, "traffic": now.traffic, "state": now.state}
     relies |= tried(seen.rehearsal, settings, wanted.get("source", ""))
     return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=(name,), notes=tuple(notes))
