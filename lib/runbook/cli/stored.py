@@ -80,7 +80,7 @@ def note(name: str, text: str, system: Any) -> None:
 
 @click.command()
 @JSON
-@click.argument("name", shell_complete=complete("notes"))
+@click.argument("name", shell_complete=complete("incident"))
 @SYSTEM
 def incident(name: str, system: Any) -> None:
     """List the records of an incident in order, and write a draft of its post-mortem.
