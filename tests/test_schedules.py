@@ -40,7 +40,7 @@ def runbook_lines(text: str) -> list[str]:
 
 def test_the_lines_of_the_crontab() -> None:
     lines = [line for line in (SCHEDULES / "crontab").read_text().splitlines() if re.match(r"[\d*]", line)]
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         *fields, command = line.split(None, 5)
         CronSim(" ".join(fields), datetime(2026, 3, 11, tzinfo=UTC))
@@ -57,7 +57,7 @@ def test_systemd_takes_its_units() -> None:
     files = [str(SCHEDULES / name) for name in units]
     done = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    when = [found for text in units.values() for found in re.findall(r"OnCalendar=(.*)", text)]
+    when = [found for text in units.values() for found in re.findall(r"(?m)^OnCalendar=(.*)", text)]
     assert len(when) == 2
     assert subprocess.run(["systemd-analyze", "calendar", *when], capture_output=True).returncode == 0
 
@@ -68,7 +68,9 @@ def test_the_calls_of_the_units_and_what_the_judge_reads() -> None:
     assert [wrong(call) for call in calls] == ["", ""]
     assert ["--only-judge" in call for call in calls] == [False, True]
     shared = re.compile(r"(?m)^(?:DynamicUser|User|StateDirectory|Environment|EnvironmentFile)=.*")
-    assert shared.findall(daily) == shared.findall(judge)
+    assert shared.findall(daily) == shared.findall(judge) != []
+    assert ["RUNBOOK_PING" in re.sub(r"(?m)^#.*", "", text) for text in (daily, judge)] == [True, False]
+    assert "UnsetEnvironment=RUNBOOK_PING" in daily  # only the judge pings
 
 
 def steps() -> list[tuple[str, str]]:

@@ -6,9 +6,13 @@ from typing import Any
 
 import click
 
+# The places in a store in which something has this name. Runs name their incident inside, which would take too long.
+_PLACES = {"incident": ("notes", "incidents", "notified"), "record": ("runs",), "plan": ("plans",)}
+_PLACES["what"] = _PLACES["record"] + _PLACES["incident"]
+
 
 def complete(kind: str) -> Callable[..., list[str]]:
-    """The completion of a `runbook`, an `environment`, a `world`, a plan (`plans`) or an incident (`notes`)."""
+    """The completion of a `runbook`, an `environment`, a `world`, a plan, an incident, a record, or both (`what`)."""
 
     def found(context: click.Context, _parameter: click.Parameter, start: str) -> list[str]:
         with suppress(Exception):  # no message may stand in the line that somebody types
@@ -30,5 +34,7 @@ def _names(kind: str, given: Any) -> Iterator[str]:
         return
     for name in [given["environment"]] if given.get("environment") else environments():
         with suppress(RunbookError):  # such as params with placeholders
-            found = (one.rpartition("/")[2] for one in store_of(load_settings(name)).children(kind))
-            yield from (one[:12] if kind == "plans" else one.upper() for one in found)
+            store = store_of(load_settings(name))
+            for path in (path for place in _PLACES[kind] for path in store.children(place)):
+                one = path.rpartition("/")[2]
+                yield one[:12] if kind == "plan" else one if path.startswith("runs/") else one.upper()

@@ -47,8 +47,8 @@ def _ping(code: int) -> None:
 @click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Parallel runs; default: CPUs.")
 @click.option("--only-judge", is_flag=True, help="Run nothing; judge the reports in the record store.")
 @click.option("--by", type=click.DateTime(["%H:%M"]), metavar="HH:MM", help="The team's time by which a report is due.")
-@click.option("--hours", type=click.FloatRange(0.1), default=24, help="Without --by: the maximum age of a report.")
-@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` in params when alerts start or end.")
+@click.option("--hours", type=click.FloatRange(0.1), default=24, help="Without --by: a report's maximum age; 24.")
+@click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` in params of what is new.")
 def fleet(patterns: Sequence[str], **options: Any) -> None:
     """Run a runbook on each matching environment, and show results.
 
@@ -83,6 +83,11 @@ def fleet(patterns: Sequence[str], **options: Any) -> None:
     sys.exit(code)
 
 
+def _told(_kind: str, contact: str, title: str, result: str, **_: str) -> None:
+    """Say on stderr whom the judge notified: it has no record of its own."""
+    click.echo(f"{contact or 'no contact'}: {title}: {result}", err=True)
+
+
 def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool, jobs: int, scheduled: bool) -> Exit:
     """Run the fleet, judge it and print the result; return the exit code."""
     from runbook.audit.fleet import ORDER, reported
@@ -98,6 +103,14 @@ def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool,
     asked = partial(reported, runbook=stem, since=start, by=by if only_judge else None, why=why)
     with ThreadPoolExecutor(8) as pool:
         rows = sorted(pool.map(asked, names), key=lambda row: ORDER.index(row.verdict))
+    if only_judge and scheduled:
+        from runbook.config import Request, load_settings
+        from runbook.runner.alerts import notify
+
+        for row in rows:
+            if row.verdict == "missing":
+                wanted = Request(stem, {"environment": row.environment})
+                notify(load_settings(row.environment), wanted, None, row.said, _told)
     counts = Counter(row.verdict for row in rows)
     causes = Counter(cause for row in rows for cause in row.causes).most_common(10)
     exit = max((Verdict.__members__.get(row.verdict, Verdict.unknown) for row in rows), default=Verdict.ok).exit
@@ -106,7 +119,8 @@ def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool,
         click.echo(json.dumps(whole | {"environments": [row._asdict() for row in rows]}))
         return exit
     shown = [row._replace(said=shorten(row.said, LONG, placeholder=" …")) for row in rows if row.verdict != "ok"]
-    click.echo(table_text([{key: getattr(row, key) for key in SHOWN} for row in shown]))
+    if shown:
+        click.echo(table_text([{key: getattr(row, key) for key in SHOWN} for row in shown]))
     for row in rows:
         for word, of in (("new", row.new), ("no longer reported", row.over)):
             click.echo(visible(f"{row.environment}, {word}: {'; '.join(of)}\n" * bool(of)), nl=False)

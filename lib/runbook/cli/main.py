@@ -95,7 +95,7 @@ def _run(name: str, values: Mapping[str, object], *told: Any, **more: Any) -> No
 
 
 @main.command()
-@click.argument("plan", shell_complete=complete("plans"))
+@click.argument("plan", shell_complete=complete("plan"))
 @click.option("--secret-file", "file", type=_FILE, help="The file with the new value.")
 @click.option("--secret-env", "variable", metavar="NAME", help="The environment variable with the new value.")
 @click.option("--secret-stdin", "stdin", is_flag=True, help="Read the new value from standard input.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from runbook.cli.complete import complete
 from runbook.cli.output import print_findings, require_new, table_text, wrapped
 from runbook.cli.proof import attest, verify
 from runbook.cli.signing import SYSTEM
@@ -17,7 +18,7 @@ from runbook.data_file import table
 from runbook.display.text import visible
 from runbook.model.errors import Exit, Refused
 
-_RECORD = click.argument("record")
+_RECORD = click.argument("record", shell_complete=complete("record"))
 _WORDS = {n: n for n in ("runbook", "verdict", "incident", "person")} | {"cause": "causes", "text": "any field"}
 _ENVS = click.option("--env", "envs", multiple=True, envvar="RUNBOOK_ENV", help="A name, or a pattern like 'prod-*'.")
 _SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this {name}.") for name in _WORDS]
@@ -128,8 +129,8 @@ def open_record(record: str, system: Any) -> None:
 
 
 @records.command()
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=complete("record"))
+@click.argument("new", shell_complete=complete("record"))
 @SYSTEM
 def diff(old: str, new: str, system: Any) -> None:
     """Show which findings and facts differ between two records."""
@@ -157,7 +158,7 @@ def site(out: Path, envs: tuple[str, ...], again: bool) -> None:
 
 
 @records.command()
-@click.argument("what", metavar="RECORD|INCIDENT")
+@click.argument("what", metavar="RECORD|INCIDENT", shell_complete=complete("what"))
 @SYSTEM
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is <name>.zip here.")
 def export(what: str, system: Any, out: Path | None) -> None:

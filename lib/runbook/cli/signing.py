@@ -55,7 +55,7 @@ def confirm(yes: bool, question: str) -> None:
 
 
 @click.command()
-@click.argument("plan", metavar="PLAN|FILE", shell_complete=complete("plans"))
+@click.argument("plan", metavar="PLAN|FILE", shell_complete=complete("plan"))
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @_REASON
 @signs

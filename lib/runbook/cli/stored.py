@@ -83,7 +83,7 @@ def note(name: str, text: str, system: Any) -> None:
 
 @click.command()
 @JSON
-@click.argument("name", shell_complete=complete("notes"))
+@click.argument("name", shell_complete=complete("incident"))
 @SYSTEM
 def incident(name: str, system: Any) -> None:
     """List the records of an incident, and draft its post-mortem.

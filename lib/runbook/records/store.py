@@ -161,12 +161,21 @@ class Directory:
             raise _unusable(self.folder / name, error.strerror) from None
 
     def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
-        """The names below a folder; files that a crash left incomplete begin with a dot."""
+        """The names below a folder; files that a crash left incomplete begin with a dot. Raises NoRecord."""
+        top = self.folder / prefix
+
+        def fail(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):  # then nothing is there
+                raise _unusable(top, error.strerror) from None
+
         if delimiter:
-            return (path.relative_to(self.folder).as_posix() for path in (self.folder / prefix).glob("*"))
-        found, top = os.walk(self.folder / prefix), len(str(self.folder)) + 1
+            try:
+                return iter([f"{prefix}/{one.name}" for one in os.scandir(top)])
+            except OSError as error:
+                return iter(fail(error) or ())
+        found, start = os.walk(top, onerror=fail), len(str(self.folder)) + 1
         paths = ((os.path.join(at, name), name in below) for at, below, names in found for name in (*below, *names))
-        return (path[top:] for path, is_folder in paths if not is_folder or os.path.islink(path))
+        return (path[start:] for path, is_folder in paths if not is_folder or os.path.islink(path))
 
 
 def _valid(name: str) -> str:

@@ -9,11 +9,10 @@ plan holds; the journal of the run and the store have each.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from runbook.apply.notify import deliver
@@ -23,8 +22,9 @@ from runbook.data_file import table
 from runbook.model import canonical, command
 from runbook.model.errors import NoRecord, Refused, Taken
 from runbook.model.report import findings_of
-from runbook.records import Journal, Store, json_of, mapping, now, read_report, store_of
+from runbook.records import Store, json_of, mapping, now, read_report, store_of
 
+Write = Callable[..., None]
 DAYS = 31  # an alert that nobody saw again for so long is no longer open
 
 
@@ -47,14 +47,18 @@ def log_line(ended: Any, whole: bool = False) -> str:
     return json.dumps({"severity": level, "message": f"{about['environment']}: {said}", **about}, ensure_ascii=False)
 
 
-def notify(system: Settings, wanted: Request, folder: Path, report: Mapping[str, Any] | None, why: str) -> None:
-    """Notify the contacts of new alerts and unknowns, and of what is over. Never raises: what fails is in the journal.
+def notify(
+    system: Settings, wanted: Request, report: Mapping[str, Any] | None, why: str, write: Write, record: str = ""
+) -> None:
+    """Notify the contacts of new alerts and unknowns, and of what is over. Never raises: `write` gets what fails.
 
-    A run without a report is an alert, too; `why` says how it ended. A run of a past moment notifies nobody.
+    A run without a report is an alert, too; `why` says how it ended, or that it is missing. A run of a past moment
+    notifies nobody. `write` adds a row to the journal: its kind, and its fields.
     """
     if wanted.values.get("as_of") or not system.alert_contacts:
         return
-    itself = {"check": "the run", "subject": wanted.runbook, "verdict": "ok" if report else "alert", "value": why}
+    about = {"check": f"the run of {wanted.runbook}", "subject": system.environment}
+    itself = about | {"verdict": "ok" if report else "alert", "value": why}
     found = [itself, *findings_of(report or {})]
     day = datetime.now(UTC).astimezone(system.zone).date().isoformat()
     try:
@@ -68,15 +72,18 @@ def notify(system: Settings, wanted: Request, folder: Path, report: Mapping[str,
         ends = {_cause(note): f"{word}: {_said(note)}" for note, word in said}
         lines = [f"{f['verdict'].upper()} {_said(f)}" for f in sorted(new.values(), key=lambda f: f["verdict"])]
         counts = {**Counter(sorted(f["verdict"] for f in new.values())), "over": len(ends)}
-        title = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-        if (lines or ends) and _send(system, wanted, folder, title, [*lines, *ends.values()]):
+        title = f"{wanted.runbook}: {', '.join(f'{count} {word}' for word, count in counts.items() if count)}"
+        where = {name: wanted.values[name] for name in ("environment", "world") if name in wanted.values}
+        lines += [*ends.values(), f"Next: {command('p1_response' if report else wanted.runbook, where)}"]
+        text = "\n".join([*lines, *([f"Record: {record}"] if record else [])])
+        if (new or over) and _send(system, title, text, write):
             for name, one in (new | over).items():
                 with suppress(Taken):  # another run was faster
                     about = {key: str(one.get(key, "")) for key in ("check", "subject", "value", "verdict")}
-                    store.create(name, canonical(about | {"at": now(), "record": folder.name}))
+                    store.create(name, canonical(about | {"at": now(), "record": record}))
     except Exception as error:  # noqa: BLE001 - the record must get its end; `runbook fleet` says what is missing
         with suppress(NoRecord):
-            Journal(folder).write("MESSAGE", contact="", result=f"failed: {error!r}")
+            write("MESSAGE", contact="", title="", text="", result=f"failed: {error!r}")
 
 
 def _cause(finding: Mapping[str, Any]) -> str:
@@ -100,10 +107,8 @@ def _over(store: Store, known: list[str], found: list[Any]) -> Iterator[tuple[st
             yield name, note | {"value": f"it began {str(note.get('at'))[:16]} UTC"}
 
 
-def _send(system: Settings, wanted: Request, folder: Path, title: str, lines: list[str]) -> bool:
+def _send(system: Settings, title: str, text: str, write: Write) -> bool:
     """Send a message to every contact, and say so in the journal; whether any was accepted."""
-    where = {name: wanted.values[name] for name in ("environment", "world") if name in wanted.values}
-    text = "\n".join([*lines, f"Next: {command('p1_response', where)}", f"Record: {folder.name}"])
     accepted = False
     for contact in system.alert_contacts:
         said = "not sent: a rehearsal calls nobody"
@@ -114,5 +119,5 @@ def _send(system: Settings, wanted: Request, folder: Path, title: str, lines: li
             accepted = True
         except Refused as error:
             said = f"{error.what}: {error.observed}"
-        Journal(folder).write("MESSAGE", contact=contact, title=title, text=text, result=said)
+        write("MESSAGE", contact=contact, title=title, text=text, result=said)
     return accepted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,8 +16,10 @@ from click.testing import CliRunner, Result
 
 from runbook.cli.main import main
 from runbook.config.load import ROOT, load_settings
+from runbook.config.request import Request
 from runbook.model.errors import Exit
 from runbook.records.record import records_directory
+from runbook.runner.alerts import notify
 from tests.runbook.audit.test_fleet import START, record
 
 PROD = ["prod-1", "prod-2", "prod-3", "prod-4"]
@@ -147,6 +150,39 @@ def test_a_receiver_that_does_not_answer_changes_no_exit_code(
     assert done.exit_code == Exit.ALERT
     assert "did not take the exit code 3" in done.stderr
     assert "TOKEN" not in done.output
+
+
+def test_who_is_missing_is_told_once_and_its_next_run_is_the_end(fleet: Any, tmp_path: Path) -> None:
+    with (tmp_path / "params/base/team.yaml").open("a") as file:
+        file.write("\nalert_contacts: [on-call]\n")
+    wrote("prod-2", "ok")
+    line = "--only-judge --scheduled --env prod-[12]"
+    assert fleet(line).stderr == "on-call: daily_check: 1 alert: not sent: a rehearsal calls nobody\n"
+    assert fleet(line).stderr == ""
+    told = list[dict[str, Any]]()
+    notify(
+        load_settings("prod-1"),
+        Request("daily_check", {"environment": "prod-1"}),
+        {"findings": []},
+        "",
+        lambda _, **row: told.append(row),
+    )
+    assert "no longer an alert: the run of daily_check, prod-1: it began" in told[0]["text"]
+
+
+def test_a_store_that_may_not_be_read_is_unknown_and_not_empty(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def denied(path: Any) -> Any:
+        if "records" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    wrote("prod-1", "ok")
+    monkeypatch.setattr(os, "scandir", denied)
+    done = fleet("--only-judge --env prod-1")
+    assert (done.exit_code, "unknown" in done.output) == (Exit.UNKNOWN, True)
+    assert "the record store cannot be used" in done.output
 
 
 def test_tasks_share_the_environments_and_only_the_whole_is_reported(fleet: Any, receiver: Receiver) -> None:

@@ -72,7 +72,10 @@ TYPED = [
     ("fleet --env sa", ["sandbox"]),
     ("apply {plan:.4}", ["{plan}"]),
     ("approve {plan:.4}", ["{plan}"]),
-    ("incident IN", ["INC-7"]),
+    ("incident IN", ["INC-7", "INC-8"]),
+    ("records show 20260311", ["20260311T130000Z-daily_check-01234567"]),
+    ("records export INC-7", ["INC-7"]),
+    ("records diff newest 20260311", ["20260311T130000Z-daily_check-01234567"]),
     ("apply zz", []),
 ]
 
@@ -81,6 +84,8 @@ TYPED = [
 def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
     place = Place(tmp_path_factory.mktemp("words") / "records")
     assert place.cli("note", "INC-7", "looked").exit_code == 0
+    place.open("INC-8")
+    (place.folder / "runs/20260311T130000Z-daily_check-01234567").mkdir(parents=True)
     return place, place.plan("scheduler", jobs="gmail-sync").id
 
 

@@ -16,6 +16,7 @@ from gcp_sandbox.serve import serve
 from runbook.config.load import ROOT, load_settings
 from runbook.config.request import Request
 from runbook.model.errors import BadSettings, NoRecord, Refused
+from runbook.records.journal import Journal
 from runbook.records.record import store_of
 from runbook.runner import alerts
 from tests.runbook.apply.test_notify import TOKEN
@@ -41,15 +42,18 @@ class Week:
             raise Refused(f"{contact} cannot be notified", "no address")
         self.told.append((contact, title, text))
 
-    def run(self, found: str = "", as_of: str = "", environment: str = "live") -> list[dict[str, Any]]:
+    def run(
+        self, found: str = "", as_of: str = "", environment: str = "live", runbook: str = "daily_check"
+    ) -> list[dict[str, Any]]:
         """A run with findings such as "errors=alert etl=ok", "-" for a run without a report; its journal."""
         run = self.folder / f"run-{len(list(self.folder.glob('run-*')))}"
         run.mkdir()
         pairs = [one.split("=") for one in found.split() if one != "-"]
         rows = [{"check": c, "subject": "all", "value": "1", "verdict": v} for c, v in pairs]
-        wanted = Request("daily_check", {"environment": environment, "as_of": as_of, "world": ""})
+        wanted = Request(runbook, {"environment": environment, "as_of": as_of, "world": ""})
         report = None if found == "-" else {"findings": rows}
-        alerts.notify(load_settings(environment), wanted, run, report, "the kernel died: SIGKILL")
+        why = "the kernel died: SIGKILL"
+        alerts.notify(load_settings(environment), wanted, report, why, Journal(run).write, run.name)
         journal = run / "journal.jsonl"
         return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
 
@@ -63,14 +67,14 @@ def test_an_alert_is_told_once_a_day_and_its_end_once(week: Week) -> None:
     [row] = week.run("errors=alert etl=ok")
     assert (row["kind"], row["contact"], row["result"]) == ("MESSAGE", "on-call", "accepted")
     [(contact, title, text)] = week.told
-    assert (contact, title) == ("on-call", "live: 1 alert")
+    assert (contact, title) == ("on-call", "live: daily_check: 1 alert")
     assert "ALERT errors, all: 1" in text
     assert "runbook run p1_response --env live" in text
     assert week.run("errors=alert") == []
     week.now += timedelta(days=1)
     assert len(week.run("errors=alert")) == 1  # a new day
     assert len(week.run("errors=ok")) == 1
-    assert week.told[-1][1] == "live: 1 over"
+    assert week.told[-1][1] == "live: daily_check: 1 over"
     assert week.told[-1][2].count("no longer an alert: errors, all: it began 2026") == 1
     assert week.run("errors=ok") == []
     assert week.run("errors=alert") == []  # again on the same day
@@ -87,8 +91,17 @@ def test_what_was_not_seen_to_end_stays_open(found: str, week: Week) -> None:
 def test_a_run_without_a_verdict_is_an_alert_and_the_next_one_its_end(week: Week) -> None:
     week.run("-")
     week.run("errors=ok")
-    assert ["ALERT the run, daily_check: the kernel died: SIGKILL" in text for _, _, text in week.told] == [True, False]
-    assert "no longer an alert: the run, daily_check" in week.told[1][2]
+    assert ["ALERT the run of daily_check, live: the kernel died: SIGKILL" in text for _, _, text in week.told] == [
+        True,
+        False,
+    ]
+    assert "no longer an alert: the run of daily_check" in week.told[1][2]
+
+
+def test_another_runbook_is_not_its_end(week: Week) -> None:
+    week.run("-")
+    week.run("errors=ok", runbook="hourly_check")
+    assert [title for _, title, _ in week.told] == ["live: daily_check: 1 alert"]
 
 
 def test_nobody_is_told_of_the_past_or_of_what_is_no_alert(week: Week) -> None:
@@ -101,7 +114,10 @@ def test_what_could_not_be_read_is_told_once_a_day_and_is_no_alert(week: Week) -
     week.run("errors=unknown etl=alert")
     assert week.run("errors=unknown etl=alert") == []
     week.run("errors=alert etl=alert")
-    assert [title for _, title, _ in week.told] == ["live: 1 alert, 1 unknown", "live: 1 alert, 1 over"]
+    assert [title for _, title, _ in week.told] == [
+        "live: daily_check: 1 alert, 1 unknown",
+        "live: daily_check: 1 alert, 1 over",
+    ]
     assert week.told[0][2].splitlines()[:2] == ["ALERT etl, all: 1", "UNKNOWN errors, all: 1"]
     assert week.told[1][2].startswith("ALERT errors, all: 1\nno longer unknown: errors, all: it began 2026")
 
@@ -171,7 +187,7 @@ def test_the_message_arrives_by_apprise(week: Week, monkeypatch: pytest.MonkeyPa
         import requests
 
         [found] = requests.get(f"{served.url}/messages", timeout=5).json()["messages"]
-    assert (row["result"], found["title"]) == ("accepted", "live: 1 alert")
+    assert (row["result"], found["title"]) == ("accepted", "live: daily_check: 1 alert")
     assert TOKEN not in json.dumps(row)
 
 
