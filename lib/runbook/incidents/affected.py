@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from runbook.config import Function, Settings
+from runbook.incidents.texts.signatures import FORMS
 from runbook.model import Fact, Moment
 from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, SecretVersion
 
@@ -33,7 +34,7 @@ Evidence = namedtuple("Evidence", "functions runs logs changes secrets jobs feed
 
 
 # A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too.
-# `place` is run (the error of its run), platform, error, attempt or warning.
+# `place` is run (the error of its run), platform, error, attempt, warning, or bare (a line without a severity).
 Line = namedtuple("Line", "text place newest new", defaults=(True, True))
 
 
@@ -120,7 +121,8 @@ def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None
     """Errors of its failed runs, newest first, and log entries since shortly before it began to fail."""
     said = [run.error or "" for run in failing.runs]
     yield from (Line(text, "run", run is failing.runs[0]) for text, run in zip(said, failing.runs, strict=True) if text)
-    logged = [r for r in seen.logs.rows if r.function == failing.function.name]
+    mine = [r for r in seen.logs.rows if r.function == failing.function.name]
+    logged = [r for r in mine if not r.bare]
     before = {shape(r.text) for r in logged if r.at < failing.since - SLACK}
     newest = failing.runs[0].started_at - SLACK if failing.runs else failing.since - SLACK
     for row in (r for r in logged if r.at >= failing.since - SLACK):
@@ -131,6 +133,31 @@ def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None
             yield Line(row.text, place, row.at >= newest, shape(row.text) not in before)
     if state and state.message:
         yield Line(state.message, "platform")
+    yield from _bare(failing, [r for r in mine if r.bare])
+
+
+def _bare(failing: FailingFunction, rows: list[LogEntry]) -> Iterator[Line]:
+    """What its newest failed runs wrote last, if it says trouble: lines without a severity, the last first.
+
+    From the last such line back to the line before it that says anything else. If the run went on after it, nothing.
+    """
+    usual = {shape(r.text) for r in rows if r.at < failing.since - SLACK}
+    limit = timedelta(seconds=failing.function.timeout_s)
+    calls = [(run.started_at, run.finished_at or run.started_at + limit) for run in failing.runs[:MOST]]
+    for began, end in calls or [(failing.since, failing.since + limit)]:
+        during = (r.text for r in rows if began - SLACK <= r.at <= end + SLACK)
+        told = [text for text in during if not FORMS["around"].search(text)]
+        last = takewhile(lambda text: _trouble(text) is None, told)
+        told = told[len(list(last)) :]
+        for text in takewhile(_trouble, told):
+            yield Line(text, "bare", (began, end) == calls[0] if calls else True, shape(text) not in usual)
+
+
+def _trouble(text: str) -> bool | None:
+    """Whether a line says trouble; False if it says that work goes on, None if it says neither."""
+    if FORMS["went_on"].search(text) or FORMS["calm"].search(text):
+        return False
+    return bool(FORMS["trouble"].search(text)) or None
 
 
 @dataclass(frozen=True)
