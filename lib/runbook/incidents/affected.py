@@ -9,7 +9,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -126,7 +126,7 @@ def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None
     before = {shape(r.text) for r in logged if r.at < failing.since - SLACK}
     newest = failing.runs[0].started_at - SLACK if failing.runs else failing.since - SLACK
     for row in (r for r in logged if r.at >= failing.since - SLACK):
-        if not any(text and text in row.text for text in said):
+        if not any(_repeats(row.text, text) for text in said):
             place = "warning" if row.severity == "WARNING" else "error"
             if row.platform:
                 place = "attempt" if row.text.startswith("Attempt") else "platform"
@@ -137,20 +137,24 @@ def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None
 
 
 def _bare(failing: FailingFunction, rows: list[LogEntry]) -> Iterator[Line]:
-    """What its newest failed runs wrote last, if it says trouble: lines without a severity, the last first.
+    """What each of its newest failed runs wrote last, if it says trouble: lines without a severity, the last first.
 
     From the last such line back to the line before it that says anything else. If the run went on after it, nothing.
     """
     usual = {shape(r.text) for r in rows if r.at < failing.since - SLACK}
-    limit = timedelta(seconds=failing.function.timeout_s)
-    calls = [(run.started_at, run.finished_at or run.started_at + limit) for run in failing.runs[:MOST]]
-    for began, end in calls or [(failing.since, failing.since + limit)]:
-        during = (r.text for r in rows if began - SLACK <= r.at <= end + SLACK)
-        told = [text for text in during if not FORMS["around"].search(text)]
-        last = takewhile(lambda text: _trouble(text) is None, told)
-        told = told[len(list(last)) :]
-        for text in takewhile(_trouble, told):
-            yield Line(text, "bare", (began, end) == calls[0] if calls else True, shape(text) not in usual)
+    later: list[LogEntry] = []
+    for n, began in enumerate([run.started_at for run in failing.runs[:MOST]] or [failing.since]):
+        since = [r for r in rows if r.at >= began - SLACK]
+        said = [r.text for r in since[len(later) :] if not FORMS["around"].search(r.text)]
+        last = takewhile(_trouble, dropwhile(lambda text: _trouble(text) is None, said))
+        yield from (Line(text, "bare", n == 0, shape(text) not in usual) for text in last)
+        later = since
+
+
+def _repeats(line: str, error: str) -> bool:
+    """Whether a line only repeats the error of a run: a vague error may be only the beginning of what the line says."""
+    long = len(line) > 2 * len(error) + 60 and not FORMS["exception"].search(error)
+    return bool(error) and error in line and not long
 
 
 def _trouble(text: str) -> bool | None:

@@ -29,10 +29,13 @@ class Told:
     count: int = 1
 
     cause = property(lambda self: self.match.row.cause)
-    # A code or a published text says it, and the run or the platform wrote it; no hint.
-    plain = property(
-        lambda self: self.match.strength == 3 and self.line.place not in ("warning", "bare") and self.line.newest
-    )
+
+    @property
+    def plain(self) -> bool:
+        """Whether a code or a published text says it, and the run or the platform wrote it: no hint, and no retry."""
+        retry = self.line.place == "error" and FORMS["again"].search(self.line.text)
+        return self.match.strength == 3 and self.line.newest and self.line.place not in WEAK and not retry
+
     text = property(lambda self: self.match.signature.line or self.line.text)
 
 
