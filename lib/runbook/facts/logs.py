@@ -17,8 +17,7 @@ from runbook.config import Settings
 from runbook.facts.base import Answer, Read, attempt, fact, readable
 from runbook.facts.fields import field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
-from runbook.facts.payload import FORMATS as LOGS
-from runbook.facts.payload import said as said_in
+from runbook.facts.payload import LOGS, said
 from runbook.model import Gap, Moment, Row
 from runbook.model.rows import AuditedChange, LogEntry
 
@@ -87,19 +86,18 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
 
 def _bare(cloud: Cloud, period: str, sick: dict[str, LogEntry]) -> Answer:
     """Lines without a severity of functions with their newest error; a gap for those whose newest call is cut off."""
-    known = {f.name: f for f in cloud.settings.functions if f.name in sick}
-    services = " OR ".join(f'"{known[name].service_name or name}"' for name in sorted(known))
+    known, subject = [f for f in cloud.settings.functions if f.name in sick], "lines without a severity"
+    services = " OR ".join(f'"{f.service_name or f.name}"' for f in known)
     wanted = f"{LOGS['bare']} AND NOT ({LOGS['crashed']}) {period} resource.labels.service_name=({services})"
-    subject = "lines without a severity"
-    row = partial(_row, cloud.settings)
-    read = entries(cloud, subject, wanted, row, datetime.now(UTC), LOGS["kept"]["entries"], list, PAGES)
+    kept, finish = LOGS["kept"]["entries"], lambda rows: [replace(r, bare=True) for r in rows]
+    row, now = partial(_row, cloud.settings), datetime.now(UTC)  # the first read has told what retention deleted
+    read = entries(cloud, subject, wanted, row, now, kept, finish, PAGES)
     found = attempt(read.see, subject, "")
-    rows = [replace(r, bare=True) for r in found.rows]
-    oldest = min((r.at for r in rows), default=datetime.min.replace(tzinfo=UTC))
-    cut = [name for name, f in known.items() if sick[name].at - timedelta(seconds=f.timeout_s) < oldest and found.more]
-    said = f"only the newest {len(rows):,} were read, which lack the newest failed call"
-    gaps = [Gap(f"{subject} of {', '.join(cut)}", said, read.line)] if cut else []
-    return Answer(rows, gaps=(*found.gaps, *gaps))
+    oldest = min((r.at for r in found.rows), default=datetime.min.replace(tzinfo=UTC))
+    began = ((f.name, sick[f.name].at - timedelta(seconds=f.timeout_s)) for f in known)
+    cut = ", ".join(name for name, at in began if found.more and at < oldest)
+    why = "only the newest 1,000 were read, which lack the newest failed call"
+    return replace(found, gaps=(*found.gaps, *[Gap(f"{subject} of {cut}", why, read.line)] * bool(cut)))
 
 
 def between(hours: float, moment: Moment) -> str:
@@ -200,7 +198,7 @@ def _of_json(payload: Row) -> str:
     kind = text(payload, "@type").rsplit(".", 1)[-1]
     if kind.startswith("Attempt"):  # from Cloud Scheduler
         return ": ".join(t for t in (f"{kind} {text(payload, 'status')}".strip(), text(payload, "debugInfo")) if t)
-    return said_in(payload)
+    return said(payload)
 
 
 def _of_request(entry: Row) -> str:

@@ -142,19 +142,19 @@ def _bare(failing: FailingFunction, rows: list[LogEntry]) -> Iterator[Line]:
     From the last such line back to the line before it that says anything else. If the run went on after it, nothing.
     """
     usual = {shape(r.text) for r in rows if r.at < failing.since - SLACK}
-    later: list[LogEntry] = []
+    later = 0
     for n, began in enumerate([run.started_at for run in failing.runs[:MOST]] or [failing.since]):
         since = [r for r in rows if r.at >= began - SLACK]
-        said = [r.text for r in since[len(later) :] if not FORMS["around"].search(r.text)]
+        said = [r.text for r in since[later:] if not FORMS["around"].search(r.text)]
         last = takewhile(_trouble, dropwhile(lambda text: _trouble(text) is None, said))
         yield from (Line(text, "bare", n == 0, shape(text) not in usual) for text in last)
-        later = since
+        later = len(since)
 
 
 def _repeats(line: str, error: str) -> bool:
     """Whether a line only repeats the error of a run: a vague error may be only the beginning of what the line says."""
-    long = len(line) > 2 * len(error) + 60 and not FORMS["exception"].search(error)
-    return bool(error) and error in line and not long
+    more = len(line) > 2 * len(error) + 60 and not FORMS["exception"].search(error)
+    return bool(error) and error in line and not more
 
 
 def _trouble(text: str) -> bool | None:

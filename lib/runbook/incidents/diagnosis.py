@@ -87,8 +87,7 @@ class Diagnosed(Case):
             return self.made("stuck_etl", "likely" if self.one.how == "no end" else "possible", said)
         rules = {**dict.fromkeys(BY_CHANGE, self.code_or_data), **dict.fromkeys(NO_ANSWER, self.outside)}
         found = rules.get(told.cause, self.self_evident)(told, said)
-        weak = told.line.place == "bare" and found.confidence == "sure"
-        return replace(found, confidence="likely") if weak else found
+        return replace(found, confidence="likely") if (told.line.place, found.confidence) == ("bare", "sure") else found
 
     def self_evident(self, told: Told, said: str) -> Cause:
         """Causes that a text states directly; earlier changes are further evidence."""

@@ -13,7 +13,6 @@ from runbook.incidents.texts.signatures import FORMS
 
 _PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10, "bare": 25}
 _STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
-WEAK = ("warning", "bare")
 _BARE = 24  # points of a line without a severity at most: less than any error of the run itself
 _LEAST = 10  # points below which a text proves nothing
 NEAR = 10  # points: a second cause that is so near contradicts the first
@@ -30,12 +29,10 @@ class Told:
 
     cause = property(lambda self: self.match.row.cause)
 
-    @property
-    def plain(self) -> bool:
-        """Whether a code or a published text says it, and the run or the platform wrote it: no hint, and no retry."""
-        retry = self.line.place == "error" and FORMS["again"].search(self.line.text)
-        return self.match.strength == 3 and self.line.newest and self.line.place not in WEAK and not retry
-
+    # A code or a published text says it, and the run or the platform wrote it: no hint, and no retry.
+    retry = property(lambda self: self.line.place == "error" and FORMS["again"].search(self.line.text))
+    sound = property(lambda self: self.line.newest and self.line.place not in ("warning", "bare") and not self.retry)
+    plain = property(lambda self: self.match.strength == 3 and self.sound)
     text = property(lambda self: self.match.signature.line or self.line.text)
 
 
@@ -57,8 +54,7 @@ def weighed(lines: Iterable[Line], tables: Tables, system: str) -> list[Told]:
 
 def _points(line: Line, match: Match) -> int:
     own = line.place == "run"
-    points = _PLACE[line.place] + _STRENGTH[match.strength]
-    points = min(points, _BARE) if line.place == "bare" else points
+    points = min(_PLACE[line.place] + _STRENGTH[match.strength], _BARE if line.place == "bare" else 99)
     points -= (25 if own else 10) * (not line.newest)
     points -= 20 * (not line.new) + 15 * (not match.row.final) + 15 * match.signature.chained
     # That an instance does not start is what follows from something else.
