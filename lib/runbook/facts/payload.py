@@ -16,14 +16,14 @@ _CODE = re.compile(r"[45]\d\d|[A-Z][A-Z\d]*(?:_[A-Z\d]+)+|[A-Z]{5,}|[a-z]+(?:[A-
 
 
 def said(payload: Row) -> str:
-    """The error, the message, and the codes as the body of an error has them; "" if there is none of them."""
+    """The message, the error, and the codes as the body of an error has them; "" if there is none of them."""
     message = next((found for path in LOGS["said"] if (found := text(payload, *path))), "")
     errors = [_members(payload, path) for path in LOGS["errors_in"]]
     own = {key: code for key in LOGS["codes"] if _CODE.fullmatch(code := text(payload, key))}
     words = [line for one in errors if (line := _words(one)) not in message]
     trace = _words({"stack": _first(payload, "trace")})
     bodies = [json.dumps(codes) for codes in (*map(_codes, errors), own) if codes]
-    return "\n".join(dict.fromkeys(part for part in (*words, trace, message, *bodies) if part))
+    return "\n".join(dict.fromkeys(part for part in (message, *words, trace, *bodies) if part))
 
 
 def _members(payload: Row, path: list[str]) -> Row:
