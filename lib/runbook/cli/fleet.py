@@ -8,12 +8,10 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from textwrap import shorten
 from typing import Any
-from urllib.request import urlopen
 
 import click
 
@@ -29,6 +27,8 @@ LONG = 300  # characters of what one environment says
 
 def _ping(code: int) -> None:
     """Send the exit code to the address of whoever waits for it; if that fails, the exit code stays what it is."""
+    from urllib.request import urlopen
+
     address = os.environ.get("RUNBOOK_PING", "")
     if not address or int(os.environ.get("CLOUD_RUN_TASK_COUNT", "1")) > 1:
         return
@@ -90,6 +90,8 @@ def _told(_kind: str, contact: str, title: str, result: str, **_: str) -> None:
 
 def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool, jobs: int, scheduled: bool) -> Exit:
     """Run the fleet, judge it and print the result; return the exit code."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from runbook.audit.fleet import ORDER, reported
     from runbook.config.request import find_runbook
 
