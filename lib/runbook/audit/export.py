@@ -75,8 +75,9 @@ def _zip(*parts: dict[str, bytes]) -> bytes:
 
 def _of_plan(run: Run) -> Iterator[str]:
     """Where the store has the plan of a run, its approvals, and the journal of its application."""
-    if re.fullmatch("[0-9a-f]{64}", plan := str(mapping(run.report.get("outcome")).get("plan"))):
-        yield from (f"plans/{plan[:12]}", f"approvals/{plan}", f"applied/{plan[:12]}")
+    for plan in {str(one.get("plan")) for one in (mapping(run.report.get("outcome")), *run.rows)}:
+        if re.fullmatch("[0-9a-f]{64}", plan):
+            yield from (f"plans/{plan[:12]}", f"approvals/{plan}", f"applied/{plan[:12]}")
 
 
 def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
