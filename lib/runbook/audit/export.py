@@ -49,10 +49,14 @@ def export(system: Settings, what: str, path: Path, who: str = "", key: Path | N
     about = {"incident": incident, "records": sorted(names), "by": who, "at": utc_text(datetime.now(UTC))}
     about |= {"environment": system.environment, "project": system.project, "target": target(system.environment)}
     files["export.json"] = canonical(about)
-    values = {"what": what, "names": names, "store": store, "manifest": manifest, "about": about}
-    files["README.txt"] = page("export.txt.j2", **values).encode()
-    publish(path, whole := _zip(files, _sealed(system, who, key, files)))
-    return sha256(whole).hexdigest(), names
+    files["README.txt"] = page("export.txt.j2", what=what, store=store, manifest=manifest, about=about).encode()
+    files |= _sealed(system, who, key, files)
+    whole = io.BytesIO()
+    with ZipFile(whole, "w", ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    publish(path, whole.getvalue())
+    return sha256(whole.getvalue()).hexdigest(), names
 
 
 def _sealed(system: Settings, who: str, key: Path | None, files: dict[str, bytes]) -> dict[str, bytes]:
@@ -63,14 +67,6 @@ def _sealed(system: Settings, who: str, key: Path | None, files: dict[str, bytes
     signers = attesters_of(system, here := target(system.environment), ssh.EXPORTS)
     signers.verify(who, sums, seal := ssh.sign(sums, key, here, ssh.EXPORTS), datetime.now(UTC))
     return {"SHA256SUMS": sums, "SHA256SUMS.sig": seal.encode()}
-
-
-def _zip(*parts: dict[str, bytes]) -> bytes:
-    whole = io.BytesIO()
-    with ZipFile(whole, "w", ZIP_DEFLATED) as archive:
-        for name, content in (one for files in parts for one in files.items()):
-            archive.writestr(name, content)
-    return whole.getvalue()
 
 
 def _of_plan(run: Run) -> Iterator[str]:
@@ -87,13 +83,9 @@ def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     yield "actions.json", canonical({name: [kind.action for kind in of.actions] for name, of in OPERATIONS.items()})
     with suppress(Refused):  # nobody may sign here
         yield "roles.yaml", canonical({"people": {p: sorted(r) for p, r in signers_of(system, here).roles.items()}})
-        lines = [
-            (person, key)
-            for spaces in (ssh.MANIFESTS, ssh.EXPORTS)
-            for person, its in attesters_of(system, here, spaces).keys.items()
-            for key in its
-        ]
-        yield "attesters", "".join(f"{person} {key}\n" for person, key in lines).encode()
+        keys = ((person, key) for person, its in attesters_of(system, here).keys.items() for key in its)
+        lines = "".join(f"{person} {key}\n" for person, key in keys)  # who may sign manifests may seal exports
+        yield "attesters", lines.replace(old := f'"{ssh.MANIFESTS[here]}', f"{old},{ssh.EXPORTS[here]}").encode()
     for name in ("allowed_signers", "revoked"):
         if (folder / name).is_file():
             yield name, (folder / name).read_bytes()
