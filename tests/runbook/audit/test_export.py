@@ -578,6 +578,25 @@ def test_what_nobody_has_to_sign_is_noted(tmp_path: Path, monkeypatch: pytest.Mo
     assert (code, f"Note: store/runs/{name}: snapshot, which nobody has to sign" in said) == (0, True), said
 
 
+@pytest.mark.full
+def test_a_change_whose_runner_was_killed_verifies_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no report, but its journal names the plan, so that the approvals are in the export."""
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place = Place(tmp_path / "records", world="bad_deploy")
+    plan = place.plan("rollback")
+    place.approve(plan.id)
+    done = place.go("rollback", plan.id)
+    (done.folder / "report.json").unlink()
+    name = changed(done, NOW)
+    with place.here():
+        attest(SYSTEM, *(by := identity(SYSTEM, "sandbox", "security", None, None)))
+        export(SYSTEM, name, tmp_path / "one.zip", *by)
+    code, said = verify(unzipped(tmp_path / "one.zip"))
+    assert (code, f"used by {name}" in said) == (0, True), said
+
+
 def test_one_record_and_what_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
     name = made(NOW)

@@ -14,6 +14,7 @@ import pytest
 
 from runbook.approvals.signed import put, values_of
 from runbook.approvals.signers import attesters_of, demo_folder
+from runbook.approvals.ssh import EXPORTS
 from runbook.audit.verify import Manifest, attest, verify
 from runbook.config.load import load_settings
 from runbook.config.request import Request
@@ -211,6 +212,8 @@ def test_attesters_of_a_real_system_are_named_in_params(tmp_path: Path, monkeypa
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     (folder / "attesters").write_text(f'nightly namespaces="runbook-manifest" {(tmp_path / "key.pub").read_text()}')
     assert attesters_of(SYSTEM, "google").keys.keys() == {"nightly"}
+    [key] = attesters_of(SYSTEM, "google", EXPORTS).keys["nightly"]
+    assert key.startswith('namespaces="runbook-export",')
 
 
 @pytest.mark.full
