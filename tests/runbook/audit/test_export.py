@@ -28,6 +28,7 @@ from runbook.approvals.stored_plan import find
 from runbook.audit.export import export
 from runbook.audit.verify import attest
 from runbook.config.load import ROOT, load_settings
+from runbook.model.canonical import canonical
 from runbook.model.errors import BadInput, Refused, UnknownName
 from runbook.records.files import rendered
 from runbook.records.notes import add_note
@@ -155,9 +156,11 @@ def test_what_was_changed_does_not_verify(unpacked: Path, tmp_path: Path, damage
 
 
 def summed(copy: Path) -> None:
-    """Somebody makes SHA256SUMS anew, for every file that is there."""
-    paths = [Path(at, name) for at, _, names in os.walk(copy) for name in sorted(names)]
-    lines = [f"{sha256(path.read_bytes()).hexdigest()}  {path.relative_to(copy)}\n" for path in paths if path.is_file()]
+    """Somebody makes SHA256SUMS anew, for every file that is there, in the same order."""
+    old = [line[66:] for line in (copy / "SHA256SUMS").read_text(errors="replace").splitlines()]
+    there = [str(Path(at, name).relative_to(copy)) for at, _, names in os.walk(copy) for name in sorted(names)]
+    names = [name for name in dict.fromkeys([*old, *there]) if name in there and (copy / name).is_file()]
+    lines = [f"{sha256((copy / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (copy / "SHA256SUMS").write_text("".join(line for line in lines if "  SHA256SUMS" not in line))
 
 
@@ -272,6 +275,9 @@ SEALED: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("change", SEALED)
 def test_what_differs_from_what_was_sealed_is_wrong(sealed: Path, change: str) -> None:
     """Also if SHA256SUMS was made anew; without a seal, nothing finds most of it."""
+    sums = (sealed / "SHA256SUMS").read_bytes()
+    summed(sealed)
+    assert (sealed / "SHA256SUMS").read_bytes() == sums
     SEALED[change](sealed)
     summed(sealed)
     wrong(sealed, "SHA256SUMS.sig")
@@ -564,6 +570,18 @@ def test_who_signed_alone_needed_an_open_incident(tmp_path: Path, monkeypatch: p
     summed(out)
     code, said = verify(out)
     assert (code, "needed INC-7 to be open, which is not here" in said) == (4, True), said
+
+
+def test_a_declaration_of_a_p1_is_signed_whoever_needs_it(copy: Path) -> None:
+    said = {"person": "blake", "role": "on-call", "at": "2026-03-11T13:30:00Z", "until": "2026-03-11T17:30:00Z"}
+    said |= {"environment": "sandbox", "target": "sandbox", "incident": "INC-7", "nonce": "0" * 32, "reason": "x"}
+    forged = {
+        "statement": canonical(said).decode(),
+        "signature": json.loads(first(copy, "store/app*/*/*.json").read_bytes())["signature"],
+    }
+    _more(copy, f"store/incidents/inc-7/{'0' * 32}", json.dumps(forged))
+    summed(copy)
+    wrong(copy, "a declaration of a P1 that blake did not sign")
 
 
 def test_what_nobody_has_to_sign_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
