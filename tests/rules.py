@@ -1064,6 +1064,27 @@ RECORDS = [
         "runbook/audit/test_verify.py::test_a_manifest_finds_what_digests_cannot[its verdict is changed]",
     ),
     Rule(
+        "only who may attest seals an export",
+        "audit/export.py",
+        "signers.verify(who, sums, seal := ssh.sign(sums, key, here, ssh.EXPORTS), datetime.now(UTC))",
+        "seal = ssh.sign(sums, key, here, ssh.EXPORTS)",
+        "runbook/audit/test_export.py::test_only_who_may_attest_can_seal",
+    ),
+    Rule(
+        "an export has no other names than the format knows",
+        "audit/templates/verify.py.txt",
+        "if entry.is_symlink():",
+        "if False:",
+        "runbook/audit/test_export.py::test_what_the_format_does_not_know_is_wrong[a linked page]",
+    ),
+    Rule(
+        "an approval in an export is for one change",
+        "audit/templates/verify.py.txt",
+        "len(attempts) == 1 and len(runs) <= sum(begun)",
+        "True",
+        "runbook/audit/test_export.py::test_what_is_there_twice_counts_once[a change]",
+    ),
+    Rule(
         "the report is what the runner saw",
         "records/record.py",
         "if shown := report or read_report(folder):",

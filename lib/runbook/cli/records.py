@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from difflib import unified_diff
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import click
 from runbook.cli.complete import complete
 from runbook.cli.output import print_findings, require_new, table_text, wrapped
 from runbook.cli.proof import attest, verify
-from runbook.cli.signing import SYSTEM
+from runbook.cli.signing import SYSTEM, confirm, signs
 from runbook.data_file import table
 from runbook.display.text import visible
-from runbook.model.errors import Exit, Refused
+from runbook.model.errors import BadInput, Exit, Refused
 
 _RECORD = click.argument("record", shell_complete=complete("record"))
 _WORDS = {n: n for n in ("runbook", "verdict", "incident", "person")} | {"cause": "causes", "text": "any field"}
@@ -161,16 +162,26 @@ def site(out: Path, envs: tuple[str, ...], again: bool) -> None:
 @click.argument("what", metavar="RECORD|INCIDENT", shell_complete=complete("what"))
 @SYSTEM
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is <name>.zip here.")
-def export(what: str, system: Any, out: Path | None) -> None:
+@partial(signs, who=click.option("--as", "who", default="", help="Seal it: your name among those who may attest."))
+def export(what: str, system: Any, out: Path | None, yes: bool, who: str, key: Path | None) -> None:
     """Write a zip that anyone can verify.
 
-    It contains one record, or all records of an incident.
+    It contains one record, or all records of an incident. With --as, your SSH key signs the digests of all its files.
+    Without it, nobody vouches for its pages and notes.
     """
+    from runbook.approvals.signed import identity
     from runbook.audit.export import export as write
+    from runbook.cloud.target import target
 
     require_new(path := out or Path(f"{what}.zip"))
-    digest, names = write(system, what, path)
-    click.echo(f"Exported {len(names)} records: {path}\nSHA-256: {digest}\nNext: unzip it, then: python3 -I verify.py")
+    if key and not who:
+        raise BadInput("--key without --as", next="add --as NAME, to seal the export as one of those who may attest.")
+    if who:
+        who, key = identity(system, target(system.environment), "security", who, key)
+        confirm(yes, f"Seal the export of {what} on {system.environment} as {who}?")
+    digest, names = write(system, what, path, who, key)
+    click.echo(f"Exported {len(names)} records: {path}{f', sealed by {who}' * bool(who)}\nSHA-256: {digest}")
+    click.echo(table(__file__, "texts.yaml")["exported" if who else "not_sealed"].format(file=path))
 
 
 @records.command()

@@ -40,9 +40,9 @@ _YES = click.option("--yes", is_flag=True, help="Sign without a prompt.")
 _REASON = click.option("--reason", required=True, callback=no_secret, help="Why; it is part of what you sign.")
 
 
-def signs(command: Callable[..., None]) -> Callable[..., None]:
+def signs(command: Callable[..., None], who: Callable[..., Any] = _WHO) -> Callable[..., None]:
     """The options of every command that signs: `yes`, and who signs with which key, as `signed.identity` takes them."""
-    return _WHO(_KEY(_YES(command)))
+    return who(_KEY(_YES(command)))
 
 
 def confirm(yes: bool, question: str) -> None:

@@ -6,18 +6,22 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook.approvals.signers import demo_folder
-from runbook.audit.verify import attest, verify
+from runbook.approvals.signed import put, values_of
+from runbook.approvals.signers import attesters_of, demo_folder
+from runbook.approvals.ssh import EXPORTS
+from runbook.audit.verify import Manifest, attest, verify
 from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.model.errors import Exit, Refused
 from runbook.records.proof import NO_END, with_proof
 from runbook.records.record import begin, finish, new_directory
+from tests.runbook.audit.made import NOW, made
 from tests.runbook.changes import Place
 
 SYSTEM = load_settings("sandbox")
@@ -113,6 +117,35 @@ def test_a_manifest_finds_what_digests_cannot(place: Place, forgery: str) -> Non
     assert place.cli("records", "verify", later.name).exit_code == Exit.OK
 
 
+def test_a_manifest_lists_the_records_of_each_incident(place: Place) -> None:
+    """What anybody wrote in place of an incident, a run without an end, and one that only compared a plan are not in it."""
+    with place.here():
+        ours = [made(NOW - timedelta(hours=n), incident="INC-7") for n in (2, 1)]
+        made(NOW - timedelta(hours=3), incident="INC-7 <b>")
+        made(NOW - timedelta(hours=4), status="running", incident="INC-7")
+        made(NOW - timedelta(hours=5))
+        manifest, _ = attest(SYSTEM, "blake", demo_folder(SYSTEM) / "blake")
+    assert manifest.incidents == {"INC-7": ours}
+
+
+def test_a_manifest_of_an_older_version_counts(place: Place) -> None:
+    """It does not say which records belong to an incident."""
+    record(place)
+    with place.here():
+        values = values_of(SYSTEM, "sandbox", "blake", "attester", "all", datetime.now(UTC))
+        values |= {"number": 1, "records": verify(SYSTEM).digests, "known": []}
+        put(
+            Manifest,
+            values,
+            place.store,
+            attesters_of(SYSTEM, "sandbox"),
+            demo_folder(SYSTEM) / "blake",
+            datetime.now(UTC),
+        )
+        assert (found := verify(SYSTEM).manifest)
+        assert found.incidents is None
+
+
 def test_faults_are_signed_only_with_a_reason(place: Place) -> None:
     folder = record(place)
     record(place)
@@ -179,6 +212,8 @@ def test_attesters_of_a_real_system_are_named_in_params(tmp_path: Path, monkeypa
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     (folder / "attesters").write_text(f'nightly namespaces="runbook-manifest" {(tmp_path / "key.pub").read_text()}')
     assert attesters_of(SYSTEM, "google").keys.keys() == {"nightly"}
+    [key] = attesters_of(SYSTEM, "google", EXPORTS).keys["nightly"]
+    assert key.startswith('namespaces="runbook-export",')
 
 
 @pytest.mark.full
