@@ -16,8 +16,11 @@ from runbook.audit.verify import attest, verify
 from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.model.errors import Exit, Refused
-from runbook.records.proof import NO_END, with_proof
-from runbook.records.record import begin, finish, new_directory
+from runbook.records.proof import NO_END, labels_of, with_proof
+from runbook.records.record import begin, finish, new_directory, records_directory
+from runbook.records.sending import publish_run
+from tests.runbook.apply.machines import BUCKET, Remote
+from tests.runbook.audit.made import NOW, made
 from tests.runbook.changes import Place
 
 SYSTEM = load_settings("sandbox")
@@ -179,6 +182,29 @@ def test_attesters_of_a_real_system_are_named_in_params(tmp_path: Path, monkeypa
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     (folder / "attesters").write_text(f'nightly namespaces="runbook-manifest" {(tmp_path / "key.pub").read_text()}')
     assert attesters_of(SYSTEM, "google").keys.keys() == {"nightly"}
+
+
+def test_metadata_that_says_something_else_than_the_record_is_found(tmp_path: Path) -> None:
+    """A listing of a bucket shows it; whoever may update an object can edit it, also where records are retained."""
+    remote = Remote(tmp_path / "records")
+    with remote.here():
+        run = made(NOW, wrong=("errors",), incident="INC-7")
+        assert publish_run(SYSTEM, records_directory(SYSTEM) / "runs" / run) == ""
+        objects = remote.app.sandbox.storage.objects[BUCKET]
+        [about] = [said for name, (said, _) in objects.items() if name.endswith("record.json")]
+        labels = {"runbook": "daily_check", "environment": "sandbox", "incident": "INC-7", "status": "finished"}
+        assert labels.items() <= about["metadata"].items()
+        assert about["metadata"].keys() - labels.keys() == {"verdict", "exit", "ended_at"}
+        assert (about["metadata"]["verdict"], verify(SYSTEM).faults) == ("alert", {run: ()})
+        about["metadata"]["verdict"] = "ok"
+        assert verify(SYSTEM).faults == {run: ("the metadata of record.json was edited",)}
+        del about["metadata"]  # as of a record that gcloud copied
+        assert verify(SYSTEM).faults == {run: ()}
+
+
+@pytest.mark.parametrize("text", ["", "a b", "x" * 65, "Größe", "(redacted: GitHub token)", "a\nb", None, ["a"]])
+def test_free_text_is_no_metadata(text: Any) -> None:
+    assert labels_of({"verdict": "ok", "why": "secret", "parameters": {"incident": text}}) == {"verdict": "ok"}
 
 
 @pytest.mark.full

@@ -83,7 +83,7 @@ ENDS = {
     "no room at all": End(
         FOR_EVER.format(FULL.format(0)), Exit.BROKEN, "running", "never recorded its end", has_end=False
     ),
-    "the store fails at the end": End("", Exit.OK, "finished", verdict="ok", at=-1, refused=("%2Frecord.json",)),
+    "the store fails at the end": End("", Exit.OK, "finished", verdict="ok", at=-1, refused=("%2Freport.json",)),
     "the store takes no record": End("", Exit.OK, "finished", verdict="ok", at=-1, refused=(RUNS,)),
 }
 BUCKET = "gs://acme-sales-sandbox-runbooks"
@@ -238,6 +238,10 @@ def check_bucket(end: End, folder: Path) -> None:
     local = {path.name: path.read_bytes() for path in folder.iterdir() if path.name[0] != "."}
     assert names == (local if end.has_end else {})
     assert end.has_end or begin == local["record.json"]
+    if "record.json" in names:
+        labels = store.files.labels("runs")[f"runs/{folder.name}/record.json"]
+        assert [labels[n] for n in ("status", "exit")] == [end.status, str(int(end.exit))]
+        assert labels.get("verdict") == end.verdict
 
 
 def verify(record: str) -> int:
