@@ -27,7 +27,7 @@ from runbook.records.plans import Id, clock, utc_text
 from runbook.records.proof import NO_END, examined, labels_of
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way
-THREADS = 8  # a bucket answers each read after some milliseconds; a directory at once
+THREADS = 32  # a bucket answers each read after some milliseconds; a directory at once. As many connections are kept
 
 
 class Manifest(Note):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from threading import Barrier, current_thread, main_thread
 from typing import Any
 
 import pytest
 
+from gcp_sandbox.faults import Faults
+from gcp_sandbox.world.schema import Fault
 from runbook.approvals.signers import demo_folder
-from runbook.audit.verify import attest, verify
+from runbook.audit.verify import THREADS, attest, verify
 from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.model.errors import Exit, Refused
@@ -21,7 +26,7 @@ from runbook.records.record import begin, finish, new_directory, records_directo
 from runbook.records.sending import publish_run
 from tests.runbook.apply.machines import BUCKET, Remote
 from tests.runbook.audit.made import NOW, made
-from tests.runbook.changes import Place
+from tests.runbook.changes import Place, Sent
 
 SYSTEM = load_settings("sandbox")
 ATTEST = ("records", "attest", "--yes", "--as", "blake")
@@ -202,6 +207,45 @@ def test_metadata_that_says_something_else_than_the_record_is_found(tmp_path: Pa
         assert verify(SYSTEM).faults == {run: ()}
 
 
+def in_bucket(remote: Remote, count: int) -> None:
+    """Put records of 200 KB into the bucket, one an hour."""
+    for number in range(count):
+        run = made(NOW - timedelta(hours=number))
+        for path in (records_directory(SYSTEM) / "runs" / run).iterdir():
+            remote.put(f"runs/{run}/{path.name}", path.read_bytes())
+
+
+def test_records_in_a_bucket_are_read_at_once(tmp_path: Path) -> None:
+    """No answer comes before as many reads wait as there are threads."""
+    remote, begun, all_wait = Remote(tmp_path / "records"), set[str](), Barrier(THREADS, timeout=10)
+
+    def wait(wire: Any, number: int, sent: Sent, go: Callable[[], Any]) -> Any:
+        if current_thread() is not main_thread() and current_thread().name not in begun:
+            begun.add(current_thread().name)
+            all_wait.wait()
+        return go()
+
+    with remote.here():
+        in_bucket(remote, THREADS)
+        remote.to_store.fault = wait
+        assert set(verify(SYSTEM).faults.values()) == {()}
+    assert len(begun) == THREADS
+
+
+@pytest.mark.full
+def test_three_hundred_records_in_a_bucket_that_is_far_away(tmp_path: Path, record_property: Any) -> None:
+    """Each answer takes 50 ms, and there are four reads a record: a minute, one after the other."""
+    remote = Remote(tmp_path / "records")
+    with remote.here():
+        in_bucket(remote, 300)
+        remote.app.sandbox.faults = Faults([Fault(route="storage", latency_ms=50)])
+        began = time.monotonic()
+        assert set(verify(SYSTEM).faults.values()) == {()}
+    took = time.monotonic() - began
+    record_property("summary", f"300 records in a bucket, with 50 ms for each answer, are verified in {took:.1f} s")
+    assert took < 20
+
+
 @pytest.mark.parametrize("text", ["", "a b", "x" * 65, "Größe", "(redacted: GitHub token)", "a\nb", None, ["a"]])
 def test_free_text_is_no_metadata(text: Any) -> None:
     assert labels_of({"verdict": "ok", "why": "secret", "parameters": {"incident": text}}) == {"verdict": "ok"}
@@ -210,8 +254,6 @@ def test_free_text_is_no_metadata(text: Any) -> None:
 @pytest.mark.full
 def test_ten_thousand_records(place: Place, record_property: Any) -> None:
     """10,000 records of 20 KB: one listing, each file read once. Measured 2.9 s of processor time; here with a margin."""
-    import time
-
     first = record(place)
     (first / "daily_check.ipynb").write_bytes(b"0" * 20_000)
     from tests.runbook.records.test_proof import proved_anew
