@@ -959,9 +959,16 @@ REQUESTS = [
     Rule(
         "a store creates what is new",
         _B,
-        'name if asked == ONLY_NEW else ""',
+        'name if asked == ONLY_NEW or (asked == LABELLED and _only_labels(request)) else ""',
         "name",
         "runbook/cloud/test_bucket.py::test_nothing_else_is_sent",
+    ),
+    Rule(
+        "and nothing in an upload's body names another object or who may read it",
+        _B,
+        "(asked == LABELLED and _only_labels(request))",
+        "asked == LABELLED",
+        "runbook/cloud/test_bucket.py::test_an_upload_with_labels_has_nothing_else",
     ),
     Rule(
         "below its prefix",

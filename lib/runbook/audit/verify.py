@@ -20,13 +20,14 @@ from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
+from runbook.model import Row
 from runbook.model.errors import BadParameter, Refused, RunbookError, UnknownName
 from runbook.records import Directory, Store, mapping, store_of
 from runbook.records.plans import Id, clock, utc_text
-from runbook.records.proof import NO_END, examined
+from runbook.records.proof import NO_END, examined, labels_of
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way
-THREADS = 8  # a bucket answers each read after some milliseconds; a directory at once
+THREADS = 32  # a bucket answers each read after some milliseconds; a directory at once. As many connections are kept
 
 
 class Manifest(Note):
@@ -69,9 +70,9 @@ class Verified:
 
 def verify(system: Settings, only: str = "") -> Verified:
     """Verify one record, or all, also against the newest manifest. Raises UnknownName, NoRecord."""
-    store, files, found = store_of(system), defaultdict[str, list[str]](list), Verified()
-    for name in store.files.list(f"runs/{only}" if only else "runs"):
-        files[name.split("/")[1]].append(name)
+    store, files, found = store_of(system), defaultdict[str, Row](dict), Verified()
+    for name, labels in store.files.labels(f"runs/{only}" if only else "runs").items():
+        files[name.split("/")[1]][name] = labels
     found.manifest = newest(system, store, found.ignored)
     listed = found.manifest.records if found.manifest else {}
     if only and not {only} & {*files, *listed}:
@@ -89,9 +90,7 @@ def verify(system: Settings, only: str = "") -> Verified:
     return found
 
 
-def _looked_at(
-    store: Store, run: str, names: list[str], manifest: Manifest | None
-) -> tuple[str, str, str, tuple[str, ...]]:
+def _looked_at(store: Store, run: str, names: Row, manifest: Manifest | None) -> tuple[str, str, str, tuple[str, ...]]:
     """The name of a record, the digest of its record.json, its incident ("" for none), and its faults."""
     one = examined(store, run, names)
     incident = str(mapping(one.record.get("parameters")).get("incident") or "")
@@ -100,7 +99,9 @@ def _looked_at(
     except BadParameter:  # anybody's text
         incident = ""
     late = _unlike(manifest, run, one.digest, str(one.record.get("ended_at"))) if manifest else ()
-    return run, one.digest, incident, (*faults_in(store, one), *late)
+    edited = names.get(f"runs/{run}/record.json") not in (None, labels_of(one.record))
+    wrong = (*faults_in(store, one), *late, *("the metadata of record.json was edited",) * edited)
+    return run, one.digest, incident, wrong
 
 
 def _unlike(manifest: Manifest, run: str, digest: str, ended: str) -> Iterator[str]:
