@@ -211,9 +211,7 @@ def test_doctor(cli: Cli, world: str, code: int, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("background", "number"),
-    first_of_each(
-        lambda case: case[0], [(False, signal.SIGINT), (True, signal.SIGTERM), (False, signal.SIGTERM)]
-    ),
+    first_of_each(lambda case: case[0], [(False, signal.SIGINT), (True, signal.SIGTERM), (False, signal.SIGTERM)]),
 )
 def test_sandbox_serves_until_it_is_stopped(background: bool, number: int) -> None:
     """A process inherits what its starter ignores; a shell ignores SIGINT for what it starts in the background."""
