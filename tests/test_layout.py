@@ -107,7 +107,7 @@ def test_every_directory_says_what_is_in_it() -> None:
 
 @pytest.mark.parametrize("name", [name for package in PACKAGES for name in modules(package)])
 def test_public_names_have_docstrings(name: str) -> None:
-    tree = ast.parse(modules(name.split(".")[0])[name].read_text(encoding="utf-8"))
+    tree = layout.parsed(modules(name.split(".")[0])[name])
     public = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")]
     bare = [n.name for n in public if not ast.get_docstring(n) and (isinstance(n, ast.FunctionDef) or _has_body(n))]
     assert not bare
