@@ -35,6 +35,7 @@ class Import(NamedTuple):
     typing: bool
 
 
+@cache
 def modules(package: str) -> dict[str, Path]:
     """Every module of a package by its dotted name; a directory goes by its own name."""
     found = {}
@@ -46,9 +47,15 @@ def modules(package: str) -> dict[str, Path]:
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    """The tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> tuple[Import, ...]:
     """Everything that a file imports, inside functions and for type checkers, too."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     typing = {
         id(inner)
         for node in ast.walk(tree)
@@ -123,7 +130,7 @@ def offered(package: ModuleType) -> list[str]:
 
 def headline(path: Path) -> str:
     """The first line of a module's docstring."""
-    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    return (ast.get_docstring(parsed(path)) or "").partition("\n")[0]
 
 
 def write_drawing() -> None:
@@ -138,7 +145,7 @@ def code_lines(path: Path) -> frozenset[int]:
     """The numbers of the lines that are code: no blank, no comment, no docstring."""
     text = path.read_text(encoding="utf-8")
     prose: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body and isinstance(body[0], ast.Expr):
             said = body[0]
@@ -151,7 +158,7 @@ def code_lines(path: Path) -> frozenset[int]:
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     """Each function of a module, and of how many lines of code it consists."""
     lines = code_lines(path)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, sum(node.lineno <= n <= (node.end_lineno or 0) for n in lines)
 

@@ -36,7 +36,7 @@ SPAWN = Kernel.launch
 
 
 class Kept:
-    """The 32 things that were asked for last; each is made at most once by several threads."""
+    """The 64 things that were asked for last; each is made at most once by several threads."""
 
     def __init__(self) -> None:
         self.known: dict[Hashable, Any] = {}
@@ -46,7 +46,7 @@ class Kept:
         with self.lock:
             found = self.known.pop(key) if key in self.known else make()
             self.known[key] = found
-            if len(self.known) > 32:
+            if len(self.known) > 64:
                 del self.known[next(iter(self.known))]
             return found
 

@@ -5,6 +5,8 @@ Each rule is fixed, so that every run of `make test` runs the same cases.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -23,11 +25,16 @@ def every(step: int, cases: Iterable[Any]) -> list[Any]:
 
 def first_of_each(kind: Callable[[Any], Any], cases: Iterable[Any]) -> list[Any]:
     """The first case of each kind."""
-    seen: set[Any] = set()
+    return every_of_each(sys.maxsize, kind, cases)
+
+
+def every_of_each(step: int, kind: Callable[[Any], Any], cases: Iterable[Any]) -> list[Any]:
+    """The first case of each kind, and every `step`th of that kind after it."""
+    seen: Counter[Any] = Counter()
     made = []
     for case in cases:
-        made.append(_case(case, kind(case) not in seen))
-        seen.add(kind(case))
+        made.append(_case(case, seen[kind(case)] % step == 0))
+        seen[kind(case)] += 1
     return made
 
 

@@ -24,6 +24,7 @@ from tests import compare as module
 from tests import shapes
 from tests.compare import KNOWN, differences, main
 from tests.runbook.facts.test_recorded_answers import damaged
+from tests.slices import every
 
 SYSTEM = load_settings("sandbox")
 
@@ -217,7 +218,7 @@ def test_no_answer_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert "canary" not in text
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", every(4, range(40)))
 def test_damaged_answers_are_compared_too(seed: int) -> None:
     chance = random.Random(seed)
     for collection in set(shapes.KINDS.values()):

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -333,6 +333,20 @@ class Side:
 
 @pytest.fixture
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    """One that the test may change."""
+    with served_side(tmp_path_factory) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    """One that no test changes."""
+    with served_side(tmp_path_factory) as made:
+        yield made
+
+
+@contextmanager
+def served_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     world = tmp_path_factory.mktemp("world") / "world.yaml"
     world.write_text(WORLD)
     app = gcp_sandbox.app(load_settings("sandbox").inventory(), str(world))
@@ -340,10 +354,10 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
         yield Side(app, served.url, tmp_path_factory)
 
 
-def test_every_kind_of_change_has_a_line_that_is_tried(side: Side) -> None:
+def test_every_kind_of_change_has_a_line_that_is_tried(looked_at: Side) -> None:
     assert {name for name, _ in CASES} == set(offered(plans))
     # A message is sent by apprise's command, which tests/runbook/apply/test_notify.py runs.
-    assert {change.action for change in side.planned} == set(ACTIONS) - {"notify"}
+    assert {change.action for change in looked_at.planned} == set(ACTIONS) - {"notify"}
 
 
 def test_what_a_printed_line_does_stands_in_the_sandbox(side: Side) -> None:
@@ -478,13 +492,17 @@ def write(cloud: Any, change: Change) -> None:
 
 
 def test_gcloud_knows_every_flag_of_the_lines_that_are_not_run(
-    side: Side, cloud: Any, moment: Moment, tmp_path: Any
+    looked_at: Side, cloud: Any, moment: Moment, tmp_path: Any
 ) -> None:
-    lines = [c.line for c in side.planned if c.action in CANNOT_RUN]
+    lines = [c.line for c in looked_at.planned if c.action in CANNOT_RUN]
     lines += [facts.revisions("gmail-sync")(cloud, moment).line]
     lines += facts.users(SECRET)(cloud, moment).line.splitlines()
-    split = replace(seen(side.cloud, "rollback", {})[1].service.rows[0], targets={"latest": 90, "x": 10}, pinned=True)
-    given = Seen({**seen(side.cloud, "rollback", {})[1].facts, "service": Fact("service", (split,), "", moment.at)})
+    split = replace(
+        seen(looked_at.cloud, "rollback", {})[1].service.rows[0], targets={"latest": 90, "x": 10}, pinned=True
+    )
+    given = Seen(
+        {**seen(looked_at.cloud, "rollback", {})[1].facts, "service": Fact("service", (split,), "", moment.at)}
+    )
     wanted = {"revision": given.revisions.rows[-1].revision}
     [change] = plans.rollback(request("rollback", wanted), given, Findings(), cloud.settings, moment).changes
     [release] = plans.rollback(
@@ -500,6 +518,6 @@ def test_gcloud_knows_every_flag_of_the_lines_that_are_not_run(
     tried = [*dict.fromkeys(lines), *wrong]
     file = tmp_path / "lines.json"
     file.write_text(json.dumps([{"command_string": line, "id": n} for n, line in enumerate(tried)]))
-    judged = rows(side.run(f"gcloud meta lint-gcloud-commands --commands-file={file}"))
+    judged = rows(looked_at.run(f"gcloud meta lint-gcloud-commands --commands-file={file}"))
     assert [row["command_string"] for row in judged] == tried
     assert [row["command_string"] for row in judged if not row["success"]] == wrong

@@ -95,7 +95,7 @@ def refused(place: Place, result: Result, *words: str) -> None:
 # --- Planning
 
 
-@pytest.mark.parametrize("world", every(9, shipped()))
+@pytest.mark.parametrize("world", every(13, shipped()))
 def test_planning_writes_nothing(place: Callable[..., Place], world: str) -> None:
     here = place(world=world)
     before = things(here.app)

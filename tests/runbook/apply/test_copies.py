@@ -21,6 +21,7 @@ from runbook.facts.base import observe
 from runbook.model.actions import CopyTable
 from runbook.model.findings import Finding, Verdict
 from tests.runbook.changes import Died, Next, Place, Result, Sent, Wire, error_of, failing, someone
+from tests.slices import rotating
 
 TABLES = ("calendar_events", "gmail_messages", "sf_accounts")
 BACKUP = {"tables": ",".join(TABLES)}
@@ -48,12 +49,13 @@ def verdicts(result: Result) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("location", ["US", "EU", "us-central1"])
-@pytest.mark.parametrize(
-    ("runbook", "given"), [("backup", BACKUP), ("restore", {}), ("restore", PAST), ("schema_change", {})]
-)
-def test_jobs_run_where_the_datasets_are(tmp_path: Path, location: str, runbook: str, given: dict[str, str]) -> None:
+COPYING = [("backup", BACKUP), ("restore", {}), ("restore", PAST), ("schema_change", {})]
+
+
+@pytest.mark.parametrize(("copying", "location"), rotating(COPYING, ["US", "EU", "us-central1"]))
+def test_jobs_run_where_the_datasets_are(tmp_path: Path, location: str, copying: tuple[str, dict[str, str]]) -> None:
     """R6: datasets are often in a multi-region, whatever the region of the functions is."""
+    runbook, given = copying
     app = gcp_sandbox.app(load_settings("sandbox").inventory() | {"location": location})
     here = Place(tmp_path / "records", app=app)
     here.applied(runbook, **given)

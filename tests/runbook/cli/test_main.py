@@ -25,7 +25,7 @@ from runbook.cli.main import main
 from runbook.config.load import ROOT, RUNBOOKS, load_settings
 from runbook.config.parameters import cell_source, declared_parameters, load_notebook
 from runbook.model.errors import Exit
-from tests.slices import first
+from tests.slices import first, first_of_each
 
 SANDBOX = ROOT / "params/sandbox.yaml"
 Cli = Callable[..., Result]
@@ -210,7 +210,8 @@ def test_doctor(cli: Cli, world: str, code: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("background", "number"), [(False, signal.SIGINT), (False, signal.SIGTERM), (True, signal.SIGTERM)]
+    ("background", "number"),
+    first_of_each(lambda case: case[0], [(False, signal.SIGINT), (True, signal.SIGTERM), (False, signal.SIGTERM)]),
 )
 def test_sandbox_serves_until_it_is_stopped(background: bool, number: int) -> None:
     """A process inherits what its starter ignores; a shell ignores SIGINT for what it starts in the background."""

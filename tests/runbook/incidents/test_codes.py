@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ ALONE = {"BLOCKLIST", "RECITATION", "SPII", "UNAUTHENTICATED"}
 QUOTAS = {("quota", "seconds"), ("quota", "hours")}
 
 
+@cache
 def blocks(name: str) -> list[dict[str, Any]]:
     """The blocks of a file."""
     return yaml.safe_load((DIRECTORY / f"{name}.yaml").read_text(encoding="utf-8"))

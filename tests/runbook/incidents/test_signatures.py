@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from runbook.config.load import YAML_LOADER
 from runbook.incidents.texts.codes import rows, tables
 from runbook.incidents.texts.signatures import Signature, signatures
+from tests.slices import every
 
 CASES = Path(__file__).parents[1] / "cases"
 SIGNATURES, TEXTS = (
@@ -94,7 +95,7 @@ def test_no_text_raises(text: str) -> None:
     tables().match(text, True, "salesforce")
 
 
-@pytest.mark.parametrize("part", [*PARTS, "a.", "a@b.", "/a", "{}", "a'", "'a ", "Error ", "a://"])
+@pytest.mark.parametrize("part", [*every(3, PARTS), "a.", "a@b.", "/a", "{}", "a'", "'a ", "Error ", "a://"])
 def test_no_text_takes_long(part: str) -> None:
     text = part * (20_000 // len(part))
     began = time.process_time()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from runbook.config.load import load_settings
+from runbook.config.load import YAML_LOADER, load_settings
 from runbook.incidents import works_now
 from tests.runbook.incidents.test_diagnosis import seen_of
 from tests.runbook.incidents.test_page import page
@@ -74,7 +75,7 @@ CASES = {
 def test_when_it_alerts(tmp_path: Path, name: str) -> None:
     world, verdict, level = CASES[name]
     path = tmp_path / "world.yaml"
-    path.write_text(yaml.safe_dump({"about": "x", "now": "2026-03-11T13:30:00Z", **world}))
+    path.write_text(json.dumps({"about": "x", "now": "2026-03-11T13:30:00Z", **world}))  # JSON is YAML
     found, severity = said(str(path))
     assert (found.worst.name, severity) == (verdict, level), list(found)
     if verdict != "ok":
@@ -82,13 +83,13 @@ def test_when_it_alerts(tmp_path: Path, name: str) -> None:
         assert {f.next for f in found} == {"find the cause: run p1_response."}
 
 
-@pytest.mark.parametrize("step", first([30, 1]))
+@pytest.mark.parametrize("step", first([60, 1]))
 @pytest.mark.parametrize("name", SETS)
 def test_of_the_sets_no_p1_or_p2_is_silent_and_no_healthy_one_alerts(tmp_path: Path, name: str, step: int) -> None:
     for path in cases(name)[::step]:
-        whole = yaml.safe_load(path.read_text())
+        whole = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
         world = tmp_path / "world.yaml"
-        world.write_text(yaml.safe_dump(whole["world"]))
+        world.write_text(json.dumps(whole["world"], default=str))
         found, severity = said(str(world))
         if severity in ("P1", "P2"):
             assert found.worst.name in ("alert", "unknown"), (path, list(found))

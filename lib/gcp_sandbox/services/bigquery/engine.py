@@ -167,6 +167,6 @@ def _google(error: Exception, statement: Statement, context: Context) -> ApiErro
 
 
 def _place(statement: Statement, name: str) -> str:
-    nodes = statement.tree.find_all(exp.Identifier)
+    nodes = sql.parse(statement.text).tree.find_all(exp.Identifier)  # the statement's own tree is DuckDB's by now
     same = [n for n in nodes if n.name.lower() == name.lower() and isinstance(n.parent, exp.Column)]
     return statement.at(same[-1] if same else None)

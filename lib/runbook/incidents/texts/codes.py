@@ -98,6 +98,7 @@ class Tables:
             found.setdefault("platform" if row.platform and not key else key, []).append(row)
         return found
 
+    @lru_cache(1024)  # noqa: B019 - a function that fails says the same again and again; there are a few Tables
     def match(self, text: str, platform: bool, system: str) -> Match | None:
         """The most specific row for a text, the last exception before those that led to it."""
         found = [m for one in signatures(text) for m in self._of(one, platform, system, text)]
@@ -109,8 +110,7 @@ class Tables:
         fits = [row for row in rows if row.holds(one, platform, system, text.lower())]
         order = {code: -n for n, code in enumerate(one.codes)}
         best = max(fits, key=lambda r: (r.rank[:5], order.get(r.code, -99), r.rank[5:]), default=None)
-        if best:
-            yield Match(best, one, platform)
+        yield from [Match(best, one, platform)] if best else ()
 
 
 def _about(wanted: str, system: str, text: str) -> bool:

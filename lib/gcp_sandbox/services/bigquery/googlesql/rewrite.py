@@ -28,8 +28,8 @@ class Context:
 
 
 def rewrite(statement: Statement, context: Context) -> exp.Expression:
-    """A copy of the statement's tree that has the same meaning in DuckDB as the statement has in BigQuery."""
-    tree = statement.tree.copy()
+    """The statement's tree, changed in place: it has the same meaning in DuckDB as the statement has in BigQuery."""
+    tree = statement.tree
     for node in reversed(list(tree.walk())):
         rule = _RULES.get(type(node))
         new = rule(node, context) if rule else None
