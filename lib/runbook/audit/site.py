@@ -32,8 +32,7 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
     """
     for name in ("records", "incidents"):
         probe(out / name)
-    path, rows, new = out / "records.json", dict[str, Row](), set[str]()
-    searched, shown = list[Row](), list[Row]()
+    path, rows, new, searched, shown = out / "records.json", dict[str, Row](), set[str](), list[Row](), list[Row]()
     known = mapping(json_of(path.read_bytes())) if path.exists() and not again else {}
     pages = sha256(b"".join(file.read_bytes() for file in sorted(TEMPLATES.iterdir()))).hexdigest()
     known = known if known.get(".pages") == pages else {}  # all pages look the same
