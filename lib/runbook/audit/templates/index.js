@@ -62,7 +62,7 @@ function attention() {
   }
   for (const one of DATA.waiting) {
     lines.push(["awaits review", one.id ? view(one.id, "q", one.id) : one.environment,
-      one.what || `${one.who} alone in ${one.incident || "no incident"}: ${one.reason}`, "", one.until ? `by ${one.until}` : ""]);
+      one.what || `${one.who} alone in ${one.incident || "no incident"}: ${one.reason}`, "", one.until ? `by ${one.until.slice(0, 16).replace("T", " ")}` : ""]);
   }
   const wrong = ROWS.filter((row) => row.verdict === "unverified");
   if (wrong.length) lines.push(["does not verify", view(count(wrong.length, "record"), "verdict", "unverified"), wrong[0].headline, day(wrong[wrong.length - 1]), at(wrong[0])]);
