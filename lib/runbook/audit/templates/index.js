@@ -61,7 +61,7 @@ function attention() {
       reason(`last record: ${row.runbook}, ${row.verdict}: ${row.causes.join("; ") || unsaid(row, row.headline)}`), day(rows[rows.length - 1]), at(row)]);
   }
   for (const one of DATA.waiting) {
-    lines.push(["awaits review", one.id ? view(one.id, "q", one.id) : one.environment,
+    lines.push([one.id ? "awaits review" : "reviews unknown", one.id ? view(one.id, "q", one.id) : one.environment,
       one.what || `${one.who} alone in ${one.incident || "no incident"}: ${one.reason}`, "", one.until ? `by ${one.until.slice(0, 16).replace("T", " ")}` : ""]);
   }
   const wrong = ROWS.filter((row) => row.verdict === "unverified");
@@ -94,13 +94,14 @@ function answer(newest, incidents, gaps, wrong) {
   const recent = dayOf(new Date(NOW - 7 * DAY)), lately = gaps.flatMap(([, found]) => found.filter(({ days }) => days[days.length - 1] >= recent)).length;
   const none = DATA.searched.filter(({ environment }) => !ROWS.some((row) => row.environment === environment)).length;
   const lost = DATA.searched.reduce((sum, one) => sum + (one.lost || []).length, 0);
-  const one = newest[0], by = new Map();
+  const one = newest[0], by = new Map(), waiting = DATA.waiting.filter(({ id }) => id);
   for (const row of newest) by.set(late(row) ? "late" : row.verdict, (by.get(late(row) ? "late" : row.verdict) || 0) + 1);
   const checks = !one ? "No daily check in these records." : newest.length === 1
     ? `Newest daily check: ${one.verdict}, ${since(one)}${late(one) ? ", so the present state is not known" : ""}.`
     : `Newest daily checks: ${[...by].map(([verdict, number]) => `${number} ${verdict}`).join(", ")}.`;
   const open = [incidents && `${count(incidents, "incident")} open`, wrong && `${count(wrong, "record")} not verified`,
-    lost && `${count(lost, "record")} not as attested`, DATA.waiting.length && `${DATA.waiting.length} awaiting review`,
+    lost && `${count(lost, "record")} not as attested`, waiting.length && `${waiting.length} awaiting review`,
+    DATA.waiting.length > waiting.length && `reviews of ${count(DATA.waiting.length - waiting.length, "environment")} unknown`,
     none && `${count(none, "environment")} without records`, lately && `${count(lately, "gap")} in the last 7 days`].filter(Boolean);
   const states = newest.map((row) => (late(row) ? "unknown" : row.verdict));
   states.push(incidents || wrong || lost ? "alert" : none || !one ? "unknown" : open.length ? "warn" : "ok");
@@ -117,10 +118,12 @@ function trust() {
   const wrong = ROWS.length - good.length - open.length, ends = times.length ? [...new Set([times[0], times[times.length - 1]].map(made))] : [];
   lines.push(`Verified: ${good.length} of ${count(ROWS.length, "record")} against their own digests${ends.length ? `, ${ends.join(" to ")} UTC, when their pages were made` : ""}.`
     + (wrong ? ` ${count(wrong, "record")} ${wrong === 1 ? "does" : "do"} not verify.` : "") + (open.length ? ` ${count(open.length, "run")} without a recorded end.` : ""));
-  for (const { environment, number, at, person, listed, ignored } of DATA.searched) {
-    lines.push(`Signed manifest${ALONE ? "" : ` of ${environment}`}: ` + (number ? `number ${number} of ${made(at)} UTC by ${person} lists ${count(listed, "record")}.`
-      : "none, so a record that was deleted or replaced as a whole is not detected.") + ignored.map((why) => ` Ignored: ${why}.`).join(""));
+  const without = DATA.searched.filter(({ number }) => !number).map(({ environment }) => environment), of = (names) => (ALONE ? "" : ` of ${names}`);
+  for (const { environment, number, at, person, listed } of DATA.searched) {
+    if (number) lines.push(`Signed manifest${of(environment)}: number ${number} of ${made(at)} UTC by ${person} lists ${count(listed, "record")}.`);
   }
+  if (without.length) lines.push(`Signed manifest${of(few(without, 5))}: none, so a record that was deleted or replaced as a whole is not detected.`);
+  for (const { environment, ignored } of DATA.searched) lines.push(...ignored.map((why) => `Manifests of ${environment}: ${why}.`));
   return lines.map((text) => el("p", { class: "soft trust" }, text));
 }
 
