@@ -75,7 +75,7 @@ def _record(system: Settings, store: Store, name: str, newest: Row, out: Path, s
     digest = sha256(run.files.get("record.json", b"")).hexdigest()
     row = row_of(run, system) | {"open": NO_END in run.faults, "verified": now(), "digest": digest}
     row |= {"faults": len(run.faults), "manifest": found.number if found and found.records.get(name) == digest else 0}
-    row["checks"] = [[*(one[key] for key in KIND), one["value"][:24]] for one in run.findings]
+    row["checks"] = [[*(one[key] for key in KIND), one["value"][:24]] for one in run.findings if not run.faults]
     publish(out / "records" / f"{name}.html", record_page(run, row, newest.get(run.runbook, "")).encode())
     return row
 

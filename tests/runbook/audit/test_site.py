@@ -19,7 +19,7 @@ from runbook.audit.verify import attest
 from runbook.config.load import load_settings
 from runbook.records.record import records_directory
 from tests.chromium import Page, chromium, needed
-from tests.runbook.audit.made import NOW, made, many, rewritten
+from tests.runbook.audit.made import NOW, WRONG, made, many, rewritten
 from tests.runbook.changes import Place
 
 BAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><style>*{display:none}</style>"
@@ -251,7 +251,10 @@ def test_runs_are_counted_and_what_did_not_run_is_shown(tmp_path: Path, page: Pa
 
 @needed
 def test_a_line_is_of_one_subject_in_one_unit_with_its_limit(tmp_path: Path, page: Page) -> None:
-    """Five days with five, five, one, five and four runs; once there were errors, and one table was old."""
+    """Five days with five, five, one, five and four runs; once there were errors, and one table was old.
+
+    Once the number of errors has a unit: it is no point of the line.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
         patch.setattr("runbook.audit.site.record_page", lambda *_: "")
@@ -260,6 +263,8 @@ def test_a_line_is_of_one_subject_in_one_unit_with_its_limit(tmp_path: Path, pag
             for hour in range(runs):
                 wrong = ("errors", "data freshness", "works now") if (day, hour) == (2, 0) else ()
                 made(noon + timedelta(days=day, hours=hour), wrong=wrong)
+        patch.setitem(WRONG, "errors", ("last 24 h", "alert", "900 min"))
+        made(noon + timedelta(days=4, minutes=150), wrong=("errors",))
         site([load_settings("sandbox")], tmp_path / "out")
     page.width(1280)
     page.go((tmp_path / "out" / "index.html").as_uri())
@@ -270,7 +275,9 @@ def test_a_line_is_of_one_subject_in_one_unit_with_its_limit(tmp_path: Path, pag
     assert "last 24 h: newest 2, 2 to 30; limit: ok below 5, alert above 20" in said["errors"]
     assert "gmail_messages: newest 0.5, 0.5 to 20.5 h; limit: at most 6 h 4 unchanged" in said["data freshness"]
     assert "all functions: 13 of 13 each time" in said["works now"]
-    assert all("1 of 20 runs" in row for row in said.values())
+    assert [count for row in said.values() for count in re.findall(r"(\d of 21) runs", row)] == ["1 of 21"] * 2 + [
+        "2 of 21"
+    ]
     listed = page.js("[...document.querySelectorAll('a.row .what')].map((one) => one.innerText)")
     assert [one for one in listed if "(+2 more)" in one] == [one for one in listed if "failed" in one or "30" in one]
     days = page.js(
