@@ -164,7 +164,8 @@ function byDay(environment, runbook) {
   }
   return days;
 }
-const dayOf = (date, environment) => new Intl.DateTimeFormat("sv-SE", { timeZone: ZONE[environment] || "UTC" }).format(date);
+// A day as 2026-03-11: that of the team of an environment, or without one in UTC.
+const dayOf = (date, environment) => (environment ? new Intl.DateTimeFormat("sv-SE", { timeZone: ZONE[environment] }).format(date) : date.toISOString().slice(0, 10));
 const daysBetween = (first, last) => {
   const made = [];
   for (let at = new Date(`${first}T12:00Z`); dayOf(at) <= last; at = new Date(at.getTime() + DAY)) made.push(dayOf(at));
@@ -178,12 +179,13 @@ function missing() {
     const days = byDay(environment, DAILY), gaps = [];
     if (!days.size) continue;
     let before = null;
-    for (const day of daysBetween([...days.keys()].sort()[0], dayOf(NOW, environment))) {
+    const today = dayOf(NOW, environment);
+    for (const day of daysBetween([...days.keys()].sort()[0], today)) {
       const rows = days.get(day), open = gaps[gaps.length - 1];
       if (rows) {
         if (open && !open.after && open.before === before) open.after = rows[rows.length - 1];
         before = rows[0];
-      } else if (day < dayOf(NOW, environment)) {
+      } else if (day < today) {
         if (open && open.before === before) open.days.push(day);
         else gaps.push({ days: [day], before, after: null });
       }
