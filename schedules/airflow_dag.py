@@ -1,4 +1,4 @@
-"""Airflow 3: a task for each environment; never the PapermillOperator, whose runs succeed although they alert."""
+"""Airflow 3: a task for each environment. The PapermillOperator would report success for a run with an alert."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def runbook_daily_check():
     @task(retries=1, retry_delay=PAUSE)
     def check(words: list[str]) -> None:
         code = subprocess.run(["runbook", "run", "daily_check", *words], check=False).returncode
-        if code in (2, 3, 5):  # bad input, an alert, a refusal: they are the same the next time
+        if code in (2, 3, 5):  # bad input, an alert or a refusal: a retry would end in the same way
             raise AirflowFailException(f"exit code {code}")
         if code:
             raise AirflowException(f"exit code {code}")

@@ -19,7 +19,9 @@ from runbook.runner import kernel
 from runbook.runner.fleet import WARM, LikePopen
 
 FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload([*WARM, "gcp_sandbox.serve", "tests.runbook.apply.machines"])
+FORKS.set_forkserver_preload(
+    [*WARM, "gcp_sandbox.serve", "tests.runbook.apply.machines", "tests.runbook.runner.command"]
+)
 TICK = 0.002  # seconds between two looks whether the fork has begun
 
 

@@ -959,9 +959,16 @@ REQUESTS = [
     Rule(
         "a store creates what is new",
         _B,
-        'name if asked == ONLY_NEW else ""',
+        'name if asked == ONLY_NEW or (asked == LABELLED and _only_labels(request)) else ""',
         "name",
         "runbook/cloud/test_bucket.py::test_nothing_else_is_sent",
+    ),
+    Rule(
+        "and nothing in an upload's body names another object or who may read it",
+        _B,
+        "(asked == LABELLED and _only_labels(request))",
+        "asked == LABELLED",
+        "runbook/cloud/test_bucket.py::test_an_upload_with_labels_has_nothing_else",
     ),
     Rule(
         "below its prefix",
@@ -1062,6 +1069,27 @@ RECORDS = [
         "if run in manifest.records and manifest.records[run] != digest:",
         "if False:",
         "runbook/audit/test_verify.py::test_a_manifest_finds_what_digests_cannot[its verdict is changed]",
+    ),
+    Rule(
+        "only who may attest seals an export",
+        "audit/export.py",
+        "signers.verify(who, sums, seal := ssh.sign(sums, key, here, ssh.EXPORTS), datetime.now(UTC))",
+        "seal = ssh.sign(sums, key, here, ssh.EXPORTS)",
+        "runbook/audit/test_export.py::test_only_who_may_attest_can_seal",
+    ),
+    Rule(
+        "an export has no other names than the format knows",
+        "audit/templates/verify.py.txt",
+        "if entry.is_symlink():",
+        "if False:",
+        "runbook/audit/test_export.py::test_what_the_format_does_not_know_is_wrong[a linked page]",
+    ),
+    Rule(
+        "an approval in an export is for one change",
+        "audit/templates/verify.py.txt",
+        "len(attempts) == 1 and len(runs) <= sum(begun)",
+        "True",
+        "runbook/audit/test_export.py::test_what_is_there_twice_counts_once[a change]",
     ),
     Rule(
         "the report is what the runner saw",

@@ -156,9 +156,9 @@ def test_the_policy_watches_the_metric_and_its_labels() -> None:
 
 
 def test_the_workflow_calls_the_job_as_its_api_wants_it() -> None:
-    flow = yaml.safe_load((SCHEDULES / "page.yaml").read_text())["main"]
+    flow = yaml.safe_load((SCHEDULES / "p1_response.yaml").read_text())["main"]
     known = {name: step for one in flow["steps"] for name, step in one.items()}
-    call = known["page"]
+    call = known["respond"]
     run = document("run.v2")["resources"]["projects"]["resources"]["locations"]["resources"]["jobs"]["methods"]["run"]
     assert call["call"] == f"googleapis.{run['id'].replace('run.', 'run.v2.', 1)}"
     assert misfits("run.v2", run["request"], call["args"]["body"]) == []
@@ -168,5 +168,5 @@ def test_the_workflow_calls_the_job_as_its_api_wants_it() -> None:
         name, command, rest = main.resolve_command(context, words)
         given = command.make_context(name, rest, parent=context).params
     assert json.loads(given["alert"])["incident"] == ALERT
-    text = (SCHEDULES / "page.yaml").read_text()
+    text = (SCHEDULES / "p1_response.yaml").read_text()
     assert len(re.findall(r"\$\{", text)) == len(re.findall(r"\$\{[^}]*\}", text))

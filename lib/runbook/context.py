@@ -22,15 +22,15 @@ class Told(NamedTuple):
     """What a run is told besides its parameters: the value of a secret, or one of the words below.
 
     `takeover` and `abandon` name the owner of an attempt whose process is dead, as `runbook apply` was told. `compare`
-    is a plan that `runbook plans` only compares with what would be planned now; `tell`: those concerned hear of it.
-    `scheduled`: the contacts for alerts are notified of this run.
+    is a plan that `runbook plans` only compares with what would be planned now; `notify`: if it is stale, its requester
+    and its signers get a message. `scheduled`: the contacts for alerts are notified of this run.
     """
 
     secret: bytes | None = None
     takeover: str = ""
     abandon: str = ""
     compare: str = ""
-    tell: bool = False
+    notify: bool = False
     scheduled: bool = False
 
 

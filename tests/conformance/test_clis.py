@@ -31,6 +31,7 @@ from gcp_sandbox.serve import environment, serve
 from runbook import checks, facts, plans
 from runbook.apply.actions import ACTIONS
 from runbook.apply.secret_value import SecretValue
+from runbook.cloud.bucket import Bucket
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.transports import Loopback
@@ -312,7 +313,7 @@ class Side:
     """A served sandbox, our library's cloud of it, and a shell for bq and gcloud."""
 
     def __init__(self, app: Any, url: str, folders: pytest.TempPathFactory):
-        self.app = app
+        self.app, self.url = app, url
         self.cloud = Cloud(load_settings("sandbox"), "sandbox", Loopback(url))
         self.run = shell(url, folders)
         self.planned = [change for name, ask in CASES for change in changes(self.cloud, name, ask)]
@@ -450,6 +451,11 @@ def test_gcloud_storage(side: Side, tmp_path: Path) -> None:
     assert shown.stdout == '{"a": 1}\n'  # read as text
     assert copied.returncode == 0, copied.stderr
     assert (tmp_path / "copy.json").read_bytes() == b'{"a": 1}\r\n'
+    labels = {"verdict": "alert", "ended_at": "2026-03-11T13:30:00.000+00:00"}
+    Bucket(bucket, side.url).create("runs/1/record.json", b"{}", labels)
+    listed = side.run(f"gcloud storage objects list {bucket}/runs/*/record.json --format=json")
+    assert [item["custom_fields"] for item in json.loads(listed.stdout)] == [labels], listed.stderr
+    assert side.run(f"gcloud storage rm {bucket}/runs/1/record.json").returncode == 0
     assert side.run(f"gcloud storage rm {bucket}/runs/1/new.json").returncode == 0
     assert side.run(f"gcloud storage ls {bucket}/runs/").returncode == 1
 

@@ -175,7 +175,16 @@ def test_route(session: requests.Session, route: Route) -> None:
 
 def test_every_parameter_of_a_method_of_storage_is_known_or_refused(session: requests.Session) -> None:
     """None is ignored, except those that change no answer here."""
-    same = {"userProject", "projection", "includeFoldersAsPrefixes", "name", "bucket", "object", "permissions"}
+    same = {
+        "userProject",
+        "projection",
+        "includeFoldersAsPrefixes",
+        "versions",
+        "name",
+        "bucket",
+        "object",
+        "permissions",
+    }
     asked = {"ifGenerationMatch", "generation", "prefix", "delimiter", "startOffset", "maxResults", "pageToken"}
     refused = set()
     for route in (r for r in ROUTES_OF_GOOGLE if r.api == "storage"):
@@ -186,7 +195,7 @@ def test_every_parameter_of_a_method_of_storage_is_known_or_refused(session: req
             reply = session.request(route.method, url, params={name: "1"})
             assert (reply.status_code, name in reply.json()["error"]["message"]) == (501, True), url
             refused.add(name)
-    assert refused >= {"ifMetagenerationMatch", "softDeleted", "versions", "filter", "endOffset", "kmsKeyName"}
+    assert refused >= {"ifMetagenerationMatch", "softDeleted", "filter", "endOffset", "kmsKeyName"}
 
 
 def test_a_filter_is_never_ignored(session: requests.Session) -> None:

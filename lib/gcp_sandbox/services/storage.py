@@ -152,7 +152,8 @@ def _sent(call: Call) -> tuple[dict[str, Any], bytes]:
 @route("storage", "GET", f"{_BUCKET}/o", "storage.objects.list")
 def list_objects(sandbox: State, call: Call, bucket: str) -> dict:
     """One page of the objects of a bucket; what goes on after the next delimiter is only a prefix."""
-    _only(call, *_OF_LISTS, "includeFoldersAsPrefixes")  # there are no folders without a hierarchical namespace
+    # There are no folders without a hierarchical namespace, and no older versions.
+    _only(call, *_OF_LISTS, "includeFoldersAsPrefixes", "versions")
     prefix, delimiter, start, asked, after = (call.args.get(name, "") for name in _OF_LISTS)
     if not (asked or "0").isdigit():
         raise ApiError(400, "", "Invalid argument.", "invalid")

@@ -1,4 +1,4 @@
-"""The only package that changes Google Cloud: whether an approved plan may be applied, then its changes in order.
+"""The only package that changes Google Cloud: checks whether a plan may be applied, then makes its changes.
 
 In: a plan, approvals, a secret's value. Out: an `Outcome`, and a journal entry before each write. Each action in
 actions/ pairs a write with its read-back. Start with apply.py, which lists the steps.

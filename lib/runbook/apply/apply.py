@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from runbook.apply.ask import ask, tell_stale
+from runbook.apply.ask import ask, notify_stale
 from runbook.apply.attempts import already_applied, begun, unfinished_attempts
 from runbook.apply.executor import Executor
 from runbook.apply.secret_value import SecretValue
@@ -86,8 +86,8 @@ def _wanted(run: Context, plan: Plan) -> Plan:
         raise plan.refusal
     if moved:
         why = stale(store, wanted, plan)
-        if KERNEL.told.tell:
-            why.observed = "\n".join((why.observed, *(f"told: {line}" for line in tell_stale(run, wanted, why))))
+        if KERNEL.told.notify:
+            why.observed = "\n".join((why.observed, *(f"notified: {line}" for line in notify_stale(run, wanted, why))))
         raise why
     return plan
 
@@ -183,7 +183,7 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
     steps = [f'runbook approve {plan.id} --role {role} --reason "…"' for role in terms.signers]
     if asked.opening > asked.now and steps:
         begins = run.moment.local(clock(terms.not_before))
-        override = 'to apply now, add --override "why it cannot wait" to it'
+        override = 'to apply sooner, add --override "why it cannot wait" to approve'
         steps.append(f"the approval takes effect {begins:%a %H:%M}; {override}")
     if run.request.values.get("ask") or (steps and run.request.values.get("incident")):
         said = f"{said}; {'; '.join(ask(run, plan, terms))}"

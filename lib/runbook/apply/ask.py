@@ -33,11 +33,11 @@ def ask(run: Context, plan: Plan, terms: Terms) -> Iterator[str]:
         sign = f'runbook approve {plan.id} --role {role} --reason "…"'
         text = "\n".join([*lines, f"It can be signed until {utc_text(until)}: {sign}"])
         once = f"ask-{plan.id}-{sha256(terms.requester.encode()).hexdigest()[:8]}"
-        yield _told(run, "asked", plan.id, message(role, title, text, once))
+        yield _sent(run, "asked", plan.id, message(role, title, text, once))
 
 
-def tell_stale(run: Context, plan: str, moved: Refused) -> Iterator[str]:
-    """Tell whoever asked for a plan, and the roles that signed it, what has changed since."""
+def notify_stale(run: Context, plan: str, moved: Refused) -> Iterator[str]:
+    """Notify the requester of a plan, and the roles that signed it, of what has changed since."""
     store, rules = store_of(run.settings), run.settings.operations
     stored = newest_plan(store, plan)
     if stored is None or stored.file.content["operation"] not in rules:
@@ -50,10 +50,10 @@ def tell_stale(run: Context, plan: str, moved: Refused) -> Iterator[str]:
     text = f"{moved.observed}\nIt can no longer be applied: plan again, then sign again."
     for contact in dict.fromkeys((requester, *signed)):
         once = f"stale-{file.id[:12]}-{sha256(text.encode()).hexdigest()[:8]}"
-        yield _told(run, "told", file.id[:12], message(contact, title, text, once))
+        yield _sent(run, "notified", file.id[:12], message(contact, title, text, once))
 
 
-def _told(run: Context, verb: str, plan: str, change: Change) -> str:
+def _sent(run: Context, verb: str, plan: str, change: Change) -> str:
     def send(method: str, url: str, body: Any = None, headers: Any = None) -> Any:
         return run.cloud.write(method, url, json.dumps(body).encode(), headers)
 

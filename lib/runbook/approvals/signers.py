@@ -108,16 +108,19 @@ def load_signers(folder: Path, target: str, environment: str, known: Collection[
     return Signers(target, environment, keys, _people(folder / "roles.yaml", keys, known), revoked)
 
 
-def attesters_of(system: Settings, target: str) -> Signers:
-    """Who may sign manifests here: people and schedules in params/approvers, or the demo people. Raises as above."""
-    space = ssh.MANIFESTS[target]
+def attesters_of(system: Settings, target: str, spaces: Mapping[str, str] = ssh.MANIFESTS) -> Signers:
+    """Who may sign manifests here, or seal exports, by the namespaces: people and schedules in params/approvers.
+
+    In the sandbox, the demo people. Raises as above.
+    """
     if target == "sandbox":
-        demo = signers_of(system, target)
-        keys = {name: tuple(k.replace(ssh.NAMESPACES[target], space) for k in its) for name, its in demo.keys.items()}
-        revoked = demo.revoked
+        demo, old = signers_of(system, target), ssh.NAMESPACES[target]
+        keys, revoked = demo.keys, demo.revoked
     else:
-        keys, revoked = _keys(folder_of(system, target), "attesters", space, system.environment)
-    return Signers(target, system.environment, keys, dict.fromkeys(keys, frozenset({ATTESTER})), revoked, ssh.MANIFESTS)
+        old = ssh.MANIFESTS[target]
+        keys, revoked = _keys(folder_of(system, target), "attesters", old, system.environment)
+    keys = {name: tuple(key.replace(old, spaces[target], 1) for key in its) for name, its in keys.items()}
+    return Signers(target, system.environment, keys, dict.fromkeys(keys, frozenset({ATTESTER})), revoked, spaces)
 
 
 def _keys(folder: Path, name: str, space: str, environment: str) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:

@@ -19,6 +19,7 @@ from runbook.model.errors import Refused
 
 NAMESPACES = {"google": "runbook-approval", "sandbox": "runbook-approval-sandbox"}
 MANIFESTS = {"google": "runbook-manifest", "sandbox": "runbook-manifest-sandbox"}
+EXPORTS = {"google": "runbook-export", "sandbox": "runbook-export-sandbox"}
 
 _DATA = table(__file__, "ssh.yaml")
 KINDS: list[str] = _DATA["kinds"]

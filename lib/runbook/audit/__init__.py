@@ -1,5 +1,6 @@
-"""Work on records after a run: found again, read as pages, told as a post-mortem, exported, pruned, sealed.
+"""Work on records after a run: search, pages, post-mortems, export, verification, deletion and sealing.
 
-In: folders of the record store, of which nothing is trusted. Out: rows, pages and drafts that contain only what those
-folders contain. templates/ has how they look; Google's audit log is read by facts/logs.py. Start with index.py.
+In: directories of the record store, of which nothing is trusted. Out: rows, pages and drafts, which contain only
+what those directories contain. templates/ has how they look; Google's audit log is read by facts/logs.py. Start with
+index.py.
 """

@@ -4,28 +4,33 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from runbook.approvals import ssh
 from runbook.approvals.signers import attesters_of, folder_of, signers_of
 from runbook.audit.index import Run, find_record, read_run, row_of
 from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page, runs_of
+from runbook.audit.verify import newest
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.model import Refused, canonical
 from runbook.model.errors import BadParameter
 from runbook.model.operations import OPERATIONS
 from runbook.records import mapping, publish, store_of
+from runbook.records.plans import utc_text
 
 
-def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
+def export(system: Settings, what: str, path: Path, who: str = "", key: Path | None = None) -> tuple[str, list[str]]:
     """Write the zip of a record or an incident; return its SHA-256 in hex, and the names of the records in it.
 
-    Raises BadInput and UnknownName if there is none of this name, and NoRecord.
+    With `who`, one of those who may sign manifests seals it with a private SSH key. Raises BadInput and UnknownName if
+    there is none of this name, Refused if they may not, and NoRecord.
     """
-    store, files = store_of(system), dict[str, bytes]()
+    store, files, incident = store_of(system), dict[str, bytes](), ""
     try:
         runs = runs_of(system, incident := checked_incident(what))
         files[f"pages/{incident}.html"] = incident_page(system, incident, runs, "./").encode()
@@ -35,15 +40,17 @@ def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
     for run in runs:
         files[f"pages/{run.name}.html"] = record_page(run, row_of(run, system)).encode()
         places += [f"runs/{run.name}", *_of_plan(run)]
-    names = [run.name for run in runs]
+    names, manifest = [run.name for run in runs], newest(system, store, [])
     found = (name for place in dict.fromkeys(places) for name in store.list(place))
-    for name in (*found, *store.list("manifests")[-1:]):  # the newest lists every record that had ended
+    for name in (*found, *([manifest.place] if manifest else ())):
         files[f"store/{name}"] = store.read(name) or b""
     files |= {f"keys/{name}": content for name, content in _keys(system)}
     files["verify.py"] = (TEMPLATES / "verify.py.txt").read_bytes()
-    files["README.txt"] = page("export.txt.j2", what=what, names=names, system=system, store=store, all=files).encode()
-    sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
-    files["SHA256SUMS"] = sums.encode()
+    about = {"incident": incident, "records": sorted(names), "by": who, "at": utc_text(datetime.now(UTC))}
+    about |= {"environment": system.environment, "project": system.project, "target": target(system.environment)}
+    files["export.json"] = canonical(about)
+    files["README.txt"] = page("export.txt.j2", what=what, store=store, manifest=manifest, about=about).encode()
+    files |= _sealed(system, who, key, files)
     whole = io.BytesIO()
     with ZipFile(whole, "w", ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -52,10 +59,21 @@ def export(system: Settings, what: str, path: Path) -> tuple[str, list[str]]:
     return sha256(whole.getvalue()).hexdigest(), names
 
 
+def _sealed(system: Settings, who: str, key: Path | None, files: dict[str, bytes]) -> dict[str, bytes]:
+    """The digests of all files, and their signature if somebody seals them. Raises Refused."""
+    sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items()).encode()
+    if not key:
+        return {"SHA256SUMS": sums}
+    signers = attesters_of(system, here := target(system.environment), ssh.EXPORTS)
+    signers.verify(who, sums, seal := ssh.sign(sums, key, here, ssh.EXPORTS), datetime.now(UTC))
+    return {"SHA256SUMS": sums, "SHA256SUMS.sig": seal.encode()}
+
+
 def _of_plan(run: Run) -> Iterator[str]:
     """Where the store has the plan of a run, its approvals, and the journal of its application."""
-    if re.fullmatch("[0-9a-f]{64}", plan := str(mapping(run.report.get("outcome")).get("plan"))):
-        yield from (f"plans/{plan[:12]}", f"approvals/{plan}", f"applied/{plan[:12]}")
+    for plan in {str(one.get("plan")) for one in (mapping(run.report.get("outcome")), *run.rows)}:
+        if re.fullmatch("[0-9a-f]{64}", plan):
+            yield from (f"plans/{plan[:12]}", f"approvals/{plan}", f"applied/{plan[:12]}")
 
 
 def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
@@ -65,8 +83,9 @@ def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     yield "actions.json", canonical({name: [kind.action for kind in of.actions] for name, of in OPERATIONS.items()})
     with suppress(Refused):  # nobody may sign here
         yield "roles.yaml", canonical({"people": {p: sorted(r) for p, r in signers_of(system, here).roles.items()}})
-        keys = attesters_of(system, here).keys
-        yield "attesters", "".join(f"{person} {key}\n" for person, lines in keys.items() for key in lines).encode()
+        keys = ((person, key) for person, its in attesters_of(system, here).keys.items() for key in its)
+        lines = "".join(f"{person} {key}\n" for person, key in keys)  # who may sign manifests may seal exports
+        yield "attesters", lines.replace(old := f'"{ssh.MANIFESTS[here]}', f"{old},{ssh.EXPORTS[here]}").encode()
     for name in ("allowed_signers", "revoked"):
         if (folder / name).is_file():
             yield name, (folder / name).read_bytes()

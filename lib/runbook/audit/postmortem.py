@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runbook.audit.index import EVER, Run, names_in, plain, read_run, row_of, time_in
 from runbook.audit.pages import page
+from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
 from runbook.model import Row
@@ -78,7 +79,8 @@ def _story(system: Settings, incident: str, runs: list[Run]) -> Row:
     rows, good = [row_of(run, system) for run in runs], [run for run in runs if run.ended and not run.faults]
     notes = [{key: plain(note[key]) for key in ("at", "who", "text")} for note in notes_of(system, incident)]
     newest = next((row for row in reversed(rows) if row["runbook"] in CHECKING), rows[-1])
-    return {"incident": incident, "rows": rows, "runs": good, "notes": notes, "newest": newest} | _times(system, good)
+    told = {"incident": incident, "rows": rows, "runs": good, "notes": notes, "newest": newest}
+    return told | {"rehearsal": target(system.environment) == "sandbox"} | _times(system, good)
 
 
 def _times(system: Settings, runs: list[Run]) -> Row:

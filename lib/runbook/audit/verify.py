@@ -18,25 +18,30 @@ from runbook.approvals.proved import faults_in
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.cloud.target import target
-from runbook.config import Settings
+from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
-from runbook.model.errors import Refused, RunbookError, UnknownName
-from runbook.records import Directory, Store, store_of
+from runbook.model import Row
+from runbook.model.errors import BadParameter, Refused, RunbookError, UnknownName
+from runbook.records import Directory, Store, mapping, store_of
 from runbook.records.plans import Id, clock, utc_text
-from runbook.records.proof import NO_END, examined
+from runbook.records.proof import NO_END, examined, labels_of
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way
-THREADS = 8  # a bucket answers each read after some milliseconds; a directory at once
+THREADS = 32  # a bucket answers each read after some milliseconds; a directory at once. As many connections are kept
 
 
 class Manifest(Note):
-    """The SHA-256 of each record.json; `known` are records with faults that whoever signed it has accepted."""
+    """The SHA-256 of each record.json; `known` are records with faults that whoever signed it has accepted.
+
+    `incidents` has the names of the records of each incident; manifests of older versions do not have it.
+    """
 
     folder = "manifests"
     limit = 2**24
     number: int
     records: dict[str, Id]
     known: list[str]
+    incidents: dict[str, list[str]] | None = None
 
     @property
     def place(self) -> str:
@@ -45,13 +50,15 @@ class Manifest(Note):
 
 @dataclass
 class Verified:
-    """What was found: the `faults` of each record, () if it is proved; `digests` of records that have an end.
+    """What was found: the `faults` of each record, () if it is proved; `digests` of records that have an end,
+    and `incidents`, the names of those that belong to one.
 
     `manifest` is the newest that counts, None for none; `ignored` says why others do not count.
     """
 
     faults: dict[str, tuple[str, ...]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    incidents: dict[str, list[str]] = field(default_factory=dict)
     manifest: Manifest | None = None
     ignored: list[str] = field(default_factory=list)
 
@@ -63,29 +70,38 @@ class Verified:
 
 def verify(system: Settings, only: str = "") -> Verified:
     """Verify one record, or all, also against the newest manifest. Raises UnknownName, NoRecord."""
-    store, files, found = store_of(system), defaultdict[str, list[str]](list), Verified()
-    for name in store.files.list(f"runs/{only}" if only else "runs"):
-        files[name.split("/")[1]].append(name)
-    found.manifest = _newest(system, store, found.ignored)
+    store, files, found = store_of(system), defaultdict[str, Row](dict), Verified()
+    for name, labels in store.files.labels(f"runs/{only}" if only else "runs").items():
+        files[name.split("/")[1]][name] = labels
+    found.manifest = newest(system, store, found.ignored)
     listed = found.manifest.records if found.manifest else {}
     if only and not {only} & {*files, *listed}:
         raise UnknownName(f"there is no record {only!r}", f"searched {store}/runs", next="see: ls runs, in the store.")
     with ThreadPoolExecutor(1 if isinstance(store.files, Directory) else THREADS) as pool:
         looked = pool.map(lambda run: _looked_at(store, run, files[run], found.manifest), sorted(files))
-    for run, digest, wrong in looked:
+    for run, digest, incident, wrong in looked:
         found.faults[run] = wrong
         if NO_END not in wrong:
             found.digests[run] = digest
+        if incident:
+            found.incidents.setdefault(incident, []).append(run)
     for run in {only} & listed.keys() if only else listed.keys() - files.keys():
         found.faults.setdefault(run, ("it is gone: the manifest lists it",))
     return found
 
 
-def _looked_at(store: Store, run: str, names: list[str], manifest: Manifest | None) -> tuple[str, str, tuple[str, ...]]:
-    """The name of a record, the digest of its record.json, and its faults."""
+def _looked_at(store: Store, run: str, names: Row, manifest: Manifest | None) -> tuple[str, str, str, tuple[str, ...]]:
+    """The name of a record, the digest of its record.json, its incident ("" for none), and its faults."""
     one = examined(store, run, names)
+    incident = str(mapping(one.record.get("parameters")).get("incident") or "")
+    try:
+        incident = "" if one.record.get("compares") or NO_END in one.faults else checked_incident(incident)
+    except BadParameter:  # anybody's text
+        incident = ""
     late = _unlike(manifest, run, one.digest, str(one.record.get("ended_at"))) if manifest else ()
-    return run, one.digest, (*faults_in(store, one), *late)
+    edited = names.get(f"runs/{run}/record.json") not in (None, labels_of(one.record))
+    wrong = (*faults_in(store, one), *late, *("the metadata of record.json was edited",) * edited)
+    return run, one.digest, incident, wrong
 
 
 def _unlike(manifest: Manifest, run: str, digest: str, ended: str) -> Iterator[str]:
@@ -95,7 +111,7 @@ def _unlike(manifest: Manifest, run: str, digest: str, ended: str) -> Iterator[s
         yield "it ended long before the manifest, which does not list it: it was sent late, or forged"
 
 
-def _newest(system: Settings, store: Store, ignored: list[str]) -> Manifest | None:
+def newest(system: Settings, store: Store, ignored: list[str]) -> Manifest | None:
     """The newest manifest whose signature counts, if there are any."""
     if not (names := store.list(Manifest.folder)):
         return None
@@ -120,4 +136,5 @@ def attest(system: Settings, who: str, key: Path, reason: str = "") -> tuple[Man
     numbers = [int(name[-6:]) for name in store.list(Manifest.folder) if re.search(r"/\d{6}$", name)]
     values = values_of(system, here, who, ATTESTER, reason or "the records of today", now)
     values |= {"number": max(numbers, default=0) + 1, "records": found.digests, "known": sorted(found.wrong)}
+    values |= {"incidents": found.incidents}
     return put(Manifest, values, store, attesters_of(system, here), key, now), found

@@ -15,6 +15,7 @@ from runbook.model import Fact
 Axes = Any  # of matplotlib, which is imported only to draw
 Paint = Callable[[Axes], None]
 Bars = Iterable[tuple[str, float, str, bool]]
+PHONE = 5.2  # inches: texts of 9 points can be read at 390 pixels
 GOOD, BAD, QUIET, LINE = "#3c7d4f", "#b3362c", "#5b7fa6", "#8c1d18"
 
 

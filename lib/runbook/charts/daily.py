@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 
-from runbook.charts.base import BAD, GOOD, LINE, QUIET, Axes, Chart, chart, draw_bars
+from runbook.charts.base import BAD, GOOD, LINE, PHONE, QUIET, Axes, Chart, chart, draw_bars
 from runbook.context import Context
 from runbook.model import Fact
 from runbook.model.rows import EtlDay
@@ -84,10 +84,10 @@ def freshness(run: Context, seen: Fact) -> Chart:
         names = [f"{r['table']} (limit {r['limit h']:g} h)" for r in rows]
         shares = [100 * r["hours stale"] / r["limit h"] for r in rows]
         said = [f" {r['hours stale']:.1f} h" for r in rows]
-        draw_bars(axes, zip(names, shares, said, [s > 100 for s in shares], strict=True), 100, "limit")
+        draw_bars(axes, zip(names, shares, said, [s > 100 for s in shares], strict=True), 100, "limit", above=True)
         axes.set_xlabel("age of the newest row, % of the table's limit")
 
-    return chart("Data freshness", seen, rows, paint, left=0.23)
+    return chart("Data freshness", seen, rows, paint, height=1.3 + 0.36 * len(rows), left=0.03, width=PHONE)
 
 
 def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
@@ -106,7 +106,7 @@ def revisions(run: Context, seen: Fact, logged: Fact) -> Chart:
 
     # Without the log, bars of zero would mean that there were no errors.
     fact, shown = (logged, []) if logged.gaps else (seen, rows)
-    return chart("Errors by revision, last 24 h", fact, shown, paint, left=0.27)
+    return chart("Errors by revision, last 24 h", fact, shown, paint, left=0.42, width=PHONE)
 
 
 def backups(run: Context, tables: Fact, snapshots: Fact) -> Chart:
@@ -118,9 +118,9 @@ def backups(run: Context, tables: Fact, snapshots: Fact) -> Chart:
         said = [" no snapshot" if r["hours old"] is None else f" {r['hours old']:.0f} h" for r in rows]
         ages = [(r["table"], r["hours old"] or 0) for r in rows]
         bars = [(name, age, label, round(age) > 24) for (name, age), label in zip(ages, said, strict=True)]
-        draw_bars(axes, bars, 24, "one day")
+        draw_bars(axes, bars, 24, "one day", above=True)
         axes.set_xlabel("age of the newest snapshot, hours")
 
     if snapshots.gaps or snapshots.absent:
         return chart("Backups", snapshots, [], paint, empty="there is no backup dataset")
-    return chart("Backups", tables, rows, paint, height=1 + 0.25 * len(rows), left=0.23)
+    return chart("Backups", tables, rows, paint, height=1.3 + 0.36 * len(rows), left=0.03, width=PHONE)

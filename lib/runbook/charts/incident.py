@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import ceil, inf
 
-from runbook.charts.base import BAD, GOOD, LINE, QUIET, Axes, Chart, chart, draw_bars
+from runbook.charts.base import BAD, GOOD, LINE, PHONE, QUIET, Axes, Chart, chart, draw_bars
 from runbook.context import Context
 from runbook.incidents.causes import Causes
 from runbook.incidents.headroom import Headroom
@@ -13,7 +13,6 @@ from runbook.incidents.page import Page
 from runbook.model import Fact
 
 LEAST_HOURS, MOST_HOURS = 6, 24  # range of a timeline
-PHONE = 5.2  # inches: texts of 9 points can be read at 390 pixels
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 

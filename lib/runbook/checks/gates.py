@@ -71,13 +71,13 @@ def rehearsed(
     `source` is the code to deploy: only a test of exactly that code counts.
     """
     name, limit = settings.staging, "the same change was applied there"
-    if not name or (seen := gap_or_missing_findings("tried in staging", rehearsal, limit)):
+    if not name or (seen := gap_or_missing_findings("applied in staging", rehearsal, limit)):
         return seen if name else Findings()
     digest = "".join(row.whole_digest for row in source.rows) if source else ""
     found = [row for row in rehearsal.rows if row.source == digest]
     value = f"{found[0].record}, {moment.local(found[0].at):%Y-%m-%d %H:%M}" if found else "not yet"
     hint = f"run, approve and apply the same change with --env {name} first."
-    return must("tried in staging", name, value, limit, bool(found), hint)
+    return must("applied in staging", name, value, limit, bool(found), hint)
 
 
 def idle(runs: Fact[EtlRun], settings: Settings, moment: Moment) -> Findings:
@@ -155,6 +155,6 @@ def _source(source: Fact[SourceState]) -> Findings:
 
 
 def _way_back(service: Fact[Service]) -> Findings:
-    limit, hint = "a revision serves", "no revision serves; check its last deployment."
-    serving = (must("way back", r.function, r.serving or "none", limit, bool(r.serving), hint) for r in service.rows)
+    check, limit, hint = "rollback target", "a revision serves", "no revision serves; check its last deployment."
+    serving = (must(check, r.function, r.serving or "none", limit, bool(r.serving), hint) for r in service.rows)
     return join((_still(service), *serving))

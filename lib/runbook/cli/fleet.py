@@ -8,12 +8,10 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from textwrap import shorten
 from typing import Any
-from urllib.request import urlopen
 
 import click
 
@@ -29,6 +27,8 @@ LONG = 300  # characters of what one environment says
 
 def _ping(code: int) -> None:
     """Send the exit code to the address of whoever waits for it; if that fails, the exit code stays what it is."""
+    from urllib.request import urlopen
+
     address = os.environ.get("RUNBOOK_PING", "")
     if not address or int(os.environ.get("CLOUD_RUN_TASK_COUNT", "1")) > 1:
         return
@@ -43,21 +43,25 @@ def _ping(code: int) -> None:
 @click.command()
 @JSON
 @click.argument("name", metavar="[RUNBOOK]", default="daily_check", shell_complete=complete("runbook"))
-@click.option("--env", "patterns", multiple=True, shell_complete=complete("environment"), help="Default: non-sandbox.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Parallel runs; default: CPUs")
-@click.option("--only-judge", is_flag=True, help="Run nothing; only read the record store.")
-@click.option("--by", type=click.DateTime(["%H:%M"]), metavar="HH:MM", help="Team's time by which a report is due.")
+@click.option("--env", "patterns", multiple=True, shell_complete=complete("environment"), help="A name or a pattern.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Parallel runs; default: CPUs.")
+@click.option("--only-judge", is_flag=True, help="Run nothing; judge the reports in the record store.")
+@click.option("--by", type=click.DateTime(["%H:%M"]), metavar="HH:MM", help="The team's time by which a report is due.")
 @click.option("--hours", type=click.FloatRange(0.1), default=24, help="Without --by: a report's maximum age; 24.")
 @click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` in params of what is new.")
 def fleet(patterns: Sequence[str], **options: Any) -> None:
-    """Run a runbook on each matching environment, and show which are missing or alert, and what is new.
+    """Run a runbook on each matching environment, and show results.
+
+    Without --env, it runs on every environment except the sandbox. Missing reports are listed first, then alerts,
+    unknowns and warnings, then what is new.
 
     \b
     runbook fleet --env 'prod-*' --jobs 4              # the daily check of each, then what they reported
-    runbook fleet --only-judge --by 09:00              # what has not reported today, if it is past 09:00 there
-    runbook fleet --only-judge --hours 2               # for runs of every hour
+    runbook fleet --only-judge --by 09:00              # which have no report of today (until 09:00: of yesterday)
+    runbook fleet --only-judge --hours 2               # for hourly runs
 
-    The exit code is that of the worst verdict; missing counts as unknown. It is sent to RUNBOOK_PING/CODE.
+    The exit code is that of the worst verdict; a missing report counts as unknown (4).
+    It is sent to RUNBOOK_PING/CODE.
     """
     from runbook.config.load import environments, matching
     from runbook.data_file import text_of
@@ -86,6 +90,8 @@ def _told(_kind: str, contact: str, title: str, result: str, **_: str) -> None:
 
 def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool, jobs: int, scheduled: bool) -> Exit:
     """Run the fleet, judge it and print the result; return the exit code."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from runbook.audit.fleet import ORDER, reported
     from runbook.config.request import find_runbook
 

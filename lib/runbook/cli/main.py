@@ -52,7 +52,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, commands=[*signing.COMMANDS, *stored.COMMANDS, records, fleet], context_settings=_HELP)
 @click.version_option(None, "--version", package_name="sales-intelligence-runbooks", prog_name="runbook")
 def main() -> None:
-    """Runbooks as code: check the system, explain findings, plan and apply changes, and keep a record."""
+    """Check the system, explain findings, and plan and apply changes. Each run leaves a record."""
 
 
 @main.command()
@@ -64,7 +64,7 @@ def main() -> None:
 @click.option("--from-alert", "alert", metavar="FILE|JSON", help="The payload of a Cloud Monitoring alert.")
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the runbook.")
 def run(name: str, given: Sequence[str], alert: str | None, scheduled: bool, **place: str | None) -> None:
-    """Run a runbook, keep its record, and exit with the code of its verdict.
+    """Run a runbook, and keep its record. The exit code depends on the verdict.
 
     \b
     runbook run daily_check                            # the sandbox
@@ -99,10 +99,12 @@ def _run(name: str, values: Mapping[str, object], *told: Any, **more: Any) -> No
 @click.option("--secret-file", "file", type=_FILE, help="The file with the new value.")
 @click.option("--secret-env", "variable", metavar="NAME", help="The environment variable with the new value.")
 @click.option("--secret-stdin", "stdin", is_flag=True, help="Read the new value from standard input.")
-@click.option("--takeover", default="", metavar="OWNER", help="Finish the attempt of an owner whose process is dead.")
-@click.option("--abandon", default="", metavar="OWNER", help="Check what a dead owner did, then close its attempt.")
+@click.option("--takeover", default="", metavar="OWNER", help="Finish what this owner began; its process must be dead.")
+@click.option("--abandon", default="", metavar="OWNER", help="Only check what this owner did, and close its attempt.")
 def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
-    """Plan again; if the plan is still the approved one, apply it and verify the result.
+    """Apply an approved plan, and verify the result.
+
+    The runbook plans again first. If the plan has changed since it was approved, nothing is applied.
 
     \b
     runbook apply 3f2c91d0aa47
@@ -121,7 +123,7 @@ def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
 @main.command("list")
 @JSON
 def list_runbooks() -> None:
-    """List the runbooks: the purpose, the safety class, and what each can change."""
+    """List the runbooks, their safety class, and what each can change."""
     from runbook.config.load import RUNBOOKS
 
     click.echo(table_text([_title(path) for path in sorted(RUNBOOKS.glob("*.ipynb"))]))
@@ -150,7 +152,9 @@ def _title(path: Path) -> dict[str, str]:
 @_WORLD
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The default is a free port.")
 def sandbox(system: Any, world: str, port: int) -> None:
-    """Serve the sandbox on loopback, and print the variables that point bq, gcloud, curl and Jupyter to it.
+    """Serve the sandbox on this machine until you stop it.
+
+    It prints the variables that point bq, gcloud, curl and Jupyter to it.
 
     \b
     runbook sandbox --world no_etl
@@ -174,7 +178,9 @@ def sandbox(system: Any, world: str, port: int) -> None:
 @_WORLD
 @click.option("--roles", "only_roles", is_flag=True, help="Print commands that create least-privilege roles.")
 def doctor(system: Any, world: str, only_roles: bool) -> None:
-    """Check whether runbooks can work on an environment, and print what to fix.
+    """Check whether runbooks can work on an environment.
+
+    Each problem is printed with what to do about it.
 
     \b
     runbook doctor
@@ -199,7 +205,9 @@ def doctor(system: Any, world: str, only_roles: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is params/<ENV>.yaml.")
 @_WORLD
 def init(project: str, region: str, environment: str | None, out: Path | None, world: str) -> None:
-    """Draft the params file of an environment from its project. Nothing in the project is changed.
+    """Draft the params file of an environment from its project.
+
+    Nothing in the project is changed.
 
     \b
     runbook init --project acme-prod --region us-central1 --env production
@@ -228,7 +236,10 @@ def seal(notebook: Path) -> None:
 @_WORLD
 @click.option("--incident", default="", help="INC-…: links the runs to an incident.")
 def lab(name: str, environment: str | None, world: str, incident: str) -> None:
-    """Open a runbook in JupyterLab, among working copies of all runbooks in the records directory."""
+    """Open a working copy of a runbook in JupyterLab.
+
+    The records directory gets copies of all runbooks; the committed notebooks are never changed.
+    """
     from runbook.cli.lab import working_copies
     from runbook.config.request import find_runbook
 

@@ -17,7 +17,8 @@ import click
 from runbook.display.text import Row, show, visible
 from runbook.model import BadInput, Refused, Verdict
 
-JSON = click.option("--json", is_flag=True, expose_value=False, callback=lambda c, _, on: c.meta.update(json=on))
+_FLAG: Any = {"is_flag": True, "expose_value": False, "help": "Print one line of JSON."}
+JSON = click.option("--json", **_FLAG, callback=lambda c, _, on: c.meta.update(json=on))
 COLOUR = {"alert": "red", "unknown": "cyan", "warn": "yellow", "ok": "green"}
 
 

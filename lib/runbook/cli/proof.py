@@ -16,7 +16,9 @@ from runbook.model.errors import BadInput, Exit
 @click.option("--all", "everything", is_flag=True, help="Verify every record of the store.")
 @SYSTEM
 def verify(record: str, everything: bool, system: Any) -> None:
-    """Verify a record, or all: their digests, the approvals that they used, and the newest signed manifest.
+    """Verify a record, or all records.
+
+    This checks the digests, the approvals that were used, and the newest signed manifest.
 
     Exits with 3 if something is wrong, and with 4 if a run has no recorded end.
     """
@@ -43,10 +45,13 @@ def _manifest(found: Any) -> list[str]:
 
 @click.command()
 @SYSTEM
-@click.option("--reason", default="", callback=no_secret, help="Why records are missing or wrong; it is signed, too.")
+@click.option("--reason", default="", callback=no_secret, help="Why records are missing or wrong; you sign it, too.")
 @signs
 def attest(system: Any, reason: str, yes: bool, who: str | None, key: Path | None) -> None:
-    """Sign a manifest of the digests of all records. With it, verify finds a deleted or replaced record."""
+    """Sign a manifest: the digests of all records.
+
+    With a manifest, verify finds records that were deleted or replaced.
+    """
     from runbook.approvals.signed import identity
     from runbook.audit import verify
     from runbook.cloud.target import target

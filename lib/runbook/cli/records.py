@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from difflib import unified_diff
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,27 @@ import click
 from runbook.cli.complete import complete
 from runbook.cli.output import print_findings, require_new, table_text, wrapped
 from runbook.cli.proof import attest, verify
-from runbook.cli.signing import SYSTEM
+from runbook.cli.signing import SYSTEM, confirm, signs
 from runbook.data_file import table
 from runbook.display.text import visible
-from runbook.model.errors import Exit, Refused
+from runbook.model.errors import BadInput, Exit, Refused
 
 _RECORD = click.argument("record", shell_complete=complete("record"))
-_WORDS = {"runbook": "runbook", "verdict": "verdict", "cause": "causes", "incident": "incident", "person": "person"}
-_WORDS["text"] = "any field"
-_ENVS = click.option("--env", "envs", multiple=True, envvar="RUNBOOK_ENV", help="One or more; * stands for any name.")
+_WORDS = {n: n for n in ("runbook", "verdict", "incident", "person")} | {"cause": "causes", "text": "any field"}
+_ENVS = click.option("--env", "envs", multiple=True, envvar="RUNBOOK_ENV", help="A name, or a pattern like 'prod-*'.")
 _SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this {name}.") for name in _WORDS]
 
 
 @click.group(invoke_without_command=True, params=_SEARCH, commands=[verify, attest])
 @_ENVS
-@click.option("--since", default="", help="From this time on: 7d, 12h, or 2026-03-10T09:00 in the team's time.")
+@click.option("--since", default="", help="From this time on: 7d or 12h ago, or 2026-03-10T09:00 (team's time zone).")
 @click.option("--until", default="", help="Before this time.")
-@click.option("--limit", type=click.IntRange(1), help="The most records; 30 without --since.")
-@click.option("--not-ok", is_flag=True, help="Which checks were not ok, how often, and the newest value.")
+@click.option("--limit", type=click.IntRange(1), help="The most records to list; 30 without --since.")
+@click.option("--not-ok", is_flag=True, help="Count which checks were not ok, in how many runs, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str) -> None:
-    """List and search the records of runs, or run one of the commands below.
+    """List, search, verify and export the records of runs.
 
     Which checks were not ok last week, and why?  runbook records --since 7d --not-ok
     """
@@ -114,7 +114,10 @@ def show(record: str, system: Any) -> None:
 @_RECORD
 @SYSTEM
 def open_record(record: str, system: Any) -> None:
-    """Write a record as an HTML page, print its path, and open it if there is a terminal."""
+    """Write a record as an HTML page, and print its path.
+
+    If there is a terminal, the page opens in the browser.
+    """
     from runbook.audit.pages import record_page
     from runbook.records import probe, publish, records_directory
 
@@ -144,7 +147,10 @@ def diff(old: str, new: str, system: Any) -> None:
 @_ENVS
 @click.option("--again", is_flag=True, help="Write every page again, not only those of new records.")
 def site(out: Path, envs: tuple[str, ...], again: bool) -> None:
-    """Write a static site of the records: one page each, and an index with search, calendar and trends."""
+    """Write a static site of the records.
+
+    Each record gets a page. The index has a search, a calendar and trends. Run it again after new runs.
+    """
     from runbook.audit.site import site as write
 
     new, known = write(systems := _systems(envs), out, again)
@@ -156,21 +162,37 @@ def site(out: Path, envs: tuple[str, ...], again: bool) -> None:
 @click.argument("what", metavar="RECORD|INCIDENT", shell_complete=complete("what"))
 @SYSTEM
 @click.option("--out", type=click.Path(path_type=Path), help="The file; the default is <name>.zip here.")
-def export(what: str, system: Any, out: Path | None) -> None:
-    """Write a zip with a record, or all records of an incident, that can be verified anywhere."""
+@partial(signs, who=click.option("--as", "who", default="", help="Seal it: your name among those who may attest."))
+def export(what: str, system: Any, out: Path | None, yes: bool, who: str, key: Path | None) -> None:
+    """Write a zip that anyone can verify.
+
+    It contains one record, or all records of an incident. With --as, your SSH key signs the digests of all its files.
+    Without it, nobody vouches for its pages and notes.
+    """
+    from runbook.approvals.signed import identity
     from runbook.audit.export import export as write
+    from runbook.cloud.target import target
 
     require_new(path := out or Path(f"{what}.zip"))
-    digest, names = write(system, what, path)
-    click.echo(f"Exported {len(names)} records: {path}\nSHA-256: {digest}\nNext: unzip it, then: python3 -I verify.py")
+    if key and not who:
+        raise BadInput("--key without --as", next="add --as NAME, to seal the export as one of those who may attest.")
+    if who:
+        who, key = identity(system, target(system.environment), "security", who, key)
+        confirm(yes, f"Seal the export of {what} on {system.environment} as {who}?")
+    digest, names = write(system, what, path, who, key)
+    click.echo(f"Exported {len(names)} records: {path}{f', sealed by {who}' * bool(who)}\nSHA-256: {digest}")
+    click.echo(table(__file__, "texts.yaml")["exported" if who else "not_sealed"].format(file=path))
 
 
 @records.command()
 @SYSTEM
-@click.option("--older-than", "days", type=click.IntRange(30), required=True, metavar="DAYS", help="Age; at least 30.")
+@click.option("--older-than", "days", type=click.IntRange(30), required=True, metavar="DAYS", help="At least 30.")
 @click.option("--yes", is_flag=True, help="Delete what is shown; without it, nothing is deleted.")
 def prune(system: Any, days: int, yes: bool) -> None:
-    """List older records, and delete them with --yes. Those of incidents and changes are kept for three years."""
+    """List older records, and delete them with --yes.
+
+    Records of incidents and changes are kept for at least three years.
+    """
     from runbook.audit.prune import old_records, remove
 
     old, kept = old_records(system, days)
@@ -185,7 +207,7 @@ def prune(system: Any, days: int, yes: bool) -> None:
 @records.command()
 @SYSTEM
 def push(system: Any) -> None:
-    """Send the records that could not be sent to the record store when their runs ended."""
+    """Send records that could not be sent when their runs ended."""
     from runbook.records.sending import publish_run, unpublished
 
     reasons = []

@@ -35,14 +35,14 @@ ENV = _ENV("environment")  # its name, None if it is not given
 SYSTEM = _ENV("system", callback=_settings)  # its settings
 _NAME = "Your name among the approvers; in the sandbox avery or blake."
 _WHO = click.option("--as", "who", envvar="RUNBOOK_PERSON", help=_NAME)
-_KEY = click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub.")
+_KEY = click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub file.")
 _YES = click.option("--yes", is_flag=True, help="Sign without a prompt.")
 _REASON = click.option("--reason", required=True, callback=no_secret, help="Why; it is part of what you sign.")
 
 
-def signs(command: Callable[..., None]) -> Callable[..., None]:
+def signs(command: Callable[..., None], who: Callable[..., Any] = _WHO) -> Callable[..., None]:
     """The options of every command that signs: `yes`, and who signs with which key, as `signed.identity` takes them."""
-    return _WHO(_KEY(_YES(command)))
+    return who(_KEY(_YES(command)))
 
 
 def confirm(yes: bool, question: str) -> None:
@@ -63,7 +63,7 @@ def confirm(yes: bool, question: str) -> None:
 def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: Any) -> None:
     """Show a plan, and sign it with your own SSH key.
 
-    With a plan file (plan.json) that somebody sent, neither params nor the record store are needed.
+    If somebody sent you a plan file (plan.json), you need neither params nor the record store.
 
     \b
     runbook approve 3f2c91d0aa47 --role team-lead --reason "agreed"
@@ -90,7 +90,7 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def accept(file: Path) -> None:
-    """Add an approval that was signed from a plan file to the record store."""
+    """Add an approval to the store that was signed from a plan file."""
     from runbook.approvals.stored_plan import accept as accepted
 
     one = accepted(file)
@@ -102,11 +102,13 @@ def accept(file: Path) -> None:
 @click.argument("incident")
 @SYSTEM
 @click.option("--severity", type=click.Choice(["P1", "unknown"]), required=True, help="As shown by p1_response.")
-@click.option("--hours", type=click.IntRange(1, 24), default=4, show_default=True, help="Duration, in hours.")
+@click.option("--hours", type=click.IntRange(1, 24), default=4, show_default=True, help="How long it is open.")
 @_REASON
 @signs
 def open_incident(incident: str, system: Any, severity: str, hours: int, reason: str, yes: bool, **by: Any) -> None:
-    """Open a P1 incident as on-call: for --hours hours, you can sign alone what params allow.
+    """Open a P1 incident as the on-call engineer.
+
+    While it is open, you can sign alone for the operations with `alone_in_p1` in params.
 
     \b
     runbook open INC-7 --severity P1 --reason "all syncs are down"
@@ -130,12 +132,14 @@ def open_incident(incident: str, system: Any, severity: str, hours: int, reason:
 @click.argument("check")
 @click.argument("subject")
 @SYSTEM
-@click.option("--until", "end", required=True, help="When it ends, such as 2026-03-12T09:00 in the team's time zone.")
+@click.option("--until", "end", required=True, help="When the acknowledgement ends: 2026-03-12T09:00 (team's time).")
 @click.option("--role", default="on-call", show_default=True, help="The role that you sign in.")
 @_REASON
 @signs
 def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str, yes: bool, **by: Any) -> None:
-    """Acknowledge a finding of the daily check: until it ends, its alert is a warning, shown in each verdict.
+    """Acknowledge a finding of the daily check that is expected.
+
+    Until the acknowledgement ends, the alert of this finding counts as a warning. Every verdict shows it.
 
     \b
     runbook ack "works now" calendar-sync --until 2026-03-13T09:00 --reason "paused on purpose"
@@ -159,10 +163,12 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
 @click.argument("which", default="")
 @SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
-@click.option("--reason", default="", callback=no_secret, help="What you found; needed with an id, and signed.")
+@click.option("--reason", default="", callback=no_secret, help="What you found; required with an id. You sign it.")
 @signs
 def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any) -> None:
-    """List what one person did alone and nobody else has reviewed. With an id: sign that you reviewed it.
+    """List what one person signed alone and nobody has reviewed yet.
+
+    With an id: sign that you have reviewed it.
 
     \b
     runbook review

@@ -14,9 +14,12 @@ from runbook.model.errors import BadInput, RunbookError
 @click.command()
 @JSON
 @SYSTEM
-@click.option("--tell", is_flag=True, help="Send a message about each stale plan to its requester and signers.")
-def plans(system: Any, tell: bool) -> None:
-    """List the plans that can still be signed or applied, and what has changed since each was made."""
+@click.option("--notify", is_flag=True, help="Send a message about each stale plan to its requester and signers.")
+def plans(system: Any, notify: bool) -> None:
+    """List the plans that can still be signed or applied.
+
+    Each is planned again, to show what has changed since it was made.
+    """
     from runbook.apply.attempts import attempts, unfinished_attempts
     from runbook.approvals.stored_plan import waiting
 
@@ -31,7 +34,7 @@ def plans(system: Any, tell: bool) -> None:
             moved.append(f"{found.stored.file.id[:12]}: {error.what}: {error.observed}")
             continue
         missing = [role for role in found.rule.signers if role not in signed]
-        state, *why = _state(found, bool(signed), bool(begun), tell)
+        state, *why = _state(found, bool(signed), bool(begun), notify)
         row = {"plan": found.stored.file.id[:12], "operation": found.content["operation"]}
         row["by"] = found.stored.file.terms.requester
         rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
@@ -41,7 +44,7 @@ def plans(system: Any, tell: bool) -> None:
         aside(line)
 
 
-def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
+def _state(found: Any, signed: bool, begun: bool, notify: bool) -> list[str]:
     """Whether the same run would make the same plan now, and what has changed."""
     if begun:
         return ["begun, not finished"]
@@ -49,14 +52,14 @@ def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
         return ["not signed: not planned again"]
     from runbook.context import Told
     from runbook.records.record import read_report
-    from runbook.runner.run import run as run_runbook
+    from runbook.runner.run import run as run_again
 
-    ended = run_runbook(found.content["runbook"], found.parameters, told=Told(compare=found.stored.file.id, tell=tell))
-    outcome = (read_report(ended.folder) or {}).get("outcome") or {}
+    done = run_again(found.content["runbook"], found.parameters, told=Told(compare=found.stored.file.id, notify=notify))
+    outcome = (read_report(done.folder) or {}).get("outcome") or {}
     if outcome.get("result") == "planned":
         return ["unchanged"]
-    lines = [line for line in str(outcome.get("said", "")).splitlines() if line.startswith(("changed: ", "told: "))]
-    return ["stale", *lines] if lines else ["could not tell", *(ended.error or [str(outcome.get("said", ""))])]
+    lines = [line for line in str(outcome.get("said", "")).splitlines() if line.startswith(("changed: ", "notified: "))]
+    return ["stale", *lines] if lines else ["could not tell", *(done.error or [str(outcome.get("said", ""))])]
 
 
 @click.command()
@@ -64,7 +67,7 @@ def _state(found: Any, signed: bool, begun: bool, tell: bool) -> list[str]:
 @click.argument("text", callback=no_secret)
 @SYSTEM
 def note(name: str, text: str, system: Any) -> None:
-    """Add a note to an incident, such as what was done by hand.
+    """Add a note to an incident, such as what you did by hand.
 
     \b
     runbook note INC-7 "restarted the proxy by hand"
@@ -83,7 +86,7 @@ def note(name: str, text: str, system: Any) -> None:
 @click.argument("name", shell_complete=complete("incident"))
 @SYSTEM
 def incident(name: str, system: Any) -> None:
-    """List the records of an incident in order, and write a draft of its post-mortem.
+    """List the records of an incident, and draft its post-mortem.
 
     \b
     runbook incident INC-7

@@ -4,8 +4,10 @@ Its sessions have a guard of their own, which allows only this (`RecordGuard`). 
 a run: a rehearsal is recorded, too. STORAGE_EMULATOR_HOST, the variable of Google's own clients, names a sandbox's.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote
@@ -20,6 +22,8 @@ from runbook.model.errors import NoRecord, Taken
 API = "https://storage.googleapis.com"
 TIMEOUT_S = 30
 ONLY_NEW = {"uploadType": "media", "ifGenerationMatch": "0"}
+BYTES = "application/octet-stream"
+LABELLED = ONLY_NEW | {"uploadType": "multipart"}
 
 
 class RecordGuard(ReadOnlyGuard):
@@ -41,7 +45,7 @@ class RecordGuard(ReadOnlyGuard):
         asked, (place, _, quoted), name = dict(given), url.path.partition("/o/"), ""
         if (request.method, url.path) == ("POST", self.uploads):
             name = asked.pop("name", "")
-            name = name if asked == ONLY_NEW else ""
+            name = name if asked == ONLY_NEW or (asked == LABELLED and _only_labels(request)) else ""
         elif (request.method, url.path) == ("GET", self.objects):
             name = asked.get("prefix", "")
         elif (request.method, f"{place}/o", given) == ("DELETE", self.objects, []):
@@ -52,6 +56,27 @@ class RecordGuard(ReadOnlyGuard):
         below = name.startswith(self.prefix) and ".." not in name.split("/")
         mine = name and once and below and url.netloc in self.hosts
         return "" if mine else "a record store only creates, reads and lists its own objects"
+
+
+def _multipart(content: bytes, labels: Mapping[str, str], edge: str) -> tuple[str, bytes]:
+    """The type and the body of an upload with custom metadata.
+
+    Source: https://cloud.google.com/storage/docs/uploading-objects#rest-upload-objects
+    """
+    about = b"Content-Type: application/json\r\n\r\n" + json.dumps({"metadata": labels}).encode()
+    parts = about, f"Content-Type: {BYTES}\r\n\r\n".encode() + content
+    body = b"".join(b"--%b\r\n%b\r\n" % (edge.encode(), part) for part in parts)
+    return f"multipart/related; boundary={edge}", body + f"--{edge}--".encode()
+
+
+def _only_labels(request: PreparedRequest) -> bool:
+    """Whether an upload is what `_multipart` makes: with metadata, and no other name or access list in its body."""
+    kind, body = str(request.headers.get("Content-Type")), request.body
+    edge = kind.rpartition("=")[2]
+    with suppress(ValueError, LookupError, TypeError, AttributeError):
+        about, content = body.split(b"\r\n", 3)[3].split(f"\r\n--{edge}".encode())[:2]
+        return (kind, body) == _multipart(content.split(b"\r\n", 3)[3], json.loads(about)["metadata"], edge)
+    return False
 
 
 @cache
@@ -87,16 +112,17 @@ class Bucket:
         session = AuthorizedSession(AnonymousCredentials() if self.served else own_credentials())
         return RecordGuard(transport, self.bucket, self.prefix).mounted(session)
 
-    def create(self, name: str, content: bytes) -> None:
-        """Create an object. Raises Taken if there is one, unless it has the same content.
+    def create(self, name: str, content: bytes, labels: Mapping[str, str] | None = None) -> None:
+        """Create an object, with labels as its custom metadata. Raises Taken if there is one with another content.
 
-        Then the object may be ours: the answer was lost, and the upload was repeated. Whoever must be the only one to
-        create it puts something random into it (https://cloud.google.com/storage/docs/request-preconditions).
+        One with the same content may be ours: the answer was lost, and the upload was repeated. Whoever must be the
+        only one to create it puts something random into it (https://cloud.google.com/storage/docs/request-preconditions).
         """
-        url, kind = f"{API}/upload/storage/v1/b/{self.bucket}/o", {"Content-Type": "application/octet-stream"}
-        query = {**ONLY_NEW, "name": self.prefix + name}
+        url, query = f"{API}/upload/storage/v1/b/{self.bucket}/o", (LABELLED if labels else ONLY_NEW)
+        kind, data = _multipart(content, labels, secrets.token_hex(16)) if labels else (BYTES, content)
+        asked = {"params": {**query, "name": self.prefix + name}, "headers": {"Content-Type": kind}}
         with self._reported(name):
-            answer = self.session.post(url, params=query, data=content, headers=kind, timeout=TIMEOUT_S)
+            answer = self.session.post(url, data=data, timeout=TIMEOUT_S, **asked)
             if answer.status_code != 412:
                 answered(answer)
             elif self.read(name) != content:
@@ -129,16 +155,23 @@ class Bucket:
 
     def list(self, prefix: str, delimiter: str = "") -> Iterator[str]:
         """The names below a folder; with the delimiter "/", only those directly below it, of folders, too."""
+        return (name for name, _ in self._listed(prefix, delimiter))
+
+    def labels(self, prefix: str) -> dict[str, Any]:
+        """The custom metadata of the objects below a folder, by name. Anybody who may update objects can edit it."""
+        return dict(self._listed(prefix))
+
+    def _listed(self, prefix: str, delimiter: str = "") -> Iterator[tuple[str, Any]]:
         asked = {"prefix": f"{self.prefix}{prefix}/", "delimiter": delimiter or None}
-        asked["fields"], url = "items/name,prefixes,nextPageToken", f"{API}/storage/v1/b/{self.bucket}/o"
+        asked["fields"], url = "items(name,metadata),prefixes,nextPageToken", f"{API}/storage/v1/b/{self.bucket}/o"
 
         def ask(token: str) -> dict[str, Any]:
             return answered(self.session.get(url, params=asked | {"pageToken": token or None}, timeout=TIMEOUT_S))
 
         with self._reported(prefix):
             for page in paged(ask):
-                names = [*(item.get("name") for item in objects(page, "items")), *objects(page, "prefixes")]
-                yield from (str(name).removeprefix(self.prefix).rstrip("/") for name in names)
+                for item in (*objects(page, "items"), *({"name": name} for name in objects(page, "prefixes"))):
+                    yield str(item.get("name")).removeprefix(self.prefix).rstrip("/"), item.get("metadata")
 
     def _get(self, name: str, **query: str) -> Any:
         """The answer to a read of one object; None if there is none."""

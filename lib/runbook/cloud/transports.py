@@ -16,14 +16,14 @@ def network() -> HTTPAdapter:
     codes = (429, 500, 502, 503, 504)
     retry = Retry(total=2, backoff_factor=0.3, status_forcelist=codes, allowed_methods=None, raise_on_status=False)
     retry.respect_retry_after_header = False
-    return HTTPAdapter(pool_maxsize=16, max_retries=retry)
+    return HTTPAdapter(pool_maxsize=32, max_retries=retry)
 
 
 class Loopback(HTTPAdapter):
     """The transport to a served sandbox: it sends each request to `base`, with the real host in the Host header."""
 
     def __init__(self, base: str):
-        super().__init__(pool_maxsize=16)
+        super().__init__(pool_maxsize=32)
         self.base = base.rstrip("/")
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]

@@ -17,13 +17,13 @@ from runbook.config import Settings
 from runbook.facts.base import Answer, Read, attempt, fact, readable
 from runbook.facts.fields import field, headline, items, last, mapping, number, text, time_of
 from runbook.facts.functions import called
-from runbook.model import Gap, Moment, Row, table
+from runbook.facts.payload import LOGS, said
+from runbook.model import Gap, Moment, Row
 from runbook.model.rows import AuditedChange, LogEntry
 
 PAGE = 1000
 PAGES = 3  # pages at most that are read without the loud functions
 LOUD = PAGE // 5  # entries of one function in a full page, after which the page is read again without it
-LOGS: dict[str, Any] = table(__file__, "logs.yaml")
 
 Convert = Callable[[Row], Any | None]
 Finish = Callable[[list[Any]], list[Any]]
@@ -49,6 +49,7 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
 
     Includes crashes that functions write to stderr without a severity. `more` is true if there may be further entries:
     then the functions that fill the page are left out in a second request, except for the platform's lines about them.
+    If `severity` is below ERROR, one more request reads the other lines without a severity of functions with errors.
     Both time bounds are always sent. A gap if the period starts before the retention period. The fact is named "log
     entries" if `severity` is below ERROR, because warnings are not errors.
     """
@@ -60,6 +61,15 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
     read = entries(cloud, name, wanted, row, moment.ago(hours), LOGS["kept"]["entries"], _once)
 
     def see() -> Answer:
+        answer = quiet()
+        sick = {r.function: r for r in reversed(list(answer.rows)) if r.severity in LOGS["errors"] and r.ours}
+        if name == "errors" or not sick.keys() - {NOBODY}:
+            return answer
+        found = _bare(cloud, between(hours, moment), sick)
+        rows = sorted([*answer.rows, *found.rows], key=lambda r: r.at, reverse=True)
+        return replace(answer, rows=rows, gaps=(*answer.gaps, *found.gaps))
+
+    def quiet() -> Answer:
         answer = read.see()
         rows = list(answer.rows)
         loud = [name for name, count in Counter(r.function for r in rows).items() if count > LOUD and name != OTHER]
@@ -72,6 +82,22 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
         return replace(answer, rows=_once(list(dict.fromkeys([*rows, *found.rows]))), gaps=(*answer.gaps, *found.gaps))
 
     return replace(read, see=see)
+
+
+def _bare(cloud: Cloud, period: str, sick: dict[str, LogEntry]) -> Answer:
+    """Lines without a severity of functions with their newest error; a gap for those whose newest call is cut off."""
+    known, subject = [f for f in cloud.settings.functions if f.name in sick], "lines without a severity"
+    services = " OR ".join(f'"{f.service_name or f.name}"' for f in known)
+    wanted = f"{LOGS['bare']} AND NOT ({LOGS['crashed']}) {period} resource.labels.service_name=({services})"
+    kept, finish = LOGS["kept"]["entries"], lambda rows: [replace(r, bare=True) for r in rows]
+    row, now = partial(_row, cloud.settings), datetime.now(UTC)  # the first read has told what retention deleted
+    read = entries(cloud, subject, wanted, row, now, kept, finish, PAGES)
+    found = attempt(read.see, subject, "")
+    oldest = min((r.at for r in found.rows), default=datetime.min.replace(tzinfo=UTC))
+    began = ((f.name, sick[f.name].at - timedelta(seconds=f.timeout_s)) for f in known)
+    cut = ", ".join(name for name, at in began if found.more and at < oldest)
+    why = "only the newest 1,000 were read, which lack the newest failed call"
+    return replace(found, gaps=(*found.gaps, *[Gap(f"{subject} of {cut}", why, read.line)] * bool(cut)))
 
 
 def between(hours: float, moment: Moment) -> str:
@@ -172,7 +198,7 @@ def _of_json(payload: Row) -> str:
     kind = text(payload, "@type").rsplit(".", 1)[-1]
     if kind.startswith("Attempt"):  # from Cloud Scheduler
         return ": ".join(t for t in (f"{kind} {text(payload, 'status')}".strip(), text(payload, "debugInfo")) if t)
-    return next((said for path in LOGS["said"] if (said := text(payload, *path))), "")
+    return said(payload)
 
 
 def _of_request(entry: Row) -> str:

@@ -51,7 +51,7 @@ def rehearsal(cloud: Cloud, moment: Moment, asked: Request) -> Read:
     params name no staging environment.
     """
     if not cloud.settings.staging:
-        return Read("tried in staging", "grep staging: params/*.yaml  # not set", lambda: Answer(()))
+        return Read("applied in staging", "grep staging: params/*.yaml  # not set", lambda: Answer(()))
     store = store_of(load_settings(cloud.settings.staging))
 
     def see() -> Answer:
@@ -62,7 +62,7 @@ def rehearsal(cloud: Cloud, moment: Moment, asked: Request) -> Read:
         gaps = [Gap(run, f"it does not verify: {said[0]}", VERIFY.format(run)) for run, said in wrong.items() if said]
         return Answer(good, gaps=() if good else tuple(gaps))
 
-    return Read("tried in staging", f"ls -d runs/*-{asked.runbook}-*  # in the record store", see)
+    return Read("applied in staging", f"ls -d runs/*-{asked.runbook}-*  # in the record store", see)
 
 
 def _same(values: Row) -> Row:

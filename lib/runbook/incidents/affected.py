@@ -9,13 +9,14 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
 from runbook.config import Function, Settings
+from runbook.incidents.texts.signatures import FORMS
 from runbook.model import Fact, Moment
 from runbook.model.rows import AuditedChange, EtlRun, FunctionState, LogEntry, SecretVersion
 
@@ -33,7 +34,7 @@ Evidence = namedtuple("Evidence", "functions runs logs changes secrets jobs feed
 
 
 # A text about a failing function. `newest`: of its newest failed run; `new`: not from before the failure, too.
-# `place` is run (the error of its run), platform, error, attempt or warning.
+# `place` is run (the error of its run), platform, error, attempt, warning, or bare (a line without a severity).
 Line = namedtuple("Line", "text place newest new", defaults=(True, True))
 
 
@@ -120,17 +121,47 @@ def _lines(failing: FailingFunction, seen: Evidence, state: FunctionState | None
     """Errors of its failed runs, newest first, and log entries since shortly before it began to fail."""
     said = [run.error or "" for run in failing.runs]
     yield from (Line(text, "run", run is failing.runs[0]) for text, run in zip(said, failing.runs, strict=True) if text)
-    logged = [r for r in seen.logs.rows if r.function == failing.function.name]
+    mine = [r for r in seen.logs.rows if r.function == failing.function.name]
+    logged = [r for r in mine if not r.bare]
     before = {shape(r.text) for r in logged if r.at < failing.since - SLACK}
     newest = failing.runs[0].started_at - SLACK if failing.runs else failing.since - SLACK
     for row in (r for r in logged if r.at >= failing.since - SLACK):
-        if not any(text and text in row.text for text in said):
+        if not any(_repeats(row.text, text) for text in said):
             place = "warning" if row.severity == "WARNING" else "error"
             if row.platform:
                 place = "attempt" if row.text.startswith("Attempt") else "platform"
             yield Line(row.text, place, row.at >= newest, shape(row.text) not in before)
     if state and state.message:
         yield Line(state.message, "platform")
+    yield from _bare(failing, [r for r in mine if r.bare])
+
+
+def _bare(failing: FailingFunction, rows: list[LogEntry]) -> Iterator[Line]:
+    """What each of its newest failed runs wrote last, if it says trouble: lines without a severity, the last first.
+
+    From the last such line back to the line before it that says anything else. If the run went on after it, nothing.
+    """
+    usual = {shape(r.text) for r in rows if r.at < failing.since - SLACK}
+    later = 0
+    for n, began in enumerate([run.started_at for run in failing.runs[:MOST]] or [failing.since]):
+        since = [r for r in rows if r.at >= began - SLACK]
+        said = [r.text for r in since[later:] if not FORMS["around"].search(r.text)]
+        last = takewhile(_trouble, dropwhile(lambda text: _trouble(text) is None, said))
+        yield from (Line(text, "bare", n == 0, shape(text) not in usual) for text in last)
+        later = len(since)
+
+
+def _repeats(line: str, error: str) -> bool:
+    """Whether a line only repeats the error of a run: a vague error may be only the beginning of what the line says."""
+    more = len(line) > 2 * len(error) + 60 and not FORMS["exception"].search(error)
+    return bool(error) and error in line and not more
+
+
+def _trouble(text: str) -> bool | None:
+    """Whether a line says trouble; False if it says that work goes on, None if it says neither."""
+    if FORMS["went_on"].search(text) or FORMS["calm"].search(text):
+        return False
+    return bool(FORMS["trouble"].search(text)) or None
 
 
 @dataclass(frozen=True)

@@ -200,9 +200,10 @@ class Case(OwnChanges):
 
     def cut_off(self) -> list[Gap]:
         """A gap if the page of log entries was full and may lack the ones that tell why it fails."""
-        logs, count = self.seen.logs, Counter(r.function for r in self.seen.logs.rows)
+        logs, rows = self.seen.logs, [r for r in self.seen.logs.rows if not r.bare]
+        count = Counter(r.function for r in rows)
         loud = {function for function, rows in count.items() if rows > LOUD}
-        mine = [r.at for r in logs.rows if (r.function == self.name if self.name in loud else r.function not in loud)]
+        mine = [r.at for r in rows if (r.function == self.name if self.name in loud else r.function not in loud)]
         full = self.name in loud or len(mine) >= PAGE
         if not logs.more or not full or min(mine) <= self.one.since - SLACK or self.lead:
             return []

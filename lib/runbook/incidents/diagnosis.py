@@ -86,7 +86,8 @@ class Diagnosed(Case):
         if told.cause == "stuck_etl":
             return self.made("stuck_etl", "likely" if self.one.how == "no end" else "possible", said)
         rules = {**dict.fromkeys(BY_CHANGE, self.code_or_data), **dict.fromkeys(NO_ANSWER, self.outside)}
-        return rules.get(told.cause, self.self_evident)(told, said)
+        found = rules.get(told.cause, self.self_evident)(told, said)
+        return replace(found, confidence="likely") if (told.line.place, found.confidence) == ("bare", "sure") else found
 
     def self_evident(self, told: Told, said: str) -> Cause:
         """Causes that a text states directly; earlier changes are further evidence."""
@@ -155,6 +156,8 @@ class Diagnosed(Case):
             return self.made("own_network", confidence, said, *shared, key="own_network", against=against)
         titles = [f"{r.feed} reports: {r.title}" for r in incidents]
         together = sum(t.cause == told.cause and product(t, s) == thing for s, t in leads) > 1
+        if not (titles or together or len(self.one.runs) > 1) and FORMS["cut_off"].search(told.text):
+            return self.made("unknown", "unknown", said, "one connection was cut off; nothing shows by whom", key=thing)
         sure = titles and told.match.strength > 1 and not against
         confidence = "sure" if sure else "likely" if titles or together else "possible"
         return self.made("dependency_outage", confidence, said, *titles, key=thing, against=against)

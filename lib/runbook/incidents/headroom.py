@@ -52,6 +52,7 @@ def headroom_of(causes: Causes, seen: Evidence, settings: Settings) -> tuple[Hea
     rows: list[Headroom] = []
     for cause, function in hit:
         runs, lines = ([r for r in fact.rows if r.function == function.name] for fact in (seen.runs, seen.logs))
+        lines = [r for r in lines if not r.bare]
         points = {"duration": list(_took(runs, lines))}
         if cause == "memory_limit":
             points["memory"] = list(_used(runs, lines))

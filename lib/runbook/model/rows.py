@@ -212,7 +212,8 @@ class LogEntry(FactRow):
     """A log entry; that of a request has the time of the request's end.
 
     `ours` is false for an entry of anything but a function in params. `call`: the entry only says that a call failed,
-    which took so long at most. `platform`: Google wrote it, not the function.
+    which took so long at most. `platform`: Google wrote it, not the function. `bare`: a line without a severity that
+    does not look like a crash; it may be anything.
     """
 
     at: datetime
@@ -223,6 +224,7 @@ class LogEntry(FactRow):
     ours: bool = field(metadata=INTERNAL)
     call: timedelta | None = field(default=None, metadata=INTERNAL)
     platform: bool = field(default=False, metadata=INTERNAL)
+    bare: bool = field(default=False, metadata=INTERNAL)
 
 
 class AuditedChange(FactRow):

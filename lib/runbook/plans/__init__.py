@@ -1,4 +1,4 @@
-"""Makes plans: each plan is a pure function `(request, seen, gates, settings, moment) -> Plan`.
+"""Plans: each plan is a pure function `(request, seen, gates, settings, moment) -> Plan`.
 
 In: a request and the current facts. Out: ordered changes, each with its undo, or a refusal. Nothing is written.
 Start with base.py, then functions.py for an example.

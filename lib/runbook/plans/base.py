@@ -80,4 +80,4 @@ def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
 def tried(seen: Fact, settings: Settings, digest: str = "") -> dict[str, str]:
     """The line in a plan about its test in staging; `digest` is that of the source, "" without one."""
     none = f"not in {settings.staging}" if settings.staging else "no staging environment"
-    return {"tried in staging": next((row.record for row in seen.rows if row.source == digest), none)}
+    return {"applied in staging": next((row.record for row in seen.rows if row.source == digest), none)}

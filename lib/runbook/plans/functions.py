@@ -34,11 +34,11 @@ def deploy(request: Request, seen: Seen, gates: Findings, settings: Settings, mo
         changes.append(_route(request, now, {"latest": 100}, settings))
     if changes and request.test_run:
         changes.append(run_once(name, settings))
-    notes = [] if wanted or request.restart else ["no change requested: set source, memory, timeout_s or restart"]
+    notes = [] if wanted or request.restart else ["no change was requested (set source, memory, timeout_s or restart)"]
     if now.pinned:
         notes.append(note("pinned", serving=now.serving))
     if changes:
-        notes.append(f"if it fails: {again(request, 'rollback', function=name, revision=now.serving)}")
+        notes.append(f"If it fails: {again(request, 'rollback', function=name, revision=now.serving)}")
     relies = {"serving revision": now.serving, "traffic": now.traffic, "state": now.state}
     relies |= tried(seen.rehearsal, settings, wanted.get("source", ""))
     return Plan("deploy", request.reason, tuple(changes), relies, gates, watch=(name,), notes=tuple(notes))

@@ -4,6 +4,7 @@ It finds what was changed, swapped, added or cut. Somebody who may replace files
 anew: against them, only signatures help, see approvals/proved.py and audit/verify.py.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from itertools import takewhile
@@ -44,6 +45,13 @@ def with_proof(record: Mapping[str, Any]) -> bytes:
     """The content of record.json with its own digest as the last key."""
     content = rendered(record)
     return content[:-3] + f',\n "proof": "{sha256(content).hexdigest()}"\n}}\n'.encode()
+
+
+def labels_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """The custom metadata of record.json in a bucket: words and times, no free text. A listing shows how runs ended."""
+    about = {**mapping(record.get("parameters")), **record}
+    names = ("runbook", "environment", "incident", "status", "verdict", "exit", "ended_at")
+    return {n: str(about[n]) for n in names if re.fullmatch(r"(?!None$)[\w.:+-]{1,64}", str(about.get(n)), re.ASCII)}
 
 
 def examined(store: Store, run: str, names: Iterable[str] | None = None) -> Examined:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from runbook.config import Scan, Settings, secrets_in
 from runbook.model.errors import NoRecord, Taken
-from runbook.records.files import json_of
-from runbook.records.proof import SIGNED
+from runbook.records.files import json_of, mapping
+from runbook.records.proof import SIGNED, labels_of
 from runbook.records.record import parts, records_directory, store_of
 from runbook.records.store import Directory, Store
 
@@ -55,7 +55,7 @@ def _tried(store: Store, folder: Path, files: list[tuple[Path, str]]) -> str:
     for name, content in contents:
         place = f"runs/{folder.name}/{name}"
         try:
-            store.create(place, content)
+            store.create(place, content, labels_of(mapping(json_of(content))) if name == "record.json" else None)
         except Taken:
             return f"{store}/{place} exists with another content"
         except (NoRecord, OSError) as error:

@@ -13,13 +13,13 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbook.model.errors import ForeignFile, NoRecord, Taken
 from runbook.records.files import make_folder, sync_folder, write_through
@@ -54,12 +54,12 @@ class Store:
             content = self.files.read("store") or b""
         return sha256(content + self.files.identity("store").encode()).hexdigest()[:32]
 
-    def create(self, name: str, content: bytes) -> None:
+    def create(self, name: str, content: bytes, labels: Mapping[str, str] | None = None) -> None:
         """Write a new file atomically. It is there for good when this returns. Raises NoRecord.
 
-        Raises Taken if there is one with another content.
+        In a bucket, `labels` are the object's custom metadata. Raises Taken if there is one with another content.
         """
-        self.files.create(_valid(name), content)
+        self.files.create(_valid(name), content, labels)
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None if it does not exist. Raises NoRecord, and ForeignFile for what is no record."""
@@ -115,7 +115,7 @@ class Directory:
             raise _foreign(steps[-1], "a record cannot be a link, a pipe or a folder")
         return Path(steps[-1])
 
-    def create(self, name: str, content: bytes) -> None:
+    def create(self, name: str, content: bytes, labels: Mapping[str, str] | None = None) -> None:
         path = self._path(name)
         beside = path.with_name(f".{secrets.token_hex(8)}")
         try:
@@ -176,6 +176,10 @@ class Directory:
         found, start = os.walk(top, onerror=fail), len(str(self.folder)) + 1
         paths = ((os.path.join(at, name), name in below) for at, below, names in found for name in (*below, *names))
         return (path[start:] for path, is_folder in paths if not is_folder or os.path.islink(path))
+
+    def labels(self, prefix: str) -> dict[str, Any]:
+        """As in a bucket; no file has any."""
+        return dict.fromkeys(self.list(prefix))
 
 
 def _valid(name: str) -> str:

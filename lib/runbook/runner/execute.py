@@ -107,8 +107,7 @@ def execute(
         seen, why = report if execution.status == "finished" else None, scan.text(execution.why)
         notify(system, wanted, seen, why, Journal(folder).write, folder.name)
     exit, lines = _result(execution, report)
-    compares = {"compares": told.compare} if told.compare else {}
-    whole = finish(folder, marker, report, scan, exit=int(exit), **execution.seen(), **compares)
+    whole = finish(folder, marker, report, scan, exit=int(exit), **execution.seen(compares=told.compare))
     said = map(scan.text, (*lines, *_sent(folder, whole)))
     return RunResult(exit, folder, whole, tuple(said), publish_run(system, folder))
 

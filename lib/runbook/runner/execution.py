@@ -68,10 +68,10 @@ class Execution:
         for step in self.steps:
             self._mark(step, "pending", start_time=None, end_time=None, duration=None)
 
-    def seen(self) -> dict[str, Any]:
-        """The fields of record.json about the run and each code cell."""
+    def seen(self, **more: str) -> dict[str, Any]:
+        """The fields of record.json about the run and each code cell, and `more` that are not empty."""
         cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in self.steps]
-        return {"status": self.status, "why": self.why, "cells": cells}
+        return {"status": self.status, "why": self.why, "cells": cells, **{name: v for name, v in more.items() if v}}
 
     def run(self, kernel: Kernel, save: Callable[[], None], on_step: OnStep, timeout: float | None) -> None:
         """Run the cells in order in a starting kernel; stop at the first cell that does not complete.

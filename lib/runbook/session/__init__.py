@@ -1,4 +1,4 @@
-"""A run, as a notebook drives it: `start` opens it, its verbs are calls of the other directories.
+"""A run as a notebook drives it: `start` opens it, and its verbs call the other directories.
 
 In: a notebook's parameters. Out: a report with the verdict and the next steps. Start with run.py.
 """

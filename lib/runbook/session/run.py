@@ -125,7 +125,7 @@ class Run(Context):
         except RunbookError as error:  # nobody may sign here, or the store does not answer
             ignored.append(f"{error.what} {error.observed}".strip())
         names = ("check", "subject", "until", "person", "reason")
-        block = blocks.table([{name: getattr(ack, name) for name in names} for ack in self.known], "nothing")
+        block = blocks.table([{name: getattr(ack, name) for name in names} for ack in self.known], "none")
         return Shown(block + blocks.notes(f"Ignored: {line}" for line in ignored))
 
     def query(self, sql: str, **values: Any) -> Fact:

@@ -371,7 +371,7 @@ def test_which_permissions_are_held(session, told):
         ("GET", at("x"), {"ifGenerationNotMatch": "1"}),
         ("GET", at("x"), {"softDeleted": "true"}),
         ("DELETE", at("x"), {"ifMetagenerationMatch": "1"}),
-        ("GET", OBJECTS, {"versions": "true"}),
+        ("GET", OBJECTS, {"softDeleted": "true"}),
         ("GET", OBJECTS, {"matchGlob": "*"}),
         ("PATCH", at("x"), {}),
     ],

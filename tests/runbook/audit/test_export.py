@@ -1,9 +1,13 @@
-"""An exported record or incident verifies where nothing is installed, and no changed byte of it does."""
+"""An exported record or incident verifies where nothing is installed, and no changed byte of it does.
+
+What a seal finds is tested on a sealed export; everything else on one without a seal, with all digests made anew.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -18,22 +22,28 @@ from zipfile import ZipFile
 import pytest
 
 from runbook.approvals.signed import identity
+from runbook.approvals.signers import demo_folder
+from runbook.approvals.ssh import EXPORTS, sign
 from runbook.approvals.stored_plan import find
 from runbook.audit.export import export
 from runbook.audit.verify import attest
 from runbook.config.load import ROOT, load_settings
-from runbook.model.errors import BadInput, UnknownName
-from runbook.records.proof import with_proof
+from runbook.model.canonical import canonical
+from runbook.model.errors import BadInput, Refused, UnknownName
+from runbook.records.files import rendered
+from runbook.records.notes import add_note
+from runbook.records.proof import begun, with_proof
 from runbook.records.record import store_of
 from tests.runbook.audit.made import NOW, changed, made
 from tests.runbook.changes import Place
 
 SYSTEM = load_settings("sandbox")
+VERIFIER = ROOT / "lib/runbook/audit/templates/verify.py.txt"
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The export of an incident with a page, and with a change that somebody approved."""
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exports of an incident with a page, a note, and a change that somebody approved: with a seal and without."""
     here = tmp_path_factory.mktemp("export")
     place = Place(here / "records", world="bad_deploy")
     with pytest.MonkeyPatch.context() as patch:
@@ -45,33 +55,66 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for one in (first, result):
             changed(one, NOW - timedelta(hours=2), incident="INC-7")
         with place.here():
-            attest(SYSTEM, *identity(SYSTEM, "sandbox", "security", None, None))
+            add_note(SYSTEM, "INC-7", "restarted the proxy by hand")
+            attest(SYSTEM, *(by := identity(SYSTEM, "sandbox", "security", None, None)))
             digest, names = export(SYSTEM, "INC-7", here / "INC-7.zip")
+            export(SYSTEM, "INC-7", here / "sealed.zip", *by)
+            shutil.copytree(demo_folder(SYSTEM), here / "approvers")
     assert re.fullmatch("[0-9a-f]{64}", digest)
     assert len(names) == 3
-    with ZipFile(here / "INC-7.zip") as archive:
-        archive.extractall(here / "out")
-    return here / "out"
+    unzipped(here / "INC-7.zip")
+    unzipped(here / "sealed.zip")
+    return here
+
+
+@pytest.fixture(scope="module")
+def unpacked(exported: Path) -> Path:
+    """The export that nobody sealed."""
+    return exported / "INC-7"
+
+
+@pytest.fixture
+def sealed(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the sealed export."""
+    return Path(shutil.copytree(exported / "sealed", tmp_path / "sealed"))
+
+
+@pytest.fixture
+def copy(unpacked: Path, tmp_path: Path) -> Path:
+    """A copy of the export that nobody sealed."""
+    return Path(shutil.copytree(unpacked, tmp_path / "copy"))
 
 
 def verify(folder: Path, path: str | None = None) -> tuple[int, str]:
-    """What verify.py says in a bare environment: the standard library, and ssh-keygen."""
+    """What our verify.py says of a folder in a bare environment: the standard library, and ssh-keygen."""
     words = ["env", "-i", f"PATH={path or os.path.dirname(shutil.which('ssh-keygen') or '')}"]
     done = subprocess.run(
-        [*words, os.path.realpath(sys.executable), "-I", "verify.py"], cwd=folder, capture_output=True, text=True
+        [*words, os.path.realpath(sys.executable), "-I", VERIFIER, folder], capture_output=True, text=True
     )
-    assert "Traceback" not in done.stderr, done.stderr
+    assert done.stderr == ""
+    assert re.fullmatch(r"[ -~\n]+", done.stdout), done.stdout
     return done.returncode, done.stdout
 
 
-def test_it_verifies_with_python_and_ssh_keygen_alone(unpacked: Path) -> None:
-    code, said = verify(unpacked)
+def wrong(folder: Path, *why: str) -> None:
+    """Assert that each of these is WRONG."""
+    code, said = verify(folder)
+    assert code == 1, said
+    for one in why:
+        assert [line for line in said.splitlines() if line.startswith("WRONG: ") and one in line], (one, said)
+
+
+def test_it_verifies_with_python_and_ssh_keygen_alone(unpacked: Path, sealed: Path) -> None:
+    code, said = verify(sealed)
     assert code == 0, said
-    assert "approved by avery as team-lead" in said
+    assert said.splitlines()[0].startswith("PRACTICE DATA: a rehearsal in the sandbox")
+    run = of_change(sealed).name
+    assert "approved by avery as team-lead: rollback, plan " in said
+    assert f"used by {run}; valid from 2026-03-11T13:30:01Z (the clock of the sandbox, as the signer wrote)" in said
     assert "0 do not, 0 could not be made" in said
-    for text in (unpacked / "README.txt", ROOT / "docs" / "records.md"):
-        assert "python3 -I verify.py" in text.read_text(encoding="utf-8")
-        assert "python3 verify.py" not in text.read_text(encoding="utf-8")
+    for text in (unpacked / "README.txt", ROOT / "docs" / "export.md"):
+        assert re.search("python3 -I (out/)?verify.py", text.read_text(encoding="utf-8"))
+        assert not re.search("python3 (out/)?verify.py", text.read_text(encoding="utf-8"))
 
 
 def test_without_ssh_keygen_it_says_what_it_could_not_check(unpacked: Path, tmp_path: Path) -> None:
@@ -113,11 +156,25 @@ def test_what_was_changed_does_not_verify(unpacked: Path, tmp_path: Path, damage
 
 
 def summed(copy: Path) -> None:
-    """Somebody makes SHA256SUMS anew, for the files that are left of it."""
-    sums = copy / "SHA256SUMS"
-    names = [line.partition("  ")[2] for line in sums.read_text().splitlines()]
-    kept = [name for name in names if (copy / name).exists()]
-    sums.write_text("".join(f"{sha256((copy / name).read_bytes()).hexdigest()}  {name}\n" for name in kept))
+    """Somebody makes SHA256SUMS anew, for every file that is there, in the same order."""
+    old = [line[66:] for line in (copy / "SHA256SUMS").read_text(errors="replace").splitlines()]
+    there = [str(Path(at, name).relative_to(copy)) for at, _, names in os.walk(copy) for name in sorted(names)]
+    names = [name for name in dict.fromkeys([*old, *there]) if name in there and (copy / name).is_file()]
+    lines = [f"{sha256((copy / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (copy / "SHA256SUMS").write_text("".join(line for line in lines if "  SHA256SUMS" not in line))
+
+
+def named(copy: Path, **changed: Any) -> None:
+    """Somebody makes export.json anew for the records that are there, takes away other pages, and adds all digests."""
+    names = sorted(path.name for path in (copy / "store/runs").iterdir())
+    about = json.loads((copy / "export.json").read_bytes()) | {"records": names} | changed
+    (copy / "export.json").write_text(json.dumps(about))
+    for page in (copy / "pages").iterdir():
+        if page.stem not in (*names, about["incident"]):
+            page.unlink()
+    for name in names:
+        (copy / f"pages/{name}.html").touch()
+    summed(copy)
 
 
 def proved(record: Path, gone: str = "", **changed: Any) -> None:
@@ -175,38 +232,307 @@ FORGED: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("forged", FORGED)
-def test_a_change_without_its_approvals_and_another_record_are_wrong(
-    unpacked: Path, tmp_path: Path, forged: str
-) -> None:
+def test_a_change_without_its_approvals_and_another_record_are_wrong(copy: Path, forged: str) -> None:
     """With SHA256SUMS and every digest of a record made anew, as somebody may who can write to the store."""
     forge, why = FORGED[forged]
-    shutil.copytree(unpacked, copy := tmp_path / "copy")
     forge(copy)
     summed(copy)
+    wrong(copy, why)
+
+
+def written(path: Path, old: str, new: str) -> None:
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def first(copy: Path, pattern: str) -> Path:
+    return sorted(copy.glob(pattern))[0]
+
+
+SEALED: dict[str, Callable[[Path], Any]] = {
+    "a page": lambda copy: written(copy / "pages/INC-7.html", "memory", "disk"),
+    "a note": lambda copy: written(first(copy, "store/notes/*/*"), "proxy", "queue"),
+    "a note is gone": lambda copy: first(copy, "store/notes/*/*").unlink(),
+    "another note": lambda copy: shutil.copy(
+        first(copy, "store/notes/*/*"), copy / "store/notes/inc-7/20260101t000000-00"
+    ),
+    "a journal of the store": lambda copy: written(first(copy, "store/applied/*/*/0003"), "POST", "GET"),
+    "who requested a plan": lambda copy: written(
+        first(copy, "store/plans/*/*"), '"requester":"casey"', '"requester":"x"'
+    ),
+    "the README": lambda copy: written(copy / "README.txt", "PRACTICE DATA", "REAL DATA"),
+    "the verifier": lambda copy: written(copy / "verify.py", "return 1 if wrong", "return 0 if wrong"),
+    "the roles": lambda copy: written(copy / "keys/roles.yaml", "manager", "on-call"),
+    "who must sign": lambda copy: written(copy / "keys/operations.json", '"rollback":["team-lead"]', '"rollback":[]'),
+    "who exported it": lambda copy: written(copy / "export.json", '"by":"blake"', '"by":"avery"'),
+    "text after the seal": lambda copy: written(
+        copy / "SHA256SUMS.sig", "END SSH SIGNATURE-----", "END SSH SIGNATURE-----\nx"
+    ),
+    "no seal": lambda copy: (copy / "SHA256SUMS.sig").unlink(),
+}
+
+
+@pytest.mark.parametrize("change", SEALED)
+def test_what_differs_from_what_was_sealed_is_wrong(sealed: Path, change: str) -> None:
+    """Also if SHA256SUMS was made anew; without a seal, nothing finds most of it."""
+    sums = (sealed / "SHA256SUMS").read_bytes()
+    summed(sealed)
+    assert (sealed / "SHA256SUMS").read_bytes() == sums
+    SEALED[change](sealed)
+    summed(sealed)
+    wrong(sealed, "SHA256SUMS.sig")
+
+
+def test_the_seal_says_who_vouches_and_prints_each_key(sealed: Path, unpacked: Path, exported: Path) -> None:
+    code, said = verify(sealed)
+    assert (code, said.splitlines()[-1].split(":")[0]) == (0, "Sealed")
+    assert "(pages, notes, journals of the store, README) is as blake exported it" in said.splitlines()[-1]
+    for who, what in (("avery", "an approval"), ("blake", "manifest 1; blake, the seal")):
+        words = ["ssh-keygen", "-lf", str(exported / "approvers" / f"{who}.pub")]
+        key = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[1]
+        assert f"Key {key}: {who}, {what}." in said
+    code, said = verify(unpacked)
+    assert (code, said.splitlines()[-1].split(":")[0]) == (4, "NOT SEALED")
+    for part in ("pages/", "store/notes/", "store/applied/", "the terms and gates of plans", "README.txt"):
+        assert part in said.splitlines()[-1]
+    assert "1 notes in store/notes: their authors did not sign them" in said
+
+
+def test_a_seal_is_no_manifest_and_somebody_else_cannot_seal(sealed: Path, exported: Path) -> None:
+    seal, sums, key = sealed / "SHA256SUMS.sig", (sealed / "SHA256SUMS").read_bytes(), exported / "approvers" / "blake"
+    old = seal.read_text()
+    seal.write_text(sign(sums, key, "sandbox"))
+    wrong(sealed, "SHA256SUMS.sig: not signed by blake")
+    seal.write_text(sign(sums, exported / "approvers" / "avery", "sandbox", EXPORTS))
+    wrong(sealed, "SHA256SUMS.sig: not signed by blake")
+    seal.write_text(old)
+    assert verify(sealed)[0] == 0
+
+
+def test_only_who_may_attest_can_seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    name = made(NOW)
+    _, key = identity(SYSTEM, "sandbox", "security", None, None)
+    with pytest.raises(Refused, match="casey"):
+        export(SYSTEM, name, tmp_path / "one.zip", "casey", key)
+    assert not (tmp_path / "one.zip").exists()
+
+
+def _linked(path: Path, to: Path) -> None:
+    """A link in place of a file or a folder, which is moved out of the archive."""
+    shutil.move(path, to)
+    path.symlink_to(to)
+
+
+def _more(copy: Path, name: str, text: str = "{}") -> None:
+    path = copy / name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(text)
+
+
+def _twice(copy: Path) -> None:
+    lines = (copy / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (copy / "SHA256SUMS").write_text("".join([f"{'0' * 64}{lines[0][64:]}", *lines]))
+
+
+def _record(copy: Path, name: str, of: str = "*p1_response*", **changed: Any) -> Path:
+    """Somebody writes a record under a new name, from one of the archive."""
+    new = Path(shutil.copytree(first(copy, f"store/runs/{of}"), copy / "store/runs" / name))
+    said = json.loads((new / "record.json").read_bytes()) | {"name": name}
+    (new / "record.json").write_text(json.dumps(said))
+    proved(new, **changed)
+    return new
+
+
+TREES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a linked record": (lambda c: _linked(first(c, "store/runs/*"), c.parent / "x"), "is a link"),
+    "a link to a record": (lambda c: (c / "store/runs/20260101T000000Z-x-00000000").symlink_to(c.parent), "is a link"),
+    "a linked page": (lambda c: _linked(c / "pages/INC-7.html", c.parent / "x"), "pages/INC-7.html: is a link"),
+    "a linked note": (lambda c: _linked(first(c, "store/notes/*/*"), c.parent / "x"), "is a link"),
+    "linked runs": (lambda c: _linked(c / "store/runs", c.parent / "x"), "store/runs: is a link"),
+    "a link that leads nowhere": (lambda c: (c / "keys/revoked").symlink_to("nowhere"), "keys/revoked: is a link"),
+    "a folder in a record": (
+        lambda c: shutil.copytree(of_change(c), of_change(c) / "x"),
+        "/x: is a folder that no export",
+    ),
+    "another folder": (lambda c: (c / "more").mkdir(), "more: is a folder that no export has"),
+    "a file in runs": (lambda c: _more(c, "store/runs/x"), "store/runs/x: is no file that an export has"),
+    "a file beside": (lambda c: _more(c, "json.py"), "json.py: is no file that an export has"),
+    "another page": (lambda c: _more(c, "pages/INC-8.html"), "pages/INC-8.html: is no page of this export"),
+    "a note of another incident": (lambda c: _more(c, "store/notes/inc-8/x"), "is not of this incident"),
+    "a record that export.json does not name": (
+        lambda c: _record(c, "x"),
+        "store/runs/x: export.json does not name it",
+    ),
+    "a file of a record": (lambda c: _more(c, f"store/runs/{of_change(c).name}/x"), "/x: was added"),
+    "a beginning": (
+        lambda c: _more(c, f"store/runs/{of_change(c).name}/begin.json"),
+        "/begin.json: is not of this run",
+    ),
+    "a name that looks alike": (lambda c: _more(c, "pages/INC-7\u0430.html"), "pages/INC-7\\u0430.html: is no file"),
+    "an escape in a name": (lambda c: _more(c, "pages/\x1b[2K.html"), "pages/\\x1b[2K.html: is no file"),
+    "a line break in a name": (lambda c: _more(c, "pages/INC-7.html\n"), "pages/INC-7.html\\n: is no file"),
+    "a pipe": (lambda c: os.mkfifo(c / "keys/revoked"), "keys/revoked: is no file"),
+    "a folder in place of a file": (
+        lambda c: (c / "keys/revoked").mkdir(),
+        "keys/revoked: is a folder that no export has",
+    ),
+    "a key twice in JSON": (
+        lambda c: written(of_change(c) / "record.json", '"name"', '"name": "x", "name"'),
+        "a key stands twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_what_the_format_does_not_know_is_wrong(copy: Path, tree: str) -> None:
+    change, why = TREES[tree]
+    change(copy)
+    summed(copy)
+    wrong(copy, why)
+
+
+def test_a_file_that_is_listed_twice_is_wrong(copy: Path) -> None:
+    _twice(copy)
+    wrong(copy, "names a file again")
+
+
+def test_the_beginning_of_a_record_is_as_it_was(copy: Path) -> None:
+    record = of_change(copy)
+    (record / "begin.json").write_bytes(rendered(begun(json.loads((record / "record.json").read_bytes()))))
+    summed(copy)
+    assert verify(copy)[0] == 4
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(300, marks=pytest.mark.full)])
+def test_no_tree_makes_a_traceback(exported: Path, tmp_path: Path, count: int) -> None:
+    """Random renames, links, empty files, folders in place of files, and rubbish: a sealed export is then WRONG."""
+    for seed in range(count):
+        chance, tree = random.Random(seed), Path(shutil.copytree(exported / "sealed", tmp_path / str(seed)))
+        for _ in range(chance.randint(1, 3)):
+            paths = sorted(path for path in tree.rglob("*") if not path.is_symlink())
+            path, kind = chance.choice(paths), chance.randrange(7)
+            other = path.with_name(chance.choice(["x", "a\x1bb", "\u0430", path.name.upper() + "A", "0001"]))
+            if kind == 0 and not other.exists():
+                path.rename(other)
+            elif kind == 1:
+                _linked(path, tmp_path / f"{seed}-{path.name}-{chance.random()}")
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+                if kind == 2:
+                    path.mkdir()
+                elif kind != 3:
+                    rubbish = [
+                        b"",
+                        b"{}",
+                        b"[]",
+                        b"null",
+                        b"[" * 100_000,
+                        b"\xff\x00",
+                        b'{"sha256":[],"proof":1}',
+                        b"1" * 9999,
+                    ]
+                    path.write_bytes(chance.choice(rubbish))
+        wrong(tree)
+        if (tree / "SHA256SUMS").is_file() and not (tree / "SHA256SUMS").is_symlink() and chance.random() < 0.5:
+            summed(tree)
+            wrong(tree)
+
+
+def test_a_record_that_was_dropped_is_wrong(copy: Path) -> None:
+    """The manifest lists the records of each incident; without that list, the verifier says what it cannot know."""
+    gone = first(copy, "store/runs/*p1_response*")
+    shutil.rmtree(gone)
+    named(copy)
+    wrong(copy, f"store/runs/{gone.name}: is missing: the manifest lists it for INC-7")
+    said = verify(copy)[1]
+    assert "the newest in this archive (there may be newer ones), signed by blake" in said
+    assert "lists 3 records, 2 of them are here" in said
+    assert "of incident INC-7 the manifest lists 3 records; this archive holds 2 of them" in said
+
+
+COPIES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a manifest": (
+        lambda c: shutil.copy(c / "store/manifests/000001", c / "store/manifests/000002"),
+        "store/manifests/000002: is a copy: its number is 1",
+    ),
+    "an approval": (
+        lambda c: shutil.copy(path := first(c, "store/approvals/*/*"), path.with_name(f"{'0' * 32}.json")),
+        "is a copy, or lies where another approval belongs",
+    ),
+    "an approval with more in it": (
+        lambda c: written(first(c, "store/approvals/*/*"), '{"signature"', '{"more": 1, "signature"'),
+        "is not as it was written",
+    ),
+    "a change": (
+        lambda c: _record(c, "20260311T143000Z-rollback-00000001", of_change(c).name),
+        "for more than it was used for: store/applied has 1 runs of it",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", COPIES)
+def test_what_is_there_twice_counts_once(copy: Path, what: str) -> None:
+    change, why = COPIES[what]
+    change(copy)
+    named(copy)
+    wrong(copy, why)
+    assert verify(copy)[1].count("approved by avery as team-lead") == 1
+
+
+UNATTESTED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no manifest": (lambda c: (c / "store/manifests/000001").unlink(), "NOT ATTESTED: no manifest"),
+    "no attesters": (lambda c: (c / "keys/attesters").unlink(), "NOT ATTESTED: there is no keys/attesters"),
+    "a forged record": (
+        lambda c: _record(c, "x", verdict="ok", exit=0),
+        "NOT ATTESTED: store/runs/x: no manifest here",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", UNATTESTED)
+def test_what_no_manifest_lists_is_not_attested(copy: Path, why: str) -> None:
+    UNATTESTED[why][0](copy)
+    named(copy)
     code, said = verify(copy)
-    assert code == 1, said
-    assert [line for line in said.splitlines() if line.startswith("WRONG: ") and why in line], said
+    assert (code, UNATTESTED[why][1] in said) == (4, True), said
 
 
-def test_the_zip_may_lie_beside_what_was_in_it_and_nothing_else(unpacked: Path, tmp_path: Path) -> None:
-    shutil.copytree(unpacked, copy := tmp_path / "copy")
-    shutil.copy(unpacked.parent / "INC-7.zip", copy / "as mailed.zip")
-    assert verify(copy)[0] == 0
+def test_the_zip_may_lie_beside_what_was_in_it_and_nothing_else(copy: Path, exported: Path) -> None:
+    shutil.copy(exported / "INC-7.zip", copy / "as mailed.zip")
+    assert verify(copy)[0] == 4
     with ZipFile(copy / "other.zip", "w") as other:
-        other.writestr("SHA256SUMS", "")
+        other.write(copy / "SHA256SUMS", "SHA256SUMS")
     (copy / "none.zip").write_bytes(b"x")
-    code, said = verify(copy)
-    assert (code, said.count("is not in SHA256SUMS")) == (1, 2), said
+    with ZipFile(exported / "INC-7.zip") as old, ZipFile(copy / "page.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + b" " * (name == "pages/INC-7.html"))
+    (copy / "before.zip").write_bytes(b"x" + (exported / "INC-7.zip").read_bytes())
+    wrong(copy, *(f"{name}.zip: is not the zip of these files" for name in ("before", "none", "other", "page")))
+    assert "as mailed.zip" not in verify(copy)[1]
+
+
+def test_nothing_beside_the_verifier_runs(copy: Path) -> None:
+    """Without -I, python3 would take a module from the folder of the script; so it stops."""
+    (copy / "json.py").write_text("print('hijacked')")
+    done = subprocess.run([sys.executable, "verify.py"], cwd=copy, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (4, "Nothing was checked. Run it as: python3 -I verify.py\n")
 
 
 def test_it_says_what_it_cannot_prove(unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "manifest 1, signed by" in verify(unpacked)[1]
-    assert "store/manifests/000001" in (unpacked / "README.txt").read_text()
+    readme = (unpacked / "README.txt").read_text()
+    assert "store/manifests/000001, the newest in this archive" in readme
+    for words in ("PRACTICE DATA", "NOT SEALED", "has no time stamp", "`revoked`", '"attested": true', "-m zipfile -e"):
+        assert words in readme
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
-    export(SYSTEM, made(NOW), tmp_path / "one.zip")
+    _, key = identity(SYSTEM, "sandbox", "security", None, None)
+    export(SYSTEM, made(NOW), tmp_path / "one.zip", "blake", key)
     code, said = verify(unzipped(tmp_path / "one.zip"))
-    assert (code, "Note: no manifest" in said) == (0, True), said
-    assert "There is no signed list" in (tmp_path / "one" / "README.txt").read_text()
+    assert (code, "NOT ATTESTED: no manifest" in said) == (4, True), said
+    assert "There is no signed list" in (readme := (tmp_path / "one" / "README.txt").read_text())
+    assert "SHA256SUMS, by blake: every file here is as they exported it" in readme
 
 
 def unzipped(path: Path) -> Path:
@@ -227,20 +553,35 @@ def test_who_signed_alone_needed_an_open_incident(tmp_path: Path, monkeypatch: p
     assert done.outcome.result != "refused", done.outcome.said
     changed(first, NOW, **given)
     with place.here():
+        attest(SYSTEM, *(by := identity(SYSTEM, "sandbox", "security", None, None)))
+        export(SYSTEM, "INC-7", tmp_path / "sealed.zip", *by)
         export(SYSTEM, "INC-7", tmp_path / "INC-7.zip")
-    out = unzipped(tmp_path / "INC-7.zip")
-    code, said = verify(out)
+    code, said = verify(unzipped(tmp_path / "sealed.zip"))
     assert code == 0, said
+    out = unzipped(tmp_path / "INC-7.zip")
     [opening] = (out / "store/incidents/inc-7").iterdir()
     old = opening.read_text()
     opening.write_text(old.replace("everything is down", "everything is fine"))
     summed(out)
     code, said = verify(out)
     assert (code, "signed alone, and INC-7 was not open" in said) == (1, True), said
+    assert "a declaration of a P1 that blake did not sign" in said
     opening.unlink()
     summed(out)
     code, said = verify(out)
     assert (code, "needed INC-7 to be open, which is not here" in said) == (4, True), said
+
+
+def test_a_declaration_of_a_p1_is_signed_whoever_needs_it(copy: Path) -> None:
+    said = {"person": "blake", "role": "on-call", "at": "2026-03-11T13:30:00Z", "until": "2026-03-11T17:30:00Z"}
+    said |= {"environment": "sandbox", "target": "sandbox", "incident": "INC-7", "nonce": "0" * 32, "reason": "x"}
+    forged = {
+        "statement": canonical(said).decode(),
+        "signature": json.loads(first(copy, "store/app*/*/*.json").read_bytes())["signature"],
+    }
+    _more(copy, f"store/incidents/inc-7/{'0' * 32}", json.dumps(forged))
+    summed(copy)
+    wrong(copy, "a declaration of a P1 that blake did not sign")
 
 
 def test_what_nobody_has_to_sign_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,9 +590,29 @@ def test_what_nobody_has_to_sign_is_noted(tmp_path: Path, monkeypatch: pytest.Mo
     plan = place.plan("backup", tables="sf_accounts")
     name = changed(place.go("backup", plan.id, tables="sf_accounts"), NOW)
     with place.here():
-        export(SYSTEM, name, tmp_path / "one.zip")
+        attest(SYSTEM, *(by := identity(SYSTEM, "sandbox", "security", None, None)))
+        export(SYSTEM, name, tmp_path / "one.zip", *by)
     code, said = verify(unzipped(tmp_path / "one.zip"))
     assert (code, f"Note: store/runs/{name}: snapshot, which nobody has to sign" in said) == (0, True), said
+
+
+@pytest.mark.full
+def test_a_change_whose_runner_was_killed_verifies_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no report, but its journal names the plan, so that the approvals are in the export."""
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place = Place(tmp_path / "records", world="bad_deploy")
+    plan = place.plan("rollback")
+    place.approve(plan.id)
+    done = place.go("rollback", plan.id)
+    (done.folder / "report.json").unlink()
+    name = changed(done, NOW)
+    with place.here():
+        attest(SYSTEM, *(by := identity(SYSTEM, "sandbox", "security", None, None)))
+        export(SYSTEM, name, tmp_path / "one.zip", *by)
+    code, said = verify(unzipped(tmp_path / "one.zip"))
+    assert (code, f"used by {name}" in said) == (0, True), said
 
 
 def test_one_record_and_what_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

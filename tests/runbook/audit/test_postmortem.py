@@ -102,7 +102,15 @@ def test_the_whole_story_of_an_outage_and_its_end(tmp_path: Path, monkeypatch: p
     assert "approved by avery as team-lead (looks right)" in parts["What was done, and by whom"]
     assert "route traffic" in parts["What was done, and by whom"]
     assert "by hand" in parts["What was done, and by whom"]
-    assert "Nothing in the records." in parts["What is open"]
+    still = parts["What is open"]
+    assert "gmail-sync still serves an older revision (gmail-sync-00012-bko 100 %, by " in still
+    assert "the revision that failed is not fixed: no later record lets the newest one serve" in still
+    assert "no record shows a change that fixed" not in still
+    assert (
+        f"{REQUESTER} (a note that nobody signed): restarted the proxy by hand" in parts["What was done, and by whom"]
+    )
+    assert text.splitlines()[2].startswith("**PRACTICE DATA**")
+    assert "<b>PRACTICE DATA</b>" in draft(load_settings("sandbox"), "INC-7")[1].read_text().partition("<h1>")[0]
 
 
 def test_a_warning_is_no_recovery_while_the_function_still_fails(
@@ -124,7 +132,44 @@ def test_a_warning_is_no_recovery_while_the_function_still_fails(
     recorded(Place(tmp_path / "records", world="healthy").run("daily_check", **given), 0, **given)
     after = draft(load_settings("sandbox"), "INC-8")[0].read_text()
     assert "| 2026-03-11 08:30 CDT |" in after
-    assert "Nothing in the records." in after.partition("## What is open")[2]
+    still = after.partition("## What is open")[2]
+    assert "no record shows a change that fixed this cause: " in still
+    assert "gmail-sync" in still
+    assert "an older revision" not in still
+
+
+PINNED, LATEST = {"gmail-sync-00012": 100}, {"latest": 100}
+CHANGES: dict[str, tuple[list[tuple[str, Any]], str]] = {
+    "pinned": ([("route traffic", PINNED)], "the revision that failed is not fixed"),
+    "released": ([("route traffic", PINNED), ("route traffic", LATEST)], ""),
+    "deployed": ([("update function", {"memory": "1Gi"})], ""),
+    "deployed while pinned": (
+        [("route traffic", PINNED), ("update function", {"memory": "1Gi"})],
+        "20260311T030000Z-x-0000 deployed does not serve",
+    ),
+    "deployed and released": (
+        [("route traffic", PINNED), ("update function", {"memory": "1Gi"}), ("route traffic", LATEST)],
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_what_is_open_after_changes(case: str) -> None:
+    """The last change of a function says what serves; a change that is not done says nothing."""
+    changes, still = CHANGES[case]
+    runs = [check(1, P1, BROKEN)]
+    for number, (action, after) in enumerate([*changes, ("notify", {})], 2):
+        done = {"action": action, "resource": "gmail-sync", "status": "done", "args": {"after": after}, "after": "x"}
+        undone = done | {"action": "route traffic", "resource": "embeddings", "status": "not attempted"}
+        report = {"verdict": "ok", "exit": 0, "findings": [], "outcome": {"changes": [done, undone]}}
+        runs.append(Run(f"20260311T{number:02}0000Z-x-0000", {"status": "finished"}, report, [], (), {}))
+    runs.append(check(9, P1, "cause/all functions/ok"))
+    html = incident_page(load_settings("sandbox"), "INC-7", runs).partition("What is open")[2]
+    assert still in html
+    assert ("gmail-sync still serves an older revision" in html) == bool(still)
+    assert "embeddings still serves" not in html
+    assert "no record shows a change that fixed" not in html
 
 
 def check(number: int, runbook: str, *found: str) -> Run:

@@ -5,20 +5,30 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier, current_thread, main_thread
 from typing import Any
 
 import pytest
 
-from runbook.approvals.signers import demo_folder
-from runbook.audit.verify import attest, verify
+from gcp_sandbox.faults import Faults
+from gcp_sandbox.world.schema import Fault
+from runbook.approvals.signed import put, values_of
+from runbook.approvals.signers import attesters_of, demo_folder
+from runbook.approvals.ssh import EXPORTS
+from runbook.audit.verify import THREADS, Manifest, attest, verify
 from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.model.errors import Exit, Refused
-from runbook.records.proof import NO_END, with_proof
-from runbook.records.record import begin, finish, new_directory
-from tests.runbook.changes import Place
+from runbook.records.proof import NO_END, labels_of, with_proof
+from runbook.records.record import begin, finish, new_directory, records_directory
+from runbook.records.sending import publish_run
+from tests.runbook.apply.machines import BUCKET, Remote
+from tests.runbook.audit.made import NOW, made
+from tests.runbook.changes import Place, Sent
 
 SYSTEM = load_settings("sandbox")
 ATTEST = ("records", "attest", "--yes", "--as", "blake")
@@ -113,6 +123,35 @@ def test_a_manifest_finds_what_digests_cannot(place: Place, forgery: str) -> Non
     assert place.cli("records", "verify", later.name).exit_code == Exit.OK
 
 
+def test_a_manifest_lists_the_records_of_each_incident(place: Place) -> None:
+    """What anybody wrote in place of an incident, a run without an end, and one that only compared a plan are not in it."""
+    with place.here():
+        ours = [made(NOW - timedelta(hours=n), incident="INC-7") for n in (2, 1)]
+        made(NOW - timedelta(hours=3), incident="INC-7 <b>")
+        made(NOW - timedelta(hours=4), status="running", incident="INC-7")
+        made(NOW - timedelta(hours=5))
+        manifest, _ = attest(SYSTEM, "blake", demo_folder(SYSTEM) / "blake")
+    assert manifest.incidents == {"INC-7": ours}
+
+
+def test_a_manifest_of_an_older_version_counts(place: Place) -> None:
+    """It does not say which records belong to an incident."""
+    record(place)
+    with place.here():
+        values = values_of(SYSTEM, "sandbox", "blake", "attester", "all", datetime.now(UTC))
+        values |= {"number": 1, "records": verify(SYSTEM).digests, "known": []}
+        put(
+            Manifest,
+            values,
+            place.store,
+            attesters_of(SYSTEM, "sandbox"),
+            demo_folder(SYSTEM) / "blake",
+            datetime.now(UTC),
+        )
+        assert (found := verify(SYSTEM).manifest)
+        assert found.incidents is None
+
+
 def test_faults_are_signed_only_with_a_reason(place: Place) -> None:
     folder = record(place)
     record(place)
@@ -179,13 +218,75 @@ def test_attesters_of_a_real_system_are_named_in_params(tmp_path: Path, monkeypa
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     (folder / "attesters").write_text(f'nightly namespaces="runbook-manifest" {(tmp_path / "key.pub").read_text()}')
     assert attesters_of(SYSTEM, "google").keys.keys() == {"nightly"}
+    [key] = attesters_of(SYSTEM, "google", EXPORTS).keys["nightly"]
+    assert key.startswith('namespaces="runbook-export",')
+
+
+def test_metadata_that_says_something_else_than_the_record_is_found(tmp_path: Path) -> None:
+    """A listing of a bucket shows it; whoever may update an object can edit it, also where records are retained."""
+    remote = Remote(tmp_path / "records")
+    with remote.here():
+        run = made(NOW, wrong=("errors",), incident="INC-7")
+        assert publish_run(SYSTEM, records_directory(SYSTEM) / "runs" / run) == ""
+        objects = remote.app.sandbox.storage.objects[BUCKET]
+        [about] = [said for name, (said, _) in objects.items() if name.endswith("record.json")]
+        labels = {"runbook": "daily_check", "environment": "sandbox", "incident": "INC-7", "status": "finished"}
+        assert labels.items() <= about["metadata"].items()
+        assert about["metadata"].keys() - labels.keys() == {"verdict", "exit", "ended_at"}
+        assert (about["metadata"]["verdict"], verify(SYSTEM).faults) == ("alert", {run: ()})
+        about["metadata"]["verdict"] = "ok"
+        assert verify(SYSTEM).faults == {run: ("the metadata of record.json was edited",)}
+        del about["metadata"]  # as of a record that gcloud copied
+        assert verify(SYSTEM).faults == {run: ()}
+
+
+def in_bucket(remote: Remote, count: int) -> None:
+    """Put records of 200 KB into the bucket, one an hour."""
+    for number in range(count):
+        run = made(NOW - timedelta(hours=number))
+        for path in (records_directory(SYSTEM) / "runs" / run).iterdir():
+            remote.put(f"runs/{run}/{path.name}", path.read_bytes())
+
+
+def test_records_in_a_bucket_are_read_at_once(tmp_path: Path) -> None:
+    """No answer comes before as many reads wait as there are threads."""
+    remote, begun, all_wait = Remote(tmp_path / "records"), set[str](), Barrier(THREADS, timeout=10)
+
+    def wait(wire: Any, number: int, sent: Sent, go: Callable[[], Any]) -> Any:
+        if current_thread() is not main_thread() and current_thread().name not in begun:
+            begun.add(current_thread().name)
+            all_wait.wait()
+        return go()
+
+    with remote.here():
+        in_bucket(remote, THREADS)
+        remote.to_store.fault = wait
+        assert set(verify(SYSTEM).faults.values()) == {()}
+    assert len(begun) == THREADS
+
+
+@pytest.mark.full
+def test_three_hundred_records_in_a_bucket_that_is_far_away(tmp_path: Path, record_property: Any) -> None:
+    """Each answer takes 50 ms, and there are four reads a record: a minute, one after the other."""
+    remote = Remote(tmp_path / "records")
+    with remote.here():
+        in_bucket(remote, 300)
+        remote.app.sandbox.faults = Faults([Fault(route="storage", latency_ms=50)])
+        began = time.monotonic()
+        assert set(verify(SYSTEM).faults.values()) == {()}
+    took = time.monotonic() - began
+    record_property("summary", f"300 records in a bucket, with 50 ms for each answer, are verified in {took:.1f} s")
+    assert took < 20
+
+
+@pytest.mark.parametrize("text", ["", "a b", "x" * 65, "Größe", "(redacted: GitHub token)", "a\nb", None, ["a"]])
+def test_free_text_is_no_metadata(text: Any) -> None:
+    assert labels_of({"verdict": "ok", "why": "secret", "parameters": {"incident": text}}) == {"verdict": "ok"}
 
 
 @pytest.mark.full
 def test_ten_thousand_records(place: Place, record_property: Any) -> None:
     """10,000 records of 20 KB: one listing, each file read once. Measured 2.9 s of processor time; here with a margin."""
-    import time
-
     first = record(place)
     (first / "daily_check.ipynb").write_bytes(b"0" * 20_000)
     from tests.runbook.records.test_proof import proved_anew

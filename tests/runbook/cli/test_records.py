@@ -13,6 +13,7 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner
 
+from runbook.approvals.signers import demo_folder
 from runbook.cli.main import main
 from runbook.config.load import ROOT, load_settings
 from runbook.records.record import store_of
@@ -88,6 +89,23 @@ def test_a_site_and_an_export_are_written_where_they_are_asked_for(cli: Cli, tmp
     assert name in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert f"{name}.zip" in cli(f"export {name}")
     assert "exists already" in cli(f"export {name}", code=2)
+    assert "add --as NAME" in cli(f"export {name} --out a.zip --key x", code=2)
+    assert "signing is not confirmed" in cli(f"export {name} --out a.zip --as blake", code=5)
+    assert "casey" in cli(
+        f"export {name} --out a.zip --as casey --key {demo_folder(load_settings('sandbox')) / 'blake'} --yes", code=5
+    )
+    assert not (tmp_path / "a.zip").exists()
+    assert "Exported 1 records: a.zip, sealed by blake\nSHA-256: " in cli(f"export {name} --out a.zip --as blake --yes")
+
+
+def test_an_export_is_sealed_only_if_somebody_says_as_whom(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_PERSON", "blake")
+    said = cli(f"export {made(NOW)} --out a.zip")
+    assert "sealed by" not in said
+    assert "Nobody signed its pages, notes and journals" in said
+    assert "Next: python3 -m zipfile -e a.zip out && python3 -I out/verify.py" in said
 
 
 @pytest.fixture

@@ -86,12 +86,12 @@ def test_those_concerned_hear_of_a_stale_plan_once(here: Place, cli: Callable[..
     someone(here.app, "POST", f"{JOB}:pause")
     assert lines(cli("plans"))
     assert here.app.sandbox.messages == []  # a list changes nothing
-    said = lines(cli("plans", "--tell"))
+    said = lines(cli("plans", "--notify"))
     sent = [message for message in here.app.sandbox.messages if "out of date" in message["title"]]
     assert {message["to"] for message in sent} == {REQUESTER, "team-lead"}
     assert all("gmail-sync: ENABLED → PAUSED" in message["message"] for message in sent)
-    assert f"{first.id}: told: team-lead was told by a message" in said
-    assert f"{first.id}: told: team-lead was told before" in lines(cli("plans", "--tell"))
+    assert f"{first.id}: notified: team-lead was notified by a message" in said
+    assert f"{first.id}: notified: team-lead was notified before" in lines(cli("plans", "--notify"))
     assert len([m for m in here.app.sandbox.messages if "out of date" in m["title"]]) == 2
 
 

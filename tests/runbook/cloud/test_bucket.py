@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,38 @@ def test_nothing_else_is_sent(case: str) -> None:
     assert net.sent == []
 
 
+ABOUT, END = b'--e\r\nContent-Type: application/json\r\n\r\n{"metadata": {"verdict": "ok"}}', b"\r\n--e--"
+PART = b"\r\n--e\r\nContent-Type: application/octet-stream\r\n\r\n{}"
+RELATED = "multipart/related; boundary=e"
+UPLOADS = {  # the body, its type, and whether it is sent: as we make them only
+    "labels": (ABOUT + PART + END, RELATED, True),
+    "another name in the body": (ABOUT.replace(b"{", b'{"name": "other/a", ', 1) + PART + END, RELATED, False),
+    "public for everybody": (
+        ABOUT.replace(b"{", b'{"acl": [{"entity": "allUsers"}], ', 1) + PART + END,
+        RELATED,
+        False,
+    ),
+    "the same key twice": (ABOUT.replace(b"{", b'{"metadata": {}, ', 1) + PART + END, RELATED, False),
+    "a third part": (ABOUT + PART + PART + END, RELATED, False),
+    "no content": (ABOUT + END, RELATED, False),
+    "only content": (PART[2:] + PART + END, RELATED, False),
+    "another edge in its type": (ABOUT + PART + END, "multipart/related; boundary=f", False),
+    "two edges in its type": (ABOUT + PART + END, "multipart/related; boundary=f; boundary=e", False),
+    "no body": (b"", RELATED, False),
+}
+
+
+@pytest.mark.parametrize("case", UPLOADS)
+def test_an_upload_with_labels_has_nothing_else(case: str) -> None:
+    body, kind, sent = UPLOADS[case]
+    net = Canned()
+    url = f"{UP}?{NEW.replace('media', 'multipart')}&name=records%2Fa"
+    request = requests.Request("POST", url, headers={"Content-Type": kind}, data=body).prepare()
+    with nullcontext() if sent else pytest.raises(RequestBlocked):
+        RecordGuard(net, NAME, "records/").mounted(requests.Session()).send(request)
+    assert len(net.sent) == sent
+
+
 def deleted(net: Canned, name: str, old: str = "runs/1/record.json", asked: str = "") -> requests.Response:
     """Ask for the deletion of an object while `old` may be deleted, or of the object that it is."""
     guard = RecordGuard(net, NAME, "records/")
@@ -252,6 +284,18 @@ def test_an_object_with_our_bytes_is_ours(app: Any, bucket: Bucket) -> None:
     generation = bucket.identity("a")
     bucket.create("a", b"mine")
     assert (bytes_of(app, bucket, "a"), bucket.identity("a")) == (b"mine", generation)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\r\n--e--\r\n\r\n--", bytes(range(256)) * 300])
+def test_labels_come_with_the_object_and_change_no_byte_of_it(bucket: Bucket, content: bytes) -> None:
+    labels = {"verdict": "alert", "ended_at": "2026-03-11T13:30:00.000+00:00"}
+    for _ in range(2):  # the second time it is ours
+        bucket.create("runs/1/record.json", content, labels)
+    bucket.create("runs/1/report.json", b"{}")
+    assert bucket.read("runs/1/record.json") == content
+    assert bucket.labels("runs") == {"runs/1/record.json": labels, "runs/1/report.json": None}
+    with pytest.raises(Taken):
+        bucket.create("runs/1/record.json", content + b" ", labels)
 
 
 @pytest.mark.parametrize("content", [b"", b"other", b"min", b"mine\n"])

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from hashlib import md5
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -770,3 +771,24 @@ def test_functions_say_which_location_did_not_answer(sandbox: Any) -> None:
     cloud, moment = sandbox("unreachable_region")
     seen = observe(facts.functions(), cloud, moment)
     assert [g.subject for g in seen.gaps] == ["functions in us-central1"]
+
+
+@pytest.mark.parametrize(("page", "cut"), [(8, ["lines without a severity of gmail-sync"]), (1000, [])])
+def test_lines_without_a_severity_that_are_cut_off_are_a_gap(
+    sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int, cut: list[str]
+) -> None:
+    world = tmp_path / "chatter.yaml"
+    failed = {"select": {"name": "gmail-sync"}, "since": "3h", "outcome": "failed", "error": "sync failed"}
+    chatter = {
+        "select": {"name": "gmail-sync"},
+        "since": "20m",
+        "count": 30,
+        "payload": "stderr",
+        "severity": "DEFAULT",
+    }
+    told = {"about": "x", "now": "2026-04-14T19:40:00Z", "runs": [failed], "errors": [{**chatter, "text": "page read"}]}
+    world.write_text(json.dumps(told))
+    monkeypatch.setattr("runbook.facts.logs.PAGE", page)
+    cloud, moment = sandbox(str(world))
+    assert [gap.subject for gap in observe(facts.errors(severity="WARNING"), cloud, moment).gaps] == cut
+    assert not any(row.bare for row in observe(facts.errors(), cloud, moment).rows)

@@ -15,7 +15,7 @@ from runbook.config.load import ROOT, load_settings
 from runbook.facts.checkout import source_code
 from tests.runbook.changes import Place, Result
 
-GATE = "tried in staging"
+GATE = "applied in staging"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_what_was_not_tried_in_staging_is_not_applied(
     live.approve(first.id)
     refused = live.go(name, first.id, environment="live", **given)
     assert refused.outcome.result == "refused"
-    assert "tried in staging, staging: not yet" in refused.outcome.said
+    assert "applied in staging, staging: not yet" in refused.outcome.said
 
     planned = staging.plan(name, environment="staging", reason="a trial", **given)  # planned is not applied
     assert gate(planned) == []

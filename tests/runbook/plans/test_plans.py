@@ -117,9 +117,9 @@ def test_a_trial_in_staging_is_part_of_what_is_signed() -> None:
     trial = Rehearsed("20260310-rotate", "staging", AT, "")
     found = []
     for system, rows in ((SYSTEM, []), (staged, []), (staged, [trial]), (staged, [replace(trial, source="other")])):
-        given = Seen({**seen({}).facts, "rehearsal": Fact("tried in staging", tuple(rows), "line", AT)})
+        given = Seen({**seen({}).facts, "rehearsal": Fact("applied in staging", tuple(rows), "line", AT)})
         plan = plans.rotate_secret(request("rotate_secret", {}), given, GATES, system, MOMENT)
-        found.append(plan.relies_on["tried in staging"])
+        found.append(plan.relies_on["applied in staging"])
     assert found == ["no staging environment", "not in staging", "20260310-rotate", "not in staging"]
 
 

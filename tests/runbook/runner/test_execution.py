@@ -21,17 +21,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import gcp_sandbox
-from gcp_sandbox.serve import serve
-from runbook.approvals.proved import faults
 from runbook.audit.index import read_run
 from runbook.audit.seal import seal
-from runbook.config.load import load_settings
 from runbook.context import Told
 from runbook.model.errors import BadInput, Broken, Exit, NoRecord, RunbookError
 from runbook.records.files import digest
 from runbook.records.proof import examined
-from runbook.records.record import store_of
 from runbook.records.store import Store
 from runbook.runner import execute, run
 from runbook.runner.kernel import Kernel
@@ -363,37 +358,6 @@ def test_no_room_for_the_notebook(wait: bool, cells: list[str], child: Any, tmp_
     assert (kept["status"], kept["verdict"], [c["status"] for c in kept["cells"]]) == ("failed", None, cells)
     assert "File too large" in kept["why"]
     assert json.loads((folder / "grows.ipynb").read_text())["cells"]
-
-
-# What happens after the first read of a runbook → exit, status.
-ENDS = {
-    "raises": ("raise ValueError('x')", Exit.BROKEN, "failed"),
-    "exits": ("import sys; sys.exit(0)", Exit.BROKEN, "failed"),
-    "dies": ("import os; os.kill(os.getpid(), 9)", Exit.KERNEL_DIED, "kernel_died"),
-    "never ends": ("import threading; threading.Event().wait(600)", Exit.TIMEOUT, "timeout"),
-}
-STORES = {"directory": "{tmp}/records", "bucket": "gs://acme-sales-sandbox-runbooks/records"}
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "runbooks").glob("*.ipynb")))
-def test_each_runbook_ends_as_it_does(name: str, end: str, store: str, tmp_path: Path, monkeypatch: Any) -> None:
-    """A fault in a runbook's own notebook, over each kind of store: the record says so, is whole, and lies in the store."""
-    cell, exit, status = ENDS[end]
-    notebook = json.loads((ROOT / "runbooks" / f"{name}.ipynb").read_text())
-    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
-    code[3]["source"] = [*code[3]["source"], "\n", cell]
-    (tmp_path / f"{name}.ipynb").write_text(json.dumps(notebook))
-    with serve(gcp_sandbox.app(load_settings("sandbox").inventory(), "healthy")) as served:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
-        monkeypatch.setenv("RUNBOOK_RECORDS", STORES[store].format(tmp=tmp_path))
-        monkeypatch.setenv("RUNBOOK_LOCAL", str(tmp_path / "local"))
-        ended = run.run(str(tmp_path / f"{name}.ipynb"), {}, cell_timeout=8 if status == "timeout" else 60)
-        assert (ended.exit, ended.record["status"], ended.record["verdict"], ended.local) == (exit, status, None, "")
-        whole_record(ended.folder, ended.record)
-        assert faults(store_of(load_settings("sandbox")), ended.folder.name) == ()
 
 
 # What a person at a terminal sees: notebook, parameters, what stays on the screen before END, whether a step was named.

@@ -40,7 +40,7 @@ class Source:
 def source(cloud: Cloud, moment: Moment, folder: str) -> Read:
     """One row for `safe_to_deploy`: commit, review, tests, digest; no row for "", which keeps the code."""
     if not folder:
-        return Read("source", "the code does not change", lambda: Answer(()))
+        return Read("source", "# no source: the code does not change", lambda: Answer(()))
     line = f"cd {shlex.quote(folder)} && git status --porcelain && MOCK_MODE=1 python -m pytest && detect-secrets scan"
     return Read("source", line, lambda: Answer([_row(folder)]))
 

@@ -11,8 +11,9 @@ from runbook.incidents.affected import Line
 from runbook.incidents.texts.codes import Match, Tables
 from runbook.incidents.texts.signatures import FORMS
 
-_PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10}
+_PLACE = {"run": 40, "platform": 35, "error": 25, "attempt": 15, "warning": 10, "bare": 25}
 _STRENGTH = {3: 20, 2: 10, 1: 0, 0: -15}
+_BARE = 24  # points of a line without a severity at most: less than any error of the run itself
 _LEAST = 10  # points below which a text proves nothing
 NEAR = 10  # points: a second cause that is so near contradicts the first
 
@@ -27,16 +28,22 @@ class Told:
     count: int = 1
 
     cause = property(lambda self: self.match.row.cause)
-    # A code or a published text says it, and the run or the platform wrote it; no hint.
-    plain = property(lambda self: self.match.strength == 3 and self.line.place != "warning" and self.line.newest)
+
+    # A code or a published text says it, and the run or the platform wrote it: no hint, and no retry.
+    retry = property(lambda self: self.line.place == "error" and FORMS["again"].search(self.line.text))
+    sound = property(lambda self: self.line.newest and self.line.place not in ("warning", "bare") and not self.retry)
+    plain = property(lambda self: self.match.strength == 3 and self.sound)
     text = property(lambda self: self.match.signature.line or self.line.text)
 
 
 def weighed(lines: Iterable[Line], tables: Tables, system: str) -> list[Told]:
     """The causes that texts tell, the weightiest first; each cause once."""
     same = defaultdict(list)
+    bare = False
     for line in lines:
         match = tables.match(line.text, line.place == "platform", system)
+        if line.place == "bare" and match:
+            match, bare = None if bare else match, True  # only the last one that tells anything
         if match and match.row.cause != "unknown" and (points := _points(line, match)) >= _LEAST:
             same[match.row.cause].append(Told(match, line, points))
     # Of texts with the same points, the last.
@@ -47,7 +54,7 @@ def weighed(lines: Iterable[Line], tables: Tables, system: str) -> list[Told]:
 
 def _points(line: Line, match: Match) -> int:
     own = line.place == "run"
-    points = _PLACE[line.place] + _STRENGTH[match.strength]
+    points = min(_PLACE[line.place] + _STRENGTH[match.strength], _BARE if line.place == "bare" else 99)
     points -= (25 if own else 10) * (not line.newest)
     points -= 20 * (not line.new) + 15 * (not match.row.final) + 15 * match.signature.chained
     # That an instance does not start is what follows from something else.

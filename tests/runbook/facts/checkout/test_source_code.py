@@ -300,7 +300,7 @@ def test_no_source_keeps_the_code() -> None:
     fact = seen("")
     assert not fact.rows
     assert not fact.gaps
-    assert fact.line == "the code does not change"
+    assert fact.line == "# no source: the code does not change"
 
 
 def test_not_a_git_checkout(tmp_path: Path) -> None:
