@@ -68,6 +68,10 @@ class Page:
         """Open an address, and wait until it is loaded."""
         self.events.clear()
         self.call("Page.navigate", url=address)
+        self.loaded()
+
+    def loaded(self) -> None:
+        """Wait until a page is loaded; `events` was cleared before what loads it."""
         while not any(one.get("method") == "Page.loadEventFired" for one in self.events):
             self.events.append(self._next())
 

@@ -23,7 +23,7 @@ def records() -> None:
     """A daily check on most of 120 days, and two incidents, of which one is open."""
     chance = Random(7)
     for day in range(120, 0, -1):
-        at = NOW.replace(hour=13, minute=0, second=0) - timedelta(days=day)
+        at = NOW.replace(minute=0, second=0) - timedelta(days=day - 1, hours=1)
         wrong = tuple(check for check in list(WRONG)[:5] if chance.random() < (0.035 if day % 9 else 0.3))
         if day not in (40, 41, 63):  # the scheduler stood still
             made(at, wrong=wrong)

@@ -79,7 +79,7 @@ def read_run(store: Store, name: str) -> Run:
 def row_of(run: Run, system: Settings) -> Row:
     """The row of a run: plain text and JSON-ready, whatever its files contain; `day` is the team's.
 
-    `bad` has what was not ok, `checks` the worst verdict of each check and how its value begins.
+    `bad` has what was not ok.
     """
     began, outcome, said = time_in(run.name), mapping(run.report.get("outcome")), run.report.get("headline")
     bad = [one for one in run.findings if one["verdict"] != "ok"]
@@ -94,7 +94,6 @@ def row_of(run: Run, system: Settings) -> Row:
     words = {"person": run.record.get("person") or run.record.get("who"), "incident": incident}
     words |= {"headline": said, "plan": outcome.get("plan"), "result": outcome.get("result"), "runbook": run.runbook}
     row["causes"] = [f"{one['subject']}: {one['value']}" for one in bad if one["check"] == "cause"]
-    row["checks"] = {one["check"]: [one["verdict"], one["value"][:24]] for one in reversed(run.findings)}
     return row | {key: plain(text) for key, text in words.items()}
 
 

@@ -6,7 +6,6 @@ Records never change, so only the pages of new records are made; `records.json` 
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,12 +14,14 @@ from runbook.approvals.signers import signers_of
 from runbook.audit.index import names_in, read_run, row_of
 from runbook.audit.pages import TEMPLATES, page, record_page
 from runbook.audit.postmortem import incident_page
+from runbook.audit.verify import Verified, verify
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.model import BadParameter, Row, RunbookError
-from runbook.records import Store, json_of, mapping, probe, publish, store_of
+from runbook.records import Store, json_of, mapping, now, probe, publish, store_of
 from runbook.records.proof import NO_END
 
+KIND = ("check", "subject", "limit", "verdict")  # of a finding, in `checks`
 NEXT = b"<!--next-->"  # where a page links to the next one, which did not exist when it was made
 
 
@@ -31,7 +32,7 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
     """
     for name in ("records", "incidents"):
         probe(out / name)
-    path, rows, new = out / "records.json", dict[str, Row](), set[str]()
+    path, rows, new, searched, shown = out / "records.json", dict[str, Row](), set[str](), list[Row](), list[Row]()
     known = mapping(json_of(path.read_bytes())) if path.exists() and not again else {}
     pages = sha256(b"".join(file.read_bytes() for file in sorted(TEMPLATES.iterdir()))).hexdigest()
     known = known if known.get(".pages") == pages else {}  # all pages look the same
@@ -39,9 +40,11 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
     noted = {name.split("/")[1] for name in notes if name not in known.get(".notes", ())}
     for system in systems:
         store, newest, mine = store_of(system), dict[str, str](), list[Row]()
-        for name in reversed(names_in(store)):
+        names = names_in(store)
+        signed = verify(system, *names[:1])  # which reads the newest manifest
+        for name in reversed(names):
             if (row := known.get(name, {})).get("open", True):  # new, or it may have ended by now
-                row = _record(system, store, name, newest, out)
+                row = _record(system, store, name, newest, out, signed)
                 new.add(name)
             before = newest.get(row["runbook"], "")
             if new & {name, before} and (page_before := out / "records" / f"{before}.html").is_file():
@@ -51,20 +54,39 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
             mine.append(row)
         for incident in {row["incident"] for row in mine if row["id"] in new or row["incident"].lower() in noted}:
             _incident(system, store, incident, [row["id"] for row in mine if row["incident"] == incident], out)
+        searched.append(_searched(system, store, signed, {row["id"]: row["digest"] for row in mine}))
     waiting = [one for system in systems for one in _awaiting(system)]
-    data = {"rows": [*rows.values()], "waiting": waiting, "made": f"{datetime.now(UTC):%FT%TZ}"}
-    data["searched"] = [[one.environment, str(store_of(one)), target(one.environment)] for one in systems]
+    kinds = dict[tuple[str, ...], int]()  # each check, subject and limit is in the page once; rows have their numbers
+    for row in rows.values():
+        checks = [[kinds.setdefault(tuple(one[:3]), len(kinds)), *one[3:]] for one in row["checks"]]
+        shown.append(row | {"checks": checks, "digest": ""})
+    data = {"rows": shown, "kinds": [*kinds], "waiting": waiting, "searched": searched, "made": now()}
     publish(out / "index.html", page("index.html.j2", "index.js", data=data).encode())
     publish(path, json.dumps(rows | {".notes": notes, ".pages": pages}, ensure_ascii=False).encode())
     return len(new), len(rows)
 
 
-def _record(system: Settings, store: Store, name: str, newest: Row, out: Path) -> Row:
-    """Write the page of a record; return its row, and in it as `open` whether the run has no recorded end yet."""
-    run = read_run(store, name)
-    row = row_of(run, system)
+def _record(system: Settings, store: Store, name: str, newest: Row, out: Path, signed: Verified) -> Row:
+    """Write the page of a record; return its row, with when it was verified, and its findings as `checks`.
+
+    `open` says that the run has no recorded end yet; `digest` is that of its record.json, which a manifest lists.
+    """
+    run, found = read_run(store, name), signed.manifest
+    digest = sha256(run.files.get("record.json", b"")).hexdigest()
+    row = row_of(run, system) | {"open": NO_END in run.faults, "verified": now(), "digest": digest}
+    row |= {"faults": len(run.faults), "manifest": found.number if found and found.records.get(name) == digest else 0}
+    row["checks"] = [[*(one[key] for key in KIND), one["value"][:24]] for one in run.findings if not run.faults]
     publish(out / "records" / f"{name}.html", record_page(run, row, newest.get(run.runbook, "")).encode())
-    return row | {"open": NO_END in run.faults}
+    return row
+
+
+def _searched(system: Settings, store: Store, signed: Verified, digests: Row) -> Row:
+    """Where records were searched, and what the newest manifest that counts says of these digests."""
+    said = {"store": str(store), "target": target(system.environment), "zone": str(system.zone)}
+    if found := signed.manifest:
+        lost = {name for name, digest in found.records.items() if digests.get(name) != digest} - {*found.known}
+        said |= found.model_dump(include={"number", "at", "person"}) | {"lost": [*lost], "listed": len(found.records)}
+    return said | {"environment": system.environment, "ignored": signed.ignored}
 
 
 def _incident(system: Settings, store: Store, incident: str, names: Sequence[str], out: Path) -> None:

@@ -15,7 +15,7 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
     """
     given = run.request.values
     if outcome and outcome.result != "applied":
-        return outcome.next or ("nothing to do.",)
+        return outcome.next or ("nothing to do." if worst is Verdict.ok else "see the findings that are not ok.",)
     if run.moment.past:
         then = f"{run.moment.local(run.moment.at):%Y-%m-%d %H:%M %Z}"
         now = command(run.request.runbook, {k: v for k, v in given.items() if k != "as_of"})

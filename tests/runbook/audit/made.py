@@ -66,18 +66,20 @@ def made(
     for check in wrong:
         subject, verdict, value = WRONG[check]
         subject, value = subject + text, value + text
+        limit = next((one["limit"] for one in found if one["check"] == check), "")
         found = [one for one in found if (one["check"], one["subject"]) != (check, subject)]
         found.append(
-            {"check": check, "subject": subject, "value": value, "limit": "", "verdict": verdict, "next": "look"}
+            {"check": check, "subject": subject, "value": value, "limit": limit, "verdict": verdict, "next": "look"}
         )
     worst = max((Verdict[one["verdict"]] for one in found), default=Verdict.ok)
     said = (
-        f"{worst.name.upper()}: {len(wrong)} of {len(found)} findings are not ok."
+        f"{worst.name.upper()}: {len(wrong)} of {len(found)} findings {'is' if len(wrong) == 1 else 'are'} not ok."
         if wrong
         else "OK: all checks passed."
     )
     report = report | {"findings": found, "verdict": worst.name, "exit": int(worst.exit), "at": f"{at:%FT%T}+00:00"}
     report |= {"headline": said, "sentence": said, "answer": []}
+    report |= {"next": [f"investigate what is not ok: {len(wrong)} (below)."]} if wrong else {}
     name = f"{at:%Y%m%dT%H%M%SZ}-{runbook}-{random.Random(f'{at}{runbook}').randrange(2**32):08x}"
     folder = record.records_directory(system) / "runs" / name
     folder.mkdir(parents=True)

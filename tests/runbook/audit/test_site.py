@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from runbook.approvals.signers import demo_folder
 from runbook.audit.site import site
+from runbook.audit.verify import attest
 from runbook.config.load import load_settings
 from runbook.records.record import records_directory
 from tests.chromium import Page, chromium, needed
-from tests.runbook.audit.made import NOW, made, many, rewritten
+from tests.runbook.audit.made import NOW, WRONG, made, many, rewritten
 from tests.runbook.changes import Place
 
 BAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><style>*{display:none}</style>"
@@ -59,6 +62,11 @@ def test_the_index_shows_what_needs_a_person(out: Path, page: Page) -> None:
     page.go((out / "index.html").as_uri())
     said = page.js("document.body.innerText")
     for words in (
+        "Newest daily check: none,",
+        "2 incidents open, 1 record not verified, 1 awaiting review",
+        "Verified: 13 of 14 records against their own digests",
+        "1 record does not verify.",
+        "Signed manifest: none",
         "open incident",
         "INC-7",
         "awaits review",
@@ -68,6 +76,7 @@ def test_the_index_shows_what_needs_a_person(out: Path, page: Page) -> None:
         "memory limit",
     ):
         assert words in said, words
+    assert page.js("ROWS.map((row) => row.verdict == 'unverified' ? row.checks.length : 0)") == [0] * 14
     assert page.js("document.querySelectorAll('.c-missing').length") > 1  # the legend has one
     assert page.js("[...document.querySelectorAll('svg[role=img]')].every((one) => one.getAttribute('aria-label'))")
     assert page.js("document.querySelectorAll('a.row').length") == 14
@@ -85,6 +94,8 @@ def test_the_index_shows_what_needs_a_person(out: Path, page: Page) -> None:
         ("verdict=none", 1),
         ("q=pwned", 1),
         ("q=nothing+like+it", 0),
+        ("q=access", 0),  # a check that was ok everywhere
+        ("runbook=no_such_runbook", 0),
     ],
 )
 def test_a_view_is_an_address(out: Path, page: Page, view: str, count: int) -> None:
@@ -93,6 +104,11 @@ def test_a_view_is_an_address(out: Path, page: Page, view: str, count: int) -> N
     found = page.js("document.querySelectorAll('a.row').length")
     assert found >= 1 if view == "q=memory" else found == count
     assert page.js("document.getElementById('overview').classList.contains('hide')")
+    name = view.split("=")[0]
+    assert page.js(f"document.getElementById({name!r}).value") == view.split("=")[1].replace("+", " ")
+    if not found:
+        page.js("document.querySelector('#rows button').click()")
+        assert page.js("document.querySelectorAll('a.row').length") == 14
 
 
 @needed
@@ -108,9 +124,31 @@ def test_by_keyboard(out: Path, page: Page) -> None:
     assert page.js("document.activeElement.className") == "row"
     page.events.clear()
     page.press("Enter")
-    page.until("location.href.includes('p1_response')")
+    page.loaded()
+    assert "p1_response" in page.js("location.href")
+    page.events.clear()
     page.press("u")
-    page.until("document.readyState == 'complete'")
+    page.loaded()
+    assert page.js("location.hash") == "#q=inc-7"
+    assert page.js("document.querySelectorAll('a.row').length") == 1
+
+
+@needed
+def test_a_calendar_is_one_tab_stop(out: Path, page: Page) -> None:
+    page.go("about:blank")
+    page.go((out / "index.html").as_uri())
+    stops = "[...document.querySelectorAll('.cal')].map((one) => one.querySelectorAll('[tabindex=\"0\"]').length)"
+    assert page.js(stops) == [1, 1]
+    page.js("document.querySelector('.cal [tabindex=\"0\"]').focus()")
+    days = [page.js("document.activeElement.getAttribute('aria-label')")]
+    for key in ("ArrowLeft", "ArrowRight"):
+        page.press(key)
+        days.append(page.js("document.activeElement.getAttribute('aria-label')"))
+    assert days[0] == days[2] != days[1]
+    assert days[2] in page.js("document.getElementById('calendar').innerText")
+    assert page.js(stops) == [1, 1]
+    page.js("document.getElementById('skip').click()")
+    assert page.js("document.activeElement.className") == "row"
 
 
 @needed
@@ -132,6 +170,11 @@ def test_a_record_has_its_answer_first_and_links(out: Path, page: Page) -> None:
     page.js("document.getElementById('code').click()")
     assert page.js("getComputedStyle(document.querySelector('.cells .input')).display") == "block"
     assert page.js("document.querySelectorAll('.cells [id^=\"cell-id=\"]').length") > 20  # a permalink for each cell
+    assert page.js("document.querySelector('a.here').checkVisibility({visibilityProperty: true})")
+    assert page.js("getComputedStyle(document.querySelector('td[data-l=limit]'), '::before').content") == '"limit: "'
+    page.js("dispatchEvent(new Event('beforeprint'))")
+    assert page.js("document.querySelector('details.how').open")
+    page.js("dispatchEvent(new Event('afterprint'))")
     anchor = page.js("document.querySelector('a.here').getAttribute('href')")
     assert page.js(f"document.getElementById(decodeURIComponent({anchor!r}.slice(1))).tagName") == "TR"
     assert page.js("document.getElementById('before').href").endswith(".html")
@@ -198,13 +241,70 @@ def test_runs_are_counted_and_what_did_not_run_is_shown(tmp_path: Path, page: Pa
     )
     assert "2 records of sandbox" in about
     assert "0 records of prod-eu" in about
-    assert "sandbox's own clock" in about
+    assert "Run times: UTC. Days: America/Chicago. Dates inside records of sandbox are practice dates." in about
     assert f"no record at all in {tmp_path}/records/google/prod-eu, target google" in needs
     rows = page.js("[...document.querySelectorAll('#notok tbody tr')].map((one) => one.innerText)")
     said = [" ".join(row.split()) for row in rows]
     assert [row for row in said if "errors last 24 h 30 2\u00d7" in row], said
-    assert [row for row in said if "run daily_check no record on" in row and row.endswith("sandbox")], said
+    assert [row for row in said if "to now (72 h; 2 whole days) 2 days" in row and row.endswith("sandbox")], said
     assert [row for row in said if "run daily_check no record at all" in row and row.endswith("prod-eu")], said
+
+
+@needed
+def test_a_line_is_of_one_subject_in_one_unit_with_its_limit(tmp_path: Path, page: Page) -> None:
+    """Five days with five, five, one, five and four runs; once there were errors, and one table was old.
+
+    Once the number of errors has a unit: it is no point of the line.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+        patch.setattr("runbook.audit.site.record_page", lambda *_: "")
+        noon = (NOW - timedelta(days=6)).replace(hour=18, minute=0, second=0)
+        for day, runs in enumerate((5, 5, 1, 5, 4)):
+            for hour in range(runs):
+                wrong = ("errors", "data freshness", "works now") if (day, hour) == (2, 0) else ()
+                made(noon + timedelta(days=day, hours=hour), wrong=wrong)
+        patch.setitem(WRONG, "errors", ("last 24 h", "alert", "900 min"))
+        made(noon + timedelta(days=4, minutes=150), wrong=("errors",))
+        site([load_settings("sandbox")], tmp_path / "out")
+    page.width(1280)
+    page.go((tmp_path / "out" / "index.html").as_uri())
+    rows = page.js("[...document.querySelectorAll('#trends tbody tr')].map((one) => one.innerText)")
+    said = {
+        name: " ".join(row.split()) for row in rows for name in ("errors", "data freshness", "works now") if name in row
+    }
+    assert "last 24 h: newest 2, 2 to 30; limit: ok below 5, alert above 20" in said["errors"]
+    assert "gmail_messages: newest 0.5, 0.5 to 20.5 h; limit: at most 6 h 4 unchanged" in said["data freshness"]
+    assert "all functions: 13 of 13 each time" in said["works now"]
+    counts = {name: re.findall(r"(\d+ of 21) runs", row) for name, row in said.items()}
+    assert counts == {"errors": ["2 of 21"], "data freshness": ["1 of 21"], "works now": ["1 of 21"]}
+    listed = page.js("[...document.querySelectorAll('a.row .what')].map((one) => one.innerText)")
+    assert [one for one in listed if "(+2 more)" in one] == [one for one in listed if "failed" in one or "30" in one]
+    days = page.js(
+        "[...document.querySelectorAll('.cal a')].map((one) => [one.ariaLabel, one.querySelector('rect').getAttribute('width')])"
+    )
+    assert [label.split(": ")[1] for label, wide in days if float(wide) < 10] == ["1 run, usually 5, worst alert"]
+
+
+@pytest.mark.parametrize("how", ["gone", "replaced"])
+def test_the_site_says_what_a_signed_manifest_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path))
+    system, index = load_settings("sandbox"), tmp_path / "out" / "index.html"
+    one, two = made(NOW - timedelta(days=1)), made(NOW - timedelta(hours=3))
+    attest(system, "blake", demo_folder(system) / "blake")
+    site([system], tmp_path / "out")
+    text = (tmp_path / "out" / "records" / f"{one}.html").read_text(encoding="utf-8")
+    assert "against its own digests" in text
+    assert "Signed manifest 1 lists it." in text
+    assert '"listed":2' in index.read_text(encoding="utf-8")
+    assert '"lost":[]' in index.read_text(encoding="utf-8")
+    runs = records_directory(system) / "runs"
+    shutil.rmtree(runs / one)
+    if how == "replaced":  # by one of the same name that verifies
+        assert made(NOW - timedelta(days=1), status="kernel_died") == one
+    site([system], tmp_path / "out", again=True)
+    assert f'"lost":["{one}"]' in index.read_text(encoding="utf-8")
+    assert two not in index.read_text(encoding="utf-8").split('"lost":')[1].split("]")[0]
 
 
 def test_only_new_records_are_made(out: Path) -> None:
@@ -275,7 +375,7 @@ def test_the_index_of_5000_records(tmp_path: Path, page: Page, record_property: 
         "summary", f"5,000 records: {took:.1f} s, {spent:.1f} of CPU; index {size:.1f} MB, drawn in {shown:.1f} s"
     )
     assert spent < 10
-    assert page.js("document.getElementById('count').textContent") == "5000 records, the newest first"
+    assert page.js("document.getElementById('count').textContent") == "100 of 5000 records shown, the newest first"
     page.js(
         "document.getElementById('q').value = 'no such thing'; document.getElementById('q').dispatchEvent(new Event('input'))"
     )

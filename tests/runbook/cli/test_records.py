@@ -135,7 +135,7 @@ def test_a_pattern_names_environments_and_one_without_a_run_is_in_the_answer(
     assert "prod-us" in cli("--env prod-*")
     assert "1 new pages, 1 records: out/index.html" in cli("site out --env prod-*")
     data = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
-    assert f'["prod-eu","{tmp_path}/records/rehearsal/prod-eu","sandbox"]' in data
+    assert f'{{"store":"{tmp_path}/records/rehearsal/prod-eu","target":"sandbox",' in data
     assert "no environment" not in cli("--env prod-us")
 
 

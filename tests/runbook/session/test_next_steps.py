@@ -80,6 +80,7 @@ def test_a_backup_of_one_table_leaves_the_others_to_another_run(tmp_path: Path) 
     assert ran.outcome.result == "nothing to do"
     [warned] = [f for f in ran.names["run"].close().findings if f.verdict is Verdict.warn]
     assert warned.next == "runbook run backup --env sandbox"
+    assert ran.names["run"].close().next == ("see the findings that are not ok.",)
 
 
 def test_a_signed_backup_is_to_be_approved_first(tmp_path: Path) -> None:

@@ -6,3 +6,12 @@ document.addEventListener("keydown", (event) => {
   const link = id && document.getElementById(id);
   if (link) location.href = link.href;
 });
+// The index says in the address from which search it came: the way back, and to the runs beside, keeps it.
+const from = location.hash.startsWith("#in=") ? location.hash.slice(4) : "";
+for (const id of from ? ["up", "before", "after"] : []) {
+  document.getElementById(id)?.setAttribute("href", document.getElementById(id).getAttribute("href") + (id === "up" ? `#${decodeURIComponent(from)}` : `#in=${from}`));
+}
+// On paper nobody can open it.
+const how = document.querySelector("details.how");
+addEventListener("beforeprint", () => how?.setAttribute("open", ""));
+addEventListener("afterprint", () => how?.removeAttribute("open"));
