@@ -29,6 +29,7 @@ from gcp_sandbox.serve import environment, serve
 from runbook.config.load import ROOT, load_settings
 
 PAIRS = int(os.environ.get("PAIRS", "5"))
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each run would compile the library again
 SYSTEM = load_settings("sandbox")
 SCRIPT = f"""
 bq query --use_legacy_sql=false 'SELECT source_system, status, started_at

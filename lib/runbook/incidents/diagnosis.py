@@ -111,6 +111,12 @@ class Diagnosed(Case):
         confidence = "possible" if vague and not who else "sure" if sure else "likely"
         return replace(made, confidence=confidence, against=against)
 
+    def _secret_is_off(self, told: Told, clear: bool) -> bool:
+        """Whether a text names a secret of it that is off; or, if it is not `clear`, one was switched off before."""
+        text = re.sub(r"\W", "_", told.text.lower())
+        named = any(re.sub(r"\W", "_", one.secret.lower()) in text for one in self.off())
+        return named or (not clear and any(self.kind(change) == "secret" for change in self.before(self.of_secret)))
+
     def _against(self, told: Told) -> str:
         """The strongest evidence against a cause: who works although it would fail, a second text, or a deployment."""
         rivals = (t for t in self.told[self.name][1:] if t.points >= told.points - NEAR and t.match.strength > 1)
@@ -167,6 +173,8 @@ class Diagnosed(Case):
         deployed, altered = self.before(self.deploys), self.before(self.of_table)
         plain, key = told.cause == "bad_data" and told.match.strength > 1, shape(told.text)
         fits = altered and told.cause == "bad_data"
+        if told.cause != "failed_deployment" and self._secret_is_off(told, plain or bool(deployed)):
+            return replace(self._secret(said), confidence="likely")
         if not (fits or plain or deployed) and (changed := self.newest_change()):
             return changed
         if fits:
@@ -191,6 +199,7 @@ class Diagnosed(Case):
         rivals = [t for t in told if t.cause != first.cause and ((t is told[0] and known) or t.match.strength > 1)]
         beside = () if self.before(self.deploys) else ("crash_after_deploy",)
         found = [(t.cause, quoted(t.text)) for t in rivals if t.cause not in ("failed_deployment", *beside)]
-        if first.cause == "own_network" and not found:
-            found = [("dependency_outage", quoted(told[0].text))]
+        # If no answer came, nothing in the text shows on which side it was lost.
+        if not found and (first.cause == "own_network" or (first.cause == "dependency_outage" and unanswered(told[0]))):
+            found = [(next(cause for cause in NO_ANSWER if cause != first.cause), quoted(told[0].text))]
         return [self.made(cause, "possible", said, key=first.key, second=True) for cause, said in found[:1]]
