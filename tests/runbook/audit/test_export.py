@@ -295,7 +295,7 @@ def test_the_seal_says_who_vouches_and_prints_each_key(sealed: Path, unpacked: P
     assert (code, said.splitlines()[-1].split(":")[0]) == (4, "NOT SEALED")
     for part in ("pages/", "store/notes/", "store/applied/", "the terms and gates of plans", "README.txt"):
         assert part in said.splitlines()[-1]
-    assert "1 notes in store/notes: their authors did not sign them" in said
+    assert "notes in store/notes: 1; their authors did not sign them" in said
 
 
 def test_a_seal_is_no_manifest_and_somebody_else_cannot_seal(sealed: Path, exported: Path) -> None:
