@@ -117,12 +117,14 @@ class Case(OwnChanges):
         return self.described(lambda c: "IamPolicy" in c.what)
 
     def region(self) -> Cause | None:
-        """The region does not answer, or Google reports an incident there that fits what half of the functions show."""
+        """The region does not answer, or Google reports an incident there that fits what most that were due show."""
         region, lead = self.settings.region, self.lead
         silent = any(g.location == region for g in self.seen.functions.gaps)
         incidents = reported(self.seen, "google", region, self.one, REGIONAL)
         silence = len(self.everyone) > 2 and not any(self.told.values())
-        many = silence or len(self.everyone) * 2 >= len(self.settings.functions)
+        worked = any(r.status == "success" and r.started_at > self.one.since for r in self.seen.runs.rows)
+        half = len(self.everyone) * 2 >= len(self.settings.functions)
+        many = silence or half or (len(self.everyone) > 2 and not worked)
         both = silent and bool(incidents)  # then what Google's own services answer follows from it
         fits = lead is None or lead.cause in ("capacity", "timeout", "own_network") or lead.match.row.hint
         fits = fits or (both and lead.cause == "dependency_outage" and provider(lead, self.one) == "google")
