@@ -86,6 +86,12 @@ def test_parameters_are_typed_and_explained(path: Path) -> None:
     assert all(p.comment for p in declared.values())
 
 
+def test_it_starts_under_its_own_name(path: Path) -> None:
+    """A copied notebook that starts under the old name would write its records under that name."""
+    started = re.findall(r"\bstart\(\s*[\"'](\w+)", "\n".join(source(cell) for cell in cells(path, "code")))
+    assert started == [path.stem], f'{path.name}: call start("{path.stem}", globals()) once, not start of {started}'
+
+
 def test_code_cells_are_calls(path: Path) -> None:
     declared = set(declared_parameters(path))
     started = False
