@@ -82,7 +82,7 @@ def test_title_cell(path: Path) -> None:
 
 def test_parameters_are_typed_and_explained(path: Path) -> None:
     declared = declared_parameters(path)
-    assert {"environment", "world"} <= set(declared)
+    assert {"environment", "world", "incident"} <= set(declared), "the command line gives these to every runbook"
     assert all(p.comment for p in declared.values())
 
 
@@ -90,6 +90,11 @@ def test_it_starts_under_its_own_name(path: Path) -> None:
     """A copied notebook that starts under the old name would write its records under that name."""
     started = re.findall(r"\bstart\(\s*[\"'](\w+)", "\n".join(source(cell) for cell in cells(path, "code")))
     assert started == [path.stem], f'{path.name}: call start("{path.stem}", globals()) once, not start of {started}'
+
+
+def test_it_checks_something(path: Path) -> None:
+    code = "\n".join(source(cell) for cell in cells(path, "code"))
+    assert "run.check(" in code, "a run without a finding ends as unknown: check what it reads"
 
 
 def test_code_cells_are_calls(path: Path) -> None:
