@@ -85,11 +85,7 @@ def test_the_sandbox_does_not_know_runbook() -> None:
 
 
 def test_notebooks_import_from_the_root_only() -> None:
-    for path in [
-        *ROOT.glob("runbooks/*.ipynb"),
-        *ROOT.glob("tests/outage/*.ipynb"),
-        *ROOT.glob("tests/example/*.ipynb"),
-    ]:
+    for path in [*ROOT.glob("runbooks/*.ipynb"), *ROOT.glob("tests/examples/*.ipynb")]:
         found = set(re.findall(r"(?:from|import) (runbook[\w.]*)", path.read_text(encoding="utf-8")))
         assert found <= {"runbook"}, path.name
 
