@@ -22,8 +22,8 @@ from tests.shapes import write_shapes
 
 RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 EXAMPLES = {  # file → the parameter that is not its default, and its value
-    Path(__file__).parent / "outage" / "p1_response.ipynb": ("world", "p1_two_causes"),
-    Path(__file__).parent / "example" / "deploy.ipynb": ("source", "sample"),
+    Path(__file__).parent / "examples" / "p1_response.ipynb": ("world", "p1_two_causes"),
+    Path(__file__).parent / "examples" / "deploy.ipynb": ("source", "sample"),
 }
 
 

@@ -85,11 +85,7 @@ def test_the_sandbox_does_not_know_runbook() -> None:
 
 
 def test_notebooks_import_from_the_root_only() -> None:
-    for path in [
-        *ROOT.glob("runbooks/*.ipynb"),
-        *ROOT.glob("tests/outage/*.ipynb"),
-        *ROOT.glob("tests/example/*.ipynb"),
-    ]:
+    for path in [*ROOT.glob("runbooks/*.ipynb"), *ROOT.glob("tests/examples/*.ipynb")]:
         found = set(re.findall(r"(?:from|import) (runbook[\w.]*)", path.read_text(encoding="utf-8")))
         assert found <= {"runbook"}, path.name
 
@@ -132,8 +128,9 @@ def test_budgets(record_property: Any) -> None:
         largest = max(rooms, key=lambda name: rooms[name])
         long = {f"{name}.{f}": n for name, path in modules(package).items() for f, n in layout.functions(path)}
         total, debt = sum(sizes.values()), layout.OVER.get(package, 0)
-        over += [f"{package}: {total} of {most}, with a debt of {debt}"] if total > most + debt else []
-        over += [f"{package}: {total}, so its debt is only {total - most}"] if debt and total < most + debt else []
+        now, change = max(total - most, 0), f"{abs(total - most - debt)} {'more' if total > most + debt else 'fewer'}"
+        if total > most + debt or now < debt:
+            over += [f"{package}: {total} lines, {change} than BUDGET and OVER allow; OVER would be {now}"]
         over += [f"{name}: {n}" for name, n in rooms.items() if n > layout.DIRECTORY]
         over += [f"{name}: {n}" for name, n in sizes.items() if n > layout.MODULE]
         over += [f"{name}: {n}" for name, n in long.items() if n > layout.FUNCTION]
@@ -143,7 +140,7 @@ def test_budgets(record_property: Any) -> None:
             f"{layout.MODULE}, function {max(long.values())} of {layout.FUNCTION}"
         )
     record_property("summary", "\n".join(said))
-    assert over == []
+    assert over == [], "; ".join(over) + layout.WHAT_TO_DO
 
 
 def test_the_formatter_has_no_exemptions() -> None:

@@ -55,6 +55,7 @@ def test_committed_as_executed_in_the_sandbox(path: Path) -> None:
     assert "SANDBOX" in shown(cells(path, "code")[2])
     report = cells(path, "code")[-1]["outputs"][0]["data"]["application/vnd.runbook.report+json"]
     assert (report["environment"], report["target"]) == ("sandbox", "sandbox")
+    assert report["findings"], "a run without a finding ends as unknown: add a run.check"
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,14 @@ def test_title_cell(path: Path) -> None:
 
 def test_parameters_are_typed_and_explained(path: Path) -> None:
     declared = declared_parameters(path)
-    assert {"environment", "world"} <= set(declared)
+    assert {"environment", "world", "incident"} <= set(declared), "the command line gives these to every runbook"
     assert all(p.comment for p in declared.values())
+
+
+def test_it_starts_under_its_own_name(path: Path) -> None:
+    """A copied notebook that starts under the old name would write its records under that name."""
+    started = re.findall(r"\bstart\(\s*[\"'](\w+)", "\n".join(source(cell) for cell in cells(path, "code")))
+    assert started == [path.stem], f'{path.name}: call start("{path.stem}", globals()) once, not start of {started}'
 
 
 def test_code_cells_are_calls(path: Path) -> None:

@@ -192,7 +192,9 @@ def plain(values: dict[str, Any]) -> dict[str, str | None]:
 
 
 def test_every_fact_with_a_line_is_tried() -> None:
-    assert sorted(LISTED) == sorted(FACTS)
+    assert sorted(LISTED) == sorted(FACTS), (
+        "Add each new fact to COMMANDS, under the command of its line, or to CANNOT_RUN with the reason"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in LINES if name.values[0] in LISTED])
@@ -231,6 +233,10 @@ def test_the_printed_line_sees_what_the_fact_says(said: Said, cloud: Any, moment
     elif name == "errors":
         assert {ended(entry) for entry in seen} >= {f"{r.at.astimezone(UTC):%FT%T}" for r in fact.rows}
     else:
+        assert fact.rows, (
+            f"{name} has no row in the world many_errors, so its line shows nothing to compare. Add what it reads to "
+            "lib/gcp_sandbox/worlds/many_errors.yaml, or arguments with which it has rows to GIVEN"
+        )
         columns = set(seen[0])
         assert [plain(one) for one in seen] == [
             plain({k: v for k, v in vars(one).items() if k in columns}) for one in fact.rows

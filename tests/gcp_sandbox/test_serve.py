@@ -12,10 +12,18 @@ import pytest
 import requests
 
 import gcp_sandbox
+from gcp_sandbox.http import HOSTS
 from gcp_sandbox.serve import environment, serve
+from runbook.cloud import guard
 from tests.gcp_sandbox.conftest import INVENTORY, PROJECT
 
 PATH = f"/v2/projects/{PROJECT}/locations/-/functions"
+# APIs that gcloud does not ask through the sandbox, with the reason.
+NOT_OF_GCLOUD = {
+    "run": "gcloud run talks to the Knative API, which the sandbox does not have",
+    "monitoring": "gcloud lists no time series",
+    "inbox": "not an API of Google's",
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +97,15 @@ def test_environment(tmp_path):
         assert "api = http://127.0.0.1:8080" in file.read()
     assert stat.S_ISREG(os.stat(found["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"]).st_mode)
     json.dumps(found)
+
+
+def test_gcloud_asks_the_sandbox_for_each_api(tmp_path):
+    """Without its override, gcloud would ask Google."""
+    start = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
+    found = environment("http://127.0.0.1:8080", PROJECT, tmp_path)
+    overridden = {key.removeprefix(start).lower() for key in found if key.startswith(start)}
+    known = set(HOSTS) | {host.removesuffix(".googleapis.com") for host in guard.HOSTS}
+    assert sorted(known - overridden) == sorted(NOT_OF_GCLOUD), (
+        "Add the API to _OVERRIDES in gcp_sandbox/serve.py, or to NOT_OF_GCLOUD here with the reason"
+    )
+    assert overridden <= known

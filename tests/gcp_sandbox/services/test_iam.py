@@ -7,6 +7,7 @@ from google.api_core.exceptions import BadRequest, Forbidden
 from google.cloud.resourcemanager_v3 import ProjectsClient
 
 from gcp_sandbox.http import HOSTS, ROUTES
+from gcp_sandbox.services.iam import _PERMISSION
 from gcp_sandbox.world.roles import published
 from gcp_sandbox.world.schema import BadWorld, load
 from tests.gcp_sandbox.conftest import PROJECT
@@ -104,6 +105,13 @@ def test_every_route_needs_a_permission_or_asks_for_them():
     open_doors = {r.path for r in ROUTES if not r.permission and r.api not in apart}
     asks = (":testIamPermissions", "/iam/testPermissions", "/{bucket}/{file}")
     assert all(path.endswith(asks) for path in open_doors)
+
+
+def test_the_permission_of_every_route_can_be_granted():
+    held = set().union(*published().values())
+    for permission in {r.permission for r in ROUTES} - {""}:
+        assert _PERMISSION.fullmatch(permission), f"{permission}: add its prefix to _PERMISSION in services/iam.py"
+        assert permission in held, f"{permission}: add it to the roles that grant it, in world/roles.yaml"
 
 
 @pytest.mark.parametrize("api", ["cloudfunctions", "run", "secretmanager", "cloudscheduler", "cloudresourcemanager"])

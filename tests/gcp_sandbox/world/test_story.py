@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gcp_sandbox.world import failures, schema
 from gcp_sandbox.world.inventory import Inventory
 from gcp_sandbox.world.schema import load
 from gcp_sandbox.world.story import Story
@@ -123,6 +125,13 @@ KINDS = [  # kind, status of its run (none: ""), its job's answer, what the log 
     ("gone", "", 404, [A]),
     ("silence", "", None, []),
 ]
+
+
+def test_every_kind_is_tried_and_documented():
+    alike = {"quota_seconds": "quota_hours"}
+    assert {alike.get(kind, kind) for kind in failures.KINDS} == {kind for kind, *_ in KINDS}, "add the kind to KINDS"
+    unsaid = [kind for kind in failures.KINDS if not re.search(rf"\b{kind}\b", schema.__doc__)]
+    assert unsaid == [], "name the kind in the docstring of gcp_sandbox/world/schema.py"
 
 
 @pytest.mark.parametrize(("kind", "status", "answer", "said"), KINDS)

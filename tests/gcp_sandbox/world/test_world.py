@@ -111,7 +111,7 @@ TOLD = {
 
 
 def test_every_shipped_world_is_told_here():
-    """Outages are told in tests/outages.py: what is wrong, instead of what is counted."""
+    """Outages are told in tests/generated_outages.py: what is wrong, instead of what is counted."""
     assert sorted(TOLD) == [world for world in shipped() if not world.startswith("p1_")]
 
 

@@ -34,7 +34,7 @@ def fact(given: Any, kind: str) -> Fact:
     """A fact; `kind` is an annotation such as "Fact[EtlRun]"."""
     given = {"rows": given} if isinstance(given, list) else given
     made = getattr(rows, re.search(r"(\w+)\]", kind)[1])  # type: ignore[index]
-    found = given["rows"] if "rows" in given else [{"function": "f", "text": "x"}] * given["repeat"]
+    found = given["rows"] if "rows" in given else [{"function": "f", "text": "x"}] * given.get("repeat", 0)
     gaps = tuple(Gap(*pair) for pair in given.get("gaps", []))
     return Fact(
         given.get("name", "fact"),

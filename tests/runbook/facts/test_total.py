@@ -17,7 +17,7 @@ from runbook import checks, facts
 from runbook.model.facts import Fact
 from runbook.model.findings import Verdict
 from runbook.model.moment import Moment
-from tests.outages import vary
+from tests.generated_outages import vary
 from tests.recorded import GIVEN, INDEX, word
 from tests.runbook.changes import Place
 from tests.runbook.facts.test_recorded_answers import NOW, READERS, SYSTEM, Replay, both, damaged, seen

@@ -24,7 +24,7 @@ from runbook.facts.base import observe
 from runbook.incidents.causes import Cause, Causes
 from runbook.incidents.diagnosis import diagnose
 from runbook.model.moment import Moment
-from tests.outages import SHIPPED, Truth, vary
+from tests.generated_outages import SHIPPED, Truth, vary
 from tests.runbook.incidents.test_page import ASKS, Evidence, page
 from tests.slices import first
 
@@ -103,7 +103,7 @@ def test_outages_from_seeds(tmp_path: Path, record_property: Any, step: str) -> 
 
 @pytest.mark.parametrize("step", first(STEPS))
 def test_outages_in_the_words_of_real_services(tmp_path: Path, record_property: Any, step: str) -> None:
-    text = (Path(__file__).parents[1] / "cases" / "outages.yaml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "cases" / "error_texts_of_services.yaml").read_text(encoding="utf-8")
     cases = yaml.load(text, Loader=YAML_LOADER)
     judged = []
     for case in cases[:: STEPS[step]]:

@@ -16,7 +16,7 @@ from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT
 from runbook.incidents.remedies import remedy_steps
 from runbook.model.moment import Moment
-from tests.outages import SHIPPED
+from tests.generated_outages import SHIPPED
 from tests.runbook.changes import Place
 from tests.slices import every, first_of_each
 

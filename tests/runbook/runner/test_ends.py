@@ -79,7 +79,7 @@ ENDS = {
     "runner killed": End(
         FOR_EVER.format("os.kill(os.getppid(), 9)"), -signal.SIGKILL, "running", "never recorded its end", has_end=False
     ),
-    "no room for the notebook": End(FOR_EVER.format(FULL.format(9000)), *BROKEN, "File too large"),
+    "no room for the notebook": End(FOR_EVER.format(FULL.format(6000)), *BROKEN, "File too large"),
     "no room at all": End(
         FOR_EVER.format(FULL.format(0)), Exit.BROKEN, "running", "never recorded its end", has_end=False
     ),

@@ -13,7 +13,7 @@ from gcp_sandbox.world.schema import shipped
 from runbook.model.errors import Exit
 from runbook.records.files import digest
 from runbook.runner import execute, run
-from tests.outages import SHIPPED
+from tests.generated_outages import SHIPPED
 from tests.runbook.changes import Place
 from tests.slices import every
 

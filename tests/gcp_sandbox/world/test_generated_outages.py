@@ -15,7 +15,7 @@ import gcp_sandbox.services  # noqa: F401  # registers every route
 from gcp_sandbox.sandbox import Sandbox
 from gcp_sandbox.world.failures import KINDS, mebibytes
 from gcp_sandbox.world.schema import World, load, shipped
-from tests.outages import CAUSES, SHIPPED, Truth, inventory, vary
+from tests.generated_outages import CAUSES, SHIPPED, Truth, inventory, vary
 from tests.slices import every
 
 SEEDS = range(25 * len(CAUSES))  # enough that each cause comes 20 times
