@@ -190,7 +190,12 @@ class OwnChanges:
         ran = max([self.one.since, *(r.started_at for r in self.seen.runs.rows if r.function == name)])
         later = (c for c in self.seen.changes.rows if c.at > ran)
         fits = {"permission": "IamPolicy", "unknown": "ResumeJob"}.get(cause, "nothing")
-        return [c for c in later if self.kind(c) or (fits in c.what and (cause == "permission" or self.named(c)))][:1]
+
+        def matters(c: AuditedChange) -> bool:
+            ours = self.kind(c) or ("EnableSecretVersion" in c.what and self.of_secret(c))
+            return bool(ours or (fits in c.what and (cause == "permission" or self.named(c))))
+
+        return [c for c in later if matters(c)][:1]
 
     def kind(self, change: AuditedChange) -> str:
         """The cause that a change of its own code, secret or table suggests; "" for any other change."""
