@@ -115,8 +115,8 @@ def print_findings(findings: Sequence[Row], sentence: str, next: Sequence[str] =
     click.echo("\n" + click.style(wrapped(sentence), fg=COLOUR[worst.name], bold=True))
     good = Counter(one["check"] for one in findings if one["verdict"] == "ok")
     named = ", ".join(f"{check} ({count})" if count > 1 else check for check, count in good.items())
-    parts = (findings_table([one for one in findings if one["verdict"] != "ok"]), wrapped(f"ok: {named}" * bool(named)))
-    click.echo(shown or "\n\n".join(part for part in parts if part))
+    bad = "" if shown else findings_table([one for one in findings if one["verdict"] != "ok"])
+    click.echo(shown or "\n\n".join(filter(None, (bad, wrapped(f"ok: {named}" * bool(named))))))
     subjects: dict[str, list[str]] = {}
     for found in (one for one in findings if one["next"] and one["next"] not in next):
         subjects.setdefault(found["next"], []).append(found["subject"])
@@ -150,15 +150,15 @@ def table_text(rows: Sequence[Row]) -> str:
 
     click removes the colours where there is no terminal, and rich makes none with NO_COLOR.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if wants_json():
         return json.dumps(list(rows), default=str)
     if not rows:
         return ""
+    from rich.box import SIMPLE_HEAD  # which takes longer to import than to use
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
     for number, name in enumerate(rows[0]):
         table.add_column(visible(str(name)).replace("_", " "), no_wrap=number == 0, overflow="fold")
