@@ -135,8 +135,8 @@ class Directory:
     def read(self, name: str) -> bytes | None:
         path = self._path(name)
         try:
-            with path.open("rb") as file:
-                return file.read(LIMIT + 1)
+            with path.open("rb") as file:  # a limit makes Python reserve as much memory for each file
+                return file.read() if os.fstat(file.fileno()).st_size <= LIMIT else file.read(LIMIT + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
