@@ -43,11 +43,11 @@ class Report:
     def headline(self) -> str:
         """The worst verdict in one sentence, and how many findings there are of each."""
         meanings, word = (_NOW | _THEN if self.past else _NOW), self.verdict.name.upper()
-        meaning = meanings[self.verdict]
+        meaning = meanings[self.verdict] if self.findings else "nothing was checked, so this is not an all-clear"
         if self.outcome:
             meaning = f"{self.outcome.said.splitlines()[0]}; verdict {word}, {meaning}"
             word = self.outcome.result.capitalize()
-        return f"{word}: {meaning} ({self.findings.counts})."
+        return f"{word}: {meaning}" + (f" ({self.findings.counts})." if self.findings else ".")
 
     @property
     def sentence(self) -> str:
