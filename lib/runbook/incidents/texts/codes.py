@@ -110,7 +110,8 @@ class Tables:
         fits = [row for row in rows if row.holds(one, platform, system, text.lower())]
         order = {code: -n for n, code in enumerate(one.codes)}
         best = max(fits, key=lambda r: (r.rank[:5], order.get(r.code, -99), r.rank[5:]), default=None)
-        yield from [Match(best, one, platform)] if best else ()
+        if best:
+            yield Match(best, one, platform)
 
 
 def _about(wanted: str, system: str, text: str) -> bool:
