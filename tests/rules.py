@@ -1082,7 +1082,7 @@ RECORDS = [
         "audit/templates/verify.py.txt",
         "if entry.is_symlink():",
         "if False:",
-        "runbook/audit/test_export.py::test_what_the_format_does_not_know_is_wrong[a linked page]",
+        "runbook/audit/test_export.py::test_what_was_forged_or_is_unknown_to_the_format_is_wrong[a linked page]",
     ),
     Rule(
         "an approval in an export is for one change",
