@@ -47,7 +47,7 @@ def _ping(code: int) -> None:
 @click.option("--jobs", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="Parallel runs; default: CPUs.")
 @click.option("--only-judge", is_flag=True, help="Run nothing; judge the reports in the record store.")
 @click.option("--by", type=click.DateTime(["%H:%M"]), metavar="HH:MM", help="The team's time by which a report is due.")
-@click.option("--hours", type=click.FloatRange(0.1), default=24, help="Without --by: a report's maximum age; 24.")
+@click.option("--hours", type=click.FloatRange(0.1), default=24, help="Without --by: how old a report may be; 24.")
 @click.option("--scheduled", is_flag=True, help="Notify `alert_contacts` in params of what is new.")
 def fleet(patterns: Sequence[str], **options: Any) -> None:
     """Run a runbook on each matching environment, and show results.
