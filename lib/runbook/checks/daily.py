@@ -133,8 +133,9 @@ def errors(seen: Fact[LogEntry], settings: Settings, moment: Moment, works: str 
         return gone
     count = sum(r.ours for r in seen.rows)
     verdict = OK if count < limits.ok_below else ALERT if count > limits.alert_above else WARN
-    value = f"≥ {count:,}" if seen.more else f"{count:,}"
-    if (seen.more or gone) and verdict is not ALERT:
+    more = seen.more and (not seen.only or any(r.ours and r.function in seen.only for r in seen.rows))
+    value = f"≥ {count:,}" if more else f"{count:,}"
+    if (more or gone) and verdict is not ALERT:
         verdict = UNKNOWN
     if verdict is ALERT and works == "ok":
         verdict, value = WARN, f"{value}, although every function works"
@@ -142,7 +143,7 @@ def errors(seen: Fact[LogEntry], settings: Settings, moment: Moment, works: str 
     if count == len(seen.rows):
         return join((found, gone))
     names = Counter(r.function for r in seen.rows if not r.ours).most_common(3)
-    value = f"{len(seen.rows) - count:,}, most from {', '.join(name for name, _ in names)}"
+    value = f"{'≥ ' * seen.more}{len(seen.rows) - count:,}, most from {', '.join(name for name, _ in names)}"
     return join((found, one("errors elsewhere", "last 24 h", value, "for information", OK), gone))
 
 

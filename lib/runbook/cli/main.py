@@ -4,6 +4,7 @@ Each command prints what it did, where the record is and what to do next, and ex
 RunbookError is printed as its four lines, never as a traceback.
 """
 
+import gc
 import os
 import re
 import sys
@@ -36,7 +37,10 @@ class _Group(click.Group):
         # Somebody else may have taken the output, such as a test.
         with output_may_fail() if sys.stdout is sys.__stdout__ else nullcontext():
             leave_deleted_directory()
-            return super().main(*args, **options)
+            try:
+                return super().main(*args, **options)
+            finally:
+                gc.freeze()  # the interpreter would search all modules for garbage before it exits, for 50 ms
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

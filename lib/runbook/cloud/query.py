@@ -36,7 +36,8 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
     not a SELECT, and Google's own exceptions if there is no answer.
     """
     from google.api_core import exceptions as google
-    from google.cloud import bigquery
+
+    from runbook.cloud.library import bigquery
 
     given = {"query_parameters": [_parameter(name, value) for name, value in values.items()], "labels": dict(labels)}
     _dry_run(cloud, sql, bigquery.QueryJobConfig(dry_run=True, **given))
@@ -86,7 +87,7 @@ def _over(what: str, cap: int) -> OverCap:
 
 
 def _parameter(name: str, value: Value) -> Any:
-    from google.cloud import bigquery
+    from runbook.cloud.library import bigquery
 
     if isinstance(value, list | tuple):
         return bigquery.ArrayQueryParameter(name, "STRING", list(value))

@@ -29,7 +29,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of a read: rows, whether there may be more, gaps, and what does not exist.
+    """The result of a read: rows, whether there may be more (of which functions only), gaps, and what does not exist.
 
     `sql` and `line` are set if the query was only known during the read.
     """
@@ -40,6 +40,7 @@ class Answer:
     absent: tuple[str, ...] = ()
     sql: str = ""
     line: str = ""
+    only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def observe(ask: Ask, cloud: Cloud, moment: Moment) -> Fact:
         answer = attempt(read.see, read.name, read.thing)
     sql, line = answer.sql or read.sql, answer.line or read.line
     gaps = tuple(with_role(g, cloud.settings) if g.permission else g for g in answer.gaps)
-    about = {"more": answer.more, "absent": answer.absent, "function": read.function, "zone": moment.zone}
+    about = {name: getattr(answer, name) for name in ("more", "only", "absent")}
+    about |= {"function": read.function, "zone": moment.zone}
     # The parameters of the fact's function, such as hours; no time is in them.
     about["question"] = f"{read.name} {getattr(ask, 'keywords', {})}"
     return Fact(read.name, tuple(_local(row, moment) for row in answer.rows), line, moment.at, sql, gaps, **about)

@@ -79,7 +79,9 @@ def errors(cloud: Cloud, moment: Moment, hours: float = 24, function: str = "", 
         rest = f"{wanted} (NOT resource.labels.service_name=({services}) OR {LOGS['system']})"
         others = entries(cloud, name, rest, row, moment.ago(hours), LOGS["kept"]["entries"], _once, PAGES)
         found = attempt(others.see, f"{name} of other functions", "")
-        return replace(answer, rows=_once(list(dict.fromkeys([*rows, *found.rows]))), gaps=(*answer.gaps, *found.gaps))
+        only = frozenset() if found.more or found.gaps else frozenset(loud)
+        rows = _once(list(dict.fromkeys([*rows, *found.rows])))
+        return replace(answer, rows=rows, only=only, gaps=(*answer.gaps, *found.gaps))
 
     return replace(read, see=see)
 

@@ -64,7 +64,8 @@ class Shown:
 class Fact(Generic[R]):
     """The result of one read: `rows` in a defined order, times in the team's zone. `line` is the equivalent command.
 
-    `more` is true if the read stopped at its cap, so there may be more rows. `gaps` lists what could not be read: with
+    `more` is true if the read stopped at its cap, so there may be more rows: if `only` is not empty, of these functions
+    alone. `gaps` lists what could not be read: with
     gaps, single rows are valid, but totals are not. `absent` names what does not exist, according to the cloud.
     `function` is the function that the fact is about; "" for a fact about several. `zone` is the team's. `question` is
     what was asked: reads of the same thing with the same parameters have the same.
@@ -77,6 +78,7 @@ class Fact(Generic[R]):
     sql: str = ""
     gaps: tuple[Gap, ...] = ()
     more: bool = False
+    only: frozenset[str] = frozenset()
     absent: tuple[str, ...] = ()
     function: str = ""
     zone: tzinfo = UTC

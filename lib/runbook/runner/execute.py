@@ -81,11 +81,11 @@ def execute(
     """
     from runbook.runner.execution import Execution
 
-    execution = Execution(nb, stopped)
+    scan = _scan(told)
+    execution = Execution(nb, stopped, scan.data)
     system = load_settings(wanted.environment)
     folder = new_directory(system, wanted.runbook)
     marker = begin(folder, wanted, notebook=Path(nb.metadata.papermill.get("input_path") or ""))
-    scan = _scan(told)
     save = partial(_save, nb, scan, [folder / f"{wanted.runbook}.ipynb", *([beside] if beside else [])])
     try:
         kernel.start(folder, told)

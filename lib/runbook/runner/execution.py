@@ -52,11 +52,12 @@ class Step:
 class Execution:
     """The execution of one notebook. `why` is one sentence; `error` is the error output of the failed cell, if any.
 
-    `stopped` is the list of signals to stop; the signal handler may add one at any time.
+    `stopped` is the list of signals to stop; the signal handler may add one at any time. `scan` gets each completed
+    cell while the next one runs, so that the last save has little left to search for secrets.
     """
 
-    def __init__(self, notebook: NotebookNode, stopped: Sequence[int] = ()):
-        self.notebook, self.stopped = notebook, stopped
+    def __init__(self, notebook: NotebookNode, stopped: Sequence[int] = (), scan: Callable[[Any], Any] = bool):
+        self.notebook, self.stopped, self.scan = notebook, stopped, scan
         self.status: Status = "running"
         self.why = ""
         self.error: NotebookNode | None = None
@@ -186,6 +187,7 @@ class Execution:
                     if cell.execution_count is None:
                         raise DeadKernelError
                     self._mark(step, "completed")
+                    asyncio.get_running_loop().call_soon(self.scan, cell)
             self.end("finished", "all cells ran")
         except CellExecutionError as error:
             first = error.evalue.partition("\n")[0].removeprefix(f"{error.ename}: ")

@@ -134,15 +134,17 @@ def main(connection_file: str, *place: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     gc.disable()  # imported modules are never garbage, and collections take a tenth of the import time
     faulthandler.enable(os.dup(2), all_threads=False)  # a kernel redirects stderr to the cells
-    from ipykernel import kernelapp
-
-    if place:  # import what every runbook needs for its reads, and connect in parallel
+    if place:  # connect in parallel with the other imports
         import_all(("google.auth.transport.requests", "google.api_core.exceptions"))
         with suppress(Exception):  # as in `import_all`
             from runbook.cloud.connect import prefetch
 
             KERNEL.prefetch = prefetch(*place)
-        import_all(("google.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks"))
+    sys.modules.setdefault("debugpy", None)  # type: ignore[arg-type]  # half of the kernel's start, and nobody debugs
+    from ipykernel import kernelapp
+
+    if place:  # what every runbook needs for its reads
+        import_all(("runbook.cloud.library", "runbook.session.run", "runbook.facts", "runbook.checks"))
     if not (word := life.readline()):
         _end_with(life, Path(connection_file).parent)
     Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()

@@ -44,6 +44,7 @@ def fact(given: Any, kind: str) -> Fact:
         "",
         gaps,
         given.get("more", False),
+        frozenset(given.get("only", [])),
         tuple(given.get("absent", [])),
         given.get("function", ""),
     )

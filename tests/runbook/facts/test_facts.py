@@ -773,6 +773,17 @@ def test_functions_say_which_location_did_not_answer(sandbox: Any) -> None:
     assert [g.subject for g in seen.gaps] == ["functions in us-central1"]
 
 
+# The loud function fills the first page; of the others, the second request reads all, or again a full page.
+@pytest.mark.parametrize(("others", "only"), [(3, {"gmail-sync"}), (1000, set())])
+def test_of_which_functions_there_may_be_more_errors(sandbox: Any, tmp_path: Path, others: int, only: set[str]) -> None:
+    world, two = tmp_path / "storm.yaml", {"gmail-sync": (1200, "1h"), "calendar-sync": (others, "5h")}
+    storms = [{"select": {"name": n}, "since": since, "count": count, "text": "x"} for n, (count, since) in two.items()]
+    world.write_text(json.dumps({"about": "x", "now": "2026-04-14T19:40:00Z", "errors": storms}))
+    seen = observe(facts.errors(), *sandbox(str(world)))
+    assert (seen.more, seen.only) == (True, only)
+    assert sum(r.function == "calendar-sync" for r in seen.rows) == min(others, 1000)
+
+
 @pytest.mark.parametrize(("page", "cut"), [(8, ["lines without a severity of gmail-sync"]), (1000, [])])
 def test_lines_without_a_severity_that_are_cut_off_are_a_gap(
     sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int, cut: list[str]

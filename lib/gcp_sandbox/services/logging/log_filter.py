@@ -52,19 +52,23 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 _SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _MISSING_FAILS = ("jsonPayload", "protoPayload", "labels", "resource")
+# The indexed parts of a resource that all entries of one function and kind share; a revision is not one.
+INDEXED = (["type"], ["labels", "service_name"], ["labels", "job_id"], ["labels", "project_id"], ["labels", "location"])
 Test = Callable[[Any], bool]
 
 
 class Filter(NamedTuple):
-    """Whether an entry matches, the bounds (both included) outside of which none can, and the only log, if any.
+    """Whether an entry matches, what its indexed fields alone say (None: other fields decide), and the bounds (both
+    included) outside of which none can match.
 
-    Google has an index of these (https://cloud.google.com/logging/docs/analyze/custom-index).
+    Google has an index of logName, severity, timestamp, resource.type and resource.labels
+    (https://cloud.google.com/logging/docs/analyze/custom-index).
     """
 
     matches: Test
+    indexed: Callable[[Any], bool | None] = lambda _entry: None
     since: datetime = _EARLIEST
     until: datetime = _LATEST
-    log: str = ""
 
 
 def compiled(text: str, fields: dict[str, Callable[[Any], Any]]) -> Filter:
@@ -107,23 +111,21 @@ class _Compiler(Transformer):
 
     def both(self, one: Any, other: Any) -> Any:
         if isinstance(one, Filter):
-            a, b = one.matches, other.matches
-            return Filter(
-                lambda e: a(e) and b(e), max(one.since, other.since), min(one.until, other.until), one.log or other.log
-            )
+            (a, x, since, until), (b, y, later, sooner) = one, other
+            return Filter(lambda e: a(e) and b(e), lambda e: _all(x(e), y(e)), max(since, later), min(until, sooner))
         return lambda compare: self.both(one(compare), other(compare))
 
     def either(self, one: Any, other: Any) -> Any:
         if isinstance(one, Filter):
-            a, b = one.matches, other.matches
-            return Filter(lambda e: a(e) or b(e), min(one.since, other.since), max(one.until, other.until))
+            (a, x, since, until), (b, y, sooner, later) = one, other
+            return Filter(lambda e: a(e) or b(e), lambda e: _any(x(e), y(e)), min(since, sooner), max(until, later))
         return lambda compare: self.either(one(compare), other(compare))
 
     def negated(self, *parts: Any) -> Any:
         inner = parts[-1]
         if isinstance(inner, Filter):
-            test = inner.matches
-            return Filter(lambda e: not test(e))
+            test, known = inner.matches, inner.indexed
+            return Filter(lambda e: not test(e), lambda e: None if (said := known(e)) is None else not said)
         return lambda compare: self.negated(inner(compare))
 
     def value(self, token: Token) -> Callable[[Callable[[str], Filter]], Filter]:
@@ -143,7 +145,7 @@ class _Compiler(Transformer):
         if function != "log_id(" or len(arguments) != 1:
             raise ApiError(501, "UNIMPLEMENTED", f"gcp_sandbox has no filter function {function})")
         end = f"/logs/{quote(_text(arguments[0]), safe='')}"
-        return Filter(lambda e: self.fields["logName"](e).endswith(end))
+        return _of_index(lambda e: self.fields["logName"](e).endswith(end))
 
     def _compare(self, path: list[str], op: str, wanted: str) -> Filter:
         top, *rest = path
@@ -154,17 +156,29 @@ class _Compiler(Transformer):
             return _by_time(read, op, _moment(wanted), bounds=top == "timestamp")
         if top == "severity" and op in _ORDER:
             rank, order = _rank(wanted), _ORDER[op]
-            return Filter(lambda e: order(_rank(read(e)), rank))
+            return _of_index(lambda e: order(_rank(read(e)), rank))
         fits, missing = _fits(op, wanted), _MISSING_FAILS if rest else ()
-        log = wanted.casefold() if (top, op, rest) == ("logName", "=", []) else ""
-        return Filter(lambda e: any(map(fits, _walk(read(e), rest, [] if top in missing else [""]))), log=log)
+        found = Filter(lambda e: any(map(fits, _walk(read(e), rest, [] if top in missing else [""]))))
+        return _of_index(found.matches) if top == "logName" or (top == "resource" and rest in INDEXED) else found
 
 
 def _by_time(read: Callable, op: str, wanted: datetime, bounds: bool) -> Filter:
     order = _ORDER[op]
     since = wanted if bounds and op in ("=", ">", ">=") else _EARLIEST
     until = wanted if bounds and op in ("=", "<", "<=") else _LATEST
-    return Filter(lambda e: order(read(e), wanted), since, until)
+    return Filter(lambda e: order(read(e), wanted), since=since, until=until)
+
+
+def _of_index(test: Test) -> Filter:
+    return Filter(test, test)
+
+
+def _all(one: bool | None, other: bool | None) -> bool | None:
+    return False if False in (one, other) else None if None in (one, other) else True
+
+
+def _any(one: bool | None, other: bool | None) -> bool | None:
+    return True if True in (one, other) else None if None in (one, other) else False
 
 
 def _rank(name: str) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from heapq import merge
 from typing import Any
 
 from gcp_sandbox.http import ApiError, Call, route
@@ -39,7 +40,7 @@ class Log:
         self.sandbox = sandbox
         self.project = sandbox.inventory.project
         self.entries = sorted([*sandbox.story.entries, *audit.entries(sandbox), *sandbox.services.failures()])
-        self._by_log: dict[str, list[Entry]] = {}
+        self._index: dict[tuple, list[int]] = {}
         self._resources: dict[tuple[str, str], dict] = {}
         self.fields: dict[str, Callable[[Entry], Any]] = {
             "logName": self._log_name,
@@ -66,15 +67,16 @@ class Log:
     def add(self, entry: Entry) -> None:
         """Add an entry with the current time, which is the newest."""
         self.entries.append(entry)
-        self._by_log.clear()
+        self._index.clear()
 
-    def _of(self, log: str) -> list[Entry]:
-        """The entries of one log, from an index; "" is every log."""
-        if not log:
-            return self.entries
-        if log not in self._by_log:
-            self._by_log[log] = [e for e in self.entries if self._log_name(e).casefold() == log]
-        return self._by_log[log]
+    def _indexed(self, wanted: Filter, low: int, high: int) -> list[Sequence[int]]:
+        """The positions from `low` to `high` of entries that can match, oldest first; those of each kind in a list."""
+        if not self._index:
+            for n, e in enumerate(self.entries):  # a change has a resource of its own
+                kind = (e.change and e.change[:3]) or e.function, e.payload, e.severity
+                self._index.setdefault(kind, []).append(n)
+        kinds = (all_of for all_of in self._index.values() if wanted.indexed(self.entries[all_of[0]]) is not False)
+        return [found for one in kinds if (found := one[bisect_left(one, low) : bisect_left(one, high)])]
 
     def draw(self, entry: Entry) -> dict[str, Any]:
         """One entry as JSON."""
@@ -87,17 +89,18 @@ class Log:
 
     def read(self, wanted: Filter, size: int, newest_first: bool, start: int | None) -> tuple[list[dict], int | None]:
         """Up to `size` matching entries from position `start`, and the next position (None: the end)."""
-        entries = self._of(wanted.log)
-        low = bisect_left(entries, wanted.since, key=lambda e: e.at)
-        high = bisect_right(entries, wanted.until, key=lambda e: e.at)
-        step, end = (-1, low - 1) if newest_first else (1, high)
-        at = start if start is not None else (high - 1 if newest_first else low)
+        low = bisect_left(self.entries, wanted.since, key=lambda e: e.at)
+        high = bisect_right(self.entries, wanted.until, key=lambda e: e.at)
+        if start is not None:
+            low, high = (low, min(high, start + 1)) if newest_first else (max(low, start), high)
+        kinds = self._indexed(wanted, low, high)
+        ordered = merge(*map(reversed, kinds), reverse=True) if newest_first else merge(*kinds)
         found: list[dict] = []
-        for seen, n in enumerate(range(at, end, step)):
+        for seen, n in enumerate(ordered):
             if len(found) == size or seen == SCAN:
                 return found, n
-            if wanted.matches(entries[n]):
-                found.append(self.draw(entries[n]))
+            if wanted.matches(self.entries[n]):
+                found.append(self.draw(self.entries[n]))
         return found, None
 
     def _log_name(self, entry: Entry) -> str:

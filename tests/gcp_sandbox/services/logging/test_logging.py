@@ -182,6 +182,31 @@ def test_a_page_looks_at_no_entry_of_another_log(session, told, monkeypatch):
     assert "nextPageToken" in session(world).post(url, json={**asked, "filter": f'NOT logName="{log}"'}).json()
 
 
+INDEXED = [
+    "severity>=ERROR",
+    'resource.type="cloud_run_revision"',
+    'resource.labels.service_name=("gmail-sync" OR "x")',
+]
+INDEXED += [f'logName="projects/{PROJECT}/logs/run.googleapis.com%2Fstderr"', 'log_id("run.googleapis.com/requests")']
+INDEXED += ['resource.labels.revision_name:"00001"', "textPayload:a", 'timestamp>="2026-03-11T11:00:00Z"']
+
+
+@pytest.mark.parametrize("shape", ["{0}", "NOT {0}", "{0} {1}", "{0} OR {1}", "NOT ({0} OR {1})", "{0} NOT {1}"])
+def test_the_index_changes_no_answer(session, told, shape):
+    world = told(FOUR + "revisions: [{select: {name: gmail-sync}, age: 2h}]\n")
+    log = session(world).get_adapter("https://").app.sandbox.log
+    seen = set()
+    for text in {shape.format(one, other) for one in INDEXED for other in INDEXED}:
+        wanted = served.compiled(text, log.fields)
+        ids = [log.fields["insertId"](e) for e in log.entries if wanted.matches(e)]
+        for newest_first in (True, False):
+            found, more = log.read(wanted, len(log.entries), newest_first, None)
+            assert [e["insertId"] for e in found] == (ids[::-1] if newest_first else ids), text
+            assert more is None
+        seen.add(len(ids))
+    assert len(seen) > 3
+
+
 def test_an_entry_of_this_moment_is_in_its_log(session):
     google = session()
     log = f"projects/{PROJECT}/logs/run.googleapis.com%2Fstderr"
