@@ -66,6 +66,7 @@ def _last(trace: str) -> str:
 
 def _read(text: str) -> Iterator[Signature]:
     """The signature of one exception or line, and of the exceptions that its message names as the cause."""
+    text = FORMS["own_status"].sub("", text)
     found = next((m for m in _EXCEPTION.finditer(text) if _outside(text, m.start())), None)
     body = text[found.end() :].lstrip(": ") if found else text
     module, name = ((found[1] or "").rstrip("."), found[2] or found[3]) if found else ("", "")
