@@ -65,7 +65,7 @@ def fact(name: str, given: Any) -> Fact:
         columns = {column: tuple(kind) for column, kind in values.get("columns", {}).items()}
         made.append(row(KINDS[name], **values | ({"columns": columns} if columns else {})))
     gaps = tuple(Gap(*pair) for pair in given.get("gaps", []))
-    return Fact(name, tuple(made), "line", AT, "", gaps, False, tuple(given.get("absent", [])))
+    return Fact(name, tuple(made), "line", AT, "", gaps, absent=tuple(given.get("absent", [])))
 
 
 def seen(case: dict[str, Any]) -> Seen:
