@@ -37,6 +37,8 @@ SETS = {
     "twelfth": "f90a081f598a078196b77d0987b5515cdd22c92d63a83dd140f01980ffaf1c3d",
     "thirteenth": "2a27faf4769aa515f1ac350a2086314033d00e291b3004bb67e57b9a93a07230",
     "fourteenth": "f606c1ad824591bab63ff7bd5f0a748919b85535531c3f7015bf7ee3a4620d8c",
+    "fifteenth": "d2b386f2db2bba3a5ec47500903cc4620fdf7728f66fc087cdfc123bd67e3812",
+    "sixteenth": "356ccaff214e98b36e417c889a6bd60e4d8a0edaf819eb73994bb22aefae0faa",
 }
 
 
