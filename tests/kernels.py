@@ -29,14 +29,14 @@ class Forked(LikePopen, FORKS.Process):  # type: ignore[name-defined]
     """A kernel that the fork server forked."""
 
 
-def launch(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:
+def launch(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str]) -> tuple[Any, Any]:
     """In place of `Kernel.launch`. Returns when the fork has a process group of its own, which `stop` kills."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     life = made.folder / "life"
     os.mkfifo(life)
     with suppress(FileNotFoundError):
         env = {"PWD": os.getcwd(), **env}
-    work = (str(made.connection_file), log.name, str(life), {**os.environ, **env}, place)
+    work = (str(made.connection_file), log.name, str(life), {**os.environ, **env})
     process = Forked(target=_work, args=work)
     process.start()
     while True:
@@ -51,7 +51,7 @@ def launch(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str], place: tu
     return process, os.fdopen(end, "wb")
 
 
-def _work(connection_file: str, log: str, life: str, env: dict[str, str], place: tuple[str, ...]) -> None:
+def _work(connection_file: str, log: str, life: str, env: dict[str, str]) -> None:
     os.setsid()
     for number, handler in {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}.items():
         signal.signal(number, handler)
@@ -63,4 +63,4 @@ def _work(connection_file: str, log: str, life: str, env: dict[str, str], place:
     for number in (1, 2):
         os.dup2(said, number)
     os.dup2(os.open(life, os.O_RDONLY), 0)
-    kernel.main(connection_file, *place)
+    kernel.main(connection_file)

@@ -22,7 +22,7 @@ from runbook.cli.output import JSON, ask_secret, exit_with, findings_table, outp
 from runbook.cli.records import records
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
-from runbook.runner.kernel import leave_deleted_directory
+from runbook.runner.kernel import Kernel, leave_deleted_directory
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -90,12 +90,12 @@ def run(name: str, given: Sequence[str], alert: str | None, scheduled: bool, **p
 
 
 def _run(name: str, values: Mapping[str, object], *told: Any, **more: Any) -> None:
-    # Imported here, because the import is slow and other commands do not need it.
-    from runbook.context import Told
-    from runbook.runner.engine import progress
-    from runbook.runner.run import run
+    with Kernel() as kernel:  # it imports its modules while this process imports those that other commands do not need
+        from runbook.context import Told
+        from runbook.runner.engine import progress
+        from runbook.runner.run import run
 
-    exit_with(run(name, values, progress(), told=Told(*told, **more)))
+        exit_with(run(name, values, progress(), told=Told(*told, **more), early=kernel))
 
 
 @main.command()

@@ -12,8 +12,8 @@ from runbook.cloud.target import request_on_target
 from runbook.config import RUNBOOKS
 from runbook.data_file import text_of
 from runbook.model.errors import BadInput, RunbookError
-from runbook.runner.execute import execute, start_kernel, stoppable
-from runbook.runner.kernel import OnStep
+from runbook.runner.execute import execute, prepare, stoppable
+from runbook.runner.kernel import Kernel, OnStep
 
 # Keep jsonschema from compiling a grammar, which takes seconds at each start. If JupyterLab is installed, jsonschema
 # imports this module, which compiles the grammar. No notebook field needs it. None makes the import fail, and
@@ -55,7 +55,8 @@ class RunbookEngine:
             beside = _local(place)
             if beside and (beside == notebook or beside.is_relative_to(RUNBOOKS)):
                 raise BadInput(**text_of(__file__, "overwritten", output=beside))
-            with stoppable() as stopped, start_kernel(nb, wanted, kernel_name) as kernel:
+            with stoppable() as stopped, Kernel() as kernel:
+                prepare(kernel, nb, wanted, kernel_name)
                 on_step = progress() if options.get("progress_bar", True) else None
                 ended = execute(nb, wanted, kernel, stopped, options.get("execution_timeout"), on_step, beside)
         except RunbookError as error:

@@ -39,13 +39,13 @@ class RunResult(SystemExit):
         self.exit, self.folder, self.record, self.error, self.local = exit, folder, record, error, local
 
 
-def start_kernel(notebook: Mapping[str, Any], wanted: Request, name: str = "") -> Kernel:
-    """Start a kernel on this environment's Python. Raises Broken if the notebook needs another kernel."""
+def prepare(kernel: Kernel, notebook: Mapping[str, Any], wanted: Request, name: str = "") -> None:
+    """Prepare a kernel on this environment's Python. Raises Broken if the notebook needs another kernel."""
     asked = name or notebook["metadata"].get("kernelspec", {}).get("name", "python3")
     if asked not in ("python3", "python"):
         raise Broken(**text_of(__file__, "another_kernel", asked=asked))
     ours = any("from runbook import" in cell_source(c) for c in notebook["cells"] if c["cell_type"] == "code")
-    return Kernel((wanted.environment, wanted.values.get("world", "")) if ours else ())
+    kernel.prepare(*((wanted.environment, wanted.values.get("world", "")) if ours else ()))
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class _Kernel(LikePopen, ForkProcess):
     """A forked kernel."""
 
 
-def _forked(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:
+def _forked(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str]) -> tuple[Any, Any]:
     """In place of `Kernel.launch`: its process is a fork of its runner."""
     theirs, ours = os.pipe()
 
@@ -94,7 +94,7 @@ def _forked(made: kernel.Kernel, log: BinaryIO, env: Mapping[str, str], place: t
         for number, target in ((theirs, 0), (log.fileno(), 1), (log.fileno(), 2)):
             os.dup2(number, target)
         os.environ.update(env)
-        kernel.main(str(made.connection_file), *place)
+        kernel.main(str(made.connection_file))
 
     process = _Kernel(target=work)
     process.start()

@@ -1,9 +1,9 @@
 """The Python process that runs a notebook's cells. It is started early, and ends with its runner.
 
-A kernel needs about a second for imports. So the runner starts this process before it imports papermill, as `python -m
-runbook.runner.kernel`. The process imports what every runbook needs in parallel, and becomes a kernel when the runner
-sends the request. It always uses this environment's Python; kernelspecs are ignored, because anyone may install one in
-a home folder.
+A kernel needs half a second for imports. So the command line starts this process first, as `python -m
+runbook.runner.kernel`. The process imports what every runbook needs. It connects when the runner has checked the
+parameters, and becomes a kernel when the runner sends the request. It always uses this environment's Python;
+kernelspecs are ignored, because anyone may install one in a home folder.
 """
 
 import base64
@@ -34,12 +34,9 @@ _SOCKETS = ("shell", "iopub", "stdin", "control", "hb")
 
 
 class Kernel(AbstractContextManager):
-    """One kernel process. `start` turns it into a kernel.
+    """One kernel process, which only imports modules until `prepare`. `start` turns it into a kernel."""
 
-    `place` is environment and world, to prepare the process for them; () for a notebook that does not use this library.
-    """
-
-    def __init__(self, place: tuple[str, str] | tuple[()] = ()):
+    def __init__(self) -> None:
         # A short path, because a Unix socket name has at most about 100 bytes. Only this user has access.
         self.folder = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self.connection_file = self.folder / "connection.json"
@@ -50,11 +47,11 @@ class Kernel(AbstractContextManager):
         self.log = self.folder / "log"
         env = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | _home(self.folder)
         with self.log.open("wb") as log:
-            self.process, self._stdin = self.launch(log, env, place)
+            self.process, self._stdin = self.launch(log, env)
 
-    def launch(self, log: BinaryIO, env: dict[str, str], place: tuple[str, ...]) -> tuple[Any, Any]:
+    def launch(self, log: BinaryIO, env: dict[str, str]) -> tuple[Any, Any]:
         """Start the process with these more variables; return it, and its standard input. A fleet forks it instead."""
-        command = [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file, *place]
+        command = [sys.executable, "-P", "-m", "runbook.runner.kernel", self.connection_file]
         pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
         # In a new session: Ctrl-C in the terminal goes to the runner, which interrupts the kernel.
         process = subprocess.Popen(command, env=os.environ | env, start_new_session=True, **pipes)
@@ -63,10 +60,16 @@ class Kernel(AbstractContextManager):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def prepare(self, *place: str) -> None:
+        """Connect to an environment and its world; without them, for a notebook that does not use this library."""
+        self._say(place)
+
     def start(self, run: Path, told: Told = NOTHING_TOLD) -> None:
         """Turn the process into a kernel with the record folder `run`; a secret stays in its memory only."""
         value = None if told.secret is None else base64.b64encode(told.secret).decode()
-        word = {"run": str(run), **told._asdict(), "secret": value}
+        self._say({"run": str(run), **told._asdict(), "secret": value})
+
+    def _say(self, word: Any) -> None:
         with suppress(BrokenPipeError):  # it already died; the wait for the kernel reports that
             self._stdin.write(json.dumps(word).encode() + b"\n")
             self._stdin.flush()
@@ -127,28 +130,27 @@ def _home(folder: Path) -> dict[str, str]:
     return own | {name: os.environ[name] for name in own if os.environ.get(name)}
 
 
-def main(connection_file: str, *place: str) -> None:
-    """In the new process: import, wait for the runner's request, then become a kernel that ends with its runner."""
+def main(connection_file: str) -> None:
+    """In the new process: import, wait for the runner's words, then become a kernel that ends with its runner."""
     # The kernel never reads stdin. A copy of stdin detects the runner's end, so no child process may read it.
     life = os.fdopen(os.dup(0), "rb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     gc.disable()  # imported modules are never garbage, and collections take a tenth of the import time
     faulthandler.enable(os.dup(2), all_threads=False)  # a kernel redirects stderr to the cells
-    if place:  # connect in parallel with the other imports
-        import_all(("google.auth.transport.requests", "google.api_core.exceptions"))
+    sys.modules.setdefault("debugpy", None)  # type: ignore[arg-type]  # half of the kernel's start, and nobody debugs
+    import_all(("google.auth.transport.requests", "google.api_core.exceptions", "runbook.cloud.connect"))
+    folder = Path(connection_file).parent
+    if place := _heard(life, folder):  # connect in parallel with the other imports
         with suppress(Exception):  # as in `import_all`
             from runbook.cloud.connect import prefetch
 
             KERNEL.prefetch = prefetch(*place)
-    sys.modules.setdefault("debugpy", None)  # type: ignore[arg-type]  # half of the kernel's start, and nobody debugs
     from ipykernel import kernelapp
 
     if place:  # what every runbook needs for its reads
         import_all(("runbook.cloud.library", "runbook.session.run", "runbook.facts", "runbook.checks"))
-    if not (word := life.readline()):
-        _end_with(life, Path(connection_file).parent)
-    Thread(target=_end_with, args=(life, Path(connection_file).parent), daemon=True).start()
-    said = json.loads(word)
+    said = _heard(life, folder)
+    Thread(target=_end_with, args=(life, folder), daemon=True).start()
     KERNEL.directory = Path(said.pop("run"))
     secret = said.pop("secret")
     KERNEL.told = Told(None if secret is None else base64.b64decode(secret), **said)
@@ -157,6 +159,13 @@ def main(connection_file: str, *place: str) -> None:
     Thread(target=_import_the_rest, args=(CHARTS if place else (),), daemon=True).start()
     sys.argv = [sys.argv[0], "-f", connection_file, *_ARGUMENTS]
     kernelapp.launch_new_instance()
+
+
+def _heard(life: BinaryIO, folder: Path) -> Any:
+    """What the runner says next; if it has ended, so does this process."""
+    if not (word := life.readline()):
+        _end_with(life, folder)
+    return json.loads(word)
 
 
 def import_all(names: Iterable[str]) -> None:

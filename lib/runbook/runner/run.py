@@ -9,24 +9,30 @@ from runbook.config import find_runbook, load_notebook
 from runbook.context import NOTHING_TOLD, Told
 from runbook.model.errors import Broken
 from runbook.runner.engine import RunbookEngine
-from runbook.runner.execute import RunResult, execute, start_kernel, stoppable
-from runbook.runner.kernel import OnStep, leave_deleted_directory
+from runbook.runner.execute import RunResult, execute, prepare, stoppable
+from runbook.runner.kernel import Kernel, OnStep, leave_deleted_directory
 
 Values = Mapping[str, object]
 
 
 def run(
-    runbook: str, values: Values, on_step: OnStep | None = None, cell_timeout: float = 900, told: Told = NOTHING_TOLD
+    runbook: str,
+    values: Values,
+    on_step: OnStep | None = None,
+    cell_timeout: float = 900,
+    told: Told = NOTHING_TOLD,
+    early: Kernel | None = None,
 ) -> RunResult:
     """Run a runbook with values as typed; `cell_timeout` is the limit for one cell, in seconds.
 
-    What it is `told` is passed to the kernel's memory only.
+    What it is `told` is passed to the kernel's memory only. `early` is a kernel process that was started before.
 
     Raises BadInput before a kernel starts, Broken for a file that is not a notebook, and NoRecord if no record can be
     written. Any other problem is in the result.
     """
     wanted, path = request_on_target(runbook, values), find_runbook(runbook)
-    with stoppable() as stopped, start_kernel(load_notebook(path), wanted) as kernel:
+    with stoppable() as stopped, early or Kernel() as kernel:
+        prepare(kernel, load_notebook(path), wanted)
         nb = _prepared(path, {name: wanted.values[name] for name in values})
         return execute(nb, wanted, kernel, stopped, cell_timeout, on_step, told=told)
 

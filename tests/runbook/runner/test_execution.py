@@ -67,8 +67,8 @@ class Watched(Kernel):
 
     made: list[Kernel]
 
-    def __init__(self, *place: Any):
-        super().__init__(*place)
+    def __init__(self) -> None:
+        super().__init__()
         self.made.append(self)
 
 
@@ -83,7 +83,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, execute.RunResult
         return run.run(str(NOTEBOOKS / f"{name}.ipynb"), values, cell_timeout=2 if case == "timeout" else 30)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(4) as pool:
-        patch.setattr(execute, "Kernel", Watched)
+        patch.setattr(run, "Kernel", Watched)
         return dict(zip(CASES, pool.map(one, CASES), strict=True))
 
 
@@ -239,9 +239,10 @@ def test_no_room_for_a_record(monkeypatch: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "file" / "records"))
     monkeypatch.setattr(Watched, "made", [], raising=False)
-    monkeypatch.setattr(execute, "Kernel", Watched)
+    monkeypatch.setattr(run, "Kernel", Watched)
     with pytest.raises(NoRecord):
         run.run(str(NOTEBOOKS / "ok.ipynb"), {})
+    assert Watched.made
     assert not any(k.alive or k.folder.exists() for k in Watched.made)
 
 
@@ -343,9 +344,17 @@ def test_what_is_ignored_in_the_background_stays_ignored(child: Any, tmp_path: P
     assert "stopped by SIGTERM" in kept["why"]
 
 
-@pytest.mark.parametrize(("wait", "cells"), [(False, [C, C, C, C, C, C]), (True, [C, C, C, C, F, P])])
-def test_no_room_for_the_notebook(wait: bool, cells: list[str], child: Any, tmp_path: Path) -> None:
-    """A limit on the size of files is a full disk that needs no administrator; it is seen at the next save."""
+SEEN_AT_THE_NEXT_SAVE = [C, C, C, C, F, P]
+
+
+@pytest.mark.parametrize(
+    ("wait", "ends"), [(False, [[C] * 6, [C, C, C, C, C, F], SEEN_AT_THE_NEXT_SAVE]), (True, [SEEN_AT_THE_NEXT_SAVE])]
+)
+def test_no_room_for_the_notebook(wait: bool, ends: list[list[str]], child: Any, tmp_path: Path) -> None:
+    """A limit on the size of files is a full disk that needs no administrator; it is seen at the next save.
+
+    If no cell waits, that is the last save, or one a second after the start on a slow machine.
+    """
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -355,7 +364,8 @@ def test_no_room_for_the_notebook(wait: bool, cells: list[str], child: Any, tmp_
     (folder,) = (tmp_path / "rehearsal" / "sandbox" / "runs").iterdir()
     kept = json.loads((folder / "record.json").read_text())
     whole_record(folder, kept)
-    assert (kept["status"], kept["verdict"], [c["status"] for c in kept["cells"]]) == ("failed", None, cells)
+    assert (kept["status"], kept["verdict"]) == ("failed", None)
+    assert [c["status"] for c in kept["cells"]] in ends
     assert "File too large" in kept["why"]
     assert json.loads((folder / "grows.ipynb").read_text())["cells"]
 
