@@ -107,7 +107,7 @@ def _times(system: Settings, runs: list[Run]) -> Row:
 
 def _kind(one: Row) -> str:
     """The severity, causes, and functions that work now are findings on the same things."""
-    return "function" if one["check"] in ("severity", "cause", "works now") else one["check"]
+    return "function" if one["check"] in ("severity", "cause", "function now") else one["check"]
 
 
 def _broken(one: Row, start: bool) -> bool:

@@ -120,15 +120,15 @@ def access(seen: Fact[Permission], settings: Settings, moment: Moment) -> Findin
 
 def held(check: str, seen: Fact[Permission], roles: Iterable[str], lacking: Verdict, settings: Settings) -> Findings:
     """Whether each role grants all its permissions; if not, the verdict is `lacking`, and the hint says whom to ask."""
-    if gone := gap_or_missing_findings(check, seen, "held"):
+    if gone := gap_or_missing_findings(check, seen, "granted"):
         return gone
     found = []
     for role in roles:
         missing = [r.permission for r in seen.rows if r.role == role and not r.held]
-        value = f"lacks {', '.join(missing)}" if missing else "held"
+        value = f"lacks {', '.join(missing)}" if missing else "granted"
         # A role for changes is better held for some hours only.
         hint = settings.ask_for(role) + (f" For some hours: {settings.for_hours(role)}" if lacking is ALERT else "")
-        found.append(one(check, role, value, "held", lacking if missing else OK, hint))
+        found.append(one(check, role, value, "granted", lacking if missing else OK, hint))
     return join(found)
 
 

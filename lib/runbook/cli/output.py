@@ -90,7 +90,7 @@ def exit_with(ended: Any) -> NoReturn:
         sys.exit(ended.exit)
     if (report := read_report(ended.folder)) and ended.record["status"] == "finished":
         head = f"{report['target'].upper()}, {report['project']}, {report['at'][:16]} UTC"
-        click.echo(wrapped(f"{head}. {report['world']}".rstrip(". ")))
+        click.echo(wrapped(f"{head}. World: {report['world'].rstrip('.')}" if report["world"] else head))
         lines = [line for line in report["answer"] if not line.startswith("   next: ")]  # below, as it can be copied
         print_findings(report["findings"], report["headline"], report["next"], "\n".join(map(wrapped, lines)))
     for line in ended.error:

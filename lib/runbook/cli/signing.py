@@ -142,7 +142,7 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
     Until the acknowledgement ends, the alert of this finding counts as a warning. Every verdict shows it.
 
     \b
-    runbook ack "works now" calendar-sync --until 2026-03-13T09:00 --reason "paused on purpose"
+    runbook ack "function now" calendar-sync --until 2026-03-13T09:00 --reason "paused on purpose"
     """
     from runbook.approvals import signed
     from runbook.model.moment import time_of

@@ -18,7 +18,7 @@ def objects(page: dict[str, Any], key: str) -> list[Any]:
     """A list in an answer; [] if it is missing. Raises CannotRead if it is not a list."""
     found = page.get(key)
     if not isinstance(found, list | None):
-        raise CannotRead(f"`{key}` in the answer is not a list", "run again; if it happens again, report it.")
+        raise CannotRead(f"`{key}` in the answer is not a list", "repeat this run; if it happens again, report it.")
     return found or []
 
 
@@ -26,7 +26,7 @@ def token_of(page: dict[str, Any], seen: set[str]) -> str:
     """The token of the next page; "" on the last page. Raises CannotRead for a repeated token, or after 500 pages."""
     token = page.get("nextPageToken") or ""
     if not isinstance(token, str) or token in seen or len(seen) == MOST_PAGES:
-        raise CannotRead("the pages of this list do not end", "run again; if it happens again, report it.")
+        raise CannotRead("the pages of this list do not end", "repeat this run; if it happens again, report it.")
     seen |= {token} - {""}
     return token
 
@@ -50,7 +50,7 @@ def readable(api: str = "BigQuery") -> Iterator[None]:
         raise
     except UNREADABLE as error:
         why = f"{api}'s answer cannot be read ({type(error).__name__})"
-        next = PORTAL if isinstance(error, json.JSONDecodeError) else "run again; if it happens again, report it."
+        next = PORTAL if isinstance(error, json.JSONDecodeError) else "repeat this run; if it happens again, report it."
         raise CannotRead(why, next) from None
 
 

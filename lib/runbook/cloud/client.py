@@ -149,7 +149,9 @@ class Cloud:
         if dataset not in self.locations:
             found = self.get("bigquery", f"bigquery/v2/projects/{self.settings.project}/datasets/{dataset}")
             if not (place := found.get("location")):
-                raise CannotRead(f"the answer does not say where {dataset} is", "run again; if it stays, report it.")
+                raise CannotRead(
+                    f"the answer does not say where {dataset} is", "repeat this run; if it stays, report it."
+                )
             self.locations[dataset] = str(place)
         return self.locations[dataset]
 

@@ -53,7 +53,7 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
                 token_of({"nextPageToken": result.next_page_token}, seen)
             return rows
     except TimeoutError:
-        raise CannotRead("the query did not end within a minute", "run again; if it stays, report it.") from None
+        raise CannotRead("the query did not end within a minute", "repeat this run; if it stays, report it.") from None
     except google.GoogleAPICallError as error:  # a job that fails later has no status of its own
         if billed := re.search(r"limit for bytes billed: \d+\. (\d+) or higher", error.message):
             raise _over(f"it is billed as {int(billed[1]) / 2**30:,.2f} GiB", cloud.settings.cost_cap) from None

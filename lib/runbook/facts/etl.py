@@ -119,7 +119,7 @@ def freshness(cloud: Cloud, moment: Moment) -> Read:
             found = rows([table])
             if found.rows or found.gaps:
                 return found
-            raise CannotRead("the answer has no row for this table", "run again.")
+            raise CannotRead("the answer has no row for this table", "repeat this run.")
         except BadColumn as error:
             raise CannotRead(f"column {error.column} does not exist", "correct `tables` in params.") from None
 

@@ -106,7 +106,7 @@ def typed(found: Sequence[Row], kind: type[R]) -> tuple[list[R], list[str]]:
     """
     columns = {f.name: str(f.type) for f in fields(kind) if f.default in (MISSING, None)}
     if lost := sorted({c for row in found for c in columns if c not in row}):
-        raise CannotRead(f"the answer has no column {', '.join(lost)}", "run again; if it stays, report it.")
+        raise CannotRead(f"the answer has no column {', '.join(lost)}", "repeat this run; if it stays, report it.")
     rows, wrong = [], set[str]()
     for row in found:
         made = {name: _read(row[name], type) for name, type in columns.items()}

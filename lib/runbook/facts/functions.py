@@ -32,7 +32,7 @@ def functions(cloud: Cloud, moment: Moment) -> Read:
             away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
             found += objects(page, "functions")
         read = readable("functions", found, _function, f"inspect them: {line}.", lambda r: r.name)
-        said = ("the location did not answer", "run again.")
+        said = ("the location did not answer", "repeat this run.")
         gaps = (Gap(f"functions in {place}", *said, location=place) for place in sorted(away))
         return replace(read, gaps=(*gaps, *read.gaps))
 

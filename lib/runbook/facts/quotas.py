@@ -41,7 +41,7 @@ def quotas(cloud: Cloud, moment: Moment) -> Read:
         found = list[_Point]()
         for page in cloud.pages("monitoring", path, **query(kind, only)):
             if items(page, "executionErrors") or items(page, "unreachable"):
-                raise CannotRead("Cloud Monitoring says that its answer is incomplete", "run again.")
+                raise CannotRead("Cloud Monitoring says that its answer is incomplete", "repeat this run.")
             found += (_point(kind, s, p) for s in objects(page, "timeSeries") for p in items(s, "points"))
         return Answer([point for point in found if point.at])
 

@@ -47,7 +47,7 @@ def secrets(cloud: Cloud, moment: Moment) -> Read:
             listed = cloud.get("secretmanager", f"v1/projects/{project}/secrets/{name}/versions", pageSize=25)
         except NotFound:
             raise CannotRead("the secret does not exist", "correct `secrets` in params.") from None
-        found, look = objects(listed, "versions"), "run again; if it stays, report it."
+        found, look = objects(listed, "versions"), "repeat this run; if it stays, report it."
         return readable(f"versions of {name}", found, partial(_version, name), look)
 
     names = sorted({secret for function in functions for secret in function.secrets})

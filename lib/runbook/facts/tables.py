@@ -137,7 +137,9 @@ def _counted(cloud: Cloud, copy: CopyTable) -> Answer:
             raise CannotRead(str(error), "the source no longer exists.") from None
         else:
             if wrong or len(rows) != 1:
-                raise CannotRead("the answer is not one row with two counts", "run again; if it stays, report it.")
+                raise CannotRead(
+                    "the answer is not one row with two counts", "repeat this run; if it stays, report it."
+                )
             return Answer((replace(rows[0], no_checksum=why),), sql=sql, line=bq_line(cloud, sql, values))
     raise CannotRead(why, "raise cost_cap_gib in params.")
 
@@ -147,7 +149,7 @@ def _side_by_side(cloud: Cloud, copy: CopyTable, found: Row, checksum: str) -> t
     values: dict[str, Value] = {}
     if copy.is_snapshot:
         if not (taken := _taken(found)):
-            raise CannotRead("the copy has no snapshot time", "run again; if it stays, report it.")
+            raise CannotRead("the copy has no snapshot time", "repeat this run; if it stays, report it.")
         values["at"] = taken
     elif copy.at:
         values["at"] = copy.copied_at

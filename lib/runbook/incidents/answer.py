@@ -18,7 +18,7 @@ def answer(page: Any) -> Iterator[str]:
     for number, cause in enumerate(page.causes[:MOST], 1):
         yield f"{number}. {cause.title} ({cause.confidence}): {few(cause.functions)}"
         telling = next((text for text in cause.evidence if text.startswith("“")), cause.evidence[-1])
-        yield f"   because: {shorten(telling, LONG, placeholder='…”' if telling.startswith('“') else '…')}"
+        yield f"   evidence: {shorten(telling, LONG, placeholder='…”' if telling.startswith('“') else '…')}"
         if cause.against:
             yield f"   against it: {shorten(cause.against, LONG, placeholder='…')}"
         step = next((step for step in page.steps if step.of is cause), None)
@@ -29,10 +29,10 @@ def answer(page: Any) -> Iterator[str]:
     if gaps := [gap.subject for gap in page.causes.unknowns]:
         yield f"could not read: {', '.join(dict.fromkeys(gaps))}"
     if page.short.rows:
-        missing = [one for row in page.short.rows for one in row.tables or (f"that of {row.function}",)]
+        missing = [one for row in page.short.rows for one in row.tables or (f"data of {row.function}",)]
         yield f"data is missing: {few(missing)}"
     for row in [row for row in page.short.rows if row.ran_again][:MOST]:
-        yield f"   {row.function} ran again at {row.ran_again:%H:%M}, but {row.said}: {row.command or 'wait'}"
+        yield f"   {row.function} ran again at {row.ran_again:%H:%M %Z}, but {row.said}: {row.command or 'wait'}"
     if page.causes and page.people:
         people = (f"{row['who']} ({', '.join(filter(None, (row['role'], row['how'])))})" for row in page.people)
-        yield f"call: {'; '.join(people)}"
+        yield f"contact: {'; '.join(people)}"

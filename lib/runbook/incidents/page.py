@@ -58,7 +58,7 @@ class Page:
         """The severity, one finding for each cause, an unknown for each gap, and what is short after a repair."""
         rows = []
         if not self.causes and not self.causes.unknowns:
-            rows = [Finding("cause", "all functions", "no failing function found", "none", Verdict.ok)]
+            rows = [Finding("functions now", "all functions", "no failing function found", "none", Verdict.ok)]
         if self.causes or self.severity == "unknown":
             verdict = Verdict.alert if self.causes else Verdict.unknown
             rows = [Finding("severity", self.severity, self.why, f"respond by {show(self.answer_by)}", verdict)]
@@ -74,7 +74,7 @@ class Page:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         verdict = COLOUR.get(self.severity, Verdict.ok).name
-        text = f"{'Severity ' * (self.severity == 'unknown')}{self.severity}: {self.why}"
+        text = self.said
         if self.causes or self.severity == "unknown":
             text += f". Respond by {show(self.answer_by)}"
         return blocks.page(blocks.banner(text, verdict))
@@ -95,7 +95,13 @@ class Page:
 
     # The steps, one in each row, with commands to copy; and the contacts by role.
     what_next = property(lambda self: Shown(blocks.table([s.shown for s in self.steps], "nothing to do")))
-    whom_to_call = property(lambda self: Shown(blocks.table(self.people)))
+    whom_to_call = property(lambda self: Shown(blocks.table(r | {"how": r["how"] or "not set"} for r in self.people)))
+
+    @property
+    def said(self) -> str:
+        """The severity and its reason; without a failing function, no severity."""
+        known = self.causes or self.severity == "unknown"
+        return f"Severity {self.severity}: {self.why}" if known else self.why.capitalize()
 
 
 def page(run: Context, seen: Seen) -> Page:
@@ -135,7 +141,7 @@ def _people(causes: Causes, severity: str, settings: Settings) -> list[Row]:
 
 def support_case(run: Context, found: Page) -> Shown:
     """The text of a support case, ready to paste."""
-    head = f"Project {run.settings.project}, region {run.settings.region}. Severity {found.severity}: {found.why}."
+    head = f"Project {run.settings.project}, region {run.settings.region}. {found.said}."
     return Shown(blocks.verbatim("\n".join((head, *_cause_lines(found)))))
 
 

@@ -40,12 +40,12 @@ def works_now(
     urgent = level in ("P1", "P2") or any(f.how != "not deployed" for f in late)
     verdict = ALERT if urgent else WARN
     rows = {f.function.name: f.symptom for f in causes.failing} | wrong
-    found = [one("works now", name, f"{said}; {level}", LIMIT, verdict, hint) for name, said in rows.items()]
+    found = [one("function now", name, f"{said}; {level}", LIMIT, verdict, hint) for name, said in rows.items()]
     if found:
         found[0] = Findings((replace(found[0][0], value=f"{next(iter(rows.values()))}; {level}: {why}"),))
     elif not (runs.gaps or functions.gaps):
-        found = [one("works now", "all functions", "{0} of {0}".format(len(settings.functions)), LIMIT, OK)]
-    return join((*found, gap_findings("works now", runs, LIMIT)))
+        found = [one("function now", "all functions", "{0} of {0}".format(len(settings.functions)), LIMIT, OK)]
+    return join((*found, gap_findings("function now", runs, LIMIT)))
 
 
 def _missed_two(failing: FailingFunction, moment: Moment) -> bool:

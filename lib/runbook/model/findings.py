@@ -93,5 +93,8 @@ def join(parts: Iterable[Findings]) -> Findings:
 def findings_block(found: Sequence[Finding]) -> Block:
     """Findings as one table, each with its verdict; with a column `next` only if a finding has a next step."""
     names = ["verdict", "check", "subject", "value", "limit"] + (["next"] if any(f.next for f in found) else [])
-    rows = [{n: f.verdict.name if n == "verdict" else getattr(f, n) for n in names} for f in found]
+    rows = [
+        {"expected" if n == "limit" else n: f.verdict.name if n == "verdict" else getattr(f, n) for n in names}
+        for f in found
+    ]
     return blocks.table(rows, "no findings")

@@ -24,7 +24,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 WRONG = {  # check → subject, verdict, value
     "errors": ("last 24 h", "alert", "30"),
     "data freshness": ("gmail_messages", "alert", "20.5 h"),
-    "works now": (
+    "function now": (
         "gmail-sync",
         "alert",
         "20 failed; P2: gmail_messages: its newest row is 20 h old, the limit is 6 h (gmail-sync)",

@@ -128,7 +128,7 @@ def test_a_warning_is_no_recovery_while_the_function_still_fails(
     assert "| no record shows it | not known | warn |" in text
     still = text.partition("## What is open")[2]
     assert "no record shows a recovery" in still
-    assert "not ok since, by the newest finding: works now, gmail-sync: failed runs: 1" in still
+    assert "not ok since, by the newest finding: function now, gmail-sync: failed runs: 1" in still
     recorded(Place(tmp_path / "records", world="healthy").run("daily_check", **given), 0, **given)
     after = draft(load_settings("sandbox"), "INC-8")[0].read_text()
     assert "| 2026-03-11 08:30 CDT |" in after
@@ -189,14 +189,14 @@ P1, DAILY, BROKEN = "p1_response", "daily_check", "cause/gmail-sync/alert"
 RECOVERIES: dict[str, tuple[list[tuple[str, ...]], str]] = {
     "nothing was broken": ([(P1, "cause/all functions/ok")], ""),
     "all functions": ([(P1, BROKEN), (P1, "cause/all functions/ok")], "09:00"),
-    "in another runbook": ([(P1, BROKEN), (DAILY, "works now/all functions/ok", "errors/last 24 h/warn")], "09:00"),
+    "in another runbook": ([(P1, BROKEN), (DAILY, "function now/all functions/ok", "errors/last 24 h/warn")], "09:00"),
     "another check only": ([(P1, BROKEN), (DAILY, "errors/last 24 h/ok")], ""),
     "no finding at all": ([(P1, BROKEN), (P1,)], ""),
-    "another function is ok": ([(P1, BROKEN), (DAILY, "works now/embeddings/ok", "works now/gmail-sync/warn")], ""),
+    "another function is ok": ([(P1, BROKEN), (DAILY, "function now/embeddings/ok", "function now/gmail-sync/warn")], ""),
     "another one is broken": ([(P1, BROKEN), (P1, "cause/embeddings/alert")], ""),
-    "again": ([(P1, BROKEN), (P1, "cause/all functions/ok"), (DAILY, "works now/gmail-sync/warn")], ""),
+    "again": ([(P1, BROKEN), (P1, "cause/all functions/ok"), (DAILY, "function now/gmail-sync/warn")], ""),
     "and over again": (
-        [(P1, BROKEN), (P1, "cause/all functions/ok"), (DAILY, "works now/gmail-sync/warn"), (P1, "cause/x/ok")],
+        [(P1, BROKEN), (P1, "cause/all functions/ok"), (DAILY, "function now/gmail-sync/warn"), (P1, "cause/x/ok")],
         "11:00",
     ),
     "a check at the start": (

@@ -262,7 +262,7 @@ def test_a_line_is_of_one_subject_in_one_unit_with_its_limit(tmp_path: Path, pag
         noon = (NOW - timedelta(days=6)).replace(hour=18, minute=0, second=0)
         for day, runs in enumerate((5, 5, 1, 5, 4)):
             for hour in range(runs):
-                wrong = ("errors", "data freshness", "works now") if (day, hour) == (2, 0) else ()
+                wrong = ("errors", "data freshness", "function now") if (day, hour) == (2, 0) else ()
                 made(noon + timedelta(days=day, hours=hour), wrong=wrong)
         patch.setitem(WRONG, "errors", ("last 24 h", "alert", "900 min"))
         made(noon + timedelta(days=4, minutes=150), wrong=("errors",))
@@ -271,13 +271,13 @@ def test_a_line_is_of_one_subject_in_one_unit_with_its_limit(tmp_path: Path, pag
     page.go((tmp_path / "out" / "index.html").as_uri())
     rows = page.js("[...document.querySelectorAll('#trends tbody tr')].map((one) => one.innerText)")
     said = {
-        name: " ".join(row.split()) for row in rows for name in ("errors", "data freshness", "works now") if name in row
+        name: " ".join(row.split()) for row in rows for name in ("errors", "data freshness", "function now") if name in row
     }
     assert "last 24 h: newest 2, 2 to 30; limit: ok below 5, alert above 20" in said["errors"]
     assert "gmail_messages: newest 0.5, 0.5 to 20.5 h; limit: at most 6 h 4 unchanged" in said["data freshness"]
-    assert "all functions: 13 of 13 each time" in said["works now"]
+    assert "all functions: 13 of 13 each time" in said["function now"]
     counts = {name: re.findall(r"(\d+ of 21) runs", row) for name, row in said.items()}
-    assert counts == {"errors": ["2 of 21"], "data freshness": ["1 of 21"], "works now": ["1 of 21"]}
+    assert counts == {"errors": ["2 of 21"], "data freshness": ["1 of 21"], "function now": ["1 of 21"]}
     listed = page.js("[...document.querySelectorAll('a.row .what')].map((one) => one.innerText)")
     assert [one for one in listed if "(+2 more)" in one] == [one for one in listed if "failed" in one or "30" in one]
     days = page.js(

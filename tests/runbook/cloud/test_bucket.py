@@ -376,16 +376,16 @@ ANSWERS: dict[str, tuple[Canned, str, str]] = {
         "storage.objects.get",
     ),
     "429": (Canned(429, error_json(429, "slow down")), "429 slow down", "wait"),
-    "500": (Canned(500, error_json(500, "Internal")), "500 Internal", "run again"),
-    "501": (Canned(501, error_json(501, "Not Implemented")), "501 Not Implemented", "run again"),
-    "503": (Canned(503, error_json(503, "Unavailable")), "503 Unavailable", "run again"),
+    "500": (Canned(500, error_json(500, "Internal")), "500 Internal", "repeat this run"),
+    "501": (Canned(501, error_json(501, "Not Implemented")), "501 Not Implemented", "repeat this run"),
+    "503": (Canned(503, error_json(503, "Unavailable")), "503 Unavailable", "repeat this run"),
     "no bucket": (Canned(404, error_json(404, "The specified bucket does not exist.")), "404 The specified", "retry"),
     "a name that it refuses": (
         Canned(400, error_json(400, "The specified object name is not valid.")),
         "400 The",
         "retry",
     ),
-    "a page of a proxy": (Canned(502, HTML, **{"Content-Type": "text/html"}), "502 Sign in", "run again"),
+    "a page of a proxy": (Canned(502, HTML, **{"Content-Type": "text/html"}), "502 Sign in", "repeat this run"),
     "a login page": (Canned(200, HTML, **{"Content-Type": "text/html"}), "", "login portal"),
     "an empty answer": (Canned(200, b""), "", "login portal"),
     "a redirect": (Canned(302, b"", Location="https://login.example.com"), "a redirect", "proxy"),
@@ -430,7 +430,7 @@ def test_a_list_that_cannot_be_read_is_one_clear_error(monkeypatch: pytest.Monke
     monkeypatch.setattr("runbook.cloud.transports.Loopback", lambda _: Canned(200, json.dumps(answer).encode()))
     with pytest.raises(NoRecord) as raised:
         DO[does](Store(Bucket("gs://acme-runbooks/records", SERVED)))
-    clear(raised.value, observed, "run again")
+    clear(raised.value, observed, "repeat this run")
 
 
 def test_a_list_whose_tokens_never_end(monkeypatch: pytest.MonkeyPatch) -> None:

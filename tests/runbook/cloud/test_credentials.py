@@ -183,7 +183,7 @@ def test_a_token_service_that_cannot_be_reached(internet: Internet, file: Path, 
     file.write_text(json.dumps(KINDS[kind]))
     internet.token = (0, requests.ConnectionError("no route to host"))
     if kind == "pool":  # google-auth asks for a token as soon as it loads these
-        assert message().next == "check the network, then run again."
+        assert message().next == "check the network, then repeat this run."
     else:
         assert opened()[1][1] is False
 

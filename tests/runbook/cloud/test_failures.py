@@ -105,7 +105,7 @@ OLD = "Cloud Zeppelin API has not been used in project 4711 before or it is disa
         (403, {"message": "no"}, "roles.required in params"),
         (401, {"message": "no"}, "gcloud auth application-default login"),
         (429, {"message": "no"}, "wait a minute"),
-        (503, {"message": "no"}, "run again"),
+        (503, {"message": "no"}, "repeat this run"),
         (400, {"message": "no"}, "this request is wrong"),
         (403, "not an object", "roles.required"),
         (403, {"details": "no list", "errors": {"a": 1}, "message": ["x"]}, "roles.required"),

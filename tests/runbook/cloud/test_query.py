@@ -186,9 +186,9 @@ def test_over_the_cap_after_a_while_is_over_the_cap() -> None:
     [
         ("resourcesExceeded", RESOURCES, "more than BigQuery gives one query"),
         ("rateLimitExceeded", "Exceeded rate limits", "wait a minute"),
-        ("backendError", "try again", "run again"),
+        ("backendError", "try again", "repeat this run"),
         ("stopped", "Job execution was cancelled", "report it"),
-        ("brandNew", "?", "run again"),
+        ("brandNew", "?", "repeat this run"),
     ],
 )
 def test_a_job_that_fails_after_a_while_is_a_gap(reason: str, message: str, next: str) -> None:

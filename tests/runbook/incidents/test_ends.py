@@ -91,7 +91,7 @@ def test_what_is_proposed_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     done, page = end(place, functions)
     still = {f for cause in page.causes for f in cause.functions} & functions
     today = [f for found in place.run("daily_check").names["run"].findings.values() for f in found]
-    still |= {f.subject for f in today if f.check == "works now" and f.verdict > Verdict.ok} & functions
+    still |= {f.subject for f in today if f.check == "function now" and f.verdict > Verdict.ok} & functions
     short = {row.function: row.command for row in page.short.rows if row.function in functions}
     assert bool(still) == (name in MISSES), (name, sorted(still), done, page.causes.rows)
     assert all(short.values()), short

@@ -36,7 +36,7 @@ def verdict(ran: Any) -> str:
 
 def test_an_alert_that_is_known_warns_until_its_end_and_stays_in_the_verdict(place: Place) -> None:
     assert verdict(day(place)) == "alert"
-    for finding in (KNOWN, ("works now", "calendar-sync")):
+    for finding in (KNOWN, ("function now", "calendar-sync")):
         said = ack(place, *finding)
         assert said.exit_code == 0, said.output
     ran = day(place)
