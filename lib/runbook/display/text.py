@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 Row = dict[str, Any]
-BLANK = "\u2800\U0001d159"  # a Braille pattern and a note, both empty: Unicode has no property for these
+BLANK = "\u2800\U0001d159\U00016fe4"  # empty Braille, note, Khitan filler: Unicode has no property for these
 
 
 def is_plain(text: str) -> bool:
