@@ -5,12 +5,15 @@ Each of these ways once led through. What only whoever may delete can do is in d
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mistune
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -313,3 +316,21 @@ def test_json_that_no_command_could_write_again_is_a_fault_of_its_record(place: 
         assert done.exception is None or isinstance(done.exception, SystemExit), (line, done.exception)
     assert place.cli("incident", "INC-7").exit_code == 0
     assert place.cli("records", "verify", good).exit_code == 0
+
+
+@pytest.mark.parametrize(("words", "mark"), HOSTILE["markdown"])
+def test_words_are_words_in_the_draft_in_markdown(place: Place, words: str, mark: str) -> None:
+    shows = mistune.create_markdown(plugins=["strikethrough", "url", "table"])
+    assert mark in shows(words)
+    place.run("p1_response", incident="INC-7")
+    others = "<https://evil.example> HTTP://evil.example WWW.evil.example"  # mistune makes no links of the last two
+    for said in (words, others):
+        assert place.cli("note", "INC-7", said).exit_code == 0
+    assert place.cli("incident", "INC-7").exit_code == 0
+    [draft] = place.folder.glob("incident-INC-7/post_mortem.md")
+    assert re.search(r"https?://|www\.", draft.read_text(), re.IGNORECASE) is None
+    text = shows(draft.read_text())
+    assert mark not in text
+    shown = html.unescape(html.unescape(text))  # mistune escapes an entity once more
+    assert words in shown
+    assert others in shown
