@@ -230,6 +230,7 @@ def test_a_store_with_a_linked_name_is_another_store(tmp_path: Path) -> None:
 def test_a_secret_in_words_is_refused(place: Place, words: tuple[str, ...]) -> None:
     done = CliRunner().invoke(main, [*words, "it is ghp_" + "a1B2" * 9])
     assert (done.exit_code, "a1B2" in done.output) == (2, False), done.output
+    assert "looks like a secret" in done.output
 
 
 DAMAGED: dict[str, dict[str, bytes]] = {
