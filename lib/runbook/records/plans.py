@@ -173,9 +173,9 @@ def parse(raw: bytes, what: str, limit: int, kind: type[P]) -> P:
     try:
         if len(raw) > limit:
             raise ValueError(f"it is larger than {limit} bytes")
-        data_of(raw)
         data = json.loads(raw.decode(), object_pairs_hook=_once)
-        canonical(data)  # rejects 1e999, which is no number in JSON
+        canonical(data)  # rejects what JSON does not allow: NaN, 1e999, a lone surrogate
+        data_of(raw)  # and what is too deep for those who read on
         return kind.model_validate(data)
     except (ValueError, TypeError, RecursionError) as error:
         problem = " ".join(str(error).partition(" [type=")[0].split())
