@@ -22,9 +22,10 @@ from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
 from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of, used_by
+from runbook.config import Scan
 from runbook.context import KERNEL, Context
 from runbook.data_file import text_of
-from runbook.display.text import visible
+from runbook.display import one_line
 from runbook.model import Finding, Verdict, canonical
 from runbook.model.actions import RunOnce
 from runbook.model.errors import BadSettings, Refused
@@ -195,7 +196,7 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
 
 def _gate(found: Finding) -> dict[str, str]:
     """A gate for the plan file, in one printable line each."""
-    texts = {name: visible(" ".join(str(getattr(found, name)).split()))[:500] for name in ("check", "subject", "value")}
+    texts = {name: Scan().text(one_line(getattr(found, name)))[:500] for name in ("check", "subject", "value")}
     return texts | {"verdict": found.verdict.name}
 
 

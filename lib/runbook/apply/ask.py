@@ -16,6 +16,7 @@ from runbook.apply.secret_value import SecretValue
 from runbook.approvals.signers import signers_of
 from runbook.approvals.verify import signed_roles
 from runbook.context import Context
+from runbook.display import one_line
 from runbook.model.errors import Refused
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import message
@@ -31,7 +32,7 @@ def ask(run: Context, plan: Plan, terms: Terms) -> Iterator[str]:
     lines += [f"Reason: {plan.reason or 'none given'}. Asked by {terms.requester}; record: {run.folder.name}."]
     for role in terms.signers:
         sign = f'runbook approve {plan.id} --role {role} --reason "…"'
-        text = "\n".join([*lines, f"It can be signed until {utc_text(until)}: {sign}"])
+        text = "\n".join([*map(one_line, lines), f"It can be signed until {utc_text(until)}: {sign}"])
         once = f"ask-{plan.id}-{sha256(terms.requester.encode()).hexdigest()[:8]}"
         yield _sent(run, "asked", plan.id, message(role, title, text, once))
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from runbook.approvals.proved import faults_in
 from runbook.config.schema import Settings
-from runbook.display.text import visible
+from runbook.display.text import one_line
 from runbook.model import BadInput, Broken, Row, Verdict
 from runbook.model.moment import time_of
 from runbook.model.report import answer_lines, findings_of
@@ -177,5 +177,5 @@ def time_in(name: str) -> datetime:
 
 def plain(value: Any) -> str:
     """Somebody's words as one line of visible text of at most 300 characters; "" for None."""
-    text = " ".join(visible("" if value is None else str(value)).split())
+    text = one_line("" if value is None else value)
     return text if len(text) <= LONG else f"{text[: LONG - 1]}…"

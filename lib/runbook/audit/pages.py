@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from runbook.audit.index import Run, plain
 from runbook.data_file import table
+from runbook.display import one_line
 from runbook.model import Row
 from runbook.records import listed, mapping
 
@@ -41,8 +42,9 @@ def _file(name: str) -> Markup:
 
 
 def _in_markdown(text: object) -> Markup:
-    """Somebody's words in Markdown: one line, no HTML, no link or image, and no new column of a table."""
-    return Markup(re.sub(r"([\\|\[\]`*_])", r"\\\1", escape(" ".join(str(text).split()), quote=False)))
+    """Somebody's words in Markdown: one line, no HTML, no link, address or image, and no new column of a table."""
+    marks = r"([\\|\[\]`*_~]|:(?=//)|(?<=\bwww)\.)"
+    return Markup(re.sub(marks, r"\\\1", escape(one_line(text), quote=False), flags=re.IGNORECASE))
 
 
 def page(template: str, script: str = "", **values: Any) -> str:
@@ -88,7 +90,8 @@ def _cells(run: Run) -> Markup:
     allowed = table(__file__, "allowed.yaml")
     attributes = {tag: set(names) for tag, names in allowed["attributes"].items()}
     sets = {name: set(allowed[name]) for name in ("tags", "url_schemes", "filter_style_properties")}
-    return Markup(nh3.clean(shown, attributes=attributes, **sets))
+    classes, ids = {tag: {*allowed["classes"]} for tag in sets["tags"]}, allowed["id_prefix"]
+    return Markup(nh3.clean(shown, attributes=attributes, allowed_classes=classes, id_prefix=ids, **sets))
 
 
 @cache

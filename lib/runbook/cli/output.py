@@ -72,9 +72,12 @@ def wants_json() -> bool:
     return bool(context and context.meta.get("json"))
 
 
-def aside(line: str) -> None:
-    """Print what is not the result itself; with `--json`, on stderr."""
-    click.echo(line, err=wants_json())
+def aside(line: str, err: bool = False) -> None:
+    """Print what is not the result itself, in visible characters; with `--json`, on stderr.
+
+    Whatever a command says about files of the store goes through this, a table or `screen`: they may be anybody's.
+    """
+    click.echo(visible(line), err=err or wants_json())
 
 
 def exit_with(ended: Any) -> NoReturn:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from runbook.cli.output import table_text
+from runbook.cli.output import aside, table_text
 from runbook.cli.signing import SYSTEM, confirm, no_secret, signs
 from runbook.model.errors import BadInput, Exit
 
@@ -29,7 +29,7 @@ def verify(record: str, everything: bool, system: Any) -> None:
     found = verify(system, record)
     rows = [{"record": run, "": fault} for run, lines in sorted(found.faults.items()) for fault in lines]
     click.echo(table_text(rows) or f"Proved: {record or f'{len(found.faults)} records'}.")
-    click.echo("\n".join([*(f"Ignored: {line}" for line in found.ignored), *_manifest(found)]))
+    aside("\n".join([*(f"Ignored: {line}" for line in found.ignored), *_manifest(found)]))
     sys.exit(Exit.ALERT if found.wrong else Exit.UNKNOWN if rows else Exit.OK)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from runbook.cli.complete import complete
-from runbook.cli.output import JSON, table_text
+from runbook.cli.output import JSON, aside, table_text
 from runbook.model.errors import BadInput, Refused
 
 
@@ -59,7 +59,7 @@ def confirm(yes: bool, question: str) -> None:
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @_REASON
 @signs
-@click.option("--override", default="", help="Why the plan cannot wait for the preferred time.")
+@click.option("--override", default="", callback=no_secret, help="Why the plan cannot wait for the preferred time.")
 def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: Any) -> None:
     """Show a plan, and sign it with your own SSH key.
 
@@ -74,7 +74,7 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
     alone = plan.endswith(".json")
     found = from_file(Path(plan)) if alone else find(plan)
     for name in found.stored.ignored:
-        click.echo(f"Ignored a damaged plan file: {name}", err=True)
+        aside(f"Ignored a damaged plan file: {name}", err=True)
     click.echo(screen(found))
     confirm(yes, f"Sign as {role}?")
     signed = found.sign(role, reason, override=override, **by)
@@ -181,7 +181,7 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
     ignored: list[str] = []
     waiting = signed.awaiting(store, signers, ignored)
     for line in ignored:
-        click.echo(f"Ignored: {line}", err=True)
+        aside(f"Ignored: {line}", err=True)
     if not which:
         click.echo(table_text([_row(*item) for item in waiting.items()]) or "Nothing awaits a review.")
         return

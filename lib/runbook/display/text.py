@@ -2,22 +2,38 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 Row = dict[str, Any]
-BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs that show nothing
+BLANK = "\u2800\U0001d159\U00016fe4"  # empty Braille, note, Khitan filler: Unicode has no property for these
 
 
 def is_plain(text: str) -> bool:
     """Whether text is printable, without characters that show nothing, which could push a line off the screen."""
-    return text.isprintable() and not set(text) & set(BLANK)
+    return text.isprintable() and (text.isascii() or _shown().isinstance_python(text))
+
+
+@cache
+def _shown() -> Any:
+    """What takes only text without a `BLANK`, and without characters that Unicode lets no program show.
+
+    Source: Default_Ignorable_Code_Point in https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt,
+    which the expressions of pydantic know, and unicodedata does not.
+    """
+    from pydantic_core import SchemaValidator, core_schema
+
+    return SchemaValidator(core_schema.str_schema(pattern=rf"^[^{BLANK}\p{{Default_Ignorable_Code_Point}}]*$"))
 
 
 def visible(text: str) -> str:
-    """Text without hidden characters: control, escape and bidi characters become escape sequences, line ends stay."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else _written_out(c) for c in text)
+    """Text without hidden characters: control, escape, bidi and invisible ones are written out, line ends stay."""
+    return text if is_plain(text) else "".join(c if c == "\n" or is_plain(c) else _written_out(c) for c in text)
+
+
+def one_line(text: object) -> str:
+    """Somebody's words as one line of visible text: nothing in them can look like a line of ours."""
+    return " ".join(visible(str(text)).split())
 
 
 def _written_out(char: str) -> str:
@@ -46,7 +62,7 @@ def text_table(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     cells = [[visible(str(name)) for name in rows[0]]]
-    cells += [[" ".join(show(row.get(name)).split()) for name in rows[0]] for row in rows]
+    cells += [[one_line(show(row.get(name))) for name in rows[0]] for row in rows]
     widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
     cells.insert(1, ["-" * width for width in widths])
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)

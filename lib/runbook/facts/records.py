@@ -1,6 +1,5 @@
 """Facts from the record store: who was notified of an incident, and what was tested in staging."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from runbook.model import Gap, Moment, NoRecord, Row
 from runbook.model.actions import UpdateFunction
 from runbook.model.rows import Notified, Rehearsed
 from runbook.records import Store, is_report, json_of, rows_of, store_of
+from runbook.records.files import data_of
 
 VERIFY = "runbook records verify {}"
 NEWEST = 200  # number of a runbook's staging records that are read
@@ -29,7 +29,7 @@ def notified(cloud: Cloud, moment: Moment, incident: str) -> Read:
         rows, gaps = [], []
         for name in store.list(notified_place(incident)) if incident else []:
             try:
-                note = json.loads(store.read(name) or b"")
+                note = data_of(store.read(name) or b"")
                 rows.append(Notified(note["contact"], datetime.fromisoformat(note["at"])))
             except (NoRecord, ValueError, KeyError, TypeError) as error:
                 gaps.append(Gap(name, f"this note cannot be read: {error}", "inspect it and move it away."))

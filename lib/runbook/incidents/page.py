@@ -6,7 +6,7 @@ from typing import Any
 
 from runbook.config import Request, Settings, names_of
 from runbook.context import Context
-from runbook.display import Row, blocks, show
+from runbook.display import Row, blocks, one_line, show
 from runbook.incidents.affected import Evidence
 from runbook.incidents.answer import answer
 from runbook.incidents.causes import Cause, Causes
@@ -88,7 +88,7 @@ class Page:
             return replace(plan, refusal=refusal)
         title = f"{request.incident}, {self.severity}: {self.why}"
         head = f"{settings.project}, {settings.region}. Respond by {show(self.answer_by)}."
-        text = "\n".join((head, *_cause_lines(self)))
+        text = "\n".join(map(one_line, (head, *_cause_lines(self))))
         changes = tuple(message(c, title, text, request.incident) for c in contacts if c not in notified)
         notes = ("all contacts in `notify` were already notified.",) if request.notify and not changes else ()
         return replace(plan, changes=changes, notes=notes)

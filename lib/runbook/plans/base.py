@@ -5,8 +5,9 @@ from dataclasses import replace
 from shlex import quote
 from typing import Any, TypeVar
 
-from runbook.config import Request
+from runbook.config import Request, Scan
 from runbook.config.schema import Settings, address_variable
+from runbook.display import one_line, visible
 from runbook.model import Fact, Refused, command, table
 from runbook.model.actions import Notify, Restart, RestartService, RunOnce
 from runbook.model.plan import Change, Plan
@@ -61,7 +62,11 @@ def new_revision(request: Request, args: Restart | RestartService, function: str
 
 
 def message(contact: str, title: str, text: str, once: str = "") -> Change:
-    """A message to a contact; `once` as in `Notify`."""
+    """A message to a contact; `once` as in `Notify`. Its texts have no secret and no hidden character.
+
+    Whoever makes it puts words of others into one line each: see `one_line`.
+    """
+    title, text = map(Scan().text, (one_line(title), visible(text)))
     line = f"apprise -t {quote(title)} -b {quote(text)} ${address_variable(contact)}"
     return Change(Notify(contact=contact, title=title, message=text, once=once), "", line, no_undo="Cannot be unsent.")
 
@@ -73,7 +78,7 @@ def announced(plan: Plan, contacts: Iterable[str], settings: Settings) -> Plan:
     about = dict.fromkeys(change.resource for change in plan.changes)
     title = f"{settings.environment}: {plan.origin['runbook']} begins: {', '.join(about)}"
     lines = [f"{c.action}, {c.resource}: {c.before} → {c.after}" for c in plan.changes]
-    text = "\n".join([*lines, f"Reason: {plan.reason or 'none given'}"])
+    text = "\n".join(map(one_line, [*lines, f"Reason: {plan.reason or 'none given'}"]))
     return replace(plan, changes=(*(message(contact, title, text) for contact in contacts), *plan.changes))
 
 

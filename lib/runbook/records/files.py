@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic_core import from_json
+
 from runbook.model import NoRecord, Row
 
 
@@ -82,10 +84,18 @@ def rendered(data: Any) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n").encode(errors="replace")
 
 
+def data_of(content: bytes) -> Any:
+    """The data in JSON text, which may be anybody's. Raises ValueError if it is damaged, or could not be written again.
+
+    pydantic's reader takes no lone surrogate, no NaN and at most 200 levels, where `json` and its callers take others.
+    """
+    return from_json(content, allow_inf_nan=False)
+
+
 def json_of(content: bytes | None) -> Any:
-    """The data in JSON text; None if there is none, or if it is damaged."""
-    with suppress(ValueError, RecursionError):
-        return json.loads(content or b"")
+    """As `data_of`; None if there is no data, or if it is damaged."""
+    with suppress(ValueError):
+        return data_of(content or b"")
     return None
 
 

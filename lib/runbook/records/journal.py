@@ -9,7 +9,7 @@ from typing import Any
 
 from runbook.data_file import text_of
 from runbook.model.errors import Broken, NoRecord
-from runbook.records.files import now, private, sync_folder
+from runbook.records.files import data_of, now, private, sync_folder
 from runbook.records.store import Store
 
 
@@ -71,7 +71,7 @@ def progress(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _row(line: bytes, name: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = data_of(line)
         if not isinstance(row["kind"], str) or not isinstance(row["time"], str):
             raise ValueError("kind and time must be text")
     except (ValueError, LookupError, TypeError, RecursionError) as error:

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from runbook.display.text import is_plain
+from runbook.display.text import is_plain, one_line
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import ForeignFile, Refused, require
 from runbook.model.operations import OPERATIONS
 from runbook.model.plan import change_of
 from runbook.model.strict import Part, Positive
+from runbook.records.files import data_of
 from runbook.records.people import PERSON
 from runbook.records.store import Store
 
@@ -160,11 +161,11 @@ def newest_plan(store: Store, plan: str) -> Stored | None:
 
 @contextmanager
 def naming(ignored: list[str], head: str = "") -> Iterator[None]:
-    """Ignore what does not parse or verify, or is no record, and say why."""
+    """Ignore what does not parse or verify, or is no record, and say why in one line; a key may be anybody's words."""
     try:
         yield
     except (Refused, ForeignFile, ValueError) as error:
-        ignored.append(head + (str(error) if isinstance(error, ValueError) else error.what))
+        ignored.append(one_line(head + (str(error) if isinstance(error, ValueError) else error.what)))
 
 
 def parse(raw: bytes, what: str, limit: int, kind: type[P]) -> P:
@@ -173,7 +174,8 @@ def parse(raw: bytes, what: str, limit: int, kind: type[P]) -> P:
         if len(raw) > limit:
             raise ValueError(f"it is larger than {limit} bytes")
         data = json.loads(raw.decode(), object_pairs_hook=_once)
-        canonical(data)  # rejects what JSON does not allow: NaN, a lone surrogate
+        canonical(data)  # rejects what JSON does not allow: NaN, 1e999, a lone surrogate
+        data_of(raw)  # and what is too deep for those who read on
         return kind.model_validate(data)
     except (ValueError, TypeError, RecursionError) as error:
         problem = " ".join(str(error).partition(" [type=")[0].split())

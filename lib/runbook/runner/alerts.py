@@ -19,6 +19,7 @@ from runbook.apply.notify import deliver
 from runbook.cloud.target import target
 from runbook.config import Request, Settings
 from runbook.data_file import table
+from runbook.display import one_line
 from runbook.model import canonical, command
 from runbook.model.errors import NoRecord, Refused, Taken
 from runbook.model.report import findings_of
@@ -92,7 +93,7 @@ def _cause(finding: Mapping[str, Any]) -> str:
 
 
 def _said(finding: Mapping[str, Any]) -> str:
-    return f"{finding['check']}, {finding['subject']}: {finding.get('value', '')}"[:300]
+    return one_line(f"{finding['check']}, {finding['subject']}: {finding.get('value', '')}")[:300]
 
 
 def _over(store: Store, known: list[str], found: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:

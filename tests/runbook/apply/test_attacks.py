@@ -5,30 +5,38 @@ Each of these ways once led through. What only whoever may delete can do is in d
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mistune
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from runbook.apply.attempts import attempts
 from runbook.approvals import signed
+from runbook.approvals.proved import faults
 from runbook.approvals.signers import demo_folder, signers_of
 from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Statement, same_person_key
 from runbook.approvals.stored_plan import find
 from runbook.cli.main import main
 from runbook.config.load import load_settings
+from runbook.display import is_plain
 from runbook.model.canonical import canonical
 from runbook.model.errors import Broken, ForeignFile, Refused
 from runbook.records.journal import rows_in
 from runbook.records.store import Store
+from tests.runbook.audit.made import NOW, changed
 from tests.runbook.changes import Place, runs_of
 
 SYSTEM = load_settings("sandbox")
+HOSTILE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "hostile.yaml").read_text())
 
 
 @pytest.fixture
@@ -215,12 +223,14 @@ def test_a_store_with_a_linked_name_is_another_store(tmp_path: Path) -> None:
         ("open", "INC-7", "--severity", "P1", "--as", "blake", "--yes", "--reason"),
         ("note", "INC-7"),
         ("review", "0" * 12, "--reason"),
+        ("approve", "0" * 12, "--role", "manager", "--reason", "it is due", "--override"),
     ],
-    ids=["open", "note", "review"],
+    ids=["open", "note", "review", "approve"],
 )
 def test_a_secret_in_words_is_refused(place: Place, words: tuple[str, ...]) -> None:
     done = CliRunner().invoke(main, [*words, "it is ghp_" + "a1B2" * 9])
     assert (done.exit_code, "a1B2" in done.output) == (2, False), done.output
+    assert "looks like a secret" in done.output
 
 
 DAMAGED: dict[str, dict[str, bytes]] = {
@@ -266,3 +276,62 @@ def test_words_of_a_note_are_words(place: Place) -> None:
     assert "<script>alert" not in page.read_text()
     [draft] = place.folder.glob("incident-INC-7/post_mortem.md")
     assert draft.read_text().count("## Actions") == 2  # its own title, and the words in one row of the timeline
+
+
+@pytest.mark.parametrize("kind", HOSTILE["log_texts"])
+def test_a_text_of_a_log_is_one_visible_line_without_secrets_wherever_it_goes(tmp_path: Path, kind: str) -> None:
+    """In the message, its copies and the record, which it must not spoil. The runner scans the report, not this run."""
+    about = {"select": {"name": "account-scoring"}}
+    world = {"about": "A test.", "now": "2026-03-11T13:30:00Z"}
+    world["runs"] = [about | {"since": "30h", "outcome": "failed", "error": HOSTILE["log_texts"][kind]}]
+    world["errors"] = [about | {"since": "24h", "until": "0h", "count": 6, "text": HOSTILE["log_texts"][kind]}]
+    (tmp_path / "world.yaml").write_text(yaml.safe_dump(world))
+    place = Place(tmp_path / "records", world=str(tmp_path / "world.yaml"))
+    ran = place.run("p1_response", incident="INC-7", notify="on-call")
+    assert ran.error is None
+    [sent] = place.app.sandbox.messages
+    assert is_plain(sent["title"])
+    head, *lines = sent["message"].split("\n")
+    assert head.startswith("acme-sales-sandbox, us-central1.")
+    assert lines
+    assert all(is_plain(line) and line.startswith("- ") for line in lines), lines
+    assert faults(place.store, changed(ran, NOW)) == ()
+    kept = [path.read_text() for path in place.records.rglob("*") if path.is_file() and path.name != "report.json"]
+    assert [text for text in kept if any(secret in text for secret in HOSTILE["secrets"])] == []
+
+
+@pytest.mark.parametrize("kind", HOSTILE["json"])
+def test_json_that_no_command_could_write_again_is_a_fault_of_its_record(place: Place, kind: str) -> None:
+    """One such file ends no list, no page, no export: its own record does not verify, and the others do."""
+    good = changed(place.applied("retry", incident="INC-7"), NOW)
+    bad, out = "20260311T000000Z-p1_response-0badf00d", place.records / "out"
+    for part in ("record.json", "report.json", "begin.json", "journal.jsonl"):
+        text = HOSTILE["json"][kind].replace("long", "9" * 4400).replace("deep", "[" * 250 + "]" * 250)
+        path = place.folder / "runs" / bad / part
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text.encode())
+    commands = ["", "--json", "verify --all", f"open {bad}", f"show {bad}", f"diff {bad} {good}"]
+    for line in (*commands, f"site {out}", f"export INC-7 --out {out}.zip"):
+        done = place.cli("records", *line.split())
+        assert done.exit_code == (3 if "verify" in line else done.exit_code), done.output
+        assert done.exception is None or isinstance(done.exception, SystemExit), (line, done.exception)
+    assert place.cli("incident", "INC-7").exit_code == 0
+    assert place.cli("records", "verify", good).exit_code == 0
+
+
+@pytest.mark.parametrize(("words", "mark"), HOSTILE["markdown"])
+def test_words_are_words_in_the_draft_in_markdown(place: Place, words: str, mark: str) -> None:
+    shows = mistune.create_markdown(plugins=["strikethrough", "url", "table"])
+    assert mark in shows(words)
+    place.run("p1_response", incident="INC-7")
+    others = "<https://evil.example> HTTP://evil.example WWW.evil.example"  # mistune makes no links of the last two
+    for said in (words, others):
+        assert place.cli("note", "INC-7", said).exit_code == 0
+    assert place.cli("incident", "INC-7").exit_code == 0
+    [draft] = place.folder.glob("incident-INC-7/post_mortem.md")
+    assert re.search(r"https?://|www\.", draft.read_text(), re.IGNORECASE) is None
+    text = shows(draft.read_text())
+    assert mark not in text
+    shown = html.unescape(html.unescape(text))  # mistune escapes an entity once more
+    assert words in shown
+    assert others in shown

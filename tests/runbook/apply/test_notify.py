@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
 import gcp_sandbox
 from gcp_sandbox.serve import serve
@@ -21,6 +23,7 @@ from runbook.model.errors import Refused
 from runbook.plans.base import message
 from tests.runbook.changes import Next, Place, Result, Wire, failing
 
+HOSTILE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "hostile.yaml").read_text())
 TOKEN = "T0KEN-of-a-hook"
 
 
@@ -84,6 +87,29 @@ def test_what_is_not_delivered_is_said_without_the_address(
     assert "on-call was not notified" in said
     assert words in said
     assert TOKEN not in said + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("service", HOSTILE["addresses"])
+def test_no_word_of_a_log_is_markup_in_a_chat(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    """What each service gets, where it reads it: no mention, no link that says something else, no secret."""
+    sent: list[str] = []
+
+    def post(*_: Any, **given: Any) -> requests.Response:
+        data = given.get("data") or given.get("json")
+        sent.append(json.dumps(json.loads(data) if isinstance(data, str) else data, ensure_ascii=False))
+        done = requests.Response()
+        done.status_code, done._content = 200, b"ok"  # as Slack answers; the others look at the number
+        return done
+
+    for name in ("post", "request"):
+        monkeypatch.setattr(requests, name, post)
+    monkeypatch.setenv("RUNBOOK_NOTIFY_ON_CALL", HOSTILE["addresses"][service])
+    deliver(
+        "on-call", f"alert {' '.join(HOSTILE['markup'])}", f"one\n- {' '.join(HOSTILE['markup'])}\nann@acme.example"
+    )
+    [said] = sent
+    assert [words for words, where in HOSTILE["markup"].items() if service in where and words in said] == []
+    assert "ann@acme" in said
 
 
 # --- In the sandbox, nobody is called: a plan's first change, and the page of a P1

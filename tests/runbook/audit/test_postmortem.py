@@ -17,7 +17,7 @@ from runbook.audit.postmortem import draft, incident_page, runs_of
 from runbook.config.load import load_settings
 from runbook.model.errors import UnknownName
 from runbook.model.findings import Verdict
-from tests.runbook.audit.made import NOW, changed
+from tests.runbook.audit.made import NOW, changed, made
 from tests.runbook.changes import REQUESTER, Place
 
 
@@ -302,6 +302,16 @@ def test_a_run_whose_machine_was_lost_has_no_verdict(place: Place) -> None:
         text = draft(load_settings("sandbox"), "INC-7")[0].read_text()
     assert (run.report, run.verdict) == ({}, "none")
     assert "20260311T133000Z-p1\\_response-0000 has no verdict" in text
+
+
+def test_a_draft_says_what_it_leaves_out(place: Place) -> None:
+    """What does not verify does not count, and nobody may take that for good news."""
+    name = made(NOW, "p1_response", ("cause",), incident="INC-7")
+    (place.folder / "runs" / name / "p1_response.ipynb").write_text("{}")
+    path, page = draft(load_settings("sandbox"), "INC-7")
+    for text in (path.read_text(), page.read_text()):
+        for said in ("The records contain no alert", "The records name no cause"):
+            assert f"{said}, apart from 1 that does not verify." in text
 
 
 def test_words_of_a_record_are_words(place: Place) -> None:

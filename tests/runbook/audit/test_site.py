@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from runbook.approvals.signers import demo_folder
+from runbook.audit.index import read_run, row_of
+from runbook.audit.pages import TEMPLATES, record_page
 from runbook.audit.site import site
 from runbook.audit.verify import attest
 from runbook.config.load import load_settings
@@ -23,6 +26,8 @@ from tests.runbook.audit.made import NOW, WRONG, made, many, rewritten
 from tests.runbook.changes import Place
 
 BAD = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><style>*{display:none}</style>"
+HOSTILE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "hostile.yaml").read_text())
+OWN = {*re.findall(r"\.([a-z][\w-]*)", (TEMPLATES / "site.css").read_text())}  # classes, of the page and of cells
 COVER = '<div style="position:fixed;top:0;left:0;width:100%;height:100%;background:#fff">OK: all checks passed</div>'
 
 
@@ -202,6 +207,46 @@ def test_nothing_of_a_record_runs_or_covers_the_page(out: Path, page: Page) -> N
         "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title=1\">') })"
     )
     assert page.js("document.title") != "1"
+
+
+@needed
+@pytest.mark.parametrize("how", HOSTILE["covers"])
+def test_no_cell_covers_what_the_page_says_about_its_record(tmp_path: Path, page: Page, how: str) -> None:
+    """Whatever a person sees above the cells is of the page: also that the record does not verify."""
+    assert {"answer", "controls", "skip"} <= OWN
+    text = "".join(HOSTILE["covers"][how].replace("{class}", one) for one in (sorted(OWN) if how == "class" else [""]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+        store = Place(tmp_path / "records").store
+        rewritten(store, name := made(NOW, text=text))
+        run = read_run(store, name)
+        (tmp_path / "page.html").write_text(record_page(run, row_of(run, load_settings("sandbox"))))
+    page.width(1280)
+    page.go((tmp_path / "page.html").as_uri())
+    seen = page.js("""[...document.querySelectorAll('.answer h1, .answer p, .facts dd, h2')].filter((one) =>
+        !one.closest('.cells, details')).map((one) => { one.scrollIntoView({block: 'center', behavior: 'instant'});
+        const at = one.getBoundingClientRect(), top = document.elementFromPoint(at.left + 9, at.top + at.height / 2);
+        return [one.innerText, one.contains(top)] })""")
+    assert "This record does not verify: do not rely on it" in [words for words, _ in seen]
+    assert [words for words, shown in seen if not shown] == []
+
+
+@needed
+def test_no_id_in_a_cell_is_one_of_the_page(tmp_path: Path, page: Page) -> None:
+    """The page's script looks for ids, and its style for a box to show the code."""
+    ids = {"before", "after", "up", "code", "answer", "cells", "findings"}
+    text = "".join(f'<a id="{one}" href="https://evil.example/">x</a>' for one in sorted(ids))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+        run = read_run(Place(tmp_path / "records").store, made(NOW, text=text))
+        (tmp_path / "page.html").write_text(record_page(run, row_of(run, load_settings("sandbox"))))
+    page.go((tmp_path / "page.html").as_uri())
+    assert "https://evil.example/" in page.js("[...document.querySelectorAll('.cells a')].map((one) => one.href)")
+    found = page.js("[...document.querySelectorAll('.cells [id]')].map((one) => one.id)")
+    assert [one for one in found if not one.startswith("cell-")] == ["code"]  # the page's own box
+    for key in ("ArrowLeft", "ArrowRight", "u"):
+        page.press(key)
+    assert page.js("location.href") == (tmp_path / "page.html").as_uri()
 
 
 @needed

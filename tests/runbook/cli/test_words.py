@@ -15,13 +15,19 @@ from select import select
 from typing import Any
 
 import pytest
+import yaml
 from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 
 from gcp_sandbox.world.schema import shipped
 from runbook.cli.main import main
+from runbook.display import is_plain
 from runbook.model.errors import Exit
 from tests.runbook.changes import Place
 from tests.test_docs import wrong
+
+HOSTILE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "hostile.yaml").read_text())
+OURS = re.compile(r"\x1b\[(0|1|3[1236]|1;3[1236])m")  # the styles of output.COLOUR, bold, and their end
 
 
 @pytest.fixture
@@ -163,3 +169,36 @@ def test_help_has_examples_that_the_command_line_takes(command: str) -> None:
     examples = re.findall(r"(?m)^ *(runbook [^#\n]*)", main.commands[command].help or "")
     assert bool(examples) != (command in BARE)
     assert [f"{line}: {why}" for line in examples if (why := wrong(line.strip()))] == []
+
+
+@pytest.mark.parametrize("kind", HOSTILE["keys"])
+def test_no_word_in_the_store_moves_or_hides_what_a_terminal_shows(place: Place, kind: str, monkeypatch: Any) -> None:
+    """The name of a key is in the text of an error: it comes before what somebody signs."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    words = HOSTILE["keys"][kind]
+    plan = place.plan("rollback").id
+    [good] = (place.folder / "plans" / plan).iterdir()
+    forged = json.dumps({**json.loads(good.read_text()), words: 1}, ensure_ascii=False)
+    (good.parent / "29991231t000000-zzz.json").write_text(forged)
+    note = json.dumps({"statement": "{}", "signature": "", words: 1}, ensure_ascii=False)
+    inner = json.dumps({"statement": json.dumps({words: words}), "signature": "x"}, ensure_ascii=False)
+    for number, text in enumerate((note, inner), 1):
+        for where in ("approvals/" + "0" * 64, f"approvals/{plan}", "incidents/inc-7", "reviews", "acks", "manifests"):
+            place.store.create(f"{where}/{number:06d}", text.encode())
+    lines = [f"approve {plan} --role team-lead --reason x", "plans", "review", "records verify --all", f"apply {plan}"]
+    lines += ["records", "records attest --yes --as avery", "open INC-7 --severity P1 --reason x", "plans --json"]
+    said = ""
+    for line in lines:
+        with place.here():
+            done = CliRunner().invoke(main, line.split(), color=True)
+        assert done.exception is None or isinstance(done.exception, SystemExit), (line, done.exception)
+        shown = OURS.sub("", done.stdout + done.stderr)
+        assert is_plain(shown.replace("\n", "")), (line, shown)
+        said += shown
+    ignored = [line for line in said.splitlines() if "Ignored" in line]
+    assert {part for part in ("plans/", "approvals/", "manifests/") if any(part in one for one in ignored)} == {
+        "plans/",
+        "approvals/",
+        "manifests/",
+    }
+    assert not [line for line in said.splitlines() if line.startswith(("Plan: harmless", "Signed"))]

@@ -24,6 +24,7 @@ import yaml
 from runbook import plans
 from runbook.config.load import load_settings
 from runbook.config.request import request
+from runbook.display import is_plain
 from runbook.model.errors import BadParameter, Refused
 from runbook.model.facts import Fact, Gap, Seen
 from runbook.model.findings import Finding, Findings, Verdict
@@ -42,9 +43,12 @@ from runbook.model.rows import (
     SourceState,
     Table,
 )
+from runbook.plans.base import message
 from runbook.session.run import Run
 from tests.layout import offered
 from tests.runbook.rows import AT, row
+
+HOSTILE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "hostile.yaml").read_text())
 
 DATA = yaml.safe_load((Path(__file__).parents[1] / "cases" / "plans.yaml").read_text())
 WORLD, CASES = DATA["world"], DATA["cases"]
@@ -393,3 +397,12 @@ def test_two_processes_with_other_hash_seeds_make_the_same_plans() -> None:
     first, second = _pairs()
     assert len(yaml.safe_load(first)) == len(offered(plans))
     assert first == second
+
+
+@pytest.mark.parametrize("kind", HOSTILE["log_texts"])
+def test_a_message_can_be_read_and_proved(kind: str) -> None:
+    """Whoever makes it: what a plan contains must be printable, or its record is never proved."""
+    words = HOSTILE["log_texts"][kind]
+    made = message("on-call", words, f"one\n{words}")
+    assert all(map(is_plain, [made.args.title, *made.args.message.split("\n")]))
+    assert not [secret for secret in HOSTILE["secrets"] if secret in made.line + str(made.plain())]

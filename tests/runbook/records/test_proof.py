@@ -10,7 +10,7 @@ import pytest
 
 from runbook.approvals.proved import faults
 from runbook.model.canonical import plan_id
-from runbook.records.files import rendered
+from runbook.records.files import json_of, rendered
 from runbook.records.proof import NO_END, begun, with_proof
 from runbook.records.store import Store
 from tests.runbook.changes import Place
@@ -26,6 +26,22 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
     done = place.applied("rollback")
     place.record(done)
     return place, done.folder
+
+
+@pytest.mark.parametrize("form", ['{{"a": {}}}', "[{}]"])
+def test_what_is_read_can_be_written_again(form: str) -> None:
+    """A digest is compared with what the data would be written as: that must not end the command."""
+    read = 0
+    for depth in (*range(0, 1000, 3), 10_000):
+        text = "1"
+        for _ in range(depth):
+            text = form.format(text) if depth < 1000 else f"[{text}"
+        if (data := json_of(text.encode())) is not None:
+            assert json.loads(rendered(data)) == data
+            read += 1
+    assert 30 < read < 100
+    for text in ('"\\ud800"', '{"\\udfff": 1}', "NaN", "-Infinity", "9" * 5000, b'"\xed\xa0\x80"'.decode("latin-1")):
+        assert rendered(json_of(text.encode("latin-1"))) == b"null\n", text
 
 
 @pytest.fixture

@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
+from runbook.approvals.signed import Note
 from runbook.approvals.stored_plan import find
 from runbook.approvals.verify import terms_of
 from runbook.cli.main import main
 from runbook.cloud.connect import connect
 from runbook.config.load import load_settings
+from runbook.display import is_plain
 from runbook.model.actions import CopyTable, RouteTraffic, RunOnce, SetJobState
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, Exit, Refused
 from runbook.model.plan import Change, change_of
+from runbook.records.plans import naming, parse
 from tests.runbook.changes import CHANGING, Place, Result, things
 
+HOSTILE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "hostile.yaml").read_text())
 SYSTEM = load_settings("sandbox")
 PAUSE = Change(SetJobState(job="calendar-sync", before="ENABLED", after="PAUSED"), "resume it")
 COPY = {"dataset": "sales_intelligence", "to_dataset": "sales_intelligence_backup", "operation": "SNAPSHOT"}
@@ -178,6 +183,17 @@ def test_damaged_files_of_a_plan_are_ignored_and_named(place: Place) -> None:
             found = find(first.id)
         assert found.content["runbook"] == "rollback"
         assert [line.startswith(str(newer)) for line in found.stored.ignored] == [True]
+
+
+@pytest.mark.parametrize("kind", HOSTILE["keys"])
+def test_why_a_file_is_ignored_is_one_visible_line(kind: str) -> None:
+    """Also for a list or a page, which no terminal guards; the name of a key is part of the reason."""
+    text, ignored = json.dumps({HOSTILE["keys"][kind]: 1}), list[str]()
+    with naming(ignored, "plans/x: "):
+        parse(text.encode(), "plan", 1000, Note)
+    with naming(ignored, "plans/x: "):
+        raise ValueError(HOSTILE["keys"][kind])
+    assert [is_plain(line) and line.startswith("plans/x: ") for line in ignored] == [True, True]
 
 
 # --- what is said after writes (W4)
