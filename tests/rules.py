@@ -778,8 +778,8 @@ APPLYING = [
     Rule(
         "of a journal only a run's time counts",
         "apply/executor.py",
-        'notes={"since": since} if isinstance(since, str) else {}',
-        "notes=notes or {}",
+        'notes={"since": min(since)}) if since',
+        "notes=noted[0]) if since",
         f"{_HERE}test_the_notes_of_a_journal_name_nothing_else",
     ),
 ]

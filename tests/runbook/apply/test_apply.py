@@ -336,7 +336,8 @@ def test_what_google_refused_can_be_tried_again_under_the_same_approval(
     refused(here, here.go(name, first.id, **CHANGING[name]), "was already applied")
 
 
-def test_a_run_that_was_refused_is_not_taken_for_a_later_one(place: Callable[..., Place]) -> None:
+def test_a_run_that_was_refused_counts_as_done_once_another_succeeded(place: Callable[..., Place]) -> None:
+    """Only the journal says that it was refused, and who may write into the store could say it of a run that began."""
     here = place()
     first = here.plan("retry")
     here.approve(first.id)
@@ -346,7 +347,7 @@ def test_a_run_that_was_refused_is_not_taken_for_a_later_one(place: Callable[...
     someone(here.app, "POST", f"{JOB}:run")
     count = runs_of(here.app, "gmail-sync")
     assert here.go("retry", first.id).outcome.result == "applied"
-    assert runs_of(here.app, "gmail-sync") == count + 1
+    assert runs_of(here.app, "gmail-sync") == count
 
 
 def test_the_record_of_an_application_names_plan_and_approvals(place: Callable[..., Place]) -> None:

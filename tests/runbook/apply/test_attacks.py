@@ -62,6 +62,52 @@ def test_rows_after_the_end_do_not_bring_an_approval_back(place: Place, how: str
     assert runs_of(place.app, "gmail-sync") == count
 
 
+# The row of ours after which somebody takes the next ones, what they write there, and whether the run itself failed.
+REFUSED, AGAIN = row("RESULT", number=1, refused=True, said="no"), row("CLOSE", result="failed", final=False)
+TWICE: dict[str, tuple[str, list[bytes], bool]] = {
+    "refused, after all was seen": ("CONFIRM", [REFUSED], False),
+    "refused, and closed": ("CONFIRM", [REFUSED, AGAIN], False),
+    "refused, while it is sent": ("WRITE", [REFUSED], False),
+    "begun again": ("CONFIRM", [row("INTENT", number=1)], False),
+    "begun later": ("CONFIRM", [row("INTENT", number=1, notes={"since": "9999"})], False),
+    "begun later, and not by us": ("OPEN", [row("INTENT", number=1, notes={"since": "9999"})], False),
+    "no end of a run that failed": ("CONFIRM", [row("OPEN")], True),
+}
+
+
+@pytest.mark.parametrize("how", TWICE)
+def test_no_rows_start_a_function_twice(place: Place, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    kind, forged, fails = TWICE[how][0], [*TWICE[how][1]], TWICE[how][2]
+    plan, create = place.plan("retry").id, Store.create
+    place.approve(plan)
+
+    def taken(store: Store, name: str, content: bytes, labels: Any = None) -> None:
+        create(store, name, content, labels)
+        if name.startswith(f"applied/{plan}/") and json.loads(content)["kind"] == kind and forged:
+            at, _, number = name.rpartition("/")
+            for more, content in enumerate([*forged], 1):
+                create(store, f"{at}/{int(number) + more:04d}", content)
+            forged.clear()
+
+    def failing(_wire: Any, _number: int, sent: Any, go: Any) -> Any:
+        answer = go()
+        if sent.path.endswith(":run"):
+            catalog = place.app.sandbox.bigquery.catalog
+            table = catalog.tables[catalog.datasets[0], "etl_runs"].name
+            newest = f"(SELECT max(started_at) FROM {table} WHERE function_name = 'gmail-sync')"
+            catalog.con.execute(f"UPDATE {table} SET status = 'failed' WHERE started_at = {newest}")
+        return answer
+
+    place.wire.fault = failing if fails else None
+    count = runs_of(place.app, "gmail-sync")
+    monkeypatch.setattr(Store, "create", taken)
+    for _ in range(3):
+        with place.resumed():
+            place.go("retry", plan)
+    assert not forged
+    assert runs_of(place.app, "gmail-sync") == count + 1
+
+
 def test_a_journal_with_a_missing_row_is_not_gone_on_with(place: Place) -> None:
     plan = place.applied("retry").outcome.plan.id
     [at] = attempts(place.store, plan)
