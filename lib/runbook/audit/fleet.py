@@ -5,7 +5,7 @@ who has not reported.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from runbook.audit.index import names_in, read_run, time_in
@@ -15,6 +15,7 @@ from runbook.model.report import findings_of
 from runbook.records import Store, store_of
 
 EARLIER = 50  # records that are looked through for the one before
+AHEAD = timedelta(minutes=10)  # by how much the clocks of two machines may differ
 ORDER = ("missing", "alert", "unknown", "warn", "ok")
 
 
@@ -40,7 +41,9 @@ def reported(environment: str, runbook: str, since: datetime, by: datetime | Non
         system = load_settings(environment)
         store, start = store_of(system), _due(datetime.now(system.zone), by) if by else since
         names = [name for name in names_in(store) if f"-{runbook}-" in name]
-        for name in names[:EARLIER]:
+        if ahead := [name for name in names if time_in(name) > datetime.now(UTC) + AHEAD]:  # it would hide all others
+            left = f"{ahead[0]}: it is of a time to come, so a clock was wrong"
+        for name in names[len(ahead) :][:EARLIER]:
             said, report = _read(store, name, runbook, environment)
             if time_in(name) >= start:
                 newest = newest or (report and (name, report))

@@ -14,7 +14,7 @@ import pytest
 
 import gcp_sandbox
 from gcp_sandbox.serve import serve
-from runbook.audit.fleet import _due, reported
+from runbook.audit.fleet import AHEAD, EARLIER, _due, reported
 from runbook.config.load import load_settings
 from runbook.records.files import rendered
 from runbook.records.proof import begun, with_proof
@@ -125,6 +125,20 @@ def test_the_newest_counts(runs: Path) -> None:
     record(runs, 1, "alert")
     newest = record(runs, 2, "ok")
     assert (judged().verdict, judged().record) == ("ok", newest.name)
+
+
+def test_a_record_of_a_time_to_come_is_never_the_newest(runs: Path) -> None:
+    """A clock was ahead for one run, or somebody forged one file: until then nothing else would have been judged."""
+    ahead = (datetime.now(UTC) - START) / timedelta(hours=1)
+    later = [record(runs, ahead + 480 + hours) for hours in range(EARLIER + 1)]
+    assert (judged().verdict, judged().said) == (
+        "missing",
+        f"{later[-1].name}: it is of a time to come, so a clock was wrong; no other run since 2026-03-11 06:00 UTC",
+    )
+    record(runs, 1, "alert", "etl=alert")
+    assert judged().verdict == "alert"
+    newest = record(runs, ahead + AHEAD / timedelta(hours=2), "warn")  # two clocks differ a little
+    assert (judged().verdict, judged().record) == ("warn", newest.name)
 
 
 def test_an_experiment_by_hand_hides_no_report(runs: Path) -> None:
