@@ -776,6 +776,27 @@ APPLYING = [
         f"{_UNTRUSTED}test_an_unfinished_backup_is_only_what_todays_code_would_back_up",
     ),
     Rule(
+        "no row says that a run was refused",
+        "apply/executor.py",
+        'row.get("refused") and not a_run',
+        'row.get("refused")',
+        f"{_ATTACKS}test_no_rows_start_a_function_twice[refused, while it is sent]",
+    ),
+    Rule(
+        "nor that it is yet to begin",
+        "apply/executor.py",
+        'min(newest, change.notes.get("since", newest))',
+        'change.notes.get("since", newest)',
+        f"{_ATTACKS}test_no_rows_start_a_function_twice[begun later, and not by us]",
+    ),
+    Rule(
+        "tests of other code than the approved do not run",
+        "facts/checkout/source_code.py",
+        "if not KERNEL.plan or _is_of(",
+        "if True or _is_of(",
+        f"{_AT}test_tests_of_other_code_than_the_approved_do_not_run[compared]",
+    ),
+    Rule(
         "of a journal only a run's time counts",
         "apply/executor.py",
         'notes={"since": min(since)}) if since',
@@ -867,6 +888,13 @@ STORE = [
         'if found.commit == "unknown" or found.differ:',
         'if found.commit == "unknown":',
         f"{_PLACE}provenance.py::test_who_changes_google_needs_a_commit_of_both",
+    ),
+    Rule(
+        "whatever git was told to show in its place",
+        "records/provenance.py",
+        '("git", "--no-replace-objects", ',
+        '("git", ',
+        f"{_PLACE}provenance.py::test_what_is_not_the_commit_is_named[replaced]",
     ),
     Rule(
         "whatever the environment says",

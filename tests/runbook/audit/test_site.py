@@ -278,7 +278,9 @@ def test_two_environments_may_have_records_and_incidents_of_one_name(tmp_path: P
     while pages:
         page.go("about:blank")
         page.go((here := pages.pop()).as_uri())
-        links = page.js("[...document.querySelectorAll('a[href]')].map((one) => one.getAttribute('href').split('#')[0])")
+        links = page.js(
+            "[...document.querySelectorAll('a[href]')].map((one) => one.getAttribute('href').split('#')[0])"
+        )
         found = {(here.parent / link).resolve() for link in links if link}
         assert [path for path in found if not path.is_file()] == []
         if here == index:
@@ -388,7 +390,9 @@ def test_a_run_without_an_end_is_read_again_and_keeps_its_link_and_a_failed_one_
     path.write_text(json.dumps({"status": "running", "runbook": "daily_check"}))
     for new in (3, 1):
         assert site([system], tmp_path / "out") == (new, 3)
-        pages = {name: (tmp_path / "out" / "records" / f"sandbox.{name}.html").read_text() for name in (going, failed, last)}
+        pages = {
+            name: (tmp_path / "out" / "records" / f"sandbox.{name}.html").read_text() for name in (going, failed, last)
+        }
         assert f'id="after" href="sandbox.{failed}.html"' in pages[going]
         assert f'id="after" href="sandbox.{last}.html"' in pages[failed]
         assert 'id="after"' not in pages[last]
