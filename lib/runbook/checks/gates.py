@@ -148,13 +148,7 @@ def _source(source: Fact[SourceState]) -> Findings:
     rules = (
         ("own tests, MOCK_MODE=1", row.tests, "pass", row.passed, "fix the tests or the code."),
         ("committed", left or "everything", "everything", not left, "commit all files."),
-        (
-            "review claimed",
-            row.review or "by nobody",
-            "by the commit; unverified",
-            bool(row.review),
-            HINTS["to_review"],
-        ),
+        ("review claimed", row.review or "none", "by the commit; unverified", bool(row.review), HINTS["to_review"]),
         ("secrets in code", leaks or "none", "none", not leaks, HINTS["to_clean"]),
     )
     return join(must("source", *rule) for rule in rules)

@@ -31,7 +31,9 @@ OTHER = "not run: it is not the code of the approved plan"
 
 @dataclass(frozen=True)
 class Source:
-    """`digest` is of `archive`; `review` is what the commit's message says of a reviewer, which nobody has checked; `dirty` lists uncommitted files."""
+    """`digest` is of `archive`; `dirty` lists uncommitted files. `review` is what the commit's message says of a
+    reviewer, which nobody has checked.
+    """
 
     commit: str
     dirty: tuple[str, ...]
@@ -67,7 +69,7 @@ def _row(cloud: Cloud, folder: str) -> SourceState:
 
 
 def _is_of(plan: str, digest: str, store: Store) -> bool:
-    """Whether a stored plan deploys this code: its approvers signed the digest, and whoever may commit may change it."""
+    """Whether a stored plan deploys this code: its approvers signed its digest; the folder may have other code now."""
     with suppress(Refused):  # a damaged plan; what uses it says so
         changes = stored.file.content["changes"] if (stored := newest_plan(store, plan)) else []
         return digest in [mapping(change["args"].get("after")).get("source") for change in changes]
