@@ -386,14 +386,14 @@ PLANS = [
     Rule(
         "a plan is of the environment in whose store it lies",
         _P,
-        'if stored and stored.file.content["environment"] != environment:',
+        'if content["environment"] != environment:',
         "if False:",
         f"{_UNTRUSTED}test_a_plan_belongs_to_the_environment_in_whose_store_it_lies",
     ),
     Rule(
         "and of the target of this process",
         _P,
-        'if stored and stored.file.content["target"] != target(environment):',
+        'if content["target"] != target(environment):',
         "if False:",
         f"{_ATTACKS}test_a_plan_of_the_sandbox_is_none_of_the_real_system",
     ),

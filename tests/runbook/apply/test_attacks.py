@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,15 @@ def test_a_store_with_a_linked_name_is_another_store(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     os.link(tmp_path / "one" / "store", tmp_path / "two" / "store")
     assert before not in (Store(tmp_path / "one").name, Store(tmp_path / "two").name)
+
+
+def test_a_store_gets_another_name_as_the_page_on_security_says(place: Place) -> None:
+    """Who has restored a disk by its blocks takes the approvals back that were given before."""
+    plan, before = place.plan("retry").id, place.store.name
+    place.approve(plan)
+    subprocess.run("cp store new; mv new store", shell=True, check=True, cwd=place.folder)
+    assert place.store.name != before
+    assert "not yet approved" in place.go("retry", plan).outcome.said
 
 
 @pytest.mark.parametrize(
