@@ -780,7 +780,7 @@ APPLYING = [
         "apply/executor.py",
         'row.get("refused") and not a_run',
         'row.get("refused")',
-        f"{_ATTACKS}test_no_rows_start_a_function_twice[refused, while it is sent]",
+        f"{_ATTACKS}test_no_rows_start_a_function_twice[refused, before it is seen]",
     ),
     Rule(
         "nor that it is yet to begin",

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from runbook.apply.attempts import attempts
+from runbook.apply.executor import LOOKS
 from runbook.approvals import signed
 from runbook.approvals.signers import demo_folder, signers_of
 from runbook.approvals.ssh import sign
@@ -63,23 +64,25 @@ def test_rows_after_the_end_do_not_bring_an_approval_back(place: Place, how: str
     assert runs_of(place.app, "gmail-sync") == count
 
 
-# The row of ours after which somebody takes the next ones, what they write there, and whether the run itself failed.
+# The row of ours after which somebody takes the next ones, what they write there, and how the run itself goes.
+SEEN = 2 * (LOOKS + 1) + 2  # a look is a dry run and a query
 REFUSED, AGAIN = row("RESULT", number=1, refused=True, said="no"), row("CLOSE", result="failed", final=False)
-TWICE: dict[str, tuple[str, list[bytes], bool]] = {
-    "refused, after all was seen": ("CONFIRM", [REFUSED], False),
-    "refused, and closed": ("CONFIRM", [REFUSED, AGAIN], False),
-    "refused, while it is sent": ("WRITE", [REFUSED], False),
-    "begun again": ("CONFIRM", [row("INTENT", number=1)], False),
-    "begun later": ("CONFIRM", [row("INTENT", number=1, notes={"since": "9999"})], False),
-    "begun later, and not by us": ("OPEN", [row("INTENT", number=1, notes={"since": "9999"})], False),
-    "no end of a run that failed": ("CONFIRM", [row("OPEN")], True),
+TWICE: dict[str, tuple[str, list[bytes], str]] = {
+    "refused, after all was seen": ("CONFIRM", [REFUSED], "well"),
+    "refused, and closed": ("CONFIRM", [REFUSED, AGAIN], "well"),
+    "refused, while it is sent": ("WRITE", [REFUSED], "well"),
+    "refused, before it is seen": ("WRITE", [REFUSED], "late"),
+    "begun again": ("CONFIRM", [row("INTENT", number=1)], "well"),
+    "begun later": ("CONFIRM", [row("INTENT", number=1, notes={"since": "9999"})], "well"),
+    "begun later, and not by us": ("OPEN", [row("INTENT", number=1, notes={"since": "9999"})], "well"),
+    "no end of a run that failed": ("CONFIRM", [row("OPEN")], "failed"),
 }
 
 
 @pytest.mark.parametrize("how", TWICE)
 def test_no_rows_start_a_function_twice(place: Place, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    kind, forged, fails = TWICE[how][0], [*TWICE[how][1]], TWICE[how][2]
-    plan, create = place.plan("retry").id, Store.create
+    kind, forged, goes = TWICE[how][0], [*TWICE[how][1]], TWICE[how][2]
+    looks, plan, create = list[str](), place.plan("retry").id, Store.create
     place.approve(plan)
 
     def taken(store: Store, name: str, content: bytes, labels: Any = None) -> None:
@@ -90,22 +93,32 @@ def test_no_rows_start_a_function_twice(place: Place, monkeypatch: pytest.Monkey
                 create(store, f"{at}/{int(number) + more:04d}", content)
             forged.clear()
 
-    def failing(_wire: Any, _number: int, sent: Any, go: Any) -> Any:
+    def set_newest(words: str) -> None:
+        catalog = place.app.sandbox.bigquery.catalog
+        table = catalog.tables[catalog.datasets[0], "etl_runs"].name
+        newest = f"(SELECT max(started_at) FROM {table} WHERE function_name IN ('gmail-sync', 'late'))"
+        catalog.con.execute(f"UPDATE {table} SET {words} WHERE started_at = {newest}")
+
+    def going(_wire: Any, _number: int, sent: Any, go: Any) -> Any:
+        """The run fails, or it cannot be seen as long as its process looks, and by the next one at its second look."""
+        if goes == "late" and looks and b"newest_run" in sent.body:
+            looks.append("")
+            if len(looks) == SEEN:
+                set_newest("function_name = 'gmail-sync'")
         answer = go()
-        if sent.path.endswith(":run"):
-            catalog = place.app.sandbox.bigquery.catalog
-            table = catalog.tables[catalog.datasets[0], "etl_runs"].name
-            newest = f"(SELECT max(started_at) FROM {table} WHERE function_name = 'gmail-sync')"
-            catalog.con.execute(f"UPDATE {table} SET status = 'failed' WHERE started_at = {newest}")
+        if sent.path.endswith(":run") and goes != "well":
+            looks.append("")
+            set_newest("status = 'failed'" if goes == "failed" else "function_name = 'late'")
         return answer
 
-    place.wire.fault = failing if fails else None
+    place.wire.fault = going
     count = runs_of(place.app, "gmail-sync")
     monkeypatch.setattr(Store, "create", taken)
     for _ in range(3):
         with place.resumed():
             place.go("retry", plan)
     assert not forged
+    assert goes != "late" or len(looks) >= SEEN
     assert runs_of(place.app, "gmail-sync") == count + 1
 
 
