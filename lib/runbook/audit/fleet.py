@@ -5,6 +5,7 @@ who has not reported.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -77,9 +78,17 @@ def _read(store: Store, name: str, runbook: str, environment: str) -> tuple[str,
         str(run.record.get("why")): run.ended,
         "its record is of another run": (run.runbook, run.given.get("environment")) == (runbook, environment),
         "it shows the past": not run.given.get("as_of"),
+        "its machine's clock was wrong": run.report.get("target") != "google" or _on_time(name, run.report.get("at")),
     }
     said = next((why for why, met in rules.items() if not met), "")
     return said, None if said else run.report
+
+
+def _on_time(name: str, at: object) -> bool:
+    """Whether a record is of the time at which Google's clock said that it ran."""
+    with suppress(ValueError, OverflowError):
+        return abs(datetime.fromisoformat(str(at)).astimezone(UTC) - time_in(name)) <= AHEAD
+    return False
 
 
 def _bad(report: Mapping[str, Any], verdicts: Sequence[str] = ("alert", "unknown", "warn")) -> set[str]:
