@@ -15,7 +15,7 @@ from tests.test_notebooks import cells, faults, shown
 # What the outputs of an example must say: the verdict, and words.
 SAID = {
     "p1_response": ("alert", ["act now", "memory limit", "auth error", "-p memory=2Gi", "their limits"]),
-    "deploy": ("ok", ["own tests, MOCK_MODE=1", "reviewed", "secrets in code", "update function", "--source=."]),
+    "deploy": ("ok", ["own tests, MOCK_MODE=1", "review claimed", "secrets in code", "update function", "--source=."]),
 }
 
 pytestmark = pytest.mark.parametrize(("path", "given"), EXAMPLES.items(), ids=[path.stem for path in EXAMPLES])

@@ -40,12 +40,14 @@ NOTHING_TOLD = Told()
 @dataclass
 class KernelContext:
     """What the runner passes to this process before the first cell: the record's directory, what the run is told, and a
-    prefetched connection. Empty in a kernel that Jupyter started.
+    prefetched connection. Empty in a kernel that Jupyter started. `plan` is the stored plan that the newest run of this
+    process compares or applies, "" for none.
     """
 
     directory: Path | None = None
     told: Told = NOTHING_TOLD
     prefetch: Begun = field(default_factory=dict)
+    plan: str = ""
 
 
 KERNEL = KernelContext()

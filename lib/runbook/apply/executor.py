@@ -118,10 +118,12 @@ class Executor:
         if change.optional:
             change = replace(change, notes={"once": self.once})
         observed = self._settled(change, wait=("pending", "old") if sent and change.args.is_a_run else ("pending",))
-        if status := STATUS[observed.state, "no"]:
-            return status, observed.said if status == "done" else f"not started: {observed.said}"
-        if change.args.is_a_run and "since" not in change.notes:
-            change = replace(change, notes={"since": observed.data["newest"]})
+        ended = sent and change.args.is_a_run and observed.state == "failed"  # and is not started twice
+        if status := STATUS[observed.state, "yes" if ended else "no"]:
+            return status, observed.said if status == "done" or ended else f"not started: {observed.said}"
+        if change.args.is_a_run:  # a time to come is in no INTENT of ours
+            newest = observed.data["newest"]
+            change = replace(change, notes={"since": min(newest, change.notes.get("since", newest))})
         intent = {"change": change.plain(), "notes": change.notes, "seen": observed.said, "undo": change.way_back}
         self._write("INTENT", number=number, **intent)
         said, refused = self._sent(number, change, observed)
@@ -167,18 +169,19 @@ class Executor:
         """A change, with the time of its function's last run from the journal, and whether it may have been sent.
 
         Everything else in the journal is ignored, because the changes come from the plan. A refused write counts as
-        never tried, and its notes are out of date.
+        never tried. A run has no state before it, so of a run the earliest time counts, and no row says that it was
+        refused: who may write into the store could otherwise start it twice.
         """
-        noted, sent = change, False
-        for row in (row for row in self.earlier if row.get("number") == number):
-            if row["kind"] == "INTENT":
-                since = mapping(row.get("notes")).get("since")
-                noted = replace(change, notes={"since": since} if isinstance(since, str) else {})
-            elif row["kind"] == "WRITE":
+        rows, a_run = [row for row in self.earlier if row.get("number") == number], change.args.is_a_run
+        noted = [mapping(row.get("notes")) for row in rows if row["kind"] == "INTENT" and a_run]
+        since = [notes["since"] for notes in noted if isinstance(notes.get("since"), str)]
+        sent = False
+        for row in rows:
+            if row["kind"] == "WRITE":
                 sent = True
-            elif row["kind"] == "RESULT" and row.get("refused"):
-                noted, sent = change, False
-        return noted, sent
+            elif row["kind"] == "RESULT" and row.get("refused") and not a_run:
+                sent = False
+        return replace(change, notes={"since": min(since)}) if since else change, sent
 
     def _settled(self, change: Change, wait: tuple[str, ...]) -> Observation:
         """Observe until the state is none of `wait`, or until the time is up; a run of a function appears late."""

@@ -19,7 +19,7 @@ from runbook.config import Settings, environments, load_settings
 from runbook.data_file import text_of
 from runbook.model.actions import ACTIONS
 from runbook.model.canonical import canonical
-from runbook.model.errors import BadInput, BadSettings, Refused, UnknownName, require
+from runbook.model.errors import BadInput, BadSettings, NoRecord, Refused, UnknownName, require
 from runbook.model.operations import Rule
 from runbook.records import Store, require_committed, store_of
 from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of, utc_text
@@ -227,22 +227,32 @@ def waiting(system: Settings, damaged: list[str]) -> Iterator[Found]:
 
 
 def find(plan: str) -> Found:
-    """A plan by its id, from the store of any environment. Raises UnknownName, Refused."""
-    looked = []
+    """A plan by its id, from the store of its environment. Raises UnknownName, Refused, NoRecord.
+
+    What is wrong in the store of another environment stops nobody: it is among what was `ignored`.
+    """
+    looked, wrong = [], list[Refused | NoRecord]()
     for environment in environments():
         try:
             system = load_settings(environment)
+            store = store_of(system)
+            looked.append(str(store))
+            if stored := newest_plan(store, plan):
+                _require_of(environment, store, plan, stored.file.content)
+                ignored = (*stored.ignored, *(f"{one.what}: {one.observed}" for one in wrong))
+                return Found(system, store, stored._replace(ignored=ignored))
         except BadSettings as error:  # such as a template: no plan can have been made with it
             looked.append(f"not in the store of {environment}: {error.what}")
-            continue
-        store = store_of(system)
-        looked.append(str(store))
-        stored = newest_plan(store, plan)
-        if stored and stored.file.content["environment"] != environment:
-            raise Refused(f"the plan {plan} is for another environment", f"it was found in the store of {environment}")
-        if stored and stored.file.content["target"] != target(environment):
-            given = {"plan": plan, "target": stored.file.content["target"], "store": store}
-            raise Refused(**text_of(__file__, "another_target", **given))
-        if stored:
-            return Found(system, store, stored)
+        except (Refused, NoRecord) as error:
+            wrong.append(error)
+    if wrong:
+        raise wrong[0]
     raise UnknownName(**text_of(__file__, "no_plan", plan=plan, looked="; ".join(looked)))
+
+
+def _require_of(environment: str, store: Store, plan: str, content: dict[str, Any]) -> None:
+    """Raise Refused for a plan of another environment or target than that of its store."""
+    if content["environment"] != environment:
+        raise Refused(f"the plan {plan} is for another environment", f"it was found in the store of {environment}")
+    if content["target"] != target(environment):
+        raise Refused(**text_of(__file__, "another_target", plan=plan, target=content["target"], store=store))

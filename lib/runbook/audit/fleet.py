@@ -5,7 +5,8 @@ who has not reported.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from runbook.audit.index import names_in, read_run, time_in
@@ -15,6 +16,7 @@ from runbook.model.report import findings_of
 from runbook.records import Store, store_of
 
 EARLIER = 50  # records that are looked through for the one before
+AHEAD = timedelta(minutes=10)  # by how much the clocks of two machines may differ
 ORDER = ("missing", "alert", "unknown", "warn", "ok")
 
 
@@ -40,7 +42,9 @@ def reported(environment: str, runbook: str, since: datetime, by: datetime | Non
         system = load_settings(environment)
         store, start = store_of(system), _due(datetime.now(system.zone), by) if by else since
         names = [name for name in names_in(store) if f"-{runbook}-" in name]
-        for name in names[:EARLIER]:
+        if ahead := [name for name in names if time_in(name) > datetime.now(UTC) + AHEAD]:  # it would hide all others
+            left = f"{ahead[0]}: it is of a time to come, so a clock was wrong"
+        for name in names[len(ahead) :][:EARLIER]:
             said, report = _read(store, name, runbook, environment)
             if time_in(name) >= start:
                 newest = newest or (report and (name, report))
@@ -74,9 +78,17 @@ def _read(store: Store, name: str, runbook: str, environment: str) -> tuple[str,
         str(run.record.get("why")): run.ended,
         "its record is of another run": (run.runbook, run.given.get("environment")) == (runbook, environment),
         "it shows the past": not run.given.get("as_of"),
+        "its machine's clock was wrong": run.report.get("target") != "google" or _on_time(name, run.report.get("at")),
     }
     said = next((why for why, met in rules.items() if not met), "")
     return said, None if said else run.report
+
+
+def _on_time(name: str, at: object) -> bool:
+    """Whether a record is of the time at which Google's clock said that it ran."""
+    with suppress(ValueError, OverflowError):
+        return abs(datetime.fromisoformat(str(at)).astimezone(UTC) - time_in(name)) <= AHEAD
+    return False
 
 
 def _bad(report: Mapping[str, Any], verdicts: Sequence[str] = ("alert", "unknown", "warn")) -> set[str]:

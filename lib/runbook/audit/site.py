@@ -1,6 +1,7 @@
 """The static site over records: a page for each record and each incident, and one index. It needs no server.
 
 Records never change, so only the pages of new records are made; `records.json` beside the index says which are known.
+The page of a record or an incident is named by its environment and its own name: others may have one of that name.
 """
 
 import json
@@ -37,14 +38,14 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
     known = mapping(json_of(path.read_bytes())) if path.exists() and not again else {}
     pages = sha256(b"".join(file.read_bytes() for file in sorted(TEMPLATES.iterdir()))).hexdigest()
     known = known if known.get(".pages") == pages else {}  # all pages look the same
-    notes = [name for system in systems for name in store_of(system).list("notes")]
-    noted = {name.split("/")[1] for name in notes if name not in known.get(".notes", ())}
+    notes = {system.environment: store_of(system).list("notes") for system in systems}
     for system in systems:
-        store, newest, mine = store_of(system), dict[str, str](), list[Row]()
+        store, newest, mine, own = store_of(system), dict[str, str](), list[Row](), system.environment
+        noted = {name.split("/")[1] for name in notes[own] if name not in known.get(".notes", {}).get(own, ())}
         names = names_in(store)
         signed = Verified()
         signed.manifest = newest_manifest(system, store, signed.ignored)
-        for name in reversed(names):
+        for name in (f"{own}.{name}" for name in reversed(names)):  # two stores may have records of one name
             if (row := known.get(name, {})).get("open", True):  # new, or it may have ended by now
                 row = _record(system, store, name, newest, out, signed)
                 new.add(name)
@@ -54,7 +55,8 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
                 publish(page_before, page_before.read_bytes().replace(NEXT, link.encode(), 1))
             newest[row["runbook"]], rows[name] = name, row
             mine.append(row)
-        for incident in {row["incident"] for row in mine if row["id"] in new or row["incident"].lower() in noted}:
+        fresh = [row for row in mine if f"{own}.{row['id']}" in new or row["incident"].lower() in noted]
+        for incident in {row["incident"] for row in fresh}:
             _incident(system, store, incident, [row["id"] for row in mine if row["incident"] == incident], out)
         searched.append(_searched(system, store, signed, {row["id"]: row["digest"] for row in mine}))
     waiting = [one for system in systems for one in _awaiting(system)]
@@ -68,17 +70,18 @@ def site(systems: Sequence[Settings], out: Path, again: bool = False) -> tuple[i
     return len(new), len(rows)
 
 
-def _record(system: Settings, store: Store, name: str, newest: Row, out: Path, signed: Verified) -> Row:
-    """Write the page of a record; return its row, with when it was verified, and its findings as `checks`.
+def _record(system: Settings, store: Store, key: str, newest: Row, out: Path, signed: Verified) -> Row:
+    """Write the page `key` of a record; return its row, with when it was verified, and its findings as `checks`.
 
     `open` says that the run has no recorded end yet; `digest` is that of its record.json, which a manifest lists.
     """
+    name = key.partition(".")[2]
     run, found = read_run(store, name), signed.manifest
     digest = sha256(run.files.get("record.json", b"")).hexdigest()
     row = row_of(run, system) | {"open": NO_END in run.faults, "verified": now(), "digest": digest}
     row |= {"faults": len(run.faults), "manifest": found.number if found and found.records.get(name) == digest else 0}
     row["checks"] = [[*(one[key] for key in KIND), one["value"][:24]] for one in run.findings if not run.faults]
-    publish(out / "records" / f"{name}.html", record_page(run, row, newest.get(run.runbook, "")).encode())
+    publish(out / "records" / f"{key}.html", record_page(run, row, newest.get(run.runbook, "")).encode())
     return row
 
 
@@ -94,8 +97,8 @@ def _searched(system: Settings, store: Store, signed: Verified, digests: Row) ->
 def _incident(system: Settings, store: Store, incident: str, names: Sequence[str], out: Path) -> None:
     """Write the page of an incident, unless its name, which may be anybody's, is none."""
     with suppress(BadParameter):
-        path, runs = out / "incidents" / f"{checked_incident(incident)}.html", [read_run(store, name) for name in names]
-        publish(path, incident_page(system, incident, runs, "../records/").encode())
+        name, runs = f"{system.environment}.{checked_incident(incident)}", [read_run(store, name) for name in names]
+        publish(out / "incidents" / f"{name}.html", incident_page(system, incident, runs, "../records/").encode())
 
 
 def _awaiting(system: Settings) -> list[Row]:

@@ -138,7 +138,7 @@ def elevated(access: Fact[Permission], settings: Settings) -> Findings:
 
 
 def _source(source: Fact[SourceState]) -> Findings:
-    limit = "tested, committed, reviewed, no secrets"
+    limit = "tested, committed, review claimed, no secrets"
     if seen := gap_or_missing_findings("source", source, limit):
         return seen
     if not source.rows:
@@ -148,7 +148,7 @@ def _source(source: Fact[SourceState]) -> Findings:
     rules = (
         ("own tests, MOCK_MODE=1", row.tests, "pass", row.passed, "fix the tests or the code."),
         ("committed", left or "everything", "everything", not left, "commit all files."),
-        ("reviewed", row.review or "no reviewer", "a reviewer", bool(row.review), HINTS["to_review"]),
+        ("review claimed", row.review or "none", "by the commit; unverified", bool(row.review), HINTS["to_review"]),
         ("secrets in code", leaks or "none", "none", not leaks, HINTS["to_clean"]),
     )
     return join(must("source", *rule) for rule in rules)

@@ -6,13 +6,13 @@ do another. Everything that differs between actions is a property of its class. 
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import StringConstraints
-
-from runbook.model.strict import Part
+from runbook.model.strict import Part, words
 
 Text = tuple[str, str, str]  # resource, before, after
+# Names become parts of statements and of URLs: none ends its quotes, and none leads elsewhere.
+Word, Table = words(r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,499}$"), words(r"^[\p{L}\p{M}\p{N}\p{Pc}\p{Pd}\p{Zs}]+$")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ACT_AS = "iam.serviceAccounts.actAs"
 LEGACY = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # type names in tables.get
@@ -52,7 +52,7 @@ class RouteTraffic(Args):
 
     action = "route traffic"
     permissions = ("run.services.update", ACT_AS)
-    service: str
+    service: Word
     before: dict[str, int]
     after: dict[str, int]
 
@@ -75,7 +75,7 @@ class UpdateFunction(Args):
 
     action = "update function"
     permissions = ("cloudfunctions.functions.update", "cloudfunctions.functions.sourceCodeSet", ACT_AS)
-    function: str
+    function: Word
     before: dict[FunctionPart, str | int]
     after: dict[FunctionPart, str | int]
     was: str
@@ -94,9 +94,9 @@ class Restart(Args):
     template = ("{service}", "{revision}", "a new revision that reads {secret}, version {version}")
     unchanged: ClassVar[str] = "it still uses the previous version of the secret"
     permissions = ("run.services.update", ACT_AS)
-    service: str
+    service: Word
     revision: str
-    secret: str
+    secret: Word
     version: int
 
     # The annotation that identifies the new revision.
@@ -110,7 +110,7 @@ class RestartService(Args):
     template = ("{service}", "{revision}", "a new revision of the same code")
     unchanged: ClassVar[str] = "the same revision still serves"
     permissions = ("run.services.update", ACT_AS)
-    service: str
+    service: Word
     revision: str
 
     # The annotation that identifies the new revision.
@@ -124,8 +124,8 @@ class RunOnce(Args):
     template = ("{function}", "no new run", "one more run by its job {job}, successful (repeat: {repeat})")
     is_a_run = True
     permissions = ("cloudscheduler.jobs.run",)
-    function: str
-    job: str
+    function: Word
+    job: Word
     repeat: Literal["safe", "asks", "never"]
 
 
@@ -135,7 +135,7 @@ class SetJobState(Args):
     action = "set job state"
     template = ("{job}", "{before}", "{after}")
     permissions = ("cloudscheduler.jobs.pause", "cloudscheduler.jobs.enable")
-    job: str
+    job: Word
     before: str
     after: str
 
@@ -147,7 +147,7 @@ class AddVersion(Args):
     template = ("{secret}", "newest is version {before}", "version {after}, checksum verified")
     needs_secret = True
     permissions = ("secretmanager.versions.add",)
-    secret: str
+    secret: Word
     before: int
     after: int
 
@@ -158,7 +158,7 @@ class SetVersionState(Args):
     action = "set version state"
     template = ("{secret}, version {version}", "{before}", "{after}")
     permissions = ("secretmanager.versions.disable", "secretmanager.versions.enable")
-    secret: str
+    secret: Word
     version: int
     before: str
     after: str
@@ -179,13 +179,13 @@ class CopyTable(Args):
         "snapshot": ("bigquery.tables.createSnapshot", "bigquery.tables.deleteSnapshot"),
         "restore": ("bigquery.tables.restoreSnapshot",),
     }
-    dataset: str
-    table: str
-    to_dataset: str
-    to_table: str
+    dataset: Table
+    table: Table
+    to_dataset: Table
+    to_table: Table
     operation: Literal["SNAPSHOT", "RESTORE", "COPY"]
     keep_days: int = 0
-    at: str = ""
+    at: words(r"^(@[0-9]+)?$") = ""
 
     @property
     def text(self) -> Text:
@@ -212,10 +212,10 @@ class AddColumn(Args):
 
     action = "add column"
     permissions = ("bigquery.tables.update",)
-    dataset: str
-    table: str
-    column: str
-    type: Annotated[str, StringConstraints(pattern="^[A-Z0-9]+$")]  # it becomes part of a statement
+    dataset: Table
+    table: Table
+    column: words(r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")
+    type: words("^[A-Z0-9]+$")
     mode: Literal["NULLABLE", "REPEATED"]
 
     text = property(lambda self: (f"{self.table}.{self.column}", "none", f"{self._kind}, empty"))

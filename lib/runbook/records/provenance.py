@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,13 +16,20 @@ from runbook.model.errors import Refused
 from runbook.records.people import account, user
 
 PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "google-cloud-bigquery", "matplotlib")
+UNSEEN = re.compile(r"__pycache__|\.ipynb_checkpoints|.*\.egg-info")  # what Python, Jupyter and pip write beside files
+
+# A repository may be somebody else's: no program that it names is run, no object is replaced, none is fetched.
+GIT = ("git", "--no-replace-objects", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+GIT += ("-c", "log.showSignature=false")
+NEVER = {"LC_ALL": "C", "GIT_ALLOW_PROTOCOL": "none"}
 
 
 class State(NamedTuple):
     """The `commit` that files claim to be ("unknown" for none), their own `digest`, and which `differ` from it.
 
-    Each file is compared with its blob in the commit. So a file that git ignores, does not know, or was told not to
-    look at is named, and the files of a tarball that lies in another repository are no commit.
+    Each file is compared with its blob in the commit. So a file or a link that git ignores, does not know, or was told
+    not to look at is named, and the files of a tarball that lies in another repository are no commit. A link to a
+    folder is always named. What is not looked at: UNSEEN, so also bytecode.
     """
 
     commit: str
@@ -50,8 +56,8 @@ def here() -> dict[str, Any]:
 
 
 def code() -> State:
-    """The state of the library and the runbooks."""
-    return state(Path(__file__).parents[1], RUNBOOKS)
+    """The state of the runbooks, of the library, and of what lies beside it and could be imported."""
+    return state(Path(__file__).parents[2], RUNBOOKS)
 
 
 def require_committed(with_params: bool = True) -> None:
@@ -65,27 +71,36 @@ def require_committed(with_params: bool = True) -> None:
 
 def state(*folders: Path) -> State:
     """The state of all files in these folders, which belong to one repository."""
-    found, digest = {path: path.read_bytes() for folder in folders for path in _files(folder)}, hashlib.sha256()
+    folders = tuple(folder.resolve() for folder in folders)
+    found, digest = {path: _content(path) for folder in folders for path in _files(folder)}, hashlib.sha256()
     for path, content in found.items():
         digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
     try:
         top, commit = git(folders[0], "rev-parse", "--show-toplevel", "HEAD").splitlines()
-        paths = [os.path.relpath(folder.resolve(), top) for folder in folders]
+        paths = [os.path.relpath(folder, top) for folder in folders]
         listed = git(Path(top), "ls-tree", "-r", "-z", "HEAD", "--", *paths).split("\0")[:-1]
         blobs = {Path(top, name): about.split()[2] for about, _, name in (entry.partition("\t") for entry in listed)}
     except (OSError, subprocess.CalledProcessError):
         return State("unknown", digest.hexdigest(), ())
-    differ = [path for path, content in found.items() if blobs.get(path.resolve()) != _blob(content)]
+    differ = [path for path, content in found.items() if blobs.get(path) != _blob(content)]
+    differ += [path for path in found if path.is_symlink() and path not in differ and path.resolve() not in blobs]
     differ += [path for path in blobs if not path.exists()]
     shown = (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path for path in differ)
     return State(commit, digest.hexdigest(), tuple(sorted(map(str, shown))))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """The files of a folder, without what Python and Jupyter write beside them."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts):
-            yield path
+def _files(folder: Path) -> list[Path]:
+    """The files and links in a folder."""
+    found = list[Path]()
+    for at, below, names in os.walk(folder):
+        below[:] = [name for name in below if not UNSEEN.fullmatch(name)]
+        found += [one for name in (*names, *below) if (one := Path(at, name)).is_symlink() or one.is_file()]
+    return sorted(found)
+
+
+def _content(path: Path) -> bytes:
+    """What git keeps of a path: of a link, where it leads."""
+    return os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
 
 
 def _blob(content: bytes) -> str:
@@ -101,6 +116,6 @@ def git(folder: Path, *words: str, more: dict[str, str] | None = None) -> str:
 def git_bytes(folder: Path, *words: str, more: dict[str, str] | None = None, given: bytes = b"") -> bytes:
     """As `git`, in bytes."""
     # Variables of git may be of another repository.
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"LC_ALL": "C"} | (more or {})
-    command = ["git", "-C", str(folder), *words]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | NEVER | (more or {})
+    command = [*GIT, "-C", str(folder), *words]
     return subprocess.run(command, env=env, input=given, capture_output=True, check=True).stdout

@@ -46,7 +46,10 @@ class Store:
 
     @cached_property
     def name(self) -> str:
-        """The store's own name: random, and another one for a copy of this store and for one that was restored."""
+        """The own name of a store: random, and another one for a copy of it and for one that was restored from a copy.
+
+        A disk that was restored by its blocks has the same files, so the same name: see docs/security.md.
+        """
         content = self.files.read("store")
         if content is None:
             with suppress(Taken):

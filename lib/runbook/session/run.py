@@ -34,6 +34,7 @@ def start(runbook: str, names: Mapping[str, Any]) -> "Run":
     system = load_settings(wanted.environment)
     cloud, now, clock_trusted = connect_now(system, wanted.world, KERNEL.prefetch)
     moment = moment_of(wanted.values.get("as_of", ""), now, system.zone)
+    KERNEL.plan = KERNEL.told.compare or wanted.values.get("approved_plan", "")
     folder = KERNEL.directory or new_directory(system, runbook)
     run = Run(wanted, system, cloud, moment, clock_trusted, folder, Journal(folder))
     run.journal.write("START", runbook=runbook, parameters=wanted.values, target=cloud.target, at=moment.at.isoformat())

@@ -9,6 +9,7 @@ import html
 import json
 import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import yaml
 from click.testing import CliRunner
 
 from runbook.apply.attempts import attempts
+from runbook.apply.executor import LOOKS
 from runbook.approvals import signed
 from runbook.approvals.proved import faults
 from runbook.approvals.signers import demo_folder, signers_of
@@ -68,6 +70,64 @@ def test_rows_after_the_end_do_not_bring_an_approval_back(place: Place, how: str
     assert again.outcome.result == "refused"
     assert "was already applied" in again.outcome.said
     assert runs_of(place.app, "gmail-sync") == count
+
+
+# The row of ours after which somebody takes the next ones, what they write there, and how the run itself goes.
+SEEN = 2 * (LOOKS + 1) + 2  # a look is a dry run and a query
+REFUSED, AGAIN = row("RESULT", number=1, refused=True, said="no"), row("CLOSE", result="failed", final=False)
+TWICE: dict[str, tuple[str, list[bytes], str]] = {
+    "refused, after all was seen": ("CONFIRM", [REFUSED], "well"),
+    "refused, and closed": ("CONFIRM", [REFUSED, AGAIN], "well"),
+    "refused, while it is sent": ("WRITE", [REFUSED], "well"),
+    "refused, before it is seen": ("WRITE", [REFUSED], "late"),
+    "begun again": ("CONFIRM", [row("INTENT", number=1)], "well"),
+    "begun later": ("CONFIRM", [row("INTENT", number=1, notes={"since": "9999"})], "well"),
+    "begun later, and not by us": ("OPEN", [row("INTENT", number=1, notes={"since": "9999"})], "well"),
+    "no end of a run that failed": ("CONFIRM", [row("OPEN")], "failed"),
+}
+
+
+@pytest.mark.parametrize("how", TWICE)
+def test_no_rows_start_a_function_twice(place: Place, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    kind, forged, goes = TWICE[how][0], [*TWICE[how][1]], TWICE[how][2]
+    looks, plan, create = list[str](), place.plan("retry").id, Store.create
+    place.approve(plan)
+
+    def taken(store: Store, name: str, content: bytes, labels: Any = None) -> None:
+        create(store, name, content, labels)
+        if name.startswith(f"applied/{plan}/") and json.loads(content)["kind"] == kind and forged:
+            at, _, number = name.rpartition("/")
+            for more, content in enumerate([*forged], 1):
+                create(store, f"{at}/{int(number) + more:04d}", content)
+            forged.clear()
+
+    def set_newest(words: str) -> None:
+        catalog = place.app.sandbox.bigquery.catalog
+        table = catalog.tables[catalog.datasets[0], "etl_runs"].name
+        newest = f"(SELECT max(started_at) FROM {table} WHERE function_name IN ('gmail-sync', 'late'))"
+        catalog.con.execute(f"UPDATE {table} SET {words} WHERE started_at = {newest}")
+
+    def going(_wire: Any, _number: int, sent: Any, go: Any) -> Any:
+        """The run fails, or it cannot be seen as long as its process looks, and by the next one at its second look."""
+        if goes == "late" and looks and b"newest_run" in sent.body:
+            looks.append("")
+            if len(looks) == SEEN:
+                set_newest("function_name = 'gmail-sync'")
+        answer = go()
+        if sent.path.endswith(":run") and goes != "well":
+            looks.append("")
+            set_newest("status = 'failed'" if goes == "failed" else "function_name = 'late'")
+        return answer
+
+    place.wire.fault = going
+    count = runs_of(place.app, "gmail-sync")
+    monkeypatch.setattr(Store, "create", taken)
+    for _ in range(3):
+        with place.resumed():
+            place.go("retry", plan)
+    assert not forged
+    assert goes != "late" or len(looks) >= SEEN
+    assert runs_of(place.app, "gmail-sync") == count + 1
 
 
 def test_a_journal_with_a_missing_row_is_not_gone_on_with(place: Place) -> None:
@@ -215,6 +275,15 @@ def test_a_store_with_a_linked_name_is_another_store(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     os.link(tmp_path / "one" / "store", tmp_path / "two" / "store")
     assert before not in (Store(tmp_path / "one").name, Store(tmp_path / "two").name)
+
+
+def test_a_store_gets_another_name_as_the_page_on_security_says(place: Place) -> None:
+    """Who has restored a disk by its blocks takes the approvals back that were given before."""
+    plan, before = place.plan("retry").id, place.store.name
+    place.approve(plan)
+    subprocess.run("cp store new; mv new store", shell=True, check=True, cwd=place.folder)
+    assert place.store.name != before
+    assert "not yet approved" in place.go("retry", plan).outcome.said
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runbook.approvals import stored_plan
 from runbook.approvals.screen import screen
 from runbook.approvals.stored_plan import find
-from runbook.model.errors import Refused, UnknownName
+from runbook.model.errors import NoRecord, Refused, UnknownName
+from runbook.records.store import Store
 from tests.runbook.changes import Place
 
 
@@ -33,6 +36,40 @@ def test_a_plan_is_found_by_twelve_characters_or_all(planned: Any) -> None:
         for given in (plan.id[:11], plan.whole_id[:-1] + wrong, plan.id + "zz", plan.id.upper() + "/.."):
             with pytest.raises(UnknownName):
                 find(given)
+
+
+# What somebody put into the store of an environment that comes first in the alphabet, and what is said of it.
+FIRST: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
+    "a copy": (lambda path, raw: path.write_bytes(raw), "is for another environment"),
+    "a damaged file": (lambda path, _: path.write_bytes(b"{"), "is damaged"),
+    "a link": (lambda path, _: path.symlink_to("/etc/hostname"), "is damaged"),
+    "a folder that cannot be read": (lambda path, _: (path.parent.rmdir(), path.parent.symlink_to(path)), "cannot be"),
+}
+
+
+@pytest.mark.parametrize("what", FIRST)
+def test_what_lies_in_the_store_of_another_environment_stops_nobody(
+    planned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    place, results = planned
+    plan, (put, said), load = results["rollback"].id, FIRST[what], stored_plan.load_settings
+    another = load("sandbox").model_copy(update={"environment": "acme-dev"})
+    monkeypatch.setattr(stored_plan, "environments", lambda: ["acme-dev", "sandbox"])
+    monkeypatch.setattr(stored_plan, "load_settings", lambda name: another if name == "acme-dev" else load(name))
+    monkeypatch.setattr(
+        stored_plan, "store_of", lambda system: place.store if system is not another else Store(tmp_path)
+    )
+    [name] = place.store.list(f"plans/{plan}")
+    (tmp_path / name).parent.mkdir(parents=True)
+    put(tmp_path / name, place.store.read(name) or b"")
+    with place.here():
+        found = find(plan)
+        assert (found.system.environment, found.content["environment"]) == ("sandbox", "sandbox")
+        [line] = found.stored.ignored
+        assert said in line
+        monkeypatch.setattr(stored_plan, "environments", lambda: ["acme-dev"])
+        with pytest.raises((Refused, NoRecord), match=said):
+            find(plan)
 
 
 def test_a_plan_says_whether_it_needs_a_secret(planned: Any) -> None:

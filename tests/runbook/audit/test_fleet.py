@@ -14,7 +14,7 @@ import pytest
 
 import gcp_sandbox
 from gcp_sandbox.serve import serve
-from runbook.audit.fleet import _due, reported
+from runbook.audit.fleet import AHEAD, EARLIER, _due, reported
 from runbook.config.load import load_settings
 from runbook.records.files import rendered
 from runbook.records.proof import begun, with_proof
@@ -33,16 +33,18 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return records_directory(load_settings("sandbox")) / "runs"
 
 
-def record(runs: Path, hours: float, verdict: str = "ok", findings: str = "", **more: Any) -> Path:
+def record(runs: Path, hours: float, verdict: str = "ok", findings: str = "", more: Any = (), **said_more: Any) -> Path:
     """A record of a run that began so many hours after START; `findings` such as "errors=alert etl=warn"."""
     at = START + timedelta(hours=hours)
     folder = runs / f"{at:%Y%m%dT%H%M%SZ}-daily_check-{len(list(runs.glob('*'))):04x}"
     folder.mkdir(parents=True)
     found = [dict(zip(("check", "verdict"), one.split("="), strict=True)) for one in findings.split()]
     rows = [one | {"subject": "all", "value": "1", "limit": "", "next": ""} for one in found]
-    content = json.dumps({"verdict": verdict, "exit": 0, "sentence": f"{verdict}.", "findings": rows}).encode()
+    content = json.dumps(
+        {"verdict": verdict, "exit": 0, "sentence": f"{verdict}.", "findings": rows, **dict(more)}
+    ).encode()
     said = {"runbook": "daily_check", "parameters": {"environment": "sandbox"}, "status": "finished", "why": "all ran"}
-    said |= {"name": folder.name, "sha256": {"report.json": hashed(content)}} | more
+    said |= {"name": folder.name, "sha256": {"report.json": hashed(content)}} | said_more
     (folder / "report.json").write_bytes(content)
     (folder / "record.json").write_bytes(with_proof(said))
     return folder
@@ -125,6 +127,38 @@ def test_the_newest_counts(runs: Path) -> None:
     record(runs, 1, "alert")
     newest = record(runs, 2, "ok")
     assert (judged().verdict, judged().record) == ("ok", newest.name)
+
+
+def test_a_record_of_a_time_to_come_is_never_the_newest(runs: Path) -> None:
+    """A clock was ahead for one run, or somebody forged one file: until then nothing else would have been judged."""
+    ahead = (datetime.now(UTC) - START) / timedelta(hours=1)
+    later = [record(runs, ahead + 480 + hours) for hours in range(EARLIER + 1)]
+    assert (judged().verdict, judged().said) == (
+        "missing",
+        f"{later[-1].name}: it is of a time to come, so a clock was wrong; no other run since 2026-03-11 06:00 UTC",
+    )
+    record(runs, 1, "alert", "etl=alert")
+    assert judged().verdict == "alert"
+    newest = record(runs, ahead + AHEAD / timedelta(hours=2), "warn")  # two clocks differ a little
+    assert (judged().verdict, judged().record) == ("warn", newest.name)
+
+
+@pytest.mark.parametrize(
+    ("target", "at", "verdict"),
+    [
+        ("google", "2026-03-11T07:01:00+00:00", "ok"),
+        ("google", "2026-03-11T02:01:00-05:00", "ok"),
+        ("google", "2026-02-19T07:00:00+00:00", "missing"),
+        ("google", "", "missing"),
+        ("google", "0001-01-01T00:00:00+14:00", "missing"),
+        ("sandbox", "2026-02-19T07:00:00+00:00", "ok"),  # its clock is another one
+    ],
+)
+def test_a_record_that_googles_clock_contradicts_does_not_count(runs: Path, target: str, at: str, verdict: str) -> None:
+    """Twenty days later, a clock that was twenty days ahead would have made the report of that day."""
+    record(runs, 1, more={"target": target, "at": at})
+    assert judged().verdict == verdict
+    assert verdict == "ok" or "its machine's clock was wrong" in judged().said
 
 
 def test_an_experiment_by_hand_hides_no_report(runs: Path) -> None:

@@ -192,7 +192,10 @@ RECOVERIES: dict[str, tuple[list[tuple[str, ...]], str]] = {
     "in another runbook": ([(P1, BROKEN), (DAILY, "function now/all functions/ok", "errors/last 24 h/warn")], "09:00"),
     "another check only": ([(P1, BROKEN), (DAILY, "errors/last 24 h/ok")], ""),
     "no finding at all": ([(P1, BROKEN), (P1,)], ""),
-    "another function is ok": ([(P1, BROKEN), (DAILY, "function now/embeddings/ok", "function now/gmail-sync/warn")], ""),
+    "another function is ok": (
+        [(P1, BROKEN), (DAILY, "function now/embeddings/ok", "function now/gmail-sync/warn")],
+        "",
+    ),
     "another one is broken": ([(P1, BROKEN), (P1, "cause/embeddings/alert")], ""),
     "again": ([(P1, BROKEN), (P1, "cause/all functions/ok"), (DAILY, "function now/gmail-sync/warn")], ""),
     "and over again": (

@@ -20,7 +20,7 @@ from runbook.audit.pages import TEMPLATES, record_page
 from runbook.audit.site import site
 from runbook.audit.verify import attest
 from runbook.config.load import load_settings
-from runbook.records.record import records_directory
+from runbook.records.record import records_directory, store_of
 from tests.chromium import Page, chromium, needed
 from tests.runbook.audit.made import NOW, WRONG, made, many, rewritten
 from tests.runbook.changes import Place
@@ -250,7 +250,7 @@ def test_no_id_in_a_cell_is_one_of_the_page(tmp_path: Path, page: Page) -> None:
 
 
 @needed
-@pytest.mark.parametrize("name", ["index.html", "incidents/INC-7.html"])
+@pytest.mark.parametrize("name", ["index.html", "incidents/sandbox.INC-7.html"])
 def test_on_a_phone_in_the_dark_and_on_paper(out: Path, page: Page, name: str) -> None:
     page.width(390)
     page.go((out / name).as_uri())
@@ -296,6 +296,61 @@ def test_runs_are_counted_and_what_did_not_run_is_shown(tmp_path: Path, page: Pa
 
 
 @needed
+def test_two_environments_may_have_records_and_incidents_of_one_name(tmp_path: Path, page: Page) -> None:
+    """Who may write into the store of staging hides nothing of production; each has an INC-7 and a record of one name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+        at, system = NOW - timedelta(hours=3), load_settings("sandbox")
+        made(at - timedelta(days=1), incident="INC-7")
+        bad = made(at, wrong=("errors",), incident="INC-7")
+        (tmp_path / "records/google").mkdir()
+        (tmp_path / "records/rehearsal/sandbox").rename(tmp_path / "records/google/prod-eu")
+        assert made(at, incident="INC-7") == bad
+        systems = [system.model_copy(update={"environment": "prod-eu"}), system]
+        for _ in range(2):
+            site(systems, tmp_path / "out")
+        assert len(json.loads((tmp_path / "out/records.json").read_bytes())) == 3 + 2
+        store_of(system).create("notes/inc-7/20260311t133000-00000000", b"{}")
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("out/incidents/*")}
+        site(systems, tmp_path / "out")
+        assert [path.name for path, time in before.items() if path.stat().st_mtime_ns != time] == ["sandbox.INC-7.html"]
+    index = tmp_path / "out" / "index.html"
+    page.go(index.as_uri())
+    assert "1 incident open" in page.js("document.getElementById('now').innerText")
+    rows = page.js("ROWS.map((row) => [row.environment, row.verdict])")
+    assert sorted(map(tuple, rows)) == [("prod-eu", "alert"), ("prod-eu", "ok"), ("sandbox", "ok")]
+    pages = [index]
+    while pages:
+        page.go("about:blank")
+        page.go((here := pages.pop()).as_uri())
+        links = page.js(
+            "[...document.querySelectorAll('a[href]')].map((one) => one.getAttribute('href').split('#')[0])"
+        )
+        found = {(here.parent / link).resolve() for link in links if link}
+        assert [path for path in found if not path.is_file()] == []
+        if here == index:
+            pages, open_now = [*found], "[...document.querySelectorAll('#attention a')].map((one) => one.href)"
+            page.go(here.as_uri())
+            assert [one for one in page.js(open_now) if one.endswith("/incidents/prod-eu.INC-7.html")]
+    text = (tmp_path / "out/incidents/prod-eu.INC-7.html").read_text(encoding="utf-8")
+    assert "Not recovered in these records." in text
+    assert "2 records of INC-7" in text
+
+
+@needed
+def test_a_record_of_a_time_to_come_hides_no_other(tmp_path: Path, page: Page) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+        made(NOW - timedelta(hours=3), wrong=("errors",), incident="INC-7")
+        made(NOW + timedelta(days=20), incident="INC-7")
+        site([load_settings("sandbox")], tmp_path / "out")
+    page.go((tmp_path / "out" / "index.html").as_uri())
+    said = page.js("document.getElementById('now').innerText")
+    assert said.startswith("Newest daily check: alert, 3 h ago. 1 incident open, 1 record of a time to come")
+    assert "a clock was wrong" in page.js("document.getElementById('attention').innerText")
+
+
+@needed
 def test_a_line_is_of_one_subject_in_one_unit_with_its_limit(tmp_path: Path, page: Page) -> None:
     """Five days with five, five, one, five and four runs; once there were errors, and one table was old.
 
@@ -316,7 +371,10 @@ def test_a_line_is_of_one_subject_in_one_unit_with_its_limit(tmp_path: Path, pag
     page.go((tmp_path / "out" / "index.html").as_uri())
     rows = page.js("[...document.querySelectorAll('#trends tbody tr')].map((one) => one.innerText)")
     said = {
-        name: " ".join(row.split()) for row in rows for name in ("errors", "data freshness", "function now") if name in row
+        name: " ".join(row.split())
+        for row in rows
+        for name in ("errors", "data freshness", "function now")
+        if name in row
     }
     assert "last 24 h: newest 2, 2 to 30; limit: ok below 5, alert above 20" in said["errors"]
     assert "gmail_messages: newest 0.5, 0.5 to 20.5 h; limit: at most 6 h 4 unchanged" in said["data freshness"]
@@ -338,7 +396,7 @@ def test_the_site_says_what_a_signed_manifest_lists(tmp_path: Path, monkeypatch:
     one, two = made(NOW - timedelta(days=1)), made(NOW - timedelta(hours=3))
     attest(system, "blake", demo_folder(system) / "blake")
     site([system], tmp_path / "out")
-    text = (tmp_path / "out" / "records" / f"{one}.html").read_text(encoding="utf-8")
+    text = (tmp_path / "out" / "records" / f"sandbox.{one}.html").read_text(encoding="utf-8")
     assert "against its own digests" in text
     assert "Signed manifest 1 lists it." in text
     assert '"listed":2' in index.read_text(encoding="utf-8")
@@ -362,8 +420,8 @@ def test_only_new_records_are_made(out: Path) -> None:
     assert (new, known) == (1, 15)
     changed = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert changed == {last.name, "index.html"}
-    assert f'href="{name}.html"' in last.read_text(encoding="utf-8")
-    assert name in json.loads((out / "records.json").read_bytes())
+    assert f'href="sandbox.{name}.html"' in last.read_text(encoding="utf-8")
+    assert f"sandbox.{name}" in json.loads((out / "records.json").read_bytes())
 
 
 def test_a_run_without_an_end_is_read_again_and_keeps_its_link_and_a_failed_one_is_not(
@@ -380,14 +438,16 @@ def test_a_run_without_an_end_is_read_again_and_keeps_its_link_and_a_failed_one_
     path.write_text(json.dumps({"status": "running", "runbook": "daily_check"}))
     for new in (3, 1):
         assert site([system], tmp_path / "out") == (new, 3)
-        pages = {name: (tmp_path / "out" / "records" / f"{name}.html").read_text() for name in (going, failed, last)}
-        assert f'id="after" href="{failed}.html"' in pages[going]
-        assert f'id="after" href="{last}.html"' in pages[failed]
+        pages = {
+            name: (tmp_path / "out" / "records" / f"sandbox.{name}.html").read_text() for name in (going, failed, last)
+        }
+        assert f'id="after" href="sandbox.{failed}.html"' in pages[going]
+        assert f'id="after" href="sandbox.{last}.html"' in pages[failed]
         assert 'id="after"' not in pages[last]
 
 
 def test_the_page_of_an_incident_tells_its_story(out: Path) -> None:
-    text = (out / "incidents" / "INC-7.html").read_text(encoding="utf-8")
+    text = (out / "incidents" / "sandbox.INC-7.html").read_text(encoding="utf-8")
     assert "memory limit (sure): account-scoring" in text
     assert "Not recovered in these records." in text
     assert "../records/" in text
@@ -407,7 +467,7 @@ def test_the_index_of_5000_records(tmp_path: Path, page: Page, record_property: 
             at = NOW - timedelta(days=299) + timedelta(hours=number)
             name = f"{at:%Y%m%dT%H%M%SZ}-daily_check-{number:08x}"
             (tmp_path / "records/rehearsal/sandbox/runs" / name).mkdir()
-            known[name] = known[first] | {"id": name, "at": f"{at:%FT%TZ}", "day": f"{at:%F}"}
+            known[f"sandbox.{name}"] = known[f"sandbox.{first}"] | {"id": name, "at": f"{at:%FT%TZ}", "day": f"{at:%F}"}
         (out / "records.json").write_text(json.dumps(known))
         made(NOW), made(NOW + timedelta(seconds=1))
         began, cpu = time.perf_counter(), time.process_time()

@@ -64,6 +64,34 @@ def _ignored(place: Path) -> None:
     (place / "lib/a.so").write_text("x")
 
 
+def _replaced(place: Path) -> None:
+    """HEAD keeps its id; git shows another commit's files in its place, and these are checked out."""
+    first = git(place, "rev-parse", "HEAD")
+    (place / "lib/a.py").write_text("a = 2\n")
+    commit(place)
+    git(place, "replace", first, "HEAD")
+    git(place, "update-ref", "HEAD", first)
+
+
+def _linked(place: Path) -> None:
+    shutil.copytree(place / "lib", place.parent / "elsewhere")
+    (place / "lib/a").symlink_to(place.parent / "elsewhere")  # in place of a.py
+
+
+def _relinked(place: Path) -> None:
+    (place / "books/c.ipynb").rename(place / "books/b.ipynb")
+    (place / "books/c.ipynb").symlink_to("b.ipynb")
+    commit(place)
+    (place / "books/c.ipynb").unlink()
+    (place / "books/c.ipynb").symlink_to("../lib/a.py")
+
+
+def _leads_out(place: Path) -> None:
+    (place.parent / "x.ipynb").write_text("{}")
+    (place / "books/d.ipynb").symlink_to("../../x.ipynb")
+    commit(place)
+
+
 DIRTY: dict[str, Callable[[Path], object]] = {
     "changed": lambda p: (p / "lib/a.py").write_text("a = 2\n"),
     "added": lambda p: (p / "books/d.ipynb").write_text("{}"),
@@ -71,6 +99,12 @@ DIRTY: dict[str, Callable[[Path], object]] = {
     "assumed unchanged": _assumed,
     "skipped": _skipped,
     "ignored": _ignored,
+    "replaced": _replaced,
+    "a linked folder": _linked,
+    "a link to a committed file": lambda p: (p / "lib/b.py").symlink_to("a.py"),
+    "a link that leads to another file": _relinked,
+    "a committed link that leads out": _leads_out,
+    "a link to nothing": lambda p: (p / "lib/b.py").symlink_to("x.py"),
 }
 
 
@@ -82,6 +116,34 @@ def test_what_is_not_the_commit_is_named(place: Path, way: str) -> None:
     assert len(now.differ) == 1
     assert str(now).endswith("-dirty")
     assert now.digest != before
+
+
+def test_a_committed_link_to_a_committed_file_is_clean(place: Path) -> None:
+    (place / "lib/b.py").symlink_to("a.py")
+    commit(place)
+    assert found(place).differ == ()
+
+
+@pytest.mark.parametrize("name", ["sitecustomize.py", "click.py", "gcp_sandbox/__init__.py", "yaml", "x.pth"])
+def test_all_that_could_be_imported_from_beside_the_library_is_code(
+    place: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(provenance, "__file__", str(place / "lib/runbook/records/provenance.py"))
+    monkeypatch.setattr(provenance, "RUNBOOKS", place / "books")
+    (place / "lib/x.egg-info").mkdir()
+    (place / "lib/x.egg-info/PKG-INFO").write_text("what pip writes")
+    assert provenance.code().differ == ()
+    (place / "lib" / name).parent.mkdir(exist_ok=True)
+    (place / "lib" / name).symlink_to(place.parent) if name == "yaml" else (place / "lib" / name).write_text("x")
+    assert provenance.code().differ == (str(place / "lib" / name),)
+
+
+def test_a_repository_below_a_folder_that_is_not_looked_at_is_looked_at(place: Path) -> None:
+    (place.parent / "__pycache__").mkdir()
+    place = place.rename(place.parent / "__pycache__" / "here")
+    assert len(found(place).digest) == 64
+    (place / "lib/a.py").write_text("a = 2\n")
+    assert found(place).differ == (str(place / "lib/a.py"),)
 
 
 def test_a_copy_inside_another_repository_is_not_its_commit(place: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ROWS = DATA.rows.sort((a, b) => (a.at < b.at ? 1 : -1));
 const NOW = new Date(DATA.made), DAY = 864e5, PAGE = 100, PRINTED = 1000, DAILY = "daily_check", LATE = 26 / 24, RUNS = 40;
+const AHEAD = 6e5; // by how much the clocks of two machines may differ: a record of a later time hides no other
+const PAST = ROWS.filter((row) => new Date(row.at) - NOW <= AHEAD), FUTURE = ROWS.filter((row) => new Date(row.at) - NOW > AHEAD);
 const RANK = { ok: 0, warn: 1, none: 2, unknown: 2, unverified: 3, alert: 4 };
 const SIGN = { warn: "w", alert: "A", unknown: "?", none: "?", unverified: "!" }; // in a square: colour alone says nothing to some
 const SURE = "sure: stated in a log or confirmed by two sources";
@@ -19,7 +21,8 @@ function el(name, more = {}, ...inner) {
 const badge = (verdict) => el("b", { class: `v ${verdict}` }, verdict);
 const when = (row) => row.at.slice(0, 16).replace("T", " ");
 const day = (row) => row.at.slice(0, 10);
-const at = (row) => el("a", { class: "when", href: `records/${row.id}.html` }, when(row));
+const page = (row) => `records/${row.environment}.${row.id}.html`; // two environments may have records of one name
+const at = (row) => el("a", { class: "when", href: page(row) }, when(row));
 const view = (text, name, value) => el("a", { href: `#${name}=${encodeURIComponent(value)}` }, text);
 const ago = (row) => (NOW - new Date(row.at)) / DAY;
 const values = (name) => [...new Set(ROWS.map((row) => row[name]).filter(Boolean))].sort((a, b) => (b === DAILY) - (a === DAILY) || (a < b ? -1 : 1));
@@ -49,15 +52,18 @@ function table(head, rows, none) {
 
 function openIncidents() {
   const incidents = new Map();
-  for (const row of ROWS) if (row.incident) incidents.set(row.incident, [...(incidents.get(row.incident) || []), row]);
-  return [...incidents].filter(([, rows]) => RANK[rows[0].verdict] > RANK.warn);
+  for (const row of PAST.filter(({ incident }) => incident)) {
+    const key = JSON.stringify([row.environment, row.incident]);
+    incidents.set(key, [...(incidents.get(key) || []), row]);
+  }
+  return [...incidents.values()].filter((rows) => RANK[rows[0].verdict] > RANK.warn);
 }
 
 function attention() {
   const lines = [], incidents = openIncidents(), gaps = missing();
-  for (const [name, rows] of incidents) {
+  for (const rows of incidents) {
     const row = rows[0];
-    lines.push(["open incident", el("a", { href: `incidents/${encodeURIComponent(name)}.html` }, name),
+    lines.push(["open incident", el("a", { href: `incidents/${row.environment}.${encodeURIComponent(row.incident)}.html` }, named(row.environment, row.incident)),
       reason(`last record: ${row.runbook}, ${row.verdict}: ${row.causes.join("; ") || unsaid(row, row.headline)}`), day(rows[rows.length - 1]), at(row)]);
   }
   for (const one of DATA.waiting) {
@@ -66,6 +72,7 @@ function attention() {
   }
   const wrong = ROWS.filter((row) => row.verdict === "unverified");
   if (wrong.length) lines.push(["does not verify", view(count(wrong.length, "record"), "verdict", "unverified"), wrong[0].headline, day(wrong[wrong.length - 1]), at(wrong[0])]);
+  for (const row of FUTURE) lines.push(["of a time to come", named(row.environment, row.runbook), "a clock was wrong, or somebody forged it: it counts for nothing here", day(row), at(row)]);
   for (const { environment, lost = [], number } of DATA.searched) {
     if (lost.length) lines.push(["not as attested", environment, `${count(lost.length, "record")} of manifest ${number} are gone or other than it lists: ${few(lost, 3)}`, "", ""]);
   }
@@ -78,7 +85,7 @@ function attention() {
     lines.push(["missing", view(named(environment, DAILY), "runbook", DAILY), said, day(found[0].before), shown[0].after ? when(shown[0].after) : "now"]);
   }
   const newest = new Map();
-  for (const row of ROWS) if (row.runbook === DAILY && !newest.has(row.environment)) newest.set(row.environment, row);
+  for (const row of PAST) if (row.runbook === DAILY && !newest.has(row.environment)) newest.set(row.environment, row);
   answer([...newest.values()], incidents.length, gaps, wrong.length);
   if (newest.size > 1) $("attention").append(table(["verdict", "environment", "newest daily check", "age", "ran (UTC)"],
     [...newest.values()].map((row) => [late(row) ? badge("missing") : badge(row.verdict), row.environment, unsaid(row, row.headline), since(row), at(row)])));
@@ -99,12 +106,12 @@ function answer(newest, incidents, gaps, wrong) {
   const checks = !one ? "No daily check in these records." : newest.length === 1
     ? `Newest daily check: ${one.verdict}, ${since(one)}${late(one) ? ", so the present state is not known" : ""}.`
     : `Newest daily checks: ${[...by].map(([verdict, number]) => `${number} ${verdict}`).join(", ")}.`;
-  const open = [incidents && `${count(incidents, "incident")} open`, wrong && `${count(wrong, "record")} not verified`,
+  const open = [incidents && `${count(incidents, "incident")} open`, wrong && `${count(wrong, "record")} not verified`, FUTURE.length && `${count(FUTURE.length, "record")} of a time to come`,
     lost && `${count(lost, "record")} not as attested`, waiting.length && `${waiting.length} awaiting review`,
     DATA.waiting.length > waiting.length && `reviews of ${count(DATA.waiting.length - waiting.length, "environment")} unknown`,
     none && `${count(none, "environment")} without records`, lately && `${count(lately, "gap")} in the last 7 days`].filter(Boolean);
   const states = newest.map((row) => (late(row) ? "unknown" : row.verdict));
-  states.push(incidents || wrong || lost ? "alert" : none || !one ? "unknown" : open.length ? "warn" : "ok");
+  states.push(incidents || wrong || lost ? "alert" : none || !one || FUTURE.length ? "unknown" : open.length ? "warn" : "ok");
   const verdict = states.reduce((a, b) => (RANK[b] > RANK[a] ? b : a));
   $("now").className = `answer ${verdict}`;
   $("now").append(el("h2", {}, `${checks} ${open.length ? `${open.join(", ")}.` : "Nothing needs a person."}`));
@@ -131,7 +138,7 @@ function trust() {
 
 function notOk() {
   const days = Number($("span").value), groups = new Map();
-  for (const row of ROWS.filter((row) => ago(row) <= days)) {
+  for (const row of PAST.filter((row) => ago(row) <= days)) {
     for (const one of row.bad) {
       const key = JSON.stringify([row.environment, one.check, one.subject, one.check === "cause" ? one.value : ""]);
       if (!groups.has(key)) groups.set(key, { one, row, runs: new Set(), why: new Set(), verdict: "ok" });
@@ -158,7 +165,7 @@ function notOk() {
 
 function byDay(environment, runbook) {
   const days = new Map();
-  for (const row of ROWS) {
+  for (const row of PAST) {
     if (row.environment !== environment || row.runbook !== runbook) continue;
     days.set(row.day, [...(days.get(row.day) || []), row]);
   }
@@ -242,7 +249,7 @@ function calendar() {
         const verdict = rows ? worst(rows).verdict : daily ? "missing" : "empty";
         const said = `${weekday} ${day}: ${rows ? `${count(rows.length, "run")}${usual > 1 ? `, usually ${usual}` : ""}, worst ${verdict}` : daily ? "missing: no daily check" : "no record"}`;
         const there = rows ? document.createElementNS(SVG, "a") : el("g");
-        if (rows) for (const [key, value] of Object.entries({ href: `records/${worst(rows).id}.html`, tabindex: -1, "data-n": n, "aria-label": said })) there.setAttribute(key, value);
+        if (rows) for (const [key, value] of Object.entries({ href: page(worst(rows)), tabindex: -1, "data-n": n, "aria-label": said })) there.setAttribute(key, value);
         there.append(...square(verdict, x, y, rows && day !== last && day !== first && 2 * rows.length < usual), el("title", {}, said));
         there.addEventListener("focus", () => { label.textContent = said; });
         drawn.push(there);
@@ -281,7 +288,7 @@ const HIGH = { ok: 4, warn: 9 }; // of a bar in the strip; the others are as hig
 
 function trends() {
   const series = new Map();
-  for (const row of ROWS) {
+  for (const row of PAST) {
     const checks = new Map();
     for (const [kind, verdict, value] of row.checks) {
       const [check, subject, limit] = DATA.kinds[kind];
@@ -387,7 +394,7 @@ function draw() {
   $("overview").classList.toggle("hide", asked.length > 0);
   $("count").textContent = asked.length ? `${found.length} of ${ROWS.length} records${found.length > shown ? `: ${shown} shown` : ""}`
     : `${found.length > shown ? `${shown} of ${ROWS.length} records shown` : count(ROWS.length, "record")}, the newest first`;
-  $("rows").replaceChildren(...found.slice(0, shown).map((row) => el("a", { class: "row", href: `records/${row.id}.html${back}` },
+  $("rows").replaceChildren(...found.slice(0, shown).map((row) => el("a", { class: "row", href: `${page(row)}${back}` },
     el("span", { class: "when" }, when(row)), badge(row.verdict), el("span", {}, row.runbook),
     el("span", { class: "what" }, what(row), el("span", { class: "soft" }, ` by ${row.person || "not recorded"}, ${row.environment}`)))));
   if (!found.length && asked.length) {

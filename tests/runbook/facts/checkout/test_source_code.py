@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from runbook import facts
+from runbook.context import KERNEL
 from runbook.facts.base import observe
 from runbook.facts.checkout import source_code
 from runbook.facts.checkout.source_code import archive, inspect_source, leaks, run_tests, unpacked
@@ -63,7 +65,9 @@ def checkout(tmp_path: Path) -> Path:
 def seen(folder: Path | str) -> Any:
     """The fact; it asks git and the files, and no cloud."""
     moment = Moment(datetime(2026, 3, 11, tzinfo=UTC), ZoneInfo("America/Chicago"))
-    return observe(facts.source(str(folder)), None, moment)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KERNEL, "plan", "")
+        return observe(facts.source(str(folder)), None, moment)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ def test_the_folder_may_be_a_part_of_a_repository(checkout: Path) -> None:
     write(checkout, {"main.py": "elsewhere"})
     assert inspect_source(checkout / "functions" / "gmail").dirty == ()
     write(checkout, {"functions/gmail/main.py": "here"})
-    assert inspect_source(checkout / "functions" / "gmail").dirty == ("functions/gmail/main.py",)
+    assert inspect_source(checkout / "functions" / "gmail").dirty == ("main.py",)
 
 
 # --- committed
@@ -343,7 +347,7 @@ def test_the_archive_is_the_commit_whatever_the_working_directory_has(checkout: 
     whole = archive(checkout)
     git(checkout, "update-index", "--assume-unchanged", "main.py")  # git reports no edits of it
     write(checkout, {"main.py": "print('edited')\n"})
-    assert inspect_source(checkout).dirty == ()
+    assert inspect_source(checkout).dirty == ("main.py",)
     assert archive(checkout) == whole
     (checkout / "main.py").unlink()
     assert archive(checkout) == whole
@@ -372,6 +376,61 @@ def test_content_from_elsewhere_is_refused(checkout: Path, tmp_path: Path, what:
     git(checkout, "commit", "--quiet", "--no-gpg-sign", "--message=shared")
     with pytest.raises(BadParameter, match=f"'shared' is {what}: it would be missing"):
         seen(checkout)
+
+
+def _filter(checkout: Path, program: str) -> None:
+    git(checkout, "config", "filter.x.clean", program)
+    (checkout / ".git/info/attributes").write_text("* filter=x\n")
+
+
+def _hooks(checkout: Path, program: str) -> None:
+    for name in ("post-index-change", "fsmonitor-watchman", "reference-transaction", "pre-auto-gc"):
+        (checkout / ".git/hooks" / name).symlink_to(program)
+
+
+def _signed(checkout: Path, program: str) -> None:
+    """A commit with a signature, which git shows by a program that the repository names."""
+    git(checkout, "config", "log.showSignature", "true")
+    git(checkout, "config", "gpg.program", program)
+    head, _, rest = git(checkout, "cat-file", "commit", "HEAD").partition("\n\n")
+    (checkout / ".git/x").write_text(f"{head}\ngpgsig -----BEGIN PGP SIGNATURE-----\n x\n\n{rest}")
+    git(checkout, "update-ref", "HEAD", git(checkout, "hash-object", "-t", "commit", "-w", ".git/x").strip())
+
+
+def _elsewhere(checkout: Path, program: str) -> None:
+    """An object is missing, and can be had from a remote whose program the repository names."""
+    for name, value in {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": str(checkout),
+        "remote.origin.uploadpack": program,
+    }.items():
+        git(checkout, "config", name, value)
+    blob = git(checkout, "rev-parse", "HEAD:main.py").strip()
+    (checkout / ".git/objects" / blob[:2] / blob[2:]).unlink()
+
+
+PROGRAMS: dict[str, Callable[[Path, str], object]] = {
+    "a monitor": lambda at, program: git(at, "config", "core.fsmonitor", program),
+    "hooks": _hooks,
+    "a filter": _filter,
+    "a reader of signatures": _signed,
+    "an upload": _elsewhere,
+}
+
+
+@pytest.mark.parametrize("what", PROGRAMS)
+def test_a_repository_starts_no_program(checkout: Path, tmp_path: Path, tested: None, what: str) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho x >> {tmp_path}/ran\ncat\n")
+    program.chmod(0o755)
+    PROGRAMS[what](checkout, str(program))
+    os.utime(checkout / "run.sh", (0, 0))  # so that git would look at its content
+    (tmp_path / "ran").unlink(missing_ok=True)
+    row = seen(checkout)
+    assert not (tmp_path / "ran").exists()
+    assert bool(row.rows) == (what != "an upload")
 
 
 @pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"])
