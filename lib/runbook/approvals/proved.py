@@ -10,14 +10,13 @@ Its terms are anybody's words. What they allow counts only as far as today's par
 of an approval are signed, so an old record is still proved if it kept to today's rules.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import takewhile
 from typing import Any
 
 from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
-from runbook.approvals.statement import Statement
 from runbook.approvals.verify import check, signed_roles, used_by
 from runbook.cloud.target import target
 from runbook.config.load import load_settings
@@ -30,7 +29,6 @@ from runbook.records.plans import Content, Line, Terms, When, clock, newest_plan
 
 FILE = "approvals.json"
 CHANGED = ("APPLY", "INTENT", "WRITE", "RESULT")  # rows of a journal that only an approved run has
-UNCHANGED = (None, "planned", "nothing to do", "refused")  # results of a run that changed nothing, as of no change
 
 
 class Copied(Part):
@@ -68,7 +66,7 @@ def _unapproved(store: Store, found: Examined) -> Iterator[str]:
         result, named = outcome.get("result"), changed or outcome.get("approvals") or FILE in found.files
         if result in ("failed", "unknown") and not named:
             _require_abandoned(store, found, outcome)
-        elif named or outcome.get("changes") or result not in UNCHANGED:
+        elif named or outcome.get("changes") or result not in (None, "planned", "nothing to do", "refused"):
             _require_approved(store, found, changed, outcome)
     except Broken as error:
         yield f"{error.what}: {error.observed}"
@@ -101,26 +99,17 @@ def _require_approved(store: Store, found: Examined, rows: list[Any], outcome: d
     signers = signers_of(system, target(content.environment)) if rule and rule.signers else None
     require((not terms.incident or (signers and is_open(store, signers, terms.incident, at)), "no P1 was open then"))
     signed = check(copied.content, terms, [canonical(a) for a in copied.approvals], signers, at, at, copied.store)
-    if signed:
-        _require_used(store, found, rows, signed)
-        longest = timedelta(hours=rule.valid_hours if rule else 0)
-        require((all(at < clock(s.not_before) + longest for s in signed), "params allow them for a shorter time"))
+    longest = timedelta(hours=rule.valid_hours if rule else 0)
+    places = {str(row.get("journal")) for row in rows if row["kind"] == "APPLY"}
+    require(
+        (all(at < clock(s.not_before) + longest for s in signed), "params allow them for a shorter time"),
+        (not signed or used_by(store, signed) == places, "the store says that another attempt used them, or none"),
+        (all(_is_run_of(store, at, found) for at in places), "no row of its attempt, until its end, names this run"),
+    )
     people = sorted((one.approver, one.role) for one in signed)
     told = [row["approvals"] for row in rows if row["kind"] == "APPLY"]
     told += [outcome["approvals"]] if told and outcome else []
     require((told and all(sorted((o["approver"], o["role"]) for o in by) == people for by in told), "others are named"))
-
-
-def _require_used(store: Store, found: Examined, rows: list[Any], signed: Sequence[Statement]) -> None:
-    """Raise Refused unless the attempt that used these approvals is that of the record, which is one of its runs."""
-    places = {str(row.get("journal")) for row in rows if row["kind"] == "APPLY"}
-    require(
-        (
-            len(places) == 1 and used_by(store, signed) == places,
-            "the store says that another attempt used them, or none",
-        )
-    )
-    require((_is_run_of(store, *places, found), "no row of its attempt in the store, until its end, names this run"))
 
 
 def _is_run_of(store: Store, place: str, found: Examined) -> bool:
@@ -135,8 +124,7 @@ def _require_abandoned(store: Store, found: Examined, outcome: dict[str, Any]) -
 
     It changed nothing, so one of those who must sign the plan is enough.
     """
-    stored = newest_plan(store, str(outcome.get("plan")))
-    require((stored, "it has no copy of the approvals, and the store has no such plan"))
+    require((stored := newest_plan(store, str(outcome.get("plan"))), "it has no approvals, and the store no such plan"))
     file, system = stored.file, load_settings(found.record["parameters"]["environment"])  # type: ignore[union-attr]
     rule, signers = system.operations[file.content["operation"]], signers_of(system, file.content["target"])
     at = clock(file.terms.not_before)

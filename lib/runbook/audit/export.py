@@ -42,10 +42,9 @@ def export(system: Settings, what: str, path: Path, who: str = "", key: Path | N
         places += [f"runs/{run.name}", *_of_plan(run)]
     names, manifest = [run.name for run in runs], newest(system, store, [])
     found = [name for place in dict.fromkeys(places) for name in store.list(place)]
-    found += [f"nonces/{Path(name).stem}" for name in found if name.startswith("approvals/")]
+    found += sorted({f"nonces/{Path(name).stem}" for name in found} & {*store.list("nonces")})
     for name in (*found, *([manifest.place] if manifest else ())):
-        if (content := store.read(name)) is not None:  # an approval that nobody used has no note
-            files[f"store/{name}"] = content
+        files[f"store/{name}"] = store.read(name) or b""
     files |= {f"keys/{name}": content for name, content in _keys(system)}
     files["verify.py"] = (TEMPLATES / "verify.py.txt").read_bytes()
     about = {"incident": incident, "records": sorted(names), "by": who, "at": utc_text(datetime.now(UTC))}
@@ -81,11 +80,7 @@ def _of_plan(run: Run) -> Iterator[str]:
 def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     """The public keys and roles of those who may sign, and who must: in JSON, which is YAML, and python3 reads it."""
     folder, here = folder_of(system, target(system.environment)), target(system.environment)
-    kept = {"signers", "alone_in_p1", "valid_hours"}
-    yield (
-        "operations.json",
-        canonical({name: rule.model_dump(include=kept) for name, rule in system.operations.items()}),
-    )
+    yield "operations.json", canonical({name: rule.model_dump() for name, rule in system.operations.items()})
     yield "functions.json", canonical({function.name: function.repeat for function in system.functions})
     yield "actions.json", canonical({name: [kind.action for kind in of.actions] for name, of in OPERATIONS.items()})
     with suppress(Refused):  # nobody may sign here

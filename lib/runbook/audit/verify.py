@@ -25,7 +25,7 @@ from runbook.model import Row
 from runbook.model.errors import BadParameter, Refused, RunbookError, UnknownName
 from runbook.records import Directory, Store, json_of, listed, mapping, store_of
 from runbook.records.plans import Id, clock, utc_text
-from runbook.records.proof import NO_END, examined, labels_of
+from runbook.records.proof import NO_END, Examined, examined, labels_of
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way
 LONGEST = timedelta(days=1)  # from the begin of a run to its end
@@ -106,27 +106,30 @@ def _looked_at(store: Store, run: str, names: Row, manifest: Manifest | None) ->
         incident = "" if one.record.get("compares") or NO_END in one.faults else checked_incident(incident)
     except BadParameter:  # anybody's text
         incident = ""
-    late = () if NO_END in one.faults else _untimely(run, str(one.record.get("ended_at")), manifest)
     edited = names.get(f"runs/{run}/record.json") not in (None, labels_of(one.record))
-    other = _unlike(manifest, run, one.digest)
-    wrong = (*faults_in(store, one), *other, *late, *("the metadata of record.json was edited",) * edited)
+    wrong = (
+        *faults_in(store, one),
+        *_contradicted(run, one, manifest),
+        *("the metadata of record.json was edited",) * edited,
+    )
     return run, one.digest, incident, wrong
 
 
-def _unlike(manifest: Manifest | None, run: str, digest: str) -> Iterator[str]:
-    if manifest and manifest.records.get(run, digest) != digest:
+def _contradicted(run: str, one: Examined, manifest: Manifest | None) -> Iterator[str]:
+    """What the manifest and the times of a record say against it.
+
+    The times in its name and at its end are anybody's words, so both must be possible.
+    """
+    if manifest and manifest.records.get(run, one.digest) != one.digest:
         yield f"it is not the record that {manifest.person} attested at {manifest.at}"
-
-
-def _untimely(run: str, ended: str, manifest: Manifest | None) -> Iterator[str]:
-    """What the times in a record's name and end say against it. Both are anybody's words, so both must be possible."""
-    began, latest = time_in(run), datetime.now(UTC) + LATE
+    began, ended, latest = time_in(run), str(one.record.get("ended_at")), datetime.now(UTC) + LATE
+    if NO_END in one.faults:
+        return
     if began > latest or ended > utc_text(latest):
         yield "it begins or ends in the future"
-    if manifest and run not in manifest.records:
-        at = clock(manifest.at)
-        if ended < utc_text(at - LATE) or began < at - LONGEST:
-            yield "it ended long before the manifest, which does not list it: it was sent late, or forged"
+    signed = clock(manifest.at) if manifest and run not in manifest.records else None
+    if signed and (ended < utc_text(signed - LATE) or began < signed - LONGEST):
+        yield "it ended long before the manifest, which does not list it: it was sent late, or forged"
 
 
 def newest(system: Settings, store: Store, ignored: list[str]) -> Manifest | None:
@@ -161,7 +164,6 @@ def attest(system: Settings, who: str, key: Path, reason: str = "") -> tuple[Man
     for incident, runs in ((old and old.incidents) or {}).items():
         found.incidents[incident] = sorted({*found.incidents.get(incident, ()), *runs} & kept.keys())
     values = values_of(system, here, who, ATTESTER, reason or "the records of today", now)
-    values |= {"number": max(numbers, default=0) + 1, "records": found.digests | kept}
-    accepted = {run: there[run] for run in sorted(found.wrong)}
-    values |= {"known": [*accepted], "accepted": accepted, "incidents": found.incidents}
+    values |= {"number": max(numbers, default=0) + 1, "records": found.digests | kept, "incidents": found.incidents}
+    values |= {"known": sorted(found.wrong), "accepted": {run: there[run] for run in found.wrong}}
     return put(Manifest, values, store, attesters_of(system, here), key, now), found

@@ -238,9 +238,7 @@ def test_one_approval_proves_one_run(kept: tuple[Place, Path], tmp_path: Path) -
     record = json.loads((there / "record.json").read_text())
     (there / "record.json").write_text(json.dumps(record | {"name": there.name}))
     proved_anew(there)
-    refused = (
-        "its changes are not proved to be approved: no row of its attempt in the store, until its end, names this run"
-    )
+    refused = "its changes are not proved to be approved: no row of its attempt, until its end, names this run"
     assert said(kept, there) == (refused,)
     [attempt] = (tmp_path / "copy" / "applied").glob("*/*")
     row = json.dumps({"time": "x", "kind": "OPEN", "who": f"x, run {there.name}"})
