@@ -90,6 +90,7 @@ def _require_approved(store: Store, found: Examined, rows: list[Any], outcome: d
     require(
         (content.environment == found.record["parameters"]["environment"], "they are for another environment"),
         (rule, f"params do not know the operation {content.operation}"),
+        (terms.signers or (rule and rule.risk == "low"), "params say that somebody must sign it"),
         (rule and set(rule.signers) <= set(terms.signers), "params ask for more signatures than its terms"),
         (all(plan.startswith(row["plan"]) for row in rows), "the journal names another plan"),
         (all(row["change"] in copied.content["changes"] for row in begun), "the journal names other changes"),

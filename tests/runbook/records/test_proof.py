@@ -173,6 +173,28 @@ def test_a_change_under_an_operation_that_nobody_signs_is_forged(kept: tuple[Pla
     assert "the plan names no runbook of its operation" in fault
 
 
+def test_what_nobody_may_sign_is_not_proved_by_nobody(
+    kept: tuple[Place, Path], copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Params name a risk and no approver, so that `apply` refuses; a forger writes that the risk is low."""
+    text, old = (ROOT / "params" / "sandbox.yaml").read_text(), "rollback: {risk: medium, signers: [team-lead]"
+    assert old in text
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "sandbox.yaml").write_text(text.replace(old, "rollback: {risk: medium, signers: []"))
+    copied, report = (json.loads((copy / f"{name}.json").read_text()) for name in ("approvals", "report"))
+    copied["terms"] |= {"risk": "low", "signers": []}
+    report["outcome"]["approvals"] = []
+    (copy / "approvals.json").write_text(json.dumps(copied | {"approvals": []}))
+    (copy / "report.json").write_text(json.dumps(report))
+    lines = [json.loads(line) for line in (copy / "journal.jsonl").read_text().splitlines()]
+    rows = [row | ({"approvals": []} if row["kind"] == "APPLY" else {}) for row in lines]
+    (copy / "journal.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    proved_anew(copy)
+    monkeypatch.setenv("RUNBOOK_PARAMS", str(tmp_path / "params"))
+    [fault] = said(kept, copy)
+    assert "params say that somebody must sign it" in fault
+
+
 PLAIN = {"result": "applied", "changes": [{"action": "route traffic", "status": "done"}], "approvals": []}
 # What somebody who may only write makes of the report or the journal of a run that only planned: it changed something.
 CLAIMS: dict[str, tuple[Any, Callable[[str], bytes]]] = {
