@@ -114,8 +114,8 @@ def is_open(store: Store, signers: Signers, incident: str, now: datetime) -> boo
 
 
 def acks(store: Store, signers: Signers, now: datetime, ignored: list[str]) -> list[Ack]:
-    """What is acknowledged now; what does not parse or verify goes into `ignored`."""
-    return [one for one in verified(store, signers, store.list(Ack.folder), Ack, ignored) if _current(one, now)]
+    """What is acknowledged now, by a key that may sign now; what does not parse or verify goes into `ignored`."""
+    return [one for one in verified(store, signers, store.list(Ack.folder), Ack, ignored, now) if _current(one, now)]
 
 
 def _current(one: Opening | Ack, now: datetime) -> bool:
@@ -127,7 +127,8 @@ def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Op
 
     What does not parse or verify goes into `ignored`, with the reason. Openings and used approvals of one's own request
     are listed without a look at today's keys and roles, so that nothing drops out of the list when they change; a
-    review counts only while it is verified.
+    review counts only while it is verified, and from the time of what it reviews on: a retired key could sign an
+    earlier one.
     """
     found: dict[str, Opening | Statement] = {}
     for name in (*store.list("incidents"), *store.list("approvals")):
@@ -137,9 +138,15 @@ def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Op
             if isinstance(one, Opening) or (one.break_glass and is_used(store, one.nonce)):
                 found[sha256(text).hexdigest()[:32]] = one
     for review in verified(store, signers, store.list(Review.folder), Review, ignored):
-        if review.of in found and same_person_key(review.person) != same_person_key(actor(found[review.of])):
+        one, by, at = found.get(review.of), same_person_key(review.person), clock(review.at) + SKEW
+        if one and by != same_person_key(actor(one)) and at >= since(one):
             del found[review.of]
     return found
+
+
+def since(one: Opening | Statement) -> datetime:
+    """The time from which somebody acted alone, as they wrote; a review is not earlier."""
+    return clock(one.at if isinstance(one, Opening) else one.not_before)
 
 
 def actor(one: Opening | Statement) -> str:
@@ -155,20 +162,25 @@ def identity(system: Settings | None, target: str, role: str, who: str | None, k
     return who or person(), key or Path(os.path.expanduser("~/.ssh/id_ed25519"))
 
 
-def verified(store: Store, signers: Signers, names: Iterable[str], kind: type[N], ignored: list[str]) -> Iterator[N]:
-    """The notes with these names whose signature and rules hold; others go into `ignored`."""
+def verified(
+    store: Store, signers: Signers, names: Iterable[str], kind: type[N], ignored: list[str], now: datetime | None = None
+) -> Iterator[N]:
+    """The notes with these names whose signature and rules hold; others go into `ignored`.
+
+    Their keys are those of the time that each names, or with `now` those that may sign then.
+    """
     for name in names:
         with naming(ignored, f"{name}: "):
             approval = parse(store.read(name) or b"", "note", 2 * kind.limit, Approval)
             text = approval.statement.encode()
             note = parse(text, "note", kind.limit, kind)
-            _require(note, text, approval.signature, store, signers, clock(note.at))
+            _require(note, text, approval.signature, store, signers, now or clock(note.at))
             require((note.place == name, "it lies in another place than it says"))
             yield note
 
 
 def _require(note: Note, text: bytes, signature: str, store: Store, signers: Signers, now: datetime) -> None:
-    """Raise Refused unless this note counts here; it is verified with the keys of its own time."""
+    """Raise Refused unless this note counts here; it is verified with the keys that may sign at `now`."""
     require(
         ((note.target, note.environment) == (signers.target, signers.environment), "it is for another system"),
         (note.store == store.name, "it is for another record store"),

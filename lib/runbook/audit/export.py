@@ -41,7 +41,8 @@ def export(system: Settings, what: str, path: Path, who: str = "", key: Path | N
         files[f"pages/{run.name}.html"] = record_page(run, row_of(run, system)).encode()
         places += [f"runs/{run.name}", *_of_plan(run)]
     names, manifest = [run.name for run in runs], newest(system, store, [])
-    found = (name for place in dict.fromkeys(places) for name in store.list(place))
+    found = [name for place in dict.fromkeys(places) for name in store.list(place)]
+    found += sorted({f"nonces/{Path(name).stem}" for name in found} & {*store.list("nonces")})
     for name in (*found, *([manifest.place] if manifest else ())):
         files[f"store/{name}"] = store.read(name) or b""
     files |= {f"keys/{name}": content for name, content in _keys(system)}
@@ -79,7 +80,8 @@ def _of_plan(run: Run) -> Iterator[str]:
 def _keys(system: Settings) -> Iterator[tuple[str, bytes]]:
     """The public keys and roles of those who may sign, and who must: in JSON, which is YAML, and python3 reads it."""
     folder, here = folder_of(system, target(system.environment)), target(system.environment)
-    yield "operations.json", canonical({name: rule.signers for name, rule in system.operations.items()})
+    yield "operations.json", canonical({name: rule.model_dump() for name, rule in system.operations.items()})
+    yield "functions.json", canonical({function.name: function.repeat for function in system.functions})
     yield "actions.json", canonical({name: [kind.action for kind in of.actions] for name, of in OPERATIONS.items()})
     with suppress(Refused):  # nobody may sign here
         yield "roles.yaml", canonical({"people": {p: sorted(r) for p, r in signers_of(system, here).roles.items()}})

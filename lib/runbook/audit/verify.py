@@ -17,23 +17,28 @@ from pathlib import Path
 from runbook.approvals.proved import faults_in
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
+from runbook.audit.index import time_in
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
 from runbook.model import Row
 from runbook.model.errors import BadParameter, Refused, RunbookError, UnknownName
-from runbook.records import Directory, Store, mapping, store_of
+from runbook.records import Directory, Store, json_of, listed, mapping, store_of
 from runbook.records.plans import Id, clock, utc_text
-from runbook.records.proof import NO_END, examined, labels_of
+from runbook.records.proof import NO_END, Examined, examined, labels_of
 
 LATE = timedelta(hours=1)  # in which a record may still be on its way
+LONGEST = timedelta(days=1)  # from the begin of a run to its end
+GONE = ("it is gone: the manifest lists it",)
 THREADS = 32  # a bucket answers each read after some milliseconds; a directory at once. As many connections are kept
 
 
 class Manifest(Note):
     """The SHA-256 of each record.json; `known` are records with faults that whoever signed it has accepted.
 
-    `incidents` has the names of the records of each incident; manifests of older versions do not have it.
+    A record that is lost or was replaced stays in `records` with its old digest, so that nothing can take its place;
+    `accepted` has the digest of what was there instead, "" for nothing.
+    `incidents` has the names of the records of each incident. Manifests of older versions do not have the last two.
     """
 
     folder = "manifests"
@@ -41,6 +46,7 @@ class Manifest(Note):
     number: int
     records: dict[str, Id]
     known: list[str]
+    accepted: dict[str, str] | None = None
     incidents: dict[str, list[str]] | None = None
 
     @property
@@ -75,6 +81,8 @@ def verify(system: Settings, only: str = "") -> Verified:
         files[name.split("/")[1]][name] = labels
     found.manifest = newest(system, store, found.ignored)
     listed = found.manifest.records if found.manifest else {}
+    if found.ignored and not found.manifest:
+        found.faults[Manifest.folder] = ("none of them counts: what was deleted or replaced cannot be told",)
     if only and not {only} & {*files, *listed}:
         raise UnknownName(f"there is no record {only!r}", f"searched {store}/runs", next="see: ls runs, in the store.")
     with ThreadPoolExecutor(1 if isinstance(store.files, Directory) else THREADS) as pool:
@@ -86,7 +94,7 @@ def verify(system: Settings, only: str = "") -> Verified:
         if incident:
             found.incidents.setdefault(incident, []).append(run)
     for run in {only} & listed.keys() if only else listed.keys() - files.keys():
-        found.faults.setdefault(run, ("it is gone: the manifest lists it",))
+        found.faults.setdefault(run, GONE)
     return found
 
 
@@ -98,16 +106,29 @@ def _looked_at(store: Store, run: str, names: Row, manifest: Manifest | None) ->
         incident = "" if one.record.get("compares") or NO_END in one.faults else checked_incident(incident)
     except BadParameter:  # anybody's text
         incident = ""
-    late = _unlike(manifest, run, one.digest, str(one.record.get("ended_at"))) if manifest else ()
     edited = names.get(f"runs/{run}/record.json") not in (None, labels_of(one.record))
-    wrong = (*faults_in(store, one), *late, *("the metadata of record.json was edited",) * edited)
+    wrong = (
+        *faults_in(store, one),
+        *_contradicted(run, one, manifest),
+        *("the metadata of record.json was edited",) * edited,
+    )
     return run, one.digest, incident, wrong
 
 
-def _unlike(manifest: Manifest, run: str, digest: str, ended: str) -> Iterator[str]:
-    if run in manifest.records and manifest.records[run] != digest:
+def _contradicted(run: str, one: Examined, manifest: Manifest | None) -> Iterator[str]:
+    """What the manifest and the times of a record say against it.
+
+    The times in its name and at its end are anybody's words, so both must be possible.
+    """
+    if manifest and manifest.records.get(run, one.digest) != one.digest:
         yield f"it is not the record that {manifest.person} attested at {manifest.at}"
-    elif run not in manifest.records and ended < utc_text(clock(manifest.at) - LATE):
+    began, ended, latest = time_in(run), str(one.record.get("ended_at")), datetime.now(UTC) + LATE
+    if NO_END in one.faults:
+        return
+    if began > latest or ended > utc_text(latest):
+        yield "it begins or ends in the future"
+    signed = clock(manifest.at) if manifest and run not in manifest.records else None
+    if signed and (ended < utc_text(signed - LATE) or began < signed - LONGEST):
         yield "it ended long before the manifest, which does not list it: it was sent late, or forged"
 
 
@@ -129,12 +150,20 @@ def attest(system: Settings, who: str, key: Path, reason: str = "") -> tuple[Man
     """Verify all records, and sign their digests. Raises Refused for new faults, unless there is a reason for them."""
     store, here, now = store_of(system), target(system.environment), datetime.now(UTC)
     found = verify(system)
-    known = found.manifest.known if found.manifest else []
-    if (new := sorted(found.wrong.keys() - set(known))) and not reason:
+    old, there = found.manifest, {run: found.digests.get(run, "") for run in found.wrong}
+    known = {} if old is None else {run: there.get(run) for run in old.known} if old.accepted is None else old.accepted
+    if (new := sorted(run for run in there if known.get(run) != there[run])) and not reason:
         lines = [f"{run}: {'; '.join(found.faults[run])}" for run in new[:5]]
         raise Refused(**text_of(__file__, "not_attested", count=len(new), said="\n".join(lines)))
     numbers = [int(name[-6:]) for name in store.list(Manifest.folder) if re.search(r"/\d{6}$", name)]
+    notes = map(mapping, map(json_of, map(store.content, store.list("pruned"))))
+    pruned = {str(run) for note in notes for run in listed(note.get("records"))}
+    for run in (Manifest.folder, *(one for one in pruned if found.faults.get(one) == GONE)):
+        found.faults.pop(run, None)
+    kept = {run: digest for run, digest in (old.records if old else {}).items() if run in found.faults}
+    for incident, runs in ((old and old.incidents) or {}).items():
+        found.incidents[incident] = sorted({*found.incidents.get(incident, ()), *runs} & kept.keys())
     values = values_of(system, here, who, ATTESTER, reason or "the records of today", now)
-    values |= {"number": max(numbers, default=0) + 1, "records": found.digests, "known": sorted(found.wrong)}
-    values |= {"incidents": found.incidents}
+    values |= {"number": max(numbers, default=0) + 1, "records": found.digests | kept, "incidents": found.incidents}
+    values |= {"known": sorted(found.wrong), "accepted": {run: there[run] for run in found.wrong}}
     return put(Manifest, values, store, attesters_of(system, here), key, now), found

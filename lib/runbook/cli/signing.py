@@ -193,7 +193,8 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
         raise Refused(f"{person} did this, so somebody else must review it")
     click.echo(table_text([_row(*found[0])]))
     confirm(yes, f"Sign as {role} that you reviewed it?")
-    values = signed.values_of(system, signers.target, person, role, reason, now)
+    # The sandbox's clock begins anew with each process.
+    values = signed.values_of(system, signers.target, person, role, reason, max(now, signed.since(found[0][1])))
     signed.put(signed.Review, values | {"of": found[0][0]}, store, signers, key, now)
     click.echo(f"Reviewed by {person} as {role}.")
 

@@ -23,6 +23,7 @@ from runbook.plans.base import message, rows_of
 # The guide's table "Severity Levels": response times.
 ANSWER = {"P1": timedelta(minutes=15), "P2": timedelta(hours=1), "P3": timedelta(hours=4), "P4": timedelta(days=1)}
 ANSWER["unknown"] = ANSWER["P1"]
+TOLD = "{} was notified at {}, says a note in the record store. Whoever may write there can forge it: no answer? Call."
 COLOUR = {"P1": Verdict.alert, "P2": Verdict.alert, "P3": Verdict.warn, "unknown": Verdict.unknown}
 
 
@@ -83,14 +84,14 @@ class Page:
         """A message to each contact in `request.notify` not yet notified of this incident, or why there is none."""
         plan, contacts = Plan("notify", "", (), {}, Findings()), names_of(request.notify)
         try:
-            notified = {row.contact for row in rows_of(seen.notified, "a message")} if contacts else set()
+            notified = {row.contact: show(row.at) for row in rows_of(seen.notified, "a message")} if contacts else {}
         except Refused as refusal:
             return replace(plan, refusal=refusal)
         title = f"{request.incident}, {self.severity}: {self.why}"
         head = f"{settings.project}, {settings.region}. Respond by {show(self.answer_by)}."
         text = "\n".join(map(one_line, (head, *_cause_lines(self))))
         changes = tuple(message(c, title, text, request.incident) for c in contacts if c not in notified)
-        notes = ("all contacts in `notify` were already notified.",) if request.notify and not changes else ()
+        notes = tuple(TOLD.format(contact, notified[contact]) for contact in contacts if contact in notified)
         return replace(plan, changes=changes, notes=notes)
 
     # The steps, one in each row, with commands to copy; and the contacts by role.

@@ -145,8 +145,19 @@ def test_the_page_goes_once_to_each_contact_of_an_incident(place: Place) -> None
     assert [r.contact for r in again.names["seen"].notified.rows] == ["on-call"]
     page(place, incident="INC-7", notify="on-call,team-lead")
     assert notified(place) == ["on-call", "team-lead"]
+    assert again.names["notice"].notes[0].startswith("on-call was notified at 20")
     page(place, incident="INC-8", notify="on-call")
     assert notified(place) == ["on-call", "team-lead", "on-call"]
+
+
+def test_a_note_that_somebody_wrote_in_advance_is_called_what_it_is(place: Place) -> None:
+    """Whoever may write into the store can say that on-call was notified: the page says when, and who may have."""
+    place.store.create("notified/inc-7/on-call", b'{"contact": "on-call", "at": "2026-03-11T03:20:00+00:00"}')
+    ran = page(place, incident="INC-7", notify="on-call")
+    assert notified(place) == []
+    said = "".join(ran.names["notice"]._repr_mimebundle_().values())
+    for words in ("on-call was notified at 2026-03-10 22:20 CDT, says a note", "Whoever may write there can forge it"):
+        assert words in said
 
 
 def test_a_note_that_cannot_be_read_stops_the_message_and_not_the_page(place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,56 @@ def test_a_review_of_oneself_put_into_the_store_does_not_count(place: Place) -> 
     values = signed.values_of(SYSTEM, "sandbox", "blake", "security", "fine", now) | {"of": digest}
     signed.put(signed.Review, values, place.store, signers(), demo_folder(SYSTEM) / "blake", now)
     assert list(signed.awaiting(place.store, signers(), [])) == [digest]
+
+
+def retired(who: str, day: str) -> None:
+    """The key of a person who left counts until a day; the roles stay, as the README of params/approvers says."""
+    path = demo_folder(SYSTEM) / "allowed_signers"
+    old = f'{who} namespaces="runbook-approval-sandbox"'
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, f'{old},valid-before="{day}Z"'))
+
+
+def backdated(place: Place, who: str, role: str, at: datetime, folder: str, **more: Any) -> None:
+    """A note that somebody signs with an earlier time, put into the store past all rules."""
+    whole = signed.values_of(SYSTEM, "sandbox", who, role, "fine", at) | more
+    text = canonical(whole)
+    content = {"statement": text.decode(), "signature": sign(text, demo_folder(SYSTEM) / who, "sandbox")}
+    place.store.create(f"{folder}/{whole['nonce']}", canonical(content))
+
+
+@pytest.mark.parametrize(("minutes", "left"), [(-24 * 60, 1), (-6, 1), (-4, 0), (60, 0)])
+def test_a_review_is_not_earlier_than_what_it_reviews(place: Place, minutes: float, left: int) -> None:
+    """Else who left signs it with a time at which their key still counted. Clocks may differ by five minutes."""
+    place.open("INC-7")
+    [digest] = signed.awaiting(place.store, signers(), [])
+    at = place.app.sandbox.now + timedelta(minutes=minutes)
+    backdated(place, "avery", "team-lead", at, "reviews", of=digest)
+    assert len(signed.awaiting(place.store, signers(), [])) == left
+
+
+def test_a_review_in_a_sandbox_whose_clock_began_anew_counts(place: Place, cli: Callable[..., Any]) -> None:
+    place.app.sandbox.now += timedelta(hours=2)
+    place.open("INC-7")
+    place.app.sandbox.now -= timedelta(hours=2)
+    [digest] = signed.awaiting(place.store, signers(), [])
+    assert cli("review", digest, "--reason", "it was one", "--as", "avery", "--yes").exit_code == 0
+    assert cli("review").output == "Nothing awaits a review.\n"
+
+
+def test_who_left_signs_no_review_and_no_acknowledgement_of_an_earlier_day(place: Place) -> None:
+    place.open("INC-7")
+    [digest] = signed.awaiting(place.store, signers(), [])
+    now = place.app.sandbox.now
+    more = {"check": "works now", "subject": "gmail-sync", "until": signed.utc_text(now + timedelta(days=9))}
+    backdated(place, "avery", "team-lead", now - timedelta(days=18), "acks", **more)
+    assert len(signed.acks(place.store, signers(), now, [])) == 1
+    retired("avery", f"{now - timedelta(days=17):%Y%m%d}")
+    backdated(place, "avery", "team-lead", now - timedelta(days=18), "reviews", of=digest)
+    ignored: list[str] = []
+    assert signed.acks(place.store, signers(), now, ignored) == []
+    assert len(ignored) == 1
+    assert [*signed.awaiting(place.store, signers(), [])] == [digest]
 
 
 def test_what_could_not_be_read_back_is_not_signed(place: Place) -> None:

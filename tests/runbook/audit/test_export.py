@@ -36,7 +36,7 @@ from runbook.records.notes import add_note
 from runbook.records.proof import begun, with_proof
 from runbook.records.record import store_of
 from tests.runbook.audit.made import NOW, changed, made
-from tests.runbook.changes import Place
+from tests.runbook.changes import Died, Place
 
 SYSTEM = load_settings("sandbox")
 VERIFIER = ROOT / "lib/runbook/audit/templates/verify.py.txt"
@@ -203,10 +203,28 @@ def _approvals(copy: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     proved(path.parent)
 
 
+def _claims(copy: Path, outcome: dict[str, Any], of_a_change: bool = False) -> None:
+    """Somebody writes into the report of a run that it changed something; by default of one that only planned."""
+    found = {bool((path / "approvals.json").exists()): path for path in copy.glob("store/runs/*rollback*")}
+    report = json.loads((found[of_a_change] / "report.json").read_bytes())
+    proved(found[of_a_change], outcome=report["outcome"] | outcome)
+
+
 FORGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "the approvals of the store": (lambda copy: shutil.rmtree(copy / "store/approvals"), "is not in store/approvals"),
     "the approvals of the record": (lambda copy: proved(of_change(copy), "approvals.json"), "has no approvals.json"),
     "no signature": (lambda copy: _approvals(copy, lambda a: a.update(approvals=[])), "was not signed by team-lead"),
+    "a result with a space": (lambda copy: _claims(copy, {"result": "applied "}), "has no approvals.json"),
+    "a list of what is done": (lambda copy: _claims(copy, {"changes": [{"status": "done"}]}), "has no approvals.json"),
+    "failed, but done": (lambda copy: _claims(copy, {"result": "failed", "changes": []}), "abandoned no attempt"),
+    "other changes": (
+        lambda copy: _claims(copy, {"changes": [{"action": "notify", "args": {}, "status": "done"}]}, True),
+        "its report names other changes than were signed",
+    ),
+    "another approver": (
+        lambda copy: _claims(copy, {"approvals": [{"approver": "mallory", "role": "manager"}]}, True),
+        "it names other approvers",
+    ),
     "another time": (lambda copy: _approvals(copy, lambda a: a.update(at="2026-03-12T13:30:01Z")), "not for that time"),
     "another plan": (lambda copy: _approvals(copy, lambda a: a["content"].update(reason="x")), "names another plan"),
     "an operation that nobody signs": (
@@ -232,6 +250,54 @@ FORGED: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+# What an approver signs alone and writes into the store, and the terms that they write into the record → what is said.
+ALONE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "their own request": ({"requester": "avery"}, {"requester": "avery"}, "who requested it: keys/ do not allow that"),
+    "in break-glass": (
+        {"requester": "avery", "break_glass": True, "incident": "INC-7"},
+        {"requester": "avery", "incident": "INC-7"},
+        "who requested it: keys/ do not allow that",
+    ),
+    "as if they had": ({"break_glass": True}, {}, "it does not say whether they requested it"),
+    "their mail's request": ({"requester": "Avery@x.org"}, {"requester": "Avery@x.org"}, "who requested it"),
+    "for ten years": ({"expires_at": "2036-01-01T00:00:00Z"}, {}, "for longer than keys/operations.json allows"),
+    "long before": (
+        {"not_before": "2026-03-11T08:30:00Z", "expires_at": "2026-03-12T08:30:00Z"},
+        {"valid_hours": 24.0},
+        "for longer than keys/operations.json allows",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ALONE)
+def test_who_may_sign_alone_proves_no_more_than_apply_allows(copy: Path, exported: Path, what: str) -> None:
+    record, (signs, terms, why) = of_change(copy), ALONE[what]
+    copied = json.loads((record / "approvals.json").read_bytes())
+    old = json.loads(copied["approvals"][0]["statement"])
+    text = canonical(old | {"nonce": "0" * 32} | signs)
+    one = {"statement": text.decode(), "signature": sign(text, exported / "approvers" / "avery", "sandbox")}
+    _more(copy, f"store/approvals/{old['plan']}/{'0' * 32}.json", json.dumps(one))
+    shutil.copy(copy / f"store/nonces/{old['nonce']}", copy / f"store/nonces/{'0' * 32}")
+    _approvals(copy, lambda said: (said.update(approvals=[one]), said["terms"].update(terms)))
+    summed(copy)
+    wrong(copy, why)
+
+
+NOTES: dict[str, Callable[[Path], Any]] = {
+    "of another attempt": lambda path: written(path, "applied/", "applied/0"),
+    "none": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_the_store_says_which_attempt_used_an_approval(copy: Path, note: str) -> None:
+    NOTES[note](first(copy, "store/nonces/*"))
+    if note == "none":
+        (copy / "store/nonces").rmdir()
+    summed(copy)
+    wrong(copy, "does not say that this attempt used the approval")
+
+
 def written(path: Path, old: str, new: str) -> None:
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
@@ -255,7 +321,7 @@ SEALED: dict[str, Callable[[Path], Any]] = {
     "the README": lambda copy: written(copy / "README.txt", "PRACTICE DATA", "REAL DATA"),
     "the verifier": lambda copy: written(copy / "verify.py", "return 1 if wrong", "return 0 if wrong"),
     "the roles": lambda copy: written(copy / "keys/roles.yaml", "manager", "on-call"),
-    "who must sign": lambda copy: written(copy / "keys/operations.json", '"rollback":["team-lead"]', '"rollback":[]'),
+    "who must sign": lambda copy: written(copy / "keys/operations.json", '"signers":["team-lead"]', '"signers":[]'),
     "who exported it": lambda copy: written(copy / "export.json", '"by":"blake"', '"by":"avery"'),
     "text after the seal": lambda copy: written(
         copy / "SHA256SUMS.sig", "END SSH SIGNATURE-----", "END SSH SIGNATURE-----\nx"
@@ -447,6 +513,13 @@ def test_a_record_that_was_dropped_is_wrong(copy: Path) -> None:
     assert "of incident INC-7 the manifest lists 3 records; this archive holds 2 of them" in said
 
 
+def _with_row(record: Path) -> None:
+    """Somebody adds a row that names this record to the attempt, which has ended."""
+    attempt = first(record.parents[2], "store/applied/*/*")
+    row = json.dumps({"time": "x", "kind": "OPEN", "who": f"x, run {record.name}"})
+    (attempt / f"{len([*attempt.iterdir()]) + 1:04d}").write_text(row)
+
+
 COPIES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a manifest": (
         lambda c: shutil.copy(c / "store/manifests/000001", c / "store/manifests/000002"),
@@ -462,7 +535,11 @@ COPIES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a change": (
         lambda c: _record(c, "20260311T143000Z-rollback-00000001", of_change(c).name),
-        "for more than it was used for: store/applied has 1 runs of it",
+        "for more than it was used for: store/applied has these runs of it: 20",
+    ),
+    "a change, and a row after the end of its attempt": (
+        lambda c: _with_row(_record(c, "20260311T143000Z-rollback-00000001", of_change(c).name)),
+        "for more than it was used for: store/applied has these runs of it: 20",
     ),
 }
 
@@ -546,6 +623,12 @@ def unzipped(path: Path) -> Path:
     return path.with_suffix("")
 
 
+RULES = [  # what params say of signing a retry alone → what they would not allow
+    ("operations.json", '"retry":{"alone_in_p1":true', '"retry":{"alone_in_p1":false'),
+    ("functions.json", '"safe"', '"asks"'),
+]
+
+
 def test_who_signed_alone_needed_an_open_incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
     monkeypatch.setattr("tests.runbook.changes.REQUESTER", "blake")
@@ -564,6 +647,11 @@ def test_who_signed_alone_needed_an_open_incident(tmp_path: Path, monkeypatch: p
     code, said = verify(unzipped(tmp_path / "sealed.zip"))
     assert code == 0, said
     out = unzipped(tmp_path / "INC-7.zip")
+    for name, old, new in RULES:
+        there = Path(shutil.copytree(out, tmp_path / name))
+        written(there / "keys" / name, old, new)
+        summed(there)
+        wrong(there, "approved by blake, who requested it: keys/ do not allow that")
     [opening] = (out / "store/incidents/inc-7").iterdir()
     old = opening.read_text()
     opening.write_text(old.replace("everything is down", "everything is fine"))
@@ -599,6 +687,35 @@ def test_what_nobody_has_to_sign_is_noted(tmp_path: Path, monkeypatch: pytest.Mo
         export(SYSTEM, name, tmp_path / "one.zip", *by)
     code, said = verify(unzipped(tmp_path / "one.zip"))
     assert (code, f"Note: store/runs/{name}: snapshot, which nobody has to sign" in said) == (0, True), said
+
+
+def test_a_run_that_abandoned_an_attempt_has_the_approvals_of_its_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place = Place(tmp_path / "records", world="bad_deploy")
+    plan = place.plan("rollback")
+    place.approve(plan.id)
+    place.wire.fault = lambda _wire, _number, sent, go: died() if sent.write else go()
+    place.go("rollback", plan.id)
+    place.wire.fault = None
+    with place.takeover(abandon=True):
+        name = changed(place.go("rollback", plan.id), NOW)
+    with place.here():
+        attest(SYSTEM, *(by := identity(SYSTEM, "sandbox", "security", None, None)))
+        export(SYSTEM, name, tmp_path / "one.zip", *by)
+        export(SYSTEM, name, tmp_path / "loose.zip")
+    code, said = verify(unzipped(tmp_path / "one.zip"))
+    assert code == 0, said
+    out = unzipped(tmp_path / "loose.zip")
+    shutil.rmtree(out / "store/approvals")
+    shutil.rmtree(out / "store/nonces")
+    summed(out)
+    wrong(out, f"store/runs/{name}: nobody signed its plan")
+
+
+def died() -> Any:
+    raise Died
 
 
 @pytest.mark.full

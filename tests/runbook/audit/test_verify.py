@@ -19,6 +19,7 @@ from gcp_sandbox.world.schema import Fault
 from runbook.approvals.signed import put, values_of
 from runbook.approvals.signers import attesters_of, demo_folder
 from runbook.approvals.ssh import EXPORTS
+from runbook.audit.prune import remove
 from runbook.audit.verify import THREADS, Manifest, attest, verify
 from runbook.config.load import load_settings
 from runbook.config.request import Request
@@ -161,12 +162,100 @@ def test_faults_are_signed_only_with_a_reason(place: Place) -> None:
     assert refused.exit_code == Exit.REFUSED
     assert f"{folder.name}: it is gone" in refused.output
     signed = place.cli(*ATTEST, "--reason", "the disk was lost")
-    assert "Manifest 2, signed by blake: 1 records" in signed.output
-    assert place.cli("records", "verify", "--all").exit_code == Exit.OK
+    assert "Manifest 2, signed by blake: 2 records; 0 have no recorded end, 1 are known" in signed.output
+    assert place.cli(*ATTEST).exit_code == Exit.OK  # it is no news
+    gone = place.cli("records", "verify", "--all")
+    assert (gone.exit_code, f"{folder.name}  it is gone" in gone.output) == (Exit.ALERT, True)  # but always reported
     (place.folder / "runs").joinpath(record(place).name, "report.json").write_text("{}")
     assert place.cli(*ATTEST, "--reason", "known").exit_code == Exit.OK
     assert place.cli("records", "verify", "--all").exit_code == Exit.ALERT  # it stays wrong
     assert place.cli(*ATTEST).exit_code == Exit.OK  # but is no news
+
+
+def test_nothing_takes_the_place_of_a_record_that_is_lost_or_was_replaced(place: Place) -> None:
+    """Whoever may write puts a record under its name; a reason for the loss was none for that."""
+    lost, replaced, other = (record(place) for _ in range(3))
+    assert place.cli(*ATTEST).exit_code == Exit.OK
+    content = (replaced / "record.json").read_bytes()
+    shutil.rmtree(lost)
+    rewritten(replaced, verdict="warn")
+    assert place.cli(*ATTEST, "--reason", "the disk was lost").exit_code == Exit.OK
+    assert place.cli(*ATTEST).exit_code == Exit.OK
+    shutil.copytree(other, lost)
+    rewritten(lost)
+    refused = place.cli(*ATTEST)
+    assert (refused.exit_code, f"{lost.name}: it is not the record that" in refused.output) == (Exit.REFUSED, True)
+    shutil.rmtree(lost)
+    rewritten(replaced, verdict="unknown")
+    assert place.cli(*ATTEST).exit_code == Exit.REFUSED
+    assert place.cli(*ATTEST, "--reason", "again").exit_code == Exit.OK
+    with place.here():
+        found = verify(SYSTEM)
+    assert {*found.wrong} == {lost.name, replaced.name}
+    (replaced / "record.json").write_bytes(content)  # found again
+    with place.here():
+        assert [*verify(SYSTEM).wrong] == [lost.name]
+
+
+def test_a_loss_of_an_incident_stays_listed_for_it(place: Place) -> None:
+    with place.here():
+        names = [made(NOW - timedelta(hours=n), incident="INC-7") for n in (2, 1)]
+        by = ("blake", demo_folder(SYSTEM) / "blake")
+        attest(SYSTEM, *by)
+        shutil.rmtree(place.folder / "runs" / names[0])
+        manifest, _ = attest(SYSTEM, *by, "lost")
+    assert manifest.incidents == {"INC-7": names}
+
+
+def test_what_was_pruned_is_forgotten_with_a_reason(place: Place) -> None:
+    """Its age says that no other record is under its name later."""
+    with place.here():
+        old, by = made(NOW - timedelta(days=500)), ("blake", demo_folder(SYSTEM) / "blake")
+        made(NOW)
+        attest(SYSTEM, *by)
+        remove(SYSTEM, [old])
+        with pytest.raises(Refused):
+            attest(SYSTEM, *by)
+        attest(SYSTEM, *by, "pruned")
+        assert verify(SYSTEM).wrong == {}
+        made(NOW - timedelta(days=500))
+        assert [*verify(SYSTEM).wrong] == [old]
+
+
+def test_manifests_of_which_none_counts_are_no_all_clear(place: Place) -> None:
+    """A link of the file `store` gives the store another name: nothing that was signed for the old one counts."""
+    folder = record(place)
+    assert place.cli(*ATTEST).exit_code == Exit.OK
+    shutil.rmtree(folder)
+    (place.folder / "x").hardlink_to(place.folder / "store")
+    done = place.cli("records", "verify", "--all")
+    assert (done.exit_code, "manifests  none of them counts" in done.output) == (Exit.ALERT, True)
+    refused = place.cli(*ATTEST)
+    assert (refused.exit_code, "none of them counts" in refused.output) == (Exit.REFUSED, True)
+    assert place.cli(*ATTEST, "--reason", "the store was moved").exit_code == Exit.OK
+    assert place.cli("records", "verify", "--all").exit_code == Exit.OK
+
+
+# The begin in the name of a record and its end, in hours from now → whether a manifest of now lets it come later.
+TIMES: dict[str, tuple[float, float, bool]] = {
+    "it took a while": (-2, 0, True),
+    "it began a day before": (-30, 0, False),
+    "it ends in the year 9999": (0, 24 * 365 * 7970, False),
+    "it ends in the future": (0, 3, False),
+    "it begins in the future": (3, 0, False),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_both_times_of_a_record_must_be_possible(place: Place, case: str) -> None:
+    first, (began, ended, good) = record(place), TIMES[case]
+    assert place.cli(*ATTEST).exit_code == Exit.OK
+    now = datetime.now(UTC)
+    name = f"{now + timedelta(hours=began):%Y%m%dT%H%M%SZ}-daily_check-0000ffff"
+    there = shutil.copytree(first, first.with_name(name))
+    rewritten(there, ended_at=f"{now + timedelta(hours=ended):%FT%T}.000+00:00")
+    with place.here():
+        assert ([*verify(SYSTEM).wrong] == []) == good
 
 
 def test_only_who_may_sign_manifests_counts(place: Place, tmp_path: Path) -> None:
