@@ -24,7 +24,8 @@ from runbook.model.actions import Notify, RunOnce
 from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, RunbookError, require
 from runbook.model.strict import Part
-from runbook.records import Examined, Store, examined, json_of, mapping, rows_in, rows_of
+from runbook.records import Examined, Store, examined, mapping, rows_in, rows_of
+from runbook.records.files import data_of
 from runbook.records.plans import Content, Line, Terms, When, clock, newest_plan, parse, plan_of
 
 FILE = "approvals.json"
@@ -61,7 +62,7 @@ def _unapproved(store: Store, found: Examined) -> Iterator[str]:
     """
     try:
         rows = rows_of(found.files.get("journal.jsonl", b""), "journal.jsonl")
-        outcome = mapping(mapping(json_of(found.files.get("report.json", b""))).get("outcome"))
+        outcome = mapping(mapping(data_of(found.files.get("report.json") or b"{}")).get("outcome"))
         changed = [row for row in rows if row["kind"] in CHANGED]
         result, named = outcome.get("result"), changed or outcome.get("approvals") or FILE in found.files
         if result in ("failed", "unknown") and not named:

@@ -8,7 +8,7 @@ from typing import Any
 from runbook.cloud.failures import CannotRead
 
 MOST_PAGES = 500
-PORTAL = "check for a proxy or a login portal, then run again."
+PORTAL = "check for a proxy or a login portal, then repeat this run."
 
 # What Google's libraries raise for an answer, or a credentials file, of another form than they expect.
 UNREADABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)

@@ -195,5 +195,5 @@ class Bucket:
         except Exception as error:
             if (missing := gap(error, name, read=True)) is None:
                 raise
-            said, hint = missing.why, missing.next or "check the network and the bucket, then run again."
+            said, hint = missing.why, missing.next or "check the network and the bucket, then repeat this run."
             raise NoRecord("the record store cannot be used", f"{self.address}/{name}: {said}", next=hint) from None

@@ -28,7 +28,7 @@ def no_credentials(error: Exception) -> NoCredentials:
         said = f"the file, or the answer of the token service, has another form ({type(error).__name__})"
     file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     way = f"correct GOOGLE_APPLICATION_CREDENTIALS={file}, or unset it and {sign_in(error)}" if file else sign_in(error)
-    way = "check the network, then run again." if isinstance(error, TransportError) else way
+    way = "check the network, then repeat this run." if isinstance(error, TransportError) else way
     what, said = "no usable Google credentials on this machine", (said or type(error).__name__).splitlines()[0][:500]
     return NoCredentials(what, said, "No request was sent to Google Cloud.", way)
 

@@ -51,7 +51,7 @@ def gap(error: Exception, subject: str, read: bool = False) -> Gap | None:
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
         return Gap(subject, f"no usable credentials ({type(error).__name__})", sign_in(error))
     if isinstance(error, requests.RequestException | GoogleAuthError | ConnectionError | TimeoutError):
-        return Gap(subject, f"no answer ({type(error).__name__})", "check the network, then run again.")
+        return Gap(subject, f"no answer ({type(error).__name__})", "check the network, then repeat this run.")
     return None
 
 

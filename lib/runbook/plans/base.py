@@ -18,7 +18,7 @@ R = TypeVar("R")
 def rows_of(fact: Fact[R], name: str) -> tuple[R, ...]:
     """The rows of a fact without gaps. Raises Refused if there are gaps: no plan can rely on them."""
     if fact.holes:
-        raise Refused(f"no plan is possible for {name}", "; ".join(fact.holes), next="fix that, then run again.")
+        raise Refused(f"no plan is possible for {name}", "; ".join(fact.holes), next="fix that, then repeat this run.")
     return fact.rows
 
 
@@ -26,7 +26,7 @@ def row_of(fact: Fact[R], name: str) -> R:
     """The first row of a fact without gaps. Raises Refused if there are gaps, or no rows."""
     if rows := rows_of(fact, name):
         return rows[0]
-    raise Refused(f"no plan is possible for {name}", f"{fact.name}: no rows", next="fix that, then run again.")
+    raise Refused(f"no plan is possible for {name}", f"{fact.name}: no rows", next="fix that, then repeat this run.")
 
 
 def refused(name: str, /, **given: object) -> Refused:
