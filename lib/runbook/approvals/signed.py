@@ -110,7 +110,7 @@ def put(kind: type[N], values: dict[str, Any], store: Store, signers: Signers, k
 def is_open(store: Store, signers: Signers, incident: str, now: datetime) -> bool:
     """Whether somebody on call has opened this incident, and it is still open."""
     openings = verified(store, signers, store.list(f"incidents/{checked_incident(incident).lower()}"), Opening, [])
-    return any(_current(one, now) for one in openings)
+    return any(one.incident == incident and _current(one, now) for one in openings)
 
 
 def acks(store: Store, signers: Signers, now: datetime, ignored: list[str]) -> list[Ack]:

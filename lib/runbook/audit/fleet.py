@@ -9,14 +9,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from runbook.audit.index import names_in, read_run, time_in
+from runbook.audit.index import AHEAD, names_in, read_run, time_in
 from runbook.config.load import load_settings
 from runbook.model.errors import RunbookError
 from runbook.model.report import findings_of
 from runbook.records import Store, store_of
 
 EARLIER = 50  # records that are looked through for the one before
-AHEAD = timedelta(minutes=10)  # by how much the clocks of two machines may differ
 ORDER = ("missing", "alert", "unknown", "warn", "ok")
 
 

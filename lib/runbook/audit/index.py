@@ -19,6 +19,7 @@ from runbook.records import Store, examined, is_report, json_of, mapping, rows_o
 NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
 FIELDS = ("check", "subject", "value", "limit", "verdict", "next")
+AHEAD = timedelta(minutes=10)  # by how much the clocks of two machines may differ
 EVER = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 AT_ONCE, LONG, LISTED = 64, 300, 10
 WRITES = {"APPLY", "INTENT", "WRITE"}
@@ -153,8 +154,11 @@ def missing(system: Settings, since: datetime | None, until: datetime | None) ->
 
 def find_record(store: Store, text: str) -> str:
     """The one record whose name contains a text, or the newest for "newest". Raises BadInput."""
-    names = names_in(store)
-    found = names[:1] if text == "newest" else [name for name in names if text in name]
+    names, latest = names_in(store), datetime.now(UTC) + AHEAD
+    if text == "newest":  # a clock that was wrong once would hide all others
+        found = [name for name in names if time_in(name) <= latest][:1]
+    else:
+        found = [name for name in names if text in name]
     if len(found) != 1:
         said = "\n".join(found[:5]) or f"searched {store}/runs"
         raise BadInput(f"{len(found)} records are named {text!r}", said, "", "give its last 8 characters.")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 from runbook.approvals.proved import faults_in
@@ -155,7 +156,7 @@ def attest(system: Settings, who: str, key: Path, reason: str = "") -> tuple[Man
     if (new := sorted(run for run in there if known.get(run) != there[run])) and not reason:
         lines = [f"{run}: {'; '.join(found.faults[run])}" for run in new[:5]]
         raise Refused(**text_of(__file__, "not_attested", count=len(new), said="\n".join(lines)))
-    numbers = [int(name[-6:]) for name in store.list(Manifest.folder) if re.search(r"/\d{6}$", name)]
+    numbers = {int(name[-6:]) for name in store.list(Manifest.folder) if re.search(r"/\d{6}$", name)}
     notes = map(mapping, map(json_of, map(store.content, store.list("pruned"))))
     pruned = {str(run) for note in notes for run in listed(note.get("records"))}
     for run in (Manifest.folder, *(one for one in pruned if found.faults.get(one) == GONE)):
@@ -164,6 +165,7 @@ def attest(system: Settings, who: str, key: Path, reason: str = "") -> tuple[Man
     for incident, runs in ((old and old.incidents) or {}).items():
         found.incidents[incident] = sorted({*found.incidents.get(incident, ()), *runs} & kept.keys())
     values = values_of(system, here, who, ATTESTER, reason or "the records of today", now)
-    values |= {"number": max(numbers, default=0) + 1, "records": found.digests | kept, "incidents": found.incidents}
+    number = next(n for n in count(old.number + 1 if old else 1) if n not in numbers)
+    values |= {"number": number, "records": found.digests | kept, "incidents": found.incidents}
     values |= {"known": sorted(found.wrong), "accepted": {run: there[run] for run in found.wrong}}
     return put(Manifest, values, store, attesters_of(system, here), key, now), found

@@ -44,6 +44,9 @@ def test_it_is_open_for_its_hours_and_for_one_incident(place: Place) -> None:
     assert not open_after(place, 4)
     assert not open_after(place, -0.5)  # signed by a clock that is ahead
     assert not open_after(place, 0, "INC-8")
+    place.open("INC-a")
+    assert open_after(place, 0, "INC-a")
+    assert not open_after(place, 0, "INC-A")
 
 
 def test_severity_unknown_opens_it_too(place: Place) -> None:

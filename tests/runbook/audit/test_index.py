@@ -185,6 +185,8 @@ def test_a_record_is_named_by_its_end(records: list[str]) -> None:
     with pytest.raises(BadInput, match="0 records"):
         find_record(store, "nothing")
     assert names_in(store) == records[::-1]
+    store.create("runs/29990101T000000Z-daily_check-00000001/record.json", b"{}")
+    assert find_record(store, "newest") == records[3]
 
 
 def test_one_page_over_300_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

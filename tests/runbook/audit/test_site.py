@@ -176,7 +176,9 @@ def test_a_record_has_its_answer_first_and_links(out: Path, page: Page) -> None:
     assert page.js("getComputedStyle(document.querySelector('.cells .input')).display") == "block"
     assert page.js("document.querySelectorAll('.cells [id^=\"cell-id=\"]').length") > 20  # a permalink for each cell
     assert page.js("document.querySelector('a.here').checkVisibility({visibilityProperty: true})")
-    assert page.js("getComputedStyle(document.querySelector('td[data-l=expected]'), '::before').content") == '"expected: "'
+    assert (
+        page.js("getComputedStyle(document.querySelector('td[data-l=expected]'), '::before').content") == '"expected: "'
+    )
     page.js("dispatchEvent(new Event('beforeprint'))")
     assert page.js("document.querySelector('details.how').open")
     page.js("dispatchEvent(new Event('afterprint'))")

@@ -281,6 +281,18 @@ def test_only_who_may_sign_manifests_counts(place: Place, tmp_path: Path) -> Non
         assert found.ignored[0] == "manifests are missing: their numbers have a gap"
 
 
+def test_no_file_takes_the_last_number_away(place: Place) -> None:
+    record(place)
+    with place.here():
+        attest(SYSTEM, "blake", demo_folder(SYSTEM) / "blake")
+        (place.folder / "manifests" / "999999").write_text("{}")
+        made = [attest(SYSTEM, "blake", demo_folder(SYSTEM) / "blake", "a reason")[0].number for _ in range(2)]
+        found = verify(SYSTEM).manifest
+    assert made == [2, 3]
+    assert found
+    assert found.number == 3
+
+
 def test_an_approval_is_no_manifest(place: Place) -> None:
     """Each has a namespace of its own, and a signature for one never counts as the other."""
     record(place)
