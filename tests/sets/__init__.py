@@ -39,6 +39,10 @@ SETS = {
     "fourteenth": "f606c1ad824591bab63ff7bd5f0a748919b85535531c3f7015bf7ee3a4620d8c",
     "fifteenth": "d2b386f2db2bba3a5ec47500903cc4620fdf7728f66fc087cdfc123bd67e3812",
     "sixteenth": "356ccaff214e98b36e417c889a6bd60e4d8a0edaf819eb73994bb22aefae0faa",
+    "seventeenth": "4d6ef2c91c1c1ace68f32493a17426de8b38ccc3481ee5293de4441c74d78057",
+    "eighteenth": "435b2d969815e68965216af4e8452ac64387521ac73d33a8c94fa8f670f16ae7",
+    "nineteenth": "a6d4973f5d8591f99b8d22342779c36b06f2170420d2492787919fab8d195879",
+    "twentieth": "2ed1a05cdffe36e7dc1dee91ee4b83ecb4160b3abcebb74d7b97327174769519",
 }
 
 

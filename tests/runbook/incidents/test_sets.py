@@ -14,6 +14,7 @@ from tests.slices import first
 MISSES = dict.fromkeys(SETS, (0, 0)) | dict.fromkeys(("first", "second", "sixth"), (0, 1))
 MISSES |= {"eighth": (1, 0), "ninth": (2, 1), "tenth": (0, 1), "twelfth": (1, 0)}
 MISSES |= {"thirteenth": (1, 0), "fourteenth": (2, 0), "fifteenth": (0, 1), "sixteenth": (1, 0)}
+MISSES |= {"seventeenth": (0, 1), "eighteenth": (3, 0)}
 # A failed deployment from the day before, whose function Cloud Functions still reports as ACTIVE.
 MISSED = {"twelfth/w67"}
 
