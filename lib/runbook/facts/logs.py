@@ -191,9 +191,10 @@ def _function(settings: Settings, entry: Row) -> str:
 def _text(entry: Row) -> str:
     """One line of text from an entry's textPayload, jsonPayload, protoPayload or httpRequest."""
     call = mapping(entry, "protoPayload")
-    said = f"{text(call, 'methodName')} {text(call, 'status', 'message')}".strip()
-    parts = (text(entry, "textPayload"), _of_json(mapping(entry, "jsonPayload")), said, _of_request(entry))
-    return " ".join(headline(next(filter(None, parts), "")).split())[:LONG] or "(no text)"
+    method = f"{text(call, 'methodName')} {text(call, 'status', 'message')}".strip()
+    words = text(entry, "textPayload") or ((payload := mapping(entry, "jsonPayload")) and _of_json(payload))
+    found = words or method or _of_request(entry)
+    return " ".join(headline(found).split())[:LONG] or "(no text)"
 
 
 def _of_json(payload: Row) -> str:

@@ -12,7 +12,9 @@ BEFORE = "import sys; from runbook.cloud.library import bigquery"
 WITH = ["import pandas; " + BEFORE, "import sys; sys.path.insert(0, 'with'); " + BEFORE]
 
 
-@pytest.mark.parametrize(("first", "imported"), [(BEFORE, False), *((first, True) for first in WITH)])
+@pytest.mark.parametrize(
+    ("first", "imported"), [(BEFORE, False), *(pytest.param(first, True, marks=pytest.mark.full) for first in WITH)]
+)
 def test_pandas_is_imported_only_where_it_can_be_of_use(first: str, imported: bool, tmp_path: Path) -> None:
     (tmp_path / "with").mkdir()
     kinds = "".join(f"class {kind}Dtype:\n    name = ''\n" for kind in ("Date", "Time"))
