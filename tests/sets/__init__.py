@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import yaml
 
-from runbook.config.load import YAML_LOADER
+from runbook.config.load import YAML_LOADER, load_settings
 
 FOLDER = Path(__file__).parent
 # The sets, and the SHA-256 of their files one after the other: nothing in a set changes after it was scored.
@@ -58,6 +58,9 @@ class Judged(NamedTuple):
     missed: bool  # sick, and no cause is named
     alarm: bool  # healthy, and a cause is named
     abstained: bool  # "unknown", although a cause can be named
+    daily_wrong: (
+        bool  # the daily check neither alerts nor is unknown while P1 says P1 or P2, or is not ok if all is well
+    )
     said: str
 
 
@@ -67,7 +70,8 @@ def cases(name: str) -> list[Path]:
 
 
 def judge(path: Path) -> Judged:
-    """Hold what P1 says about a world against its truth."""
+    """Hold what P1 and the daily check say about a world against its truth."""
+    from runbook.incidents import works_now
     from tests.runbook.incidents.test_diagnosis import seen_of
     from tests.runbook.incidents.test_page import page
 
@@ -81,6 +85,8 @@ def judge(path: Path) -> Judged:
     said = [cause.cause for cause in found.causes]
     true = {name for one in truth["causes"] for name in (one["cause"], *one.get("also", ()))}
     sure = {c.cause for c in found.causes if c.confidence == "sure"}
+    asked = (seen.functions, seen.runs, seen.jobs, seen.feeds, seen.freshness, seen.scores)
+    daily = works_now(*asked, load_settings("sandbox"), moment).worst.name
     sick, main = bool(truth["causes"]), truth["causes"][0]["cause"] if truth["causes"] else ""
     return Judged(
         name=f"{path.parent.name}/{path.stem}",
@@ -92,6 +98,7 @@ def judge(path: Path) -> Judged:
         missed=sick and not said,
         alarm=not sick and bool(said),
         abstained=sick and main != "unknown" and said[:1] == ["unknown"],
+        daily_wrong=daily not in ("alert", "unknown") if found.severity in ("P1", "P2") else not sick and daily != "ok",
         said=", ".join(f"{c.cause} ({c.confidence})" for c in found.causes),
     )
 
@@ -113,7 +120,7 @@ def summary(judged: Iterable[Judged]) -> str:
         hits = sum(getattr(one, name) for one in sick)
         low, high = interval(hits, len(sick))
         lines.append(f"{name}: {hits} of {len(sick)}, {100 * hits / len(sick):.1f} % ({low:.1f} to {high:.1f})")
-    for name in ("sure_but_wrong", "missed", "alarm", "abstained"):
+    for name in ("sure_but_wrong", "missed", "alarm", "abstained", "daily_wrong"):
         lines.append(f"{name.replace('_', ' ')}: {sum(getattr(one, name) for one in judged)}")
     of, right = Counter(one.cause for one in sick), Counter(one.cause for one in sick if one.first)
     lines.append("by cause: " + ", ".join(f"{cause} {right[cause]}/{count}" for cause, count in sorted(of.items())))

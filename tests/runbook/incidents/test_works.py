@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from runbook.config.load import YAML_LOADER, load_settings
+from runbook.config.load import load_settings
 from runbook.incidents import works_now
 from tests.runbook.incidents.test_diagnosis import seen_of
 from tests.runbook.incidents.test_page import page
-from tests.sets import SETS, cases
-from tests.slices import first
 
 FAILED = {"outcome": "failed", "error": "TypeError: x"}
 
@@ -81,17 +78,3 @@ def test_when_it_alerts(tmp_path: Path, name: str) -> None:
     if verdict != "ok":
         assert f"; {level}: " in found[0].value
         assert {f.next for f in found} == {"find the cause: run p1_response."}
-
-
-@pytest.mark.parametrize("step", first([90, 1]))
-@pytest.mark.parametrize("name", SETS)
-def test_of_the_sets_no_p1_or_p2_is_silent_and_no_healthy_one_alerts(tmp_path: Path, name: str, step: int) -> None:
-    for path in cases(name)[::step]:
-        whole = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
-        world = tmp_path / "world.yaml"
-        world.write_text(json.dumps(whole["world"], default=str))
-        found, severity = said(str(world))
-        if severity in ("P1", "P2"):
-            assert found.worst.name in ("alert", "unknown"), (path, list(found))
-        if not whole["truth"]["causes"]:
-            assert found.worst.name == "ok", (path, list(found))
