@@ -53,7 +53,7 @@ def timeline(run: Context, logged: Fact, runs: Fact, changed: Fact, causes: Caus
 
     title, size = f"What happened in the last {hours} hours", {"width": PHONE, "height": 3.4, "left": 0.1}
     in_order = sorted(rows, key=lambda r: r["from"])
-    return chart(title, logged, in_order, paint, "no log entries and no changes", **size)
+    return chart(title, logged, in_order, paint, "no log entries, failed runs or changes", **size)
 
 
 def _mark(axes: Axes, marks: Sequence[tuple[float, str]], hours: float, top: float) -> None:

@@ -1,5 +1,6 @@
 """The first lines of a P1 record: how bad, since when, why, what to do next, and whom to call. Pure."""
 
+import re
 from collections.abc import Iterator
 from textwrap import shorten
 from typing import Any
@@ -8,6 +9,7 @@ from runbook.display import show
 from runbook.incidents.severity import few
 
 MOST, LONG = 4, 110  # causes, and characters of their evidence
+_MODULE, _PATH = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])"), re.compile(r"\bprojects/\S+/(?=[^/\s\]]+/[^/\s\]]+)")
 
 
 def answer(page: Any) -> Iterator[str]:
@@ -18,6 +20,7 @@ def answer(page: Any) -> Iterator[str]:
     for number, cause in enumerate(page.causes[:MOST], 1):
         yield f"{number}. {cause.title} ({cause.confidence}): {few(cause.functions)}"
         telling = next((text for text in cause.evidence if text.startswith("“")), cause.evidence[-1])
+        telling = _MODULE.sub("", _PATH.sub("…/", telling))
         yield f"   evidence: {shorten(telling, LONG, placeholder='…”' if telling.startswith('“') else '…')}"
         if cause.against:
             yield f"   against it: {shorten(cause.against, LONG, placeholder='…')}"

@@ -59,7 +59,7 @@ class Page:
         """The severity, one finding for each cause, an unknown for each gap, and what is short after a repair."""
         rows = []
         if not self.causes and not self.causes.unknowns:
-            rows = [Finding("functions now", "all functions", "no failing function found", "none", Verdict.ok)]
+            rows = [Finding("function now", "all functions", "no failing function found", "none", Verdict.ok)]
         if self.causes or self.severity == "unknown":
             verdict = Verdict.alert if self.causes else Verdict.unknown
             rows = [Finding("severity", self.severity, self.why, f"respond by {show(self.answer_by)}", verdict)]

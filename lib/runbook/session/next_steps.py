@@ -25,12 +25,14 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
     if outcome:  # the change is applied; in an incident, p1_response shows whether it was enough
         tied = {"incident": given.get("incident", "")}
         again = command("p1_response" if tied["incident"] else "daily_check", place | tied)
+    call = run.settings.contacts.get("on-call")
     if worst is Verdict.alert:
-        call = run.settings.contacts.get("on-call")
         steps = [f"call {call.who} ({call.when})."] if call else []
         if run.request.runbook != "p1_response":
             steps.insert(0, f"find the cause: {command('p1_response', place)}")
         return (*steps, f"when it is fixed, check again: {again}")
+    if worst is Verdict.ok and run.request.runbook == "p1_response":
+        return (f"if something is broken, call {call.who}." if call else "if something is broken, call somebody.",)
     if worst is Verdict.ok:
         return ("nothing to do until the next scheduled run.",)
     return (f"then check again: {again}",)
