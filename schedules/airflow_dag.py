@@ -1,4 +1,7 @@
-"""Airflow 3: a task for each environment. The PapermillOperator would report success for a run with an alert."""
+"""Airflow 3: a task for each list of arguments of `runbook run daily_check` in RUNBOOK_RUNS, which is JSON.
+
+The PapermillOperator would report success for a run with an alert.
+"""
 
 import json
 import os
@@ -10,6 +13,7 @@ from airflow.exceptions import AirflowException, AirflowFailException
 from airflow.sdk import dag, task
 
 RUNS = json.loads(os.environ.get("RUNBOOK_RUNS", '[["--env", "production", "--scheduled"]]'))
+# In seconds, before the only retry of a task.
 PAUSE = timedelta(seconds=float(os.environ.get("RUNBOOK_RETRY_AFTER", "300")))
 
 
