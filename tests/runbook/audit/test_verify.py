@@ -281,6 +281,19 @@ def test_only_who_may_sign_manifests_counts(place: Place, tmp_path: Path) -> Non
         assert found.ignored[0] == "manifests are missing: their numbers have a gap"
 
 
+def test_an_old_manifest_under_a_newer_number_does_not_count(place: Place) -> None:
+    record(place)
+    with place.here():
+        for _ in range(2):
+            attest(SYSTEM, "blake", demo_folder(SYSTEM) / "blake")
+        old = place.folder / "manifests" / "000001"
+        old.with_name("000003").write_bytes(old.read_bytes())
+        found = verify(SYSTEM)
+    assert found.manifest
+    assert found.manifest.number == 2
+    assert [line.split(":")[0] for line in found.ignored] == ["manifests/000003"]
+
+
 def test_no_file_takes_the_last_number_away(place: Place) -> None:
     record(place)
     with place.here():
