@@ -19,7 +19,8 @@ def answer(page: Any) -> Iterator[str]:
         yield f"{page.severity} since {show(since)}, respond by {show(page.answer_by)}: {page.why}"
     for number, cause in enumerate(page.causes[:MOST], 1):
         yield f"{number}. {cause.title} ({cause.confidence}): {few(cause.functions)}"
-        telling = next((text for text in cause.evidence if text.startswith("“")), cause.evidence[-1])
+        beside = [text for text in cause.evidence if text.partition(":")[0] not in cause.functions]  # the symptoms
+        telling = next((text for text in beside if text.startswith("“")), (beside or cause.evidence)[0])
         telling = _MODULE.sub("", _PATH.sub("…/", telling))
         yield f"   evidence: {shorten(telling, LONG, placeholder='…”' if telling.startswith('“') else '…')}"
         if cause.against:
