@@ -27,7 +27,7 @@ test: .venv/.dev lint  ## lint, and every test; of the widest tests a fixed slic
 test-full: .venv/.dev lint  ## lint, and every test with all of its cases (under 20 minutes on 2 cores)
 	$(PYTEST) -m 'not machines'
 
-test-machines: .venv/.dev  ## two machines on one store, stopped at every boundary, and every fault of the store (about 20 minutes)
+test-machines: .venv/.dev  ## two machines on one store, stopped at every boundary, and every fault of the store (about 7 minutes)
 	$(PYTEST) -m machines
 
 test-airflow: .venv/.dev  ## schedules/airflow_dag.py in a real Airflow, in an environment of its own (minutes, once)

@@ -334,7 +334,7 @@ APPROVALS = [
     Rule(
         "a signature is one of an accepted algorithm",
         "approvals/signers.py",
-        "require_algorithm(signature)\n",
+        "ssh.require_algorithm(signature)\n",
         "pass\n",
         f"{_SIGNERS}test_a_signature_of_another_algorithm_is_refused",
     ),
