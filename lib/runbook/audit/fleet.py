@@ -54,7 +54,8 @@ def reported(environment: str, runbook: str, since: datetime, by: datetime | Non
     except RunbookError as error:
         return Reported(environment, "unknown", why.get(environment) or f"{error.what}: {error.observed}")
     if not newest:
-        none = f"no {'other ' * bool(left)}run since {start:%Y-%m-%d %H:%M %Z}"
+        last = "".join(f"; the newest is {name}" for name in names[len(ahead) :][:1]) or "; there is none"
+        none = f"no {'other ' * bool(left)}run since {start:%Y-%m-%d %H:%M %Z}{last}"
         return Reported(environment, "missing", why.get(environment) or "; ".join(filter(None, (left, none))))
     name, report = newest
     bad, known = _bad(report), _bad(report if before is None else before)

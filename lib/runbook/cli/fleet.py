@@ -8,6 +8,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from textwrap import shorten
@@ -18,7 +19,7 @@ import click
 from runbook.cli.complete import complete
 from runbook.cli.output import JSON, table_text, wants_json
 from runbook.display.text import visible
-from runbook.model.errors import BadInput, Exit, RunbookError
+from runbook.model.errors import BadInput, BadSettings, Exit, RunbookError
 from runbook.model.findings import Verdict
 
 SHOWN = ("environment", "verdict", "said")
@@ -110,9 +111,10 @@ def _fleet(names: list[str], name: str, by: Any, hours: float, only_judge: bool,
         from runbook.runner.alerts import notify
 
         for row in rows:
-            if row.verdict == "missing":
+            if not row.record:  # it is missing, or the store cannot tell
                 wanted = Request(stem, {"environment": row.environment})
-                notify(load_settings(row.environment), wanted, None, row.said, _told)
+                with suppress(BadSettings):  # which name no contacts
+                    notify(load_settings(row.environment), wanted, None, row.said, _told)
     counts = Counter(row.verdict for row in rows)
     causes = Counter(cause for row in rows for cause in row.causes).most_common(10)
     exit = max((Verdict.__members__.get(row.verdict, Verdict.unknown) for row in rows), default=Verdict.ok).exit

@@ -54,7 +54,8 @@ def notify(
     """Notify the contacts of new alerts and unknowns, and of what is over. Never raises: `write` gets what fails.
 
     A run without a report is an alert, too; `why` says how it ended, or that it is missing. A run of a past moment
-    notifies nobody. `write` adds a row to the journal: its kind, and its fields.
+    notifies nobody. If the store cannot be used, nothing says who was notified before: each run notifies again.
+    `write` adds a row to the journal: its kind, and its fields.
     """
     if wanted.values.get("as_of") or not system.alert_contacts:
         return
@@ -63,8 +64,9 @@ def notify(
     found = [itself, *findings_of(report or {})]
     day = datetime.now(UTC).astimezone(system.zone).date().isoformat()
     try:
-        store = store_of(system)
-        known = [name for place in store.children("alerts")[-DAYS:] for name in store.children(place)]
+        store, known = store_of(system), list[str]()
+        with suppress(NoRecord):
+            known = [name for place in store.children("alerts")[-DAYS:] for name in store.children(place)]
         bad = {f"alerts/{day}/{_cause(f)}": f for f in found if f["verdict"] in ("alert", "unknown")}
         new = {name: f for name, f in bad.items() if name not in known}
         over = {f"{name}-over": note for name, note in _over(store, known, found)}
@@ -79,7 +81,7 @@ def notify(
         text = "\n".join([*lines, *([f"Record: {record}"] if record else [])])
         if (new or over) and _send(system, title, text, write):
             for name, one in (new | over).items():
-                with suppress(Taken):  # another run was faster
+                with suppress(Taken, NoRecord):  # another run was faster
                     about = {key: str(one.get(key, "")) for key in ("check", "subject", "value", "verdict")}
                     store.create(name, canonical(about | {"at": now(), "record": record}))
     except Exception as error:  # noqa: BLE001 - the record must get its end; `runbook fleet` says what is missing

@@ -105,7 +105,7 @@ def test_a_bucket_is_judged_as_a_directory(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("RUNBOOK_RECORDS", "gs://acme-sales-sandbox-runbooks/fleet")
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
         store, run = store_of(load_settings("sandbox")), "20260311T070000Z-daily_check-0000"
-        assert judged().said == "no run since 2026-03-11 06:00 UTC"
+        assert judged().said == "no run since 2026-03-11 06:00 UTC; there is none"
         content = b'{"verdict": "warn", "exit": 0, "sentence": "Warn."}'
         said = {"runbook": "daily_check", "parameters": {"environment": "sandbox"}, "name": run}
         store.create(f"runs/{run}/begin.json", rendered(begun(said)))
@@ -117,9 +117,12 @@ def test_a_bucket_is_judged_as_a_directory(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_run_before_does_not_count_and_no_run_is_missing(runs: Path) -> None:
-    assert judged().said == "no run since 2026-03-11 06:00 UTC"
-    record(runs, -1)
-    assert (judged().verdict, judged().said) == ("missing", "no run since 2026-03-11 06:00 UTC")
+    assert judged().said == "no run since 2026-03-11 06:00 UTC; there is none"
+    before = record(runs, -1).name
+    assert (judged().verdict, judged().said) == (
+        "missing",
+        f"no run since 2026-03-11 06:00 UTC; the newest is {before}",
+    )
     assert judged(sandbox="no params").said == "no params"
 
 
@@ -135,7 +138,8 @@ def test_a_record_of_a_time_to_come_is_never_the_newest(runs: Path) -> None:
     later = [record(runs, ahead + 480 + hours) for hours in range(EARLIER + 1)]
     assert (judged().verdict, judged().said) == (
         "missing",
-        f"{later[-1].name}: it is of a time to come, so a clock was wrong; no other run since 2026-03-11 06:00 UTC",
+        f"{later[-1].name}: it is of a time to come, so a clock was wrong; no other run since 2026-03-11 06:00 UTC; "
+        "there is none",
     )
     record(runs, 1, "alert", "etl=alert")
     assert judged().verdict == "alert"

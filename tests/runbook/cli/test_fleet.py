@@ -170,7 +170,11 @@ def test_who_is_missing_is_told_once_and_its_next_run_is_the_end(fleet: Any, tmp
     assert "no longer an alert: the run of daily_check, prod-1: it began" in told[0]["text"]
 
 
-def test_a_store_that_may_not_be_read_is_unknown_and_not_empty(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_may_not_be_read_is_unknown_and_not_empty_and_somebody_hears_of_it(
+    fleet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "params/base/team.yaml").open("a") as file:
+        file.write("\nalert_contacts: [on-call]\n")
     scan = os.scandir
 
     def denied(path: Any) -> Any:
@@ -183,6 +187,9 @@ def test_a_store_that_may_not_be_read_is_unknown_and_not_empty(fleet: Any, monke
     done = fleet("--only-judge --env prod-1")
     assert (done.exit_code, "unknown" in done.output) == (Exit.UNKNOWN, True)
     assert "the record store cannot be used" in done.output
+    for _ in range(2):  # nothing says that it was told before
+        told = fleet("--only-judge --scheduled --env prod-1").stderr
+        assert told == "on-call: daily_check: 1 alert: not sent: a rehearsal calls nobody\n"
 
 
 def test_tasks_share_the_environments_and_only_the_whole_is_reported(fleet: Any, receiver: Receiver) -> None:
