@@ -1,7 +1,7 @@
 """Messages about a plan: its approvers are asked to sign, and those who asked and signed hear that it is out of date.
 
 A message says what changes, why, until when, and the command that signs. It has no button: the signature stays the
-only approval. These are the only messages that a run sends without a plan of its own, and each is sent once.
+only approval. No plan holds these messages, nor those of runner/alerts.py. Each is sent once.
 """
 
 import json

@@ -3,8 +3,8 @@
     alerts/<the team's day>/<cause>        somebody was notified of an alert; <cause>-over: and that it is over
 
 A cause is a finding's check and subject, and whether it is an alert or unknown: nobody may take what could not be read
-for good news. It is notified once a day, in one message a run, and its end once. These are the only messages that no
-plan holds; the journal of the run and the store have each.
+for good news. It is notified once a day, in one message a run, and its end once. No plan holds these messages, nor
+those of apply/ask.py; the journal of the run and the store have each.
 """
 
 import json
