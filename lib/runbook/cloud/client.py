@@ -95,7 +95,7 @@ class Cloud:
 
     @cached_property
     def bigquery(self) -> Any:
-        from runbook.cloud.library import bigquery
+        from runbook.cloud.bigquery import bigquery
 
         return bigquery.Client(project=self.settings.project, credentials=self.credentials, _http=self.session)
 

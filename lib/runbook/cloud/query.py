@@ -37,7 +37,7 @@ def select(cloud: Cloud, sql: str, values: Mapping[str, Value], labels: Mapping[
     """
     from google.api_core import exceptions as google
 
-    from runbook.cloud.library import bigquery
+    from runbook.cloud.bigquery import bigquery
 
     given = {"query_parameters": [_parameter(name, value) for name, value in values.items()], "labels": dict(labels)}
     _dry_run(cloud, sql, bigquery.QueryJobConfig(dry_run=True, **given))
@@ -87,7 +87,7 @@ def _over(what: str, cap: int) -> OverCap:
 
 
 def _parameter(name: str, value: Value) -> Any:
-    from runbook.cloud.library import bigquery
+    from runbook.cloud.bigquery import bigquery
 
     if isinstance(value, list | tuple):
         return bigquery.ArrayQueryParameter(name, "STRING", list(value))

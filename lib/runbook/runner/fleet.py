@@ -23,7 +23,7 @@ from runbook.runner.execute import stoppable
 from runbook.runner.run import run
 
 WARM = ("papermill.engines", "nbformat.v4", "runbook.runner.execution", "ipykernel.kernelapp", "ipykernel.ipkernel")
-WARM += ("google.auth.transport.requests", "runbook.cloud.library", "google.cloud.logging", "runbook.session.run")
+WARM += ("google.auth.transport.requests", "runbook.cloud.bigquery", "google.cloud.logging", "runbook.session.run")
 WARM += ("runbook.facts", "runbook.checks", "runbook.incidents", *kernel.CHARTS, "gcp_sandbox")
 TICK = 0.5  # seconds between checks for a signal
 

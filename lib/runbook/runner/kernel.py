@@ -148,7 +148,7 @@ def main(connection_file: str) -> None:
     from ipykernel import kernelapp
 
     if place:  # what every runbook needs for its reads
-        import_all(("runbook.cloud.library", "runbook.session.run", "runbook.facts", "runbook.checks"))
+        import_all(("runbook.cloud.bigquery", "runbook.session.run", "runbook.facts", "runbook.checks"))
     said = _heard(life, folder)
     Thread(target=_end_with, args=(life, folder), daemon=True).start()
     KERNEL.directory = Path(said.pop("run"))

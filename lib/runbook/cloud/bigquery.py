@@ -1,4 +1,4 @@
-"""google.cloud.bigquery, imported without pandas, whose import takes three times as long as that of the client.
+"""google.cloud.bigquery, imported without pandas, which takes most of the time of that import.
 
 The client needs pandas only for data frames. For these it needs db-dtypes, too, which is not among our packages: where
 a team has installed it, pandas is imported as usual. `import pandas` still works everywhere else.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-BEFORE = "import sys; from runbook.cloud.library import bigquery"
+BEFORE = "import sys; from runbook.cloud.bigquery import bigquery"
 WITH = ["import pandas; " + BEFORE, "import sys; sys.path.insert(0, 'with'); " + BEFORE]
 
 
