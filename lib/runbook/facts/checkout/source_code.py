@@ -97,7 +97,7 @@ def inspect_source(folder: Path) -> Source:
     dirty |= {name for name, content in files.items() if not _is_in(folder / name, content)}
     merged = f"merge: {message.splitlines()[0]}" if len(parents.split()) > 1 else ""
     review = ", ".join(t.strip() for t in re.findall(r"(?mi)^(?:reviewed|approved)-by: *([^<\n]+)", message)) or merged
-    content = archive(folder)
+    content = _zipped(files)
     return Source(commit, tuple(sorted(dirty)), review, hashlib.sha256(content).hexdigest()[:40], content)
 
 
@@ -133,9 +133,13 @@ def archive(folder: Path) -> bytes:
 
     Builds of zlib may compress the same bytes differently, but a plan must have the same id on every machine.
     """
+    return _zipped(dict(_blobs(folder)))
+
+
+def _zipped(files: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
-        for name, content in sorted(_blobs(folder)):
+        for name, content in sorted(files.items()):
             info = zipfile.ZipInfo(name)  # of 1980, the first year of the format
             info.external_attr, info.create_system = 0o644 << 16, 3
             made.writestr(info, content)
