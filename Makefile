@@ -21,7 +21,7 @@ run: .venv/.run  ## run a runbook: make run RUNBOOK=daily_check ENV=sandbox WORL
 list: .venv/.run  ## list the runbooks, their safety class and what they can change
 	@$(BIN)/runbook list
 
-test: .venv/.dev lint  ## lint, and every test; of the widest tests a fixed slice (under 3 minutes on 2 cores)
+test: .venv/.dev lint  ## lint, and every test; of the widest tests a fixed slice (about 3 minutes on 2 cores)
 	$(PYTEST)
 
 test-full: .venv/.dev lint  ## lint, and every test with all of its cases (under 20 minutes on 2 cores)
