@@ -54,13 +54,16 @@ class Page:
     short: Fact[Short]
     headroom: tuple[Headroom, ...] = ()
 
+    # Whether somebody must respond: a function fails, or nobody can tell.
+    judged = property(lambda self: bool(self.causes) or self.severity == "unknown")
+
     @property
     def findings(self) -> Findings:
         """The severity, one finding for each cause, an unknown for each gap, and what is short after a repair."""
         rows = []
         if not self.causes and not self.causes.unknowns:
             rows = [Finding("function now", "all functions", "no failing function found", "none", Verdict.ok)]
-        if self.causes or self.severity == "unknown":
+        if self.judged:
             verdict = Verdict.alert if self.causes else Verdict.unknown
             rows = [Finding("severity", self.severity, self.why, f"respond by {show(self.answer_by)}", verdict)]
         for c in self.causes:
@@ -76,7 +79,7 @@ class Page:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         verdict = COLOUR.get(self.severity, Verdict.ok).name
         text = self.said
-        if self.causes or self.severity == "unknown":
+        if self.judged:
             text += f". Respond by {show(self.answer_by)}"
         return blocks.page(blocks.banner(text, verdict))
 
@@ -101,8 +104,7 @@ class Page:
     @property
     def said(self) -> str:
         """The severity and its reason; without a failing function, no severity."""
-        known = self.causes or self.severity == "unknown"
-        return f"Severity {self.severity}: {self.why}" if known else self.why.capitalize()
+        return f"Severity {self.severity}: {self.why}" if self.judged else self.why.capitalize()
 
 
 def page(run: Context, seen: Seen) -> Page:

@@ -56,7 +56,7 @@ class Execution:
     cell while the next one runs, so that the last save has little left to search for secrets.
     """
 
-    def __init__(self, notebook: NotebookNode, stopped: Sequence[int] = (), scan: Callable[[Any], Any] = bool):
+    def __init__(self, notebook: NotebookNode, stopped: Sequence[int], scan: Callable[[NotebookNode], Any]):
         self.notebook, self.stopped, self.scan = notebook, stopped, scan
         self.status: Status = "running"
         self.why = ""

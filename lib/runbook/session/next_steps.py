@@ -31,8 +31,8 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
         if run.request.runbook != "p1_response":
             steps.insert(0, f"find the cause: {command('p1_response', place)}")
         return (*steps, f"when it is fixed, check again: {again}")
-    if worst is Verdict.ok and run.request.runbook == "p1_response":
-        return (f"if something is broken, call {call.who}." if call else "if something is broken, call somebody.",)
+    if worst is Verdict.ok and call and run.request.runbook == "p1_response":
+        return (f"if something is broken, call {call.who}.",)
     if worst is Verdict.ok:
         return ("nothing to do until the next scheduled run.",)
     return (f"then check again: {again}",)
