@@ -366,8 +366,9 @@ def test_every_kind_of_change_has_a_line_that_is_tried(looked_at: Side) -> None:
     assert {change.action for change in looked_at.planned} == set(ACTIONS) - {"notify"}
 
 
+@pytest.mark.full  # each line takes a second of processor time
 def test_what_a_printed_line_does_stands_in_the_sandbox(side: Side) -> None:
-    """A line of each kind of change; `make test-full` runs every line, as each takes a second of processor time."""
+    """A line of each kind of change."""
     planned = [c for c in side.planned if c.action not in CANNOT_RUN]
     chosen = list({c.action: c for c in reversed(planned)}.values())
     assert {c.action for c in chosen} == set(ACTIONS) - {*CANNOT_RUN, "notify"}

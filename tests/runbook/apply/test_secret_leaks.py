@@ -171,7 +171,7 @@ HAPPENS: dict[str, tuple[Any, str]] = {
 VALUES = {"one line": VALUE, "several lines": LINES}
 
 
-@pytest.mark.parametrize(("what", "kind"), rotating([*HAPPENS], [*VALUES], step=2))
+@pytest.mark.parametrize(("what", "kind"), rotating([*HAPPENS], [*VALUES], step=4))
 def test_whatever_happens(
     here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, what: str, kind: str
 ) -> None:
@@ -179,8 +179,7 @@ def test_whatever_happens(
 
 
 @pytest.mark.parametrize("given", [by_variable, in_memory])
-@pytest.mark.parametrize("kind", VALUES)
-@pytest.mark.parametrize("what", ["nothing", "400 with plain", "breaks"])
+@pytest.mark.parametrize(("what", "kind"), rotating(["nothing", "400 with plain", "breaks"], [*VALUES]))
 def test_wherever_it_comes_from(
     here: Place, monkeypatch: pytest.MonkeyPatch, capfd: Any, given: Callable[..., None], kind: str, what: str
 ) -> None:

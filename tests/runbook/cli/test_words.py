@@ -24,6 +24,7 @@ from runbook.cli.main import main
 from runbook.display import is_plain
 from runbook.model.errors import Exit
 from tests.runbook.changes import Place
+from tests.slices import every
 from tests.test_docs import wrong
 
 HOSTILE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "hostile.yaml").read_text())
@@ -171,7 +172,7 @@ def test_help_has_examples_that_the_command_line_takes(command: str) -> None:
     assert [f"{line}: {why}" for line in examples if (why := wrong(line.strip()))] == []
 
 
-@pytest.mark.parametrize("kind", HOSTILE["keys"])
+@pytest.mark.parametrize("kind", every(3, HOSTILE["keys"]))
 def test_no_word_in_the_store_moves_or_hides_what_a_terminal_shows(place: Place, kind: str, monkeypatch: Any) -> None:
     """The name of a key is in the text of an error: it comes before what somebody signs."""
     monkeypatch.setenv("FORCE_COLOR", "1")

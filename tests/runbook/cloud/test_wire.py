@@ -113,7 +113,7 @@ def answering(raw: bytes) -> Iterator[str]:
 
     def answer(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.settimeout(2)
+            connection.settimeout(20)
             connection.recv(1 << 20)
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)

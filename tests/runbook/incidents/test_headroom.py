@@ -17,6 +17,7 @@ from runbook.incidents.headroom import ALL, mebibytes, more
 from runbook.incidents.page import Page
 from runbook.model.facts import Fact, Gap
 from tests.runbook.incidents.test_page import Stub, seen_in
+from tests.slices import every
 
 
 def page_of(seen: Evidence, moment: Any) -> Page:
@@ -106,7 +107,7 @@ MEMORY = [
 ]
 
 
-@pytest.mark.parametrize(("deployed", "line", "wanted"), MEMORY)
+@pytest.mark.parametrize(("deployed", "line", "wanted"), every(3, MEMORY))
 def test_the_memory_that_is_proposed(
     sandbox: Callable[..., Any], tmp_path: Path, deployed: str, line: str, wanted: str
 ) -> None:

@@ -77,7 +77,7 @@ def test_no_outage_is_left_out() -> None:
     assert set(SHIPPED) <= set(PROPOSED)
 
 
-@pytest.mark.parametrize("world", every(3, PROPOSED))
+@pytest.mark.parametrize("world", every(6, PROPOSED))
 def test_every_proposed_command_makes_a_plan(tmp_path: Path, world: str) -> None:
     place = Place(tmp_path / "records", world=world)
     proposed = steps(place)

@@ -95,7 +95,7 @@ def test_no_text_raises(text: str) -> None:
     tables().match(text, True, "salesforce")
 
 
-@pytest.mark.parametrize("part", [*every(3, PARTS), "a.", "a@b.", "/a", "{}", "a'", "'a ", "Error ", "a://"])
+@pytest.mark.parametrize("part", [*every(9, PARTS), "a.", "a@b.", "/a", "{}", "a'", "'a ", "Error ", "a://"])
 def test_no_text_takes_long(part: str) -> None:
     text = part * (20_000 // len(part))
     began = time.process_time()

@@ -31,7 +31,7 @@ from runbook.records.store import Store
 from runbook.runner import execute, run
 from runbook.runner.kernel import Kernel
 from tests.runbook.apply.test_secret_leaks import assert_nowhere
-from tests.slices import first_of_each
+from tests.slices import every, first_of_each
 
 pytestmark = pytest.mark.usefixtures("spawned")
 
@@ -298,7 +298,7 @@ SIGNALS = [
 ]
 
 
-@pytest.mark.parametrize(("number", "cell", "code", "status", "last"), first_of_each(lambda case: case[0], SIGNALS))
+@pytest.mark.parametrize(("number", "cell", "code", "status", "last"), first_of_each(lambda case: case[2], SIGNALS))
 def test_stopped_from_outside(
     number: int, cell: str, code: int, status: str, last: list[str], child: Any, tmp_path: Path
 ) -> None:
@@ -347,6 +347,7 @@ def test_what_is_ignored_in_the_background_stays_ignored(child: Any, tmp_path: P
 SEEN_AT_THE_NEXT_SAVE = [C, C, C, C, F, P]
 
 
+@pytest.mark.full  # in `make test`, tests/runbook/runner/test_ends.py has such an end
 @pytest.mark.parametrize(
     ("wait", "ends"), [(False, [[C] * 6, [C, C, C, C, C, F], SEEN_AT_THE_NEXT_SAVE]), (True, [SEEN_AT_THE_NEXT_SAVE])]
 )
@@ -374,7 +375,7 @@ def test_no_room_for_the_notebook(wait: bool, ends: list[list[str]], child: Any,
 SCREENS = [("ok", {}, "", True), ("raises", {}, "", True), ("ok", {"verdit": "ok"}, "refused", False)]
 
 
-@pytest.mark.parametrize(("name", "values", "stays", "named"), SCREENS)
+@pytest.mark.parametrize(("name", "values", "stays", "named"), every(2, SCREENS))
 def test_the_bar_names_the_steps_and_goes(name: str, values: dict[str, str], stays: str, named: bool) -> None:
     code = (
         "import json, sys; from runbook.model.errors import BadInput; from runbook.runner.run import run\n"
@@ -422,7 +423,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "said", "kept"), COMMANDS)
+@pytest.mark.parametrize(("words", "code", "said", "kept"), first_of_each(lambda case: case[1], COMMANDS))
 def test_papermill_with_the_engine(
     words: list[str], code: int, said: str, kept: bool, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -58,6 +58,7 @@ def records(tmp_path: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks are safe on Linux only")
+@pytest.mark.full
 def test_a_killed_kernel_harms_no_other(tmp_path: Path, env: dict[str, str]) -> None:
     """One run's kernel is killed, one has bad params; the rest end well. The process that forks has one thread."""
     (Path(env["RUNBOOK_PARAMS"]) / "bad.yaml").write_text("region: nowhere\n")

@@ -145,7 +145,7 @@ class Engine:
                 place.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
             place.set("joins", node.args.get("joins"))
             node.replace(place)
-        return tree.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
+        return tree.sql("duckdb", copy=False, unsupported_level=ErrorLevel.RAISE)
 
 
 def _google(error: Exception, statement: Statement, context: Context) -> ApiError:
