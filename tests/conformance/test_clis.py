@@ -498,6 +498,7 @@ def write(cloud: Any, change: Change) -> None:
             break
 
 
+@pytest.mark.full
 def test_gcloud_knows_every_flag_of_the_lines_that_are_not_run(
     looked_at: Side, cloud: Any, moment: Moment, tmp_path: Any
 ) -> None:

@@ -113,16 +113,16 @@ def front() -> Iterator[tuple[Front, str]]:
 
 def cases() -> list[Any]:
     """Every end with every runbook, over a bucket, where the local folder is looked at as a directory store, too; and
-    with one runbook over a directory. In `make test`, half of the ends, with a runbook and a store in turn.
+    with one runbook over a directory. In `make test`, a third of the ends, with a runbook and a store in turn.
     """
     made = []
     for number, (name, end) in enumerate(ENDS.items()):
         turn = (number + 5) % len(NAMES)  # the ends whose runs take longest get the runbooks that take least
         for n, runbook in enumerate(NAMES):
-            marks = () if n == turn and (number % 4 == 1 or end.refused) else pytest.mark.full
+            marks = () if n == turn and (number % 8 == 1 or end.refused) else pytest.mark.full
             made.append(pytest.param(name, runbook, "bucket", marks=marks))
         if not end.refused:
-            made.append(pytest.param(name, NAMES[turn], "directory", marks=() if number % 4 == 3 else pytest.mark.full))
+            made.append(pytest.param(name, NAMES[turn], "directory", marks=() if number % 8 == 7 else pytest.mark.full))
     return made
 
 
