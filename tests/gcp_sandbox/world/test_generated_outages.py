@@ -64,6 +64,7 @@ def test_what_ships_is_told_here():
     assert {t.cause for truths in SHIPPED.values() for t in truths} <= set(CAUSES)
 
 
+@pytest.mark.full
 def test_the_same_seed_tells_the_same():
     assert [vary(seed) for seed in range(30)] == [told(seed) for seed in range(30)]
     assert len({str(told(seed)) for seed in SEEDS}) == len(SEEDS)
@@ -75,6 +76,7 @@ def test_every_cause_is_told_often_and_some_come_in_pairs():
     assert sum(len(truths) == 2 for truths in truths_of) >= 40
 
 
+@pytest.mark.full
 def test_they_are_built_quickly():
     worlds = [World.model_validate(told(seed)[0]) for seed in range(40)]
     began = time.process_time()

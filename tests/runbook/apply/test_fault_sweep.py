@@ -1,6 +1,6 @@
 """Every changing runbook, with a fault at every single request of its apply; then applied again.
 
-`make test` tries one kind of fault at each write and every ninth read, another at the next; `make test-full` tries every
+`make test` tries one kind of fault at each write and every 15th read, another at the next; `make test-full` tries every
 kind at each request, and several faults at once.
 
 Whatever happens, the system is in its old or its new state or the outcome says that it cannot know and how to go on;
@@ -69,7 +69,7 @@ GIVEN = {
     "restore from_the_past": {"snapshot": "", "table": "gmail_messages", "at": "2026-03-10T09:00"},
 }
 LONGEST_FIRST = ("deploy", "rotate_secret", "retry", "backup", *sorted(GIVEN))
-# A fault at each write and every ninth read, or every kind at each request.
+# A fault at each write and every 15th read, or every kind at each request.
 WIDTHS = ("some", "every kind")
 
 
@@ -230,7 +230,7 @@ def faults(name: str, requests: list[Sent], width: str) -> Iterator[tuple[int, s
     turn = {kinds: sorted(GIVEN).index(name) for kinds in (READS, WRITES)}
     for number, sent in enumerate(requests, 1):
         kinds = WRITES if sent.write else READS
-        if width == "some" and not sent.write and number % 9 != sorted(GIVEN).index(name) % 9:
+        if width == "some" and not sent.write and number % 15 != sorted(GIVEN).index(name):
             continue
         for n, kind in enumerate(kinds):
             if width == "every kind" or n == turn[kinds] % len(kinds):

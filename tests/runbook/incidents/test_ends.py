@@ -79,7 +79,7 @@ def test_a_run_without_an_end_and_without_a_cause_is_run_again(tmp_path: Path) -
     assert [given["function"] for name, given in steps(place) if name == "retry"] == ["account-scoring"]
 
 
-@pytest.mark.parametrize("name", every(10, sample()))
+@pytest.mark.parametrize("name", every(15, sample()))
 def test_what_is_proposed_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     whole = world_of(next(path for path in cases(name.split("/")[0]) if path.stem == name.split("/")[1]))
     world = tmp_path / "world.yaml"

@@ -118,6 +118,7 @@ def seconds_to_the_diagnosis(folder: Path) -> float:
     return took - sum(cell["seconds"] for cell in cells[last + 1 :])
 
 
+@pytest.mark.full
 def test_seconds_to_the_diagnosis_on_a_slow_line(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
     took: list[float] = []
     while len(took) < TRIES and not (took and took[-1] < TARGET):

@@ -393,6 +393,7 @@ def _pairs() -> Iterator[str]:
         yield from pool.map(_ids, ("1", "4242"))
 
 
+@pytest.mark.full
 def test_two_processes_with_other_hash_seeds_make_the_same_plans() -> None:
     first, second = _pairs()
     assert len(yaml.safe_load(first)) == len(offered(plans))
