@@ -77,6 +77,7 @@ def facts(case: dict[str, Any]) -> list[Any]:
 def test_check(check: str, case: dict[str, Any]) -> None:
     found = judged(check, case)
     assert [[f.verdict.name, f.subject, f.value] for f in found] == case["expect"]
+    assert "next" not in case or [f.next for f in found] == case["next"]
 
 
 def test_every_check_has_cases() -> None:
