@@ -38,7 +38,7 @@ from runbook.model.plan import Change
 from tests.conformance.discovery import misfits
 from tests.conformance.test_guard import Wire
 from tests.layout import LIB
-from tests.recorded import COLUMNS, GIVEN, INDEX, PAGE, ROUTES, answers, table, word
+from tests.recorded import COLUMNS, GIVEN, INDEX, PAGE, REAL, ROUTES, answers, not_ours, table, word
 from tests.runbook.changes import Place
 from tests.slices import every, every_of_each
 
@@ -76,6 +76,42 @@ def test_every_write_is_listed() -> None:
 
 def test_the_page_shows_the_table() -> None:
     assert table() in PAGE.read_text(encoding="utf-8"), "make fix writes it again"
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_nothing_in_an_answer_is_somebodys(name: str) -> None:
+    assert not_ours((REAL / f"{name}.json").read_text(encoding="utf-8")) == [], (
+        f"tests/real/{name}.json may name a real project, person, host, address or phone. Replace each: the project is "
+        "lumen-crm-prod (number 750551868292), people are …@lumen.example, hosts end in .example or have the names of our "
+        "functions, addresses are 203.0.113.…. If it is a public name of Google, add it to tests/recorded.py. Names in free "
+        "text are not found: read the file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('"name": "projects/acme-real-prod/locations/us-central1"', ["acme-real-prod"]),
+        ('"projectId": "acme-real-prod"', ["acme-real-prod"]),
+        ("the project 210987654321 is unknown", ["210987654321"]),
+        ("Access Denied: Table acme-real-prod:sales.deals", ["acme-real-prod"]),
+        ("FROM `acme-real-prod.sales.deals`", ["acme-real-prod"]),
+        ("https://console.cloud.google.com/iam?project=acme-real-prod", ["acme-real-prod"]),
+        ("us-central1-docker.pkg.dev/acme-real-prod/repository/image", ["acme-real-prod"]),
+        ('"email": "bob@real-company.com"', ["bob@real-company.com"]),
+        ("sync@acme-real-prod.iam.gserviceaccount.com", ["sync@acme-real-prod.iam.gserviceaccount.com"]),
+        ("https://status.real-company.com:8080/x", ["status.real-company.com"]),
+        ("connection to db.real-company.com failed", ["db.real-company.com"]),
+        ("https://gmail-sync-q8xw-uc.a.run.app/", ["gmail-sync-q8xw-uc.a.run.app"]),
+        ("https://us-central1-acme-real-prod.cloudfunctions.net/f", ["us-central1-acme-real-prod.cloudfunctions.net"]),
+        ('"remoteIp": "8.8.4.4"', ["8.8.4.4"]),
+        ('"remoteIp": "2a00:1450:4001:81b::200e"', ["2a00:1450:4001:81b::200e"]),
+        ("call +49 30 901820 or (415) 867-5309", ["(415) 867-5309", "+49 30 901820"]),
+        ("call +1 202 555 0143", []),
+    ],
+)
+def test_what_is_somebodys_is_found(text: str, found: list[str]) -> None:
+    assert not_ours(text) == found
 
 
 SCHEMAS = {
