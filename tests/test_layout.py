@@ -26,7 +26,9 @@ IMPURE = {"os", "pathlib", "time", "subprocess", "socket", "io", "random"}
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_module_has_a_layer(package: str) -> None:
-    assert {layer(name) for name in edges(package)} == set(ORDER[package].split())
+    assert {layer(name) for name in edges(package)} == set(ORDER[package].split()), (
+        "Add the new directory or module to ORDER in tests/layout.py, after all that it imports, and run make fix"
+    )
 
 
 @pytest.mark.parametrize("package", PACKAGES)

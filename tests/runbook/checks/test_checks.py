@@ -81,7 +81,10 @@ def test_check(check: str, case: dict[str, Any]) -> None:
 
 
 def test_every_check_has_cases() -> None:
-    assert set(CASES) == set(offered(checks))
+    assert set(CASES) == set(offered(checks)), (
+        "Each check that runbook/checks/__init__.py exports needs cases under its name in tests/runbook/cases/checks.yaml, "
+        "a gate in gates.yaml"
+    )
 
 
 def test_each_gate_passes_once_and_is_stopped_by_what_it_cannot_see() -> None:

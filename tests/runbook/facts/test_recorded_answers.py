@@ -53,25 +53,34 @@ WHOLE = [name for name in INDEX if word(name) in {*LISTS, "feed", "permissions",
 
 
 def test_every_answer_is_in_the_index() -> None:
-    assert set(INDEX) == set(GIVEN)
-    assert {one["kind"] for one in INDEX.values()} <= {kind for kinds in COLUMNS.values() for kind in kinds}
+    assert set(INDEX) == set(GIVEN), (
+        "Each file of tests/real needs a line in tests/real/index.yaml, and each line a file"
+    )
+    known = {kind for kinds in COLUMNS.values() for kind in kinds}
+    assert {one["kind"] for one in INDEX.values()} <= known, (
+        f"`kind` in tests/real/index.yaml is one of {sorted(known)}"
+    )
 
 
 def test_every_answer_has_a_route_and_every_route_is_listed() -> None:
-    assert {name for route in ROUTES for name in answers(route)} == set(INDEX)
+    assert {name for route in ROUTES for name in answers(route)} == set(INDEX), (
+        "Add the first word of the entry to `words` of its route in tests/real/routes.yaml"
+    )
     listed = [route["route"] for route in ROUTES]
     assert len(listed) == len({*listed})
     reads = {f"{read.method} {read.host.partition('.')[0]} {read.path}" for read in READS}
     queries = {f"POST bigquery /bigquery/v2/projects/*/{kind}" for kind in ("jobs", "queries")}
-    assert reads | queries <= {*listed}
-    assert [route["route"] for route in ROUTES if not answers(route) and not route.get("unconfirmed")] == []
+    assert reads | queries <= {*listed}, "Add the route of the new read to tests/real/routes.yaml"
+    bare = [route["route"] for route in ROUTES if not answers(route) and not route.get("unconfirmed")]
+    assert bare == [], "Give each in tests/real/routes.yaml `words` of recorded answers, or say what is `unconfirmed`"
 
 
 def test_every_write_is_listed() -> None:
     """As many lines as the actions have calls of `send`, except the sandbox's inbox, and the two that take a verb."""
     sent = [re.findall(r'send\(\s*"([A-Z]+)"', p.read_text()) for p in (LIB / "runbook/apply/actions").glob("*.py")]
     calls = sorted(method for methods in sent for method in methods)
-    assert sorted([*(route["route"].split()[0] for route in ROUTES if route.get("write")), "POST"]) == calls
+    listed = sorted([*(route["route"].split()[0] for route in ROUTES if route.get("write")), "POST"])
+    assert listed == calls, "Add the route of the new write, with `write: true`, to tests/real/routes.yaml"
 
 
 def test_the_page_shows_the_table() -> None:
@@ -204,10 +213,13 @@ def seen(ask: Any, value: Any, status: int = 200) -> Any:
     return read(ask, lambda _: (status, value))
 
 
+FAULTY = "{0} is read as: {1}. If this is an XPASS, it is read rightly now: remove its `fault` in tests/real/index.yaml"
+
+
 def cases(*words: str) -> list[Any]:
     """The entries of these words. One with a `fault` must fail, until the library reads it rightly."""
     faulty = {
-        n: pytest.mark.xfail(strict=True, raises=AssertionError, reason=f"read as: {one['fault']}")
+        n: pytest.mark.xfail(strict=True, raises=AssertionError, reason=FAULTY.format(n, one["fault"]))
         for n, one in INDEX.items()
         if "fault" in one
     }
