@@ -19,7 +19,9 @@ CHECKS, FACTS, GUARD = (
     "tests/runbook/facts/test_facts.py",
     "tests/conformance/test_guard.py",
 )
-WEEK, DAY = f"{FACTS}::test_etl_of_the_week", f"{FACTS}::test_etl_of_the_teams_day"
+WEEK, DAY = (
+    f"tests/runbook/facts/test_sql.py::test_a_query_says_what_the_rows_say[etl_{name}]" for name in ("week", "today")
+)
 ERRORS, PAGE = f"{FACTS}::test_errors_come_from_every_kind_of_payload", f"{FACTS}::test_errors_stop_at_one_page"
 COPIES, PLANS = "tests/runbook/apply/test_copies.py", "tests/runbook/plans/test_plans.py"
 PAIRS = f"{FACTS}::test_two_equal_rows_do_not_cancel_out"

@@ -30,20 +30,23 @@ SYSTEM = load_settings("sandbox")
 
 
 def test_the_file_of_shapes_is_made_of_todays_recordings() -> None:
-    assert shapes.FILE.read_text(encoding="utf-8") == shapes.made()
+    assert shapes.FILE.read_text(encoding="utf-8") == shapes.made(), "Run make fix: it writes tests/shapes.yaml"
 
 
 def test_every_recorded_answer_of_google_has_a_collection() -> None:
     kinds = {shapes.kind_of(path.stem) for path in shapes.REAL.glob("*.json")}
-    assert kinds == {*shapes.KINDS, *shapes.NO_READ}
-    assert set(shapes.KINDS.values()) == set(KNOWN["collections"])
+    assert kinds == {*shapes.KINDS, *shapes.NO_READ}, "Add the new first word to KINDS or NO_READ in tests/shapes.py"
+    assert set(shapes.KINDS.values()) == set(KNOWN["collections"]), "Run make fix: it writes tests/shapes.yaml"
 
 
 @pytest.mark.parametrize("collection", sorted(set(shapes.KINDS.values())))
 def test_recorded_answers_do_not_differ(collection: str) -> None:
     answers = shapes.recorded(collection)
     assert answers
-    assert [differences(collection, [answer]) for answer in answers] == [{}] * len(answers)
+    found = [differences(collection, [answer]) for answer in answers]
+    assert found == [{}] * len(answers), (
+        "Run make fix: it writes the form of each recorded answer into tests/shapes.yaml"
+    )
 
 
 def function(**changes: Any) -> list[Any]:
@@ -133,7 +136,8 @@ def test_every_listed_read_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert [row["status"] for row in rows] == [200] * len(READS)
     posts = [url.rpartition("/")[2] for method, url in seen if method == "POST"]
     # The clock is one more test of permissions, and a query is a dry run and itself.
-    assert Counter(posts) == {f"{SYSTEM.project}:testIamPermissions": 2, "jobs": 1, "queries": 1, "entries:list": 1}
+    expected = {f"{SYSTEM.project}:testIamPermissions": 2, "jobs": 1, "queries": 1, "entries:list": 1}
+    assert Counter(posts) == expected, "If a read that is a POST is new, add it here"
     gets = [url for method, url in seen if method == "GET"]
     assert len(set(gets)) == len(gets) == sum(read.method == "GET" for read in READS)
     found = yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""The whole repository: layers, the two lists of packages, and what documents promise."""
+"""The whole repository: the two lists of packages and their pins, no path of a machine, the exit codes, the README's table, the rules."""
 
 from __future__ import annotations
 

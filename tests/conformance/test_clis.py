@@ -360,9 +360,11 @@ def served_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
 
 
 def test_every_kind_of_change_has_a_line_that_is_tried(looked_at: Side) -> None:
-    assert {name for name, _ in CASES} == set(offered(plans))
+    assert {name for name, _ in CASES} == set(offered(plans)), "Add what the new plan is asked for to ASKED"
     # A message is sent by apprise's command, which tests/runbook/apply/test_notify.py runs.
-    assert {change.action for change in looked_at.planned} == set(ACTIONS) - {"notify"}
+    assert {change.action for change in looked_at.planned} == set(ACTIONS) - {"notify"}, (
+        "No plan of ASKED contains the new action: add a request to ASKED, and to WORLD what it needs"
+    )
 
 
 @pytest.mark.full  # each line takes a second of processor time

@@ -260,15 +260,18 @@ def signature(entry: dict[str, Any]) -> tuple[Any, ...]:
 @pytest.mark.parametrize("name", sorted(p.stem for p in REAL.glob("log_*.json")))
 def test_the_sandbox_can_give_each_one(written: dict[str, list[dict[str, Any]]], name: str) -> None:
     given = {signature(e) for entries in written.values() for e in entries}
-    assert (signature(recording(name)) in given) == (name not in NOT_GIVEN)
+    assert (signature(recording(name)) in given) == (name not in NOT_GIVEN), (
+        "If the sandbox does not give this entry, add it to the world EVERYTHING, or to NOT_GIVEN with the reason; if it does, "
+        "remove it from NOT_GIVEN"
+    )
 
 
 def test_every_kind_of_failure_is_in_the_world() -> None:
-    assert set(FAILING) == set(KINDS)
+    assert set(FAILING) == set(KINDS), "Add the new kind of failure to FAILING"
 
 
 def test_every_log_of_the_sandbox_is_compared(written: dict[str, list[dict[str, Any]]]) -> None:
-    assert set(written) == set(LOGS)
+    assert set(written) == set(LOGS), "Add the new log of the sandbox to LOGS"
     named = session().get(f"https://logging.googleapis.com/v2/projects/{SYSTEM.project}/logs").json()["logNames"]
     assert {log_of({"logName": name}) for name in named} == set(LOGS)
 

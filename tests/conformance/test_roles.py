@@ -33,7 +33,9 @@ def test_every_role_grants_what_params_say(params: Any) -> None:
 
 def test_the_required_roles_are_those_of_the_listed_reads(params: Any) -> None:
     granted = [p for permissions in params["roles"]["required"].values() for p in permissions]
-    assert sorted(granted) == sorted(READING)
+    assert sorted(granted) == sorted(READING), (
+        "`roles.required` in params/*.yaml lists each permission of lib/runbook/cloud/reads.yaml once, under a role that has it"
+    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -48,9 +50,13 @@ def test_the_roles_of_an_operation_suffice_and_each_is_needed(params: Any, opera
 
 def test_every_elevated_role_is_of_an_operation(params: Any) -> None:
     used = {role for rule in params["operations"].values() for role in rule.get("roles", [])}
-    assert used == set(params["roles"]["elevated"])
+    assert used == set(params["roles"]["elevated"]), (
+        "`roles.elevated` in params/*.yaml lists the roles of `operations` there"
+    )
     stated = {p for permissions in params["roles"]["elevated"].values() for p in permissions}
-    assert stated == set().union(*(needed(operation) for operation in OPERATIONS))
+    assert stated == set().union(*(needed(operation) for operation in OPERATIONS)), (
+        "`roles.elevated` in params/*.yaml lists the permissions of the actions in lib/runbook/model/actions.py"
+    )
     assert not READING & stated
 
 

@@ -1,6 +1,7 @@
 """Every API of the sandbox, a module or a directory each: importing this package registers their routes.
 
-In: requests of Google's clients. Out: answers in the format of Google's APIs; bigquery/ executes SQL on DuckDB.
+In: requests of Google's clients. Out: answers in the format of Google's APIs; bigquery/ executes SQL on DuckDB. Two are
+no APIs of Google's: feeds.py answers as status pages and as the web app do, inbox.py takes the messages to contacts.
 Start with scheduler.py, which is small, then functions/ and run/.
 """
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import yaml
+from pydantic import AfterValidator
 
 from gcp_sandbox.world.inventory import Function
 
@@ -56,6 +57,15 @@ def _read() -> dict[str, Kind]:
 
 
 KINDS = _read()
+
+
+def _known(kind: str) -> str:
+    if kind not in ("", *KINDS):
+        raise ValueError(f"unknown kind {kind!r}. Available: {', '.join(KINDS)}")
+    return kind
+
+
+Failure = Annotated[str, AfterValidator(_known)]
 
 
 def mebibytes(memory: str) -> int:

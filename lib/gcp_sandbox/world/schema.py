@@ -83,7 +83,6 @@ Durations are a number and s, m, h or d, counted back from `now`. `select` names
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -92,52 +91,12 @@ import yaml
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ValidationError, field_validator, model_validator
 
 from gcp_sandbox.world.durations import Ago
-from gcp_sandbox.world.failures import KINDS
-from gcp_sandbox.world.inventory import Function, Part
+from gcp_sandbox.world.failures import Failure
+from gcp_sandbox.world.inventory import Part
 from gcp_sandbox.world.roles import known
+from gcp_sandbox.world.select import BadWorld, Select
 
 SHIPPED = Path(__file__).parents[1] / "worlds"
-
-
-class BadWorld(ValueError):
-    """An invalid world: the message names the file and the key."""
-
-
-def _known(kind: str) -> str:
-    if kind not in ("", *KINDS):
-        raise ValueError(f"unknown kind {kind!r}. Available: {', '.join(KINDS)}")
-    return kind
-
-
-Failure = Annotated[str, AfterValidator(_known)]
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-
-
-class Select(Part):
-    """Which functions: each given field must match. `optional`: a system may have none of them."""
-
-    name: Names = ()
-    source_system: Names = ()
-    table: Names = ()
-    secret: Names = ()
-    optional: bool = False
-
-    def of(self, functions: Sequence[Function]) -> list[Function]:
-        """The functions that match. Raises BadWorld if there are none."""
-        found = [f for f in functions if self._matches(f)]
-        if not found and not self.optional:
-            raise BadWorld(f"select {self.model_dump(exclude_defaults=True)} selects no function")
-        return found
-
-    def _matches(self, f: Function) -> bool:
-        own = {"name": [f.name], "source_system": [f.source_system], "table": f.tables, "secret": f.secrets}
-        return all(set(wanted) & set(own[field]) for field, wanted in self if wanted and field in own)
 
 
 class OfFunctions(Part):

@@ -19,7 +19,8 @@ from gcp_sandbox.world.events import Attempt, Entry, Run
 from gcp_sandbox.world.failures import KINDS, NOT_ENDED
 from gcp_sandbox.world.inventory import Function, Inventory, Table
 from gcp_sandbox.world.lines import Lines
-from gcp_sandbox.world.schema import BadWorld, FunctionState, Job, Runs, SecretReference, Select, TableState, World
+from gcp_sandbox.world.schema import FunctionState, Job, Runs, SecretReference, TableState, World
+from gcp_sandbox.world.select import BadWorld, Select
 from gcp_sandbox.world.words import Words
 
 HISTORY = timedelta(days=8)

@@ -184,7 +184,8 @@ def jobs(seen: Fact[SchedulerJob], settings: Settings, moment: Moment) -> Findin
     found = []
     for row in seen.rows:
         if row.state != "ENABLED":
-            found.append(Finding("scheduler", row.name, row.state, limit, WARN, HINTS["who_paused_it"]))
+            hint = HINTS.get(f"job_{row.state}", HINTS["job_in_another_state"])
+            found.append(Finding("scheduler", row.name, row.state, limit, WARN, hint))
         elif row.code:
             value = f"last attempt failed, code {row.code} {row.message}".strip()
             found.append(Finding("scheduler", row.name, value, limit, WARN, "read the function's logs."))

@@ -1,7 +1,8 @@
 """Configuration of a run: the settings of an environment (params/*.yaml) and the parameters of a request.
 
 In: YAML, a notebook's declared parameters, values as typed. Out: `Settings` and `Request`, validated completely before
-the first request to a cloud. Start with schema.py, which documents every key of params, then request.py.
+the first request to a cloud. Start with schema.py, which documents every key of params (thresholds.py: those of its
+thresholds), then request.py.
 
 What is offered here needs pydantic, so the command line imports it only when it is needed.
 """

@@ -13,8 +13,9 @@ from cronsim import CronSim
 from pydantic import AfterValidator, Field, model_validator
 
 from runbook.config.signatures import Signature, checked
+from runbook.config.thresholds import Thresholds
 from runbook.model.operations import Rule
-from runbook.model.strict import Count, Name, Part, Positive, words
+from runbook.model.strict import Name, Part, Positive, words
 
 
 def record_place(text: str) -> str:
@@ -111,42 +112,6 @@ class Tables(Part):
     etl_runs: EtlRuns
     scores: Scores
     freshness: list[Freshness]
-
-
-class RunsLimit(Part):
-    """Successful runs today: ok from `ok_from`, alert at `alert_at` or fewer, otherwise warn."""
-
-    ok_from: Count
-    alert_at: Count
-
-
-class ErrorsLimit(Part):
-    """Errors in 24 h: ok below `ok_below`, alert above `alert_above`, otherwise warn."""
-
-    ok_below: Count
-    alert_above: Count
-
-
-class ScoresLimit(Part):
-    """Age of the newest score in days: 0 is ok, up to `warn_days` is warn, older is alert."""
-
-    warn_days: Count
-
-
-class Thresholds(Part):
-    """The guide's table "What to Check"."""
-
-    etl_runs: RunsLimit
-    errors: ErrorsLimit
-    scores: ScoresLimit
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.etl_runs.alert_at >= self.etl_runs.ok_from:
-            raise ValueError("etl_runs: alert_at must be below ok_from")
-        if self.errors.ok_below > self.errors.alert_above:
-            raise ValueError("errors: ok_below must not be above alert_above")
-        return self
 
 
 class Window(Part):

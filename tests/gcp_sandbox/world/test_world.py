@@ -112,7 +112,10 @@ TOLD = {
 
 def test_every_shipped_world_is_told_here():
     """Outages are told in tests/generated_outages.py: what is wrong, instead of what is counted."""
-    assert sorted(TOLD) == [world for world in shipped() if not world.startswith("p1_")]
+    assert sorted(TOLD) == [world for world in shipped() if not world.startswith("p1_")], (
+        "Add the new world to TOLD, with what test_shipped counts there: (the runs of the team's day by status, the number of "
+        "errors of the last 24 h, the age of the newest scoring run in days)"
+    )
 
 
 @pytest.mark.parametrize("world", TOLD)

@@ -389,7 +389,7 @@ def test_every_kind_of_fault_is_tried(running: Sweeps, record_property: Any, wid
     tried = {name: running[name, width].result() for name in GIVEN}
     count = sum(one.total() for one in tried.values())
     record_property("summary", f"{count} faults: " + ", ".join(f"{name} {one.total()}" for name, one in tried.items()))
-    assert set().union(*tried.values()) == set(WRITES)
+    assert set().union(*tried.values()) == set(WRITES), "No run of CHANGING made these faults: add a change that can"
     assert count > least
 
 

@@ -77,10 +77,14 @@ def facts(case: dict[str, Any]) -> list[Any]:
 def test_check(check: str, case: dict[str, Any]) -> None:
     found = judged(check, case)
     assert [[f.verdict.name, f.subject, f.value] for f in found] == case["expect"]
+    assert "next" not in case or [f.next for f in found] == case["next"]
 
 
 def test_every_check_has_cases() -> None:
-    assert set(CASES) == set(offered(checks))
+    assert set(CASES) == set(offered(checks)), (
+        "Each check that runbook/checks/__init__.py exports needs cases under its name in tests/runbook/cases/checks.yaml, "
+        "a gate in gates.yaml"
+    )
 
 
 def test_each_gate_passes_once_and_is_stopped_by_what_it_cannot_see() -> None:

@@ -38,7 +38,7 @@ from runbook.model.plan import Change
 from tests.conformance.discovery import misfits
 from tests.conformance.test_guard import Wire
 from tests.layout import LIB
-from tests.recorded import COLUMNS, GIVEN, INDEX, PAGE, ROUTES, answers, table, word
+from tests.recorded import COLUMNS, GIVEN, INDEX, PAGE, REAL, ROUTES, answers, not_ours, table, word
 from tests.runbook.changes import Place
 from tests.slices import every, every_of_each
 
@@ -53,29 +53,74 @@ WHOLE = [name for name in INDEX if word(name) in {*LISTS, "feed", "permissions",
 
 
 def test_every_answer_is_in_the_index() -> None:
-    assert set(INDEX) == set(GIVEN)
-    assert {one["kind"] for one in INDEX.values()} <= {kind for kinds in COLUMNS.values() for kind in kinds}
+    assert set(INDEX) == set(GIVEN), (
+        "Each file of tests/real needs a line in tests/real/index.yaml, and each line a file"
+    )
+    known = {kind for kinds in COLUMNS.values() for kind in kinds}
+    assert {one["kind"] for one in INDEX.values()} <= known, (
+        f"`kind` in tests/real/index.yaml is one of {sorted(known)}"
+    )
 
 
 def test_every_answer_has_a_route_and_every_route_is_listed() -> None:
-    assert {name for route in ROUTES for name in answers(route)} == set(INDEX)
+    assert {name for route in ROUTES for name in answers(route)} == set(INDEX), (
+        "Add the first word of the entry to `words` of its route in tests/real/routes.yaml"
+    )
     listed = [route["route"] for route in ROUTES]
     assert len(listed) == len({*listed})
     reads = {f"{read.method} {read.host.partition('.')[0]} {read.path}" for read in READS}
     queries = {f"POST bigquery /bigquery/v2/projects/*/{kind}" for kind in ("jobs", "queries")}
-    assert reads | queries <= {*listed}
-    assert [route["route"] for route in ROUTES if not answers(route) and not route.get("unconfirmed")] == []
+    assert reads | queries <= {*listed}, "Add the route of the new read to tests/real/routes.yaml"
+    bare = [route["route"] for route in ROUTES if not answers(route) and not route.get("unconfirmed")]
+    assert bare == [], "Give each in tests/real/routes.yaml `words` of recorded answers, or say what is `unconfirmed`"
 
 
 def test_every_write_is_listed() -> None:
     """As many lines as the actions have calls of `send`, except the sandbox's inbox, and the two that take a verb."""
     sent = [re.findall(r'send\(\s*"([A-Z]+)"', p.read_text()) for p in (LIB / "runbook/apply/actions").glob("*.py")]
     calls = sorted(method for methods in sent for method in methods)
-    assert sorted([*(route["route"].split()[0] for route in ROUTES if route.get("write")), "POST"]) == calls
+    listed = sorted([*(route["route"].split()[0] for route in ROUTES if route.get("write")), "POST"])
+    assert listed == calls, "Add the route of the new write, with `write: true`, to tests/real/routes.yaml"
 
 
 def test_the_page_shows_the_table() -> None:
     assert table() in PAGE.read_text(encoding="utf-8"), "make fix writes it again"
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_nothing_in_an_answer_is_somebodys(name: str) -> None:
+    assert not_ours((REAL / f"{name}.json").read_text(encoding="utf-8")) == [], (
+        f"tests/real/{name}.json may name a real project, person, host, address or phone. Replace each: the project is "
+        "lumen-crm-prod (number 750551868292), people are …@lumen.example, hosts end in .example or have the names of our "
+        "functions, addresses are 203.0.113.…. If it is a public name of Google, add it to tests/recorded.py. Names in free "
+        "text are not found: read the file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('"name": "projects/acme-real-prod/locations/us-central1"', ["acme-real-prod"]),
+        ('"projectId": "acme-real-prod"', ["acme-real-prod"]),
+        ("the project 210987654321 is unknown", ["210987654321"]),
+        ("Access Denied: Table acme-real-prod:sales.deals", ["acme-real-prod"]),
+        ("FROM `acme-real-prod.sales.deals`", ["acme-real-prod"]),
+        ("https://console.cloud.google.com/iam?project=acme-real-prod", ["acme-real-prod"]),
+        ("us-central1-docker.pkg.dev/acme-real-prod/repository/image", ["acme-real-prod"]),
+        ('"email": "bob@real-company.com"', ["bob@real-company.com"]),
+        ("sync@acme-real-prod.iam.gserviceaccount.com", ["sync@acme-real-prod.iam.gserviceaccount.com"]),
+        ("https://status.real-company.com:8080/x", ["status.real-company.com"]),
+        ("connection to db.real-company.com failed", ["db.real-company.com"]),
+        ("https://gmail-sync-q8xw-uc.a.run.app/", ["gmail-sync-q8xw-uc.a.run.app"]),
+        ("https://us-central1-acme-real-prod.cloudfunctions.net/f", ["us-central1-acme-real-prod.cloudfunctions.net"]),
+        ('"remoteIp": "8.8.4.4"', ["8.8.4.4"]),
+        ('"remoteIp": "2a00:1450:4001:81b::200e"', ["2a00:1450:4001:81b::200e"]),
+        ("call +49 30 901820 or (415) 867-5309", ["(415) 867-5309", "+49 30 901820"]),
+        ("call +1 202 555 0143", []),
+    ],
+)
+def test_what_is_somebodys_is_found(text: str, found: list[str]) -> None:
+    assert not_ours(text) == found
 
 
 SCHEMAS = {
@@ -168,10 +213,13 @@ def seen(ask: Any, value: Any, status: int = 200) -> Any:
     return read(ask, lambda _: (status, value))
 
 
+FAULTY = "{0} is read as: {1}. If this is an XPASS, it is read rightly now: remove its `fault` in tests/real/index.yaml"
+
+
 def cases(*words: str) -> list[Any]:
     """The entries of these words. One with a `fault` must fail, until the library reads it rightly."""
     faulty = {
-        n: pytest.mark.xfail(strict=True, raises=AssertionError, reason=f"read as: {one['fault']}")
+        n: pytest.mark.xfail(strict=True, raises=AssertionError, reason=FAULTY.format(n, one["fault"]))
         for n, one in INDEX.items()
         if "fault" in one
     }

@@ -12,41 +12,11 @@ import pytest
 import yaml
 
 import runbook.incidents
+from runbook.config.signatures import CAUSES as ALL_CAUSES
 
 DIRECTORY = Path(runbook.incidents.__file__).with_name("codes")
 FILES = ["bigquery", "cloud_run", "google", "http", "hubspot", "network", "python", "salesforce", "vertex", "workspace"]
-CAUSES = {
-    "stuck_etl",
-    "auth_error",
-    "secret",
-    "permission",
-    "service_account",
-    "quota",
-    "memory_limit",
-    "timeout",
-    "disk_full",
-    "capacity",
-    "crash_after_deploy",
-    "failed_deployment",
-    "image_missing",
-    "bad_data",
-    "table_missing",
-    "lock",
-    "dependency_outage",
-    "region_outage",
-    "own_network",
-    "certificate",
-    "billing",
-    "api_disabled",
-    "organization_policy",
-    "model_retired",
-    "content_blocked",
-    "paused_scheduler",
-    "missing_function",
-    "stale_data",
-    "nothing_written",
-    "unknown",
-}
+CAUSES = {*ALL_CAUSES} - {"web_app"}  # no text states that a page does not answer
 SYSTEMS = {"", "bigquery", "gmail", "google_calendar", "hubspot", "salesforce", "vertex_ai"}
 CONDITIONS = ("code", "http", "exception", "says", "platform", "signal")
 FIELDS = {*CONDITIONS, "cause", "detail", "hint", "unconfirmed", "final", "source"}
@@ -84,7 +54,9 @@ def order(row: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def test_there_is_a_table_for_each_platform_and_vendor() -> None:
-    assert sorted(p.stem for p in DIRECTORY.glob("*")) == sorted(FILES)
+    assert sorted(p.stem for p in DIRECTORY.glob("*")) == sorted(FILES), (
+        "Add the new file to FILES here, and its system to SYSTEMS"
+    )
 
 
 def test_every_block_has_a_source_and_a_system_that_functions_can_have() -> None:
@@ -92,14 +64,19 @@ def test_every_block_has_a_source_and_a_system_that_functions_can_have() -> None
     wrong = [(n, b.get("source")) for n, b in every if not str(b.get("source", "")).startswith("https://")]
     wrong += [(n, b["system"]) for n, b in every if b.get("system", "") not in SYSTEMS]
     wrong += [(n, sorted(b)) for n, b in every if not {*b} <= {"source", "system", "rows"} or not b["rows"]]
-    assert not wrong
+    assert not wrong, (
+        "a block has rows, the URL of its list as `source`, and perhaps a `system`; add a new one to SYSTEMS"
+    )
 
 
 def test_every_row_has_fields_that_are_known_a_cause_and_a_condition() -> None:
     wrong = [
         shown(n, r) for n, _, r in rows() if not {*r} <= FIELDS or r.get("cause") not in CAUSES or not conditions(r)
     ]
-    assert not wrong
+    assert not wrong, (
+        f"a row has a condition ({', '.join(CONDITIONS)}), no other fields than FIELDS, and a cause; add the name of a new cause "
+        "under `causes` in lib/runbook/config/values.yaml"
+    )
 
 
 def test_what_a_row_asks_for_is_of_its_kind() -> None:
@@ -117,7 +94,7 @@ def test_what_a_row_asks_for_is_of_its_kind() -> None:
         ok = ok and row.get("hint", True) is True and row.get("final", False) is False
         if not ok:
             wrong.append(shown(name, row))
-    assert not wrong
+    assert not wrong, "lib/runbook/incidents/texts/codes.py documents the fields of a row"
 
 
 def test_a_code_is_no_word_of_plain_english() -> None:
@@ -157,7 +134,8 @@ def test_no_expression_matches_what_every_run_says(text: str) -> None:
         for kind in ("says", "platform")
         if conditions(row) == ((kind, row.get(kind)),)
     ]
-    assert not [shown(name, row) for name, row, expression in said if re.search(expression, text, re.IGNORECASE)]
+    found = [shown(name, row) for name, row, expression in said if re.search(expression, text, re.IGNORECASE)]
+    assert not found, "the expression matches what is no error: make it narrower"
 
 
 def test_a_detail_says_how_long_a_quota_lasts() -> None:
@@ -167,7 +145,7 @@ def test_a_detail_says_how_long_a_quota_lasts() -> None:
 
 def test_nothing_is_said_twice() -> None:
     counts = Counter((block.get("system", ""), conditions(row)) for _, block, row in rows())
-    assert not [c for c, n in counts.items() if n > 1]
+    assert not [c for c, n in counts.items() if n > 1], "two rows ask for the same: keep one, with the right cause"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -176,7 +154,9 @@ def test_a_file_is_sorted_by_cause_within_each_subject(name: str) -> None:
     assert re.match("# .+", text), "a file says what it is about"
     assert text.count("\n\n# ") == len(blocks(name)), "each block has a title"
     for block in blocks(name):
-        assert block["rows"] == sorted(block["rows"], key=order)
+        assert block["rows"] == sorted(block["rows"], key=order), (
+            f"rows are sorted by cause, then by their conditions: {', '.join(CONDITIONS)}; a row without one comes first"
+        )
 
 
 def test_what_was_found_in_no_list_is_never_sure() -> None:

@@ -56,8 +56,11 @@ def test_every_cause_has_a_remedy(cause: str) -> None:
     system, now = load_settings("sandbox"), datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
     found = Cause(cause, ("gmail-sync",), now, "sure", ("said",))
     where = {"environment": "sandbox", "world": "", "incident": ""}
-    remedies = remedy_steps(found, system, Moment(now, system.zone), where, ())
-    assert remedies
+    try:
+        remedies = remedy_steps(found, system, Moment(now, system.zone), where, ())
+    except KeyError:
+        pytest.fail(f"the cause {cause} has no fix: add it with `fix` to lib/runbook/incidents/fixes.yaml")
+    assert remedies, f"no next step for the cause {cause}: add its `fix` to lib/runbook/incidents/fixes.yaml"
     assert all(step.do for step in remedies)
 
 
@@ -74,7 +77,10 @@ def steps(place: Place) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_no_outage_is_left_out() -> None:
-    assert set(SHIPPED) <= set(PROPOSED)
+    assert set(SHIPPED) <= set(PROPOSED), (
+        "Add the new world to PROPOSED: the runbooks that `runbook run p1_response --world NAME` proposes; to MENDED, too, if "
+        "they alone end the outage"
+    )
 
 
 @pytest.mark.parametrize("world", every(6, PROPOSED))

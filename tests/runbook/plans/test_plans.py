@@ -128,7 +128,9 @@ def test_a_trial_in_staging_is_part_of_what_is_signed() -> None:
 
 
 def test_every_plan_has_cases_of_each_kind() -> None:
-    assert set(CASES) == set(offered(plans))
+    assert set(CASES) == set(offered(plans)), (
+        "Each plan that runbook/plans/__init__.py exports needs cases under its name in tests/runbook/cases/plans.yaml"
+    )
     for name, cases in CASES.items():
         for change in cases[0]["expect"][:1]:
             assert {"action", "resource", "before", "after", "line"} <= set(change), name

@@ -67,7 +67,10 @@ def ran() -> Callable[[str], execute.RunResult]:
 
 
 def test_every_world_is_expected() -> None:
-    assert set(EXPECTED) == set(shipped())
+    assert set(EXPECTED) == set(shipped()), (
+        "Add the new world to EXPECTED: the verdict of the daily check, its exit code, and the checks that have this verdict; "
+        "see them with: runbook run daily_check --world NAME"
+    )
     assert {EXPECTED[world][0] for world in RUN} == {verdict for verdict, *_ in EXPECTED.values()}
 
 
