@@ -152,7 +152,7 @@ def _result(execution: Any, report: Mapping[str, Any] | None) -> tuple[Exit, tup
     raised = getattr(errors, execution.error.ename, None) if execution.error else None
     if isinstance(raised, type) and issubclass(raised, RunbookError) and execution.status == "failed":
         return raised.exit, tuple(execution.error.traceback)
-    step = next((s.title for s in execution.steps if s.status == "failed"), "")
+    step = next((title for _, title in execution.with_status("failed")), "")
     line = f"The run did not finish{f' in “{step}”' if step else ''}: {execution.why}"
     # A run that did not end by itself has a status with the name of its exit code, such as "timeout".
     return Exit.BROKEN if execution.status == "failed" else Exit[execution.status.upper()], (line,)
