@@ -20,9 +20,8 @@ from runbook.approvals.signers import signers_of
 from runbook.approvals.verify import check, signed_roles, used_by
 from runbook.cloud.target import target
 from runbook.config.load import load_settings
+from runbook.model import Broken, RunbookError, canonical, plan_id, require
 from runbook.model.actions import Notify, RunOnce
-from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import Broken, RunbookError, require
 from runbook.model.strict import Part
 from runbook.records import Examined, Store, examined, mapping, rows_in, rows_of
 from runbook.records.files import data_of

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from runbook.approvals.proved import faults_in
 from runbook.config.schema import Settings
 from runbook.display.text import one_line
-from runbook.model import BadInput, Broken, Row, Verdict
-from runbook.model.moment import time_of
+from runbook.model import BadInput, Broken, Row, Verdict, time_of
 from runbook.model.report import answer_lines, findings_of
 from runbook.records import Store, examined, is_report, json_of, mapping, rows_of, store_of
 

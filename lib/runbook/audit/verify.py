@@ -22,8 +22,7 @@ from runbook.audit.index import time_in
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
-from runbook.model import Row
-from runbook.model.errors import BadParameter, Refused, RunbookError, UnknownName
+from runbook.model import BadParameter, Refused, Row, RunbookError, UnknownName
 from runbook.records import Directory, Store, json_of, listed, mapping, store_of
 from runbook.records.plans import Id, clock, utc_text
 from runbook.records.proof import NO_END, Examined, examined, labels_of

@@ -9,8 +9,7 @@ from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect, impersonated
 from runbook.config import Settings, address_variable, load_settings
 from runbook.facts.base import observe
-from runbook.model import Findings, Moment, join
-from runbook.model.errors import BadSettings, NoCredentials, NoRecord, Refused
+from runbook.model import BadSettings, Findings, Moment, NoCredentials, NoRecord, Refused, join
 from runbook.records import probe, records_directory, store_of
 from runbook.records.store import broken_promise
 

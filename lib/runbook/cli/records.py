@@ -17,7 +17,7 @@ from runbook.cli.proof import attest, verify
 from runbook.cli.signing import SYSTEM, confirm, signs
 from runbook.data_file import table
 from runbook.display.text import visible
-from runbook.model.errors import BadInput, Exit, Refused
+from runbook.model import BadInput, Exit, Refused
 
 _RECORD = click.argument("record", shell_complete=complete("record"))
 _WORDS = {n: n for n in ("runbook", "verdict", "incident", "person")} | {"cause": "causes", "text": "any field"}

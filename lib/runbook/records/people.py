@@ -6,7 +6,7 @@ import re
 import socket
 from contextlib import suppress
 
-from runbook.model.errors import BadInput
+from runbook.model import BadInput
 
 PERSON = "[A-Za-z0-9][A-Za-z0-9._+@-]{0,99}"
 

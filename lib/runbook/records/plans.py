@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints
 
 from runbook.display.text import is_plain, one_line
-from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import ForeignFile, Refused, require
+from runbook.model import ForeignFile, Refused, canonical, plan_id, require
 from runbook.model.operations import OPERATIONS
 from runbook.model.plan import change_of
 from runbook.model.strict import Part, Positive

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from runbook.config import ROOT, RUNBOOKS, params_directory
 from runbook.data_file import text_of
-from runbook.model.errors import Refused
+from runbook.model import Refused
 from runbook.records.people import account, user
 
 PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "google-cloud-bigquery", "matplotlib")

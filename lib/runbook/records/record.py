@@ -36,8 +36,7 @@ from typing import Any
 
 from runbook.cloud.target import target
 from runbook.config import ROOT, Request, Scan, Settings, records_variable
-from runbook.model.errors import Exit, NoRecord
-from runbook.model.findings import Verdict
+from runbook.model import Exit, NoRecord, Verdict
 from runbook.model.report import MIME
 from runbook.records.files import digest, json_of, now, probe, publish, unwritable, write_json
 from runbook.records.proof import SIGNED, begun, with_proof

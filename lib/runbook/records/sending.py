@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runbook.config import Scan, Settings, secrets_in
-from runbook.model.errors import NoRecord, Taken
+from runbook.model import NoRecord, Taken
 from runbook.records.files import json_of, mapping
 from runbook.records.proof import SIGNED, labels_of
 from runbook.records.record import parts, records_directory, store_of

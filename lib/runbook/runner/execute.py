@@ -17,8 +17,7 @@ from runbook.apply.secret_value import told_secret
 from runbook.config import Request, Scan, cell_source, load_settings, secrets_in
 from runbook.context import NOTHING_TOLD, Told
 from runbook.data_file import text_of
-from runbook.model import errors
-from runbook.model.errors import Broken, Exit, NoRecord, Refused, RunbookError
+from runbook.model import Broken, Exit, NoRecord, Refused, RunbookError, errors
 from runbook.records import Journal, progress, publish
 from runbook.records.record import begin, finish, new_directory, shown_report
 from runbook.records.sending import publish_begin, publish_run

@@ -23,7 +23,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 
 from runbook.config.parameters import steps
 from runbook.display.blocks import page
-from runbook.model.errors import NoRecord
+from runbook.model import NoRecord
 from runbook.model.report import answer_block
 from runbook.records.files import now
 from runbook.runner.kernel import Kernel, OnStep
