@@ -538,7 +538,7 @@ PLANS = [
     ),
     Rule(
         "a name shows what it is",
-        "records/people.py",
+        "records/provenance.py",
         "if not re.fullmatch(PERSON, name):",
         "if False:",
         f"{_HERE}test_a_name_that_may_look_like_another_plans_nothing",

@@ -190,8 +190,7 @@ def doctor(system: Any, world: str, only_roles: bool) -> None:
     runbook doctor
     runbook doctor --roles                              # commands that create the roles
     """
-    from runbook.cli.doctor import doctor
-    from runbook.cli.roles import roles
+    from runbook.cli.doctor import doctor, roles
 
     if only_roles:
         click.echo(roles(system), nl=False)

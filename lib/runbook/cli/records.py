@@ -208,7 +208,7 @@ def prune(system: Any, days: int, yes: bool) -> None:
 @SYSTEM
 def push(system: Any) -> None:
     """Send records that could not be sent when their runs ended."""
-    from runbook.records.sending import publish_run, unpublished
+    from runbook.records.record import publish_run, unpublished
 
     reasons = []
     for folder in unpublished(system):

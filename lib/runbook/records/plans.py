@@ -15,7 +15,7 @@ from runbook.model.operations import OPERATIONS
 from runbook.model.plan import change_of
 from runbook.model.strict import Part, Positive
 from runbook.records.files import data_of
-from runbook.records.people import PERSON
+from runbook.records.provenance import PERSON
 from runbook.records.store import Store
 
 _CLOCK = "%Y-%m-%dT%H:%M:%SZ"

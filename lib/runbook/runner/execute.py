@@ -19,8 +19,7 @@ from runbook.context import NOTHING_TOLD, Told
 from runbook.data_file import text_of
 from runbook.model import Broken, Exit, NoRecord, Refused, RunbookError, errors
 from runbook.records import Journal, progress, publish
-from runbook.records.record import begin, finish, new_directory, shown_report
-from runbook.records.sending import publish_begin, publish_run
+from runbook.records.record import begin, finish, new_directory, publish_begin, publish_run, shown_report
 from runbook.runner.alerts import notify
 from runbook.runner.kernel import Kernel, OnStep
 
