@@ -12,7 +12,7 @@ from runbook.approvals.proved import faults
 from runbook.approvals.stored_plan import Found
 from runbook.display.text import visible
 from runbook.model.actions import Notify
-from runbook.records import is_report, json_of, mapping
+from runbook.records import examined, is_report, json_of, mapping
 
 WIDTH = 80
 FORM = Path(__file__).with_name("screen.txt.j2")
@@ -51,7 +51,7 @@ def _page_of(found: Found, incident: str) -> str:
     for name in [n for n in store.children("runs") if "-p1_response-" in n][: -NEWEST - 1 : -1]:
         report, record = (mapping(json_of(store.content(f"{name}/{part}.json"))) for part in ("report", "record"))
         if is_report(report) and mapping(record.get("parameters")).get("incident") == incident:
-            wrong = faults(store, run := name.removeprefix("runs/"))
+            wrong = faults(store, examined(store, run := name.removeprefix("runs/")))
             doubts = [f"do not rely on it: {why}" for why in wrong[:1]]
             return f"“{report.get('sentence')}” ({'; '.join((run, *doubts))})"
     return "no page of it is in the record store"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from runbook.approvals.proved import faults_in
+from runbook.approvals.proved import faults
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.audit.index import time_in
@@ -108,7 +108,7 @@ def _looked_at(store: Store, run: str, names: Row, manifest: Manifest | None) ->
         incident = ""
     edited = names.get(f"runs/{run}/record.json") not in (None, labels_of(one.record))
     wrong = (
-        *faults_in(store, one),
+        *faults(store, one),
         *_contradicted(run, one, manifest),
         *("the metadata of record.json was edited",) * edited,
     )

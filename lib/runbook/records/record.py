@@ -86,11 +86,6 @@ def new_directory(system: Settings, runbook: str) -> Path:
     return folder
 
 
-def write_report(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write report.json, the findings and the verdict of the notebook. Raises NoRecord."""
-    write_json(folder / "report.json", report)
-
-
 def read_report(folder: Path) -> dict[str, Any] | None:
     """The report of a run; None if it is missing or not valid."""
     with suppress(OSError):
@@ -138,7 +133,7 @@ def finish(
     attested = seen["status"] == "finished" and report is not None
     with suppress(NoRecord):  # on a full disk, record.json is more important
         if shown := report or read_report(folder):
-            write_report(folder, scan.data(dict(shown)) | {"folder": str(folder), "attested": attested})
+            write_json(folder / "report.json", {**scan.data(dict(shown)), "folder": str(folder), "attested": attested})
         _clean(folder, scan)
     verdict = report["verdict"] if attested and report else None
     whole = scan.data({**marker, "ended_at": now(), "verdict": verdict, **seen})
