@@ -9,8 +9,9 @@ from datetime import date, datetime, timedelta
 from itertools import dropwhile, pairwise, takewhile
 from statistics import median
 
+from runbook.checks.daily import due
 from runbook.config import Function, Settings
-from runbook.incidents.affected import SLACK, Evidence, due
+from runbook.incidents.affected import SLACK, Evidence
 from runbook.incidents.severity import wrote_nothing
 from runbook.model import FactRow, Moment, command
 from runbook.model.rows import EtlRun
