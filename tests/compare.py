@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 import click
 import yaml
 
+from runbook.cli.doctor import READING
 from runbook.cli.output import require_new, table_text
-from runbook.cli.roles import READING
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect
 from runbook.cloud.guard import READS, Listed

@@ -448,8 +448,8 @@ PLANS = [
     Rule(
         "the screen writes hidden characters out",
         "approvals/screen.py",
-        'visible("\\n".join(lines)) +',
-        '"\\n".join(lines) +',
+        "return visible(form.render(told))",
+        "return form.render(told)",
         f"{_HERE}test_the_page_of_an_incident_is_its_own_and_shows_no_escapes",
     ),
     Rule(
@@ -461,16 +461,16 @@ PLANS = [
     ),
     Rule(
         "and every message",
-        "approvals/screen.py",
-        'for text in dict.fromkeys(c["args"]["message"] for c in content["changes"] if c["action"] == Notify.action):',
-        "for text in ():",
+        "approvals/screen.txt.j2",
+        "{% for text in messages %}",
+        "{% for text in () %}",
         f"{_HERE}test_a_message_to_the_contacts_is_shown_whole",
     ),
     Rule(
         "and every argument",
         "approvals/screen.py",
-        'for name, value in change["args"].items() if name not in',
-        "for name, value in {}.items() if name not in",
+        "for k, v in args.items() if k not in",
+        "for k, v in {}.items() if k not in",
         f"{_ATTACKS}test_the_screen_shows_every_argument_and_the_changes_last",
     ),
     Rule(
@@ -538,7 +538,7 @@ PLANS = [
     ),
     Rule(
         "a name shows what it is",
-        "records/people.py",
+        "records/provenance.py",
         "if not re.fullmatch(PERSON, name):",
         "if False:",
         f"{_HERE}test_a_name_that_may_look_like_another_plans_nothing",

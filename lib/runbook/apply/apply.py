@@ -26,9 +26,8 @@ from runbook.config import Scan
 from runbook.context import KERNEL, Context
 from runbook.data_file import text_of
 from runbook.display import one_line
-from runbook.model import Finding, Verdict, canonical
+from runbook.model import BadSettings, Finding, Refused, Verdict, canonical
 from runbook.model.actions import RunOnce
-from runbook.model.errors import BadSettings, Refused
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.records import json_of, mapping, person, require_committed, store_of, write_json

@@ -17,7 +17,7 @@ from runbook.approvals.signers import signers_of
 from runbook.approvals.verify import signed_roles
 from runbook.context import Context
 from runbook.display import one_line
-from runbook.model.errors import Refused
+from runbook.model import Refused
 from runbook.model.plan import Change, Plan
 from runbook.plans.base import message
 from runbook.records import store_of

@@ -26,7 +26,7 @@ import platformdirs
 from runbook.context import Context
 from runbook.data_file import text_of
 from runbook.display.text import Row
-from runbook.model.errors import Broken, Refused, RunbookError, Taken
+from runbook.model import Broken, Refused, RunbookError, Taken
 from runbook.model.plan import Plan
 from runbook.records import Store, account, now, row_names, rows_in
 

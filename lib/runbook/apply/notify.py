@@ -11,7 +11,7 @@ import re
 from runbook.config import Scan, address_variable, secrets_in
 from runbook.data_file import text_of
 from runbook.display import one_line, visible
-from runbook.model.errors import Refused
+from runbook.model import Refused
 
 _CHAT = re.compile(r"\](?=\()|(?<!\w)@(?=\w)")
 

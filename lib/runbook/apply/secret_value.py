@@ -10,7 +10,7 @@ from pathlib import Path
 from runbook.config import Scan
 from runbook.context import KERNEL
 from runbook.data_file import text_of
-from runbook.model.errors import Refused
+from runbook.model import Refused
 
 FILE, NAME = "RUNBOOK_SECRET_FILE", "RUNBOOK_SECRET_ENV"
 LIMIT = 64 * 1024  # bytes (https://cloud.google.com/secret-manager/quotas)

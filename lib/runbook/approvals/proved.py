@@ -20,11 +20,10 @@ from runbook.approvals.signers import signers_of
 from runbook.approvals.verify import check, signed_roles, used_by
 from runbook.cloud.target import target
 from runbook.config.load import load_settings
+from runbook.model import Broken, RunbookError, canonical, plan_id, require
 from runbook.model.actions import Notify, RunOnce
-from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import Broken, RunbookError, require
 from runbook.model.strict import Part
-from runbook.records import Examined, Store, examined, mapping, rows_in, rows_of
+from runbook.records import Examined, Store, mapping, rows_in, rows_of
 from runbook.records.files import data_of
 from runbook.records.plans import Content, Line, Terms, When, clock, newest_plan, parse, plan_of
 
@@ -42,16 +41,11 @@ class Copied(Part):
     approvals: list[dict[str, str]]
 
 
-def faults(store: Store, run: str) -> tuple[str, ...]:
-    """What is wrong with a record, one line each; () for one that is proved.
+def faults(store: Store, found: Examined) -> tuple[str, ...]:
+    """What is wrong with a record that was read, one line each; () for one that is proved.
 
     Raises NoRecord if the store does not answer.
     """
-    return faults_in(store, examined(store, run))
-
-
-def faults_in(store: Store, found: Examined) -> tuple[str, ...]:
-    """As `faults`, of a record that was read already."""
     return found.faults or tuple(_unapproved(store, found))
 
 

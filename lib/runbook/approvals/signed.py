@@ -21,8 +21,7 @@ from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Nonce, Signed, Statement, same_person_key
 from runbook.approvals.verify import ON_CALL, is_used
 from runbook.config import Settings, checked_incident
-from runbook.model.canonical import canonical
-from runbook.model.errors import require
+from runbook.model import canonical, require
 from runbook.records import Store, person, store_of
 from runbook.records.plans import Line, When, clock, naming, parse, utc_text
 

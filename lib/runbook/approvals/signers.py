@@ -28,7 +28,7 @@ from pydantic import ValidationError
 from runbook.approvals import ssh
 from runbook.config import Settings, params_directory
 from runbook.data_file import text_of
-from runbook.model.errors import BadSettings, Refused
+from runbook.model import BadSettings, Refused
 from runbook.model.strict import Name, Part
 from runbook.records import probe, records_directory
 

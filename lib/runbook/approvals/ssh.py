@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runbook.data_file import table, text_of
-from runbook.model.errors import Refused
+from runbook.model import Refused
 
 NAMESPACES = {"google": "runbook-approval", "sandbox": "runbook-approval-sandbox"}
 MANIFESTS = {"google": "runbook-manifest", "sandbox": "runbook-manifest-sandbox"}

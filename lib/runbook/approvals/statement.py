@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from runbook.model.canonical import canonical
-from runbook.model.errors import require
+from runbook.model import canonical, require
 from runbook.model.strict import Part
 from runbook.records.plans import Id, Line, When, clock, parse
 

@@ -17,9 +17,8 @@ from runbook.cloud.connect import connect
 from runbook.cloud.target import target
 from runbook.config import Settings, environments, load_settings
 from runbook.data_file import text_of
+from runbook.model import BadInput, BadSettings, NoRecord, Refused, UnknownName, canonical, require
 from runbook.model.actions import ACTIONS
-from runbook.model.canonical import canonical
-from runbook.model.errors import BadInput, BadSettings, NoRecord, Refused, UnknownName, require
 from runbook.model.operations import Rule
 from runbook.records import Store, require_committed, store_of
 from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of, utc_text

@@ -20,8 +20,7 @@ from runbook.approvals.signers import Signers
 from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.config.schema import Window
-from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import ForeignFile, Refused, Taken, require
+from runbook.model import ForeignFile, Refused, Taken, canonical, plan_id, require
 from runbook.model.operations import Rule
 from runbook.records import Store, json_of, mapping
 from runbook.records.plans import PlanFile, Terms, clock, naming, parse, utc_text

@@ -17,8 +17,7 @@ from runbook.audit.postmortem import incident_page, runs_of
 from runbook.audit.verify import newest
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
-from runbook.model import Refused, canonical
-from runbook.model.errors import BadParameter
+from runbook.model import BadParameter, Refused, canonical
 from runbook.model.operations import OPERATIONS
 from runbook.records import mapping, publish, store_of
 from runbook.records.plans import utc_text

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from runbook.audit.index import AHEAD, names_in, read_run, time_in
 from runbook.config.load import load_settings
-from runbook.model.errors import RunbookError
+from runbook.model import RunbookError
 from runbook.model.report import findings_of
 from runbook.records import Store, store_of
 

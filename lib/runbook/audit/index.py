@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
-from runbook.approvals.proved import faults_in
+from runbook.approvals.proved import faults
 from runbook.config.schema import Settings
 from runbook.display.text import one_line
-from runbook.model import BadInput, Broken, Row, Verdict
-from runbook.model.moment import time_of
+from runbook.model import BadInput, Broken, Row, Verdict, time_of
 from runbook.model.report import answer_lines, findings_of
 from runbook.records import Store, examined, is_report, json_of, mapping, rows_of, store_of
 
@@ -74,7 +73,7 @@ def read_run(store: Store, name: str) -> Run:
     rows, report = list[Row](), report if is_report(report) else {}
     with suppress(Broken):  # what cannot be read is no row; `faults` says that it was changed
         rows = rows_of(found.files.get("journal.jsonl", b""), name)
-    return Run(name, found.record or mapping(begin), report, rows, faults_in(store, found), found.files)
+    return Run(name, found.record or mapping(begin), report, rows, faults(store, found), found.files)
 
 
 def row_of(run: Run, system: Settings) -> Row:

@@ -12,8 +12,7 @@ from runbook.audit.pages import page
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
-from runbook.model import Row
-from runbook.model.errors import UnknownName
+from runbook.model import Row, UnknownName
 from runbook.records import Store, json_of, listed, mapping, probe, publish, records_directory, store_of
 from runbook.records.notes import notes_of
 

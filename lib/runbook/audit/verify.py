@@ -15,15 +15,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from runbook.approvals.proved import faults_in
+from runbook.approvals.proved import faults
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
 from runbook.audit.index import time_in
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
-from runbook.model import Row
-from runbook.model.errors import BadParameter, Refused, RunbookError, UnknownName
+from runbook.model import BadParameter, Refused, Row, RunbookError, UnknownName
 from runbook.records import Directory, Store, json_of, listed, mapping, store_of
 from runbook.records.plans import Id, clock, utc_text
 from runbook.records.proof import NO_END, Examined, examined, labels_of
@@ -109,7 +108,7 @@ def _looked_at(store: Store, run: str, names: Row, manifest: Manifest | None) ->
         incident = ""
     edited = names.get(f"runs/{run}/record.json") not in (None, labels_of(one.record))
     wrong = (
-        *faults_in(store, one),
+        *faults(store, one),
         *_contradicted(run, one, manifest),
         *("the metadata of record.json was edited",) * edited,
     )

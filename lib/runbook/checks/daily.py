@@ -1,12 +1,14 @@
 """The checks of the daily check: facts in, findings out (guide: What to Check). Pure: no I/O, no clock, no cloud."""
 
 from collections import Counter
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from cronsim import CronSim
 
 from runbook.checks.base import ALERT, HINTS, OK, UNKNOWN, WARN, gap_or_missing_findings, one
-from runbook.config import Settings
+from runbook.config import Function, Settings
+from runbook.config.schema import Freshness
 from runbook.model import Fact, Finding, Findings, Moment, join
 from runbook.model.rows import EtlCount, EtlDay, FailedRun, FunctionState, LogEntry, SchedulerJob, ScoreDay, TableAge
 
@@ -25,12 +27,12 @@ def etl_today(today: Fact[EtlCount], failures: Fact[FailedRun], settings: Settin
     if gone and not today.rows:
         return gone
     good = sum(r.runs for r in today.rows if r.status == "success")
-    due = first_due(settings, moment)
-    early = due is None or moment.at < due
+    first = first_due(settings, moment)
+    early = first is None or moment.at < first
     verdict = OK if early or good >= limits.ok_from else ALERT if good <= limits.alert_at else WARN
     value = f"{good} successful"
     if early:
-        value += f"; not due yet (first by {moment.local(due):%H:%M})" if due else "; none is scheduled today"
+        value += f"; not due yet (first by {moment.local(first):%H:%M})" if first else "; none is scheduled today"
     found = one("ETL runs today", "all source systems", value, limit, verdict, HINTS["too_few_runs"])
     return join((found, gone, _failed(today, failures), _endless(today, settings, moment)))
 
@@ -57,10 +59,16 @@ def _endless(today: Fact[EtlCount], settings: Settings, moment: Moment) -> Findi
 
 def first_due(settings: Settings, moment: Moment) -> datetime | None:
     """The time by which the first run of the team's day must have ended; None if none is scheduled that day."""
-    start = moment.midnight().astimezone(moment.zone)
-    ticks = ((next(CronSim(f.schedule, start - timedelta(minutes=1))), f.timeout_s) for f in settings.functions)
-    today = ((tick.astimezone(moment.at.tzinfo), limit) for tick, limit in ticks if tick.date() == moment.today)
-    return min((tick + timedelta(seconds=limit) for tick, limit in today), default=None)
+    before = moment.midnight() - timedelta(minutes=1)
+    ticks = ((next(due(f, before, moment.zone)), f.timeout_s) for f in settings.functions)
+    ends = (tick + timedelta(seconds=limit) for tick, limit in ticks if tick < moment.midnight(days_ago=-1))
+    return min(ends, default=None)
+
+
+def due(function: Function, start: datetime, zone: tzinfo) -> Iterator[datetime]:
+    """When a function is due after a time, in UTC."""
+    ticks = (tick.astimezone(UTC) for tick in CronSim(function.schedule, start.astimezone(zone)))
+    return (tick for tick in ticks if tick >= start)  # in the hour that comes twice, a tick can lie before it
 
 
 def _failed(today: Fact[EtlCount], failures: Fact[FailedRun]) -> Findings:
@@ -170,9 +178,14 @@ def freshness(seen: Fact[TableAge], settings: Settings, moment: Moment) -> Findi
     for table in (t for t in settings.tables.freshness if t.name in ages):
         limit, minutes = f"at most {table.limit_hours:g} h", ages[table.name]
         value = "no rows" if minutes is None else f"{minutes / 60:.1f} h"
-        verdict = OK if minutes is not None and minutes <= table.limit_hours * 60 else ALERT
+        verdict = ALERT if too_old(minutes, table) else OK
         found.append(one("data freshness", table.name, value, limit, verdict, HINTS["not_written"]))
     return join((*found, gap_or_missing_findings("data freshness", seen, "fresh")))
+
+
+def too_old(minutes: float | None, table: Freshness) -> bool:
+    """Whether the newest row of a table, so many minutes old, is older than its limit; a table without rows is."""
+    return minutes is None or minutes > table.limit_hours * 60
 
 
 def jobs(seen: Fact[SchedulerJob], settings: Settings, moment: Moment) -> Findings:

@@ -25,7 +25,7 @@ def complete(kind: str) -> Callable[..., list[str]]:
 def _names(kind: str, given: Any) -> Iterator[str]:
     from runbook.cloud.target import shipped_worlds
     from runbook.config.load import RUNBOOKS, environments, load_settings
-    from runbook.model.errors import RunbookError
+    from runbook.model import RunbookError
     from runbook.records.record import store_of
 
     if kind in ("runbook", "world", "environment"):

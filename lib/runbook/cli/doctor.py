@@ -1,18 +1,33 @@
-"""`runbook doctor`: what a runbook still needs to work on an environment. It reads, and writes one probe file."""
+"""`runbook doctor`: what a runbook still needs to work on an environment. It reads, and writes one probe file.
+
+`--roles` prints commands of gcloud for a person to review, and runs nothing: they create the least-privilege roles for
+reading and for applying. Unconfirmed: that a custom role may have each of these permissions
+(https://cloud.google.com/iam/docs/custom-roles-permissions-support); gcloud refuses it otherwise.
+"""
 
 import os
+from pathlib import Path
+from string import Template
 
 from runbook import checks, facts
 from runbook.approvals.signers import signers_of
 from runbook.checks.base import ALERT, OK, UNKNOWN, WARN, one
 from runbook.cloud.client import Cloud
 from runbook.cloud.connect import connect, impersonated
+from runbook.cloud.guard import QUERY, READS
 from runbook.config import Settings, address_variable, load_settings
 from runbook.facts.base import observe
-from runbook.model import Findings, Moment, join
-from runbook.model.errors import BadSettings, NoCredentials, NoRecord, Refused
+from runbook.model import BadSettings, Findings, Moment, NoCredentials, NoRecord, Refused, join
+from runbook.model.actions import ACT_AS
+from runbook.model.operations import OPERATIONS, needed
 from runbook.records import probe, records_directory, store_of
 from runbook.records.store import broken_promise
+
+# The permissions of the two roles, from the code's own lists.
+READING = {*QUERY, *(read.permission for read in READS)} - {""}
+# Of all operations; an applying run also reads. actAs is granted on the functions' accounts only, not on the project.
+APPLYING = set().union(*map(needed, OPERATIONS)) - {ACT_AS}
+SCRIPT = Path(__file__).with_name("roles.sh").read_text(encoding="utf-8")
 
 
 def doctor(environment: str, world: str = "") -> Findings:
@@ -84,3 +99,14 @@ def _addresses(system: Settings, cloud: Cloud) -> Findings:
         hint = f"set {variable} to an apprise address; until then, notify them yourself."
         found.append(one("messages", contact, said, variable, OK if good else WARN, hint))
     return join(found)
+
+
+def roles(system: Settings) -> str:
+    """A script that creates two custom roles and two service accounts, and lets the team impersonate these."""
+    values = {"project": system.project, "environment": system.environment}
+    for name, key, account in (("reader", "read_as", system.read_as), ("applier", "apply_as", system.apply_as)):
+        account = account or f"runbook-{name}@{system.project}.iam.gserviceaccount.com"
+        values |= {key: account, name: account.partition("@")[0]}
+        values[f"{name}_project"] = account.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+    lists = {"reads": READING, "writes": APPLYING}
+    return Template(SCRIPT).substitute(values, **{k: "\n".join(f"- {p}" for p in sorted(v)) for k, v in lists.items()})

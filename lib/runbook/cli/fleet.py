@@ -19,8 +19,7 @@ import click
 from runbook.cli.complete import complete
 from runbook.cli.output import JSON, table_text, wants_json
 from runbook.display.text import visible
-from runbook.model.errors import BadInput, BadSettings, Exit, RunbookError
-from runbook.model.findings import Verdict
+from runbook.model import BadInput, BadSettings, Exit, RunbookError, Verdict
 
 SHOWN = ("environment", "verdict", "said")
 LONG = 300  # characters of what one environment says

@@ -24,8 +24,7 @@ from runbook.data_file import table
 from runbook.display.text import visible
 from runbook.facts.base import Answer, each
 from runbook.facts.fields import items, last, mapping, number, text
-from runbook.model.errors import BadParameter, NoAnswer
-from runbook.model.facts import Gap
+from runbook.model import BadParameter, Gap, NoAnswer
 from runbook.model.strict import Name
 from runbook.records.files import publish
 

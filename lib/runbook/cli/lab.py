@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from runbook.config import RUNBOOKS, cell_source, load_notebook, load_settings
-from runbook.model.errors import BadInput
+from runbook.model import BadInput
 from runbook.records import probe, records_directory, write_json
 
 _DEFAULT = re.compile(r'(?m)^(\w+): str = "([^"\\]*)"')

@@ -21,7 +21,7 @@ from runbook.cli.fleet import fleet
 from runbook.cli.output import JSON, ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
 from runbook.cli.records import records
 from runbook.cli.signing import ENV, SYSTEM
-from runbook.model.errors import BadInput, Exit, NoAnswer, RunbookError
+from runbook.model import BadInput, Exit, NoAnswer, RunbookError
 from runbook.runner.kernel import Kernel, leave_deleted_directory
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -190,8 +190,7 @@ def doctor(system: Any, world: str, only_roles: bool) -> None:
     runbook doctor
     runbook doctor --roles                              # commands that create the roles
     """
-    from runbook.cli.doctor import doctor
-    from runbook.cli.roles import roles
+    from runbook.cli.doctor import doctor, roles
 
     if only_roles:
         click.echo(roles(system), nl=False)

@@ -8,7 +8,7 @@ import click
 
 from runbook.cli.output import aside, table_text
 from runbook.cli.signing import SYSTEM, confirm, no_secret, signs
-from runbook.model.errors import BadInput, Exit
+from runbook.model import BadInput, Exit
 
 
 @click.command()

@@ -1,6 +1,5 @@
 """The commands below `runbook records`: without one, records are listed and searched."""
 
-import json
 import sys
 from collections.abc import Sequence
 from difflib import unified_diff
@@ -12,12 +11,12 @@ from typing import Any
 import click
 
 from runbook.cli.complete import complete
-from runbook.cli.output import print_findings, require_new, table_text, wrapped
+from runbook.cli.output import JSON, print_findings, require_new, table_text, wants_json, wrapped
 from runbook.cli.proof import attest, verify
 from runbook.cli.signing import SYSTEM, confirm, signs
 from runbook.data_file import table
 from runbook.display.text import visible
-from runbook.model.errors import BadInput, Exit, Refused
+from runbook.model import BadInput, Exit, Refused
 
 _RECORD = click.argument("record", shell_complete=complete("record"))
 _WORDS = {n: n for n in ("runbook", "verdict", "incident", "person")} | {"cause": "causes", "text": "any field"}
@@ -31,14 +30,15 @@ _SEARCH = [click.Option([f"--{name}"], default="", help=f"Only records with this
 @click.option("--until", default="", help="Before this time.")
 @click.option("--limit", type=click.IntRange(1), help="The most records to list; 30 without --since.")
 @click.option("--not-ok", is_flag=True, help="Count which checks were not ok, in how many runs, and why.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@JSON
 @click.pass_context
-def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_json: bool, **asked: str) -> None:
+def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, **asked: str) -> None:
     """List, search, verify and export the records of runs.
 
     Which checks were not ok last week, and why?  runbook records --since 7d --not-ok
     """
     if ctx.invoked_subcommand:
+        ctx.meta["json"] = False  # like the other options here, it is of the list
         return
     from runbook.audit import index
 
@@ -52,8 +52,8 @@ def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_j
     rows = sorted(rows, key=lambda row: row["at"], reverse=True)[:most]
     shown = index.not_ok(rows) + gone if not_ok else rows
     code = _searched(systems)
-    if as_json:
-        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+    if wants_json():
+        click.echo(table_text(shown))
         sys.exit(code)
     lines = [row if not_ok else index.short(row) for row in shown]
     lines = [{k: v for k, v in row.items() if k != "environment" or len(systems) > 1} for row in lines]
@@ -208,7 +208,7 @@ def prune(system: Any, days: int, yes: bool) -> None:
 @SYSTEM
 def push(system: Any) -> None:
     """Send records that could not be sent when their runs ended."""
-    from runbook.records.sending import publish_run, unpublished
+    from runbook.records.record import publish_run, unpublished
 
     reasons = []
     for folder in unpublished(system):

@@ -11,7 +11,7 @@ import click
 
 from runbook.cli.complete import complete
 from runbook.cli.output import JSON, aside, table_text
-from runbook.model.errors import BadInput, Refused
+from runbook.model import BadInput, Refused, time_of
 
 
 def _settings(_context: click.Context, _option: click.Parameter, name: str | None) -> Any:
@@ -145,7 +145,6 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
     runbook ack "function now" calendar-sync --until 2026-03-13T09:00 --reason "paused on purpose"
     """
     from runbook.approvals import signed
-    from runbook.model.moment import time_of
 
     signers, now = _place(system)
     person, key = signed.identity(system, signers.target, role, **by)

@@ -8,7 +8,7 @@ from runbook.cli.complete import complete
 from runbook.cli.output import JSON, aside, table_text
 from runbook.cli.signing import SYSTEM, no_secret
 from runbook.display.text import is_plain
-from runbook.model.errors import BadInput, RunbookError
+from runbook.model import BadInput, RunbookError
 
 
 @click.command()

@@ -17,7 +17,7 @@ from requests import PreparedRequest
 from runbook.cloud.answer import PORTAL, answered, objects, paged, readable
 from runbook.cloud.failures import CannotRead, gap
 from runbook.cloud.guard import ReadOnlyGuard
-from runbook.model.errors import NoRecord, Taken
+from runbook.model import NoRecord, Taken
 
 API = "https://storage.googleapis.com"
 TIMEOUT_S = 30

@@ -16,7 +16,7 @@ from runbook.cloud.answer import UNREADABLE, answered, json_object, objects, pag
 from runbook.cloud.failures import CannotRead, sign_in
 from runbook.cloud.target import Target
 from runbook.config import Settings
-from runbook.model.errors import NoCredentials
+from runbook.model import NoCredentials
 
 
 def no_credentials(error: Exception) -> NoCredentials:

@@ -14,8 +14,7 @@ from runbook.cloud.answer import UNREADABLE
 from runbook.cloud.client import Cloud, no_credentials
 from runbook.cloud.target import check_world, sandbox_app, target
 from runbook.config import Settings, load_settings
-from runbook.model import text_of
-from runbook.model.errors import BadInput, BadParameter, NoAnswer, NoCredentials
+from runbook.model import BadInput, BadParameter, NoAnswer, NoCredentials, text_of
 
 LIMIT_S = 30  # how long a run waits for the connection that was begun before it connects by itself
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"

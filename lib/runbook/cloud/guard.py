@@ -18,8 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from runbook.model import table, text_of
-from runbook.model.errors import RequestBlocked
+from runbook.model import RequestBlocked, table, text_of
 
 TIMEOUT_S = 20
 

@@ -9,8 +9,7 @@ from typing import Any
 from runbook.cloud.answer import readable, token_of
 from runbook.cloud.client import Cloud
 from runbook.cloud.failures import CannotRead, has_reason, is_json
-from runbook.model import Row, text_of
-from runbook.model.errors import Broken, OverCap
+from runbook.model import Broken, OverCap, Row, text_of
 
 Value = str | int | float | bool | date | datetime | Sequence[str]
 

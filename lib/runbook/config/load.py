@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from runbook.config.schema import Settings, record_place
 from runbook.data_file import YAML_LOADER
-from runbook.model import BadInput, UnknownName, nearest, text_of
-from runbook.model.errors import BadSettings
+from runbook.model import BadInput, BadSettings, UnknownName, nearest, text_of
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNBOOKS = ROOT / "runbooks"

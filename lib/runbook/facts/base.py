@@ -18,8 +18,7 @@ from runbook.cloud.failures import CannotRead, gap, is_json, with_role
 from runbook.cloud.query import Absent, BadColumn, Value, select, type_of
 from runbook.context import Context
 from runbook.facts.fields import typed
-from runbook.model import Fact, FactRow, Gap, Moment, Seen
-from runbook.model.errors import Broken, RequestBlocked
+from runbook.model import Broken, Fact, FactRow, Gap, Moment, RequestBlocked, Seen
 
 SQL = Path(__file__).parent / "sql"
 T = TypeVar("T")

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 from runbook.cloud import Cloud
 from runbook.config import Settings
 from runbook.facts.base import Answer, Read, attempt, fact, readable
-from runbook.facts.fields import field, headline, items, last, mapping, number, text, time_of
+from runbook.facts.fields import LOGS, field, headline, items, last, mapping, number, payload_text, text, time_of
 from runbook.facts.functions import called
-from runbook.facts.payload import LOGS, said
 from runbook.model import Gap, Moment, Row
 from runbook.model.rows import AuditedChange, LogEntry
 
@@ -201,7 +200,7 @@ def _of_json(payload: Row) -> str:
     kind = text(payload, "@type").rsplit(".", 1)[-1]
     if kind.startswith("Attempt"):  # from Cloud Scheduler
         return ": ".join(t for t in (f"{kind} {text(payload, 'status')}".strip(), text(payload, "debugInfo")) if t)
-    return said(payload)
+    return payload_text(payload)
 
 
 def _of_request(entry: Row) -> str:

@@ -10,7 +10,7 @@ from runbook.facts.base import Answer, Read, fact
 from runbook.model import Gap, Moment, NoRecord, Row
 from runbook.model.actions import UpdateFunction
 from runbook.model.rows import Notified, Rehearsed
-from runbook.records import Store, is_report, json_of, rows_of, store_of
+from runbook.records import Store, examined, is_report, json_of, rows_of, store_of
 from runbook.records.files import data_of
 
 VERIFY = "runbook records verify {}"
@@ -57,7 +57,7 @@ def rehearsal(cloud: Cloud, moment: Moment, asked: Request) -> Read:
     def see() -> Answer:
         found = [name for name in store.children("runs") if f"-{asked.runbook}-" in name][: -NEWEST - 1 : -1]
         rows = [row for name in found if (row := _applied(store, name, _same(asked.values)))]
-        wrong = {row.record: faults(store, row.record) for row in rows}
+        wrong = {row.record: faults(store, examined(store, row.record)) for row in rows}
         good = [row for row in rows if not wrong[row.record]]
         gaps = [Gap(run, f"it does not verify: {said[0]}", VERIFY.format(run)) for run, said in wrong.items() if said]
         return Answer(good, gaps=() if good else tuple(gaps))

@@ -8,8 +8,7 @@ from runbook.cloud import CannotRead, Cloud, objects
 from runbook.facts.base import Answer, Read, each, fact, readable
 from runbook.facts.fields import last, number, text, time_of
 from runbook.facts.functions import revisions
-from runbook.model import Moment
-from runbook.model.errors import NoCredentials
+from runbook.model import Moment, NoCredentials
 from runbook.model.operations import needed
 from runbook.model.rows import Permission, Reader, Revision, SecretVersion
 

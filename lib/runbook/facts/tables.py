@@ -11,9 +11,8 @@ from runbook.cloud import Absent, CannotRead, Cloud, Value, answer, select
 from runbook.cloud.guard import SEGMENT
 from runbook.facts.base import Answer, Ask, Read, attempt, bq_line, each, fact, readable, template
 from runbook.facts.fields import items, millis, number, text, time_of, typed
-from runbook.model import Gap, Moment, Row
+from runbook.model import Gap, Moment, OverCap, Row
 from runbook.model.actions import CopyTable
-from runbook.model.errors import OverCap
 from runbook.model.rows import Column, Copy, Snapshot, Table
 
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import dropwhile, takewhile
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
-
+from runbook.checks.daily import due
 from runbook.config import Function, Settings
 from runbook.incidents.texts.signatures import FORMS
 from runbook.model import Fact, Moment
@@ -104,12 +102,6 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     return (
         FailingFunction(function, "not started", f"not started; due at {late:%H:%M %Z}", late, good) if late else None
     )
-
-
-def due(function: Function, start: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """When a function is due from a time on, in UTC."""
-    ticks = (tick.astimezone(UTC) for tick in CronSim(function.schedule, start.astimezone(zone)))
-    return (tick for tick in ticks if tick >= start)  # in the hour that comes twice, a tick can lie before it
 
 
 def _missed(function: Function, newest: datetime | None, settings: Settings, moment: Moment) -> datetime | None:

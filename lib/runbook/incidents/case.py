@@ -17,7 +17,7 @@ from runbook.incidents.affected import SLACK, Evidence, FailingFunction, OwnChan
 from runbook.incidents.causes import Cause, quoted
 from runbook.incidents.texts.signatures import FORMS
 from runbook.incidents.texts.weighing import Told
-from runbook.model.facts import Gap
+from runbook.model import Gap
 from runbook.model.rows import OpenIncident, SchedulerJob
 
 _EARLY = timedelta(minutes=45)  # an incident may be reported this long after the first symptom

@@ -19,8 +19,7 @@ from runbook.incidents.severity import green_but_wrong, upstream
 from runbook.incidents.texts.codes import tables
 from runbook.incidents.texts.signatures import FORMS
 from runbook.incidents.texts.weighing import NEAR, Told, weighed
-from runbook.model.facts import Gap
-from runbook.model.moment import Moment
+from runbook.model import Gap, Moment
 
 WORKS = ("failed_deployment",)  # what does not keep a function from working comes last
 BY_CHANGE = ("crash_after_deploy", "bad_data", "failed_deployment")

@@ -13,7 +13,8 @@ from runbook.config import Function, Settings
 from runbook.incidents.affected import Evidence
 from runbook.incidents.causes import Causes
 from runbook.incidents.texts.codes import tables
-from runbook.model.rows import INTERNAL, EtlRun, FactRow, LogEntry
+from runbook.model import INTERNAL, FactRow
+from runbook.model.rows import EtlRun, LogEntry
 
 HIT = {"memory_limit": ("memory", "out of memory"), "timeout": ("duration", "out of time")}
 EACH, ALL = 6, 24  # number of runs: for each function, and in total

@@ -15,9 +15,8 @@ from runbook.incidents.headroom import Headroom, headroom_of
 from runbook.incidents.recovery import Short, short
 from runbook.incidents.remedies import FIXES, exceeded, remedy_steps
 from runbook.incidents.severity import few, severity
-from runbook.model import Fact, Finding, Findings, Moment, Refused, Seen, Shown, Verdict, moment_of
+from runbook.model import INTERNAL, Fact, FactRow, Finding, Findings, Moment, Refused, Seen, Shown, Verdict, moment_of
 from runbook.model.plan import Plan
-from runbook.model.rows import INTERNAL, FactRow
 from runbook.plans.base import message, rows_of
 
 # The guide's table "Severity Levels": response times.

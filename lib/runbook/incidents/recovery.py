@@ -9,12 +9,12 @@ from datetime import date, datetime, timedelta
 from itertools import dropwhile, pairwise, takewhile
 from statistics import median
 
+from runbook.checks.daily import due
 from runbook.config import Function, Settings
-from runbook.incidents.affected import SLACK, Evidence, due
+from runbook.incidents.affected import SLACK, Evidence
 from runbook.incidents.severity import wrote_nothing
-from runbook.model import Moment
-from runbook.model.command import command
-from runbook.model.rows import EtlRun, FactRow
+from runbook.model import FactRow, Moment, command
+from runbook.model.rows import EtlRun
 
 HOURS = 48  # of runs that the page reads
 PROVED = 0.8  # of the rows that the missed runs would have written

@@ -9,8 +9,7 @@ from typing import Any
 from runbook.config import Function, Settings
 from runbook.incidents.causes import Cause
 from runbook.incidents.headroom import HIT, Headroom, more
-from runbook.model import Fact, Moment, table
-from runbook.model.command import command
+from runbook.model import Fact, Moment, command, table
 from runbook.model.rows import Quota
 
 # What to do, the command for it, and the runbook that the command runs; "" if there is none.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby, takewhile
 
+from runbook.checks.daily import too_old
 from runbook.config import Function, Settings
 from runbook.incidents.affected import Evidence, FailingFunction
 from runbook.incidents.causes import Cause, Causes
@@ -56,7 +57,7 @@ def old_tables(seen: Evidence, settings: Settings, moment: Moment) -> dict[str, 
     found = {}
     for table in (t for t in settings.tables.freshness if t.name in ages):
         minutes = ages[table.name]
-        if minutes is None or minutes > table.limit_hours * 60:
+        if too_old(minutes, table):
             age = "it has no rows" if minutes is None else f"its newest row is {minutes / 60:.0f} h old"
             found[table.name] = f"{age}, the limit is {table.limit_hours:g} h"
     limit = settings.thresholds.scores.warn_days

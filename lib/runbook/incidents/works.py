@@ -5,8 +5,9 @@ from datetime import timedelta
 from itertools import islice
 
 from runbook.checks.base import ALERT, OK, WARN, gap_findings, one
+from runbook.checks.daily import due, too_old
 from runbook.config import Settings
-from runbook.incidents.affected import SLACK, Evidence, FailingFunction, due
+from runbook.incidents.affected import SLACK, Evidence, FailingFunction
 from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.severity import OF_DATA, few, severity
 from runbook.model import Fact, Findings, Moment, join
@@ -60,6 +61,5 @@ def _too_late(failing: FailingFunction, freshness: Fact[TableAge], settings: Set
     """Whether one of its tables is older than its limit before its next run."""
     until = next(due(failing.function, moment.at, moment.zone)) - moment.at
     ages = {row.table_name: row.minutes_stale for row in freshness.rows}
-    limits = {table.name: table.limit_hours * 60 for table in settings.tables.freshness}
-    mine = [name for name in failing.function.tables if name in limits and ages.get(name) is not None]
-    return any(ages[name] + until.total_seconds() / 60 > limits[name] for name in mine)
+    mine = [t for t in settings.tables.freshness if t.name in failing.function.tables and ages.get(t.name) is not None]
+    return any(too_old(ages[table.name] + until.total_seconds() / 60, table) for table in mine)

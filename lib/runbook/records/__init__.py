@@ -9,8 +9,7 @@ is imported from its module.
 
 from runbook.records.files import json_of, listed, mapping, now, probe, publish, write_json
 from runbook.records.journal import Journal, progress, row_names, rows_in, rows_of
-from runbook.records.people import account, person
 from runbook.records.proof import Examined, examined
-from runbook.records.provenance import code, require_committed, state
+from runbook.records.provenance import account, code, person, require_committed, state
 from runbook.records.record import begin, finish, is_report, read_report, records_directory, shown_report, store_of
 from runbook.records.store import Directory, Store

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook.data_file import text_of
-from runbook.model.errors import Broken, NoRecord
+from runbook.model import Broken, NoRecord
 from runbook.records.files import data_of, now, private, sync_folder
 from runbook.records.store import Store
 

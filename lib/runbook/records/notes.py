@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runbook.config.schema import Settings
-from runbook.model.canonical import canonical
+from runbook.model import canonical
 from runbook.records.files import json_of, now
-from runbook.records.people import person, user
+from runbook.records.provenance import person, user
 from runbook.records.record import store_of
 
 

@@ -10,13 +10,12 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints
 
 from runbook.display.text import is_plain, one_line
-from runbook.model.canonical import canonical, plan_id
-from runbook.model.errors import ForeignFile, Refused, require
+from runbook.model import ForeignFile, Refused, canonical, plan_id, require
 from runbook.model.operations import OPERATIONS
 from runbook.model.plan import change_of
 from runbook.model.strict import Part, Positive
 from runbook.records.files import data_of
-from runbook.records.people import PERSON
+from runbook.records.provenance import PERSON
 from runbook.records.store import Store
 
 _CLOCK = "%Y-%m-%dT%H:%M:%SZ"

@@ -10,7 +10,7 @@ from hashlib import sha256
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from runbook.model.errors import ForeignFile
+from runbook.model import ForeignFile
 from runbook.records.files import json_of, mapping, rendered
 from runbook.records.store import Store
 

@@ -1,9 +1,11 @@
 """The provenance of a run: people, host, process, package versions, and the commits of the code and of the params."""
 
+import getpass
 import hashlib
 import os
 import platform
 import re
+import socket
 import subprocess
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -12,9 +14,9 @@ from typing import Any, NamedTuple
 
 from runbook.config import ROOT, RUNBOOKS, params_directory
 from runbook.data_file import text_of
-from runbook.model.errors import Refused
-from runbook.records.people import account, user
+from runbook.model import BadInput, Refused
 
+PERSON = "[A-Za-z0-9][A-Za-z0-9._+@-]{0,99}"
 PACKAGES = ("sales-intelligence-runbooks", "papermill", "ipykernel", "pandas", "google-cloud-bigquery", "matplotlib")
 UNSEEN = re.compile(r"__pycache__|\.ipynb_checkpoints|.*\.egg-info")  # what Python, Jupyter and pip write beside files
 
@@ -53,6 +55,30 @@ def here() -> dict[str, Any]:
     commits = {"commit": said, "digests": {"code": ours.digest, "params": params.digest}}
     commits |= {"params_commit": str(params), "differ": [*ours.differ, *params.differ][:20]}
     return {**who, **commits, "versions": versions}
+
+
+def person() -> str:
+    """The person who plans and applies on this machine: RUNBOOK_PERSON, or the current user.
+
+    Raises BadInput for letters that may look like those of another name.
+    """
+    name = os.environ.get("RUNBOOK_PERSON") or user()
+    if not re.fullmatch(PERSON, name):  # letters that look alike would be another person
+        hint = "set RUNBOOK_PERSON to your user name: letters, digits and . _ + @ -"
+        raise BadInput(f"{name!r} cannot be the name of a requester or approver", next=hint)
+    return name
+
+
+def user() -> str:
+    """The name of the current user, or the user id: in a container, a user may have no name."""
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return str(os.getuid())
+
+
+def account() -> str:
+    """The current user and this host, as user@host."""
+    return f"{user()}@{socket.gethostname()}"
 
 
 def code() -> State:

@@ -28,24 +28,24 @@ of it. Its keys:
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from runbook.cloud.target import target
-from runbook.config import ROOT, Request, Scan, Settings, records_variable
-from runbook.model.errors import Exit, NoRecord
-from runbook.model.findings import Verdict
+from runbook.config import ROOT, Request, Scan, Settings, records_variable, secrets_in
+from runbook.model import Exit, NoRecord, Taken, Verdict
 from runbook.model.report import MIME
-from runbook.records.files import digest, json_of, now, probe, publish, unwritable, write_json
-from runbook.records.proof import SIGNED, begun, with_proof
+from runbook.records.files import digest, json_of, mapping, now, probe, publish, unwritable, write_json
+from runbook.records.proof import SIGNED, begun, labels_of, with_proof
 from runbook.records.provenance import here
-from runbook.records.store import NAME, Store
+from runbook.records.store import NAME, Directory, Store
 
 SCAN = Scan()
 RESERVED_BYTES = ".room"  # a file that reserves disk space for the last write
+SENT = ".published"  # in a folder that is complete in the store
 
 
 def store_of(system: Settings) -> Store:
@@ -84,11 +84,6 @@ def new_directory(system: Settings, runbook: str) -> Path:
     except OSError as error:
         raise unwritable(folder, error, "Nothing was run.") from None
     return folder
-
-
-def write_report(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write report.json, the findings and the verdict of the notebook. Raises NoRecord."""
-    write_json(folder / "report.json", report)
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
@@ -138,7 +133,7 @@ def finish(
     attested = seen["status"] == "finished" and report is not None
     with suppress(NoRecord):  # on a full disk, record.json is more important
         if shown := report or read_report(folder):
-            write_report(folder, scan.data(dict(shown)) | {"folder": str(folder), "attested": attested})
+            write_json(folder / "report.json", {**scan.data(dict(shown)), "folder": str(folder), "attested": attested})
         _clean(folder, scan)
     verdict = report["verdict"] if attested and report else None
     whole = scan.data({**marker, "ended_at": now(), "verdict": verdict, **seen})
@@ -158,3 +153,54 @@ def _clean(folder: Path, scan: Scan) -> None:
 def parts(folder: Path) -> list[str]:
     """The names of the files that belong to a record: those that a store can have."""
     return sorted(p.name for p in folder.iterdir() if p.is_file() and not p.is_symlink() and NAME.fullmatch(p.name))
+
+
+# --- from the local folder into a store in a bucket: `begin.json` first, `record.json` last
+#
+# A run never fails because its record cannot be published: the folder stays, and `runbook records push` sends it later.
+# For a store in a directory there is nothing to send, because the folder lies in it.
+
+
+def publish_begin(system: Settings, folder: Path) -> str:
+    """Send the marker of a run that has begun, so that a run without an end is noticed; return why not, "" if sent."""
+    return _tried(store_of(system), folder, [(folder / "record.json", "begin.json")])
+
+
+def publish_run(system: Settings, folder: Path) -> str:
+    """Send the files of a run that has ended; return why not, "" if they are in the store."""
+    store = store_of(system)
+    files = [(folder / name, name) for name in parts(folder)]
+    why = _tried(store, folder, sorted(files, key=lambda file: file[1] == "record.json"))
+    if not why and not isinstance(store.files, Directory):
+        (folder / SENT).touch(0o600)
+    return why
+
+
+def unpublished(system: Settings) -> Iterator[Path]:
+    """The local folders of runs that are not in the store, oldest first; none for a store in a directory.
+
+    A run that was killed stays "running": the store has its begin, and no end.
+    """
+    if isinstance(store_of(system).files, Directory):
+        return
+    for path in sorted((records_directory(system) / "runs").glob("*/record.json")):
+        if (json_of(path.read_bytes()) or {}).get("status") != "running" and not (path.parent / SENT).exists():
+            yield path.parent
+
+
+def _tried(store: Store, folder: Path, files: list[tuple[Path, str]]) -> str:
+    if isinstance(store.files, Directory):
+        return ""
+    scan = Scan(secrets_in(os.environ))
+    contents = [(name, path.read_bytes()) for path, name in files]
+    if found := [name for name, content in contents if name not in SIGNED and scan.file(content) != content]:
+        return f"{', '.join(found)} contains what looks like a secret; it stays on this machine"
+    for name, content in contents:
+        place = f"runs/{folder.name}/{name}"
+        try:
+            store.create(place, content, labels_of(mapping(json_of(content))) if name == "record.json" else None)
+        except Taken:
+            return f"{store}/{place} exists with another content"
+        except (NoRecord, OSError) as error:
+            return str(getattr(error, "observed", "") or error)
+    return ""

@@ -21,7 +21,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.model.errors import ForeignFile, NoRecord, Taken
+from runbook.model import ForeignFile, NoRecord, Taken
 from runbook.records.files import make_folder, sync_folder, write_through
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ from runbook.cloud.target import target
 from runbook.config import Request, Settings
 from runbook.data_file import table
 from runbook.display import one_line
-from runbook.model import canonical, command
-from runbook.model.errors import NoRecord, Refused, Taken
+from runbook.model import NoRecord, Refused, Taken, canonical, command
 from runbook.model.report import findings_of
 from runbook.records import Store, json_of, mapping, now, read_report, store_of
 

@@ -11,7 +11,7 @@ from typing import Any
 from runbook.cloud.target import request_on_target
 from runbook.config import RUNBOOKS
 from runbook.data_file import text_of
-from runbook.model.errors import BadInput, RunbookError
+from runbook.model import BadInput, RunbookError
 from runbook.runner.execute import execute, prepare, stoppable
 from runbook.runner.kernel import Kernel, OnStep
 

@@ -17,11 +17,9 @@ from runbook.apply.secret_value import told_secret
 from runbook.config import Request, Scan, cell_source, load_settings, secrets_in
 from runbook.context import NOTHING_TOLD, Told
 from runbook.data_file import text_of
-from runbook.model import errors
-from runbook.model.errors import Broken, Exit, NoRecord, Refused, RunbookError
+from runbook.model import Broken, Exit, NoRecord, Refused, RunbookError, errors
 from runbook.records import Journal, progress, publish
-from runbook.records.record import begin, finish, new_directory, shown_report
-from runbook.records.sending import publish_begin, publish_run
+from runbook.records.record import begin, finish, new_directory, publish_begin, publish_run, shown_report
 from runbook.runner.alerts import notify
 from runbook.runner.kernel import Kernel, OnStep
 
@@ -152,7 +150,7 @@ def _result(execution: Any, report: Mapping[str, Any] | None) -> tuple[Exit, tup
     raised = getattr(errors, execution.error.ename, None) if execution.error else None
     if isinstance(raised, type) and issubclass(raised, RunbookError) and execution.status == "failed":
         return raised.exit, tuple(execution.error.traceback)
-    step = next((s.title for s in execution.steps if s.status == "failed"), "")
+    step = next((title for _, title in execution.with_status("failed")), "")
     line = f"The run did not finish{f' in “{step}”' if step else ''}: {execution.why}"
     # A run that did not end by itself has a status with the name of its exit code, such as "timeout".
     return Exit.BROKEN if execution.status == "failed" else Exit[execution.status.upper()], (line,)

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty
 from typing import Any, Literal
 
@@ -24,7 +23,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 
 from runbook.config.parameters import steps
 from runbook.display.blocks import page
-from runbook.model.errors import NoRecord
+from runbook.model import NoRecord
 from runbook.model.report import answer_block
 from runbook.records.files import now
 from runbook.runner.kernel import Kernel, OnStep
@@ -35,18 +34,6 @@ GRACE = 2  # seconds for a cell to end after an interrupt
 TICK = 0.1  # seconds between checks for a signal
 SAVE_EVERY = 1  # seconds between saves while cells run
 BANNER = "papermill-error-cell-tag"  # papermill removes cells with this tag before a rerun
-
-
-@dataclass
-class Step:
-    """One code cell: `title` is the last H2 above it, `seconds` its duration."""
-
-    index: int
-    id: str
-    title: str
-    status: Literal["pending", "running", "completed", "failed"] = "pending"
-    began: float = 0
-    seconds: float | None = None
 
 
 class Execution:
@@ -64,14 +51,19 @@ class Execution:
         for cell in notebook.cells:
             if cell.cell_type == "code":  # remove the outputs of an earlier run
                 cell.outputs, cell.execution_count = [], None
-        self.steps = [Step(n, cell.get("id", str(n)), title) for n, cell, title in steps(notebook.cells)]
+        self.steps, self.began = [*steps(notebook.cells)], 0.0  # when the running cell began
         self._note(start_time=now(), end_time=None)
-        for step in self.steps:
-            self._mark(step, "pending", start_time=None, end_time=None, duration=None)
+        for _, cell, _ in self.steps:
+            self._mark(cell, "pending", start_time=None, end_time=None, duration=None)
+
+    def with_status(self, status: str) -> list[tuple[NotebookNode, str]]:
+        """The code cells that are pending, running, completed or failed, each with the last H2 above it."""
+        return [(cell, title) for _, cell, title in self.steps if cell.metadata.papermill.status == status]
 
     def seen(self, **more: str) -> dict[str, Any]:
         """The fields of record.json about the run and each code cell, and `more` that are not empty."""
-        cells = [{"id": s.id, "step": s.title, "status": s.status, "seconds": s.seconds} for s in self.steps]
+        known = [(cell.get("id", str(n)), title, cell.metadata.papermill) for n, cell, title in self.steps]
+        cells = [{"id": i, "step": title, "status": m.status, "seconds": m.duration} for i, title, m in known]
         return {"status": self.status, "why": self.why, "cells": cells, **{name: v for name, v in more.items() if v}}
 
     def run(self, kernel: Kernel, save: Callable[[], None], on_step: OnStep, timeout: float | None) -> None:
@@ -92,12 +84,11 @@ class Execution:
             status = "interrupted" if self.stopped[0] == signal.SIGINT else "terminated"
             why = f"stopped by {signal.Signals(self.stopped[0]).name} while it ran"
         self.status, self.why = status, why
-        for step in self.steps:
-            if step.status == "running":
-                cell = self._mark(step, "failed")
-                if not any(o.output_type == "error" for o in cell.outputs):
-                    cell.outputs.append(new_output("error", ename=status, evalue=why, traceback=[why, *words]))
-                self.error = next(o for o in cell.outputs if o.output_type == "error")
+        for cell, _ in self.with_status("running"):
+            self._mark(cell, "failed")
+            if not any(o.output_type == "error" for o in cell.outputs):
+                cell.outputs.append(new_output("error", ename=status, evalue=why, traceback=[why, *words]))
+            self.error = next(o for o in cell.outputs if o.output_type == "error")
 
     def fail(self, why: str) -> None:
         """Record a run as failed although all its cells completed."""
@@ -118,8 +109,8 @@ class Execution:
                 cell.outputs = [new_output("display_data", data)]
         if self.status == "finished":
             return
-        where = "".join(f" in “{s.title}”" for s in self.steps if s.status == "failed" and s.title)
-        never = sum(s.status == "pending" for s in self.steps)
+        where = "".join(f" in “{title}”" for _, title in self.with_status("failed") if title)
+        never = len(self.with_status("pending"))
         rest = f" {never} of {len(self.steps)} cells did not run." if never else ""
         text = f"**This run did not finish{where}:** {self.why}.{rest} Do not read it as an all-clear."
         self.notebook.cells.insert(0, new_markdown_cell(text, metadata={"tags": [BANNER]}))
@@ -129,18 +120,14 @@ class Execution:
         failed = None if self.status == "running" else self.status != "finished"
         self.notebook.metadata.papermill.update(status=self.status, exception=failed, **times)
 
-    def _mark(self, step: Step, status: str, **more: Any) -> NotebookNode:
-        """Record the status of a cell, also in papermill's metadata; return the cell."""
-        step.status = status
+    def _mark(self, cell: NotebookNode, status: str, **more: Any) -> None:
+        """Record the status of a cell in papermill's metadata, the only place where it is."""
         if status == "running":
-            step.began, more = time.monotonic(), {"start_time": now()}
+            self.began, more = time.monotonic(), {"start_time": now()}
         elif status != "pending":
-            step.seconds = round(time.monotonic() - step.began, 3)
-            more = {"end_time": now(), "duration": step.seconds}
-        cell = self.notebook.cells[step.index]
+            more = {"end_time": now(), "duration": round(time.monotonic() - self.began, 3)}
         known = cell.metadata.get("papermill", {})
-        cell.metadata["papermill"] = {**known, "status": status, "exception": status == "failed", **more}
-        return cell
+        cell.metadata["papermill"] = NotebookNode(known, status=status, exception=status == "failed", **more)
 
     async def _run(self, kernel: Kernel, save: Callable[[], None], on_step: OnStep, timeout: float | None) -> None:
         cells = asyncio.create_task(self._cells(kernel, on_step, timeout))
@@ -179,14 +166,14 @@ class Execution:
         try:
             client.kc = client.km.client()
             self.notebook.metadata["language_info"] = await _connect(kernel, client.kc)
-            for number, step in enumerate(self.steps):
+            for number, (index, cell, title) in enumerate(self.steps):
                 if not self.stopped:
-                    on_step(number, len(self.steps), step.title)
-                    cell = self._mark(step, "running")
-                    await client.async_execute_cell(cell, step.index)
+                    on_step(number, len(self.steps), title)
+                    self._mark(cell, "running")
+                    await client.async_execute_cell(cell, index)
                     if cell.execution_count is None:
                         raise DeadKernelError
-                    self._mark(step, "completed")
+                    self._mark(cell, "completed")
                     asyncio.get_running_loop().call_soon(self.scan, cell)
             self.end("finished", "all cells ran")
         except CellExecutionError as error:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from runbook.context import Told
-from runbook.model.errors import RunbookError
+from runbook.model import RunbookError
 from runbook.runner import kernel
 from runbook.runner.alerts import log_line
 from runbook.runner.execute import stoppable

@@ -7,7 +7,7 @@ from typing import Any
 from runbook.cloud.target import request_on_target
 from runbook.config import find_runbook, load_notebook
 from runbook.context import NOTHING_TOLD, Told
-from runbook.model.errors import Broken
+from runbook.model import Broken
 from runbook.runner.engine import RunbookEngine
 from runbook.runner.execute import RunResult, execute, prepare, stoppable
 from runbook.runner.kernel import Kernel, OnStep, leave_deleted_directory

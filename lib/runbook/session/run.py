@@ -16,8 +16,8 @@ from runbook.model import Fact, Findings, Refused, RunbookError, Seen, Shown, Ve
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 from runbook.model.report import Report
-from runbook.records import Journal, code, state
-from runbook.records.record import new_directory, store_of, write_report
+from runbook.records import Journal, code, state, write_json
+from runbook.records.record import new_directory, store_of
 from runbook.session.answer import answer
 from runbook.session.next_steps import moved_on, next_steps
 
@@ -153,7 +153,7 @@ class Run(Context):
         about |= {"project": self.settings.project, "world": self.cloud.world, "at": self.moment.at.isoformat()}
         report = Report(about, found, steps, self.outcome, self.moment.past, self.answer)
         with self.errors_tell_what_was_written():
-            write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
+            write_json(self.folder / "report.json", {**report.plain(), "folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)
         answer(report)
         return report

@@ -16,8 +16,7 @@ from gcp_sandbox.serve import serve
 from runbook.audit import prune
 from runbook.cli.main import main
 from runbook.config.load import load_settings
-from runbook.records.record import records_directory, store_of
-from runbook.records.sending import publish_run
+from runbook.records.record import publish_run, records_directory, store_of
 from tests.runbook.audit.made import NOW, made
 
 SYSTEM = load_settings("sandbox")

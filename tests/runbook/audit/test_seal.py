@@ -16,10 +16,10 @@ from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.request import Request
 from runbook.model.errors import BadInput, UnknownName
 from runbook.model.report import MIME
-from runbook.records.files import digest
+from runbook.records.files import digest, write_json
 from runbook.records.journal import Journal
 from runbook.records.proof import examined
-from runbook.records.record import begin, new_directory, write_report
+from runbook.records.record import begin, new_directory
 from runbook.records.store import Store
 
 REQUEST = Request("daily_check", {"environment": "sandbox", "world": ""})
@@ -45,7 +45,8 @@ def ran(saved: Path, **given: str) -> Path:
     """The folder that a session in Jupyter has left for this notebook: a journal and a report."""
     folder = new_directory(load_settings("sandbox"), "daily_check")
     Journal(folder).write("START", runbook="daily_check", parameters=GIVEN | given)
-    write_report(folder, shown(json.loads(saved.read_text())) | {"folder": str(folder), "attested": False})
+    report = shown(json.loads(saved.read_text()))
+    write_json(folder / "report.json", {**report, "folder": str(folder), "attested": False})
     return folder
 
 
@@ -77,7 +78,7 @@ def test_a_sealed_record_claims_nothing_that_nobody_watched(records: Path, saved
     assert {kept["commit"], kept["params_commit"]} == {"unknown"}
     assert (kept["digests"], kept["versions"]) == ({}, {})
     assert {c["status"] for c in kept["cells"]} == {"not watched"}
-    [said] = faults(Store(records.parent), folder.name)
+    [said] = faults(store := Store(records.parent), examined(store, folder.name))
     assert said.startswith("its changes are not proved to be approved")
 
 
@@ -86,7 +87,7 @@ def test_a_notebook_without_its_run_cannot_be_sealed(records: Path, saved: Path,
     if left != "nothing":
         folder = ran(saved)
         if left == "another report":
-            write_report(folder, {**json.loads((folder / "report.json").read_text()), "verdict": "warn"})
+            write_json(folder / "report.json", {**json.loads((folder / "report.json").read_text()), "verdict": "warn"})
         else:
             (folder / "journal.jsonl").write_bytes(b"")
         if left == "no journal":

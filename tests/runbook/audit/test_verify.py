@@ -25,8 +25,7 @@ from runbook.config.load import load_settings
 from runbook.config.request import Request
 from runbook.model.errors import Exit, Refused
 from runbook.records.proof import NO_END, labels_of, with_proof
-from runbook.records.record import begin, finish, new_directory, records_directory
-from runbook.records.sending import publish_run
+from runbook.records.record import begin, finish, new_directory, publish_run, records_directory
 from tests.runbook.apply.machines import BUCKET, Remote
 from tests.runbook.audit.made import NOW, made
 from tests.runbook.changes import Place, Sent

@@ -50,10 +50,12 @@ def test_a_list_a_record_its_page_and_a_comparison(cli: Cli) -> None:
     bad = made(NOW - timedelta(days=1), wrong=("errors",))
     listed = cli("")
     assert listed.index(bad[-8:]) < listed.index(good[-8:])
-    assert [row["id"] for row in json.loads(cli("--json --verdict ok"))] == [good]
+    [line] = cli("--json --verdict ok").splitlines()
+    assert [row["id"] for row in json.loads(line)] == [good]
     nothing = cli("--incident INC-9")
     assert nothing == f"Nothing was found in {store_of(load_settings('sandbox'))}.\n0 records\n"
     shown = cli("show newest")
+    assert cli("--json show newest") == shown
     assert "errors, last 24 h: 30" in " ".join(shown.split())
     assert f"Next: runbook records open {bad[-8:]}" in shown
     page = Path(cli(f"open {bad[-8:]}").removeprefix("Page: ").strip())
@@ -142,7 +144,7 @@ def test_a_pattern_names_environments_and_one_without_a_run_is_in_the_answer(
 def only(cli: Cli, line: str) -> str:
     """The JSON of a command that says something else on stderr, too."""
     said = cli(f"{line} --env prod-*")
-    return said[said.index("[\n") : said.rindex("]") + 1]
+    return next(line for line in said.splitlines() if line.startswith("["))
 
 
 def test_nothing_at_all_is_no_all_clear(cli: Cli, two: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

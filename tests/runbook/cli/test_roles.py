@@ -17,7 +17,7 @@ import requests
 
 from gcp_sandbox.http import ROUTES
 from gcp_sandbox.serve import environment
-from runbook.cli.roles import ACT_AS, APPLYING, READING, roles
+from runbook.cli.doctor import ACT_AS, APPLYING, READING, roles
 from runbook.config.load import RUNBOOKS, load_settings
 from tests.runbook.changes import CHANGING, Place
 from tests.slices import first

@@ -173,7 +173,7 @@ def served() -> Iterator[Served]:
 
 def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from runbook.config.request import Request
-    from runbook.records import record, sending
+    from runbook.records import record
 
     def cli(*words: str) -> Any:
         return CliRunner().invoke(main, words)
@@ -184,7 +184,7 @@ def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, mo
     system = load_settings("sandbox")
     folder = record.new_directory(system, "daily_check")
     marker = record.begin(folder, Request("daily_check", {"environment": "sandbox"}))
-    assert "no answer" in sending.publish_begin(system, folder)
+    assert "no answer" in record.publish_begin(system, folder)
     record.finish(folder, marker, status="finished", why="", exit=0, cells=[])
     failed = cli("records", "push")
     assert (failed.exit_code, "not all records were sent" in failed.output) == (5, True)
@@ -197,7 +197,7 @@ def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, mo
     assert cli("records", "attest", "--yes", "--as", "blake").exit_code == 0
     done = cli("records", "verify", "--all")
     assert (done.exit_code, "Compared with manifest 1" in done.output) == (0, True)
-    (folder / sending.SENT).unlink()
+    (folder / record.SENT).unlink()
     (folder / "notes.txt").write_text("ghp_" + "a1B2c3D4" * 5)
     leaking = cli("records", "push")
     assert (leaking.exit_code, "notes.txt contains what looks like a secret" in leaking.output) == (5, True)

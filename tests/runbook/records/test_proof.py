@@ -16,7 +16,7 @@ from runbook.approvals.stored_plan import find
 from runbook.config.load import ROOT
 from runbook.model.canonical import plan_id
 from runbook.records.files import json_of, rendered
-from runbook.records.proof import NO_END, begun, with_proof
+from runbook.records.proof import NO_END, begun, examined, with_proof
 from runbook.records.store import Store
 from tests.runbook.changes import Died, Place
 
@@ -59,7 +59,7 @@ def copy(kept: tuple[Place, Path], tmp_path: Path) -> Path:
 
 def said(kept: tuple[Place, Path], copy: Path) -> tuple[str, ...]:
     with kept[0].here():
-        return faults(Store(copy.parents[1]), copy.name)
+        return faults(store := Store(copy.parents[1]), examined(store, copy.name))
 
 
 def test_a_record_as_it_was_written_has_no_fault(kept: tuple[Place, Path], copy: Path) -> None:

@@ -17,8 +17,8 @@ from runbook.config.load import RUNBOOKS, load_settings
 from runbook.config.request import Request
 from runbook.config.secret_scan import Scan
 from runbook.model.errors import NoRecord
-from runbook.records.files import digest, probe, publish
-from runbook.records.record import RESERVED_BYTES, begin, finish, new_directory, read_report, write_report
+from runbook.records.files import digest, probe, publish, write_json
+from runbook.records.record import RESERVED_BYTES, begin, finish, new_directory, read_report
 
 REQUEST = Request("daily_check", {"environment": "sandbox", "world": ""})
 RUNBOOK = RUNBOOKS / "daily_check.ipynb"
@@ -100,7 +100,7 @@ def test_begin_says_running_and_finish_tells_the_rest(tmp_path: Path) -> None:
     assert kept["parameters"] == REQUEST.values
     assert kept["pid"] == os.getpid()
     (tmp_path / "daily_check.ipynb").write_text("{}")
-    write_report(tmp_path, {"verdict": "ok", "exit": 0, "attested": True})  # as a cell may
+    write_json(tmp_path / "report.json", {"verdict": "ok", "exit": 0, "attested": True})  # as a cell may
     shown = {"verdict": "alert", "exit": 3}
     whole = finish(tmp_path, marker, shown, Scan(), status="finished", why="all cells ran", exit=3, cells=[])
     assert json.loads((tmp_path / "record.json").read_text()) == whole
@@ -114,7 +114,7 @@ def test_begin_says_running_and_finish_tells_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["failed", "kernel_died", "timeout", "interrupted", "terminated"])
 def test_a_report_of_a_run_that_did_not_finish_does_not_count(tmp_path: Path, status: str, shown: Any) -> None:
     marker = begin(tmp_path, REQUEST)
-    write_report(tmp_path, {"verdict": "ok", "exit": 0, "attested": True})
+    write_json(tmp_path / "report.json", {"verdict": "ok", "exit": 0, "attested": True})
     whole = finish(tmp_path, marker, shown, Scan(), status=status, why="", exit=1, cells=[])
     assert whole["verdict"] is None
     assert json.loads((tmp_path / "report.json").read_text())["attested"] is False

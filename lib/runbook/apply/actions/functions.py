@@ -7,7 +7,7 @@ https://cloud.google.com/functions/docs/reference/rest/v2/projects.locations.fun
 import hashlib
 
 from runbook.apply.actions.base import Action, Change, Cloud, Observation, Row, SecretValue, Send, side
-from runbook.model.errors import Broken
+from runbook.model import Broken
 
 
 def targets(service: Row, key: str = "traffic") -> dict[str, int]:

@@ -9,8 +9,7 @@ from contextlib import suppress
 from runbook.apply.actions.base import Action, Change, Cloud, Observation, SecretValue, Send
 from runbook.apply.notify import deliver
 from runbook.facts.records import notified_place
-from runbook.model.canonical import canonical
-from runbook.model.errors import Taken
+from runbook.model import Taken, canonical
 from runbook.records import now, store_of
 
 
