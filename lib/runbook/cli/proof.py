@@ -28,7 +28,7 @@ def verify(record: str, everything: bool, system: Any) -> None:
         raise BadInput("give a record, or --all", next="see: runbook records verify --help.")
     found = verify(system, record)
     rows = [{"record": run, "": fault} for run, lines in sorted(found.faults.items()) for fault in lines]
-    click.echo(table_text(rows) or f"Proved: {record or f'{len(found.faults)} records'}.")
+    click.echo(table_text(rows) or f"Proved: {', '.join(found.faults) if record else f'{len(found.faults)} records'}.")
     aside("\n".join([*(f"Ignored: {line}" for line in found.ignored), *_manifest(found)]))
     sys.exit(Exit.ALERT if found.wrong else Exit.UNKNOWN if rows else Exit.OK)
 

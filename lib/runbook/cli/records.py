@@ -45,11 +45,12 @@ def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_j
     words = {field: asked[name] for name, field in _WORDS.items() if asked[name]}
     most, rows, gone = limit or (None if asked["since"] else 30), list[Any](), list[Any]()
     daily = not_ok and asked["runbook"] in index.DAILY and not words.keys() - {"runbook"}
-    for system in (systems := _systems(envs)):
+    index.require_possible(words, systems := _systems(envs))
+    for system in systems:
         times = [index.since_of(asked[name], system, name) for name in ("since", "until")]
-        rows += islice(index.search(system, *times, words), most)
+        rows += islice(index.search(system, *times, words), most and most + 1)
         gone += index.missing(system, *times) if daily else []
-    rows = sorted(rows, key=lambda row: row["at"], reverse=True)[:most]
+    rows, found = sorted(rows, key=lambda row: row["at"], reverse=True)[:most], len(rows)
     shown = index.not_ok(rows) + gone if not_ok else rows
     code = _searched(systems)
     if as_json:
@@ -59,8 +60,10 @@ def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, as_j
     lines = [{k: v for k, v in row.items() if k != "environment" or len(systems) > 1} for row in lines]
     nothing = f"Nothing was found in {', '.join(str(index.store_of(system)) for system in systems)}."
     click.echo(table_text(lines) or nothing)
+    counted = "the newest {} records (more: --limit or --since)" if found > len(rows) else "{} records"
     wrong = sum(row["verdict"] == "unverified" for row in rows)
-    click.echo(f"{len(rows)} records" + f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong))
+    unproved = f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong)
+    click.echo(counted.format(len(rows)) + unproved)
     sys.exit(code)
 
 
@@ -98,7 +101,8 @@ def _found(record: str, system: Any) -> tuple[Any, dict[str, Any]]:
 @_RECORD
 @SYSTEM
 def show(record: str, system: Any) -> None:
-    """Show what a run reported. RECORD: its name, the last 8 characters of it, or "newest"."""
+    """Show what a run reported and changed. RECORD: its name, the last 8 characters of it, or "newest"."""
+    from runbook.audit.index import changes_of
     from runbook.records.files import listed
 
     run, row = _found(record, system)
@@ -107,7 +111,9 @@ def show(record: str, system: Any) -> None:
         click.secho(f"Does not verify: {visible(fault)}", fg="red", bold=True)
     lines = "\n".join(map(wrapped, row["answer"] if run.report.get("answer") else ()))
     print_findings(run.findings, row["headline"], [*map(str, listed(run.report.get("next")))], lines)
-    click.echo(f"Record: {run.name}\nNext: runbook records open {run.name[-8:]}")
+    for rows in filter(None, changes_of(run)):
+        click.echo(f"\n{table_text(rows)}")
+    click.echo(f"\nRecord: {run.name}\nNext: runbook records open {run.name[-8:]}")
 
 
 @records.command("open")

@@ -14,10 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from runbook.approvals.signers import demo_folder
+from runbook.audit.index import Run, changes_of, row_of, search, short
 from runbook.cli.main import main
 from runbook.config.load import ROOT, load_settings
 from runbook.records.record import store_of
-from tests.runbook.audit.made import NOW, made, many, rewritten
+from tests.runbook.audit.made import NOW, changed, made, many, rewritten
+from tests.runbook.changes import Place
 
 Cli = Callable[..., str]
 
@@ -70,6 +72,73 @@ def test_what_does_not_verify_says_so(cli: Cli) -> None:
     rewritten(store_of(load_settings("sandbox")), name)
     assert "1 of which do not verify" in cli("")
     assert "Does not verify: " in cli("show newest")
+
+
+def test_a_plan_and_what_was_applied_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup warns, planned or applied, of the same things; `show` has its changes, and who approved."""
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place, given = Place(tmp_path / "records", world="no_backup"), {"tables": "sf_accounts"}
+    changed(planned := place.plan("backup", **given), NOW - timedelta(minutes=2), **given)
+    changed(applied := place.go("backup", planned.id, **given), NOW - timedelta(minutes=1), **given)
+    with place.here():
+        system = load_settings("sandbox")
+        rows = {row["id"]: short(row)["answer"] for row in search(system, None, None, {})}
+    for one, result in ((planned, "planned"), (applied, "applied")):
+        assert one.outcome.result == result
+        assert rows[one.folder.name].casefold().startswith(result), rows
+        shown = " ".join(place.cli("records", "show", one.folder.name[-8:]).output.split())
+        assert f" {'done' if result == 'applied' else result} " in shown.partition("change")[2]
+        assert "copy table" in shown
+    given = {"reason": "errors since 08:00"}
+    signed = Place(tmp_path / "records", world="bad_deploy").applied("rollback", **given)
+    changed(signed, NOW, **given)
+    shown = " ".join(place.cli("records", "show", signed.folder.name[-8:]).output.split())
+    assert "approved by as reason why it could not wait" in shown
+    assert "avery team-lead looks right" in shown
+
+
+def test_a_run_that_only_compared_a_plan_has_no_result() -> None:
+    run = Run("20260311T010000Z-backup-00000000", {"status": "finished", "compares": "1" * 12}, PLANNED, [], (), {})
+    assert row_of(run, load_settings("sandbox"))["result"] == ""
+    assert row_of(run._replace(record={"status": "finished"}), load_settings("sandbox"))["result"] == "planned"
+
+
+PLANNED = {"verdict": "ok", "exit": 0, "findings": [], "outcome": {"result": "planned", "changes": []}}
+
+
+@pytest.mark.parametrize("form", [None, 7, {"changes": 7, "approvals": [7]}, {"changes": [{}, 7], "approvals": [{}]}])
+def test_an_outcome_of_any_form_is_shown(form: Any) -> None:
+    run = Run("20260311T010000Z-backup-00000000", {}, PLANNED | {"outcome": form}, [], (), {"plan.json": b"[]"})
+    assert [len(rows) <= 1 for rows in changes_of(run)] == [True, True]
+
+
+def test_an_override_is_shown() -> None:
+    run = Run("20260311T010000Z-deploy-00000000", {}, {"outcome": {"approvals": [{"override": "at once"}]}}, [], (), {})
+    assert changes_of(run)[1][0]["why it could not wait"] == "at once"
+
+
+def test_a_record_is_verified_by_a_part_of_its_name(cli: Cli) -> None:
+    name = made(NOW)
+    assert cli(f"verify {name[-8:]}").startswith(f"Proved: {name}.\n")
+    assert cli("verify newest").startswith(f"Proved: {name}.\n")
+    said = cli("verify nothing", code=2)
+    assert said.rstrip().endswith("see: runbook records")
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"), [("--verdict alrt", "did you mean alert?"), ("--runbook daily_chek", "did you mean daily_check?")]
+)
+def test_a_word_that_no_record_can_have_is_refused(cli: Cli, line: str, hint: str) -> None:
+    made(NOW)
+    assert hint in cli(line, code=2)
+    for good in ("--verdict ALERT", "--verdict unverified", "--runbook daily"):
+        cli(good)
+
+
+def test_a_list_that_is_not_all_says_so(cli: Cli) -> None:
+    many(4)
+    assert cli("--limit 3").endswith("the newest 3 records (more: --limit or --since)\n")
+    assert cli("--limit 4").endswith("\n4 records\n")
 
 
 @pytest.mark.parametrize(
