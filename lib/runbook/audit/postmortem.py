@@ -16,7 +16,7 @@ from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
 from runbook.model import Row
 from runbook.model.errors import Broken, ForeignFile, RunbookError, UnknownName
-from runbook.records import Store, json_of, listed, mapping, probe, publish, records_directory, rows_in, store_of
+from runbook.records import Store, json_of, listed, mapping, publish, records_directory, rows_in, store_of, writable
 from runbook.records.notes import notes_of
 from runbook.records.proof import NO_END
 
@@ -47,8 +47,7 @@ def draft(system: Settings, incident: str) -> list[Path]:
 
     Raises as `runs_of`.
     """
-    folder, runs = records_directory(system) / f"incident-{incident}", runs_of(system, incident)
-    probe(folder)
+    runs, folder = runs_of(system, incident), writable(records_directory(system) / f"incident-{incident}")
     texts = {"md": page("post_mortem.md.j2", **_story(system, incident, runs))}
     texts["html"] = incident_page(system, incident, runs)
     return [_publish(folder / f"post_mortem.{kind}", text) for kind, text in texts.items()]

@@ -1,19 +1,22 @@
 """The commands below `runbook records`: without one, records are listed and searched."""
 
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from difflib import unified_diff
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 from runbook.cli.complete import complete
-from runbook.cli.output import print_findings, require_new, table_text, wrapped
-from runbook.cli.proof import attest, verify
+from runbook.cli.output import free_folder, print_findings, require_new, table_text, wrapped
+from runbook.cli.proof import attest, env_of, verify
 from runbook.cli.signing import SYSTEM, confirm, signs
 from runbook.data_file import table
 from runbook.display.text import visible
@@ -113,7 +116,7 @@ def show(record: str, system: Any) -> None:
     print_findings(run.findings, row["headline"], [*map(str, listed(run.report.get("next")))], lines)
     for rows in filter(None, changes_of(run)):
         click.echo(f"\n{table_text(rows)}")
-    click.echo(f"\nRecord: {run.name}\nNext: runbook records open {run.name[-8:]}")
+    click.echo(f"\nRecord: {run.name}\nNext: runbook records open{env_of(system)} {run.name[-8:]}")
 
 
 @records.command("open")
@@ -125,14 +128,16 @@ def open_record(record: str, system: Any) -> None:
     If there is a terminal, the page opens in the browser.
     """
     from runbook.audit.pages import record_page
-    from runbook.records import probe, publish, records_directory
+    from runbook.records import publish, records_directory, writable
 
     run, row = _found(record, system)
-    probe(folder := records_directory(system) / "pages")
+    folder = writable(records_directory(system) / "pages")
     publish(path := folder / f"{run.name}.html", record_page(run, row).encode())
     click.echo(f"Page: {path}")
-    if sys.stdout.isatty():
-        click.launch(str(path))
+    opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    if sys.stdout.isatty() and opener:  # without a browser, it says so in many lines; the path is enough
+        null = subprocess.DEVNULL
+        subprocess.Popen([opener, path], stdin=null, stdout=null, stderr=null)
 
 
 @records.command()
@@ -187,7 +192,8 @@ def export(what: str, system: Any, out: Path | None, yes: bool, who: str, key: P
         confirm(yes, f"Seal the export of {what} on {system.environment} as {who}?")
     digest, names = write(system, what, path, who, key)
     click.echo(f"Exported {len(names)} records: {path}{f', sealed by {who}' * bool(who)}\nSHA-256: {digest}")
-    click.echo(table(__file__, "texts.yaml")["exported" if who else "not_sealed"].format(file=path))
+    about = {"file": quote(str(path)), "folder": quote(str(free_folder(path)))}
+    click.echo(table(__file__, "texts.yaml")["exported" if who else "not_sealed"].format(**about))
 
 
 @records.command()
@@ -206,20 +212,22 @@ def prune(system: Any, days: int, yes: bool) -> None:
     click.echo("\n".join([*old, f"{len(old)} records may be deleted.", *lines]))
     if old and yes:
         remove(system, old)
-    done = f"Deleted: {len(old)}. Next: runbook records attest --reason …, so that verify knows that they are gone."
-    click.echo(done if yes else "Nothing was deleted. Next: the same command with --yes.")
+    said = table(__file__, "texts.yaml")["pruned" if yes else "not_pruned"]
+    click.echo(said.format(count=len(old), days=days, env=env_of(system)) if old else "Nothing was deleted.")
 
 
 @records.command()
 @SYSTEM
 def push(system: Any) -> None:
     """Send records that could not be sent when their runs ended."""
+    from runbook.records.record import store_of
     from runbook.records.sending import publish_run, unpublished
 
-    reasons = []
-    for folder in unpublished(system):
+    reasons, (folders, others) = [], unpublished(system)
+    for folder in folders:
         reasons.append(publish_run(system, folder))
         click.echo(f"{folder.name}: {reasons[-1] or 'sent'}")
     if any(reasons):
         raise Refused("not all records were sent", next="fix what is reported, then push again.")
-    click.echo("Every record of this machine is in the record store.")
+    about = {"store": store_of(system), "count": len(others), "folder": others and others[0].parent}
+    click.echo(table(__file__, "texts.yaml")["not_pushed" if others else "pushed"].format(**about))

@@ -46,6 +46,7 @@ from runbook.records.store import NAME, Store
 
 SCAN = Scan()
 RESERVED_BYTES = ".room"  # a file that reserves disk space for the last write
+MEANT = ".store"  # a file that names the bucket to which the record is to be sent
 
 
 def store_of(system: Settings) -> Store:
@@ -81,6 +82,8 @@ def new_directory(system: Settings, runbook: str) -> Path:
     probe(parent)
     try:
         folder.mkdir(mode=0o700)
+        if str(store := store_of(system)).startswith("gs://"):
+            (folder / MEANT).write_text(str(store), encoding="utf-8")
     except OSError as error:
         raise unwritable(folder, error, "Nothing was run.") from None
     return folder

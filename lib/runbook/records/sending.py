@@ -5,14 +5,13 @@ For a store in a directory there is nothing to send, because the folder lies in 
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from runbook.config import Scan, Settings, secrets_in
 from runbook.model.errors import NoRecord, Taken
 from runbook.records.files import json_of, mapping
 from runbook.records.proof import SIGNED, labels_of
-from runbook.records.record import parts, records_directory, store_of
+from runbook.records.record import MEANT, parts, records_directory, store_of
 from runbook.records.store import Directory, Store
 
 SENT = ".published"  # in a folder that is complete in the store
@@ -33,16 +32,20 @@ def publish_run(system: Settings, folder: Path) -> str:
     return why
 
 
-def unpublished(system: Settings) -> Iterator[Path]:
-    """The local folders of runs that are not in the store, oldest first; none for a store in a directory.
+def unpublished(system: Settings) -> tuple[list[Path], list[Path]]:
+    """The local folders of runs that are not in the store, oldest first: those to send, and those of other stores.
 
-    A run that was killed stays "running": the store has its begin, and no end.
+    There are none for a store in a directory. A run that was killed stays "running": the store has its begin, and no
+    end. An older version of `runbook` did not write down for which store a run was.
     """
-    if isinstance(store_of(system).files, Directory):
-        return
+    store, found = store_of(system), (list[Path](), list[Path]())
+    if isinstance(store.files, Directory):
+        return found
     for path in sorted((records_directory(system) / "runs").glob("*/record.json")):
         if (json_of(path.read_bytes()) or {}).get("status") != "running" and not (path.parent / SENT).exists():
-            yield path.parent
+            place = path.with_name(MEANT)
+            found[not place.exists() or place.read_text(encoding="utf-8") != str(store)].append(path.parent)
+    return found
 
 
 def _tried(store: Store, folder: Path, files: list[tuple[Path, str]]) -> str:

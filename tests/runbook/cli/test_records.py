@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -174,7 +175,44 @@ def test_an_export_is_sealed_only_if_somebody_says_as_whom(
     said = cli(f"export {made(NOW)} --out a.zip")
     assert "sealed by" not in said
     assert "Nobody signed its pages, notes and journals" in said
-    assert "Next: python3 -m zipfile -e a.zip out && python3 -I out/verify.py" in said
+    assert said.endswith("Next: python3 -m zipfile -e a.zip a && python3 -I a/verify.py\n")
+
+
+def test_two_exports_are_never_unpacked_into_one_folder(cli: Cli, tmp_path: Path) -> None:
+    """What another export has there is WRONG, and would be a false alarm."""
+    for number, folder in ((1, "a"), (2, "a-2")):
+        made(NOW - timedelta(days=number))
+        (tmp_path / "a.zip").unlink(missing_ok=True)
+        command = cli("export newest --out a.zip").rpartition("Next: ")[2]
+        assert command == f"python3 -m zipfile -e a.zip {folder} && python3 -I {folder}/verify.py\n"
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, "WRONG" in done.stdout) == (4, False), done.stdout
+    said = CliRunner().invoke(main, ["records", "export", "newest", "--out", "my export.zip"]).output
+    assert said.endswith("-e 'my export.zip' 'my export' && python3 -I 'my export'/verify.py\n")
+
+
+def test_each_command_that_is_printed_ends_its_line(cli: Cli) -> None:
+    made(NOW - timedelta(days=50))
+    assert cli("verify --all").endswith("\nNext: runbook records attest\n")
+    assert cli("prune --older-than 40").endswith("\nNext: runbook records prune --older-than 40 --yes\n")
+    last = cli("prune --older-than 40 --yes").splitlines()[-1]
+    assert last == 'Next: runbook records attest --reason "records older than 40 days were deleted"'
+    for words in ("", " --yes"):
+        assert cli(f"prune --older-than 40{words}") == "\n0 records may be deleted.\nNothing was deleted.\n"[1:]
+
+
+def test_a_page_is_written_for_whoever_may_only_read(cli: Cli, tmp_path: Path) -> None:
+    name = made(NOW, "p1_response", incident="INC-7")
+    for folder in ("pages", "incident-INC-7"):
+        (tmp_path / "records" / "rehearsal" / "sandbox" / folder).write_text("nothing can be written below this")
+    page = Path(cli("open newest").removeprefix("Page: ").strip())
+    said = CliRunner().invoke(main, ["incident", "INC-7"])
+    drafts = [Path(line.removeprefix("Draft: ")) for line in said.output.splitlines() if line.startswith("Draft: ")]
+    assert len(drafts) == 2, said.output
+    for path in (page, *drafts):
+        assert name in path.read_text(encoding="utf-8")
+        assert tmp_path / "records" not in path.parents
+        path.unlink()
 
 
 @pytest.fixture

@@ -185,7 +185,8 @@ def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, mo
     folder = record.new_directory(system, "daily_check")
     marker = record.begin(folder, Request("daily_check", {"environment": "sandbox"}))
     assert "no answer" in sending.publish_begin(system, folder)
-    record.finish(folder, marker, status="finished", why="", exit=0, cells=[])
+    ended = {"status": "finished", "why": "", "exit": 0, "cells": []}
+    record.finish(folder, marker, **ended)  # type: ignore[arg-type]
     failed = cli("records", "push")
     assert (failed.exit_code, "not all records were sent" in failed.output) == (5, True)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
@@ -197,6 +198,13 @@ def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, mo
     assert cli("records", "attest", "--yes", "--as", "blake").exit_code == 0
     done = cli("records", "verify", "--all")
     assert (done.exit_code, "Compared with manifest 1" in done.output) == (0, True)
+    with patch.dict(os.environ, {"RUNBOOK_RECORDS": str(tmp_path)}):  # its folder lies beside that of the bucket
+        elsewhere = record.new_directory(system, "daily_check")
+        record.finish(elsewhere, record.begin(elsewhere, Request("daily_check", {"environment": "sandbox"})), **ended)
+    assert elsewhere.parent == folder.parent
+    (said,) = lines(cli("records", "push"))
+    assert said.startswith(f"Every record of this machine that was made for {store} is there. 1 that were not")
+    assert store.list(f"runs/{elsewhere.name}") == []
     (folder / sending.SENT).unlink()
     (folder / "notes.txt").write_text("ghp_" + "a1B2c3D4" * 5)
     leaking = cli("records", "push")
