@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_what_waits_is_listed_with_who_must_still_sign(here: Place, cli: Callabl
     here.wire.fault = None
     assert here.go("rollback", other.id, reason="why").outcome.result == "applied"
     assert [line.split()[0] for line in lines(cli("plans"))[2:]] == [first.id]
+
+
+def test_whoever_may_only_read_sees_what_waits(place: Place, cli: Callable[..., Any]) -> None:
+    """Comparing a plan is a run, and a run needs a record."""
+    first = place.plan("scheduler", jobs="gmail-sync")
+    shutil.rmtree(place.folder / "runs")
+    (place.folder / "runs").write_text("nothing can be written below this")
+    said = lines(cli("plans"))
+    assert said[2].split()[0] == first.id
+    assert said[2].endswith("could not tell")
+    assert said[3].startswith(f"{first.id}: the record of this run cannot be written: ")
 
 
 def test_a_stale_plan_says_what_moved(here: Place, cli: Callable[..., Any]) -> None:
