@@ -128,14 +128,23 @@ def short(row: Row) -> Row:
 def changes_of(run: Run) -> tuple[list[Row], list[Row]]:
     """The changes of a run with their states, and the approvals that it used: as rows for a terminal.
 
-    A run that only planned has them in its plan.
+    A run that only planned has them in its plan, and one that was stopped in its journal.
     """
     outcome, plan = mapping(run.report.get("outcome")), mapping(json_of(run.files.get("plan.json")))
-    made = filter(mapping, listed(outcome.get("changes")) or listed(mapping(plan.get("content")).get("changes")))
-    names, by = ("action", "resource", "before", "after"), filter(mapping, listed(outcome.get("approvals")))
-    changes = [{**{n: plain(one.get(n)) for n in names}, "state": plain(one.get("status", "planned"))} for one in made]
+    ends = {str(row.get("number")): plain(row.get("state")) for row in run.rows if row["kind"] == "CONFIRM"}
+    begun = [
+        mapping(row.get("change")) | {"status": ends.get(str(row.get("number")), "begun, not confirmed")}
+        for row in run.rows
+        if row["kind"] == "INTENT"
+    ]
+    made = listed(outcome.get("changes")) or listed(mapping(plan.get("content")).get("changes")) or begun
+    used = [outcome, *(row for row in run.rows if row["kind"] == "APPLY")]
+    by = next(filter(None, (listed(row.get("approvals")) for row in used)), [])
+    names, said = ("action", "resource", "before", "after"), {"new": "done", "": "planned"}
+    changes = [{name: plain(one.get(name)) for name in (*names, "status")} for one in filter(mapping, made)]
+    changes = [one | {"status": said.get(one["status"], one["status"])} for one in changes]
     who = {"approved by": "approver", "as": "role", "reason": "reason", "why it could not wait": "override"}
-    return changes, [{title: plain(one.get(name)) for title, name in who.items()} for one in by]
+    return changes, [{title: plain(one.get(name)) for title, name in who.items()} for one in filter(mapping, by)]
 
 
 def require_possible(words: Row, systems: Iterable[Settings]) -> None:

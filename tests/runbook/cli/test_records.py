@@ -113,6 +113,18 @@ def test_an_outcome_of_any_form_is_shown(form: Any) -> None:
     assert [len(rows) <= 1 for rows in changes_of(run)] == [True, True]
 
 
+def test_what_a_stopped_run_had_begun_is_shown() -> None:
+    change, by = {"action": "run once", "resource": "gmail-sync"}, [{"approver": "avery"}]
+    rows = [
+        {"kind": "APPLY", "approvals": by},
+        *({"kind": "INTENT", "number": n, "change": change} for n in (1, 2, [])),
+    ]
+    rows.append({"kind": "CONFIRM", "number": 1, "state": "new"})
+    shown, approvals = changes_of(Run("20260311T010000Z-retry-00000000", {}, {}, rows, (), {}))
+    assert [one["status"] for one in shown] == ["done", "begun, not confirmed", "begun, not confirmed"]
+    assert approvals[0]["approved by"] == "avery"
+
+
 def test_an_override_is_shown() -> None:
     run = Run("20260311T010000Z-deploy-00000000", {}, {"outcome": {"approvals": [{"override": "at once"}]}}, [], (), {})
     assert changes_of(run)[1][0]["why it could not wait"] == "at once"
