@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -211,6 +215,27 @@ def test_each_command_that_is_printed_ends_its_line(cli: Cli) -> None:
     assert last == 'Next: runbook records attest --reason "records older than 40 days were deleted"'
     for words in ("", " --yes"):
         assert cli(f"prune --older-than 40{words}") == "\n0 records may be deleted.\nNothing was deleted.\n"[1:]
+
+
+def test_a_browser_that_is_missing_says_nothing(cli: Cli, tmp_path: Path) -> None:
+    """In a terminal a page is opened. What cannot open it may say so in many lines."""
+    name = made(NOW)
+    opener = tmp_path / ("open" if sys.platform == "darwin" else "xdg-open")
+    opener.write_text(f'#!/bin/sh\necho "no browser" >&2\necho "$1" > {tmp_path}/opened\n')
+    opener.chmod(0o700)
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "COLUMNS": "400"}
+    command = [sys.executable, "-m", "runbook.cli.main", "records", "open", "newest"]
+    subprocess.run(command, stdout=theirs, stderr=theirs, env=env, check=True)
+    os.close(theirs)
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not ((tmp_path / "opened").exists() and (tmp_path / "opened").read_text()):
+        time.sleep(0.01)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert said.startswith("Page: ")
+    assert said.strip().endswith(f"{name}.html")
+    assert (tmp_path / "opened").read_text().strip() == said.removeprefix("Page: ").strip()
 
 
 def test_a_page_is_written_for_whoever_may_only_read(cli: Cli, tmp_path: Path) -> None:
