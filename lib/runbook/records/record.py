@@ -39,7 +39,7 @@ from runbook.config import ROOT, Request, Scan, Settings, records_variable
 from runbook.model.errors import Exit, NoRecord
 from runbook.model.findings import Verdict
 from runbook.model.report import MIME
-from runbook.records.files import digest, json_of, now, probe, publish, unwritable, write_json
+from runbook.records.files import digest, json_of, now, private, probe, publish, unwritable, write_json
 from runbook.records.proof import SIGNED, begun, with_proof
 from runbook.records.provenance import here
 from runbook.records.store import NAME, Store
@@ -83,7 +83,8 @@ def new_directory(system: Settings, runbook: str) -> Path:
     try:
         folder.mkdir(mode=0o700)
         if str(store := store_of(system)).startswith("gs://"):
-            (folder / MEANT).write_text(str(store), encoding="utf-8")
+            with private(folder / MEANT, "wb") as file:
+                file.write(str(store).encode())
     except OSError as error:
         raise unwritable(folder, error, "Nothing was run.") from None
     return folder
