@@ -122,14 +122,15 @@ def _current(one: Opening | Ack, now: datetime) -> bool:
     return clock(one.at) - SKEW <= now < clock(one.until)
 
 
-def alone(store: Store, ignored: list[str]) -> dict[str, Opening | Statement]:
+def alone(store: Store, names: Iterable[str], ignored: list[str]) -> dict[str, Opening | Statement]:
     """What one person did alone, by the digest of its statement: openings, and used approvals of one's own request.
 
+    `names` are those of openings and approvals in the store.
     They are listed without a look at today's keys and roles, so that nothing drops out of the list when these change.
     What does not parse goes into `ignored`, with the reason.
     """
     found: dict[str, Opening | Statement] = {}
-    for name in (*store.list("incidents"), *store.list("approvals")):
+    for name in names:
         with naming(ignored, f"{name}: "):
             text = parse(store.read(name) or b"", "approval", 2**14, Approval).statement.encode()
             one = parse(text, "note", 2**14, Opening if name.startswith("incidents/") else Statement)
@@ -154,7 +155,7 @@ def reviews_of(
 
 def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Opening | Statement]:
     """What one person did alone and nobody else has reviewed: see `alone` and `reviews_of`."""
-    found = alone(store, ignored)
+    found = alone(store, (*store.list("incidents"), *store.list("approvals")), ignored)
     reviewed = {review.of for review in reviews_of(store, signers, found, ignored)}
     return {digest: one for digest, one in found.items() if digest not in reviewed}
 

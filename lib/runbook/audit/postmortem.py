@@ -1,4 +1,6 @@
-"""The post-mortem draft of an incident. It contains only what the records of its runs, and its notes, contain."""
+"""The post-mortem draft of an incident. It contains only what the store has: the records of its runs, the journals of
+their attempts, what was signed for it, and its notes.
+"""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +91,7 @@ def _story(system: Settings, incident: str, runs: list[Run]) -> Row:
     told = {"incident": incident, "rows": rows, "runs": good, "notes": notes, "newest": newest}
     told["environment"] = system.environment
     told["acted"] = [(run, _attempt(store_of(system), run)) for run in runs if {*run.faults} <= {NO_END}]
-    told |= {"rehearsal": target(system.environment) == "sandbox"} | _alone(system, incident)
+    told |= {"rehearsal": target(system.environment) == "sandbox"} | _alone(system, incident, runs)
     return told | _times(system, good)
 
 
@@ -101,14 +103,17 @@ def _attempt(store: Store, run: Run) -> list[Row]:
     return []
 
 
-def _alone(system: Settings, incident: str) -> Row:
+def _alone(system: Settings, incident: str, runs: list[Run]) -> Row:
     """Who opened it, the reviews of what one person signed alone, and what nobody else has reviewed."""
     store, told = store_of(system), dict[str, list[Row]](openings=[], reviews=[], waiting=[])
-    if not (found := {key: one for key, one in alone(store, []).items() if one.incident == incident}):
+    places = {str(row.get("plan")) for run in runs for row in run.rows if row["kind"] == "APPLY"}
+    places = {f"approvals/{plan}" for plan in places if re.fullmatch("[0-9a-f]{64}", plan)}
+    names = [name for place in (f"{Opening.folder}/{incident.lower()}", *places) for name in store.list(place)]
+    if not (found := {key: one for key, one in alone(store, names, []).items() if one.incident == incident}):
         return told
     with suppress(RunbookError):  # nobody may sign here, so no signature counts
         signers = signers_of(system, target(system.environment))
-        openings = verified(store, signers, store.list(f"{Opening.folder}/{incident.lower()}"), Opening, [])
+        openings = verified(store, signers, [n for n in names if n.startswith(Opening.folder)], Opening, [])
         told["openings"] = [one.model_dump() for one in openings if one.incident == incident]
         reviews = [*reviews_of(store, signers, found, [])]
         told["reviews"] = [{**one.model_dump(), "what": found[one.of].model_dump()} for one in reviews]
