@@ -10,7 +10,7 @@ As an approval, each is for one target, environment and store, and counts only w
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -121,26 +121,42 @@ def _current(one: Opening | Ack, now: datetime) -> bool:
     return clock(one.at) - SKEW <= now < clock(one.until)
 
 
-def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Opening | Statement]:
-    """What one person did alone and nobody else has reviewed, by the digest of its statement.
+def alone(store: Store, names: Iterable[str], ignored: list[str]) -> dict[str, Opening | Statement]:
+    """What one person did alone, by the digest of its statement: openings, and used approvals of one's own request.
 
-    What does not parse or verify goes into `ignored`, with the reason. Openings and used approvals of one's own request
-    are listed without a look at today's keys and roles, so that nothing drops out of the list when they change; a
-    review counts only while it is verified, and from the time of what it reviews on: a retired key could sign an
-    earlier one.
+    `names` are those of openings and approvals in the store.
+    They are listed without a look at today's keys and roles, so that nothing drops out of the list when these change.
+    What does not parse goes into `ignored`, with the reason.
     """
     found: dict[str, Opening | Statement] = {}
-    for name in (*store.list("incidents"), *store.list("approvals")):
+    for name in names:
         with naming(ignored, f"{name}: "):
             text = parse(store.read(name) or b"", "approval", 2**14, Approval).statement.encode()
             one = parse(text, "note", 2**14, Opening if name.startswith("incidents/") else Statement)
             if isinstance(one, Opening) or (one.break_glass and is_used(store, one.nonce)):
                 found[sha256(text).hexdigest()[:32]] = one
+    return found
+
+
+def reviews_of(
+    store: Store, signers: Signers, found: Mapping[str, Opening | Statement], ignored: list[str]
+) -> Iterator[Review]:
+    """The reviews of what one person did alone by somebody else.
+
+    A review counts only while it is verified, and from the time of what it reviews on: a retired key could sign an
+    earlier one. What does not parse or verify goes into `ignored`, with the reason.
+    """
     for review in verified(store, signers, store.list(Review.folder), Review, ignored):
         one, by, at = found.get(review.of), same_person_key(review.person), clock(review.at) + SKEW
         if one and by != same_person_key(actor(one)) and at >= since(one):
-            del found[review.of]
-    return found
+            yield review
+
+
+def awaiting(store: Store, signers: Signers, ignored: list[str]) -> dict[str, Opening | Statement]:
+    """What one person did alone and nobody else has reviewed: see `alone` and `reviews_of`."""
+    found = alone(store, (*store.list("incidents"), *store.list("approvals")), ignored)
+    reviewed = {review.of for review in reviews_of(store, signers, found, ignored)}
+    return {digest: one for digest, one in found.items() if digest not in reviewed}
 
 
 def since(one: Opening | Statement) -> datetime:

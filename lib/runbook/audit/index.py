@@ -9,11 +9,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from runbook.approvals.proved import faults
+from runbook.config import RUNBOOKS
 from runbook.config.schema import Settings
 from runbook.display.text import one_line
-from runbook.model import BadInput, Broken, Row, Verdict, time_of
+from runbook.model import BadInput, Broken, Row, UnknownName, Verdict, nearest, time_of
 from runbook.model.report import answer_lines, findings_of
-from runbook.records import Store, examined, is_report, json_of, mapping, rows_of, store_of
+from runbook.records import Store, examined, is_report, json_of, listed, mapping, rows_of, store_of
 
 NAME = re.compile(r"\d{8}T\d{6}Z-[A-Za-z][\w-]*-[0-9a-f]{4,8}")
 EQUAL = ("environment", "incident", "verdict")  # fields that a search compares as a whole
@@ -92,7 +93,8 @@ def row_of(run: Run, system: Settings) -> Row:
     row["verdict"] = run.verdict
     incident = None if run.compared else run.given.get("incident")
     words = {"person": run.record.get("person") or run.record.get("who"), "incident": incident}
-    words |= {"headline": said, "plan": outcome.get("plan"), "result": outcome.get("result"), "runbook": run.runbook}
+    words |= {"headline": said, "plan": outcome.get("plan"), "runbook": run.runbook}
+    words["result"] = None if run.compared else outcome.get("result")
     row["causes"] = [f"{one['subject']}: {one['value']}" for one in bad if one["check"] == "cause"]
     return row | {key: plain(text) for key, text in words.items()}
 
@@ -115,9 +117,43 @@ def _has(row: Row, field: str, text: str) -> bool:
 def short(row: Row) -> Row:
     """The row of a record for a terminal."""
     said = "; ".join(row["causes"]) or [*(row["answer"] if row["bad"] else ()), row["headline"]][0]
-    about = ": ".join(filter(None, (row["incident"], said)))
+    result = row["result"] if row["result"] not in ("", said.partition(":")[0].casefold()) else ""
+    about = ": ".join(filter(None, (row["incident"], result, said)))
     shown = {"began (UTC)": row["at"][:16], "verdict": row["verdict"], "runbook": row["runbook"], "by": row["person"]}
     return shown | {"environment": row["environment"], "answer": about, "record": row["id"][-8:]}
+
+
+def changes_of(run: Run) -> tuple[list[Row], list[Row]]:
+    """The changes of a run with their states, and the approvals that it used: as rows for a terminal.
+
+    A run that only planned has them in its plan, and one that was stopped in its journal.
+    """
+    outcome, plan = mapping(run.report.get("outcome")), mapping(json_of(run.files.get("plan.json")))
+    ends = {str(row.get("number")): plain(row.get("state")) for row in run.rows if row["kind"] == "CONFIRM"}
+    begun = [
+        mapping(row.get("change")) | {"status": ends.get(str(row.get("number")), "begun, not confirmed")}
+        for row in run.rows
+        if row["kind"] == "INTENT"
+    ]
+    made = listed(outcome.get("changes")) or listed(mapping(plan.get("content")).get("changes")) or begun
+    used = [outcome, *(row for row in run.rows if row["kind"] == "APPLY")]
+    by = next(filter(None, (listed(row.get("approvals")) for row in used)), [])
+    names, said = ("action", "resource", "before", "after"), {"new": "done", "": "planned"}
+    changes = [{name: plain(one.get(name)) for name in (*names, "status")} for one in filter(mapping, made)]
+    changes = [one | {"status": said.get(one["status"], one["status"])} for one in changes]
+    who = {"approved by": "approver", "as": "role", "reason": "reason", "why it could not wait": "override"}
+    return changes, [{title: plain(one.get(name)) for title, name in who.items()} for one in filter(mapping, by)]
+
+
+def require_possible(words: Row, systems: Iterable[Settings]) -> None:
+    """Raise UnknownName for a verdict or a runbook that no record can have: to find nothing would be no answer."""
+    runbooks = {path.stem for path in RUNBOOKS.glob("*.ipynb")}
+    runbooks |= {name[17:].rpartition("-")[0] for system in systems for name in names_in(store_of(system))}
+    known = {"verdict": [*Verdict.__members__, "none", "unverified"], "runbook": sorted(runbooks)}
+    for field, values in known.items():
+        text = words.get(field, "").casefold()
+        if not any(text == value or (text in value and field not in EQUAL) for value in (*values, "")):
+            raise UnknownName(f"no record has the {field} {words[field]!r}", next=nearest(text, values))
 
 
 def not_ok(rows: Iterable[Row]) -> list[Row]:
@@ -151,16 +187,20 @@ def missing(system: Settings, since: datetime | None, until: datetime | None) ->
     return [said | {"last": (days or ["never"])[-1], "newest value": why, "record": ""}] if days or not had else []
 
 
-def find_record(store: Store, text: str) -> str:
-    """The one record whose name contains a text, or the newest for "newest". Raises BadInput."""
-    names, latest = names_in(store), datetime.now(UTC) + AHEAD
+def find_record(store: Store, text: str, gone: Iterable[str] = ()) -> str:
+    """The one record whose name contains a text, or the newest for "newest"; `gone` may be named, too.
+
+    Raises BadInput.
+    """
+    names, latest = sorted({*names_in(store), *gone}, reverse=True), datetime.now(UTC) + AHEAD
     if text == "newest":  # a clock that was wrong once would hide all others
         found = [name for name in names if time_in(name) <= latest][:1]
     else:
         found = [name for name in names if text in name]
     if len(found) != 1:
         said = "\n".join(found[:5]) or f"searched {store}/runs"
-        raise BadInput(f"{len(found)} records are named {text!r}", said, "", "give its last 8 characters.")
+        hint = "give its last 8 characters." if found else "see: runbook records"
+        raise BadInput(f"{len(found)} records are named {text!r}", said, "", hint)
     return found[0]
 
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from runbook.approvals.proved import faults
 from runbook.approvals.signed import Note, put, values_of, verified
 from runbook.approvals.signers import ATTESTER, attesters_of
-from runbook.audit.index import time_in
+from runbook.audit.index import find_record, time_in
 from runbook.cloud.target import target
 from runbook.config import Settings, checked_incident
 from runbook.data_file import text_of
-from runbook.model import BadParameter, Refused, Row, RunbookError, UnknownName
+from runbook.model import BadParameter, Refused, Row, RunbookError
 from runbook.records import Directory, Store, json_of, listed, mapping, store_of
 from runbook.records.plans import Id, clock, utc_text
 from runbook.records.proof import NO_END, Examined, examined, labels_of
@@ -75,16 +75,19 @@ class Verified:
 
 
 def verify(system: Settings, only: str = "") -> Verified:
-    """Verify one record, or all, also against the newest manifest. Raises UnknownName, NoRecord."""
+    """Verify one record, by its name or a part of it, or all, also against the newest manifest.
+
+    Raises BadInput, NoRecord.
+    """
     store, files, found = store_of(system), defaultdict[str, Row](dict), Verified()
-    for name, labels in store.files.labels(f"runs/{only}" if only else "runs").items():
-        files[name.split("/")[1]][name] = labels
     found.manifest = newest(system, store, found.ignored)
     listed = found.manifest.records if found.manifest else {}
+    if only and f"runs/{only}" not in store.children("runs"):
+        only = find_record(store, only, listed)
+    for name, labels in store.files.labels(f"runs/{only}" if only else "runs").items():
+        files[name.split("/")[1]][name] = labels
     if found.ignored and not found.manifest:
         found.faults[Manifest.folder] = ("none of them counts: what was deleted or replaced cannot be told",)
-    if only and not {only} & {*files, *listed}:
-        raise UnknownName(f"there is no record {only!r}", f"searched {store}/runs", next="see: ls runs, in the store.")
     with ThreadPoolExecutor(1 if isinstance(store.files, Directory) else THREADS) as pool:
         looked = pool.map(lambda run: _looked_at(store, run, files[run], found.manifest), sorted(files))
     for run, digest, incident, wrong in looked:

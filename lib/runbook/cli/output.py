@@ -66,6 +66,12 @@ def require_new(path: Path) -> None:
         raise BadInput(f"there is no directory {path.parent}", next="make it, or name another file with --out.")
 
 
+def free_folder(path: Path) -> Path:
+    """A folder that does not exist yet, named after an archive: what two archives have must not be mixed."""
+    names = (path.with_name(path.stem + end) for end in ("", *(f"-{number}" for number in range(2, 1000))))
+    return next(name for name in names if not name.exists())
+
+
 def wants_json() -> bool:
     """Whether the command that is running has got `--json`: then stdout has nothing but one line of JSON."""
     context = click.get_current_context(silent=True)

@@ -8,6 +8,7 @@ import click
 
 from runbook.cli.output import aside, table_text
 from runbook.cli.signing import SYSTEM, confirm, no_secret, signs
+from runbook.data_file import table
 from runbook.model import BadInput, Exit
 
 
@@ -28,19 +29,21 @@ def verify(record: str, everything: bool, system: Any) -> None:
         raise BadInput("give a record, or --all", next="see: runbook records verify --help.")
     found = verify(system, record)
     rows = [{"record": run, "": fault} for run, lines in sorted(found.faults.items()) for fault in lines]
-    click.echo(table_text(rows) or f"Proved: {record or f'{len(found.faults)} records'}.")
-    aside("\n".join([*(f"Ignored: {line}" for line in found.ignored), *_manifest(found)]))
+    click.echo(table_text(rows) or f"Proved: {', '.join(found.faults) if record else f'{len(found.faults)} records'}.")
+    aside("\n".join([*(f"Ignored: {line}" for line in found.ignored), _manifest(system, found)]))
     sys.exit(Exit.ALERT if found.wrong else Exit.UNKNOWN if rows else Exit.OK)
 
 
-def _manifest(found: Any) -> list[str]:
+def _manifest(system: Any, found: Any) -> str:
     """What the newest manifest proves, and what nothing here can prove."""
-    from runbook.data_file import table
+    later = len(found.faults.keys() - found.manifest.records.keys()) if found.manifest else 0
+    name = "manifest" if found.manifest else "no_manifest"
+    return table(__file__, "texts.yaml")[name].format(manifest=found.manifest, later=later, env=env_of(system)).strip()
 
-    texts, manifest = table(__file__, "texts.yaml"), found.manifest
-    if manifest is None:
-        return [texts["no_manifest"]]
-    return [texts["manifest"].format(later=len(found.faults.keys() - manifest.records.keys()), manifest=manifest)]
+
+def env_of(system: Any) -> str:
+    """What a printed command needs to be for this environment: nothing for the default."""
+    return "" if system.environment == "sandbox" else f" --env {system.environment}"
 
 
 @click.command()

@@ -1,18 +1,21 @@
 """The commands below `runbook records`: without one, records are listed and searched."""
 
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from difflib import unified_diff
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 from runbook.cli.complete import complete
-from runbook.cli.output import JSON, print_findings, require_new, table_text, wants_json, wrapped
-from runbook.cli.proof import attest, verify
+from runbook.cli.output import JSON, free_folder, print_findings, require_new, table_text, wants_json, wrapped
+from runbook.cli.proof import attest, env_of, verify
 from runbook.cli.signing import SYSTEM, confirm, signs
 from runbook.data_file import table
 from runbook.display.text import visible
@@ -45,11 +48,12 @@ def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, **as
     words = {field: asked[name] for name, field in _WORDS.items() if asked[name]}
     most, rows, gone = limit or (None if asked["since"] else 30), list[Any](), list[Any]()
     daily = not_ok and asked["runbook"] in index.DAILY and not words.keys() - {"runbook"}
-    for system in (systems := _systems(envs)):
+    index.require_possible(words, systems := _systems(envs))
+    for system in systems:
         times = [index.since_of(asked[name], system, name) for name in ("since", "until")]
-        rows += islice(index.search(system, *times, words), most)
+        rows += islice(index.search(system, *times, words), most and most + 1)
         gone += index.missing(system, *times) if daily else []
-    rows = sorted(rows, key=lambda row: row["at"], reverse=True)[:most]
+    rows, found = sorted(rows, key=lambda row: row["at"], reverse=True)[:most], len(rows)
     shown = index.not_ok(rows) + gone if not_ok else rows
     code = _searched(systems)
     if wants_json():
@@ -59,8 +63,10 @@ def records(ctx: click.Context, envs: Any, limit: int | None, not_ok: bool, **as
     lines = [{k: v for k, v in row.items() if k != "environment" or len(systems) > 1} for row in lines]
     nothing = f"Nothing was found in {', '.join(str(index.store_of(system)) for system in systems)}."
     click.echo(table_text(lines) or nothing)
+    counted = "the newest {} records (more: --limit or --since)" if found > len(rows) else "{} records"
     wrong = sum(row["verdict"] == "unverified" for row in rows)
-    click.echo(f"{len(rows)} records" + f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong))
+    unproved = f", {wrong} of which do not verify: runbook records verify --all" * bool(wrong)
+    click.echo(counted.format(len(rows)) + unproved)
     sys.exit(code)
 
 
@@ -98,7 +104,8 @@ def _found(record: str, system: Any) -> tuple[Any, dict[str, Any]]:
 @_RECORD
 @SYSTEM
 def show(record: str, system: Any) -> None:
-    """Show what a run reported. RECORD: its name, the last 8 characters of it, or "newest"."""
+    """Show what a run reported and changed. RECORD: its name, the last 8 characters of it, or "newest"."""
+    from runbook.audit.index import changes_of
     from runbook.records.files import listed
 
     run, row = _found(record, system)
@@ -107,7 +114,9 @@ def show(record: str, system: Any) -> None:
         click.secho(f"Does not verify: {visible(fault)}", fg="red", bold=True)
     lines = "\n".join(map(wrapped, row["answer"] if run.report.get("answer") else ()))
     print_findings(run.findings, row["headline"], [*map(str, listed(run.report.get("next")))], lines)
-    click.echo(f"Record: {run.name}\nNext: runbook records open {run.name[-8:]}")
+    for rows in filter(None, changes_of(run)):
+        click.echo(f"\n{table_text(rows)}")
+    click.echo(f"\nRecord: {run.name}\nNext: runbook records open{env_of(system)} {run.name[-8:]}")
 
 
 @records.command("open")
@@ -119,14 +128,16 @@ def open_record(record: str, system: Any) -> None:
     If there is a terminal, the page opens in the browser.
     """
     from runbook.audit.pages import record_page
-    from runbook.records import probe, publish, records_directory
+    from runbook.records import publish, records_directory, writable
 
     run, row = _found(record, system)
-    probe(folder := records_directory(system) / "pages")
+    folder = writable(records_directory(system) / "pages")
     publish(path := folder / f"{run.name}.html", record_page(run, row).encode())
     click.echo(f"Page: {path}")
-    if sys.stdout.isatty():
-        click.launch(str(path))
+    opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    if sys.stdout.isatty() and opener:  # without a browser, it says so in many lines; the path is enough
+        null = subprocess.DEVNULL
+        subprocess.Popen([opener, path], stdin=null, stdout=null, stderr=null)
 
 
 @records.command()
@@ -181,7 +192,8 @@ def export(what: str, system: Any, out: Path | None, yes: bool, who: str, key: P
         confirm(yes, f"Seal the export of {what} on {system.environment} as {who}?")
     digest, names = write(system, what, path, who, key)
     click.echo(f"Exported {len(names)} records: {path}{f', sealed by {who}' * bool(who)}\nSHA-256: {digest}")
-    click.echo(table(__file__, "texts.yaml")["exported" if who else "not_sealed"].format(file=path))
+    about = {"file": quote(str(path)), "folder": quote(str(free_folder(path)))}
+    click.echo(table(__file__, "texts.yaml")["exported" if who else "not_sealed"].format(**about))
 
 
 @records.command()
@@ -200,20 +212,21 @@ def prune(system: Any, days: int, yes: bool) -> None:
     click.echo("\n".join([*old, f"{len(old)} records may be deleted.", *lines]))
     if old and yes:
         remove(system, old)
-    done = f"Deleted: {len(old)}. Next: runbook records attest --reason …, so that verify knows that they are gone."
-    click.echo(done if yes else "Nothing was deleted. Next: the same command with --yes.")
+    said = table(__file__, "texts.yaml")["pruned" if yes else "not_pruned"]
+    click.echo(said.format(count=len(old), days=days, env=env_of(system)) if old else "Nothing was deleted.")
 
 
 @records.command()
 @SYSTEM
 def push(system: Any) -> None:
     """Send records that could not be sent when their runs ended."""
-    from runbook.records.record import publish_run, unpublished
+    from runbook.records.record import publish_run, store_of, unpublished
 
-    reasons = []
-    for folder in unpublished(system):
+    reasons, (folders, others) = [], unpublished(system)
+    for folder in folders:
         reasons.append(publish_run(system, folder))
         click.echo(f"{folder.name}: {reasons[-1] or 'sent'}")
     if any(reasons):
         raise Refused("not all records were sent", next="fix what is reported, then push again.")
-    click.echo("Every record of this machine is in the record store.")
+    about = {"store": store_of(system), "count": len(others), "folder": others and others[0].parent}
+    click.echo(table(__file__, "texts.yaml")["not_pushed" if others else "pushed"].format(**about))

@@ -8,7 +8,7 @@ from runbook.cli.complete import complete
 from runbook.cli.output import JSON, aside, table_text
 from runbook.cli.signing import SYSTEM, no_secret
 from runbook.display.text import is_plain
-from runbook.model import BadInput, RunbookError
+from runbook.model import BadInput, NoRecord, RunbookError
 
 
 @click.command()
@@ -54,7 +54,11 @@ def _state(found: Any, signed: bool, begun: bool, notify: bool) -> list[str]:
     from runbook.records.record import read_report
     from runbook.runner.run import run as run_again
 
-    done = run_again(found.content["runbook"], found.parameters, told=Told(compare=found.stored.file.id, notify=notify))
+    try:
+        told = Told(compare=found.stored.file.id, notify=notify)
+        done = run_again(found.content["runbook"], found.parameters, told=told)
+    except NoRecord as error:  # whoever may only read the store still sees what waits
+        return ["could not tell", f"{error.what}: {error.observed}"]
     outcome = (read_report(done.folder) or {}).get("outcome") or {}
     if outcome.get("result") == "planned":
         return ["unchanged"]

@@ -7,7 +7,7 @@ What is offered here needs pydantic, so the command line imports it only when it
 is imported from its module.
 """
 
-from runbook.records.files import json_of, listed, mapping, now, probe, publish, write_json
+from runbook.records.files import json_of, listed, mapping, now, probe, publish, writable, write_json
 from runbook.records.journal import Journal, progress, row_names, rows_in, rows_of
 from runbook.records.proof import Examined, examined
 from runbook.records.provenance import account, code, person, require_committed, state

@@ -55,6 +55,14 @@ def probe(folder: Path) -> None:
         raise unwritable(folder, error, "Nothing was run.") from None
 
 
+def writable(folder: Path) -> Path:
+    """A folder for what can be made again: this one, or a new temporary one if it cannot be written, as a reader's."""
+    with suppress(NoRecord):
+        probe(folder)
+        return folder
+    return Path(tempfile.mkdtemp(prefix="runbook-"))
+
+
 def publish(path: Path, content: bytes) -> None:
     """Write a file atomically: readers see the old content or the new, also after a crash. Raises NoRecord."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")

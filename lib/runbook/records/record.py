@@ -28,7 +28,7 @@ of it. Its keys:
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +38,7 @@ from runbook.cloud.target import target
 from runbook.config import ROOT, Request, Scan, Settings, records_variable, secrets_in
 from runbook.model import Exit, NoRecord, Taken, Verdict
 from runbook.model.report import MIME
-from runbook.records.files import digest, json_of, mapping, now, probe, publish, unwritable, write_json
+from runbook.records.files import digest, json_of, mapping, now, private, probe, publish, unwritable, write_json
 from runbook.records.proof import SIGNED, begun, labels_of, with_proof
 from runbook.records.provenance import here
 from runbook.records.store import NAME, Directory, Store
@@ -46,6 +46,7 @@ from runbook.records.store import NAME, Directory, Store
 SCAN = Scan()
 RESERVED_BYTES = ".room"  # a file that reserves disk space for the last write
 SENT = ".published"  # in a folder that is complete in the store
+MEANT = ".store"  # a file that names the bucket to which the record is to be sent
 
 
 def store_of(system: Settings) -> Store:
@@ -81,6 +82,9 @@ def new_directory(system: Settings, runbook: str) -> Path:
     probe(parent)
     try:
         folder.mkdir(mode=0o700)
+        if str(store := store_of(system)).startswith("gs://"):
+            with private(folder / MEANT, "wb") as file:
+                file.write(str(store).encode())
     except OSError as error:
         raise unwritable(folder, error, "Nothing was run.") from None
     return folder
@@ -176,16 +180,20 @@ def publish_run(system: Settings, folder: Path) -> str:
     return why
 
 
-def unpublished(system: Settings) -> Iterator[Path]:
-    """The local folders of runs that are not in the store, oldest first; none for a store in a directory.
+def unpublished(system: Settings) -> tuple[list[Path], list[Path]]:
+    """The local folders of runs that are not in the store, oldest first: those to send, and those of other stores.
 
-    A run that was killed stays "running": the store has its begin, and no end.
+    There are none for a store in a directory. A run that was killed stays "running": the store has its begin, and no
+    end. An older version of `runbook` did not write down for which store a run was.
     """
-    if isinstance(store_of(system).files, Directory):
-        return
+    store, found = store_of(system), (list[Path](), list[Path]())
+    if isinstance(store.files, Directory):
+        return found
     for path in sorted((records_directory(system) / "runs").glob("*/record.json")):
         if (json_of(path.read_bytes()) or {}).get("status") != "running" and not (path.parent / SENT).exists():
-            yield path.parent
+            place = path.with_name(MEANT)
+            found[not place.exists() or place.read_text(encoding="utf-8") != str(store)].append(path.parent)
+    return found
 
 
 def _tried(store: Store, folder: Path, files: list[tuple[Path, str]]) -> str:

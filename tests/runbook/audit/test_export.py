@@ -115,7 +115,7 @@ def test_it_verifies_with_python_and_ssh_keygen_alone(unpacked: Path, sealed: Pa
     assert f"used by {run}; valid from 2026-03-11T13:30:01Z (the clock of the sandbox, as the signer wrote)" in said
     assert "0 do not, 0 could not be made" in said
     for text in (unpacked / "README.txt", ROOT / "docs" / "export.md"):
-        assert re.search("python3 -I (out/)?verify.py", text.read_text(encoding="utf-8"))
+        assert re.search("python3 -I ((out|INC-7)/)?verify.py", text.read_text(encoding="utf-8"))
         assert not re.search("python3 (out/)?verify.py", text.read_text(encoding="utf-8"))
 
 

@@ -17,8 +17,9 @@ from runbook.audit.postmortem import draft, incident_page, runs_of
 from runbook.config.load import load_settings
 from runbook.model.errors import UnknownName
 from runbook.model.findings import Verdict
+from runbook.records.record import begin, finish
 from tests.runbook.audit.made import NOW, changed, made
-from tests.runbook.changes import REQUESTER, Place
+from tests.runbook.changes import REQUESTER, Died, Place
 
 
 @pytest.fixture
@@ -382,3 +383,148 @@ def test_a_record_of_any_form_stops_no_draft(value: Any) -> None:
     record = {"person": value, "parameters": value, "versions": value}
     runs = [Run(f"20260311T13300{n}Z-p1_response-0000", record, form, rows, (), {}) for n, form in enumerate(forms)]
     assert "Not recovered" in incident_page(load_settings("sandbox"), "INC-7", runs)
+
+
+class Stopped(Died, KeyboardInterrupt):
+    """Ctrl-C, which the cells of a test do not catch either."""
+
+
+def stopped(place: Place, killed: bool, **given: str) -> Any:
+    """A deployment whose process ends when Google has got the change, with what its runner still writes."""
+
+    def ends(_wire: Any, _number: int, sent: Any, go: Any) -> Any:
+        answer = go()
+        if sent.method == "PATCH":
+            raise Died if killed else Stopped
+        return answer
+
+    plan = place.plan("deploy", **given).id
+    place.approve(plan)
+    place.wire.fault = ends
+    first = place.go("deploy", plan, **given)
+    assert isinstance(first.error, Died)
+    place.wire.fault = None
+    with place.here():
+        marker = begin(first.folder, first.names["run"].request)
+        (first.folder / "deploy.ipynb").write_text('{"cells": []}')
+        if not killed:
+            finish(first.folder, marker, status="interrupted", why="Ctrl-C", exit=130, cells=[])
+    for _ in range(9):
+        with place.resumed():
+            done = place.go("deploy", plan, **given)
+        recorded(done, **given)
+        if done.outcome.result != "refused":
+            break
+    assert done.outcome.result == "applied", done.outcome.said
+    recorded(place.go("deploy", plan, **given), **given)
+    return first
+
+
+DEPLOYED = {"function": "account-scoring", "memory": "2Gi", "reason": "it needs more", "incident": "INC-20"}
+
+
+@pytest.mark.parametrize("how", ["killed", "killed on a machine that is lost", "stopped"])
+def test_a_change_that_a_later_run_found_done_is_in_the_draft_once(how: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place = Place(tmp_path / "records", world="stale_scores")
+    first = stopped(place, how != "stopped", **DEPLOYED)
+    if "lost" in how:
+        (first.folder / "journal.jsonl").unlink()
+        (first.folder / "record.json").rename(first.folder / "begin.json")
+    path, page = draft(load_settings("sandbox"), "INC-20")
+    text = path.read_text()
+    done = text.partition("## What was done")[2].partition("\n## ")[0]
+    [change] = [
+        line for line in done.splitlines() if "update function, account-scoring: memory 1Gi → memory 2Gi" in line
+    ]
+    assert ("by a run whose journal is not here" in change) == ("lost" in how)
+    assert "not proved" not in change
+    resumed = "continued" if how == "stopped" else "taken over and continued"
+    assert (
+        f", {resumed} by {REQUESTER}, because: it needs more, approved by avery as team-lead (looks right; why" in done
+    )
+    assert done.index("update function") < done.index(f", {resumed} by") < done.index("run once, account-scoring")
+    assert ("not proved: this run has no end" in done) == (how == "killed")
+    assert "begun; no record shows how it ended" not in text
+    assert "a change is in progress" not in text.partition("## Impact")[2].partition("## Causes")[0]
+    assert "refused: plan " in text.partition("## Timeline")[2].partition("## Impact")[0]
+    assert "verdict ALERT" not in text
+    assert "update function" in page.read_text()
+
+
+def test_a_change_that_nobody_continued_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place = Place(tmp_path / "records", world="stale_scores")
+    with patch.object(Place, "resumed", side_effect=RuntimeError), pytest.raises(RuntimeError):
+        stopped(place, killed=True, **DEPLOYED)
+    text = draft(load_settings("sandbox"), "INC-20")[0].read_text()
+    assert "update function, account-scoring: memory 1Gi → memory 2Gi (not proved: this run has no end)" in text
+    still = text.partition("## What is open")[2]
+    assert "update function, account-scoring: begun; no record shows how it ended" in still
+
+
+def test_what_was_done_in_a_minute_is_in_the_order_of_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_RECORDS", str(tmp_path / "records"))
+    place, given = Place(tmp_path / "records", world="bad_deploy"), {"incident": "INC-7"}
+    recorded(place.applied("rollback", **given), **given)
+    for path in draft(load_settings("sandbox"), "INC-7"):
+        text = path.read_text()
+        begins, change, ends = (text.index(word) for word in ("rollback begins", "route traffic, gm", "rollback ended"))
+        assert text.index("approved by avery") < begins < change < ends
+
+
+def test_what_one_person_signed_alone_and_its_review_are_in_the_draft(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.runbook.changes.REQUESTER", "blake")
+    place.open("INC-8")
+    place.open("INC-7")
+    plan = place.plan("retry", incident="INC-7").id
+    with place.here():
+        find(plan).sign("on-call", "it cannot wait", "blake", None, "")
+    recorded(place.go("retry", plan, incident="INC-7"), incident="INC-7")
+    system = load_settings("sandbox")
+    text = draft(system, "INC-7")[0].read_text()
+    done, _, still = text.partition("## What is open")
+    assert "opened as P1 until 2026-03-11T17:30:00Z, signed by blake as on-call (everything is down)" in done
+    assert done.count("opened as P1") == 1
+    waiting = re.findall(
+        r"nobody else has reviewed that (.*): (runbook review [0-9a-f]{12} --env sandbox) --reason", still
+    )
+    assert [what for what, _ in waiting] == ["blake opened it as P1", f"blake approved plan {plan} alone"]
+    for number, (_, command) in enumerate(waiting, 1):
+        said = place.cli(*command.split()[1:], "--reason", "I looked", "--as", "avery", "--yes")
+        assert said.exit_code == 0, said.output
+        path, page = draft(system, "INC-7")
+        assert path.read_text().count("reviewed by avery as team-lead (I looked): that blake ") == number
+        assert path.read_text().count("nobody else has reviewed") == page.read_text().count("nobody else has reviewed")
+        assert path.read_text().count("nobody else has reviewed") == len(waiting) - number
+
+
+def test_an_old_version_that_nobody_disabled_is_open() -> None:
+    def run(number: int, action: str, **args: Any) -> Run:
+        change = {"action": action, "resource": "x", "status": "done", "args": {"secret": "gmail-oauth-token", **args}}
+        report = {"verdict": "ok", "exit": 0, "findings": [], "outcome": {"changes": [change], "result": "applied"}}
+        return Run(f"20260311T{number:02}0000Z-x-0000", {"status": "finished"}, report, [], (), {})
+
+    system, said = load_settings("sandbox"), "secret gmail-oauth-token, version 3: no record shows that it was disabled"
+    added = run(1, "add secret version", before=3, after=4)
+    for state, is_open in (("ENABLED", True), ("DISABLED", False)):
+        assert (
+            said in incident_page(system, "INC-7", [added, run(2, "set version state", version=3, after=state)])
+        ) == (is_open)
+    assert said in incident_page(system, "INC-7", [added])
+
+
+def test_a_refused_change_is_no_symptom_and_no_relapse() -> None:
+    """A second apply by mistake, or a message that was not accepted, says nothing of the system."""
+    ok, refused = (P1, "cause/all functions/ok"), (P1, "cause/all functions/ok", "change/notify/alert")
+    system = load_settings("sandbox")
+    for told, over in (([(P1, BROKEN), ok, refused], "09:00"), ([refused, (P1, BROKEN), ok], "10:00")):
+        html = incident_page(system, "INC-7", [check(n, *one) for n, one in enumerate(told, 1)])
+        assert f"Recovered 2026-03-11 {over} CDT" in html
+        symptom = re.search(r"First symptom.*?</dt><dd>2026-03-11 (\d\d:\d\d)", html)
+        assert symptom
+        assert symptom[1] == {"09:00": "08:00", "10:00": "09:00"}[over]

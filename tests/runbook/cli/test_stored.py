@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_what_waits_is_listed_with_who_must_still_sign(here: Place, cli: Callabl
     here.wire.fault = None
     assert here.go("rollback", other.id, reason="why").outcome.result == "applied"
     assert [line.split()[0] for line in lines(cli("plans"))[2:]] == [first.id]
+
+
+def test_whoever_may_only_read_sees_what_waits(place: Place, cli: Callable[..., Any]) -> None:
+    """Comparing a plan is a run, and a run needs a record."""
+    first = place.plan("scheduler", jobs="gmail-sync")
+    shutil.rmtree(place.folder / "runs")
+    (place.folder / "runs").write_text("nothing can be written below this")
+    said = lines(cli("plans"))
+    assert said[2].split()[0] == first.id
+    assert said[2].endswith("could not tell")
+    assert said[3].startswith(f"{first.id}: the record of this run cannot be written: ")
 
 
 def test_a_stale_plan_says_what_moved(here: Place, cli: Callable[..., Any]) -> None:
@@ -185,7 +197,8 @@ def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, mo
     folder = record.new_directory(system, "daily_check")
     marker = record.begin(folder, Request("daily_check", {"environment": "sandbox"}))
     assert "no answer" in record.publish_begin(system, folder)
-    record.finish(folder, marker, status="finished", why="", exit=0, cells=[])
+    ended = {"status": "finished", "why": "", "exit": 0, "cells": []}
+    record.finish(folder, marker, **ended)  # type: ignore[arg-type]
     failed = cli("records", "push")
     assert (failed.exit_code, "not all records were sent" in failed.output) == (5, True)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
@@ -197,6 +210,13 @@ def test_what_could_not_be_sent_is_sent_later(served: Served, tmp_path: Path, mo
     assert cli("records", "attest", "--yes", "--as", "blake").exit_code == 0
     done = cli("records", "verify", "--all")
     assert (done.exit_code, "Compared with manifest 1" in done.output) == (0, True)
+    with patch.dict(os.environ, {"RUNBOOK_RECORDS": str(tmp_path)}):  # its folder lies beside that of the bucket
+        elsewhere = record.new_directory(system, "daily_check")
+        record.finish(elsewhere, record.begin(elsewhere, Request("daily_check", {"environment": "sandbox"})), **ended)
+    assert elsewhere.parent == folder.parent
+    (said,) = lines(cli("records", "push"))
+    assert said.startswith(f"Every record of this machine that was made for {store} is there. 1 that were not")
+    assert store.list(f"runs/{elsewhere.name}") == []
     (folder / record.SENT).unlink()
     (folder / "notes.txt").write_text("ghp_" + "a1B2c3D4" * 5)
     leaking = cli("records", "push")

@@ -217,7 +217,7 @@ def check_record(end: End, kept: dict[str, Any], folder: Path) -> None:
 
 def check_files(folder: Path) -> None:
     """Nothing is half written, and nobody else can read it."""
-    files = [path for path in folder.iterdir() if path.name not in (".published", ".room")]
+    files = [path for path in folder.iterdir() if path.name not in (".published", ".room", ".store")]
     assert [path.name for path in files if path.name.startswith(".")] == []
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     for path in files:
