@@ -115,7 +115,9 @@ def _has(row: Row, field: str, text: str) -> bool:
 
 def short(row: Row) -> Row:
     """The row of a record for a terminal."""
-    said = "; ".join(row["causes"]) or [*(row["answer"] if row["bad"] else ()), row["headline"]][0]
+    said = (
+        "; ".join(row["causes"]) or [*(row["answer"] if row["bad"] and not row["result"] else ()), row["headline"]][0]
+    )
     about = ": ".join(filter(None, (row["incident"], said)))
     shown = {"began (UTC)": row["at"][:16], "verdict": row["verdict"], "runbook": row["runbook"], "by": row["person"]}
     return shown | {"environment": row["environment"], "answer": about, "record": row["id"][-8:]}

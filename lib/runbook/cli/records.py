@@ -105,8 +105,8 @@ def show(record: str, system: Any) -> None:
     click.echo(f"{row['runbook']}, {row['environment']}, {row['at'][:16]} UTC, {row['person']}")
     for fault in run.faults:
         click.secho(f"Does not verify: {visible(fault)}", fg="red", bold=True)
-    lines = "\n".join(map(wrapped, row["answer"] if run.report.get("answer") else ()))
-    print_findings(run.findings, row["headline"], [*map(str, listed(run.report.get("next")))], lines)
+    said, steps = ([*map(str, listed(run.report.get(name)))] for name in ("answer", "next"))
+    print_findings(run.findings, row["headline"], steps, "\n".join(map(wrapped, said)), bool(run.report.get("outcome")))
     click.echo(f"Record: {run.name}\nNext: runbook records open {run.name[-8:]}")
 
 

@@ -151,7 +151,8 @@ class Run(Context):
         steps = next_steps(self, self.outcome, found.worst)
         about = {"runbook": self.request.runbook, "environment": self.settings.environment, "target": self.cloud.target}
         about |= {"project": self.settings.project, "world": self.cloud.world, "at": self.moment.at.isoformat()}
-        report = Report(about, found, steps, self.outcome, self.moment.past, self.answer)
+        said = self.outcome.lines if self.outcome else self.answer
+        report = Report(about, found, steps, self.outcome, self.moment.past, said)
         with self.errors_tell_what_was_written():
             write_report(self.folder, report.plain() | {"folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)
