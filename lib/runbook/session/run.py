@@ -101,8 +101,9 @@ class Run(Context):
 
         If nothing was applied, only copies that were already there are verified.
         """
-        from runbook.apply.confirm import compared, since
+        from runbook.apply.confirm import backed_up, compared, since
 
+        backed_up(self, outcome)
         found = self.findings["confirm"] = compared(self, outcome)
         if outcome.result in ("applied", "failed", "unknown"):
             found = Findings((*outcome.findings, *since(self, outcome), *found))

@@ -14,6 +14,7 @@ import pytest
 from gcp_sandbox.world.schema import shipped
 from runbook.cli.output import print_findings
 from runbook.config.load import RUNBOOKS
+from runbook.context import KERNEL, Told
 from runbook.model.findings import Verdict
 from tests.runbook.changes import CHANGING, Place, Result
 from tests.slices import rotating
@@ -47,21 +48,21 @@ def test_no_next_step_is_the_command_that_was_just_run(tmp_path: Path, world: st
         moves_on(runbook, given, Place(tmp_path / "records", world).run(runbook, **given))
 
 
-# How a backup is asked for where there is none → what its warning says to do; ID is the plan's.
-BACKUPS: list[tuple[dict[str, Any], str]] = [
+# How a backup is asked for where there is none → what its warning says to do; ID is the plan's. None: no warning.
+BACKUPS: list[tuple[dict[str, Any], str | None]] = [
     ({}, "runbook apply ID"),
     ({"tables": "sf_accounts"}, "runbook apply ID"),
-    ({"apply": True}, "this run did it."),
-    ({"tables": "sf_accounts", "apply": True}, "this run did it."),
+    ({"apply": True}, None),
+    ({"tables": "sf_accounts", "apply": True}, "runbook run backup --env sandbox --world no_backup"),
 ]
 
 
 @pytest.mark.parametrize(("given", "step"), BACKUPS)
-def test_a_backup_says_what_it_proposes_or_did(tmp_path: Path, given: dict[str, Any], step: str) -> None:
+def test_a_backup_says_what_it_proposes_or_leaves(tmp_path: Path, given: dict[str, Any], step: str | None) -> None:
     ran = Place(tmp_path / "records", "no_backup").run("backup", world="no_backup", **given)
     moves_on("backup", {"world": "no_backup", **given}, ran)
-    [warned] = [f for f in ran.names["run"].close().findings if f.verdict is Verdict.warn]
-    assert warned.next == step.replace("ID", ran.id)
+    warned = [f.next for f in ran.names["run"].close().findings if f.verdict is Verdict.warn]
+    assert warned == ([] if step is None else [step.replace("ID", ran.id)])
 
 
 def test_a_step_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,3 +90,50 @@ def test_a_signed_backup_is_to_be_approved_first(tmp_path: Path) -> None:
     run.outcome = replace(ran.outcome, next=("runbook approve ID", "runbook apply ID"))
     [warned] = [f for f in run.close().findings if f.verdict is Verdict.warn]
     assert warned.next == "runbook approve ID"
+
+
+RUN = "runbook run {} --env sandbox"
+RETIRE = f"{RUN.format('retire_secret')} -p secret=gmail-oauth-token -p version={{}}"
+# A change that is applied → what is left to do, in this order.
+LEFT: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("retry", {}, [f"check again: {RUN.format('daily_check')}"]),
+    ("retry", {"incident": "INC-7"}, [f"check again: {RUN.format('p1_response')} -p incident=INC-7"]),
+    ("restore", {"incident": "INC-7"}, [f"check again: {RUN.format('p1_response')} -p incident=INC-7"]),
+    ("restore", {}, ["nothing to do until the next scheduled run."]),
+    (
+        "scheduler",
+        {"jobs": "gmail-sync"},
+        [f"gmail-sync does not run until it is resumed: {RUN.format('scheduler')} -p jobs=gmail-sync -p to=resume"],
+    ),
+    (
+        "rotate_secret",
+        {},
+        [
+            f"check again: {RUN.format('daily_check')}",
+            "version 2 of gmail-oauth-token is still enabled; when all that read it have run without errors, "
+            f"disable it: {RETIRE.format(2)}",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("runbook", "given", "left"), LEFT)
+def test_what_an_applied_change_leaves_to_do(
+    tmp_path: Path, runbook: str, given: dict[str, Any], left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path / "records")
+    monkeypatch.setattr(KERNEL, "told", Told(secret=b"the-new-value"))
+    ran = place.applied(runbook, **given)
+    assert list(ran.names["run"].close().next) == left
+
+
+def test_an_older_version_that_stays_enabled_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(tmp_path / "records")
+    for one in place.app.sandbox.secrets.versions["gmail-oauth-token"]:
+        one["state"] = "ENABLED"
+    monkeypatch.setattr(KERNEL, "told", Told(secret=b"the-new-value"))
+    place.applied("rotate_secret")
+    ran = place.applied("retire_secret")
+    assert ran.names["plan"].changes[-1].args.version == 2
+    [left] = ran.names["run"].close().next
+    assert left.endswith(RETIRE.format(1))
