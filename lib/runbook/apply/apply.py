@@ -57,7 +57,7 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
             return _execute(Executor(run, plan, secret_value, attempt), asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
-        return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
+        return Outcome(plan, "refused", said=said, next=tuple(refusal.next.splitlines()))
 
 
 class _Asked(NamedTuple):

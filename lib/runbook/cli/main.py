@@ -220,7 +220,7 @@ def init(project: str, region: str, environment: str | None, out: Path | None, w
 
     name = environment or project
     path, source, gaps = init(out, world, project=project, region=region, environment=name)
-    said = f"Next: replace each <placeholder>; then, as params/{name}.yaml: runbook doctor --env {name}."
+    said = f"Next: replace each <placeholder>; then, as params/{name}.yaml: runbook doctor --env {name}"
     click.echo("\n".join([f"Draft: {path}, from {source}", *gaps, said]))
     sys.exit(Exit.UNKNOWN if gaps else Exit.OK)
 

@@ -187,7 +187,7 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
         return
     found = [item for item in waiting.items() if item[0].startswith(which)]
     if len(found) != 1:
-        raise BadInput(f"{len(found)} things that await a review begin with {which}", next="see: runbook review.")
+        raise BadInput(f"{len(found)} things that await a review begin with {which}", next="see: runbook review")
     person, key = signed.identity(system, signers.target, role, **by)
     if signed.same_person_key(person) == signed.same_person_key(signed.actor(found[0][1])):
         raise Refused(f"{person} did this, so somebody else must review it")

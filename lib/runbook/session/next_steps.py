@@ -79,6 +79,7 @@ def moved_on(run: Context, outcome: Outcome | None, found: Findings) -> Findings
     proposed = outcome.next if outcome else ()
 
     def step(said: str) -> str:
-        return proposed[0] if said == this and proposed else said + there * said.startswith("runbook run ")
+        without = "runbook run " in said and "--world " not in said
+        return proposed[0] if said == this and proposed else said + there * without
 
     return Findings(tuple(replace(f, next=step(f.next)) for f in found))

@@ -40,7 +40,7 @@ def place(tmp_path: Path) -> Place:
 JSON = {
     "list": (Exit.OK, {"runbook", "class", "changes", "when"}),
     "worlds": (Exit.OK, {"world", "about"}),
-    "plans": (Exit.OK, {"plan", "operation", "by", "signed", "to sign", "now"}),
+    "plans": (Exit.OK, {"plan", "operation", "changes", "by", "signed", "to sign", "now"}),
     "review": (Exit.OK, set()),
     "doctor": (Exit.OK, {"verdict", "findings", "next"}),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gcp_sandbox.world.schema import shipped
 from runbook.cli.output import print_findings
@@ -20,6 +22,8 @@ from tests.runbook.changes import CHANGING, Place, Result
 from tests.slices import rotating
 
 NAMES = sorted(path.stem for path in RUNBOOKS.glob("*.ipynb"))
+LIB = RUNBOOKS.parent / "lib" / "runbook"
+TEMPLATE = LIB / "cli" / "params.yaml"  # no YAML before it is filled in
 CHECK = "check again: "  # something else comes first
 
 
@@ -30,12 +34,46 @@ def commands(line: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield name, dict(w.split("=", 1) for flag, w in pairwise(words) if flag == "-p")
 
 
+COMMAND = re.compile(r"(?:runbook (?:run|apply|approve|open|review|records|fleet|incident|doctor)|gcloud|bq cp) .*")
+
+
+def is_whole(line: str) -> bool:
+    """Whether the command in a line, if it has one, ends it: it works when it is pasted as it stands."""
+    found = COMMAND.search(line)
+    if not found:
+        return True
+    words = shlex.split(found[0])
+    options = words[3:] if words[1] == "run" else []
+    flags = set(options[::2]) <= {"--env", "--world", "-p"} and len(options) % 2 == 0
+    return flags and not [word for word in words if word.endswith((".", ",", ";"))]
+
+
+@pytest.mark.parametrize(
+    "path", sorted({*LIB.rglob("*.yaml")} - {TEMPLATE}), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_no_word_and_no_full_stop_follows_a_command(path: Path) -> None:
+    assert [
+        text for text in strings(path) if re.search(r"(?:^|: )(?:runbook|gcloud|bq|git) [a-z][^`“]*[.,;]$", text)
+    ] == []
+
+
+def strings(path: Path) -> Iterator[str]:
+    """Each line of the texts of a YAML file."""
+    waiting = [yaml.safe_load(path.read_text(encoding="utf-8"))]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield from one.splitlines()
+        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+
+
 def moves_on(runbook: str, given: dict[str, Any], ran: Result) -> None:
     """No line is this run again, and each names this run's world."""
     assert ran.error is None
     report = ran.names["run"].close()
     said = [*(f.next for f in report.findings if f.next), *report.next]
     here = runbook, {name: str(value) for name, value in given.items() if name != "world"}
+    assert not [line for line in said if not is_whole(line)]
     same = [line for line in said if here in list(commands(line))]
     assert not [line for line in same if CHECK not in line], said
     assert not [line for line in said if "runbook run" in line and f"--world {given['world']}" not in line], said
