@@ -84,7 +84,7 @@ def test_a_refusal_says_all_of_why(tmp_path: Path, capsys: pytest.CaptureFixture
     ran = place.go("scheduler", first.id, jobs="gmail-sync")
     changed = "changed: relies_on, gmail-sync: ENABLED → PAUSED"
     report = ran.names["run"].close()
-    assert report.next == ("plan again: runbook run scheduler --env sandbox -p jobs=gmail-sync",)
+    assert report.next == ("plan again: runbook run scheduler --env sandbox -p jobs=gmail-sync -p to=pause",)
     shown = answer_block(report.plain()).text
     assert shown.index(changed) < shown.index("alert: change, scheduler: refused: ")
     said = printed(place, ran, capsys)
