@@ -73,7 +73,8 @@ class Page:
         for g in self.causes.unknowns:
             rows.append(Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next))
         for s in (s for s in self.short.rows if s.ran_again):
-            rows.append(Finding("data is missing", s.function, s.said, "nothing is missing", Verdict.warn, s.command))
+            step = s.command or s.do
+            rows.append(Finding("data is missing", s.function, s.said, "nothing is missing", Verdict.warn, step))
         return Findings(tuple(rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

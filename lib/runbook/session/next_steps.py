@@ -11,12 +11,12 @@ from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
 
 
-def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[str, ...]:
-    """The next steps of a run with this outcome and worst verdict, one per entry.
+def next_steps(run: Context, outcome: Outcome | None, found: Findings) -> tuple[str, ...]:
+    """The next steps of a run with this outcome and these findings, one per entry.
 
     A run with `as_of` calls no one, whatever it found: the problem may be over by now.
     """
-    given = run.request.values
+    given, worst = run.request.values, found.worst
     if outcome and outcome.result != "applied":
         return outcome.next or ("nothing to do." if worst is Verdict.ok else "see the findings that are not ok.",)
     if run.moment.past:
@@ -29,7 +29,8 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
     if outcome:  # the change is applied; in an incident, p1_response shows whether it was enough
         again = command("p1_response" if incident else "daily_check", place | {"incident": incident})
     left = tuple(_left(outcome.plan, place)) if outcome else ()
-    call = run.settings.contacts.get("on-call")
+    minor = any(f.check == "severity" and f.subject in ("P3", "P4") for f in found)
+    call = run.settings.contacts.get("team-lead" if minor else "on-call")
     if worst is Verdict.alert:
         steps = [f"call {call.who} ({call.when})."] if call else []
         if run.request.runbook != "p1_response":

@@ -149,7 +149,7 @@ class Run(Context):
         if self.outcome and self.outcome.result == "refused":
             parts.append(self.outcome.findings)
         found = known_findings(moved_on(self, self.outcome, join(parts)), self.known)
-        steps = next_steps(self, self.outcome, found.worst)
+        steps = next_steps(self, self.outcome, found)
         about = {"runbook": self.request.runbook, "environment": self.settings.environment, "target": self.cloud.target}
         about |= {"project": self.settings.project, "world": self.cloud.world, "at": self.moment.at.isoformat()}
         said = self.outcome.lines if self.outcome else self.answer

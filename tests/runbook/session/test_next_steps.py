@@ -175,3 +175,13 @@ def test_an_older_version_that_stays_enabled_is_named(tmp_path: Path, monkeypatc
     assert ran.names["plan"].changes[-1].args.version == 2
     [left] = ran.names["run"].close().next
     assert left.endswith(RETIRE.format(1))
+
+
+@pytest.mark.parametrize(
+    ("world", "who"), [("p1_timeout", "Engineering lead"), ("p1_memory_limit", "On-call rotation")]
+)
+def test_whoever_is_to_be_called_is_among_the_contacts(tmp_path: Path, world: str, who: str) -> None:
+    report = Place(tmp_path / "records", world).run("p1_response", world=world).names["run"].close()
+    [call] = [step for step in report.next if step.startswith("call ")]
+    assert call.startswith(f"call {who} (")
+    assert who in report.answer[-1]
