@@ -45,14 +45,19 @@ class Outcome:
 
     @property
     def lines(self) -> list[str]:
-        """What the answer of the run says of it: the details of a refusal; else the changes, with their statuses."""
+        """What the answer of the run says of it: the details of a refusal; else the changes and their statuses.
+
+        Of a plan, also its notes: what a person should know before signing.
+        """
         if self.result == "refused":
             return self.said.splitlines()[1:]
-        found = [f"{c.resource}: {c.before} → {c.after}" for c in self.plan.changes]
+        said = "a message to {0.resource}", "{0.resource}: {0.before} → {0.after}"
+        found = [said[not change.optional].format(change) for change in self.plan.changes]
         for n, (status, said) in enumerate(self.statuses):
             found[n] = f"{status}: {found[n]}" + (f"; {said}" if said and status != "done" else "")
+        notes = self.plan.notes if found and self.result == "planned" else ()
         more = [f"and {len(found) - LINES} more changes"] if len(found) > LINES else []
-        return [*map(one_line, found[:LINES]), *more]
+        return [*map(one_line, found[:LINES]), *more, *(f"note: {note}" for note in notes)]
 
     def _finding(self, change: Change, status: ChangeStatus, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert

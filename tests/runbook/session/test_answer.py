@@ -76,6 +76,30 @@ def test_a_run_that_changes_says_what_before_its_findings(tmp_path: Path, capsys
     assert said.index(change) < said.index("ok: ")
 
 
+@pytest.mark.parametrize(
+    ("runbook", "given", "said"),
+    [
+        (
+            "retry",
+            {"function": "recommendations-export"},
+            ["note: Params say repeat: asks for recommendations-export."],
+        ),
+        ("retry", {"function": "gmail-sync"}, []),
+        ("rollback", {}, ["note: This pins the traffic: "]),
+        ("rollback", {"revision": "latest"}, ["note: The traffic goes back from gmail-sync-"]),
+    ],
+)
+def test_a_plan_says_what_to_know_before_signing(
+    tmp_path: Path, runbook: str, given: dict[str, str], said: list[str]
+) -> None:
+    place = Place(tmp_path / "records", "bad_deploy")
+    if given.get("revision"):
+        place.applied("rollback")
+    report = place.plan(runbook, **given).names["run"].close()
+    notes = [line for line in report.answer if line.startswith("note: ")]
+    assert [note[: len(start)] for note, start in zip(notes, said, strict=True)] == said
+
+
 def test_a_refusal_says_all_of_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = Place(tmp_path / "records")
     first = place.plan("scheduler", jobs="gmail-sync")
