@@ -152,7 +152,7 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
     ends = time_of(end, system.zone, "until")
     if ends <= now:
         why = f"is not to come; the cloud's clock says {signed.utc_text(now)}"
-        raise BadInput(f"--until {end}", why, next="use a time to come, at most 31 days from now.")
+        raise Refused(f"--until {end}", why, next="use a time to come, at most 31 days from now.")
     until = signed.utc_text(ends)
     _warn_of_unknown(signed.store_of(system), check, subject)
     click.echo(f"{check}, {subject} on {system.environment}, {signers.target}: known until {until}, by {person}.")

@@ -61,7 +61,7 @@ def test_a_finding_that_does_not_exist_is_said_to_be_unknown(place: Place) -> No
 
 def test_an_end_that_is_over_is_refused(place: Place) -> None:
     said = ack(place, until="2026-03-11T08:00")
-    assert (said.exit_code, "--until 2026-03-11T08:00" in said.output) == (2, True)
+    assert (said.exit_code, "--until 2026-03-11T08:00" in said.output) == (5, True)
     assert "the cloud's clock says 2026-03-11T13:30:00Z" in said.output
 
 

@@ -113,7 +113,7 @@ def test_a_refusal_says_all_of_why(tmp_path: Path, capsys: pytest.CaptureFixture
     assert shown.index(changed) < shown.index("alert: change, scheduler: refused: ")
     said = printed(place, ran, capsys)
     assert said.index(changed) < said.index("change, scheduler: refused: ")
-    assert changed in place.cli("records", "show", "newest").output
+    assert changed in place.cli("records", "show", ran.folder.name).output
 
 
 def test_a_cell_cannot_change_it_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
