@@ -60,6 +60,7 @@ CANNOT_RUN = {
     "feeds": "curl asks public status pages by their names",
     "quotas": "curl asks Google's host by its name; gcloud lists no time series",
     "source": "git, pytest and detect-secrets look at a folder, not at a cloud",
+    "noticed": "the record store is a folder, not a cloud",
     "notified": "the record store is a folder, not a cloud",
     "rehearsal": "the record store is a folder, not a cloud",
     "revisions": "gcloud run talks to the Knative API",

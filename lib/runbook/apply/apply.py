@@ -26,6 +26,7 @@ from runbook.config import Scan
 from runbook.context import KERNEL, Context
 from runbook.data_file import text_of
 from runbook.display import one_line
+from runbook.display.text import DAY
 from runbook.model import BadSettings, Finding, Refused, Verdict, canonical
 from runbook.model.actions import RunOnce
 from runbook.model.outcome import Outcome
@@ -55,7 +56,7 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
             return _execute(Executor(run, plan, secret_value, attempt), asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
-        return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
+        return Outcome(plan, "refused", said=said, next=tuple(refusal.next.splitlines()))
 
 
 class _Asked(NamedTuple):
@@ -184,7 +185,7 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
     if asked.opening > asked.now and steps:
         begins = run.moment.local(clock(terms.not_before))
         override = 'to apply sooner, add --override "why it cannot wait" to approve'
-        steps.append(f"the approval takes effect {begins:%a %H:%M}; {override}")
+        steps.append(f"the approval takes effect {begins:{DAY}}; {override}")
     if run.request.values.get("ask") or (steps and run.request.values.get("incident")):
         said = f"{said}; {'; '.join(ask(run, plan, terms))}"
     if terms.incident:

@@ -143,7 +143,7 @@ def _taken_over(store: Store, plan: Plan, taking: str, who: str) -> Attempt:
     held = _held(store)
     holder, newest = _owner(store, held[-1]) if held else ({}, {"kind": "CLOSE"})
     if newest.get("kind") == "CLOSE":
-        raise Refused("there is nothing to take over", "the newest attempt is closed", next=f"runbook apply {plan.id}.")
+        raise Refused("there is nothing to take over", "the newest attempt is closed", next=f"runbook apply {plan.id}")
     if (holder.get("plan"), (newest or holder).get("owner")) != (plan.id, taking):
         raise _busy(holder, newest)
     attempt = Attempt(store, holder["attempt"], who, count=newest.get("row", 0))  # a newer row makes this fail

@@ -42,6 +42,15 @@ def _since(run: Context, outcome: Outcome, runs: Fact, errors: Fact) -> Findings
     return checks.after_change(fresh, errors, run.settings, run.moment)
 
 
+def backed_up(run: Context, outcome: Outcome) -> None:
+    """Judge again which tables have a backup: the gate saw what was there before this run added snapshots."""
+    added = [change.args for change in outcome.plan.changes if isinstance(change.args, CopyTable)]
+    if outcome.result not in ("planned", "refused") and any(args.is_snapshot for args in added):
+        asked = {"tables": facts.tables(), "snapshots": facts.snapshots(), "access": facts.access("snapshot")}
+        seen = observe_all(run, asked)
+        run.check(checks.safe_to_copy, seen.tables, seen.snapshots, seen.access)
+
+
 def compared(run: Context, outcome: Outcome) -> Findings:
     """Compare every copied table of the plan, also those that were copied earlier, with its source.
 

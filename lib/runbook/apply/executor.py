@@ -92,7 +92,9 @@ class Executor:
         """
         heard = [c.args.contact for c in self.plan.changes if isinstance(c.args, Notify) and not c.args.once]
         title = f"{self.plan.origin['environment']}: {self.plan.origin['runbook']} ended"
-        text, once = f"{ended.result}: {ended.said}", f"{self.once}-{ended.result}"
+        incident = self.plan.origin["parameters"].get("incident")
+        text = f"{ended.result}: {ended.said}\nPlan {self.plan.id}" + (f", incident {incident}" if incident else "")
+        once = f"{self.once}-{ended.result}"
         for number, contact in enumerate(dict.fromkeys((*heard, *signed)), len(self.plan.changes) + 1):
             self._one(number, message(contact, title, text, once))
 

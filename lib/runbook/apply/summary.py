@@ -20,9 +20,9 @@ def summary(plan: Plan, statuses: Statuses, began: datetime, can_go_on: bool) ->
     number, status, why = missing[0]
     said = f"change {number} of {len(statuses)}: {status}, {why}"
     if unknown := any(status == "unknown" for _, status, _ in missing):
-        on = f"runbook apply {plan.id} checks each change again and resumes"
+        on = f"to check each change again, and go on: runbook apply {plan.id}"
     elif can_go_on:
-        on = f"fix the reported problem; then runbook apply {plan.id} resumes under the same approvals"
+        on = f"fix the reported problem; then go on under the same approvals: runbook apply {plan.id}"
     else:
         on = "fix the reported problem, then plan again"
     result: Result = "unknown" if unknown else "failed"

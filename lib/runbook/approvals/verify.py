@@ -111,7 +111,8 @@ def not_approved(
     why += [f"not yet approved as {role}" for role in missing]
     why += ["one person, or one key, cannot sign for two roles"] if by_role and all(by_role.values()) else []
     plan = plan_id(content)[:12]
-    hint = f"runbook approve {plan}, by: {', '.join(missing or terms.signers) or 'an approver to add in params'}."
+    steps = [f'runbook approve {plan} --role {role} --reason "…"' for role in missing or terms.signers]
+    hint = "\n".join(steps) or "name its approvers in params."
     if only_early := bool(early) and not missing:
         hint = f"wait until {max(s.not_before for s in early)}, or sign again with --override “why it cannot wait”."
     what = f"{content['operation']} ({content['environment']}) is not approved{' yet' * only_early}: {plan}"

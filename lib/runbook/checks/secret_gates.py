@@ -19,15 +19,16 @@ def safe_to_rotate(
     enabled = ", ".join(str(r.version) for r in versions.rows if r.state == "ENABLED")
     value = f"enabled: {enabled or 'none'}; newest {versions.rows[0].version if versions.rows else 'none'}"
     found = gap_or_missing_findings("secret", versions, "exists") or one("secret", "versions", value, "exists", OK)
-    parts = (found, _users(users), _pins(users), *map(_named, users.rows), elevated(access, settings))
+    parts = (found, _users(users), _pins(users, settings), *map(_named, users.rows), elevated(access, settings))
     return join((*parts, rehearsed(rehearsal, settings, moment)))
 
 
-def _pins(users: Fact[Reader]) -> Findings:
+def _pins(users: Fact[Reader], settings: Settings) -> Findings:
     """No reader's traffic is pinned: a new revision of a pinned function gets no traffic, so the secret stays old."""
-    limit, hint = "the newest revision serves", HINTS["pinned"]
+    limit, place = "the newest revision serves", {"environment": settings.environment, "revision": "latest"}
     pinned = {row.function: row.revision for row in users.rows if row.pinned}
-    return join(one("readers", name, f"pinned to {at}", limit, ALERT, hint) for name, at in pinned.items())
+    hints = {name: HINTS["pinned"] + command("rollback", place | {"function": name}) for name in pinned}
+    return join(one("readers", name, f"pinned to {at}", limit, ALERT, hints[name]) for name, at in pinned.items())
 
 
 def _named(row: Reader, retired: int = 0) -> Findings:

@@ -18,6 +18,7 @@ import click
 from runbook.cli import signing, stored
 from runbook.cli.complete import complete
 from runbook.cli.fleet import fleet
+from runbook.cli.help import RunHelp
 from runbook.cli.output import JSON, ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
 from runbook.cli.records import records
 from runbook.cli.signing import ENV, SYSTEM
@@ -59,7 +60,7 @@ def main() -> None:
     """Check the system, explain findings, and plan and apply changes. Each run leaves a record."""
 
 
-@main.command()
+@main.command(cls=RunHelp)
 @JSON
 @click.argument("name", metavar="RUNBOOK", shell_complete=complete("runbook"))
 @ENV
@@ -79,7 +80,8 @@ def run(name: str, given: Sequence[str], alert: str | None, scheduled: bool, **p
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or key in values:
-            raise BadInput(f"-p {key}", "it is given twice" if equals else "it has no =", next="use -p name=value.")
+            why, hint = ("it is given twice", "give it once.") if equals else ("it has no =", "use -p name=value.")
+            raise BadInput(f"-p {key}", why, next=hint)
         values[key] = value
     values |= {key: value for key, value in place.items() if value}
     if alert:
@@ -219,7 +221,7 @@ def init(project: str, region: str, environment: str | None, out: Path | None, w
 
     name = environment or project
     path, source, gaps = init(out, world, project=project, region=region, environment=name)
-    said = f"Next: replace each <placeholder>; then, as params/{name}.yaml: runbook doctor --env {name}."
+    said = f"Next: replace each <placeholder>; then, as params/{name}.yaml: runbook doctor --env {name}"
     click.echo("\n".join([f"Draft: {path}, from {source}", *gaps, said]))
     sys.exit(Exit.UNKNOWN if gaps else Exit.OK)
 

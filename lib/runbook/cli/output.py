@@ -101,7 +101,8 @@ def exit_with(ended: Any) -> NoReturn:
         head = f"{report['target'].upper()}, {report['project']}, {report['at'][:16]} UTC"
         click.echo(wrapped(f"{head}. World: {report['world'].rstrip('.')}" if report["world"] else head))
         lines = [line for line in report["answer"] if not line.startswith("   next: ")]  # below, as it can be copied
-        print_findings(report["findings"], report["headline"], report["next"], "\n".join(map(wrapped, lines)))
+        shown = "\n".join(map(wrapped, lines))
+        print_findings(report["findings"], report["headline"], report["next"], shown, "outcome" in report)
     for line in ended.error:
         click.echo(visible(line), err=True)
     if ended.local:
@@ -112,10 +113,12 @@ def exit_with(ended: Any) -> NoReturn:
     sys.exit(ended.exit)
 
 
-def print_findings(findings: Sequence[Row], sentence: str, next: Sequence[str] = (), shown: str = "") -> None:
+def print_findings(
+    findings: Sequence[Row], sentence: str, next: Sequence[str] = (), shown: str = "", all: bool = False
+) -> None:
     """Print a sentence, what is `shown`, and the next steps, each once.
 
-    By default the findings that are not ok are shown, the worst first, and which checks are ok.
+    With `all`, or if nothing is shown, also the findings that are not ok, the worst first, and which checks are ok.
     """
     worst = max((Verdict[one["verdict"]] for one in findings), default=Verdict.unknown)
     if wants_json():
@@ -124,8 +127,11 @@ def print_findings(findings: Sequence[Row], sentence: str, next: Sequence[str] =
     click.echo("\n" + click.style(wrapped(sentence), fg=COLOUR[worst.name], bold=True))
     good = Counter(one["check"] for one in findings if one["verdict"] == "ok")
     named = ", ".join(f"{check} ({count})" if count > 1 else check for check, count in good.items())
-    bad = "" if shown else findings_table([one for one in findings if one["verdict"] != "ok"])
-    click.echo(shown or "\n\n".join(filter(None, (bad, wrapped(f"ok: {named}" * bool(named))))))
+    parts = [shown]
+    if all or not shown:
+        parts += [findings_table([one for one in findings if one["verdict"] != "ok"])]
+        parts += [wrapped(f"ok: {named}" * bool(named))]
+    click.echo("\n\n".join(filter(None, parts)))
     subjects: dict[str, list[str]] = {}
     for found in (one for one in findings if one["next"] and one["next"] not in next):
         subjects.setdefault(found["next"], []).append(found["subject"])

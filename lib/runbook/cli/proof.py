@@ -26,7 +26,7 @@ def verify(record: str, everything: bool, system: Any) -> None:
     from runbook.audit.verify import verify
 
     if bool(record) == everything:
-        raise BadInput("give a record, or --all", next="see: runbook records verify --help.")
+        raise BadInput("give a record, or --all", next="see: runbook records verify --help")
     found = verify(system, record)
     rows = [{"record": run, "": fault} for run, lines in sorted(found.faults.items()) for fault in lines]
     click.echo(table_text(rows) or f"Proved: {', '.join(found.faults) if record else f'{len(found.faults)} records'}.")

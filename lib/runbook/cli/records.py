@@ -112,9 +112,10 @@ def show(record: str, system: Any) -> None:
     click.echo(f"{row['runbook']}, {row['environment']}, {row['at'][:16]} UTC, {row['person']}")
     for fault in run.faults:
         click.secho(f"Does not verify: {visible(fault)}", fg="red", bold=True)
-    lines = "\n".join(map(wrapped, row["answer"] if run.report.get("answer") else ()))
-    print_findings(run.findings, row["headline"], [*map(str, listed(run.report.get("next")))], lines)
-    for rows in filter(None, changes_of(run)):
+    said, steps = ([*map(str, listed(run.report.get(name)))] for name in ("answer", "next"))
+    print_findings(run.findings, row["headline"], steps, "\n".join(map(wrapped, said)), bool(run.report.get("outcome")))
+    changes, by = changes_of(run)
+    for rows in filter(None, (changes if not said else [], by)):
         click.echo(f"\n{table_text(rows)}")
     click.echo(f"\nRecord: {run.name}\nNext: runbook records open{env_of(system)} {run.name[-8:]}")
 

@@ -148,13 +148,28 @@ def ack(check: str, subject: str, system: Any, end: str, role: str, reason: str,
 
     signers, now = _place(system)
     person, key = signed.identity(system, signers.target, role, **by)
-    until = signed.utc_text(time_of(end, system.zone, "until"))
+    ends = time_of(end, system.zone, "until")
+    if ends <= now:
+        why = f"is not to come; the cloud's clock says {signed.utc_text(now)}"
+        raise Refused(f"--until {end}", why, next="use a time to come, at most 31 days from now.")
+    until = signed.utc_text(ends)
+    _warn_of_unknown(signed.store_of(system), check, subject)
     click.echo(f"{check}, {subject} on {system.environment}, {signers.target}: known until {until}, by {person}.")
     confirm(yes, f"Sign as {role}?")
     values = signed.values_of(system, signers.target, person, role, reason, now)
     values |= {"check": check, "subject": subject, "until": until}
     signed.put(signed.Ack, values, signed.store_of(system), signers, key, now)
     click.echo("Signed. Until it ends, each daily check shows it.")
+
+
+def _warn_of_unknown(store: Any, check: str, subject: str) -> None:
+    """Say if the newest daily check has no such finding: a name that is mistyped acknowledges nothing."""
+    from runbook.audit.index import names_in, read_run
+
+    newest = next((name for name in names_in(store) if "-daily_check-" in name), "")
+    found = [(one["check"], one["subject"]) for one in read_run(store, newest).findings] if newest else []
+    if found and (check, subject) not in found:
+        aside(f"Warning: the newest daily check has no finding “{check}, {subject}”: {newest}", err=True)
 
 
 @click.command()
@@ -186,7 +201,7 @@ def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any
         return
     found = [item for item in waiting.items() if item[0].startswith(which)]
     if len(found) != 1:
-        raise BadInput(f"{len(found)} things that await a review begin with {which}", next="see: runbook review.")
+        raise BadInput(f"{len(found)} things that await a review begin with {which}", next="see: runbook review")
     person, key = signed.identity(system, signers.target, role, **by)
     if signed.same_person_key(person) == signed.same_person_key(signed.actor(found[0][1])):
         raise Refused(f"{person} did this, so somebody else must review it")

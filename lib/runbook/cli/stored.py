@@ -7,7 +7,7 @@ import click
 from runbook.cli.complete import complete
 from runbook.cli.output import JSON, aside, table_text
 from runbook.cli.signing import SYSTEM, no_secret
-from runbook.display.text import is_plain
+from runbook.display.text import DAY, is_plain
 from runbook.model import BadInput, NoRecord, RunbookError
 
 
@@ -22,6 +22,7 @@ def plans(system: Any, notify: bool) -> None:
     """
     from runbook.apply.attempts import attempts, unfinished_attempts
     from runbook.approvals.stored_plan import waiting
+    from runbook.incidents.severity import few
 
     rows, moved, damaged = [], [], list[str]()
     for found in waiting(system, damaged):
@@ -36,12 +37,31 @@ def plans(system: Any, notify: bool) -> None:
         missing = [role for role in found.rule.signers if role not in signed]
         state, *why = _state(found, bool(signed), bool(begun), notify)
         row = {"plan": found.stored.file.id[:12], "operation": found.content["operation"]}
-        row["by"] = found.stored.file.terms.requester
-        rows.append(row | {"signed": ", ".join(signed), "to sign": ", ".join(missing), "now": state})
+        row |= {"changes": few(_targets(found)), "by": found.stored.file.terms.requester}
+        state += _not_before(found, signed) * (state == "unchanged")
+        rows.append(row | {"signed": ", ".join(dict.fromkeys(signed)), "to sign": ", ".join(missing), "now": state})
         moved += [f"{row['plan']}: {line}" for line in why]
     click.echo(table_text(rows) or "No plan is waiting.")
     for line in [*moved, *(f"Ignored: {line}" for line in damaged)]:
         aside(line)
+
+
+def _targets(found: Any) -> list[str]:
+    """What a plan changes, each once; those who get a message are left out."""
+    changes = [change for change in found.content["changes"] if change["action"] != "notify"]
+    return [*dict.fromkeys(change["resource"] for change in changes)]
+
+
+def _not_before(found: Any, signed: list[str]) -> str:
+    """From when a plan may be applied, if that is later than now: by its signatures, or by its terms."""
+    from runbook.approvals.verify import statements_of
+    from runbook.records.plans import clock
+
+    begins: dict[str, Any] = {}
+    for one in statements_of(found.store, found.stored.file.id) if signed else ():
+        begins[one.role] = min(clock(one.not_before), begins.get(one.role, clock(one.not_before)))
+    known = [begins[role] for role in signed if role in begins] or [clock(found.stored.file.terms.not_before)]
+    return f"; from {max(known).astimezone(found.system.zone):{DAY}}" if max(known) > found.now else ""
 
 
 def _state(found: Any, signed: bool, begun: bool, notify: bool) -> list[str]:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 Row = dict[str, Any]
+DAY = "%a %Y-%m-%d %H:%M %Z"  # how a time to come is written
 BLANK = "\u2800\U0001d159\U00016fe4"  # empty Braille, note, Khitan filler: Unicode has no property for these
 
 

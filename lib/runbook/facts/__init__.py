@@ -9,7 +9,7 @@ from runbook.facts.etl import etl_failures, etl_today, etl_week, freshness, rece
 from runbook.facts.functions import functions, jobs, revisions, service
 from runbook.facts.logs import changes, errors
 from runbook.facts.quotas import quotas
-from runbook.facts.records import notified, rehearsal
+from runbook.facts.records import noticed, notified, rehearsal
 from runbook.facts.secrets import access, secrets, users, versions
 from runbook.facts.status_pages import feeds
 from runbook.facts.tables import copies, schema, snapshots, tables

@@ -31,7 +31,7 @@ def functions(cloud: Cloud, moment: Moment) -> Read:
         for page in cloud.pages("cloudfunctions", path, pageSize=1000):
             away |= {last({"at": name}, "at") or "an unnamed location" for name in objects(page, "unreachable")}
             found += objects(page, "functions")
-        read = readable("functions", found, _function, f"inspect them: {line}.", lambda r: r.name)
+        read = readable("functions", found, _function, f"inspect them: {line}", lambda r: r.name)
         said = ("the location did not answer", "repeat this run.")
         gaps = (Gap(f"functions in {place}", *said, location=place) for place in sorted(away))
         return replace(read, gaps=(*gaps, *read.gaps))
@@ -106,7 +106,7 @@ def revisions(cloud: Cloud, moment: Moment, function: str) -> Read:
         shares[latest] = shares.get(latest, 0) + shares.pop("latest", 0)
         pinned = any(name != "latest" for name in _shares(items(run, "traffic")))
         row = partial(_revision, shares=shares, pinned=pinned)
-        read = readable("revisions", objects(listed, "revisions"), row, f"inspect them: {line}.")
+        read = readable("revisions", objects(listed, "revisions"), row, f"inspect them: {line}")
         rows = sorted(read.rows, key=lambda r: (r.created, r.revision), reverse=True)
         return replace(read, rows=rows, more=bool(listed.get("nextPageToken")))
 
@@ -147,7 +147,7 @@ def jobs(cloud: Cloud, moment: Moment) -> Read:
     def see() -> Answer:
         path = f"v1/projects/{system.project}/locations/{system.region}/jobs"
         found = cloud.items("cloudscheduler", path, "jobs", pageSize=500)
-        return readable("scheduler jobs", found, partial(_job, system), f"inspect them: {line}.", lambda r: r.name)
+        return readable("scheduler jobs", found, partial(_job, system), f"inspect them: {line}", lambda r: r.name)
 
     return Read("scheduler jobs", line, see, no_history_of="Cloud Scheduler")
 

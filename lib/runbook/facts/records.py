@@ -1,16 +1,19 @@
-"""Facts from the record store: who was notified of an incident, and what was tested in staging."""
+"""Facts from the record store: when an incident was noticed, who was notified, and what was tested in staging."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from runbook.approvals.proved import faults
 from runbook.cloud import Cloud
 from runbook.config import Request, load_settings
 from runbook.facts.base import Answer, Read, fact
-from runbook.model import Gap, Moment, NoRecord, Row
+from runbook.model import Gap, Moment, NoRecord, Row, RunbookError, time_of
 from runbook.model.actions import UpdateFunction
-from runbook.model.rows import Notified, Rehearsed
-from runbook.records import Store, examined, is_report, json_of, rows_of, store_of
+from runbook.model.rows import Noticed, Notified, Rehearsed
+from runbook.records import Store, examined, is_report, json_of, mapping, rows_of, store_of
 from runbook.records.files import data_of
 
 VERIFY = "runbook records verify {}"
@@ -41,6 +44,33 @@ def notified(cloud: Cloud, moment: Moment, incident: str) -> Read:
 def notified_place(once: str, contact: str = "") -> str:
     """The store's key of a note that a contact was notified, or the prefix of all such notes."""
     return "/".join(part for part in ("notified", once.lower(), contact) if part)
+
+
+@fact
+def noticed(cloud: Cloud, moment: Moment, incident: str) -> Read:
+    """When an incident was noticed, by the records of its pages that found something: the earliest; no row if none did.
+
+    The newest pages of all incidents are read; a record of a later time than now is not of this incident.
+    """
+    store = store_of(cloud.settings)
+
+    def see() -> Answer:
+        names = [name for name in store.children("runs") if "-p1_response-" in name] if incident else []
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(lambda name: _noticed(store, name, incident, cloud.settings.zone), names[-NEWEST:])
+            return Answer(sorted((row for row in found if row and row.at <= moment.at), key=lambda row: row.at)[:1])
+
+    return Read("noticed", "ls -d runs/*-p1_response-*  # in the record store", see)
+
+
+def _noticed(store: Store, name: str, incident: str, zone: ZoneInfo) -> Noticed | None:
+    given = mapping(mapping(json_of(store.content(f"{name}/record.json"))).get("parameters"))
+    report = json_of(store.content(f"{name}/report.json")) if given.get("incident") == incident else None
+    if not is_report(report) or report["verdict"] not in ("alert", "unknown"):
+        return None
+    with suppress(RunbookError):
+        at = time_of(str(given.get("detected_at") or report.get("at")), zone, "detected_at")
+        return Noticed(Path(name).name, at)
 
 
 @fact

@@ -21,7 +21,7 @@ def versions(cloud: Cloud, moment: Moment, secret: str) -> Read:
 
     def see() -> Answer:
         found, row = cloud.items("secretmanager", path, "versions", pageSize=100), partial(_version, secret)
-        return readable(f"versions of {secret}", found, row, f"inspect them: {line}.", lambda r: -r.version)
+        return readable(f"versions of {secret}", found, row, f"inspect them: {line}", lambda r: -r.version)
 
     return Read("secret versions", line, see, thing=secret, no_history_of="Secret Manager")
 

@@ -34,13 +34,13 @@ def _listed(cloud: Cloud, moment: Moment, name: str, which: str, kind: str, row:
 
     def see() -> Answer:
         listed = cloud.items("bigquery", path, "tables", maxResults=1000)
-        named = readable(name, listed, _typed, f"inspect them: {line}.")
+        named = readable(name, listed, _typed, f"inspect them: {line}")
         wanted = [name for name, type in named.rows if type == kind]
         sent = [t for t in wanted if re.fullmatch(SEGMENT, t)]
         # One request for each table, because the list has no row counts and sizes.
         with futures.ThreadPoolExecutor(max_workers=10) as pool:
             found = list(pool.map(lambda table: cloud.get("bigquery", f"{path}/{table}"), sent))
-        read = readable(name, found, row, f"inspect them: {line}.", _order)
+        read = readable(name, found, row, f"inspect them: {line}", _order)
         said = ("the guard does not accept its name in a URL", f"inspect it: {line}.")
         unsent = (Gap(table, *said) for table in wanted if table not in sent)
         return replace(read, gaps=(*named.gaps, *read.gaps, *unsent))

@@ -93,15 +93,20 @@ def _by_runs(function: Function, fact: Fact, settings: Settings, moment: Moment)
     bad = [r for r in since_good if r.status == "failed" or r.started_at < early]
     good = next((r.started_at for r in runs if r.status == "success"), None)
     if bad:
-        unended = f"the run of {bad[0].started_at:%H:%M %Z} has no recorded end"
+        unended = f"the run of {_clock(bad[0].started_at, moment)} has no recorded end"
         shown = ("failed", f"failed runs: {len(bad)}") if bad[0].status == "failed" else ("no end", unended)
         return FailingFunction(function, *shown, bad[-1].started_at, good, tuple(bad))
     if fact.gaps or (fact.more and not runs):
         return None  # without all runs, a missing one is not detectable
     late = _missed(function, runs[0].started_at if runs else None, settings, moment)
-    return (
-        FailingFunction(function, "not started", f"not started; due at {late:%H:%M %Z}", late, good) if late else None
-    )
+    shown = f"not started; due at {_clock(late, moment)}" if late else ""
+    return FailingFunction(function, "not started", shown, late, good) if late else None
+
+
+def _clock(when: datetime, moment: Moment) -> str:
+    """A time of the team's day; of any other day with its date."""
+    when = moment.local(when)
+    return f"{when:%H:%M %Z}" if when.date() == moment.today else f"{when:%d %b %H:%M %Z}"
 
 
 def _missed(function: Function, newest: datetime | None, settings: Settings, moment: Moment) -> datetime | None:

@@ -36,7 +36,7 @@ def answer(page: Any) -> Iterator[str]:
         missing = [one for row in page.short.rows for one in row.tables or (f"data of {row.function}",)]
         yield f"data is missing: {few(missing)}"
     for row in [row for row in page.short.rows if row.ran_again][:MOST]:
-        yield f"   {row.function} ran again at {row.ran_again:%H:%M %Z}, but {row.said}: {row.command or 'wait'}"
+        yield f"   {row.function} ran again at {row.ran_again:%H:%M %Z}, but {row.said}: {row.command or row.do}"
     if page.causes and page.people:
         people = (f"{row['who']} ({', '.join(filter(None, (row['role'], row['how'])))})" for row in page.people)
         yield f"contact: {'; '.join(people)}"

@@ -72,7 +72,8 @@ class Page:
         for g in self.causes.unknowns:
             rows.append(Finding("read", g.subject, f"could not read: {g.why}", "complete", Verdict.unknown, g.next))
         for s in (s for s in self.short.rows if s.ran_again):
-            rows.append(Finding("data is missing", s.function, s.said, "nothing is missing", Verdict.warn, s.command))
+            step = s.command or s.do
+            rows.append(Finding("data is missing", s.function, s.said, "nothing is missing", Verdict.warn, step))
         return Findings(tuple(rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -111,7 +112,9 @@ def page(run: Context, seen: Seen) -> Page:
     facts = Evidence(*(getattr(seen, name) for name in Evidence._fields))
     causes = diagnose(facts, run.settings, run.moment)
     headroom = headroom_of(causes, facts, run.settings)
-    began = moment_of(run.request.values.get("detected_at", ""), run.moment.at, run.settings.zone).at
+    given = run.request.values.get("detected_at", "")
+    known = [run.moment.at, *(row.at for row in seen.noticed.rows)]  # the deadline of an incident does not move
+    began = moment_of(given, run.moment.at, run.settings.zone, "detected_at").at if given else min(known)
     level, why = severity(causes, facts, run.settings, run.moment)
     by = run.moment.local(began + ANSWER[level])
     place = {key: run.request.values.get(key, "") for key in ("environment", "world", "function", "incident")}

@@ -17,6 +17,7 @@ from runbook.model import FactRow, Moment, command
 from runbook.model.rows import EtlRun
 
 HOURS = 48  # of runs that the page reads
+FILL = {"never": "wait for its next run"}  # by what params say about another run
 PROVED = 0.8  # of the rows that the missed runs would have written
 
 
@@ -24,7 +25,7 @@ class Short(FactRow):
     """Data of a function that is short, or may be. `ran_again`: its first good run since then, None if there is none.
 
     `missed_runs` were due and gave nothing, and `rows_missing` is about what they would have written, None if unknown.
-    `command` fills it once the cause is gone.
+    `command` fills it once the cause is gone; where there is none, `do` says what does.
     """
 
     function: str
@@ -34,6 +35,7 @@ class Short(FactRow):
     rows_missing: int | None
     ran_again: datetime | None
     command: str
+    do: str
 
     @property
     def said(self) -> str:
@@ -53,7 +55,8 @@ def short(seen: Evidence, settings: Settings, moment: Moment, place: Mapping[str
         missed = list(_missed(function, good, seen, settings, moment))
         if not missed:
             continue
-        ran = next((r for r in reversed(good) if r.started_at > missed[-1] - SLACK), None)
+        since = [r for r in good if r.started_at > missed[-1] - SLACK]
+        ran = since[-1] if since else None
         usual = [r.records for r in good if r is not ran and r.records]
         each, days = round(median(usual)) if usual else None, sorted({moment.local(tick).date() for tick in missed})
         rows = each and each * len(missed)
@@ -64,8 +67,16 @@ def short(seen: Evidence, settings: Settings, moment: Moment, place: Mapping[str
             # The rows of one run do not tell a single miss from chance.
             rows, days = rows + each - ran.records, [] if caught_up or len(missed) == 1 else days
         if days:
-            fill = "" if function.repeat == "never" else command("retry", {**place, "function": function.name})
-            yield Short(function.name, function.tables, days, len(missed), rows, ran and ran.started_at, fill)
+            of_scores = settings.tables.scores.name in function.tables  # a run writes those of its own day
+            do = _by_hand(settings) if ran and (of_scores or len(since) > 1) else FILL.get(function.repeat, "")
+            fill = "" if do else command("retry", {**place, "function": function.name})
+            yield Short(function.name, function.tables, days, len(missed), rows, ran and ran.started_at, fill, do)
+
+
+def _by_hand(settings: Settings) -> str:
+    """What to do about data that another run does not load: it was tried."""
+    lead = settings.contacts.get("team-lead")
+    return f"another run does not load it: ask {lead.who if lead else 'the owner of the function'} to load it by hand"
 
 
 def _good(function: Function, seen: Evidence, moment: Moment) -> Iterator[EtlRun]:

@@ -45,7 +45,14 @@ def remedy_steps(
     fixed = _fix(cause, settings, moment, headroom, run)
     if (cause.cause, cause.detail) == ("unknown", "no end"):
         fixed += again("its time limit has passed: if the logs do not say why it hangs, run {} again")
+    if settings.environment == "sandbox":
+        fixed = [step._replace(do=step.do + FIXES["unserved"]["fix"] * _is_unserved(step.line)) for step in fixed]
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
+
+
+def _is_unserved(line: str) -> bool:
+    """Whether the sandbox gives this command no answer: its logs, for one, are older than gcloud looks back."""
+    return line.startswith("gcloud ") and not line.startswith("gcloud scheduler ")
 
 
 def _fix(cause: Cause, settings: Settings, moment: Moment, headroom: Sequence[Headroom], run: Run) -> list[Step]:

@@ -44,7 +44,7 @@ def severity(causes: Causes, seen: Evidence, settings: Settings, moment: Moment)
     if reason := [f"{t}: {why}" for t, why in late.items() if fed[t]]:
         return "P2", f"{'; '.join(reason)} ({few(sorted(set().union(*fed.values())))})"
     if down:
-        return "P3", f"{len(down)} of {total} functions down: {names}; the data is within its limits"
+        return "P3", f"{len(down)} of {total} functions down: {names}; no table is older than its limit"
     if causes:
         said = {"a deployment failed" if c.cause == "failed_deployment" else c.title for c in causes}
         return "P4", "every function works; " + few(sorted(said))

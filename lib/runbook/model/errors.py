@@ -57,7 +57,7 @@ class RunbookError(Exception):
     def __str__(self) -> str:
         lines = [f"{type(self).__name__}: {self.what}", *(f"  {line}" for line in self.observed.splitlines())]
         lines += [f"  {self.effect}"] if self.effect else []
-        lines += [f"  Next: {self.next}"] if self.next else []
+        lines += [f"  Next: {step}" for step in self.next.splitlines()]
         return visible("\n".join(lines))
 
     def _render_traceback_(self) -> list[str]:

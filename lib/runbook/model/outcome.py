@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from runbook.display import Row, blocks
+from runbook.display import Row, blocks, one_line
 from runbook.model.findings import Finding, Findings, Verdict
 from runbook.model.plan import Change, Plan
 
 ChangeStatus = Literal["done", "failed", "unknown", "not attempted"]
 Result = Literal["planned", "nothing to do", "refused", "applied", "failed", "unknown"]
+LINES = 10  # so many changes the answer of a run lists
 _COLOUR = {"planned": "warn", "nothing to do": "ok", "applied": "ok", "unknown": "unknown"}
 
 
@@ -41,6 +42,22 @@ class Outcome:
             said = f"{self.result}: {self.said}"
             found.append(Finding("change", self.plan.operation, said, "applied", Verdict.unknown, *self.next[:1]))
         return Findings(tuple(found))
+
+    @property
+    def lines(self) -> list[str]:
+        """What the answer of the run says of it: the details of a refusal; else the changes and their statuses.
+
+        Of a plan, also its notes: what a person should know before signing.
+        """
+        if self.result == "refused":
+            return self.said.splitlines()[1:]
+        said = "a message to {0.resource}", "{0.resource}: {0.before} → {0.after}"
+        found = [said[not change.optional].format(change) for change in self.plan.changes]
+        for n, (status, said) in enumerate(self.statuses):
+            found[n] = f"{status}: {found[n]}" + (f"; {said}" if said and status != "done" else "")
+        notes = self.plan.notes if found and self.result == "planned" else ()
+        more = [f"and {len(found) - LINES} more changes"] if len(found) > LINES else []
+        return [*map(one_line, found[:LINES]), *more, *(f"note: {note}" for note in notes)]
 
     def _finding(self, change: Change, status: ChangeStatus, said: str) -> Finding:
         bad = Verdict.warn if change.optional else Verdict.alert

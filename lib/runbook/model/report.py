@@ -22,7 +22,7 @@ _THEN = {Verdict.alert: "at that time, action was needed", Verdict.warn: "it cou
 class Report:
     """The end of a notebook. `about` says where and when; `next` has one step per entry; `past` as in `Moment`.
 
-    `answer` are the lines below the sentence; without any, these are the worst findings.
+    `answer` are the lines below the sentence; of a run without its own, these are its changes and the worst findings.
     """
 
     about: Mapping[str, str]
@@ -91,8 +91,9 @@ def findings_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def answer_lines(report: Mapping[str, Any]) -> list[str]:
-    """The lines of a report's answer: its own, or its worst findings."""
-    if isinstance(report.get("answer"), list) and report["answer"]:
-        return [*map(str, report["answer"])]
+    """The lines of a report's answer: its own, or its changes and its worst findings."""
+    own = [*map(str, report["answer"])] if isinstance(report.get("answer"), list) else []
+    if own and not report.get("outcome"):
+        return own
     bad = sorted((f for f in findings_of(report) if Verdict[f["verdict"]]), key=lambda f: -Verdict[f["verdict"]])
-    return [f"{f['verdict']}: {f['check']}, {f['subject']}: {f['value']}" for f in bad[:LINES]]
+    return own + [f"{f['verdict']}: {f['check']}, {f['subject']}: {f['value']}" for f in bad[:LINES]]

@@ -275,6 +275,13 @@ class SourceState(FactRow):
     whole_digest: str = field(metadata=INTERNAL)
 
 
+class Noticed(FactRow):
+    """When an incident was noticed, by a record of its pages."""
+
+    record: str
+    at: datetime
+
+
 class Notified(FactRow):
     contact: str
     at: datetime

@@ -88,7 +88,9 @@ def rollback(request: Request, seen: Seen, gates: Findings, settings: Settings, 
     to = {_revision(request.revision, now, seen): 100}
     changes = () if now.targets == to else (_route(request, now, to, settings),)
     pins = note("pins", release=again(request, "rollback", function=now.function, revision="latest"))
-    notes = () if "latest" in to else (pins,)
+    newest = next((r.revision for r in seen.revisions.rows if r.ready), now.serving)
+    back = (note("newest", newest=newest, serving=now.serving),) if newest != now.serving else ()
+    notes = back if "latest" in to else (pins,)
     relies = {"serving revision": now.serving, "traffic": now.traffic}
     return Plan("rollback", request.reason, changes, relies, gates, watch=(request.function,), notes=notes)
 
@@ -119,7 +121,8 @@ def retry(request: Request, seen: Seen, gates: Findings, settings: Settings, mom
         raise refused("never_again", function=name)
     now, runs = row_of(seen.service, name), rows_of(seen.runs, name)
     relies = {"serving revision": now.serving, "last run": runs[0].status if runs else "none in 24 h"}
-    return Plan("retry", request.reason, (run_once(name, settings),), relies, gates, watch=(name,))
+    notes = (note("asks", function=name),) if settings.named(name).repeat == "asks" else ()
+    return Plan("retry", request.reason, (run_once(name, settings),), relies, gates, watch=(name,), notes=notes)
 
 
 def scheduler(request: Request, seen: Seen, gates: Findings, settings: Settings, moment: Moment) -> Plan:

@@ -1,19 +1,22 @@
 """The next steps after a run: the command to run, with its parameters, and whom to call."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from shlex import quote
 
 from runbook.context import Context
 from runbook.model import Findings, Verdict, command
+from runbook.model.actions import AddVersion, SetJobState, SetVersionState
 from runbook.model.outcome import Outcome
+from runbook.model.plan import Plan
 
 
-def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[str, ...]:
-    """The next steps of a run with this outcome and worst verdict, one per entry.
+def next_steps(run: Context, outcome: Outcome | None, found: Findings) -> tuple[str, ...]:
+    """The next steps of a run with this outcome and these findings, one per entry.
 
     A run with `as_of` calls no one, whatever it found: the problem may be over by now.
     """
-    given = run.request.values
+    given, worst = run.request.values, found.worst
     if outcome and outcome.result != "applied":
         return outcome.next or ("nothing to do." if worst is Verdict.ok else "see the findings that are not ok.",)
     if run.moment.past:
@@ -22,15 +25,21 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
         return (f"this run shows {then}, not the present; for the present, run: {now}",)
     place = {k: given[k] for k in ("environment", "world") if k in given}
     again = command(run.request.runbook, {**given, **run.again})
+    incident = given.get("incident", "")
     if outcome:  # the change is applied; in an incident, p1_response shows whether it was enough
-        tied = {"incident": given.get("incident", "")}
-        again = command("p1_response" if tied["incident"] else "daily_check", place | tied)
-    call = run.settings.contacts.get("on-call")
+        again = command("p1_response" if incident else "daily_check", place | {"incident": incident})
+    left = tuple(_left(outcome.plan, place)) if outcome else ()
+    minor = any(f.check == "severity" and f.subject in ("P3", "P4") for f in found)
+    call = run.settings.contacts.get("team-lead" if minor else "on-call")
     if worst is Verdict.alert:
         steps = [f"call {call.who} ({call.when})."] if call else []
         if run.request.runbook != "p1_response":
             steps.insert(0, f"find the cause: {command('p1_response', place)}")
-        return (*steps, f"when it is fixed, check again: {again}")
+        return (*steps, f"when it is fixed, check again: {again}", *left)
+    if outcome and (incident or outcome.plan.watch):
+        return (f"check again: {again}", *left)
+    if outcome and (left or worst is not Verdict.ok):
+        return left or ("see the findings that are not ok.",)
     if worst is Verdict.ok and call and run.request.runbook == "p1_response":
         return (f"if something is broken, call {call.who}.",)
     if worst is Verdict.ok:
@@ -38,18 +47,40 @@ def next_steps(run: Context, outcome: Outcome | None, worst: Verdict) -> tuple[s
     return (f"then check again: {again}",)
 
 
-def moved_on(run: Context, outcome: Outcome | None, found: Findings) -> Findings:
-    """Findings whose next step is never the run that ends here: in its place they say what this run proposes, or did.
+def _left(plan: Plan, place: Mapping[str, str]) -> Iterator[str]:
+    """What an applied plan leaves to be done later, by its changes: a plan that resumes has no other source."""
+    for change in plan.changes:
+        args = change.args
+        if isinstance(args, SetJobState) and args.after == "PAUSED":
+            yield f"{args.job} does not run until it is resumed: {change.undo}"
+        if isinstance(args, AddVersion | SetVersionState):
+            for number in _old_versions(args, plan):
+                line = command("retire_secret", place | {"secret": args.secret, "version": number})
+                said = f"version {number} of {args.secret} is still enabled"
+                yield f"{said}; when all that read it have run without errors, disable it: {line}"
 
-    A command for another runbook is for the world of this run.
+
+def _old_versions(args: AddVersion | SetVersionState, plan: Plan) -> list[int]:
+    """The enabled versions of a secret that are not its newest, after this change; of the five that the plan names."""
+    versions = [name for name in plan.relies_on if name.startswith("version ")]
+    states = {int(name.removeprefix("version ")): plan.relies_on[name] for name in versions}
+    states |= {args.after: "ENABLED"} if isinstance(args, AddVersion) else {args.version: args.after}
+    return [number for number, state in states.items() if state == "ENABLED" and number != max(states)]
+
+
+def moved_on(run: Context, outcome: Outcome | None, found: Findings) -> Findings:
+    """Findings whose next step is never the run that ends here: in its place they say what this run proposes.
+
+    What was applied is judged again after it, so what such a run leaves is for another one, of the same runbook. Every
+    command is for the world of this run.
     """
     given = run.request.values
     this, world = command(run.request.runbook, {"environment": given["environment"]}), given.get("world", "")
     there = f" --world {quote(world)}" if world else ""
     proposed = outcome.next if outcome else ()
-    instead = "this run did it." if outcome and outcome.result == "applied" else (*proposed, this)[0]
 
     def step(said: str) -> str:
-        return instead if said == this else said + there * said.startswith("runbook run ")
+        without = "runbook run " in said and "--world " not in said
+        return proposed[0] if said == this and proposed else said + there * without
 
     return Findings(tuple(replace(f, next=step(f.next)) for f in found))

@@ -101,8 +101,9 @@ class Run(Context):
 
         If nothing was applied, only copies that were already there are verified.
         """
-        from runbook.apply.confirm import compared, since
+        from runbook.apply.confirm import backed_up, compared, since
 
+        backed_up(self, outcome)
         found = self.findings["confirm"] = compared(self, outcome)
         if outcome.result in ("applied", "failed", "unknown"):
             found = Findings((*outcome.findings, *since(self, outcome), *found))
@@ -148,10 +149,11 @@ class Run(Context):
         if self.outcome and self.outcome.result == "refused":
             parts.append(self.outcome.findings)
         found = known_findings(moved_on(self, self.outcome, join(parts)), self.known)
-        steps = next_steps(self, self.outcome, found.worst)
+        steps = next_steps(self, self.outcome, found)
         about = {"runbook": self.request.runbook, "environment": self.settings.environment, "target": self.cloud.target}
         about |= {"project": self.settings.project, "world": self.cloud.world, "at": self.moment.at.isoformat()}
-        report = Report(about, found, steps, self.outcome, self.moment.past, self.answer)
+        said = self.outcome.lines if self.outcome else self.answer
+        report = Report(about, found, steps, self.outcome, self.moment.past, said)
         with self.errors_tell_what_was_written():
             write_json(self.folder / "report.json", {**report.plain(), "folder": str(self.folder), "attested": False})
             self.journal.write("CLOSE", verdict=report.verdict.name)

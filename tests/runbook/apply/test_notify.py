@@ -237,14 +237,16 @@ def test_who_cannot_be_asked_stops_no_plan(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fails", [False, True])
 def test_who_heard_of_a_change_hears_how_it_ended(tmp_path: Path, fails: bool) -> None:
     place = Place(tmp_path / "records")
-    first = place.plan("rollback")
+    first = place.plan("rollback", incident="INC-7")
+    place.app.sandbox.messages.clear()  # the roles were asked to sign
     place.approve(first.id)
     if fails:
         place.wire.fault = failing(lambda sent: sent.method == "PATCH", status=403)
-    done = place.go("rollback", first.id)
+    done = place.go("rollback", first.id, incident="INC-7")
     assert done.outcome.result == ("failed" if fails else "applied")
     begin, end = place.app.sandbox.messages
     assert (begin["to"], end["to"], end["title"]) == ("team-lead", "team-lead", "sandbox: rollback ended")
+    assert end["message"].splitlines()[1:] == [f"Plan {first.id}, incident INC-7"]
     assert end["message"].startswith("failed: change 2 of 2" if fails else "applied: 2 of 2 changes are done")
 
 

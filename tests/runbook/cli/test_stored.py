@@ -84,6 +84,19 @@ def test_whoever_may_only_read_sees_what_waits(place: Place, cli: Callable[..., 
     assert said[3].startswith(f"{first.id}: the record of this run cannot be written: ")
 
 
+def test_a_plan_that_may_not_be_applied_yet_says_from_when(here: Place, cli: Callable[..., Any]) -> None:
+    first = here.plan("rotate_secret")
+    for who, role, override in (("avery", "manager", "it cannot wait"), ("blake", "security", "")):
+        words = ("--role", role, "--override", override, "--as", who)
+        assert lines(cli("approve", first.id, *words, "--reason", "x", "--yes"))
+    [line] = lines(cli("plans"))[2:]
+    assert "gmail-oauth-token, gmail-sync, calendar-sync " in line
+    assert line.endswith("unchanged; from Wed 2026-03-11 09:00 CDT")
+    here.approve(first.id)
+    [line] = lines(cli("plans"))[2:]
+    assert line.endswith("unchanged")
+
+
 def test_a_stale_plan_says_what_moved(here: Place, cli: Callable[..., Any]) -> None:
     first = here.plan("scheduler", jobs="gmail-sync")
     someone(here.app, "POST", f"{JOB}:pause")

@@ -40,7 +40,7 @@ def place(tmp_path: Path) -> Place:
 JSON = {
     "list": (Exit.OK, {"runbook", "class", "changes", "when"}),
     "worlds": (Exit.OK, {"world", "about"}),
-    "plans": (Exit.OK, {"plan", "operation", "by", "signed", "to sign", "now"}),
+    "plans": (Exit.OK, {"plan", "operation", "changes", "by", "signed", "to sign", "now"}),
     "review": (Exit.OK, set()),
     "doctor": (Exit.OK, {"verdict", "findings", "next"}),
 }
@@ -203,3 +203,11 @@ def test_no_word_in_the_store_moves_or_hides_what_a_terminal_shows(place: Place,
         "manifests/",
     }
     assert not [line for line in said.splitlines() if line.startswith(("Plan: harmless", "Signed"))]
+
+
+def test_help_of_a_runbook_lists_its_parameters(place: Place) -> None:
+    said = place.cli("run", "retry", "--help").output
+    assert "Parameters of retry (-p NAME=VALUE):" in said
+    assert "\n  function " in said
+    assert "name of the function" in said
+    assert "Parameters of" not in place.cli("run", "--help").output

@@ -159,7 +159,7 @@ def test_expired_or_revoked(internet: Internet, file: Path, kind: str) -> None:
     found = message()
     assert "Token has been expired or revoked." in found.observed
     assert f"GOOGLE_APPLICATION_CREDENTIALS={file}" in found.next
-    assert found.next.endswith("gcloud auth application-default login.")
+    assert found.next.endswith("gcloud auth application-default login")
 
 
 ODD = [b"<html>Sign in</html>", b"", b"[]", b"null", b"7", b"[" * 100_000, b"\xff\xfe\x00", {}, {"access_token": 5}]
@@ -223,7 +223,7 @@ def test_a_directory_a_missing_file_and_one_that_may_not_be_read(file: Path, mon
 
 
 def test_no_credentials_at_all(internet: Internet, tmp_path: Path) -> None:
-    assert message().next == "sign in again: gcloud auth application-default login."
+    assert message().next == "sign in again: gcloud auth application-default login"
     own = tmp_path / "gcloud" / "application_default_credentials.json"
     own.parent.mkdir()
     own.write_text("half a fi")

@@ -130,12 +130,13 @@ GIVEN = {
     "runs_of_users": ("gmail-oauth-token",),
     "service": ("gmail-sync",),
     "rehearsal": (request("deploy", {}),),
+    "noticed": ("INC-7",),
     "notified": ("INC-7",),
     "users": ("gmail-oauth-token",),
     "versions": ("gmail-oauth-token",),
 }
 ALL = {name: getattr(facts, name)(*GIVEN.get(name, ())) for name in offered(facts) if name != "source"}
-LOCAL = {"rehearsal", "notified"}  # the record store is a folder
+LOCAL = {"rehearsal", "noticed", "notified"}  # the record store is a folder
 NO_PAST = {
     "access",
     "feeds",

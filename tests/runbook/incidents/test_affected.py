@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runbook.config.load import load_settings
-from runbook.incidents.affected import _missed
+from runbook.incidents.affected import _missed, find
 from runbook.incidents.diagnosis import diagnose
 from runbook.model.moment import Moment
 from runbook.model.rows import OpenIncident
@@ -80,3 +80,11 @@ def test_the_location_of_an_incident_is_a_whole_name_or_global(
     feeds = replace(seen.feeds, rows=(incident,))
     found = diagnose(seen._replace(feeds=feeds), SYSTEM, moment)
     assert ("region_outage" in {c.cause for c in found}) == counts
+
+
+def test_a_time_of_another_day_has_its_date(sandbox: Any) -> None:
+    seen, moment = seen_in(sandbox, "healthy")
+    nothing = seen._replace(runs=replace(seen.runs, rows=(), more=False))
+    said = {one.function.name: one.symptom for one in find(nothing, SYSTEM, moment)}
+    assert said["calendar-sync"] == "not started; due at 10 Mar 10:20 CDT"
+    assert said["account-scoring"] == "not started; due at 07:30 CDT"

@@ -16,12 +16,12 @@ from runbook.incidents.affected import Evidence
 from runbook.incidents.headroom import ALL, mebibytes, more
 from runbook.incidents.page import Page
 from runbook.model.facts import Fact, Gap
-from tests.runbook.incidents.test_page import Stub, seen_in
+from tests.runbook.incidents.test_page import NOT_KNOWN, Stub, seen_in
 from tests.slices import every
 
 
 def page_of(seen: Evidence, moment: Any) -> Page:
-    return incidents.page(Stub(moment), type("S", (), seen._asdict()))  # type: ignore[arg-type]
+    return incidents.page(Stub(moment), type("S", (), seen._asdict() | NOT_KNOWN))  # type: ignore[arg-type]
 
 
 def with_limits(fact: Fact, **changed: Any) -> Fact:

@@ -27,6 +27,7 @@ from runbook.model.facts import Fact, Gap
 from runbook.model.findings import Verdict
 from runbook.model.moment import Moment
 from runbook.model.rows import AuditedChange
+from tests.runbook.changes import Place
 
 ASKS = {
     "functions": facts.functions(),
@@ -50,6 +51,10 @@ NO_INCIDENT: dict[str, dict[str, set[str]]] = {
     "old_secret": {},
     "outside_window": {},
 }
+
+
+# No record says when the incident was noticed.
+NOT_KNOWN = {"noticed": Fact("noticed", (), "", datetime(2026, 3, 11, tzinfo=UTC))}
 
 
 class Stub:
@@ -107,7 +112,7 @@ def test_the_cap_of_runs_is_noticed(sandbox: Callable[..., Any], tmp_path: Path)
 
 
 def page(seen: Evidence, moment: Moment, **values: str) -> Page:
-    return incidents.page(Stub(moment, **values), type("S", (), seen._asdict()))  # type: ignore[arg-type]
+    return incidents.page(Stub(moment, **values), type("S", (), seen._asdict() | NOT_KNOWN))  # type: ignore[arg-type]
 
 
 def test_a_function_that_is_gone_and_one_that_did_not_deploy(sandbox: Callable[..., Any]) -> None:
@@ -193,7 +198,7 @@ def test_nothing_seen_is_never_nothing_broken(sandbox: Callable[..., Any]) -> No
     _, moment = sandbox("healthy")
     gap = (Gap("everything", "no answer"),)
     unknowns = Evidence(*(Fact(name, (), "", moment.at, gaps=gap) for name in Evidence._fields))
-    found = incidents.page(Stub(moment), type("S", (), unknowns._asdict()))  # type: ignore[arg-type]
+    found = incidents.page(Stub(moment), type("S", (), unknowns._asdict() | NOT_KNOWN))  # type: ignore[arg-type]
     assert found.findings.worst is Verdict.unknown
     assert "could not be read" in found.why
 
@@ -211,7 +216,7 @@ def test_the_page_comes_when_one_read_fails(sandbox: Callable[..., Any], name: s
     seen, moment = seen_in(sandbox, "stale_scores")
     lost = seen._replace(**{name: Fact(name, (), "", moment.at, gaps=(Gap(name, "no answer"),))})
     stub = Stub(moment)
-    found = incidents.page(stub, type("S", (), lost._asdict()))  # type: ignore[arg-type]
+    found = incidents.page(stub, type("S", (), lost._asdict() | NOT_KNOWN))  # type: ignore[arg-type]
     assert any("no answer" in gap.why for gap in found.causes.unknowns)
     assert stub.judged["causes"].worst >= Verdict.unknown
 
@@ -220,7 +225,7 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
     seen, moment = seen_in(sandbox, "stale_scores")
     began = moment.at - timedelta(minutes=30)
     stub = Stub(moment, detected_at=f"{began:%FT%T}+00:00", incident="INC-7", world="stale_scores")
-    found = incidents.page(stub, type("S", (), seen._asdict()))  # type: ignore[arg-type]
+    found = incidents.page(stub, type("S", (), seen._asdict() | NOT_KNOWN))  # type: ignore[arg-type]
     assert found.severity == "P2"
     assert found.answer_by.astimezone(UTC) == began + timedelta(hours=1)
     first, *_ = found.steps
@@ -230,6 +235,29 @@ def test_severity_deadline_and_steps(sandbox: Callable[..., Any]) -> None:
     )
     assert found.steps[1].command.endswith("-p function=account-scoring -p incident=INC-7")
     assert [p["role"] for p in found.people] == ["on-call", "team-lead"]
+
+
+def test_the_deadline_of_an_incident_does_not_move(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records", "stale_scores")
+
+    def by(**given: str) -> datetime:
+        ran = place.run("p1_response", **given)
+        place.record(ran)
+        place.app.sandbox.now += timedelta(minutes=1)
+        return ran.names["page"].answer_by
+
+    began = place.app.sandbox.now + timedelta(hours=1)
+    assert by(incident="INC-7") == began
+    assert by(incident="INC-7") == began
+    assert by(incident="INC-8") == began + timedelta(minutes=2)
+    assert by() == began + timedelta(minutes=3)
+    earlier = f"{began - timedelta(hours=2):%FT%T}+00:00"
+    assert by(incident="INC-7", detected_at=earlier) == by(incident="INC-7") == began - timedelta(hours=1)
+
+
+def test_a_time_to_come_is_reported_by_its_name(tmp_path: Path) -> None:
+    ran = Place(tmp_path / "records", "stale_scores").run("p1_response", detected_at="2026-03-12T09:00")
+    assert str(ran.error).startswith("BadParameter: detected_at=2026-03-12T09:00")
 
 
 @pytest.mark.parametrize(("world", "hours"), [("p1_memory_limit", 6), ("p1_stuck_etl", 9), ("p1_unknown", 13)])
@@ -340,7 +368,7 @@ def test_the_people_are_told_with_how_to_reach_them(sandbox: Callable[..., Any])
     reach = {"phone": "+1 555 0100", "channel": "#oncall", "link": "https://pager.example.com/oncall"}
     contact = stub.settings.contacts["on-call"].model_copy(update=reach)
     stub.settings = stub.settings.model_copy(update={"contacts": {**stub.settings.contacts, "on-call": contact}})
-    found = incidents.page(stub, type("S", (), seen._asdict()))  # type: ignore[arg-type]
+    found = incidents.page(stub, type("S", (), seen._asdict() | NOT_KNOWN))  # type: ignore[arg-type]
     assert found.people[0]["how"] == "+1 555 0100, #oncall, https://pager.example.com/oncall"
     assert "On-call rotation (on-call, +1 555 0100, #oncall, https://pager" in stub.answer[-1]
 
@@ -354,7 +382,7 @@ def with_web_app(world: str, **given: Any) -> tuple[Page, Any]:
     seen = Evidence(**{name: observe(ask, cloud, moment) for name, ask in ASKS.items()})
     stub = Stub(moment)
     stub.settings = system
-    return incidents.page(stub, type("S", (), seen._asdict())), stub  # type: ignore[arg-type]
+    return incidents.page(stub, type("S", (), seen._asdict() | NOT_KNOWN)), stub  # type: ignore[arg-type]
 
 
 URL = "https://sales.example.com/"

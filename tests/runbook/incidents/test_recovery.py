@@ -92,6 +92,18 @@ def test_scores_are_proved_by_the_rows_of_the_day(healthy: Any, scored: bool) ->
     rows = tuple(r for r in seen.scores.rows if scored or r.score_date != yesterday)
     found = said(seen._replace(scores=replace(seen.scores, rows=rows)), moment)
     assert [row.days for row in found.values()] == ([] if scored else [[yesterday]])
+    # The run of today has written the scores of today: another one does not write those of yesterday.
+    by_hand = "another run does not load it: ask Engineering lead to load it by hand"
+    assert [(row.command, row.do) for row in found.values()] == ([] if scored else [("", by_hand)])
+
+
+@pytest.mark.parametrize(("hours", "again"), [(1, True), (2, False)])
+def test_a_run_that_did_not_catch_up_is_repeated_once(healthy: Any, hours: int, again: bool) -> None:
+    seen, moment = healthy
+    seen = with_runs(seen, "gmail-sync", bad(moment, 8.5, hours, status="failed", records=None))
+    seen = with_runs(seen, "gmail-sync", bad(moment, hours, records=60))
+    [row] = said(seen, moment).values()
+    assert (bool(row.command), bool(row.do)) == (again, not again)
 
 
 def test_runs_that_could_not_be_read_say_nothing(healthy: Any) -> None:

@@ -49,6 +49,22 @@ def test_an_alert_that_is_known_warns_until_its_end_and_stays_in_the_verdict(pla
     assert verdict(day(place)) == "alert"
 
 
+def test_a_finding_that_does_not_exist_is_said_to_be_unknown(place: Place) -> None:
+    assert "Warning" not in ack(place).output  # there is no daily check yet
+    ran = day(place)
+    place.record(ran)
+    assert "Warning" not in ack(place).output
+    said = ack(place, "data freshnes", "calendar_events")
+    assert (said.exit_code, "has no finding “data freshnes, calendar_events”" in said.output) == (0, True)
+    assert ran.folder.name in said.output
+
+
+def test_an_end_that_is_over_is_refused(place: Place) -> None:
+    said = ack(place, until="2026-03-11T08:00")
+    assert (said.exit_code, "--until 2026-03-11T08:00" in said.output) == (5, True)
+    assert "the cloud's clock says 2026-03-11T13:30:00Z" in said.output
+
+
 def test_another_finding_still_alerts(place: Place) -> None:
     assert ack(place, "data freshness", "gmail_messages").exit_code == 0
     assert verdict(day(place)) == "alert"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from runbook.cli.output import exit_with
 from runbook.config.load import RUNBOOKS
 from runbook.model.report import answer_block
 from runbook.runner import run
+from runbook.runner.execute import RunResult
+from tests.runbook.changes import Place, Result, someone
 
+JOB = "https://cloudscheduler.googleapis.com/v1/projects/acme-sales-sandbox/locations/us-central1/jobs/gmail-sync"
 NOT_YET = "No verdict: this run has not finished."
 
 
@@ -47,6 +52,68 @@ def test_the_runner_and_jupyter_put_it_there(monkeypatch: pytest.MonkeyPatch, tm
                 assert top(notebook) == NOT_YET
             client.execute_cell(cell, number)
     assert top(notebook).startswith("OK: all checks passed")
+
+
+def printed(place: Place, ran: Result, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command line prints of a run that ended."""
+    place.record(ran)
+    record = json.loads((ran.folder / "record.json").read_bytes())
+    with pytest.raises(SystemExit):
+        exit_with(RunResult(record["exit"], ran.folder, record))
+    return capsys.readouterr().out
+
+
+def test_a_run_that_changes_says_what_before_its_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Place(tmp_path / "records")
+    first = place.plan("restore")
+    place.approve(first.id)
+    ran = place.go("restore", first.id)
+    report = ran.names["run"].close().plain()
+    change = next(line for line in report["answer"] if line.startswith("done: "))
+    assert "_restored: none → the rows of " in change
+    assert change in answer_block(report).text
+    said = printed(place, ran, capsys)
+    assert said.index(change) < said.index("ok: ")
+
+
+@pytest.mark.parametrize(
+    ("runbook", "given", "said"),
+    [
+        (
+            "retry",
+            {"function": "recommendations-export"},
+            ["note: Params say repeat: asks for recommendations-export."],
+        ),
+        ("retry", {"function": "gmail-sync"}, []),
+        ("rollback", {}, ["note: This pins the traffic: "]),
+        ("rollback", {"revision": "latest"}, ["note: The traffic goes back from gmail-sync-"]),
+    ],
+)
+def test_a_plan_says_what_to_know_before_signing(
+    tmp_path: Path, runbook: str, given: dict[str, str], said: list[str]
+) -> None:
+    place = Place(tmp_path / "records", "bad_deploy")
+    if given.get("revision"):
+        place.applied("rollback")
+    report = place.plan(runbook, **given).names["run"].close()
+    notes = [line for line in report.answer if line.startswith("note: ")]
+    assert [note[: len(start)] for note, start in zip(notes, said, strict=True)] == said
+
+
+def test_a_refusal_says_all_of_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Place(tmp_path / "records")
+    first = place.plan("scheduler", jobs="gmail-sync")
+    place.approve(first.id)
+    someone(place.app, "POST", f"{JOB}:pause")
+    ran = place.go("scheduler", first.id, jobs="gmail-sync")
+    changed = "changed: relies_on, gmail-sync: ENABLED → PAUSED"
+    report = ran.names["run"].close()
+    assert report.next == ("plan again: runbook run scheduler --env sandbox -p jobs=gmail-sync -p to=pause",)
+    shown = answer_block(report.plain()).text
+    assert shown.index(changed) < shown.index("alert: change, scheduler: refused: ")
+    said = printed(place, ran, capsys)
+    assert said.index(changed) < said.index("change, scheduler: refused: ")
+    assert changed in place.cli("records", "show", ran.folder.name).output
 
 
 def test_a_cell_cannot_change_it_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -382,7 +382,7 @@ function matches(row) {
 }
 
 function what(row) {
-  const said = row.causes.join("; ") || unsaid(row, (bad(row) && row.answer[0]) || row.headline);
+  const said = row.causes.join("; ") || unsaid(row, (bad(row) && !row.result && row.answer[0]) || row.headline);
   const more = Math.max(0, row.bad.length - (row.causes.length || 1));
   return [row.incident, said].filter(Boolean).join(" · ") + (more ? ` (+${more} more)` : "");
 }
