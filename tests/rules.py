@@ -665,7 +665,7 @@ APPLYING = [
     Rule(
         "nor what was signed for an attempt that has ended",
         _A,
-        "if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):",
+        "if used := used_by(store, approvals) - set(unfinished_attempts(store, plan.id)):",
         "if used := ():",
         f"{_ATTACKS}test_rows_after_the_end_do_not_bring_an_approval_back",
     ),

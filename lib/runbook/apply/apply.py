@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from runbook.apply.ask import ask, notify_stale
-from runbook.apply.attempts import already_applied, begun, unfinished_attempts
+from runbook.apply.attempts import already_applied, begun, require_free, unfinished_attempts
 from runbook.apply.executor import Executor
 from runbook.apply.secret_value import SecretValue
 from runbook.apply.stale import stale, unfinished
@@ -31,7 +32,7 @@ from runbook.model.actions import RunOnce
 from runbook.model.errors import BadSettings, Refused
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
-from runbook.records import json_of, mapping, person, require_committed, store_of, write_json
+from runbook.records import Store, json_of, mapping, person, require_committed, store_of, write_json
 from runbook.records.plans import Terms, clock, newest_plan, plan_of, utc_text
 
 
@@ -50,9 +51,12 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         if KERNEL.told.abandon:
             with begun(run, store, plan, KERNEL.told.abandon) as attempt:
                 return Executor(run, plan, secret_value, attempt).look(asked.now)
+        if not (KERNEL.told.takeover or plan.only_adds):
+            require_free(store)  # first: what another run has under way is a reason for gates to fail, too
         _require_safe(run, plan, asked, secret_value)
         approvals = _require_approved(run, plan, asked)
-        with begun(run, store, plan, KERNEL.told.takeover) as attempt:
+        still = partial(_require_unused, store, plan, approvals)
+        with begun(run, store, plan, KERNEL.told.takeover, still) as attempt:
             return _execute(Executor(run, plan, secret_value, attempt), asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
@@ -136,9 +140,14 @@ def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statemen
     people = signers_of(run.settings, run.cloud.target) if plan.rule.signers else None
     found = approvals_of(store, plan.whole_id)
     statements = check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening, store=store.name)
-    if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):
-        raise already_applied(store, plan.id) or Refused(**text_of(__file__, "used", attempt=min(used)))
+    _require_unused(store, plan, statements)
     return statements
+
+
+def _require_unused(store: Store, plan: Plan, approvals: Sequence[Statement]) -> None:
+    """Raise Refused if another attempt than the unfinished one of this plan has used these approvals."""
+    if used := used_by(store, approvals) - set(unfinished_attempts(store, plan.id)):
+        raise already_applied(store, plan.id) or Refused(**text_of(__file__, "used", attempt=min(used)))
 
 
 def _execute(executor: Executor, asked: _Asked, approvals: Sequence[Statement]) -> Outcome:
