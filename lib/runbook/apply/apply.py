@@ -60,7 +60,7 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
             return _execute(Executor(run, plan, secret_value, attempt), asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
-        return Outcome(plan, "refused", said=said, next=(refusal.next,) if refusal.next else ())
+        return Outcome(plan, "refused", said=said, next=tuple(refusal.next.splitlines()))
 
 
 class _Asked(NamedTuple):
@@ -166,7 +166,7 @@ def _execute(executor: Executor, asked: _Asked, approvals: Sequence[Statement]) 
     about = {"content": plan.content, "terms": asked.terms.model_dump(), "store": attempt.store.name}
     write_json(run.folder / "approvals.json", {"at": utc_text(asked.now), **about, "approvals": copies})
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
-    planned_in = stored.file.record if (stored := newest_plan(attempt.store, plan.id)) else ""
+    planned_in = stored.file.record if (stored := newest_plan(attempt.store, plan.id, person())) else ""
     about = {"person": person(), "principal": run.cloud.identity}
     run.journal.write("APPLY", **about, plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
     done = executor.all(asked.now, signed=[s.role for s in approvals if not s.break_glass])

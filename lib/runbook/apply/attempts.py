@@ -4,9 +4,10 @@
     applied/<plan>/<time>-<random>/<row>    the rows of one attempt, in order: OPEN or TAKEOVER, INTENT, WRITE, RESULT,
                                             CONFIRM, CLOSE
 
-The environment is free if the newest attempt ends with CLOSE, written after its lock. Each row is created once, so an owner who was taken over
-cannot write the next row, and sends nothing more. Rows do not fence Google's APIs: therefore nobody sends later than
-IN_FLIGHT_S after the row that announces it, and who takes over waits longer than that before they look.
+The environment is free if the newest attempt ends with a CLOSE that is newer than its lock. Each row is created once,
+so an owner who was taken over cannot write the next row, and sends nothing more. Rows do not fence Google's APIs:
+therefore nobody sends later than IN_FLIGHT_S after the row that announces it, and who takes over waits longer than that
+before they look.
 """
 
 import json

@@ -6,7 +6,7 @@ from typing import Any
 
 from runbook.apply.attempts import attempts, is_final
 from runbook.context import KERNEL, Context
-from runbook.model import Refused, Row, canonical
+from runbook.model import Refused, Row, canonical, command
 from runbook.model.plan import Plan, change_of
 from runbook.records import Store, rows_in
 from runbook.records.plans import newest_plan
@@ -46,7 +46,8 @@ def stale(store: Store, wanted: str, plan: Plan) -> Refused:
     moved = [*_moved("", _read(before), _read(now))] or _moved("", before, now)
     where = f"{plan.operation} ({plan.origin.get('environment')})"
     said = "\n".join(f"changed: {line}" for line in moved)
-    hint = f"review “What will change?” again; approve {plan.id}, or stop."
+    again = command(str(plan.origin["runbook"]), plan.origin["parameters"])
+    hint = f"nothing, if this is no longer wanted.\nelse plan again, and have that plan signed: {again}"
     return Refused(f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}", said, next=hint)
 
 

@@ -21,7 +21,7 @@ from runbook.model.actions import ACTIONS
 from runbook.model.canonical import canonical
 from runbook.model.errors import BadInput, BadSettings, NoRecord, Refused, UnknownName, require
 from runbook.model.operations import Rule
-from runbook.records import Store, require_committed, store_of
+from runbook.records import Store, person, require_committed, store_of
 from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of, utc_text
 
 
@@ -67,12 +67,16 @@ class Found:
         return any(ACTIONS[change["action"]].needs_secret for change in self.content["changes"])
 
     def require_signature(self) -> None:
-        """Raise Refused unless at least one permitted signer has signed it, or no approval is required.
+        """Raise Refused unless whoever works here made it, and at least one permitted signer has signed it for them.
+
+        If no approval is required, anybody may apply it.
 
         The plan's parameters decide what runs, such as a folder of code. Without a signature, anyone who can write to
         the store could have set them.
         """
-        required = self.rule.signers
+        required, by = self.rule.signers, self.stored.file.terms.requester
+        if required and by != person():
+            raise verify.not_for_you(self.content, person(), [by])
         if required and not self.signed[0]:
             by_role, terms = {role: [] for role in required}, self.stored.file.terms
             raise verify.not_approved(self.content, terms, by_role, [], self.signed[1].copy())
@@ -226,8 +230,10 @@ def waiting(system: Settings, damaged: list[str]) -> Iterator[Found]:
             yield Found(system, store, stored)
 
 
-def find(plan: str) -> Found:
-    """A plan by its id, from the store of its environment. Raises UnknownName, Refused, NoRecord.
+def find(plan: str, requester: str = "") -> Found:
+    """A plan by its id, from the store of its environment; as this requester made it, if they did.
+
+    Raises UnknownName, Refused, NoRecord.
 
     What is wrong in the store of another environment stops nobody: it is among what was `ignored`.
     """
@@ -237,7 +243,7 @@ def find(plan: str) -> Found:
             system = load_settings(environment)
             store = store_of(system)
             looked.append(str(store))
-            if stored := newest_plan(store, plan):
+            if stored := newest_plan(store, plan, requester):
                 _require_of(environment, store, plan, stored.file.content)
                 ignored = (*stored.ignored, *(f"{one.what}: {one.observed}" for one in wrong))
                 return Found(system, store, stored._replace(ignored=ignored))

@@ -20,7 +20,9 @@ from runbook.approvals.signers import Signers
 from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.config.schema import Window
+from runbook.data_file import text_of
 from runbook.model.canonical import canonical, plan_id
+from runbook.model.command import command
 from runbook.model.errors import ForeignFile, Refused, Taken, require
 from runbook.model.operations import Rule
 from runbook.records import Store, json_of, mapping
@@ -101,7 +103,28 @@ def check(
             return tuple(s for s, _ in quorum)
     if glass := [s for s, _ in accepted.values() if s.break_glass]:
         return (glass[0],)
+    if signers and not (accepted or early) and (others := _for_others(content, terms, raws, signers, now)):
+        raise not_for_you(content, terms.requester, others, why)
     raise not_approved(content, terms, by_role, early, why)
+
+
+def _for_others(content: Json, terms: Terms, raws: Raws, signers: Signers, now: datetime) -> list[str]:
+    """For whom else these approvals are valid: each names the person who applies the plan."""
+    found = list[str]()
+    for raw in raws:
+        with naming([]):
+            by = statement_of(parse(raw, "approval", 2**14, Approval).statement.encode()).requester
+            statement_in(raw, content, terms.model_copy(update={"requester": by}), signers, now)
+            found.append(by)
+    return sorted({*found} - {terms.requester})
+
+
+def not_for_you(content: Json, me: str, others: list[str], why: Iterable[str] = ()) -> Refused:
+    """The refusal for somebody who did not make the plan: signing it again would not help."""
+    again = command(content["runbook"], content["parameters"])
+    about = {"plan": plan_id(content)[:12], "who": " or ".join(others), "me": me, "again": again}
+    about["why"] = "".join(f"\n{line}" for line in why)
+    return Refused(**text_of(__file__, "not_for_you", **about))
 
 
 def not_approved(
@@ -112,7 +135,9 @@ def not_approved(
     why += [f"not yet approved as {role}" for role in missing]
     why += ["one person, or one key, cannot sign for two roles"] if by_role and all(by_role.values()) else []
     plan = plan_id(content)[:12]
-    hint = f"runbook approve {plan}, by: {', '.join(missing or terms.signers) or 'an approver to add in params'}."
+    roles = missing or terms.signers
+    signs = [f'somebody who is {role} signs it: runbook approve {plan} --role {role} --reason "…"' for role in roles]
+    hint = "\n".join(signs) or "name an approver in params."
     if only_early := bool(early) and not missing:
         hint = f"wait until {max(s.not_before for s in early)}, or sign again with --override “why it cannot wait”."
     what = f"{content['operation']} ({content['environment']}) is not approved{' yet' * only_early}: {plan}"

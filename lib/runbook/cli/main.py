@@ -115,10 +115,11 @@ def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
     runbook apply 3f2c91d0aa47 --takeover 9b1e77d0       # after its process died
     """
     from runbook.approvals.stored_plan import find
+    from runbook.records import person
 
     if takeover and abandon:
         raise BadInput("--takeover with --abandon", next="use one of them.")
-    found = find(plan)
+    found = find(plan, person())
     found.require_signature()
     secret = ask_secret(**source) if found.needs_secret and not abandon else None
     _run(found.content["runbook"], {**found.parameters, "approved_plan": plan}, secret, takeover, abandon)

@@ -46,7 +46,9 @@ class Exit(IntEnum):
 
 
 class RunbookError(Exception):
-    """An error that a person can act on: `what` happened, what was `observed`, the `effect`, and what to do `next`."""
+    """An error that a person can act on: `what` happened, what was `observed`, the `effect`, and what to do `next`,
+    one step a line.
+    """
 
     exit = Exit.BROKEN
 
@@ -57,7 +59,7 @@ class RunbookError(Exception):
     def __str__(self) -> str:
         lines = [f"{type(self).__name__}: {self.what}", *(f"  {line}" for line in self.observed.splitlines())]
         lines += [f"  {self.effect}"] if self.effect else []
-        lines += [f"  Next: {self.next}"] if self.next else []
+        lines += [f"  Next: {step}" for step in self.next.splitlines()]
         return visible("\n".join(lines))
 
     def _render_traceback_(self) -> list[str]:

@@ -438,11 +438,22 @@ def test_the_owner_of_the_environment_is_named(place: Callable[..., Place]) -> N
         f"plan {plan}, since 20",
         f"process {os.getpid()}, run ",
     )
-    assert f"runbook apply {plan} --takeover {owner}" in blocked.outcome.next[0]
-    refused(here, here.go("rotate_secret", plan), "another run is changing this environment", f"owner {owner}")
+    assert f"runbook apply {plan} --takeover {owner}" in blocked.outcome.next[1]
+    own = here.go("rotate_secret", plan)
+    refused(here, own, "another run is changing this environment", f"owner {owner}")
+    assert own.outcome.next[1].endswith(f": runbook apply {plan} --takeover {owner}")
+    assert own.outcome.next[2].endswith(f": runbook apply {plan} --abandon {owner}")
     with here.takeover():
         assert here.go("rotate_secret", plan).outcome.result == "applied"
     assert here.go("scheduler", other.id, **CHANGING["scheduler"]).outcome.result == "applied"
+
+
+def test_an_attempt_that_was_interrupted_comes_before_the_gates(place: Callable[..., Place]) -> None:
+    """What it has under way makes a gate fail, too; to wait for that would not free the environment."""
+    here = place()
+    plan = died(here, "rotate_secret", write=3)
+    with patch("runbook.apply.apply._require_safe", side_effect=Refused("it is not safe to start")):
+        refused(here, here.go("rotate_secret", plan), "another run is changing this environment")
 
 
 @pytest.mark.parametrize("abandon", [False, True])
