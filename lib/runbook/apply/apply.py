@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from runbook.apply.ask import ask, notify_stale
 from runbook.apply.attempts import already_applied, begun, require_free, unfinished_attempts
 from runbook.apply.executor import Executor
+from runbook.apply.new_version import to_add
 from runbook.apply.secret_value import SecretValue
 from runbook.apply.stale import stale, unfinished
 from runbook.approvals.signed import is_open
@@ -130,7 +131,7 @@ def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretV
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
         hint = bad[0].next or "fix what the gates report, then plan again."
         raise Refused("it is not safe to start", lines, next=hint)
-    if any(change.args.needs_secret for change in plan.changes):
+    if any(to_add(run.cloud, plan.changes)):
         secret_value.secret()  # refuses before an approval is marked as used
 
 

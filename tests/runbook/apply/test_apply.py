@@ -26,6 +26,7 @@ from gcp_sandbox.serve import serve
 from gcp_sandbox.world.schema import Fault, shipped
 from runbook.apply.attempts import Attempt, attempts
 from runbook.approvals.stored_plan import find
+from runbook.cli.output import ask_secret
 from runbook.cloud.client import Cloud
 from runbook.cloud.guard import ReadOnlyGuard
 from runbook.cloud.transports import network
@@ -398,6 +399,45 @@ def test_without_a_value_no_approval_is_used_up(place: Callable[..., Place], mon
     assert here.go("rotate_secret", first.id).outcome.result == "applied"
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_version_that_is_there_needs_no_value(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    """The process ended after it had added the version: nobody is asked again, and nothing else is taken for its value."""
+    here = place()
+    plan = died(here, "rotate_secret", write=2)
+    versions = here.app.sandbox.secrets.versions["gmail-oauth-token"]
+    added = [dict(one) for one in versions]
+    monkeypatch.setenv("ANOTHER", "another value")
+    words = ("--secret-env", "ANOTHER") if given else ()
+    with patch("runbook.cli.main._run") as run:
+        said = here.cli("apply", plan, "--takeover", here.owner(), *words)
+    assert said.exit_code == 0, said.output
+    assert f"Version {len(added)} of gmail-oauth-token exists already" in said.output
+    assert ("the given value is not used" in said.output) == given
+    assert run.call_args.args[2] is None
+    monkeypatch.delenv("NEW_VALUE")
+    with here.takeover():
+        assert here.go("rotate_secret", plan).outcome.result == "applied"
+    assert versions == added
+
+
+def test_a_version_that_is_not_there_needs_a_value(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rotate_secret")
+    here.approve(first.id)
+    with patch("runbook.cli.main._run") as run:
+        said = here.cli("apply", first.id)
+    assert "there is no value for the new version" in said.output
+    assert not run.called
+    with (
+        patch("runbook.cli.output.click.prompt", return_value="typed") as prompt,
+        patch("sys.stdin.isatty", lambda: True),
+    ):
+        assert ask_secret(None, None, False, "gmail-oauth-token") == b"typed"
+    assert prompt.call_args.args == ("The new value of gmail-oauth-token (hidden)",)
+
+
 # --- One at a time
 
 
@@ -452,7 +492,7 @@ def test_an_attempt_that_was_interrupted_comes_before_the_gates(place: Callable[
     """What it has under way makes a gate fail, too; to wait for that would not free the environment."""
     here = place()
     plan = died(here, "rotate_secret", write=3)
-    with patch("runbook.apply.apply._require_safe", side_effect=Refused("it is not safe to start")):
+    with patch("runbook.apply.apply._require_safe", side_effect=AssertionError("the gates come later")):
         refused(here, here.go("rotate_secret", plan), "another run is changing this environment")
 
 
