@@ -219,7 +219,7 @@ APPROVALS = [
     Rule(
         "nor with somebody else's key",
         _S,
-        "signers.verify(person, text, signature, now)",
+        "signers.verify(person, text, signature, found.now)",
         "pass",
         f"{_GIVEN}[another's key]",
     ),
@@ -982,7 +982,7 @@ STORE = [
     Rule(
         "a reason to override has no secret",
         "cli/signing.py",
-        '"--override", default="", callback=no_secret,',
+        '"--override", default="", callback=in_words,',
         '"--override", default="",',
         f"{_ATTACKS}test_a_secret_in_words_is_refused[approve]",
     ),

@@ -191,6 +191,8 @@ def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[t
     """The rules for a statement at any time, each with the reason for a refusal."""
     who, hours = s.approver, timedelta(hours=terms.valid_hours)
     alone = same_person_key(who) == same_person_key(terms.requester)
+    is_on_call = ON_CALL in signers.roles.get(who, ())
+    own = "can approve it only during an open P1 incident" if is_on_call else "cannot approve their own request"
     same = [(getattr(s, n) == content[n], n) for n in ("operation", "environment", "project", "target")]
     return [
         *((met, f"{who} approved it for another {name}") for met, name in same),
@@ -205,7 +207,7 @@ def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[t
         (who in signers.roles, f"{who!r} is not an approver of {s.environment}: {', '.join(signers.roles)}"),
         (s.role in signers.roles.get(who, ()), f"{who} does not have the role {s.role}"),
         (not alone or terms.alone_in_p1, f"{who} requested it, and cannot approve their own request"),
-        (not alone or terms.incident, f"{who} requested it, and can approve it only during an open P1 incident"),
+        (not alone or terms.incident, f"{who} requested it, and {own}"),
         (not alone or s.role == ON_CALL, f"{who} requested it, and can approve it alone only as {ON_CALL}"),
         (s.incident == (terms.incident if alone else ""), f"{who} approved it for another incident"),
         (s.break_glass == alone, f"break_glass must say whether {who} approves their own request"),
