@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from runbook.apply.ask import ask, notify_stale
-from runbook.apply.attempts import already_applied, begun, require_free, unfinished_attempts
+from runbook.apply.attempts import already_applied, begun, require_free, unfinished_attempts, was_abandoned
 from runbook.apply.executor import Executor
 from runbook.apply.new_version import to_add
 from runbook.apply.secret_value import SecretValue
@@ -23,7 +23,7 @@ from runbook.apply.stale import stale, unfinished
 from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
-from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of, used_by
+from runbook.approvals.verify import ON_CALL, approvals_of, check, consume, opens, terms_of, used_by
 from runbook.config import Scan
 from runbook.context import KERNEL, Context
 from runbook.data_file import text_of
@@ -148,7 +148,8 @@ def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statemen
 def _require_unused(store: Store, plan: Plan, approvals: Sequence[Statement]) -> None:
     """Raise Refused if another attempt than the unfinished one of this plan has used these approvals."""
     if used := used_by(store, approvals) - set(unfinished_attempts(store, plan.id)):
-        raise already_applied(store, plan.id) or Refused(**text_of(__file__, "used", attempt=min(used)))
+        ended = already_applied(store, plan.id) or was_abandoned(store, plan)
+        raise ended or Refused(**text_of(__file__, "used", attempt=min(used)))
 
 
 def _execute(executor: Executor, asked: _Asked, approvals: Sequence[Statement]) -> Outcome:
@@ -199,9 +200,18 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
     if run.request.values.get("ask") or (steps and run.request.values.get("incident")):
         said = f"{said}; {'; '.join(ask(run, plan, terms))}"
     if terms.incident:
-        alone = f'runbook approve {plan.id} --role on-call --as {terms.requester} --reason "…"'
-        steps.append(f"or, while {terms.incident} is an open P1, {terms.requester}, if on call, signs alone: {alone}")
+        steps.append(_alone(run, plan, terms))
     return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
+
+
+def _alone(run: Context, plan: Plan, terms: Terms) -> str:
+    """How one person signs alone while an incident is open: who made the plan, if on call."""
+    roles, me, head = signers_of(run.settings, run.cloud.target).roles, terms.requester, f"or, while {terms.incident}"
+    if ON_CALL in roles.get(me, ()):
+        command = f'runbook approve {plan.id} --role {ON_CALL} --as {me} --reason "…"'
+        return f"{head} is an open P1, {me} signs alone: {command}"
+    on_call = " or ".join(sorted(name for name, its in roles.items() if ON_CALL in its)) or "nobody"
+    return f"{head} is an open P1, who is on call ({on_call}) makes this plan, and signs it alone."
 
 
 def _gate(found: Finding) -> dict[str, str]:

@@ -27,6 +27,7 @@ import platformdirs
 from runbook.context import Context
 from runbook.data_file import text_of
 from runbook.display.text import Row
+from runbook.model.command import command
 from runbook.model.errors import Broken, Refused, RunbookError, Taken
 from runbook.model.plan import Plan
 from runbook.records import Store, account, now, row_names, rows_in
@@ -91,10 +92,19 @@ def is_final(rows: list[Row]) -> bool:
 
 def already_applied(store: Store, wanted: str) -> Refused | None:
     """The refusal for a plan whose last attempt succeeded; None for any other plan."""
+    return _ended(store, wanted, "applied")
+
+
+def was_abandoned(store: Store, plan: Plan) -> Refused | None:
+    """The refusal for a plan whose last attempt was abandoned; None for any other plan."""
+    return _ended(store, plan.id, "abandoned", command(str(plan.origin["runbook"]), plan.origin["parameters"]))
+
+
+def _ended(store: Store, wanted: str, result: str, again: str = "") -> Refused | None:
     for place in attempts(store, wanted)[-1:]:
-        for row in (row for row in rows_in(store, place) if (row["kind"], row.get("result")) == ("CLOSE", "applied")):
-            known = {"plan": wanted[:12], "ended": row["time"][:16], "store": store, "place": place}
-            return Refused(**text_of(__file__, "applied", **known))
+        for row in (row for row in rows_in(store, place) if (row["kind"], row.get("result")) == ("CLOSE", result)):
+            known = {"plan": wanted[:12], "ended": row["time"][:16], "store": store, "place": place, "again": again}
+            return Refused(**text_of(__file__, result, **known))
     return None
 
 
@@ -156,7 +166,7 @@ def _taken_over(store: Store, plan: Plan, taking: str, who: str) -> Attempt:
     held = _held(store)
     holder, newest = _owner(store, held[-1]) if held else ({}, {"kind": "CLOSE"})
     if newest.get("kind") == "CLOSE":
-        raise Refused("there is nothing to take over", "the newest attempt is closed", next=f"runbook apply {plan.id}.")
+        raise Refused("there is nothing to take over", "the newest attempt is closed", next=f"runbook apply {plan.id}")
     if (holder.get("plan"), (newest or holder).get("owner")) != (plan.id, taking):
         raise _busy(holder, newest)
     attempt = Attempt(

@@ -523,7 +523,9 @@ def test_who_abandons_sends_nothing_and_says_what_was_done(place: Callable[..., 
     with here.takeover(abandon=True):
         outcome = here.go("rotate_secret", plan).outcome
     assert (outcome.result, [s for s, _ in outcome.statuses][:3]) == ("failed", ["done", "done", "not attempted"])
-    assert outcome.said.startswith("abandoned: 1 of ")
+    statuses = [status for status, _ in outcome.statuses]  # of the message, too
+    assert outcome.said.startswith(f"abandoned: {statuses.count('done')} of {len(statuses)} changes were done")
+    assert outcome.next[0].startswith("look at each change, then plan again: runbook run rotate_secret ")
     assert here.wire.writes == []
     assert things(here.app) == before
     assert attempt(here, plan)[-1]["result"] == "abandoned"
@@ -531,6 +533,46 @@ def test_who_abandons_sends_nothing_and_says_what_was_done(place: Callable[..., 
     again = here.plan("rotate_secret")
     here.approve(again.id)
     assert here.go("rotate_secret", again.id).outcome.result == "applied"
+
+
+def test_after_an_attempt_that_was_abandoned_the_next_one_says_so(place: Callable[..., Place]) -> None:
+    """Its request had no effect, so the plan is the same, and what is signed was used."""
+    here = place()
+    first = here.plan("deploy", function="calendar-sync", memory="1Gi")
+    here.approve(first.id)
+
+    def dies(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        if sent.method == "PATCH":
+            raise Died
+        return go()
+
+    here.wire.fault = dies
+    given = {"function": "calendar-sync", "memory": "1Gi"}
+    assert isinstance(here.go("deploy", first.id, **given).error, Died)
+    here.wire.fault = None
+    with here.takeover(abandon=True):
+        outcome = here.go("deploy", first.id, **given).outcome
+    [said] = [said for status, said in outcome.statuses if status == "unknown"]
+    assert said.endswith("a request was sent, and can still take effect")
+    here.wire.seen.clear()
+    again = here.go("deploy", first.id, **given)
+    refused(here, again, f"the attempt to apply plan {first.id} was abandoned")
+    assert again.outcome.next[0].startswith("plan again, and have that plan signed: runbook run deploy ")
+    assert here.plan("deploy", **given).id == first.id
+    here.approve(first.id)
+    assert here.go("deploy", first.id, **given).outcome.result == "applied"
+
+
+def test_only_who_is_on_call_is_told_to_sign_alone(place: Callable[..., Place]) -> None:
+    here = place()
+    here.open("INC-7")
+    said = here.plan("rollback", incident="INC-7").outcome.next
+    assert "or, while INC-7 is an open P1, who is on call (blake) makes this plan, and signs it alone." in said
+    assert not [step for step in said if "--as casey" in step]
+    with patch("tests.runbook.changes.REQUESTER", "blake"):
+        first = here.plan("rollback", incident="INC-7")
+    step = f'blake signs alone: runbook approve {first.id} --role on-call --as blake --reason "…"'
+    assert [one for one in first.outcome.next if one.endswith(step)]
 
 
 def test_a_process_that_was_taken_over_sends_nothing_more(place: Callable[..., Place]) -> None:
@@ -1013,7 +1055,7 @@ def test_alone_only_what_is_safe_to_repeat(tmp_path: Path, function: str, alone:
     here = Place(tmp_path / "records", world="no_etl")
     here.open("INC-7")
     steps = here.plan("retry", function=function, incident="INC-7").outcome.next
-    assert any("signs alone" in step for step in steps) == alone
+    assert any("signs it alone" in step for step in steps) == alone
 
 
 def test_what_must_never_be_repeated_is_not_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
