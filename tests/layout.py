@@ -24,7 +24,7 @@ ORDER = {
 BUDGET = {"runbook": 8_800, "gcp_sandbox": 4_500}
 # Lines over the budget: a debt since the diagnosis reads signatures. Lower it with every line that goes; whether it may
 # become more, the reviewer decides.
-OVER = {"runbook": 2289}
+OVER = {"runbook": 2288}
 DIRECTORY, MODULE, FUNCTION = 1_200, 200, 40
 WHAT_TO_DO = f"""
 Blank lines, comments, docstrings and data files (YAML, SQL, HTML) are free. All other lines in lib/ count.

@@ -17,8 +17,7 @@ def rotate_secret(request: Request, seen: Seen, gates: Findings, settings: Setti
     name, newest = request.secret, row_of(seen.versions, request.secret).version
     new = newest + 1
     line = f"gcloud secrets versions add {name} --data-file=- --project={settings.project}"
-    undo = again(request, "retire_secret", secret=name, version=new, to="disable")
-    undo += ", after the old value is added again"
+    undo = f"add the old value again; then: {again(request, 'retire_secret', secret=name, version=new, to='disable')}"
     changes = [Change(AddVersion(secret=name, before=newest, after=new), undo, line)]
     readers: dict[str, Reader] = {}
     for row in rows_of(seen.users, name):

@@ -112,7 +112,9 @@ def test_a_plan_belongs_to_an_operation_and_says_a_way_back_and_a_line(name: str
     assert SYSTEM.operations[plan.operation].offered
     assert len(plan.whole_id) == 64
     for change in plan.changes:
-        assert change.way_back.startswith(("runbook run ", "gcloud run ", "Not ", "Cannot "))
+        assert change.way_back.startswith(
+            ("runbook run ", "add the old value again; then: runbook run ", "gcloud run ", "Not ", "Cannot ")
+        )
         assert change.line.startswith(("gcloud ", "bq "))
 
 
