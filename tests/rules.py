@@ -219,7 +219,7 @@ APPROVALS = [
     Rule(
         "nor with somebody else's key",
         _S,
-        "signers.verify(person, text, signature, now)",
+        "signers.verify(person, text, signature, found.now)",
         "pass",
         f"{_GIVEN}[another's key]",
     ),
@@ -665,7 +665,7 @@ APPLYING = [
     Rule(
         "nor what was signed for an attempt that has ended",
         _A,
-        "if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):",
+        "if used := used_by(store, approvals) - set(unfinished_attempts(store, plan.id)):",
         "if used := ():",
         f"{_ATTACKS}test_rows_after_the_end_do_not_bring_an_approval_back",
     ),
@@ -982,7 +982,7 @@ STORE = [
     Rule(
         "a reason to override has no secret",
         "cli/signing.py",
-        '"--override", default="", callback=no_secret,',
+        '"--override", default="", callback=in_words,',
         '"--override", default="",',
         f"{_ATTACKS}test_a_secret_in_words_is_refused[approve]",
     ),

@@ -77,7 +77,8 @@ def test_pure_modules_are_pure() -> None:
 def test_only_what_sends_knows_the_actions() -> None:
     for name, others in edges("runbook").items():
         if any(to.startswith("runbook.apply.actions") for to in others):
-            sends = ("runbook.apply.executor", "runbook.apply.ask")  # changes, and the message to approvers
+            # Changes, the message to approvers, and a look whether a version is there.
+            sends = ("runbook.apply.executor", "runbook.apply.ask", "runbook.apply.new_version")
             assert name in sends or name.startswith("runbook.apply.actions"), name
 
 

@@ -105,5 +105,5 @@ class Context:
             if written := [row for row in rows if row["kind"] == "WRITE"]:
                 plan = written[0]["plan"]
                 error.effect = "\n  ".join([f"Before this error, changes of plan {plan} were sent:", *progress(rows)])
-                error.next = f"{error.next} Then check each change, and go on: runbook apply {plan}".lstrip()
+                error.next = f"{error.next}\ncheck each change, and go on: runbook apply {plan}".lstrip()
             raise

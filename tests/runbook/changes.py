@@ -233,8 +233,10 @@ class Place:
     def newest(self) -> dict[str, Any]:
         """The newest row of the attempt that has the lock, or its lock; {} if there was none."""
         store = self.store
-        locks = [json_of(store.read(name)) for name in store.children("lock")[-1:]]
-        return last_row(store, locks[0]["attempt"]) or locks[0] if locks else {}
+        for lock in [json_of(store.read(name)) for name in store.children("lock")[-1:]]:
+            row = last_row(store, lock["attempt"])
+            return row if row.get("row", 0) > lock.get("rows", 0) else lock
+        return {}
 
     def owner(self) -> str:
         """The owner of the newest attempt, as a refusal names it."""

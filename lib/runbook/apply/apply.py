@@ -10,18 +10,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from runbook.apply.ask import ask, notify_stale
-from runbook.apply.attempts import already_applied, begun, unfinished_attempts
+from runbook.apply.attempts import already_applied, begun, require_free, unfinished_attempts, was_abandoned
 from runbook.apply.executor import Executor
+from runbook.apply.new_version import to_add
 from runbook.apply.secret_value import SecretValue
 from runbook.apply.stale import stale, unfinished
 from runbook.approvals.signed import is_open
 from runbook.approvals.signers import signers_of
 from runbook.approvals.statement import Statement
-from runbook.approvals.verify import approvals_of, check, consume, opens, terms_of, used_by
+from runbook.approvals.verify import ON_CALL, approvals_of, check, consume, opens, terms_of, used_by
 from runbook.config import Scan
 from runbook.context import KERNEL, Context
 from runbook.data_file import text_of
@@ -31,7 +33,7 @@ from runbook.model import BadSettings, Finding, Refused, Verdict, canonical
 from runbook.model.actions import RunOnce
 from runbook.model.outcome import Outcome
 from runbook.model.plan import Plan
-from runbook.records import json_of, mapping, person, require_committed, store_of, write_json
+from runbook.records import Store, json_of, mapping, person, require_committed, store_of, write_json
 from runbook.records.plans import Terms, clock, newest_plan, plan_of, utc_text
 
 
@@ -50,9 +52,12 @@ def apply(run: Context, plan: Plan, secret_value: SecretValue) -> Outcome:
         if KERNEL.told.abandon:
             with begun(run, store, plan, KERNEL.told.abandon) as attempt:
                 return Executor(run, plan, secret_value, attempt).look(asked.now)
+        if not (KERNEL.told.takeover or plan.only_adds):
+            require_free(store)  # first: what another run has under way is a reason for gates to fail, too
         _require_safe(run, plan, asked, secret_value)
         approvals = _require_approved(run, plan, asked)
-        with begun(run, store, plan, KERNEL.told.takeover) as attempt:
+        still = partial(_require_unused, store, plan, approvals)
+        with begun(run, store, plan, KERNEL.told.takeover, still) as attempt:
             return _execute(Executor(run, plan, secret_value, attempt), asked, approvals)
     except Refused as refusal:
         said = "\n".join(t for t in (refusal.what, refusal.observed) if t)
@@ -126,7 +131,7 @@ def _require_safe(run: Context, plan: Plan, asked: _Asked, secret_value: SecretV
         lines = "\n".join(f"{f.check}, {f.subject}: {f.value} ({f.verdict.name})" for f in bad)
         hint = bad[0].next or "fix what the gates report, then plan again."
         raise Refused("it is not safe to start", lines, next=hint)
-    if any(change.args.needs_secret for change in plan.changes):
+    if any(to_add(run.cloud, plan.changes)):
         secret_value.secret()  # refuses before an approval is marked as used
 
 
@@ -136,9 +141,15 @@ def _require_approved(run: Context, plan: Plan, asked: _Asked) -> tuple[Statemen
     people = signers_of(run.settings, run.cloud.target) if plan.rule.signers else None
     found = approvals_of(store, plan.whole_id)
     statements = check(plan.content, asked.terms, found, people, asked.now, opening=asked.opening, store=store.name)
-    if used := used_by(store, statements) - set(unfinished_attempts(store, plan.id)):
-        raise already_applied(store, plan.id) or Refused(**text_of(__file__, "used", attempt=min(used)))
+    _require_unused(store, plan, statements)
     return statements
+
+
+def _require_unused(store: Store, plan: Plan, approvals: Sequence[Statement]) -> None:
+    """Raise Refused if another attempt than the unfinished one of this plan has used these approvals."""
+    if used := used_by(store, approvals) - set(unfinished_attempts(store, plan.id)):
+        ended = already_applied(store, plan.id) or was_abandoned(store, plan)
+        raise ended or Refused(**text_of(__file__, "used", attempt=min(used)))
 
 
 def _execute(executor: Executor, asked: _Asked, approvals: Sequence[Statement]) -> Outcome:
@@ -157,7 +168,7 @@ def _execute(executor: Executor, asked: _Asked, approvals: Sequence[Statement]) 
     about = {"content": plan.content, "terms": asked.terms.model_dump(), "store": attempt.store.name}
     write_json(run.folder / "approvals.json", {"at": utc_text(asked.now), **about, "approvals": copies})
     by = tuple({name: getattr(s, name) for name in shown} for s in approvals)
-    planned_in = stored.file.record if (stored := newest_plan(attempt.store, plan.id)) else ""
+    planned_in = stored.file.record if (stored := newest_plan(attempt.store, plan.id, person())) else ""
     about = {"person": person(), "principal": run.cloud.identity}
     run.journal.write("APPLY", **about, plan=plan.whole_id, planned_in=planned_in, journal=attempt.place, approvals=by)
     done = executor.all(asked.now, signed=[s.role for s in approvals if not s.break_glass])
@@ -189,9 +200,18 @@ def _planned(run: Context, plan: Plan, asked: _Asked) -> Outcome:
     if run.request.values.get("ask") or (steps and run.request.values.get("incident")):
         said = f"{said}; {'; '.join(ask(run, plan, terms))}"
     if terms.incident:
-        alone = f'runbook approve {plan.id} --role on-call --as {terms.requester} --reason "…"'
-        steps.append(f"or, while {terms.incident} is an open P1, {terms.requester}, if on call, signs alone: {alone}")
+        steps.append(_alone(run, plan, terms))
     return Outcome(plan, "planned", said=said, next=(*steps, f"runbook apply {plan.id}"))
+
+
+def _alone(run: Context, plan: Plan, terms: Terms) -> str:
+    """How one person signs alone while an incident is open: who made the plan, if on call."""
+    roles, me, head = signers_of(run.settings, run.cloud.target).roles, terms.requester, f"or, while {terms.incident}"
+    if ON_CALL in roles.get(me, ()):
+        command = f'runbook approve {plan.id} --role {ON_CALL} --as {me} --reason "…"'
+        return f"{head} is an open P1, {me} signs alone: {command}"
+    on_call = " or ".join(sorted(name for name, its in roles.items() if ON_CALL in its)) or "nobody"
+    return f"{head} is an open P1, who is on call ({on_call}) makes this plan, and signs it alone."
 
 
 def _gate(found: Finding) -> dict[str, str]:

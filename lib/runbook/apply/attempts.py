@@ -4,9 +4,10 @@
     applied/<plan>/<time>-<random>/<row>    the rows of one attempt, in order: OPEN or TAKEOVER, INTENT, WRITE, RESULT,
                                             CONFIRM, CLOSE
 
-The environment is free if the newest attempt ends with CLOSE. Each row is created once, so an owner who was taken over
-cannot write the next row, and sends nothing more. Rows do not fence Google's APIs: therefore nobody sends later than
-IN_FLIGHT_S after the row that announces it, and who takes over waits longer than that before they look.
+The environment is free if the newest attempt ends with a CLOSE that is newer than its lock. Each row is created once,
+so an owner who was taken over cannot write the next row, and sends nothing more. Rows do not fence Google's APIs:
+therefore nobody sends later than IN_FLIGHT_S after the row that announces it, and who takes over waits longer than that
+before they look.
 """
 
 import json
@@ -14,7 +15,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ import platformdirs
 from runbook.context import Context
 from runbook.data_file import text_of
 from runbook.display.text import Row
-from runbook.model import Broken, Refused, RunbookError, Taken
+from runbook.model import Broken, Refused, RunbookError, Taken, command
 from runbook.model.plan import Plan
 from runbook.records import Store, account, now, row_names, rows_in
 
@@ -90,29 +91,44 @@ def is_final(rows: list[Row]) -> bool:
 
 def already_applied(store: Store, wanted: str) -> Refused | None:
     """The refusal for a plan whose last attempt succeeded; None for any other plan."""
+    return _ended(store, wanted, "applied")
+
+
+def was_abandoned(store: Store, plan: Plan) -> Refused | None:
+    """The refusal for a plan whose last attempt was abandoned; None for any other plan."""
+    return _ended(store, plan.id, "abandoned", command(str(plan.origin["runbook"]), plan.origin["parameters"]))
+
+
+def _ended(store: Store, wanted: str, result: str, again: str = "") -> Refused | None:
     for place in attempts(store, wanted)[-1:]:
-        for row in (row for row in rows_in(store, place) if (row["kind"], row.get("result")) == ("CLOSE", "applied")):
-            known = {"plan": wanted[:12], "ended": row["time"][:16], "store": store, "place": place}
-            return Refused(**text_of(__file__, "applied", **known))
+        for row in (row for row in rows_in(store, place) if (row["kind"], row.get("result")) == ("CLOSE", result)):
+            known = {"plan": wanted[:12], "ended": row["time"][:16], "store": store, "place": place, "again": again}
+            return Refused(**text_of(__file__, result, **known))
     return None
 
 
 @contextmanager
-def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attempt]:
+def begun(
+    run: Context, store: Store, plan: Plan, taking: str, still: Callable[[], object] = lambda: None
+) -> Iterator[Attempt]:
     """Hold the environment for one attempt; the unfinished attempt of this plan goes on, else a new one is made.
 
-    `taking` is the owner whose process is dead, "" for none. A plan that only adds, such as messages and snapshots,
-    takes no lock. If an error ends the attempt, it is closed so that it can go on. Raises Refused, NoRecord.
+    `taking` is the owner whose process is dead, "" for none. `still` raises Refused if the plan may not be applied any
+    more. A plan that only adds, such as messages and snapshots, takes no lock. If an error ends the attempt, it is
+    closed so that it can go on. Raises Refused, NoRecord.
     """
     who = f"{account()}, process {os.getpid()}, run {run.folder.name}"
     if taking:
         attempt = _taken_over(store, plan, taking, who)
     else:
-        old = [] if plan.only_adds else unfinished_attempts(store, plan.id)  # without a lock, each attempt is a new one
+        # What is read from here on is so when the lock is made: of two that count the same locks, one makes the next.
+        number = 0 if plan.only_adds else require_free(store) + 1
+        still()
+        old = unfinished_attempts(store, plan.id) if number else []  # without a lock, each attempt is a new one
         place = old[0] if old else f"applied/{plan.id}/{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{secrets.token_hex(4)}"
         attempt = Attempt(store, place, who, count=len(row_names(store, place)) if old else 0)
-        if not plan.only_adds:
-            _lock(store, attempt, plan)
+        if number:
+            _lock(store, attempt, plan, number)
         attempt.write("OPEN", plan=plan.whole_id)
     try:
         yield attempt
@@ -123,19 +139,25 @@ def begun(run: Context, store: Store, plan: Plan, taking: str) -> Iterator[Attem
         raise
 
 
-def _lock(store: Store, attempt: Attempt, plan: Plan) -> None:
-    """Take the lock of the environment. Raises Refused if another attempt has it."""
+def require_free(store: Store) -> int:
+    """How many locks there were so far. Raises Refused if the newest attempt still holds the environment."""
     held = _held(store)
     if held:
         holder, newest = _owner(store, held[-1])
         if newest.get("kind") != "CLOSE":
             raise _busy(holder, newest)
-    mine = {"attempt": attempt.place, "plan": plan.id, "owner": attempt.owner, "who": attempt.who}
+    return len(held)
+
+
+def _lock(store: Store, attempt: Attempt, plan: Plan, number: int) -> None:
+    """Take the lock of the environment. Raises Refused if somebody else took it first."""
+    mine = {"attempt": attempt.place, "rows": attempt.count, "plan": plan.id}
+    mine |= {"owner": attempt.owner, "who": attempt.who}
     try:
-        store.create(f"lock/{len(held) + 1:06d}", json.dumps({"kind": "LOCK", "time": now(), **mine}).encode())
+        store.create(f"lock/{number:06d}", json.dumps({"kind": "LOCK", "time": now(), **mine}).encode())
     except Taken:
-        raise _busy(*_owner(store, f"lock/{len(held) + 1:06d}")) from None
-    _remember(store, len(held) + 1)
+        raise _busy(*_owner(store, f"lock/{number:06d}")) from None
+    _remember(store, number)
 
 
 def _taken_over(store: Store, plan: Plan, taking: str, who: str) -> Attempt:
@@ -146,7 +168,9 @@ def _taken_over(store: Store, plan: Plan, taking: str, who: str) -> Attempt:
         raise Refused("there is nothing to take over", "the newest attempt is closed", next=f"runbook apply {plan.id}")
     if (holder.get("plan"), (newest or holder).get("owner")) != (plan.id, taking):
         raise _busy(holder, newest)
-    attempt = Attempt(store, holder["attempt"], who, count=newest.get("row", 0))  # a newer row makes this fail
+    attempt = Attempt(
+        store, holder["attempt"], who, count=newest.get("row", holder["rows"])
+    )  # a newer row makes this fail
     attempt.write("TAKEOVER", plan=plan.whole_id, took=taking, said="the operator states that it is dead")
     if newest.get("kind") in ("INTENT", "WRITE", "TAKEOVER"):  # who took over may have died while it waited
         time.sleep(IN_FLIGHT_S + MARGIN_S)  # a request may still be on the way
@@ -154,10 +178,14 @@ def _taken_over(store: Store, plan: Plan, taking: str, who: str) -> Attempt:
 
 
 def _owner(store: Store, lock: str) -> tuple[Row, Row]:
-    """A lock, and the newest row of its attempt; {} if it has none yet. Raises Broken for a damaged one."""
+    """A lock, and the newest row since then of its attempt; {} if it has none yet. Raises Broken for a damaged one.
+
+    An attempt that goes on has rows from before the lock: its CLOSE there does not free the environment.
+    """
     (holder,) = rows_in(store, "lock", [lock])
     try:
         newest = last_row(store, holder["attempt"])
+        newest = newest if newest.get("row", 0) > holder.setdefault("rows", 0) else {}
         if not re.fullmatch("[0-9a-f]{12} [0-9a-f]{8}", f"{holder['plan']} {({**holder, **newest})['owner']}"):
             raise ValueError("it names no plan and owner")
         return holder, newest

@@ -105,7 +105,9 @@ class Executor:
             noted, sent = self._resumed(number, change)
             observed = self._observe(replace(noted, notes={"once": self.once, **noted.notes}))
             self._write("CONFIRM", number=number, state=observed.state, said=observed.said)
-            statuses.append((STATUS[observed.state, "yes" if sent else "no"] or "not attempted", observed.said))
+            status = STATUS[observed.state, "yes" if sent else "no"] or "not attempted"
+            late = "; a request was sent, and can still take effect" * (sent and observed.state == "old")
+            statuses.append((status, observed.said + late))
         self._write("CLOSE", result="abandoned")
         return abandoned(self.plan, statuses, began)
 

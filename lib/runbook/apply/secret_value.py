@@ -2,9 +2,11 @@
 
 A secret's value comes from a file, from an environment variable, or from the runner, which reads it from stdin or a
 hidden prompt and passes it to the kernel through a pipe. It is read once, when it is needed, and kept only in memory.
+Of a file or stdin, one line of text is taken without the line break at its end, as `$(cat file)` does.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from runbook.config import Scan
@@ -43,13 +45,21 @@ class SecretValue:
         return Scan([self._value or b""]).known(text, lambda _: "(a secret)")
 
 
+def one_line_value(value: bytes) -> bytes:
+    """One line of text without the line breaks at its end; several lines, and what is not text, stay as they are."""
+    line = value.rstrip(b"\r\n")
+    with suppress(UnicodeDecodeError):
+        return value if {*"\r\n\0"} & {*line.decode()} else line
+    return value
+
+
 def told_secret() -> bytes | None:
     """The value that this process was told of, or that its environment names. Raises Refused for a file."""
     if KERNEL.told.secret is not None:
         return KERNEL.told.secret
     if path := os.environ.get(FILE):
         try:
-            return Path(path).read_bytes()
+            return one_line_value(Path(path).read_bytes())
         except OSError as error:
             raise Refused(f"{FILE} cannot be read", error.strerror or "", next="check the path and its mode.") from None
     value = os.environ.get(os.environ.get(NAME, ""))

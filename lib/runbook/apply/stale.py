@@ -46,7 +46,8 @@ def stale(store: Store, wanted: str, plan: Plan) -> Refused:
     moved = [*_moved("", _read(before), _read(now))] or _moved("", before, now)
     where = f"{plan.operation} ({plan.origin.get('environment')})"
     said = "\n".join(f"changed: {line}" for line in moved)
-    hint = f"plan again: {command(plan.origin['runbook'], plan.origin['parameters'])}"
+    again = command(str(plan.origin["runbook"]), plan.origin["parameters"])
+    hint = f"nothing, if this is no longer wanted.\nelse plan again, and have that plan signed: {again}"
     return Refused(f"{where} was approved as {wanted[:12]}; the plan is now {plan.id}", said, next=hint)
 
 

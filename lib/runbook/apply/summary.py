@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from runbook.model.command import command
 from runbook.model.outcome import ChangeStatus, Outcome, Result
 from runbook.model.plan import Plan
 
@@ -20,7 +21,7 @@ def summary(plan: Plan, statuses: Statuses, began: datetime, can_go_on: bool) ->
     number, status, why = missing[0]
     said = f"change {number} of {len(statuses)}: {status}, {why}"
     if unknown := any(status == "unknown" for _, status, _ in missing):
-        on = f"to check each change again, and go on: runbook apply {plan.id}"
+        on = f"check each change again, and go on: runbook apply {plan.id}"
     elif can_go_on:
         on = f"fix the reported problem; then go on under the same approvals: runbook apply {plan.id}"
     else:
@@ -32,10 +33,12 @@ def summary(plan: Plan, statuses: Statuses, began: datetime, can_go_on: bool) ->
 def abandoned(plan: Plan, statuses: Statuses, began: datetime) -> Outcome:
     """The outcome of an attempt that was only looked at and closed."""
     known = [status for _, status, _ in _counted(plan, statuses)]
-    said = f"abandoned: {known.count('done')} of {len(known)} changes were done; nothing was sent now"
+    done = [status for status, _ in statuses].count("done")
+    said = f"abandoned: {done} of {len(statuses)} changes were done; nothing was sent now"
     result: Result = "unknown" if "unknown" in known else "failed"
+    again = f"look at each change, then plan again: {command(str(plan.origin['runbook']), plan.origin['parameters'])}"
     undo = _undo(plan, statuses) if set(known) != {"done"} else []
-    return Outcome(plan, result, tuple(statuses), said, ("look at each change, then plan again", *undo), began)
+    return Outcome(plan, result, tuple(statuses), said, (again, *undo), began)
 
 
 def _counted(plan: Plan, statuses: Statuses) -> list[tuple[int, ChangeStatus, str]]:

@@ -120,7 +120,8 @@ def _require_abandoned(store: Store, found: Examined, outcome: dict[str, Any]) -
 
     It changed nothing, so one of those who must sign the plan is enough.
     """
-    require((stored := newest_plan(store, str(outcome.get("plan"))), "it has no approvals, and the store no such plan"))
+    stored = newest_plan(store, str(outcome.get("plan")), str(found.record.get("person", "")))
+    require((stored, "it has no approvals, and the store no such plan"))
     file, system = stored.file, load_settings(found.record["parameters"]["environment"])  # type: ignore[union-attr]
     rule, signers = system.operations[file.content["operation"]], signers_of(system, file.content["target"])
     at = clock(file.terms.not_before)

@@ -28,7 +28,8 @@ from pydantic import ValidationError
 from runbook.approvals import ssh
 from runbook.config import Settings, params_directory
 from runbook.data_file import text_of
-from runbook.model import BadSettings, Refused
+from runbook.model import BadSettings, Refused, nearest
+from runbook.model.operations import Rule
 from runbook.model.strict import Name, Part
 from runbook.records import probe, records_directory
 
@@ -87,6 +88,21 @@ def signers_of(system: Settings, target: str) -> Signers:
     if target == "sandbox":
         demo_signers(folder)
     return load_signers(folder, target, system.environment, system.contacts)
+
+
+def require_role(signers: Signers, rule: Rule, who: str, role: str) -> None:
+    """Raise Refused unless the role signs plans of this rule, and this person has it: says who could sign."""
+    roles = [*rule.signers, *["on-call"] * rule.alone_in_p1]
+    having = sorted(name for name, its in signers.roles.items() if role in its)
+    about = {"who": who, "role": role, "roles": " and ".join(rule.signers), "environment": signers.environment}
+    about |= {"having": ", ".join(having) or "nobody", "everybody": ", ".join(signers.roles)}
+    about["near"] = nearest(who, having) or "ask who may change params/approvers."
+    if role not in roles:
+        raise Refused(**text_of(__file__, "wrong_role", **about | {"near": nearest(role, roles)}))
+    if who not in signers.roles:
+        raise Refused(**text_of(__file__, "not_an_approver", **about))
+    if role not in signers.roles[who]:
+        raise Refused(**text_of(__file__, "not_the_role", **about))
 
 
 def folder_of(system: Settings, target: str) -> Path:

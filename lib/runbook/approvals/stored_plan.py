@@ -10,7 +10,7 @@ from typing import Any
 
 from runbook.approvals import verify
 from runbook.approvals.signed import identity, is_open
-from runbook.approvals.signers import Signers, signers_of
+from runbook.approvals.signers import Signers, require_role, signers_of
 from runbook.approvals.ssh import sign
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.cloud.connect import connect
@@ -20,7 +20,7 @@ from runbook.data_file import text_of
 from runbook.model import BadInput, BadSettings, NoRecord, Refused, UnknownName, canonical, require
 from runbook.model.actions import ACTIONS
 from runbook.model.operations import Rule
-from runbook.records import Store, require_committed, store_of
+from runbook.records import Store, person, require_committed, store_of
 from runbook.records.plans import Stored, clock, newest_plan, parse, plan_of, utc_text
 
 
@@ -66,12 +66,16 @@ class Found:
         return any(ACTIONS[change["action"]].needs_secret for change in self.content["changes"])
 
     def require_signature(self) -> None:
-        """Raise Refused unless at least one permitted signer has signed it, or no approval is required.
+        """Raise Refused unless whoever works here made it, and at least one permitted signer has signed it for them.
+
+        If no approval is required, anybody may apply it.
 
         The plan's parameters decide what runs, such as a folder of code. Without a signature, anyone who can write to
         the store could have set them.
         """
-        required = self.rule.signers
+        required, by = self.rule.signers, self.stored.file.terms.requester
+        if required and by != person():
+            raise verify.not_for_you(self.content, person(), [by])
         if required and not self.signed[0]:
             by_role, terms = {role: [] for role in required}, self.stored.file.terms
             raise verify.not_approved(self.content, terms, by_role, [], self.signed[1].copy())
@@ -86,6 +90,13 @@ class Found:
     def now(self) -> datetime:
         """The time of the plan's cloud."""
         return connect(self.system, str(self.parameters.get("world", ""))).now()[0]
+
+    def require_signer(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> None:
+        """Raise Refused or BadSettings for what `sign` would refuse; nothing is signed."""
+        signers, who, _ = self._signer(role, who, key)
+        if signers.keys:  # else there are no params here
+            require_role(signers, self.rule, who, role)
+        _statement(self, role, reason, signers, who, override)
 
     def sign(self, role: str, reason: str, who: str | None, key: Path | None, override: str) -> Statement:
         """Sign, and write the approval into the store. Raises Refused, BadSettings."""
@@ -141,6 +152,18 @@ def approve(
     It takes effect at the opening of the preferred window; with an `override` reason, now. The rule and the opening
     come from the approver's own settings. Raises Refused, also unless the terms in the file are those of the settings.
     """
+    statement = _statement(found, role, reason, signers, person, override)
+    text = canonical(statement.model_dump(by_alias=True))
+    signature = sign(text, key, statement.target)
+    if signers.keys:  # else there are no params here, and it is verified when it is accepted
+        signers.verify(person, text, signature, found.now)
+    signed = canonical({"statement": text.decode(), "signature": signature})
+    found.store.create(f"approvals/{statement.plan}/{statement.nonce}.json", signed)
+    return statement
+
+
+def _statement(found: Found, role: str, reason: str, signers: Signers, person: str, override: str) -> Statement:
+    """What `approve` signs. Raises Refused unless all its rules are met."""
     file, rule, store, now = plan_of(found.stored.raw), found.rule, found.store, found.now
     terms = verify.current_terms(file, rule)
     lasts = timedelta(hours=terms.valid_hours)
@@ -159,17 +182,11 @@ def approve(
     values |= {"schema": 1, "plan": file.id, "risk": terms.risk, "requester": terms.requester, "store": store.name}
     values |= {"approver": person, "role": role, "break_glass": alone, "nonce": secrets.token_hex(16)}
     values |= {"reason": reason.strip(), "override": override, "incident": terms.incident if alone else ""}
-    text = canonical(values | {"not_before": utc_text(start), "expires_at": utc_text(start + lasts)})
-    statement = statement_of(text)
+    statement = statement_of(canonical(values | {"not_before": utc_text(start), "expires_at": utc_text(start + lasts)}))
     require(*verify.rules(statement, file.content, terms, signers))
     for before in verify.statements_of(store, file.id):
         theirs = same_person_key(before.approver) == same_person_key(person) and now < clock(before.expires_at)
         require((not theirs or before.role == role, f"{person} has already signed this plan as {before.role}"))
-    signature = sign(text, key, statement.target)
-    if signers.keys:  # else there are no params here, and it is verified when it is accepted
-        signers.verify(person, text, signature, now)
-    signed = canonical({"statement": text.decode(), "signature": signature})
-    store.create(f"approvals/{file.id}/{statement.nonce}.json", signed)
     return statement
 
 
@@ -225,8 +242,10 @@ def waiting(system: Settings, damaged: list[str]) -> Iterator[Found]:
             yield Found(system, store, stored)
 
 
-def find(plan: str) -> Found:
-    """A plan by its id, from the store of its environment. Raises UnknownName, Refused, NoRecord.
+def find(plan: str, requester: str = "") -> Found:
+    """A plan by its id, from the store of its environment; as this requester made it, if they did.
+
+    Raises UnknownName, Refused, NoRecord.
 
     What is wrong in the store of another environment stops nobody: it is among what was `ignored`.
     """
@@ -236,7 +255,7 @@ def find(plan: str) -> Found:
             system = load_settings(environment)
             store = store_of(system)
             looked.append(str(store))
-            if stored := newest_plan(store, plan):
+            if stored := newest_plan(store, plan, requester):
                 _require_of(environment, store, plan, stored.file.content)
                 ignored = (*stored.ignored, *(f"{one.what}: {one.observed}" for one in wrong))
                 return Found(system, store, stored._replace(ignored=ignored))

@@ -20,7 +20,8 @@ from runbook.approvals.signers import Signers
 from runbook.approvals.ssh import Identity
 from runbook.approvals.statement import Approval, Statement, same_person_key, statement_of
 from runbook.config.schema import Window
-from runbook.model import ForeignFile, Refused, Taken, canonical, plan_id, require
+from runbook.data_file import text_of
+from runbook.model import ForeignFile, Refused, Taken, canonical, command, plan_id, require
 from runbook.model.operations import Rule
 from runbook.records import Store, json_of, mapping
 from runbook.records.plans import PlanFile, Terms, clock, naming, parse, utc_text
@@ -100,7 +101,28 @@ def check(
             return tuple(s for s, _ in quorum)
     if glass := [s for s, _ in accepted.values() if s.break_glass]:
         return (glass[0],)
+    if signers and not (accepted or early) and (others := _for_others(content, terms, raws, signers, now)):
+        raise not_for_you(content, terms.requester, others, why)
     raise not_approved(content, terms, by_role, early, why)
+
+
+def _for_others(content: Json, terms: Terms, raws: Raws, signers: Signers, now: datetime) -> list[str]:
+    """For whom else these approvals are valid: each names the person who applies the plan."""
+    found = list[str]()
+    for raw in raws:
+        with naming([]):
+            by = statement_of(parse(raw, "approval", 2**14, Approval).statement.encode()).requester
+            statement_in(raw, content, terms.model_copy(update={"requester": by}), signers, now)
+            found.append(by)
+    return sorted({*found} - {terms.requester})
+
+
+def not_for_you(content: Json, me: str, others: list[str], why: Iterable[str] = ()) -> Refused:
+    """The refusal for somebody who did not make the plan: signing it again would not help."""
+    again = command(content["runbook"], content["parameters"])
+    about = {"plan": plan_id(content)[:12], "who": " or ".join(others), "me": me, "again": again}
+    about["why"] = "".join(f"\n{line}" for line in why)
+    return Refused(**text_of(__file__, "not_for_you", **about))
 
 
 def not_approved(
@@ -111,8 +133,9 @@ def not_approved(
     why += [f"not yet approved as {role}" for role in missing]
     why += ["one person, or one key, cannot sign for two roles"] if by_role and all(by_role.values()) else []
     plan = plan_id(content)[:12]
-    steps = [f'runbook approve {plan} --role {role} --reason "…"' for role in missing or terms.signers]
-    hint = "\n".join(steps) or "name its approvers in params."
+    roles = missing or terms.signers
+    signs = [f'somebody who is {role} signs it: runbook approve {plan} --role {role} --reason "…"' for role in roles]
+    hint = "\n".join(signs) or "name an approver in params."
     if only_early := bool(early) and not missing:
         hint = f"wait until {max(s.not_before for s in early)}, or sign again with --override “why it cannot wait”."
     what = f"{content['operation']} ({content['environment']}) is not approved{' yet' * only_early}: {plan}"
@@ -166,6 +189,8 @@ def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[t
     """The rules for a statement at any time, each with the reason for a refusal."""
     who, hours = s.approver, timedelta(hours=terms.valid_hours)
     alone = same_person_key(who) == same_person_key(terms.requester)
+    is_on_call = ON_CALL in signers.roles.get(who, ())
+    own = "can approve it only during an open P1 incident" if is_on_call else "cannot approve their own request"
     same = [(getattr(s, n) == content[n], n) for n in ("operation", "environment", "project", "target")]
     return [
         *((met, f"{who} approved it for another {name}") for met, name in same),
@@ -180,7 +205,7 @@ def rules(s: Statement, content: Json, terms: Terms, signers: Signers) -> list[t
         (who in signers.roles, f"{who!r} is not an approver of {s.environment}: {', '.join(signers.roles)}"),
         (s.role in signers.roles.get(who, ()), f"{who} does not have the role {s.role}"),
         (not alone or terms.alone_in_p1, f"{who} requested it, and cannot approve their own request"),
-        (not alone or terms.incident, f"{who} requested it, and can approve it only during an open P1 incident"),
+        (not alone or terms.incident, f"{who} requested it, and {own}"),
         (not alone or s.role == ON_CALL, f"{who} requested it, and can approve it alone only as {ON_CALL}"),
         (s.incident == (terms.incident if alone else ""), f"{who} approved it for another incident"),
         (s.break_glass == alone, f"break_glass must say whether {who} approves their own request"),

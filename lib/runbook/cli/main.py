@@ -19,7 +19,16 @@ from runbook.cli import signing, stored
 from runbook.cli.complete import complete
 from runbook.cli.fleet import fleet
 from runbook.cli.help import RunHelp
-from runbook.cli.output import JSON, ask_secret, exit_with, findings_table, output_may_fail, print_findings, table_text
+from runbook.cli.output import (
+    JSON,
+    aside,
+    ask_secret,
+    exit_with,
+    findings_table,
+    output_may_fail,
+    print_findings,
+    table_text,
+)
 from runbook.cli.records import records
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.model import BadInput, Exit, NoAnswer, RunbookError
@@ -27,6 +36,7 @@ from runbook.runner.kernel import Kernel, leave_deleted_directory
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_LINE = "Of one line of text, the line break at its end is left out."
 _WORLDS = "Sandbox only: a shipped world, or the path of a world file."
 _WORLD = click.option("--world", default="", shell_complete=complete("world"), help=_WORLDS)
 
@@ -102,9 +112,9 @@ def _run(name: str, values: Mapping[str, object], *told: Any, **more: Any) -> No
 
 @main.command()
 @click.argument("plan", shell_complete=complete("plan"))
-@click.option("--secret-file", "file", type=_FILE, help="The file with the new value.")
+@click.option("--secret-file", "file", type=_FILE, help=f"The file with the new value. {_LINE}")
 @click.option("--secret-env", "variable", metavar="NAME", help="The environment variable with the new value.")
-@click.option("--secret-stdin", "stdin", is_flag=True, help="Read the new value from standard input.")
+@click.option("--secret-stdin", "stdin", is_flag=True, help=f"Read the new value from standard input. {_LINE}")
 @click.option("--takeover", default="", metavar="OWNER", help="Finish what this owner began; its process must be dead.")
 @click.option("--abandon", default="", metavar="OWNER", help="Only check what this owner did, and close its attempt.")
 def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
@@ -117,13 +127,30 @@ def apply(plan: str, takeover: str, abandon: str, **source: Any) -> None:
     runbook apply 3f2c91d0aa47 --takeover 9b1e77d0       # after its process died
     """
     from runbook.approvals.stored_plan import find
+    from runbook.records import person
 
     if takeover and abandon:
         raise BadInput("--takeover with --abandon", next="use one of them.")
-    found = find(plan)
+    found = find(plan, person())
     found.require_signature()
-    secret = ask_secret(**source) if found.needs_secret and not abandon else None
+    secret = _new_value(found, source) if found.needs_secret and not abandon else None
     _run(found.content["runbook"], {**found.parameters, "approved_plan": plan}, secret, takeover, abandon)
+
+
+def _new_value(found: Any, source: Mapping[str, Any]) -> bytes | None:
+    """The value of the version that a plan adds; None if that version is there already, as after an interruption."""
+    from runbook.apply.new_version import to_add
+    from runbook.cloud.connect import connect
+    from runbook.model.plan import change_of
+
+    about = (found.content["runbook"], found.content["operation"])
+    changes = [one for row in found.content["changes"] if (one := change_of(row, *about)).args.needs_secret]
+    if missing := list(to_add(connect(found.system, str(found.parameters.get("world", ""))), changes)):
+        return ask_secret(**source, name=missing[0].args.secret)
+    unused = "; the given value is not used" if any(source.values()) else ""
+    for args in (change.args for change in changes):
+        aside(f"Version {args.after} of {args.secret} exists already, so no value is needed{unused}.", err=True)
+    return None
 
 
 @main.command("list")

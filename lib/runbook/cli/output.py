@@ -186,15 +186,19 @@ def table_text(rows: Sequence[Row]) -> str:
     return "\n".join(line.rstrip() for line in shown.get().rstrip().splitlines())
 
 
-def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
-    """The value of a new version, from the given source, else from a hidden prompt. Raises BadInput, Refused."""
+def ask_secret(file: Path | None, variable: str | None, stdin: bool, name: str = "") -> bytes:
+    """The value of a new version of the secret `name`, from the given source, else from a hidden prompt.
+
+    Raises BadInput, Refused.
+    """
+    from runbook.apply.secret_value import one_line_value
     from runbook.data_file import text_of
 
     if sum((file is not None, variable is not None, stdin)) > 1:
         raise BadInput("the value can have only one source", next="use only one of the --secret options.")
     if file is not None:
         try:
-            return file.read_bytes()
+            return one_line_value(file.read_bytes())
         except OSError as error:
             raise BadInput(**text_of(__file__, "no_secret_file", file=file, why=error.strerror or "")) from None
     if variable is not None and variable not in os.environ:
@@ -202,7 +206,7 @@ def ask_secret(file: Path | None, variable: str | None, stdin: bool) -> bytes:
     if variable is not None:
         return os.environ[variable].encode()
     if stdin:
-        return sys.stdin.buffer.read()
+        return one_line_value(sys.stdin.buffer.read())
     if not sys.stdin.isatty():
         raise Refused(**text_of(__file__, "no_terminal"))
-    return click.prompt("The new value (hidden)", hide_input=True, confirmation_prompt=True).encode()
+    return click.prompt(f"The new value of {name} (hidden)", hide_input=True, confirmation_prompt=True).encode()

@@ -29,6 +29,20 @@ def no_secret(_context: click.Context, option: click.Parameter, value: str) -> s
     return value
 
 
+def in_words(context: click.Context, option: click.Parameter, value: str) -> str:
+    """A text without a secret, that says something; "" if none is given. Raises BadParameter, BadInput."""
+    if value and not any(map(str.isalnum, value)):
+        raise BadInput(f"--{option.name} {value!r} says nothing", next="write why, in words.")
+    return no_secret(context, option, value)
+
+
+def given_words(context: click.Context, option: click.Parameter, value: str) -> str:
+    """As `in_words`, but one must be given."""
+    if not value:
+        raise BadInput(f"--{option.name} is empty", next="write why, in words.")
+    return in_words(context, option, value)
+
+
 _PARAMS = "params/<ENV>.yaml; the default is sandbox."
 _ENV = partial(click.option, "--env", envvar="RUNBOOK_ENV", shell_complete=complete("environment"), help=_PARAMS)
 ENV = _ENV("environment")  # its name, None if it is not given
@@ -37,7 +51,7 @@ _NAME = "Your name among the approvers; in the sandbox avery or blake."
 _WHO = click.option("--as", "who", envvar="RUNBOOK_PERSON", help=_NAME)
 _KEY = click.option("--key", type=click.Path(path_type=Path), help="Your private SSH key, or an agent's .pub file.")
 _YES = click.option("--yes", is_flag=True, help="Sign without a prompt.")
-_REASON = click.option("--reason", required=True, callback=no_secret, help="Why; it is part of what you sign.")
+_REASON = click.option("--reason", required=True, callback=given_words, help="Why; it is part of what you sign.")
 
 
 def signs(command: Callable[..., None], who: Callable[..., Any] = _WHO) -> Callable[..., None]:
@@ -59,7 +73,7 @@ def confirm(yes: bool, question: str) -> None:
 @click.option("--role", required=True, help="The role that you sign in, such as team-lead.")
 @_REASON
 @signs
-@click.option("--override", default="", callback=no_secret, help="Why the plan cannot wait for the preferred time.")
+@click.option("--override", default="", callback=in_words, help="Why the plan cannot wait for the preferred time.")
 def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: Any) -> None:
     """Show a plan, and sign it with your own SSH key.
 
@@ -75,6 +89,7 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
     found = from_file(Path(plan)) if alone else find(plan)
     for name in found.stored.ignored:
         aside(f"Ignored a damaged plan file: {name}", err=True)
+    found.require_signer(role, reason, override=override, **by)
     click.echo(screen(found))
     confirm(yes, f"Sign as {role}?")
     signed = found.sign(role, reason, override=override, **by)
@@ -83,8 +98,7 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
         at = found.store.files.folder / f"approvals/{signed.plan}/{signed.nonce}.json"
         click.echo(f"Next: send {at} to {signed.requester}, who runs: runbook accept FILE")
         return
-    who = ", ".join(found.rule.signers)
-    click.echo(f"Next: when all have signed ({who}), from {signed.not_before} on: runbook apply {plan}")
+    _next_after(found, signed)
 
 
 @click.command()
@@ -92,10 +106,25 @@ def approve(plan: str, role: str, reason: str, override: str, yes: bool, **by: A
 def accept(file: Path) -> None:
     """Add an approval to the store that was signed from a plan file."""
     from runbook.approvals.stored_plan import accept as accepted
+    from runbook.approvals.stored_plan import find
 
     one = accepted(file)
     click.echo(f"{one.approver} approved it as {one.role}; valid from {one.not_before} to {one.expires_at}.")
-    click.echo(f"Next: when all have signed: runbook apply {one.plan[:12]}")
+    _next_after(find(one.plan, one.requester), one)
+
+
+def _next_after(found: Any, signed: Any) -> None:
+    """Print who must still sign; else who applies the plan, and from when on."""
+    from runbook.records.plans import clock
+
+    plan = signed.plan[:12]
+    missing = [] if signed.break_glass else [role for role in found.rule.signers if role not in found.signed[0]]
+    for role in missing:
+        click.echo(f'Next: somebody who is {role} must sign, too: runbook approve {plan} --role {role} --reason "…"')
+    if not missing:
+        begins = clock(signed.not_before)
+        when = f", from {begins.astimezone(found.system.zone):%a %H:%M} on" if begins > found.now else ""
+        click.echo(f"Next: {signed.requester} applies it{when}: runbook apply {plan}")
 
 
 @click.command("open")
@@ -177,7 +206,7 @@ def _warn_of_unknown(store: Any, check: str, subject: str) -> None:
 @click.argument("which", default="")
 @SYSTEM
 @click.option("--role", default="team-lead", show_default=True, help="The role that you sign in.")
-@click.option("--reason", default="", callback=no_secret, help="What you found; required with an id. You sign it.")
+@click.option("--reason", default="", callback=in_words, help="What you found; required with an id. You sign it.")
 @signs
 def review(which: str, system: Any, role: str, reason: str, yes: bool, **by: Any) -> None:
     """List what one person signed alone and nobody has reviewed yet.

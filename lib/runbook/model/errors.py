@@ -46,7 +46,9 @@ class Exit(IntEnum):
 
 
 class RunbookError(Exception):
-    """An error that a person can act on: `what` happened, what was `observed`, the `effect`, and what to do `next`."""
+    """An error that a person can act on: `what` happened, what was `observed`, the `effect`, and what to do `next`,
+    one step a line.
+    """
 
     exit = Exit.BROKEN
 

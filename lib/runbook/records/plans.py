@@ -140,22 +140,26 @@ class Stored(NamedTuple):
     ignored: tuple[str, ...]
 
 
-def newest_plan(store: Store, plan: str) -> Stored | None:
+def newest_plan(store: Store, plan: str, requester: str = "") -> Stored | None:
     """The newest valid file of a plan, by its id or by at least its first 12 characters; None if there is none.
 
-    Raises Refused if all files are damaged.
+    Of several people who made the same plan, the newest by this `requester` comes first. Raises Refused if all files
+    are damaged.
     """
     if not re.fullmatch("[0-9a-f]{12,64}", plan):
         return None
     ignored: list[str] = []
+    newest: Stored | None = None
     for name in reversed(store.list(f"plans/{plan[:12]}")):
         with naming(ignored, f"{store}/{name}: "):
             file = plan_of(raw := store.read(name) or b"")
             if file.id.startswith(plan):  # the folder name has only 12 characters; the rest must match, too
-                return Stored(raw, file, tuple(ignored))
-    if ignored:
+                newest = newest or Stored(raw, file, tuple(ignored))
+                if requester in ("", file.terms.requester):
+                    return Stored(raw, file, tuple(ignored))
+    if ignored and not newest:
         raise Refused(f"the plan {plan} is damaged", "\n".join(ignored), next="remove these files, then plan again.")
-    return None
+    return newest
 
 
 @contextmanager

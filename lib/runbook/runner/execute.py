@@ -128,7 +128,7 @@ def _sent(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
     if written := [row for row in rows if row["kind"] == "WRITE"]:
         yield f"Before it stopped, changes of plan {written[0]['plan']} were sent:"
         yield from (f"  {line}" for line in progress(rows))
-        yield f"Next: to check each change, and go on: runbook apply {written[0]['plan']}"
+        yield f"Next: check each change, and go on: runbook apply {written[0]['plan']}"
 
 
 def _save(nb: Any, scan: Scan, places: Sequence[Path]) -> None:

@@ -26,6 +26,7 @@ from gcp_sandbox.serve import serve
 from gcp_sandbox.world.schema import Fault, shipped
 from runbook.apply.attempts import Attempt, attempts
 from runbook.approvals.stored_plan import find
+from runbook.cli.output import ask_secret
 from runbook.cloud.client import Cloud
 from runbook.cloud.guard import ReadOnlyGuard
 from runbook.cloud.transports import network
@@ -398,6 +399,45 @@ def test_without_a_value_no_approval_is_used_up(place: Callable[..., Place], mon
     assert here.go("rotate_secret", first.id).outcome.result == "applied"
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_version_that_is_there_needs_no_value(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    """The process ended after it had added the version: nobody is asked again, and nothing else is taken for its value."""
+    here = place()
+    plan = died(here, "rotate_secret", write=2)
+    versions = here.app.sandbox.secrets.versions["gmail-oauth-token"]
+    added = [dict(one) for one in versions]
+    monkeypatch.setenv("ANOTHER", "another value")
+    words = ("--secret-env", "ANOTHER") if given else ()
+    with patch("runbook.cli.main._run") as run:
+        said = here.cli("apply", plan, "--takeover", here.owner(), *words)
+    assert said.exit_code == 0, said.output
+    assert f"Version {len(added)} of gmail-oauth-token exists already" in said.output
+    assert ("the given value is not used" in said.output) == given
+    assert run.call_args.args[2] is None
+    monkeypatch.delenv("NEW_VALUE")
+    with here.takeover():
+        assert here.go("rotate_secret", plan).outcome.result == "applied"
+    assert versions == added
+
+
+def test_a_version_that_is_not_there_needs_a_value(place: Callable[..., Place]) -> None:
+    here = place()
+    first = here.plan("rotate_secret")
+    here.approve(first.id)
+    with patch("runbook.cli.main._run") as run:
+        said = here.cli("apply", first.id)
+    assert "there is no value for the new version" in said.output
+    assert not run.called
+    with (
+        patch("runbook.cli.output.click.prompt", return_value="typed") as prompt,
+        patch("sys.stdin.isatty", lambda: True),
+    ):
+        assert ask_secret(None, None, False, "gmail-oauth-token") == b"typed"
+    assert prompt.call_args.args == ("The new value of gmail-oauth-token (hidden)",)
+
+
 # --- One at a time
 
 
@@ -438,11 +478,22 @@ def test_the_owner_of_the_environment_is_named(place: Callable[..., Place]) -> N
         f"plan {plan}, since 20",
         f"process {os.getpid()}, run ",
     )
-    assert f"runbook apply {plan} --takeover {owner}" in blocked.outcome.next[0]
-    refused(here, here.go("rotate_secret", plan), "another run is changing this environment", f"owner {owner}")
+    assert f"runbook apply {plan} --takeover {owner}" in blocked.outcome.next[1]
+    own = here.go("rotate_secret", plan)
+    refused(here, own, "another run is changing this environment", f"owner {owner}")
+    assert own.outcome.next[1].endswith(f": runbook apply {plan} --takeover {owner}")
+    assert own.outcome.next[2].endswith(f": runbook apply {plan} --abandon {owner}")
     with here.takeover():
         assert here.go("rotate_secret", plan).outcome.result == "applied"
     assert here.go("scheduler", other.id, **CHANGING["scheduler"]).outcome.result == "applied"
+
+
+def test_an_attempt_that_was_interrupted_comes_before_the_gates(place: Callable[..., Place]) -> None:
+    """What it has under way makes a gate fail, too; to wait for that would not free the environment."""
+    here = place()
+    plan = died(here, "rotate_secret", write=3)
+    with patch("runbook.apply.apply._require_safe", side_effect=AssertionError("the gates come later")):
+        refused(here, here.go("rotate_secret", plan), "another run is changing this environment")
 
 
 @pytest.mark.parametrize("abandon", [False, True])
@@ -472,7 +523,9 @@ def test_who_abandons_sends_nothing_and_says_what_was_done(place: Callable[..., 
     with here.takeover(abandon=True):
         outcome = here.go("rotate_secret", plan).outcome
     assert (outcome.result, [s for s, _ in outcome.statuses][:3]) == ("failed", ["done", "done", "not attempted"])
-    assert outcome.said.startswith("abandoned: 1 of ")
+    statuses = [status for status, _ in outcome.statuses]  # of the message, too
+    assert outcome.said.startswith(f"abandoned: {statuses.count('done')} of {len(statuses)} changes were done")
+    assert outcome.next[0].startswith("look at each change, then plan again: runbook run rotate_secret ")
     assert here.wire.writes == []
     assert things(here.app) == before
     assert attempt(here, plan)[-1]["result"] == "abandoned"
@@ -480,6 +533,46 @@ def test_who_abandons_sends_nothing_and_says_what_was_done(place: Callable[..., 
     again = here.plan("rotate_secret")
     here.approve(again.id)
     assert here.go("rotate_secret", again.id).outcome.result == "applied"
+
+
+def test_after_an_attempt_that_was_abandoned_the_next_one_says_so(place: Callable[..., Place]) -> None:
+    """Its request had no effect, so the plan is the same, and what is signed was used."""
+    here = place()
+    first = here.plan("deploy", function="calendar-sync", memory="1Gi")
+    here.approve(first.id)
+
+    def dies(wire: Wire, number: int, sent: Sent, go: Next) -> requests.Response:
+        if sent.method == "PATCH":
+            raise Died
+        return go()
+
+    here.wire.fault = dies
+    given = {"function": "calendar-sync", "memory": "1Gi"}
+    assert isinstance(here.go("deploy", first.id, **given).error, Died)
+    here.wire.fault = None
+    with here.takeover(abandon=True):
+        outcome = here.go("deploy", first.id, **given).outcome
+    [said] = [said for status, said in outcome.statuses if status == "unknown"]
+    assert said.endswith("a request was sent, and can still take effect")
+    here.wire.seen.clear()
+    again = here.go("deploy", first.id, **given)
+    refused(here, again, f"the attempt to apply plan {first.id} was abandoned")
+    assert again.outcome.next[0].startswith("plan again, and have that plan signed: runbook run deploy ")
+    assert here.plan("deploy", **given).id == first.id
+    here.approve(first.id)
+    assert here.go("deploy", first.id, **given).outcome.result == "applied"
+
+
+def test_only_who_is_on_call_is_told_to_sign_alone(place: Callable[..., Place]) -> None:
+    here = place()
+    here.open("INC-7")
+    said = here.plan("rollback", incident="INC-7").outcome.next
+    assert "or, while INC-7 is an open P1, who is on call (blake) makes this plan, and signs it alone." in said
+    assert not [step for step in said if "--as casey" in step]
+    with patch("tests.runbook.changes.REQUESTER", "blake"):
+        first = here.plan("rollback", incident="INC-7")
+    step = f'blake signs alone: runbook approve {first.id} --role on-call --as blake --reason "…"'
+    assert [one for one in first.outcome.next if one.endswith(step)]
 
 
 def test_a_process_that_was_taken_over_sends_nothing_more(place: Callable[..., Place]) -> None:
@@ -962,7 +1055,7 @@ def test_alone_only_what_is_safe_to_repeat(tmp_path: Path, function: str, alone:
     here = Place(tmp_path / "records", world="no_etl")
     here.open("INC-7")
     steps = here.plan("retry", function=function, incident="INC-7").outcome.next
-    assert any("signs alone" in step for step in steps) == alone
+    assert any("signs it alone" in step for step in steps) == alone
 
 
 def test_what_must_never_be_repeated_is_not_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

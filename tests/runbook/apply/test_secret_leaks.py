@@ -28,7 +28,7 @@ from tests.slices import first, rotating
 
 ROOT = Path(__file__).parents[3]
 SECRET = "gmail-oauth-token"
-VALUE = b'{"token": "s3cr\xc3\xa9t/Value+of=the new \\"one\\"", "more": "abcdefgh~ijkl"}\n'
+VALUE = b'{"token": "s3cr\xc3\xa9t/Value+of=the new \\"one\\"", "more": "abcdefgh~ijkl"}'
 LINES = b"-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nzzTopSecretLine==\n-----END KEY-----\n"
 
 

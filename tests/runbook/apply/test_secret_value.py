@@ -37,6 +37,29 @@ def test_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert SecretValue().secret() == b"\xff\x00value\n"
 
 
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        (b"one line\n", b"one line"),
+        (b"one line\r\n", b"one line"),
+        (b"one line\n\n", b"one line"),
+        (b" kept \t\n", b" kept \t"),
+        ("schlüssel\n".encode(), "schlüssel".encode()),
+        (b"two\nlines\n", b"two\nlines\n"),
+        (b"two\r\nlines\r\n", b"two\r\nlines\r\n"),
+        (b"\xff\n", b"\xff\n"),
+        (b"\0\n", b"\0\n"),
+        (b"no line break", b"no line break"),
+    ],
+)
+def test_a_line_break_after_one_line_of_text_is_no_part_of_the_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes, taken: bytes
+) -> None:
+    (tmp_path / "v").write_bytes(written)
+    monkeypatch.setenv(FILE, str(tmp_path / "v"))
+    assert SecretValue().secret() == taken
+
+
 def test_from_a_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FILE, str(tmp_path / "nope"))
     with pytest.raises(Refused, match="cannot be read"):

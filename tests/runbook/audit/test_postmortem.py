@@ -35,9 +35,10 @@ def test_alone_only_while_a_p1_is_open(place: Place) -> None:
     assert before.outcome.result == "planned", before.outcome.said
     assert [step.split(" --")[1] for step in before.outcome.next[:-1]] == ["role team-lead"]
     place.open("INC-7")
-    planned = place.run("retry", incident="INC-7")
+    with patch("tests.runbook.changes.REQUESTER", "blake"):  # who is on call
+        planned = place.run("retry", incident="INC-7")
     [alone] = [step for step in planned.outcome.next if "alone" in step]
-    assert f"runbook approve {planned.outcome.plan.id} --role on-call --as {REQUESTER} " in alone
+    assert f"runbook approve {planned.outcome.plan.id} --role on-call --as blake " in alone
     assert not any("alone" in step for step in place.run("retry", incident="INC-8").outcome.next)
     place.app.sandbox.now += timedelta(hours=4)
     assert not any("alone" in step for step in place.run("retry", incident="INC-7").outcome.next)

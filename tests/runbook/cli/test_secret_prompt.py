@@ -15,11 +15,11 @@ from runbook.model.errors import BadInput, Refused
 
 def test_a_secret_from_each_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v").write_bytes(b"file\n")
-    assert ask_secret(tmp_path / "v", None, False) == b"file\n"
+    assert ask_secret(tmp_path / "v", None, False) == b"file"
     monkeypatch.setenv("THE_VALUE", "variable")
     assert ask_secret(None, "THE_VALUE", False) == b"variable"
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"stdin\n")))
-    assert ask_secret(None, None, True) == b"stdin\n"
+    assert ask_secret(None, None, True) == b"stdin"
 
 
 def test_a_secret_comes_from_one_place_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,7 @@ def test_what_is_no_record_is_ignored_and_named(here: Place, cli: Callable[..., 
     assert [f"Ignored: {name}: a record cannot be" in review.output for name in notes] == [True] * 3, review.output
     assert (
         "no page of it is in the record store"
-        in cli("approve", first.id, "--role", "team-lead", "--reason", "x").output
+        in cli("approve", first.id, "--role", "team-lead", "--as", "avery", "--reason", "x").output
     )
     assert lines(cli("incident", "INC-7"))
     here.approve(first.id)

@@ -23,7 +23,7 @@ from runbook.model.canonical import canonical, plan_id
 from runbook.model.errors import Broken, Exit, Refused
 from runbook.model.plan import Change, change_of
 from runbook.records.plans import naming, parse
-from tests.runbook.changes import CHANGING, Place, Result, things
+from tests.runbook.changes import CHANGING, REQUESTER, Place, Result, things
 
 HOSTILE = yaml.safe_load((Path(__file__).parents[1] / "cases" / "hostile.yaml").read_text())
 SYSTEM = load_settings("sandbox")
@@ -95,10 +95,11 @@ def test_what_nobody_signed_runs_no_code_that_it_names(place: Place, tmp_path: P
     change = Change(RunOnce(function="gmail-sync", job="gmail-sync", repeat="safe"), "none").plain()
     given = {"environment": "sandbox", "source": str(tmp_path / "code")}
     plan = forged(place, change, operation="deploy", runbook="deploy", parameters=given)
-    done = CliRunner().invoke(main, ["apply", plan[:12]], env={"RUNBOOK_RECORDS": str(place.records)})
+    env = {"RUNBOOK_RECORDS": str(place.records), "RUNBOOK_PERSON": REQUESTER}
+    done = CliRunner().invoke(main, ["apply", plan[:12]], env=env)
     assert done.exit_code == Exit.REFUSED, done.output
     assert "not yet approved as team-lead" in done.output
-    assert "Next: runbook approve" in done.output
+    assert ": runbook approve" in done.output
     assert not marker.exists()
 
 
@@ -245,4 +246,4 @@ def test_a_query_that_fails_between_writes_is_no_silence(place: Place, monkeypat
     done = place.go("retry", first.id)
     assert done.outcome.result == "unknown"
     assert "not started: could not read: BigQuery does not accept the query" in done.outcome.said
-    assert f"runbook apply {first.id} checks each change again" in done.outcome.next[0]
+    assert done.outcome.next[0] == f"check each change again, and go on: runbook apply {first.id}"
