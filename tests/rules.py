@@ -712,6 +712,20 @@ APPLYING = [
         f"{_AT}test_the_owner_of_the_environment_is_named",
     ),
     Rule(
+        "which only a row after its lock frees",
+        _T,
+        'if newest.get("row", 0) > holder.setdefault("rows", 0) else',
+        'if holder.setdefault("rows", 0) >= 0 else',
+        "runbook/apply/test_two_at_once.py::test_one_applies_and_the_other_is_refused[a directory-True-2]",
+    ),
+    Rule(
+        "and what allows it is read after the locks are counted",
+        _T,
+        "        still()\n",
+        "        pass\n",
+        "runbook/apply/test_two_at_once.py::test_one_applies_and_the_other_is_refused[a directory-False-1]",
+    ),
+    Rule(
         "only an open one is taken over",
         _T,
         'if newest.get("kind") == "CLOSE":',
