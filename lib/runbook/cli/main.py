@@ -15,20 +15,11 @@ from typing import Any
 
 import click
 
-from runbook.cli import signing, stored
+from runbook.cli import output, signing, stored
 from runbook.cli.complete import complete
 from runbook.cli.fleet import fleet
 from runbook.cli.help import RunHelp
-from runbook.cli.output import (
-    JSON,
-    aside,
-    ask_secret,
-    exit_with,
-    findings_table,
-    output_may_fail,
-    print_findings,
-    table_text,
-)
+from runbook.cli.output import JSON, aside, ask_secret, exit_with, findings_table, print_findings, table_text
 from runbook.cli.records import records
 from runbook.cli.signing import ENV, SYSTEM
 from runbook.model import BadInput, Exit, NoAnswer, RunbookError
@@ -46,7 +37,7 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         # Somebody else may have taken the output, such as a test.
-        with output_may_fail() if sys.stdout is sys.__stdout__ else nullcontext():
+        with output.output_may_fail() if sys.stdout is sys.__stdout__ else nullcontext():
             leave_deleted_directory()
             try:
                 return super().main(*args, **options)

@@ -15,10 +15,10 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from runbook.records.sending import publish_run
 
 from runbook.approvals.proved import faults
 from runbook.config.load import load_settings
+from runbook.records.record import publish_run
 from runbook.records.store import Store
 from tests.runbook.apply import machines, test_fault_sweep
 from tests.runbook.apply.test_fault_sweep import GIVEN, Prepared, fast

@@ -204,7 +204,7 @@ def spoilt() -> Iterator[Any]:
                 yield pytest.param(name, sql, id=f"{name}: {found[0].strip()} {number}", marks=marks)
 
 
-@pytest.mark.parametrize(("name", "sql"), spoilt())
+@pytest.mark.parametrize(("name", "sql"), list(spoilt()))
 def test_a_wrong_query_is_noticed(
     sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sql: str
 ) -> None:

@@ -108,7 +108,9 @@ def test_a_refusal_says_all_of_why(tmp_path: Path, capsys: pytest.CaptureFixture
     ran = place.go("scheduler", first.id, jobs="gmail-sync")
     changed = "changed: relies_on, gmail-sync: ENABLED → PAUSED"
     report = ran.names["run"].close()
-    assert report.next == ("plan again: runbook run scheduler --env sandbox -p jobs=gmail-sync -p to=pause",)
+    again = "runbook run scheduler --env sandbox -p jobs=gmail-sync -p to=pause"
+    nothing = "nothing, if this is no longer wanted."
+    assert report.next == (nothing, f"else plan again, and have that plan signed: {again}")
     shown = answer_block(report.plain()).text
     assert shown.index(changed) < shown.index("alert: change, scheduler: refused: ")
     said = printed(place, ran, capsys)
