@@ -18,6 +18,7 @@ import pytest
 
 from runbook.approvals.proved import faults
 from runbook.config.load import load_settings
+from runbook.records.proof import examined
 from runbook.records.record import publish_run
 from runbook.records.store import Store
 from tests.runbook.apply import machines, test_fault_sweep
@@ -112,7 +113,7 @@ def two(it: Prepared, place: Place, first: int, second: int, locks: int) -> bool
         name = place.record(end)
         with place.here():
             assert publish_run(load_settings("sandbox"), end.folder) == "", about
-            assert faults(place.store, name) == (), about
+            assert faults(place.store, examined(place.store, name)) == (), about
     return other.stopped
 
 
