@@ -16,6 +16,7 @@ from runbook.model import Refused
 
 FILE, NAME = "RUNBOOK_SECRET_FILE", "RUNBOOK_SECRET_ENV"
 LIMIT = 64 * 1024  # bytes (https://cloud.google.com/secret-manager/quotas)
+SHORTEST = 8  # bytes: a shorter text stands in many words of a record, so it cannot be removed from there
 
 
 class SecretValue:
@@ -32,10 +33,12 @@ class SecretValue:
         return archive(folder_of(self.source))
 
     def secret(self) -> bytes:
-        """The value. Raises Refused if it is missing, empty, or too large for Secret Manager."""
+        """The value. Raises Refused if it is missing, too short to be kept out of a record, or too large."""
         value = self._value = told_secret() if self._value is None else self._value
         if value is None or not value.strip():
             raise Refused(**text_of(__file__, "no_value", file=FILE, variable=NAME))
+        if len(value) < SHORTEST:
+            raise Refused(**text_of(__file__, "too_short", least=SHORTEST))
         if len(value) > LIMIT:
             raise Refused(**text_of(__file__, "too_large", size=len(value)))
         return value

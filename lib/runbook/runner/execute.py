@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
-from runbook.apply.secret_value import told_secret
+from runbook.apply.secret_value import SHORTEST, told_secret
 from runbook.config import Request, Scan, cell_source, load_settings, secrets_in
 from runbook.context import NOTHING_TOLD, Told
 from runbook.data_file import text_of
@@ -115,7 +115,8 @@ def _scan(told: Told) -> Scan:
     known = [told.secret]
     with suppress(Refused):  # the cell that needs the value says so
         known.append(told_secret())
-    return Scan([*filter(None, known), *secrets_in(os.environ)])
+    # A shorter value is refused; in its place, half of the record would go.
+    return Scan([*(value for value in known if len(value or b"") >= SHORTEST), *secrets_in(os.environ)])
 
 
 def _sent(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:

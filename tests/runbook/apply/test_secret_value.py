@@ -43,12 +43,12 @@ def test_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (b"one line\n", b"one line"),
         (b"one line\r\n", b"one line"),
         (b"one line\n\n", b"one line"),
-        (b" kept \t\n", b" kept \t"),
+        (b" is kept \t\n", b" is kept \t"),
         ("schlüssel\n".encode(), "schlüssel".encode()),
         (b"two\nlines\n", b"two\nlines\n"),
         (b"two\r\nlines\r\n", b"two\r\nlines\r\n"),
-        (b"\xff\n", b"\xff\n"),
-        (b"\0\n", b"\0\n"),
+        (b"not text \xff\n", b"not text \xff\n"),
+        (b"no line \0\n", b"no line \0\n"),
         (b"no line break", b"no line break"),
     ],
 )
@@ -83,7 +83,13 @@ def test_what_was_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("value", "refusal"),
-    [(b"", "no value"), (b" \n", "no value"), (b"x" * LIMIT, ""), (b"x" * (LIMIT + 1), "has 65,537 bytes")],
+    [
+        (b"", "no value"),
+        (b" \n", "no value"),
+        (b"1234567", "fewer than 8"),
+        (b"x" * LIMIT, ""),
+        (b"x" * (LIMIT + 1), "has 65,537 bytes"),
+    ],
 )
 def test_what_is_no_value(monkeypatch: pytest.MonkeyPatch, value: bytes, refusal: str) -> None:
     monkeypatch.setattr(KERNEL, "told", Told(value))
