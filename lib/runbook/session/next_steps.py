@@ -18,7 +18,8 @@ def next_steps(run: Context, outcome: Outcome | None, found: Findings) -> tuple[
     """
     given, worst = run.request.values, found.worst
     if outcome and outcome.result != "applied":
-        return outcome.next or ("nothing to do." if worst is Verdict.ok else "see the findings that are not ok.",)
+        none = "nothing to do." if worst is Verdict.ok else "see the findings that are not ok."
+        return tuple(_in_world(run, step) for step in outcome.next or (none,))
     if run.moment.past:
         then = f"{run.moment.local(run.moment.at):%Y-%m-%d %H:%M %Z}"
         now = command(run.request.runbook, {k: v for k, v in given.items() if k != "as_of"})
@@ -75,12 +76,19 @@ def moved_on(run: Context, outcome: Outcome | None, found: Findings) -> Findings
     command is for the world of this run.
     """
     given = run.request.values
-    this, world = command(run.request.runbook, {"environment": given["environment"]}), given.get("world", "")
-    there = f" --world {quote(world)}" if world else ""
-    proposed = outcome.next if outcome else ()
+    this, proposed = (
+        command(run.request.runbook, {"environment": given["environment"]}),
+        outcome.next if outcome else (),
+    )
 
     def step(said: str) -> str:
-        without = "runbook run " in said and "--world " not in said
-        return proposed[0] if said == this and proposed else said + there * without
+        return proposed[0] if said == this and proposed else _in_world(run, said)
 
     return Findings(tuple(replace(f, next=step(f.next)) for f in found))
+
+
+def _in_world(run: Context, said: str) -> str:
+    """A next step whose command, if it runs a runbook, is for the world of this run."""
+    world = run.request.values.get("world", "")
+    without = world and "runbook run " in said and "--world " not in said
+    return f"{said} --world {quote(world)}" if without else said
