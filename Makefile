@@ -24,7 +24,7 @@ list: .venv/.run  ## list the runbooks, their safety class and what they can cha
 test: .venv/.dev lint  ## lint, and every test; of the widest tests a fixed slice (about 3 minutes on 2 cores)
 	$(PYTEST)
 
-test-full: .venv/.dev lint  ## lint, and every test with all of its cases (under 20 minutes on 2 cores)
+test-full: .venv/.dev lint  ## lint, and every test with all of its cases (about 20 minutes on 2 cores)
 	$(PYTEST) -m 'not machines'
 
 test-machines: .venv/.dev  ## two machines on one store, stopped at every boundary, and every fault of the store (about 7 minutes)

@@ -116,9 +116,8 @@ def _has(row: Row, field: str, text: str) -> bool:
 
 def short(row: Row) -> Row:
     """The row of a record for a terminal."""
-    said = (
-        "; ".join(row["causes"]) or [*(row["answer"] if row["bad"] and not row["result"] else ()), row["headline"]][0]
-    )
+    lines = row["answer"] if row["bad"] and not row["result"] else ()
+    said = "; ".join(row["causes"]) or [*lines, row["headline"]][0]
     result = row["result"] if row["result"] not in ("", said.partition(":")[0].casefold()) else ""
     about = ": ".join(filter(None, (row["incident"], result, said)))
     shown = {"began (UTC)": row["at"][:16], "verdict": row["verdict"], "runbook": row["runbook"], "by": row["person"]}

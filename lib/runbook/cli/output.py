@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedWriter, FileIO, TextIOWrapper
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -68,7 +69,7 @@ def require_new(path: Path) -> None:
 
 def free_folder(path: Path) -> Path:
     """A folder that does not exist yet, named after an archive: what two archives have must not be mixed."""
-    names = (path.with_name(path.stem + end) for end in ("", *(f"-{number}" for number in range(2, 1000))))
+    names = (path.with_name(path.stem + (f"-{number}" if number > 1 else "")) for number in count(1))
     return next(name for name in names if not name.exists())
 
 
@@ -114,11 +115,11 @@ def exit_with(ended: Any) -> NoReturn:
 
 
 def print_findings(
-    findings: Sequence[Row], sentence: str, next: Sequence[str] = (), shown: str = "", all: bool = False
+    findings: Sequence[Row], sentence: str, next: Sequence[str] = (), shown: str = "", whole: bool = False
 ) -> None:
     """Print a sentence, what is `shown`, and the next steps, each once.
 
-    With `all`, or if nothing is shown, also the findings that are not ok, the worst first, and which checks are ok.
+    With `whole`, or if nothing is shown, also the findings that are not ok, the worst first, and which checks are ok.
     """
     worst = max((Verdict[one["verdict"]] for one in findings), default=Verdict.unknown)
     if wants_json():
@@ -128,7 +129,7 @@ def print_findings(
     good = Counter(one["check"] for one in findings if one["verdict"] == "ok")
     named = ", ".join(f"{check} ({count})" if count > 1 else check for check, count in good.items())
     parts = [shown]
-    if all or not shown:
+    if whole or not shown:
         parts += [findings_table([one for one in findings if one["verdict"] != "ok"])]
         parts += [wrapped(f"ok: {named}" * bool(named))]
     click.echo("\n\n".join(filter(None, parts)))

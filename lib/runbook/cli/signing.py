@@ -115,6 +115,7 @@ def accept(file: Path) -> None:
 
 def _next_after(found: Any, signed: Any) -> None:
     """Print who must still sign; else who applies the plan, and from when on."""
+    from runbook.display.text import DAY
     from runbook.records.plans import clock
 
     plan = signed.plan[:12]
@@ -123,7 +124,7 @@ def _next_after(found: Any, signed: Any) -> None:
         click.echo(f'Next: somebody who is {role} must sign, too: runbook approve {plan} --role {role} --reason "…"')
     if not missing:
         begins = clock(signed.not_before)
-        when = f", from {begins.astimezone(found.system.zone):%a %H:%M} on" if begins > found.now else ""
+        when = f", from {begins.astimezone(found.system.zone):{DAY}} on" if begins > found.now else ""
         click.echo(f"Next: {signed.requester} applies it{when}: runbook apply {plan}")
 
 

@@ -7,7 +7,7 @@ import click
 from runbook.cli.complete import complete
 from runbook.cli.output import JSON, aside, table_text
 from runbook.cli.signing import SYSTEM, no_secret
-from runbook.display.text import DAY, is_plain
+from runbook.display.text import DAY, few, is_plain
 from runbook.model import BadInput, NoRecord, RunbookError
 
 
@@ -22,7 +22,6 @@ def plans(system: Any, notify: bool) -> None:
     """
     from runbook.apply.attempts import attempts, unfinished_attempts
     from runbook.approvals.stored_plan import waiting
-    from runbook.incidents.severity import few
 
     rows, moved, damaged = [], [], list[str]()
     for found in waiting(system, damaged):

@@ -5,4 +5,4 @@ characters. Does not depend on facts, plans or clouds, and reads no clock. Start
 """
 
 from runbook.display.blocks import Block
-from runbook.display.text import Row, is_plain, one_line, show, text_table, visible
+from runbook.display.text import Row, few, is_plain, one_line, show, text_table, visible

@@ -67,3 +67,8 @@ def text_table(rows: Sequence[Row]) -> str:
     widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
     cells.insert(1, ["-" * width for width in widths])
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
+
+
+def few(names: Sequence[str]) -> str:
+    """Up to three names; if there are more, two names and how many more, so that the line fits the screen."""
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from runbook.records.files import data_of
 
 VERIFY = "runbook records verify {}"
 NEWEST = 200  # number of a runbook's staging records that are read
+OPEN = timedelta(days=3)  # for how long pages of an incident say when it was noticed
 
 # Parameters that may differ in staging: where and why, and the path of the source, because its digest counts.
 _FREE = {"environment", "world", "reason", "incident", "approved_plan", "apply", "ask", "source"}
@@ -50,27 +51,29 @@ def notified_place(once: str, contact: str = "") -> str:
 def noticed(cloud: Cloud, moment: Moment, incident: str) -> Read:
     """When an incident was noticed, by the records of its pages that found something: the earliest; no row if none did.
 
-    The newest pages of all incidents are read; a record of a later time than now is not of this incident.
+    The pages of the last three days count, if their records verify, and their time is not later than now.
     """
-    store = store_of(cloud.settings)
+    store, since = store_of(cloud.settings), datetime.now(UTC) - OPEN
 
     def see() -> Answer:
-        names = [name for name in store.children("runs") if "-p1_response-" in name] if incident else []
-        with ThreadPoolExecutor(8) as pool:
-            found = pool.map(lambda name: _noticed(store, name, incident, cloud.settings.zone), names[-NEWEST:])
+        known = store.children("runs") if incident else []
+        names = [name for name in known if "-p1_response-" in name and name >= f"runs/{since:%Y%m%dT%H%M%SZ}"]
+        with ThreadPoolExecutor(16) as pool:
+            found = pool.map(lambda name: _noticed(store, Path(name).name, incident, cloud.settings.zone), names)
             return Answer(sorted((row for row in found if row and row.at <= moment.at), key=lambda row: row.at)[:1])
 
     return Read("noticed", "ls -d runs/*-p1_response-*  # in the record store", see)
 
 
 def _noticed(store: Store, name: str, incident: str, zone: ZoneInfo) -> Noticed | None:
-    given = mapping(mapping(json_of(store.content(f"{name}/record.json"))).get("parameters"))
-    report = json_of(store.content(f"{name}/report.json")) if given.get("incident") == incident else None
+    given = mapping(mapping(json_of(store.content(f"runs/{name}/record.json"))).get("parameters"))
+    if given.get("incident") != incident or faults(store, found := examined(store, name)):
+        return None
+    report = json_of(found.files.get("report.json"))
     if not is_report(report) or report["verdict"] not in ("alert", "unknown"):
         return None
     with suppress(RunbookError):
-        at = time_of(str(given.get("detected_at") or report.get("at")), zone, "detected_at")
-        return Noticed(Path(name).name, at)
+        return Noticed(name, time_of(str(given.get("detected_at") or report.get("at")), zone, "detected_at"))
 
 
 @fact

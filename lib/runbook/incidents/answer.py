@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from textwrap import shorten
 from typing import Any
 
-from runbook.display import show
-from runbook.incidents.severity import few
+from runbook.display import few, show
 
 MOST, LONG = 4, 110  # causes, and characters of their evidence
 _MODULE, _PATH = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])"), re.compile(r"\bprojects/\S+/(?=[^/\s\]]+/[^/\s\]]+)")

@@ -6,7 +6,7 @@ from typing import Any
 
 from runbook.config import Request, Settings, names_of
 from runbook.context import Context
-from runbook.display import Row, blocks, one_line, show
+from runbook.display import Row, blocks, few, one_line, show
 from runbook.incidents.affected import Evidence
 from runbook.incidents.answer import answer
 from runbook.incidents.causes import Cause, Causes
@@ -14,7 +14,7 @@ from runbook.incidents.diagnosis import diagnose
 from runbook.incidents.headroom import Headroom, headroom_of
 from runbook.incidents.recovery import Short, short
 from runbook.incidents.remedies import FIXES, exceeded, remedy_steps
-from runbook.incidents.severity import few, severity
+from runbook.incidents.severity import severity
 from runbook.model import INTERNAL, Fact, FactRow, Finding, Findings, Moment, Refused, Seen, Shown, Verdict, moment_of
 from runbook.model.plan import Plan
 from runbook.plans.base import message, rows_of

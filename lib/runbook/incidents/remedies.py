@@ -17,6 +17,7 @@ Step = namedtuple("Step", "do line runbook", defaults=("", ""))
 Run = Callable[..., Step]
 _PRODUCTS = table(__file__, "products.yaml")
 FIXES: dict[str, dict[str, Any]] = table(__file__, "fixes.yaml")
+_UNSERVED = " (on Google: the sandbox has no answer to this command)"
 
 
 def remedy_steps(
@@ -46,7 +47,7 @@ def remedy_steps(
     if (cause.cause, cause.detail) == ("unknown", "no end"):
         fixed += again("its time limit has passed: if the logs do not say why it hangs, run {} again")
     if settings.environment == "sandbox":
-        fixed = [step._replace(do=step.do + FIXES["unserved"]["fix"] * _is_unserved(step.line)) for step in fixed]
+        fixed = [step._replace(do=step.do + _UNSERVED * _is_unserved(step.line)) for step in fixed]
     return [*fixed, *(again("then run {} again") if known.get("again") else ())]
 
 

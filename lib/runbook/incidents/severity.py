@@ -1,13 +1,14 @@
 """The severity, from the guide's table: what does not work now, and how old the data is. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby, takewhile
 
 from runbook.checks.daily import too_old
 from runbook.config import Function, Settings
+from runbook.display import few
 from runbook.incidents.affected import Evidence, FailingFunction
 from runbook.incidents.causes import Cause, Causes
 from runbook.model import Moment
@@ -72,11 +73,6 @@ def _whole_systems(down: set[str], settings: Settings) -> list[str]:
     count = Counter(f.source_system for f in settings.functions)
     works = {f.source_system for f in settings.functions if f.name not in down}
     return sorted(system for system, n in count.items() if n > 1 and system not in works)
-
-
-def few(names: Sequence[str]) -> str:
-    """Up to three names; if there are more, two names and how many more, so that the line fits the screen."""
-    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
 # --- data that is wrong although runs are green: tables older than their limit, and runs that wrote nothing

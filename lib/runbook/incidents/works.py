@@ -7,9 +7,10 @@ from itertools import islice
 from runbook.checks.base import ALERT, OK, WARN, gap_findings, one
 from runbook.checks.daily import due, too_old
 from runbook.config import Settings
+from runbook.display import few
 from runbook.incidents.affected import SLACK, Evidence, FailingFunction
 from runbook.incidents.diagnosis import diagnose
-from runbook.incidents.severity import OF_DATA, few, severity
+from runbook.incidents.severity import OF_DATA, severity
 from runbook.model import Fact, Findings, Moment, join
 from runbook.model.rows import TableAge
 

@@ -51,8 +51,10 @@ class Outcome:
         """
         if self.result == "refused":
             return self.said.splitlines()[1:]
-        said = "a message to {0.resource}", "{0.resource}: {0.before} → {0.after}"
-        found = [said[not change.optional].format(change) for change in self.plan.changes]
+        found = [
+            f"a message to {c.resource}" if c.optional else f"{c.resource}: {c.before} → {c.after}"
+            for c in self.plan.changes
+        ]
         for n, (status, said) in enumerate(self.statuses):
             found[n] = f"{status}: {found[n]}" + (f"; {said}" if said and status != "done" else "")
         notes = self.plan.notes if found and self.result == "planned" else ()

@@ -62,10 +62,15 @@ def _left(plan: Plan, place: Mapping[str, str]) -> Iterator[str]:
 
 
 def _old_versions(args: AddVersion | SetVersionState, plan: Plan) -> list[int]:
-    """The enabled versions of a secret that are not its newest, after this change; of the five that the plan names."""
+    """The enabled versions of a secret that are not its newest, after this change; of the five that the plan names.
+
+    There are none to disable while the newest is not enabled, or right after somebody enabled one on purpose.
+    """
     versions = [name for name in plan.relies_on if name.startswith("version ")]
     states = {int(name.removeprefix("version ")): plan.relies_on[name] for name in versions}
     states |= {args.after: "ENABLED"} if isinstance(args, AddVersion) else {args.version: args.after}
+    if states[max(states)] != "ENABLED" or args.after == "ENABLED":
+        return []
     return [number for number, state in states.items() if state == "ENABLED" and number != max(states)]
 
 
@@ -75,11 +80,8 @@ def moved_on(run: Context, outcome: Outcome | None, found: Findings) -> Findings
     What was applied is judged again after it, so what such a run leaves is for another one, of the same runbook. Every
     command is for the world of this run.
     """
-    given = run.request.values
-    this, proposed = (
-        command(run.request.runbook, {"environment": given["environment"]}),
-        outcome.next if outcome else (),
-    )
+    this = command(run.request.runbook, {"environment": run.request.values["environment"]})
+    proposed = outcome.next if outcome else ()
 
     def step(said: str) -> str:
         return proposed[0] if said == this and proposed else _in_world(run, said)

@@ -75,7 +75,7 @@ def test_after_a_signature_for_later_the_time_is_said(place: Place) -> None:
         found = find(plan)
         begins = found.opening.astimezone(found.system.zone)
         assert found.opening > found.now + timedelta(minutes=1)
-    assert last(said) == f"Next: casey applies it, from {begins:%a %H:%M} on: runbook apply {plan}"
+    assert last(said) == f"Next: casey applies it, from {begins:%a %Y-%m-%d %H:%M %Z} on: runbook apply {plan}"
 
 
 def test_who_signed_alone_needs_nobody_else(place: Place) -> None:

@@ -255,6 +255,16 @@ def test_the_deadline_of_an_incident_does_not_move(tmp_path: Path) -> None:
     assert by(incident="INC-7", detected_at=earlier) == by(incident="INC-7") == began - timedelta(hours=1)
 
 
+def test_a_record_that_does_not_verify_moves_no_deadline(tmp_path: Path) -> None:
+    place = Place(tmp_path / "records", "stale_scores")
+    place.record(ran := place.run("p1_response", incident="INC-7"))
+    place.app.sandbox.now += timedelta(minutes=5)
+    report = ran.folder / "report.json"
+    report.write_text(report.read_text().replace('"at": "2026-03-11', '"at": "2026-03-10'))
+    ran = place.run("p1_response", incident="INC-7")
+    assert ran.names["page"].answer_by == place.app.sandbox.now + timedelta(hours=1)
+
+
 def test_a_time_to_come_is_reported_by_its_name(tmp_path: Path) -> None:
     ran = Place(tmp_path / "records", "stale_scores").run("p1_response", detected_at="2026-03-12T09:00")
     assert str(ran.error).startswith("BadParameter: detected_at=2026-03-12T09:00")
